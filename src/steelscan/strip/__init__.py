@@ -1,0 +1,64 @@
+"""The vocabulary: frame, classes, masks, run lengths, the base of all specs, the error tree."""
+
+from steelscan.strip.errors import (
+    DatasetError,
+    InputError,
+    MaskError,
+    MissingPartError,
+    OutputError,
+    PictureError,
+    RecipeError,
+    RunError,
+    SteelscanError,
+    TableError,
+)
+from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
+from steelscan.strip.output import (
+    cannot_write,
+    output_folder,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from steelscan.strip.progress import Progress, progress, track
+from steelscan.strip.runlength import decode, encode
+from steelscan.strip.spec import PerClass, Spec, per_class
+from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
+
+__all__ = [
+    "Classes",
+    "DatasetError",
+    "Frame",
+    "InputError",
+    "Layout",
+    "Mask",
+    "MaskError",
+    "MaskTable",
+    "Masks",
+    "MissingPartError",
+    "OutputError",
+    "PerClass",
+    "Picture",
+    "PictureError",
+    "Progress",
+    "RecipeError",
+    "RunError",
+    "Spec",
+    "SteelscanError",
+    "TableError",
+    "cannot_write",
+    "check_masks",
+    "decode",
+    "encode",
+    "output_folder",
+    "per_class",
+    "progress",
+    "read_mask_table",
+    "replacing",
+    "track",
+    "write_bytes",
+    "write_json",
+    "write_mask_table",
+    "write_text",
+]

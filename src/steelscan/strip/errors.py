@@ -1,0 +1,65 @@
+"""Every error that a user of steelscan can cause, as one tree.
+
+    SteelscanError
+    ├── InputError            what was handed over is wrong
+    │   ├── PictureError      a picture cannot be read, or is not an 8-bit picture of a strip
+    │   ├── MaskError         a mask or a run length contradicts its frame or its classes
+    │   ├── TableError        a CSV file lacks columns, or holds rows that cannot be meant
+    │   ├── DatasetError      a folder or zip is no data set, or one that cannot be trained on
+    │   └── RecipeError       a recipe does not hold together
+    ├── OutputError           a result cannot be written: no permission, no space
+    ├── RunError              a run folder belongs to another recipe or data set, or is in use
+    └── MissingPartError      a part that this installation lacks: an extra, a weight file
+
+Every message has the same three pieces: where (file, field), what was found there, the way out.
+The command line prints it as one line and exits with status 2.
+"""
+
+
+class SteelscanError(Exception):
+    """An error with a place, a finding and a way out; all three are plain sentences' parts."""
+
+    def __init__(self, where: object, found: str, remedy: str) -> None:
+        super().__init__(where, found, remedy)
+        self.where = str(where)
+        self.found = found
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}. {self.remedy}."
+
+
+class InputError(SteelscanError):
+    """What was handed over is wrong."""
+
+
+class PictureError(InputError):
+    """A picture cannot be read, or is not an 8-bit picture of a strip."""
+
+
+class MaskError(InputError):
+    """A mask or a run length contradicts its frame or its classes."""
+
+
+class TableError(InputError):
+    """A CSV file lacks columns, or holds rows that cannot be meant."""
+
+
+class DatasetError(InputError):
+    """A folder or zip is no data set, or one that cannot be trained on."""
+
+
+class RecipeError(InputError):
+    """A recipe does not hold together."""
+
+
+class OutputError(SteelscanError):
+    """A result cannot be written: no permission, no space."""
+
+
+class RunError(SteelscanError):
+    """A run folder belongs to another recipe or data set, or is in use."""
+
+
+class MissingPartError(SteelscanError):
+    """This installation lacks a part that the work needs: an extra, a weight file."""
