@@ -22,7 +22,7 @@ from steelscan.strip.output import (
     write_text,
 )
 from steelscan.strip.progress import Progress, progress, track
-from steelscan.strip.runlength import decode, encode
+from steelscan.strip.runlength import decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
@@ -52,6 +52,7 @@ __all__ = [
     "decode",
     "encode",
     "output_folder",
+    "parse",
     "per_class",
     "progress",
     "read_mask_table",

@@ -8,9 +8,10 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 from steelscan.strip.errors import TableError
 from steelscan.strip.output import replacing
@@ -50,9 +51,13 @@ def read_mask_table(source: Path | bytes, name: object = None) -> MaskTable:
     Raises TableError, naming the file and the row, for missing columns, class ids that are no
     positive whole number, and rows that stand twice. The run lengths are not looked into.
     """
+    import polars as pl  # slow to import, and most of the program can do without
+
     name = name or (source if isinstance(source, Path) else "table")
     try:
-        frame = pl.read_csv(source, infer_schema=False).fill_null("")
+        # Bytes, because Polars takes brackets in a path for wildcards.
+        content = source.read_bytes() if isinstance(source, Path) else source
+        frame = pl.read_csv(content, infer_schema=False).fill_null("")
     except pl.exceptions.NoDataError:
         raise TableError(name, "is empty", _remedy()) from None
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -82,7 +87,7 @@ def write_mask_table(
                     writer.writerow([image, class_id, text])
 
 
-def _rows(frame: pl.DataFrame, layout: Layout, name: object) -> dict[str, dict[int, str]]:
+def _rows(frame: "pl.DataFrame", layout: Layout, name: object) -> dict[str, dict[int, str]]:
     if layout == "joined":
         keys = [key.rpartition("_")[::2] for key in frame["ImageId_ClassId"]]
     else:

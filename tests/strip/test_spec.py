@@ -1,0 +1,98 @@
+"""Specs: strict, frozen, whole in JSON; classes and per-class values."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+from pydantic import Field, TypeAdapter, ValidationError
+
+from steelscan.strip import (
+    Classes,
+    Frame,
+    MaskError,
+    PerClass,
+    RecipeError,
+    Spec,
+    check_masks,
+    per_class,
+)
+
+
+class Round(Spec):
+    kind: Literal["round"] = "round"
+    radius: float = 1.0
+
+
+class Square(Spec):
+    kind: Literal["square"] = "square"
+    sides: tuple[int, ...] = (2, 2)
+
+
+class Drawing(Spec):
+    shapes: tuple[Annotated[Round | Square, Field(discriminator="kind")], ...] = ()
+    size: PerClass[int] = 3
+    label: str | None = None
+
+
+DRAWING = Drawing(shapes=(Round(radius=2), Square(sides=(1, 4)), Round()), size=(1, 2, 3))
+
+
+def test_json_round_trip_is_whole() -> None:
+    assert Drawing.model_validate_json(DRAWING.model_dump_json()) == DRAWING
+    assert Drawing.model_validate_json(DRAWING.model_dump_json(indent=2)) == DRAWING
+    shapes = TypeAdapter(tuple[Round | Square, ...])
+    assert shapes.validate_json(shapes.dump_json(DRAWING.shapes)) == DRAWING.shapes
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"radius": "2"}, {"radius": True}, {"radios": 2.0}, {"kind": "square"}]
+)
+def test_strict(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Round(**wrong)  # type: ignore[arg-type]
+
+
+def test_frozen_and_hashable() -> None:
+    with pytest.raises(ValidationError):
+        DRAWING.label = "x"  # type: ignore[misc]
+    assert hash(DRAWING) == hash(DRAWING.but())
+
+
+def test_but_changes_a_checked_copy() -> None:
+    changed = DRAWING.but(label="mine")
+    assert (changed.label, DRAWING.label) == ("mine", None)
+    assert changed.shapes == DRAWING.shapes
+    for wrong in ({"lable": "mine"}, {"label": 1}):
+        with pytest.raises(ValidationError):
+            DRAWING.but(**wrong)
+
+
+def test_per_class() -> None:
+    assert per_class(3, 2, "size") == (3, 3)
+    assert per_class((1, 2), 2, "size") == (1, 2)
+    with pytest.raises(RecipeError, match="size: holds 2 values, the data set has 3 classes"):
+        per_class((1, 2), 3, "size")
+
+
+def test_classes() -> None:
+    classes = Classes(names=("scratch", "hole"))
+    assert (len(classes), list(classes.ids)) == (2, [1, 2])
+    for names in ((), ("a", "a"), ("a", "")):
+        with pytest.raises(ValidationError):
+            Classes(names=names)
+
+
+def test_frame() -> None:
+    frame = Frame(2, 3)
+    assert (frame.pixels, str(frame)) == (6, "2x3")
+    assert np.zeros(frame).shape == frame
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [np.zeros((1, 2, 3), np.uint8), np.zeros((2, 2, 3), bool), np.zeros((1, 3, 2), bool)],
+)
+def test_check_masks_refuses_others(masks: np.ndarray) -> None:
+    check_masks(np.zeros((1, 2, 3), np.bool_), 1, Frame(2, 3), "here")
+    with pytest.raises(MaskError, match=r"here: masks are .*the strip needs bool \(1, 2, 3\)"):
+        check_masks(masks, 1, Frame(2, 3), "here")
