@@ -1,0 +1,38 @@
+"""Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
+
+from steelscan.evaluation.curves import Curve
+from steelscan.evaluation.levels import count_levels
+from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
+from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
+from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
+from steelscan.evaluation.search import Setting, Thresholds, Tune, pairs_at, search_thresholds
+from steelscan.evaluation.tables import pairs_of_tables
+
+__all__ = [
+    "ClassRow",
+    "Curve",
+    "Example",
+    "Pairs",
+    "Part",
+    "PixelCounts",
+    "Report",
+    "Score",
+    "Scores",
+    "Setting",
+    "Thresholds",
+    "Tune",
+    "class_color",
+    "count_levels",
+    "count_pixels",
+    "dice",
+    "outline",
+    "pairs_at",
+    "pairs_of_tables",
+    "per_class",
+    "pick_examples",
+    "render",
+    "score",
+    "search_thresholds",
+    "write_report",
+]

@@ -1,0 +1,110 @@
+"""Learning curves as one SVG drawing."""
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINES = ("#3b6ea5", "#c8702a", "#4c8c5b", "#8a5aa3", "#b04a5a", "#6b7280", "#2f8f9d", "#a58a2a")
+_DASHES = ("solid", "dashed", "dotted")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What one network's training logged: rows with "epoch", "loss" and other metrics."""
+
+    network: str
+    rows: Sequence[Mapping[str, float]]
+
+
+def line_style(index: int) -> tuple[str, str]:
+    """Colour and dashes of a network's line; ``index`` counts from 0."""
+    return _LINES[index % len(_LINES)], _DASHES[index // len(_LINES) % len(_DASHES)]
+
+
+def draw_curves(curves: Sequence[Curve]) -> str:
+    """Draw a panel for each metric and a line for each network, as an ``<svg>`` element.
+
+    Networks keep their `line_style` across panels; the legend is the page's. Epochs without a
+    metric, or with nan, leave a gap. The drawing is the same for the same numbers. Returns ""
+    when nothing finite was logged.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    logged = [item for curve in curves for row in curve.rows for item in row.items()]
+    metrics = list(dict.fromkeys(key for key, value in logged if isfinite(value)))
+    metrics = [key for key in metrics if key != "epoch"]
+    if not metrics:
+        return ""
+    columns = min(3, len(metrics))
+    rows = -(-len(metrics) // columns)
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # The browser has its own fonts: a letter that matplotlib's lacks is still shown.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure = Figure(figsize=(10.4, 2.5 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel, metric in zip(panels, metrics, strict=False):
+            _panel(panel, metric, curves)
+        for panel in panels[len(metrics) :]:
+            panel.set_axis_off()
+        drawing = io.StringIO()
+        figure.savefig(drawing, format="svg", transparent=True)
+    return _bare(drawing.getvalue())
+
+
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": "#c4c9cf",
+    "axes.labelcolor": "#6b7280",
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": "#374151",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "grid.color": "#eceef1",
+    "grid.linewidth": 0.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "steelscan",
+    "text.color": "#4b5563",
+    "text.parse_math": False,
+    "xtick.color": "#6b7280",
+    "ytick.color": "#6b7280",
+}
+
+
+def _panel(panel: "Axes", metric: str, curves: Sequence[Curve]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for index, curve in enumerate(curves):
+        epochs = [row.get("epoch", number) for number, row in enumerate(curve.rows, start=1)]
+        values = [row.get(metric, nan) for row in curve.rows]
+        panel.plot(
+            epochs,
+            values,
+            color=line_style(index)[0],
+            linestyle=line_style(index)[1],
+            linewidth=1.4,
+            marker="o" if len(values) < 3 else None,  # one point makes no line
+            markersize=3,
+        )
+    panel.set_title(metric.replace("_", " "))
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    panel.grid(axis="y")
+
+
+def _bare(svg: str) -> str:
+    """The ``<svg>`` element alone, without what only a file of its own needs."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)

@@ -1,0 +1,100 @@
+"""Pixel counts of all (strip, class) pairs, and their Dice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.strip import Frame, MaskError, Masks, check_masks
+
+Counts: TypeAlias = NDArray[np.int64]
+"""int64 ``(strips, classes)``: pixels of every pair."""
+
+PixelCounts: TypeAlias = NDArray[np.int64]
+"""int64 ``(3, classes)``: predicted, true and shared pixels of one strip."""
+
+Rows: TypeAlias = NDArray[np.integer] | NDArray[np.bool_] | Sequence[int] | slice
+"""Which strips: numbers, a bool mask over all strips, or a slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pixel counts of all (strip, class) pairs: all that the metric needs of the masks.
+
+    ``predicted``, ``truth`` and ``shared`` are int64 ``(strips, classes)``.
+    Raises MaskError when their shapes or types differ, or when counts contradict each other.
+    """
+
+    predicted: Counts
+    truth: Counts
+    shared: Counts
+
+    def __post_init__(self) -> None:
+        fields = (self.predicted, self.truth, self.shared)
+        same = len({field.shape for field in fields}) == 1 and self.truth.ndim == 2
+        if not same or any(field.dtype != np.int64 for field in fields):
+            found = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
+            raise MaskError("pixel counts", f"are {found}", "Give int64 (strips, classes) thrice")
+        if (self.shared < 0).any() or (self.shared > np.minimum(*fields[:2])).any():
+            found = "share more pixels than predicted or truth has"
+            raise MaskError("pixel counts", found, "Count all three on the same masks")
+
+    @staticmethod
+    def of(counts: Sequence[PixelCounts]) -> "Pairs":
+        """Gather the counts of strips, each int64 ``(3, classes)``, in their order.
+
+        Raises MaskError when there is no strip, or when strips differ in their classes.
+        """
+        if len({strip.shape for strip in counts}) != 1:
+            found = "differ in their classes" if len(counts) else "were taken of no strip"
+            raise MaskError("pixel counts", found, "Count strips of one data set, at least one")
+        predicted, truth, shared = np.stack(counts, axis=1)
+        return Pairs(predicted, truth, shared)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.truth.shape[1])
+
+    def select(self, rows: Rows) -> "Pairs":
+        """The pairs of some strips."""
+        return Pairs(self.predicted[rows], self.truth[rows], self.shared[rows])
+
+    def emptied(self) -> "Pairs":
+        """The all-empty answer to the same truth: the score that costs nothing."""
+        nothing = np.zeros_like(self.truth)
+        return replace(self, predicted=nothing, shared=nothing)
+
+
+def count_pixels(predicted: Masks, truth: Masks) -> PixelCounts:
+    """Count predicted, true and shared pixels of one strip: int64 ``(3, classes)``.
+
+    Both are bool ``(classes, height, width)`` of one frame; MaskError refuses anything else.
+    """
+    if truth.ndim != 3:
+        found = f"has {truth.ndim} axes"
+        raise MaskError("truth", found, "Give bool masks (classes, height, width)")
+    classes, height, width = truth.shape
+    frame = Frame(height, width)
+    check_masks(truth, classes, frame, "truth")
+    check_masks(predicted, classes, frame, "prediction")
+    counts = np.zeros((3, classes), np.int64)
+    for index, (guess, true) in enumerate(zip(predicted, truth, strict=True)):
+        guessed, present = np.count_nonzero(guess), np.count_nonzero(true)
+        both = np.count_nonzero(guess & true) if guessed and present else 0
+        counts[:, index] = guessed, present, both
+    return counts
+
+
+def dice(pairs: Pairs) -> NDArray[np.float64]:
+    """Dice of every pair, float64 ``(strips, classes)``: 2 shared / (predicted + true).
+
+    Empty against empty is 1, empty against anything is 0. (The competition's metric; K:114297.)
+    """
+    total = pairs.predicted + pairs.truth
+    return np.where(total == 0, 1.0, 2 * pairs.shared / np.maximum(total, 1))

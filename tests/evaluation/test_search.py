@@ -1,0 +1,315 @@
+"""The threshold search against applying thresholds to the maps, by definition."""
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+
+from steelscan.evaluation import (
+    Pairs,
+    Setting,
+    Thresholds,
+    Tune,
+    count_levels,
+    count_pixels,
+    dice,
+    pairs_at,
+    search_thresholds,
+)
+from steelscan.evaluation.search import _axes, _calm_best, _Index, _surface
+from steelscan.strip import MaskError, RecipeError
+
+CAREFREE = Tune(gain=0, errors=0, positives=1)
+
+
+def strips_at_random(seed, strips=14, classes=2, height=40, width=60):
+    """Maps that know something of the truth: (uint8 maps, bool truth)."""
+    random = np.random.default_rng(seed)
+    truth = np.zeros((strips, classes, height, width), np.bool_)
+    for strip, index in product(range(strips), range(classes)):
+        if random.random() < 0.6:
+            top, left = random.integers(0, height - 20), random.integers(0, width - 30)
+            truth[strip, index, top : top + 20, left : left + random.integers(5, 30)] = True
+    maps = 0.45 * truth + 0.55 * random.random(truth.shape) ** random.uniform(
+        1, 4, (strips, classes, 1, 1)
+    )
+    return (255 * maps).astype(np.uint8), truth
+
+
+def masks_by_definition(maps, setting):
+    """Masks of one class, ``(strips, height, width)``: gate, then pixels, then area."""
+    masks = []
+    for plane in maps / 255:
+        mask = plane > setting.pixel
+        if not plane.max() > setting.label or mask.sum() < setting.area:
+            mask = np.zeros_like(mask)
+        masks.append(mask)
+    return np.array(masks)
+
+
+def mean_dice_by_definition(maps, truth, setting):
+    masks = masks_by_definition(maps, setting)
+    return dice(
+        Pairs.of([count_pixels(m[None], t[None]) for m, t in zip(masks, truth, strict=True)])
+    )
+
+
+def levels_of(maps, truth):
+    return np.stack([count_levels(*strip) for strip in zip(maps, truth, strict=True)])
+
+
+def thresholds(label, pixel, area, classes=2):
+    return Thresholds((label,) * classes, (pixel,) * classes, (area,) * classes)
+
+
+def test_levels_count_every_pixel_at_its_level():
+    maps, truth = strips_at_random(0, strips=1)
+    counts = count_levels(maps[0], truth[0])
+    assert counts.dtype == np.int32
+    assert counts.shape == (2, 2, 256)
+    for index, level in product(range(2), range(256)):
+        here = maps[0, index] == level
+        assert counts[0, index, level] == here.sum()
+        assert counts[1, index, level] == (here & truth[0, index]).sum()
+
+
+@pytest.mark.parametrize(
+    ("maps", "truth"),
+    [
+        (np.zeros((1, 2, 3), np.float32), np.zeros((1, 2, 3), np.bool_)),
+        (np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2, 3), np.uint8)),
+        (np.zeros((1, 2, 3), np.uint8), np.zeros((1, 3, 2), np.bool_)),
+        (np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.bool_)),
+    ],
+)
+def test_levels_refuse_other_shapes_and_types(maps, truth):
+    with pytest.raises(MaskError):
+        count_levels(maps, truth)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(0.5, 0.5, 0),
+        Setting(0.2, 0.4, 0),  # both are exact levels: 51 / 255 and 102 / 255
+        Setting(0.2, 0.1, 0),
+        Setting(0.4, 0.1, 0),
+        Setting(0.95, 0.6, 100),
+        Setting(0.3, 0.8, 300),
+        Setting(0.0, 0.0, 1),
+        Setting(1.0, 0.1, 1),
+    ],
+)
+def test_pairs_from_levels_equal_pairs_from_masks(setting):
+    maps, truth = strips_at_random(1)
+    maps[0, 0] = 0
+    maps[1, 0], maps[2, 0] = np.minimum(maps[1, 0], 51), np.minimum(maps[2, 0], 102)
+    masks = np.stack([masks_by_definition(maps[:, index], setting) for index in range(2)], axis=1)
+    expected = Pairs.of([count_pixels(*both) for both in zip(masks, truth, strict=True)])
+    found = pairs_at(levels_of(maps, truth), thresholds(*setting))
+    assert found.predicted.tolist() == expected.predicted.tolist()
+    assert found.truth.tolist() == expected.truth.tolist()
+    assert found.shared.tolist() == expected.shared.tolist()
+
+
+def test_a_mask_of_just_the_area_stays_and_one_pixel_fewer_goes():
+    levels = np.zeros((2, 2, 1, 256), np.int32)
+    levels[:, 0, 0, 200], levels[:, 0, 0, 0] = (10, 9), 100
+    assert pairs_at(levels, thresholds(0.5, 0.5, 10, classes=1)).predicted.tolist() == [[10], [0]]
+
+
+def test_each_class_has_its_own_thresholds():
+    maps, truth = strips_at_random(2)
+    mixed = Thresholds((0.5, 0.9), (0.3, 0.6), (0, 200))
+    found = pairs_at(levels_of(maps, truth), mixed).predicted
+    for index in range(2):
+        masks = masks_by_definition(maps[:, index], mixed.of_class(index))
+        assert found[:, index].tolist() == masks.sum(axis=(1, 2)).tolist()
+
+
+def surface_by_definition(maps, truth, axes):
+    surface = np.zeros([len(axis) for axis in axes])
+    for place in np.ndindex(*surface.shape):
+        setting = Setting(*(axis[at] for axis, at in zip(axes, place, strict=True)))
+        surface[place] = mean_dice_by_definition(maps, truth, setting).mean()
+    return surface
+
+
+def calm_best_by_loops(surface, origin):
+    """Mean of the 27 settings around each, the edge standing in for what is beyond it."""
+    smooth = np.zeros_like(surface)
+    for place in np.ndindex(*surface.shape):
+        around = [
+            surface[tuple(np.clip(np.add(place, step), 0, np.subtract(surface.shape, 1)))]
+            for step in product((-1, 0, 1), repeat=3)
+        ]
+        smooth[place] = sum(around) / 27
+    good = [place for place in np.ndindex(*surface.shape) if smooth[place] >= smooth.max() - 1e-4]
+    return min(good, key=lambda place: sum(abs(a - b) for a, b in zip(place, origin, strict=True)))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_search_equals_brute_force_over_the_whole_grid(seed):
+    maps, truth = strips_at_random(seed, strips=8, classes=1, height=24, width=40)
+    for strip, level in enumerate((51, 102, 153)):  # exactly at thresholds of the grid
+        maps[strip] = np.minimum(maps[strip], level)
+    levels = levels_of(maps, truth)
+    start = Setting(0.72, 0.55, 7)
+    axes = _axes(start, CAREFREE, levels[:, :, 0])
+    assert [len(axis) for axis in axes[:2]] == [20, 19]
+    assert 0.72 in axes.label
+    assert {0, 7} < set(axes.area.tolist())
+    expected = surface_by_definition(maps[:, 0], truth[:, 0], axes)
+    assert np.abs(_surface(levels[:, :, 0], axes) - expected).max() < 1e-13
+    assert expected.std() > 0.01
+    origin = _Index(*(axis.tolist().index(value) for axis, value in zip(axes, start, strict=True)))
+    best = calm_best_by_loops(expected, origin)
+    found = search_thresholds(levels, thresholds(*start, classes=1), CAREFREE)
+    assert found.of_class(0) == tuple(axis[at] for axis, at in zip(axes, best, strict=True))
+    assert found.tuned == (True,)
+    assert found.after[0] == pytest.approx(expected[best], abs=1e-13)
+    assert found.before[0] == pytest.approx(expected[origin], abs=1e-13)
+    assert found.after[0] > found.before[0]
+
+
+@pytest.mark.parametrize("tuned", ["label", "pixel", "area"])
+def test_only_what_may_be_tuned_changes(tuned):
+    maps, truth = strips_at_random(3)
+    start = thresholds(0.5, 0.5, 1)
+    flags = {name: name == tuned for name in ("label", "pixel", "area")}
+    found = search_thresholds(levels_of(maps, truth), start, CAREFREE.but(**flags))
+    changed = {name for name in flags if getattr(found, name) != getattr(start, name)}
+    assert changed == {tuned}
+    axes = _axes(Setting(0.5, 0.5, 1), CAREFREE.but(**flags), levels_of(maps, truth)[:, :, 0])
+    assert {name for name in flags if len(getattr(axes, name)) > 1} == {tuned}
+    assert found.defaults == start
+
+
+def test_classes_are_searched_apart():
+    maps, truth = strips_at_random(4)
+    levels = levels_of(maps, truth)
+    both = search_thresholds(levels, thresholds(0.1, 0.1, 1), CAREFREE)
+    for index in range(2):
+        alone = search_thresholds(
+            levels[:, :, [index]], thresholds(0.1, 0.1, 1, classes=1), CAREFREE
+        )
+        assert alone.of_class(0) == both.of_class(index)
+    at_best = dice(pairs_at(levels, both)).mean(axis=0)
+    assert both.after == pytest.approx(tuple(at_best))
+
+
+def test_a_class_with_few_positives_keeps_the_recipes_numbers_and_says_so():
+    maps, truth = strips_at_random(5, strips=30)
+    truth[3:, 1] = False
+    truth[:3, 1, :20, :20] = True
+    found = search_thresholds(levels_of(maps, truth), thresholds(0.1, 0.1, 1))
+    assert found.tuned == (True, False)
+    assert found.of_class(1) == (0.1, 0.1, 1)
+    assert found.reasons[1] == "3 strips hold it, 8 are needed"
+    assert found.before[1] == found.after[1]
+    assert found.reasons[0].startswith("gain +0.")
+
+
+def lucky_levels(random, strips=40):
+    """Histograms in which every lower threshold adds true or false pixels by a fair toss.
+
+    Dice 2 S / (P + T) stays the same on average when the chance of a true pixel is Dice / 2: the
+    thresholds matter to each strip, and none is better than another by more than luck.
+    """
+    levels = np.zeros((strips, 2, 1, 256), np.int32)
+    levels[:, 0, 0, 255], levels[:, 1, 0, 255] = 700, 500
+    size = 1500
+    for level in range(250, 12, -13):
+        value = 2 * levels[:, 1, 0].sum(axis=1) / (levels[:, 0, 0].sum(axis=1) + size)
+        levels[:, 0, 0, level] = 100
+        levels[:, 1, 0, level] = 100 * (random.random(strips) < value / 2)
+    missing = np.maximum(size - levels[:, 1, 0].sum(axis=1), 0)
+    levels[:, :, 0, 0] += missing[:, None]
+    levels[:, 0, 0, 0] += 5000
+    return levels
+
+
+def test_a_gain_by_luck_is_mostly_not_believed():
+    random = np.random.default_rng(6)
+    flags = {"label": False, "area": False}
+    start = thresholds(0.5, 0.5, 0, classes=1)
+    samples = [lucky_levels(random) for _ in range(60)]
+    careful = [search_thresholds(each, start, Tune(**flags)) for each in samples]
+    careless = [search_thresholds(each, start, CAREFREE.but(**flags)) for each in samples]
+    assert sum(each.tuned[0] for each in careless) >= 50
+    assert sum(each.tuned[0] for each in careful) <= 15
+    kept = next(each for each in careful if not each.tuned[0])
+    assert kept.of_class(0) == start.of_class(0)
+
+
+def test_a_real_gain_is_believed():
+    maps, truth = strips_at_random(7, strips=40)
+    start = thresholds(0.1, 0.1, 0)
+    found = search_thresholds(levels_of(maps, truth), start)
+    assert found.tuned == (True, True)
+    assert all(
+        after > before + 0.1 for before, after in zip(found.before, found.after, strict=True)
+    )
+
+
+def test_the_middle_of_a_plateau_is_taken_and_not_its_edge_or_a_lone_peak():
+    levels = np.zeros((20, 2, 1, 256), np.int32)
+    levels[:, 0, 0, 0] = 4000
+    levels[:, :, 0, 200] = 100  # the defect: any threshold from 0.5 to 0.75 finds it alone
+    levels[:, 0, 0, 125] = 300  # false pixels below that
+    found = search_thresholds(
+        levels, thresholds(0.05, 0.05, 0, classes=1), Tune(label=False, area=False)
+    )
+    assert found.pixel[0] == 0.55  # the nearest to the start that is no edge of the plateau
+    assert found.after == (1.0,)
+
+
+def test_among_settings_as_good_as_the_best_the_nearest_to_the_start_is_taken():
+    surface = np.full((19, 19, 5), 0.9)
+    surface += 1e-6 * np.arange(19)[:, None, None]  # a slope that means nothing
+    assert _calm_best(surface, _Index(4, 7, 2)) == (4, 7, 2)
+    surface[12:, 3:, :] += 0.01
+    assert _calm_best(surface, _Index(4, 7, 2)) == (13, 7, 2)  # one step inside the better part
+
+
+def test_no_strips_leave_all_as_it_was():
+    start = thresholds(0.5, 0.4, 10)
+    found = search_thresholds(np.zeros((0, 2, 2, 256), np.int32), start)
+    assert found.tuned == (False, False)
+    assert found.before == found.after == (None, None)
+    assert len(pairs_at(np.zeros((0, 2, 2, 256), np.int32), found)) == 0
+
+
+def test_thresholds_go_through_json_whole():
+    maps, truth = strips_at_random(8)
+    found = search_thresholds(levels_of(maps, truth), thresholds(0.1, 0.1, 1), CAREFREE)
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    assert Thresholds.from_dict(json.loads(text)) == found
+    assert Thresholds.from_dict(json.loads(text)).defaults == thresholds(0.1, 0.1, 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"label": "0.5"},
+        {"label": [0.5]},
+        {"area": [1.5, 2.0]},
+        {"tuned": [1, 0]},
+        {"defaults": 3},
+        {"pixel": None},
+    ],
+)
+def test_damaged_thresholds_are_refused(damage):
+    with pytest.raises(RecipeError):
+        Thresholds.from_dict({**thresholds(0.5, 0.5, 1).to_dict(), **damage})
+
+
+def test_thresholds_of_other_classes_and_other_levels_are_refused():
+    levels = np.zeros((3, 2, 2, 256), np.int32)
+    with pytest.raises(RecipeError, match="for 3 classes, the levels for 2"):
+        search_thresholds(levels, thresholds(0.5, 0.5, 0, classes=3))
+    with pytest.raises(MaskError, match="int64"):
+        pairs_at(levels.astype(np.int64), thresholds(0.5, 0.5, 0))
+    with pytest.raises(RecipeError, match="pixel"):
+        Thresholds((0.5,), (0.5, 0.5), (1,))

@@ -1,0 +1,149 @@
+"""Run lengths against run lengths, without decoding: the same counts as decoded masks give."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from steelscan.evaluation import Pairs, count_pixels, pairs_of_tables, score
+from steelscan.evaluation.tables import shared_pixels
+from steelscan.strip import (
+    Frame,
+    MaskError,
+    MaskTable,
+    TableError,
+    decode,
+    encode,
+    read_mask_table,
+)
+from steelscan.strip.runlength import parse
+
+SEVERSTAL = Frame(256, 1600)
+
+
+def table(layout="columns", **rows):
+    return MaskTable({name: dict(row) for name, row in rows.items()}, layout)
+
+
+def pairs_by_decoding(truth, predicted, frame, names, classes):
+    return Pairs.of(
+        [
+            count_pixels(
+                *(
+                    np.stack([decode(text, frame) for text in each.texts(name, classes)])
+                    for each in (predicted, truth)
+                )
+            )
+            for name in names
+        ]
+    )
+
+
+def same(one, other):
+    return all(
+        np.array_equal(getattr(one, field), getattr(other, field))
+        for field in ("predicted", "truth", "shared")
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shared_pixels_of_random_masks_equal_those_of_decoded_masks(seed):
+    random = np.random.default_rng(seed)
+    frame = Frame(*random.integers(1, 20, 2).tolist())
+    one, other = (random.random(frame) < random.random() for _ in range(2))
+    runs = [parse(encode(mask), frame) for mask in (one, other)]
+    assert shared_pixels(*runs) == (one & other).sum()
+    assert shared_pixels(runs[0], runs[0]) == one.sum()
+
+
+def test_every_real_mask_against_itself_moved_equals_decoding(real_data):
+    masks = read_mask_table(real_data / "severstal" / "masks.csv.gz")
+    random = np.random.default_rng(0)
+    compared = sharing = 0
+    for row in masks.rows.values():
+        for text in row.values():
+            mask = decode(text, SEVERSTAL)
+            moved = np.roll(mask, tuple(random.integers(-30, 31, 2)), (0, 1))
+            runs = [parse(each, SEVERSTAL) for each in (text, encode(moved))]
+            expected = np.count_nonzero(mask & moved)
+            assert shared_pixels(*runs) == shared_pixels(*runs[::-1]) == expected
+            compared, sharing = compared + 1, sharing + (0 < expected < runs[0][:, 1].sum())
+    assert compared > 2854
+    assert sharing > 2000
+
+
+def test_real_submissions_score_against_each_other(real_data):
+    files = sorted((real_data / "severstal" / "submissions").iterdir())
+    tables = [read_mask_table(file) for file in files]
+    assert len(tables) == 4
+    agreements = []
+    for one, other in combinations(tables, 2):
+        pairs = pairs_of_tables(one, other, SEVERSTAL)
+        assert pairs.truth.shape == (1801, 4)
+        back = pairs_of_tables(other, one, SEVERSTAL)
+        assert same(back, Pairs(pairs.truth, pairs.predicted, pairs.shared))
+        agreements.append(score(pairs, resamples=0).mean_dice.value)
+    assert min(agreements) > 0.85
+    assert max(agreements) < 1
+    both = pairs_of_tables(tables[0], tables[0], SEVERSTAL)
+    assert score(both, resamples=0).mean_dice.value == 1
+    names = sorted(tables[0].rows)[:150]
+    assert same(
+        pairs_of_tables(*tables[:2], SEVERSTAL, names),
+        pairs_by_decoding(*tables[:2], SEVERSTAL, names, 4),
+    )
+
+
+def test_images_that_no_table_lists_are_clean_only_if_named():
+    truth, predicted = table(a={1: "1 3"}), table(b={2: "2 2"})
+    frame = Frame(4, 5)
+    unnamed = pairs_of_tables(truth, predicted, frame)
+    assert unnamed.truth.tolist() == [[3, 0], [0, 0]]
+    assert unnamed.predicted.tolist() == [[0, 0], [0, 2]]
+    named = pairs_of_tables(truth, predicted, frame, ["c", "b", "a"])
+    assert named.truth.tolist() == [[0, 0], [0, 0], [3, 0]]
+    assert score(named).strips == 3
+    assert score(named).clean == 2
+
+
+def test_only_named_images_count():
+    truth, predicted = table(a={1: "1 3"}, b={1: "1 1"}), table(a={1: "3 1"}, b={1: "9 nonsense"})
+    assert pairs_of_tables(truth, predicted, Frame(4, 5), ["a"]).shared.tolist() == [[1]]
+
+
+def test_images_may_have_frames_of_their_own():
+    truth, predicted = table(a={1: "1 3"}, b={1: "7 6"}), table(a={1: "2 3"}, b={1: "8 9"})
+    frames = {"a": Frame(2, 2), "b": Frame(4, 4)}
+    assert pairs_of_tables(truth, predicted, frames).shared.tolist() == [[2], [5]]
+    with pytest.raises(TableError, match="image b has no known size"):
+        pairs_of_tables(truth, predicted, {"a": Frame(2, 2)})
+
+
+def test_the_number_of_classes_may_be_more_than_the_tables_show():
+    truth, predicted = table(a={1: "1 3"}), table(a={2: "1 3"})
+    assert pairs_of_tables(truth, predicted, Frame(4, 5)).classes == 2
+    assert pairs_of_tables(truth, predicted, Frame(4, 5), classes=4).classes == 4
+    with pytest.raises(TableError, match="prediction: has class 2, the data set has 1"):
+        pairs_of_tables(truth, predicted, Frame(4, 5), classes=1)
+
+
+@pytest.mark.parametrize("bad", ["1 2 3", "19 5", "0 1", "5 3 6 1", "1 -2", "one two"])
+def test_bad_run_lengths_are_refused_by_table_image_and_class(bad):
+    good, broken = table(a={1: "1 3"}), table(a={1: "1 3"}, strip7={2: bad})
+    with pytest.raises(MaskError, match="prediction, image strip7, class 2"):
+        pairs_of_tables(good, broken, Frame(4, 5))
+    with pytest.raises(MaskError, match="truth, image strip7, class 2"):
+        pairs_of_tables(broken, good, Frame(4, 5))
+
+
+def test_a_table_of_all_pairs_must_speak_of_every_image():
+    truth = table(a={1: "1 3"}, b={1: "1 3"})
+    silent = table("joined", a={1: ""})
+    with pytest.raises(TableError, match="says nothing about 1 of 2 images, such as b"):
+        pairs_of_tables(truth, silent, Frame(4, 5))
+    assert pairs_of_tables(truth, silent, Frame(4, 5), ["a"]).predicted.tolist() == [[0]]
+
+
+def test_tables_without_images_are_refused():
+    with pytest.raises(TableError, match="lists no image"):
+        pairs_of_tables(table(), table(), Frame(4, 5))
