@@ -1,0 +1,209 @@
+"""A data set on disk: strips, their masks, and what must be known of them before training."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.data.annotations import Annotations, Checked, IndexPictures, RunLengths, stem
+from steelscan.data.files import Files, PictureFile, is_picture, open_files
+from steelscan.data.listing import read_groups
+from steelscan.data.picture import picture_frame, read_picture
+from steelscan.strip import (
+    Classes,
+    DatasetError,
+    Frame,
+    Layout,
+    MaskError,
+    Masks,
+    Picture,
+    PictureError,
+    track,
+)
+
+_LOOKED_FOR = (
+    "Looked for train_images/ with train.csv (ImageId,ClassId,EncodedPixels or "
+    "ImageId_ClassId,EncodedPixels), and for images/ with masks/ and classes.csv (value,name)"
+)
+_MANY = 1000
+"""From so many strips on, opening shows its progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Strips with masks, in a folder or a zip; pictures and masks are read when asked for.
+
+    Picklable; may be shared by threads and forked processes.
+    """
+
+    root: Path
+    classes: Classes
+    names: tuple[str, ...]
+    """File names of the strips' pictures, sorted; all else is in this order."""
+
+    frames: tuple[Frame, ...]
+
+    present: NDArray[np.bool_]
+    """bool ``(strips, classes)``: which classes the masks of each strip hold."""
+
+    group_labels: tuple[str, ...] | None
+    """Near-duplicate group of each strip from ``groups.csv``; None when there is none."""
+
+    test_names: tuple[str, ...]
+    """Pictures of the competition's ``test_images/``; they have no masks."""
+
+    skipped: tuple[tuple[str, str], ...]
+    """Name and reason of what was left out with ``on_error="skip"``."""
+
+    layout: Layout
+    """How a submission is laid out: as ``train.csv``, else joined."""
+
+    fingerprint: str
+    """SHA-256 over names, bytes in pictures, classes and masks; the same wherever it lies."""
+
+    _files: Files = field(repr=False)
+    _annotations: Annotations = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def picture(self, index: int) -> Picture:
+        """Picture of a strip, uint8 ``(height, width)``. Raises PictureError."""
+        return self._read(f"{self._annotations.folder}/{self.names[index]}")
+
+    def masks(self, index: int) -> Masks:
+        """Masks of a strip, bool ``(classes, height, width)``. Raises MaskError."""
+        return self._annotations.masks(self.names[index], self.frames[index])
+
+    def test_picture(self, index: int) -> Picture:
+        """Picture of a test strip, uint8 ``(height, width)``. Raises PictureError."""
+        return self._read(f"test_images/{self.test_names[index]}")
+
+    def _read(self, place: str) -> Picture:
+        content = PictureFile(place, self._files, place).read()
+        return read_picture(content, self._files.where(place))
+
+
+def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Dataset:
+    """Open a data set: a folder or a zip, all of it at the top or in one folder.
+
+    Two forms are known: that of the competition (``train_images/``, ``train.csv`` in either
+    layout, maybe ``test_images/`` and ``classes.csv``; strips without a row are clean), and
+    ``images/`` with ``masks/`` and ``classes.csv``. Either may hold ``groups.csv``. Headers of
+    all pictures and all masks are checked here; damage further down a picture is met on reading.
+
+    A strip that is wrong stops with PictureError or MaskError, or is listed in ``skipped``. What
+    is wrong with the whole raises DatasetError or TableError either way.
+    """
+    files, annotations = _detect(open_files(path))
+    pictures = files.under(annotations.folder)
+    names = [name for name in pictures.names() if is_picture(name)]
+    if not names:
+        raise DatasetError(files.where(annotations.folder), "holds no pictures", "Add pictures")
+    skipped: list[tuple[str, str]] = []
+    kept: list[tuple[str, Frame, Checked]] = []
+    stems = Counter(map(stem, names))
+    for name in _shown(names):
+        try:
+            _check_alone(name, stems, pictures)
+            kept.append((name, *_check(name, pictures, annotations)))
+        except (PictureError, MaskError) as error:
+            _leave_out(name, error, on_error, skipped)
+    for stray in annotations.strays(names):
+        _leave_out(Path(stray.where).name, stray, on_error, skipped)
+    if not kept:
+        found = f"holds no usable strip ({skipped[0][1]})"
+        raise DatasetError(path, found, "Mend the files, or name another data set")
+    used = tuple(name for name, _, _ in kept)
+    tests = tuple(name for name in files.names("test_images") if is_picture(name))
+    return Dataset(
+        root=path,
+        classes=annotations.classes,
+        names=used,
+        frames=tuple(frame for _, frame, _ in kept),
+        present=np.stack([checked.present for _, _, checked in kept]),
+        group_labels=read_groups(files, used),
+        test_names=tests if annotations.folder == "train_images" else (),
+        skipped=tuple(skipped),
+        layout=annotations.layout,
+        fingerprint=_fingerprint(kept, pictures, annotations.classes),
+        _files=files,
+        _annotations=annotations,
+    )
+
+
+def check_trainable(dataset: Dataset) -> list[str]:
+    """Say in sentences what will make training on this data set hard; [] when nothing does.
+
+    Raises DatasetError when it has fewer than two strips, or no defect at all.
+    """
+    if len(dataset) < 2:
+        raise DatasetError(dataset.root, "holds a single strip", "Training needs two or more")
+    if not dataset.present.any():
+        found = f"none of its {len(dataset)} strips has a defect"
+        raise DatasetError(dataset.root, found, "Training needs strips with masks")
+    counts = dataset.present.sum(axis=0).tolist()
+    warnings = [
+        f"Class {name} stands on {count} of {len(dataset)} strips: expect little of it."
+        for name, count in zip(dataset.classes.names, counts, strict=True)
+        if count < 3
+    ]
+    if dataset.present.any(axis=1).all():
+        warnings.append("No strip is clean: false alarms on sound steel cannot be judged.")
+    return warnings
+
+
+def _detect(files: Files) -> tuple[Files, Annotations]:
+    inner = files.folders()
+    if not {"train_images", "images"} & set(inner) and len(inner) == 1:
+        files = files.under(inner[0])
+        inner = files.folders()
+    if "train_images" in inner and files.exists("train.csv"):
+        return files, RunLengths(files)
+    if "images" in inner and "masks" in inner:
+        return files, IndexPictures(files)
+    half = [name for name in ("train_images", "images") if name in inner]
+    found = f"is no data set: it has {half[0]}/ and nothing to go with it" if half else ""
+    raise DatasetError(files.root, found or "is no data set", _LOOKED_FOR)
+
+
+def _check_alone(name: str, stems: Counter[str], pictures: Files) -> None:
+    if stems[stem(name)] > 1:
+        remedy = "Keep one of them: masks and groups may be named by the stem alone"
+        raise PictureError(pictures.where(name), "shares its stem with another picture", remedy)
+
+
+def _check(name: str, pictures: Files, annotations: Annotations) -> tuple[Frame, Checked]:
+    where = pictures.where(name)
+    try:
+        with pictures.open(name) as file:
+            frame = picture_frame(file, where)
+    except DatasetError as error:
+        raise PictureError(error.where, error.found, error.remedy) from error
+    return frame, annotations.check(name, frame)
+
+
+def _shown(names: Sequence[str]) -> Iterator[str]:
+    return track(names, "Checking strips", len(names)) if len(names) >= _MANY else iter(names)
+
+
+def _leave_out(
+    name: str, error: PictureError | MaskError, on_error: str, skipped: list[tuple[str, str]]
+) -> None:
+    if on_error == "stop":
+        raise error
+    skipped.append((name, str(error)))
+
+
+def _fingerprint(
+    kept: Sequence[tuple[str, Frame, Checked]], pictures: Files, classes: Classes
+) -> str:
+    whole = hashlib.sha256(repr(classes.names).encode())
+    for name, _, checked in kept:
+        whole.update(f"\n{name} {pictures.size(name)} ".encode() + checked.digest)
+    return whole.hexdigest()

@@ -1,0 +1,152 @@
+"""Folds: which strips judge and which teach, near-duplicates never on both sides."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from steelscan.data.listing import read_table
+from steelscan.strip import DatasetError, Spec, TableError, replacing
+
+_COLUMNS = ("image", "group", "fold")
+
+
+class Folds(Spec):
+    """How many folds there are, and what each is for; folds are numbered from 0."""
+
+    count: int = Field(default=5, ge=2)
+
+    validation: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Folds that judge, each once, a network fitted on all others but the held-out ones."""
+
+    holdout: tuple[int, ...] = ()
+    """Folds set aside to the very end: neither fitted nor tuned on."""
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        used = (*self.validation, *self.holdout)
+        if len(set(used)) != len(used):
+            raise ValueError("a fold stands in validation and holdout, or twice in one of them")
+        if not all(0 <= fold < self.count for fold in used):
+            raise ValueError(f"validation and holdout name folds outside 0 to {self.count - 1}")
+        if not self.validation:
+            raise ValueError("validation names no fold")
+        if len(self.holdout) + 1 >= self.count:
+            raise ValueError("no fold is left to fit on beside one of validation and holdout")
+        return self
+
+
+def make_folds(
+    present: NDArray[np.bool_], groups: NDArray[np.int64], count: int, seed: int
+) -> NDArray[np.int64]:
+    """Deal strips into folds, int64 ``(strips,)`` from 0, alike in classes and in size.
+
+    ``present`` is bool ``(strips, classes)``, ``groups`` holds a number for each strip; strips of
+    one group stay together. After Sechidis 2011 (iterative stratification), with groups in place
+    of samples and sound steel as a label of its own: the label that is rarest among the groups
+    left is dealt out first, each group to the fold that lacks it most. No fold grows past its
+    share while another has room, and none stays empty. The same seed gives the same folds.
+
+    Raises DatasetError when there are fewer groups than folds.
+    """
+    strip_labels = np.column_stack([present, ~present.any(axis=1)]).astype(np.int64)
+    _, group_of = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(group_of)
+    if len(sizes) < count:
+        found = f"{len(sizes)} groups of strips cannot fill {count} folds"
+        raise DatasetError("folds", found, f"Use at most {len(sizes)} folds, or more strips")
+    labels = np.zeros((len(sizes), strip_labels.shape[1]), np.int64)
+    np.add.at(labels, group_of, strip_labels)
+    return _deal(labels, sizes, count, np.random.default_rng(seed))[group_of]
+
+
+def write_folds(
+    path: Path, names: Sequence[str], groups: NDArray[np.int64], folds: NDArray[np.int64]
+) -> None:
+    """Write ``image,group,fold`` as CSV, whole or not at all. Raises OutputError."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows(zip(names, groups.tolist(), folds.tolist(), strict=True))
+
+
+def read_folds(path: Path, names: Sequence[str]) -> NDArray[np.int64]:
+    """Read the fold of each strip, int64 ``(strips,)`` in the order of ``names``.
+
+    Rows of other images are passed over. Raises TableError for a file that cannot be read or
+    means nothing, and DatasetError when a strip has no fold, or a group stands in two.
+    """
+    try:
+        rows = read_table(path.read_bytes(), _COLUMNS, path)
+    except OSError as error:
+        raise TableError(path, f"cannot be read ({error.strerror})", "Check the path") from error
+    fold_of: dict[str, int] = {}
+    fold_of_group: dict[str, int] = {}
+    for image, group, text in rows:
+        if not text.isdecimal():
+            raise TableError(path, f"gives {image} the fold {text!r}", "Number folds from 0")
+        fold = int(text)
+        if fold_of.setdefault(image, fold) != fold:
+            raise DatasetError(path, f"puts {image} into two folds", "Keep one row an image")
+        if fold_of_group.setdefault(group, fold) != fold:
+            remedy = "Keep near-duplicates together, or no score can be trusted"
+            raise DatasetError(path, f"splits group {group} over two folds", remedy)
+    missing = [name for name in names if name not in fold_of]
+    if missing:
+        found = f"names no fold for {len(missing)} of {len(names)} strips, as {missing[0]}"
+        raise DatasetError(path, found, "Use the folds of this data set")
+    return np.array([fold_of[name] for name in names], np.int64)
+
+
+def _deal(
+    labels: NDArray[np.int64], sizes: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal groups with ``(groups, labels)`` counts and ``(groups,)`` sizes into folds."""
+    hands = _Hands(labels, sizes, count, rng)
+    fold_of = np.full(len(sizes), -1, np.int64)
+    order = rng.permutation(len(sizes))
+    while (left := order[fold_of[order] < 0]).size:
+        totals = labels[left].sum(axis=0)
+        label = int(np.argmin(np.where(totals > 0, totals, np.iinfo(np.int64).max)))
+        holders = left[labels[left, label] > 0]
+        is_last = len(holders) == len(left)  # the last label evens out the sizes
+        for group in holders[np.argsort(-labels[holders, label], kind="stable")]:
+            fold_of[group] = hands.take(group, None if is_last else label)
+    return fold_of
+
+
+class _Hands:
+    """What each fold has been dealt, told by what it still lacks of each label and in size."""
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        count: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self._labels, self._sizes, self._rng = labels, sizes, rng
+        self._lacking = np.tile(labels.sum(axis=0) / count, (count, 1))
+        self._room = np.full(count, sizes.sum() / count)
+        self._empty = np.ones(count, np.bool_)
+        self._left = len(sizes)
+
+    def take(self, group: int, label: int | None) -> int:
+        """Deal a group to the fold with room that lacks ``label`` most; None: lacks size."""
+        lack = self._room if label is None else self._lacking[:, label]
+        allowed = self._room > self._sizes[group] - 1
+        if not allowed.any():
+            allowed = self._room == self._room.max()
+        if self._left <= np.count_nonzero(self._empty):
+            allowed = self._empty
+        by_need = np.lexsort((self._rng.random(len(lack)), self._room, lack))
+        fold = int(by_need[allowed[by_need]][-1])
+        self._lacking[fold] -= self._labels[group]
+        self._room[fold] -= self._sizes[group]
+        self._empty[fold] = False
+        self._left -= 1
+        return fold

@@ -1,0 +1,74 @@
+"""The small tables beside the pictures: ``classes.csv`` and ``groups.csv``."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from steelscan.data.files import Files
+from steelscan.strip import Classes, DatasetError, TableError
+
+
+def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tuple[str, ...]]:
+    """Read columns of a CSV file as text, stripped, one tuple a row.
+
+    Raises TableError when a column is missing, a cell is empty or the file is no CSV.
+    """
+    expected = f"Expected the columns {','.join(columns)}"
+    try:
+        table = pl.read_csv(content, infer_schema=False).fill_null("")
+    except pl.exceptions.NoDataError:
+        raise TableError(where, "is empty", expected) from None
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise TableError(where, f"cannot be read as CSV ({reason})", expected) from None
+    if not set(columns) <= set(table.columns):
+        raise TableError(where, f"has the columns {', '.join(table.columns)}", expected)
+    rows = [tuple(cell.strip() for cell in row) for row in table.select(columns).iter_rows()]
+    for number, row in enumerate(rows, start=2):
+        if not all(row):
+            raise TableError(where, f"has an empty cell in row {number}", "Fill it")
+    return rows
+
+
+def read_classes(files: Files) -> tuple[tuple[int, ...], Classes] | None:
+    """Pixel values, rising, and classes of ``classes.csv`` (value,name); None where it lacks.
+
+    A row of value 0, sound steel, may stand there and is no class. Raises TableError and
+    DatasetError.
+    """
+    if not files.exists("classes.csv"):
+        return None
+    where = files.where("classes.csv")
+    names: dict[int, str] = {}
+    for value, name in read_table(files.read("classes.csv"), ("value", "name"), where):
+        if not value.isdecimal() or int(value) > 255 or int(value) in names:
+            remedy = "Give each class a value of its own from 1 to 255"
+            raise TableError(where, f"gives class {name!r} the value {value!r}", remedy)
+        names[int(value)] = name
+    names.pop(0, None)
+    if not names or len(set(names.values())) != len(names):
+        raise TableError(where, "names no class, or one twice", "Name each class once")
+    values = tuple(sorted(names))
+    return values, Classes(names=tuple(names[value] for value in values))
+
+
+def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
+    """The group of each picture from ``groups.csv`` (image,group); None where it lacks.
+
+    Images may be named with or without their endings; those not among ``names`` are passed over.
+    Raises TableError, and DatasetError when a picture has no group or two.
+    """
+    if not files.exists("groups.csv"):
+        return None
+    where = files.where("groups.csv")
+    groups: dict[str, str] = {}
+    for image, group in read_table(files.read("groups.csv"), ("image", "group"), where):
+        if groups.setdefault(image, group) != group:
+            raise DatasetError(where, f"puts {image} into two groups", "Keep one row an image")
+    labels = [groups.get(name) or groups.get(PurePosixPath(name).stem) for name in names]
+    missing = [name for name, label in zip(names, labels, strict=True) if label is None]
+    if missing:
+        found = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
+        raise DatasetError(where, found, "Name every picture, or remove the file")
+    return tuple(label for label in labels if label is not None)

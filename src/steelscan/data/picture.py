@@ -1,0 +1,137 @@
+"""Reading one picture as a grey strip, and refusing what only looks like one.
+
+Pillow decodes, because it refuses a JPEG that breaks off half-way; OpenCV fills the rest with
+grey, and the strip would pass inspection.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from steelscan.strip import Frame, MaskError, Picture, PictureError
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+"""Endings of picture files, in lower case."""
+
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_EIGHT_BITS = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"))
+_INDEX_MODES = frozenset(("1", "L", "P"))
+_ORIENTATION = 0x0112
+
+Source = Path | bytes | BinaryIO
+"""A file by its path, its content, or an open file."""
+
+
+def read_picture(source: Source, name: object = None) -> Picture:
+    """Read a picture as uint8 ``(height, width)``, grey from 0 (black) to 255 (white).
+
+    Colour is turned to its luma, once; a JPEG never leaves the decoder in colour. Raises
+    PictureError, naming ``name`` or the path, for a file that is missing, empty, cut off or no
+    picture, for more than 8 bits a pixel, transparency, several pages, a stored turn (EXIF
+    orientation: nobody can know which way its masks were drawn), and for over 178 million pixels.
+    """
+    with _opened(source, name) as (image, where):
+        image.draft("L", image.size)  # a colour JPEG: skip the colours while decoding
+        image.load()
+        if image.has_transparency_data:
+            alpha = image.convert("RGBA").getchannel("A")
+            if alpha.getextrema() != (255, 255):
+                _refuse(where, "has transparent pixels", "Save it as grey without transparency")
+        return np.array(image if image.mode == "L" else image.convert("L"))
+
+
+def picture_frame(source: Source, name: object = None) -> Frame:
+    """Read height and width of a picture from its header, without decoding it.
+
+    Raises PictureError as `read_picture` does, save for damage further down the file and for
+    transparency.
+    """
+    with _opened(source, name) as (image, _):
+        return Frame(image.height, image.width)
+
+
+def read_index_picture(source: Source, name: object = None) -> NDArray[np.uint8]:
+    """Read a mask picture, uint8 ``(height, width)``: the stored pixel values, as they are.
+
+    Raises MaskError for colour, and for all that makes `read_picture` raise.
+    """
+    try:
+        with _opened(source, name) as (image, where):
+            if image.mode not in _INDEX_MODES:
+                remedy = "Save it with one 8-bit channel whose values are the classes"
+                _refuse(where, f"is no index picture (its mode is {image.mode})", remedy)
+            image.load()
+            return np.array(image).astype(np.uint8, copy=False)
+    except PictureError as error:
+        raise MaskError(error.where, error.found, error.remedy) from error
+
+
+@contextmanager
+def _opened(source: Source, name: object) -> Iterator[tuple[Image.Image, object]]:
+    where = name or (source if isinstance(source, Path) else "picture")
+    try:
+        with _file(source) as file:
+            if not file.read(1):
+                _refuse(where, "is empty (0 bytes)", "Copy the file again")
+            file.seek(0)
+            with Image.open(file, formats=_FORMATS) as image:
+                _check_header(image, where)
+                yield image, where
+    except PictureError:
+        raise
+    except Exception as error:
+        _refuse_unreadable(where, error)
+
+
+def _file(source: Source) -> AbstractContextManager[BinaryIO]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return source.open("rb") if isinstance(source, Path) else nullcontext(source)
+
+
+def _check_header(image: Image.Image, where: object) -> None:
+    if image.mode.startswith(("I", "F")) or _is_deep(image):
+        remedy = "Convert it to 8 bits with the range that your camera uses"
+        _refuse(where, f"has more than 8 bits a channel (mode {image.mode})", remedy)
+    if image.mode not in _EIGHT_BITS:
+        _refuse(where, f"is a {image.mode} picture", "Save it as 8-bit grey or RGB")
+    if getattr(image, "n_frames", 1) > 1:
+        found = f"holds {getattr(image, 'n_frames', 0)} pictures"
+        _refuse(where, found, "Save each as a file of its own")
+    if ("exif" in image.info or image.format == "TIFF") and image.getexif().get(
+        _ORIENTATION, 1
+    ) != 1:
+        remedy = "Save it upright, without the orientation tag, as its masks were drawn"
+        _refuse(where, "is stored turned or mirrored (EXIF orientation)", remedy)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the file holds 16 bits a channel, of which Pillow would silently keep 8."""
+    stored = [str(tile.args) for tile in getattr(image, "tile", ())]
+    return any(deep in mode for mode in stored for deep in (";16B", ";16L", ";16N"))
+
+
+def _refuse_unreadable(where: object, error: Exception) -> NoReturn:
+    """Translate what Pillow raised; its readers raise almost anything on bad bytes."""
+    if isinstance(error, FileNotFoundError):
+        _refuse(where, "does not exist", "Check the path")
+    if isinstance(error, IsADirectoryError):
+        _refuse(where, "is a folder", "Name a picture file")
+    if isinstance(error, PermissionError):
+        _refuse(where, "cannot be opened (no permission)", "Check the rights of the file")
+    if isinstance(error, UnidentifiedImageError):
+        _refuse(where, "is no JPEG, PNG, BMP, TIFF or WebP picture", "Convert it to one of them")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        _refuse(where, "has too many pixels for one picture", "Cut it into shorter strips")
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    _refuse(where, f"is damaged or cut off ({reason})", "Copy or export the file again")
+
+
+def _refuse(where: object, found: str, remedy: str) -> NoReturn:
+    raise PictureError(where, found, remedy)

@@ -1,0 +1,60 @@
+"""Which strips an epoch draws, and in which order."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from steelscan.strip import Spec
+
+
+class EveryStrip(Spec):
+    """Each strip once an epoch, in random order."""
+
+    kind: Literal["every"] = "every"
+
+
+class BalancedDraws(Spec):
+    """``draws`` strips an epoch: a share of clean ones, the rest evenly from each class.
+
+    A data set without clean strips, or without defects, gives its share to the others.
+    """
+
+    kind: Literal["balanced"] = "balanced"
+    draws: PositiveInt
+    clean: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+Draws = Annotated[EveryStrip | BalancedDraws, Field(discriminator="kind")]
+
+
+def draw(spec: Draws, present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """The strips of one epoch, as rows of ``present``, bool ``(strips, classes)``."""
+    if isinstance(spec, EveryStrip):
+        return rng.permutation(len(present))
+    pools = [np.flatnonzero(~present.any(1)), *(np.flatnonzero(column) for column in present.T)]
+    defective = [pool for pool in pools[1:] if len(pool)]
+    shares = np.array([spec.clean] + [(1 - spec.clean) / max(1, len(defective))] * len(defective))
+    filled = [pools[0], *defective]
+    shares[[not len(pool) for pool in filled]] = 0
+    counts = _whole(shares / shares.sum() * spec.draws, rng)
+    drawn = [_draw_pool(pool, count, rng) for pool, count in zip(filled, counts, strict=True)]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def _whole(shares: NDArray[np.float64], rng: np.random.Generator) -> list[int]:
+    """Round shares to whole numbers with the same sum, what is left over at random."""
+    counts = np.floor(shares).astype(int)
+    left = round(shares.sum()) - counts.sum()
+    rest = shares - counts
+    if left:
+        extra = rng.choice(len(shares), left, replace=False, p=rest / rest.sum())
+        counts[extra] += 1
+    return [int(count) for count in counts]
+
+
+def _draw_pool(pool: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw from a pool so that none comes a second time before all have come once."""
+    rounds = [rng.permutation(pool) for _ in range(-(-count // max(1, len(pool))))]
+    return np.concatenate([*rounds, pool[:0]])[:count]

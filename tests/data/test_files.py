@@ -1,0 +1,137 @@
+"""A folder and its zip answer alike; what a user points at is found."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from steelscan.data import find_pictures, open_files
+from steelscan.strip import DatasetError, PictureError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "strips"
+    for name in ("a.jpg", "deep/b.PNG", "deep/er/c.tiff", "钢带/d.jpeg", "notes.txt", "z.webp"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    for name in (".hidden.jpg", ".hidden/e.jpg", "__MACOSX/f.jpg", "deep/._b.PNG"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"hidden")
+    return root
+
+
+PICTURES = ["a.jpg", "deep/b.PNG", "deep/er/c.tiff", "z.webp", "钢带/d.jpeg"]
+
+
+@pytest.mark.parametrize("prefix", ["", "top"])
+def test_folder_and_zip_answer_alike(
+    folder: Path, zipped: Callable[..., Path], prefix: str
+) -> None:
+    there = open_files(folder)
+    packed = open_files(zipped(folder, prefix))
+    packed = packed.under(prefix) if prefix else packed
+    for files in (there, packed):
+        assert files.names() == ("a.jpg", "notes.txt", "z.webp")
+        assert files.names("deep") == ("b.PNG",)
+        assert files.names("not there") == ()
+        assert files.folders() == ("deep", "钢带")
+        assert sorted(files.walk()) == sorted([*PICTURES, "notes.txt"])
+        assert files.read("deep/b.PNG") == b"deep/b.PNG"
+        assert files.size("deep/b.PNG") == 10
+        assert files.under("deep").read("er/c.tiff") == b"deep/er/c.tiff"
+        assert files.exists("a.jpg")
+        assert not files.exists("b.jpg")
+        assert not files.exists("deep")
+        for ask in (files.read, files.size):
+            with pytest.raises(DatasetError, match=r"b\.jpg"):
+                ask("b.jpg")
+
+
+def test_neither_folder_nor_zip(folder: Path) -> None:
+    with pytest.raises(DatasetError, match="does not exist"):
+        open_files(folder / "nothing")
+    with pytest.raises(DatasetError, match="neither a folder nor a zip"):
+        open_files(folder / "a.jpg")
+
+
+def _read(files: object) -> bytes:
+    return files.read("deep/b.PNG")  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_zip_in_other_processes(folder: Path, zipped: Callable[..., Path], start: str) -> None:
+    files = open_files(zipped(folder))
+    assert _read(files) == b"deep/b.PNG"
+    if start == "fork":
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, _read(files))
+            os._exit(0)
+        assert os.read(reader, 100) == b"deep/b.PNG"
+        assert os.waitpid(child, 0)[1] == 0
+        os.close(reader)
+        os.close(writer)
+    else:  # as a spawned worker gets it
+        assert _read(pickle.loads(pickle.dumps(files))) == b"deep/b.PNG"
+
+
+def test_zip_in_many_threads(folder: Path, zipped: Callable[..., Path]) -> None:
+    files = open_files(zipped(folder))
+    names = sorted(files.walk()) * 50
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(files.read, names)) == [name.encode() for name in names]
+
+
+def test_damaged_zip_entry_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("a.jpg", b"x" * 100)
+    path.write_bytes(path.read_bytes().replace(b"xxxx", b"xxxy", 1))
+    with pytest.raises(DatasetError, match=r"damaged\.zip/a\.jpg: cannot be read"):
+        open_files(path).read("a.jpg")
+    (found,) = find_pictures(path)
+    with pytest.raises(PictureError, match=r"a\.jpg"):
+        found.read()
+
+
+def names(where: Path | str) -> list[str]:
+    found = find_pictures(where)
+    for picture in found:
+        assert picture.read().decode().endswith(picture.name)
+    return [picture.name for picture in found]
+
+
+def test_find_in_folder_and_zip(folder: Path, zipped: Callable[..., Path]) -> None:
+    assert names(folder) == PICTURES
+    assert names(str(folder)) == PICTURES
+    assert names(zipped(folder)) == PICTURES
+
+
+def test_find_one_file_and_patterns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert names(folder / "deep" / "b.PNG") == ["b.PNG"]
+    assert names(f"{folder}/*.*") == ["a.jpg", "z.webp"]
+    assert names(f"{folder}/**/*.???") == ["a.jpg", "deep/b.PNG"]
+    assert names(f"{folder}/d[e]ep/*") == ["deep/b.PNG"]
+    monkeypatch.chdir(folder)
+    assert names("*.jpg") == ["a.jpg"]
+    assert names("deep/*") == ["b.PNG"]
+
+
+def test_a_folder_named_like_a_pattern(folder: Path) -> None:
+    (folder / "deep").rename(folder / "run[1]")
+    assert [picture.name for picture in find_pictures(folder / "run[1]")] == ["b.PNG", "er/c.tiff"]
+
+
+def test_nothing_found(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for where in (tmp_path / "empty", folder / "notes.txt", f"{folder}/*.bmp"):
+        with pytest.raises(DatasetError, match="holds no pictures"):
+            find_pictures(where)
+    with pytest.raises(DatasetError, match="does not exist"):
+        find_pictures(folder / "nothing.jpg")

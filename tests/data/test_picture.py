@@ -1,0 +1,193 @@
+"""Reading pictures: right values, and a refusal for all that only looks like a strip."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from steelscan.data import picture_frame, read_picture
+from steelscan.data.picture import read_index_picture
+from steelscan.strip import Frame, MaskError, PictureError
+
+Save = Callable[..., bytes]
+GREY = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)
+LOSSLESS = ["PNG", "BMP", "TIFF"]
+
+
+@pytest.mark.parametrize("form", LOSSLESS)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_grey_comes_back_exactly(save: Save, form: str, mode: str) -> None:
+    content = save(GREY, form, mode)
+    picture = read_picture(content)
+    assert picture.dtype == np.uint8
+    assert picture.flags.writeable
+    assert picture.flags.c_contiguous
+    assert np.array_equal(picture, GREY)
+    assert picture_frame(content) == Frame(24, 40)
+
+
+def test_webp(save: Save) -> None:
+    assert np.array_equal(read_picture(save(GREY, "WEBP", "RGB", lossless=True)), GREY)
+
+
+def test_one_bit_and_palette(save: Save) -> None:
+    black_white = (GREY > 127).astype(np.uint8) * 255
+    assert np.array_equal(read_picture(save(GREY > 127)), black_white)
+    image = Image.fromarray(255 - GREY)
+    image.putpalette([255 - value for value in range(256) for _ in range(3)])
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert np.array_equal(read_picture(file.getvalue()), GREY)
+
+
+def test_colour_is_luma(save: Save) -> None:
+    colour = np.random.default_rng(1).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    luma = colour @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(read_picture(save(colour)) - luma).max() <= 0.51 + 1e-9
+
+
+@pytest.mark.parametrize("how", [{}, {"keep_rgb": True}, {"progressive": True}])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_colour_jpeg_straight_to_luma(save: Save, how: dict[str, bool], subsampling: int) -> None:
+    if how.get("keep_rgb"):
+        subsampling = 0  # the only one that exists
+    grey = cv2.GaussianBlur(GREY, (0, 0), 2)
+    content = save(np.repeat(grey[..., None], 3, 2), "JPEG", subsampling=subsampling, **how)
+    through_colour = np.asarray(Image.open(io.BytesIO(content)).convert("L")).astype(int)
+    assert np.abs(read_picture(content) - through_colour).max() <= 1
+
+
+def test_real_strips_read_as_through_colour_and_as_opencv(real_data: Path) -> None:
+    paths = sorted((real_data / "severstal" / "train_images").iterdir())[:8]
+    for path in paths:
+        picture = read_picture(path)
+        assert picture.shape == picture_frame(path) == (256, 1600)
+        through_colour = np.asarray(Image.open(path).convert("L")).astype(int)
+        assert np.abs(picture - through_colour).max() <= 1
+        opencv = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(int)
+        assert np.abs(picture - opencv).max() <= 1
+
+
+def test_opaque_alpha_is_taken_and_transparency_refused(save: Save) -> None:
+    rgba = np.dstack([GREY, GREY, GREY, np.full_like(GREY, 255)])
+    assert np.array_equal(read_picture(save(rgba)), GREY)
+    rgba[3, 4, 3] = 254
+    with pytest.raises(PictureError, match="transparent"):
+        read_picture(save(rgba))
+    with pytest.raises(PictureError, match="transparent"):
+        read_picture(save(GREY, transparency=int(GREY[0, 0])))
+
+
+def sixteen_bit_rgb() -> bytes:
+    done, file = cv2.imencode(".png", np.full((4, 5, 3), 40000, np.uint16))
+    assert done
+    return file.tobytes()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda save: save(GREY.astype(np.uint16) * 200),
+        lambda save: save(GREY.astype(np.uint16) * 200, "TIFF"),
+        lambda save: save(GREY.astype(np.int32), "TIFF"),
+        lambda save: save(GREY.astype(np.float32), "TIFF"),
+        lambda save: sixteen_bit_rgb(),  # noqa: ARG005
+    ],
+    ids=["png", "tiff", "int32", "float32", "rgb"],
+)
+def test_more_than_eight_bits_are_refused(save: Save, content: Callable[[Save], bytes]) -> None:
+    for read in (read_picture, picture_frame):
+        with pytest.raises(PictureError, match="Convert it to 8 bits with the range"):
+            read(content(save))
+
+
+def test_cmyk_pages_and_turns_are_refused(save: Save) -> None:
+    with pytest.raises(PictureError, match="CMYK"):
+        read_picture(save(GREY, "JPEG", "CMYK"))
+    page = Image.fromarray(GREY)
+    with pytest.raises(PictureError, match="holds 2 pictures"):
+        read_picture(save(GREY, "TIFF", save_all=True, append_images=[page]))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for form in ("JPEG", "PNG", "TIFF"):
+        for read in (read_picture, picture_frame):
+            with pytest.raises(PictureError, match="orientation"):
+                read(save(GREY, form, exif=turned))
+    turned[0x0112] = 1
+    assert read_picture(save(GREY, "JPEG", exif=turned)).shape == (24, 40)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
+def test_every_cut_is_refused(save: Save, form: str) -> None:
+    content = save(GREY, form)
+    last = len(content) - (30 if form == "PNG" else 1)  # checksum and end mark of a PNG may lack
+    for length in {1, 2, 10, len(content) // 4, len(content) // 2, last}:
+        with pytest.raises(PictureError):
+            read_picture(content[:length], "cut")
+
+
+def test_files_that_are_no_pictures(tmp_path: Path, save: Save) -> None:
+    def refused(path: Path, says: str) -> None:
+        for read in (read_picture, picture_frame):
+            with pytest.raises(PictureError, match=says) as caught:
+                read(path)
+            assert caught.value.where == str(path)
+
+    (tmp_path / "empty.jpg").touch()
+    refused(tmp_path / "empty.jpg", "is empty")
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    refused(tmp_path / "text.jpg", "is no JPEG")
+    refused(tmp_path / "missing.jpg", "does not exist")
+    refused(tmp_path, "is a folder")
+    (tmp_path / "animation.gif").write_bytes(save(GREY, "GIF"))
+    refused(tmp_path / "animation.gif", "is no JPEG")
+
+
+def test_name_is_told(save: Save) -> None:
+    with pytest.raises(PictureError, match=r"^upload 7: is empty"):
+        read_picture(b"", "upload 7")
+    path_given = read_picture(save(GREY), "upload 7")
+    assert path_given.shape == (24, 40)
+
+
+def test_bombs_are_refused(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = save(GREY)
+    for limit in (100, 900):  # an error of Pillow's, and a warning
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(PictureError, match="too many pixels"):
+            read_picture(content)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_bytes_are_a_picture_or_a_picture_error(save: Save, form: str) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        content = bytearray(save(GREY, form))
+        for at in rng.integers(0, len(content), 8):
+            content[at] = rng.integers(0, 256)
+        try:
+            picture = read_picture(bytes(content))
+        except PictureError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert picture.dtype == np.uint8
+            assert picture.ndim == 2
+
+
+def test_index_pictures_keep_their_values(save: Save) -> None:
+    index = (GREY % 4).astype(np.uint8)
+    assert np.array_equal(read_index_picture(save(index)), index)
+    image = Image.fromarray(index)
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert np.array_equal(read_index_picture(file.getvalue()), index)
+    assert np.array_equal(read_index_picture(save(index > 0)), (index > 0).astype(np.uint8))
+    for wrong in (save(index, mode="RGB"), save(index.astype(np.uint16)), b"", b"text"):
+        with pytest.raises(MaskError):
+            read_index_picture(wrong)
