@@ -1,0 +1,33 @@
+"""From fitted networks to probabilities: views, ensembles, the store."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+from steelscan.prediction.specs import Ensemble, Member, View
+
+if TYPE_CHECKING:
+    from steelscan.prediction.predict import Voter, predict_classes, predict_masks, to_levels
+    from steelscan.prediction.store import ProbabilityStore
+    from steelscan.prediction.views import turn
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "predict": ["Voter", "predict_classes", "predict_masks", "to_levels"],
+        "store": ["ProbabilityStore"],
+        "views": ["turn"],
+    },
+)
+
+__all__ = [
+    "Ensemble",
+    "Member",
+    "ProbabilityStore",
+    "View",
+    "Voter",
+    "predict_classes",
+    "predict_masks",
+    "to_levels",
+    "turn",
+]

@@ -1,0 +1,83 @@
+"""From a strip to the probabilities of an ensemble, at the strip's own size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from steelscan.data import Shrink, pad, padded_frame, resize_picture
+from steelscan.models import Outputs, StripNetwork
+from steelscan.prediction.specs import View
+from steelscan.prediction.views import turn
+from steelscan.strip import Frame, Picture
+
+
+@dataclass(frozen=True)
+class Voter:
+    """A fitted network, in eval mode, and the size at which it sees a strip."""
+
+    network: StripNetwork
+    resize: Shrink | None
+
+
+def predict_classes(
+    voters: Sequence[Voter], views: Sequence[View], picture: Picture
+) -> NDArray[np.float32]:
+    """The probability of each class for a whole strip, float32 ``(classes,)``: the mean answer."""
+    answers = [_logits(voter, views, picture).sigmoid().mean(0) for voter in voters]
+    return torch.stack(answers).mean(0).numpy()
+
+
+def predict_masks(
+    voters: Sequence[Voter], views: Sequence[View], picture: Picture
+) -> NDArray[np.float32]:
+    """The probability of each class and pixel, float32 ``(classes, height, width)``: the mean.
+
+    Where a network sees the strip smaller, its probabilities are enlarged again.
+    """
+    frame = Frame(*picture.shape)
+    answers = []
+    for voter in voters:
+        probabilities = _logits(voter, views, picture).sigmoid()
+        turned = [turn(plane, view) for plane, view in zip(probabilities, views, strict=True)]
+        seen = _seen(voter, picture)
+        mean = torch.stack(turned).mean(0)[:, : seen.height, : seen.width].numpy()
+        answers.append(_enlarged(mean, frame))
+    return np.mean(answers, axis=0, dtype=np.float32)
+
+
+def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities as whole 255ths, as they are stored and cleaned; rounded to the nearest."""
+    return np.rint(probabilities * 255).astype(np.uint8)
+
+
+def _logits(voter: Voter, views: Sequence[View], picture: Picture) -> Tensor:
+    """The logits of each view of a strip, ``(views, classes, ...)``, masks still padded."""
+    seen = _seen(voter, picture)
+    whole = pad(resize_picture(picture, seen), padded_frame(seen))
+    device = next(voter.network.parameters()).device
+    strip = torch.from_numpy(whole)[None].to(device)
+    batch = torch.stack([turn(strip, view) for view in views])
+    with torch.inference_mode():
+        outputs: Outputs = voter.network(batch)
+    logits = outputs.masks if voter.network.head == "masks" else outputs.classes
+    assert logits is not None
+    return logits.float().cpu()
+
+
+def _seen(voter: Voter, picture: Picture) -> Frame:
+    frame = Frame(*picture.shape)
+    return voter.resize.frame(frame) if voter.resize else frame
+
+
+def _enlarged(planes: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    """Scale ``(classes, height, width)`` to a frame, bilinearly."""
+    if planes.shape[1:] == frame:
+        return planes
+    return np.stack(
+        [cv2.resize(plane, frame[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes]
+    )
