@@ -1,0 +1,195 @@
+"""The verbs of the command line: they say where, never what; the work is done elsewhere."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from steelscan import __version__
+
+if TYPE_CHECKING:
+    from steelscan.pipeline import Outcome
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find and outline defects on steel strip.",
+)
+
+Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results; the same one goes on.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Device = Annotated[Literal["auto", "cpu"], typer.Option(help="Where networks run.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that read strips for training.")]
+Weights = Annotated[
+    Literal["auto", "random"],
+    typer.Option(help="First weights: as the recipe says if installed here, or random."),
+]
+OnError = Annotated[
+    Literal["stop", "skip"], typer.Option(help="What to do with a file that cannot be used.")
+]
+
+
+@app.command(name="list", epilog="Example: steelscan list")
+def list_recipes() -> None:
+    """List the recipes."""
+    from steelscan import recipes
+
+    for name in recipes.names():
+        print(f"{name:<20} {recipes.summary(name)}")
+
+
+@app.command(epilog="Example: steelscan show quick --json > mine.json")
+def show(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
+    json: Annotated[bool, typer.Option("--json", help="As JSON, to edit and train.")] = False,
+) -> None:
+    """Show a recipe: its source, or its values as JSON."""
+    from steelscan import recipes
+
+    if json or recipe.endswith(".json"):
+        print(recipes.load(recipe).model_dump_json(indent=2))
+    else:
+        print(recipes.source(recipe))
+
+
+@app.command(epilog="Example: steelscan train quick --data data/severstal --out runs/first")
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
+    data: Data,
+    out: Out,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    weights: Weights = "auto",
+    on_error: OnError = "stop",
+) -> None:
+    """Carry a recipe from a data set to networks, scores, a submission and a report.
+
+    After an interruption the same command goes on where it stopped.
+    """
+    from steelscan import recipes
+    from steelscan.pipeline import Options
+    from steelscan.pipeline import train as train_recipe
+
+    chosen = recipes.load(recipe)
+    if weights == "random":
+        chosen = chosen.with_random_weights()
+    options = Options(seed=seed, device=device, workers=workers, on_error=on_error)
+    _print_outcome(train_recipe(chosen, data, out, options), recipe, out)
+
+
+@app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    images: Annotated[str, typer.Argument(help="Folder, picture, zip, or quoted glob pattern.")],
+    out: Out,
+    device: Device = "auto",
+    on_error: OnError = "stop",
+    overlays: Annotated[bool, typer.Option(help="Draw the outlines on the pictures.")] = True,
+) -> None:
+    """Outline the defects of pictures: masks, overlays and a submission.csv.
+
+    After an interruption the same command goes on where it stopped.
+    """
+    from steelscan.pipeline import predict as predict_pictures
+
+    done = predict_pictures(run, images, out, device=device, on_error=on_error, overlays=overlays)
+    found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
+    print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
+    if done.skipped:
+        print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
+    print(f"Masks, overlays and submission.csv: {out}")
+
+
+@app.command(epilog="Example: steelscan score data/severstal predicted/submission.csv")
+def score(
+    truth: Annotated[Path, typer.Argument(help="Data set, or CSV of run lengths.")],
+    predicted: Annotated[Path, typer.Argument(help="CSV, predict's folder, or PNG masks.")],
+) -> None:
+    """Score predictions against the truth: five numbers, with intervals, and each class."""
+    from steelscan.evaluation import Scores
+    from steelscan.pipeline import score_files
+
+    found = score_files(truth, predicted)
+    print(Scores.table({"predicted": found.scores, "all empty": found.empty}))
+    print()
+    print(found.class_table())
+    for note in found.notes:
+        print(f"Note: {note}")
+
+
+@app.command(epilog="Example: steelscan mill strips/ --strips 200 --seed 1")
+def mill(
+    out: Annotated[Path, typer.Argument(help="New folder, in the competition's layout.")],
+    strips: Annotated[int, typer.Option(min=1, help="How many strips with masks.")] = 100,
+    test_strips: Annotated[int, typer.Option(min=0, help="How many test strips.")] = 0,
+    seed: Seed = 0,
+    height: Annotated[int, typer.Option(help="Rows of a strip.")] = 256,
+    width: Annotated[int, typer.Option(help="Columns of a strip.")] = 1600,
+) -> None:
+    """Make synthetic strips with defects and exact masks."""
+    from steelscan.data import Mill, write_mill
+
+    write_mill(Mill(strips=strips, seed=seed, height=height, width=width), out, test_strips)
+    print(f"{strips} strips with masks, {test_strips} test strips: {out}")
+
+
+@app.command(epilog="Example: steelscan demo --out runs/demo")
+def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
+    """Make synthetic strips, train `quick` on them, and outline strips never seen."""
+    from steelscan import recipes
+    from steelscan.data import Mill, write_mill
+    from steelscan.pipeline import Options
+    from steelscan.pipeline import predict as predict_pictures
+    from steelscan.pipeline import train as train_recipe
+
+    data, run = out / "strips", out / "run"
+    if not (data / "train.csv").exists():
+        write_mill(Mill(strips=240, seed=seed), data, test_strips=20)
+    outcome = train_recipe(recipes.load("quick"), data, run, Options(seed=seed, device=device))
+    predict_pictures(run, str(data / "test_images"), out / "predicted", device=device)
+    _print_outcome(outcome, "quick", run)
+    print(f"Overlays of test strips: {out / 'predicted' / 'overlays'}")
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+) -> None:
+    if version:
+        print(f"steelscan {__version__}")
+        raise typer.Exit
+    _common_state["debug"] = debug
+
+
+def _print_outcome(outcome: "Outcome", recipe: str, run: Path) -> None:
+    from steelscan.evaluation import Scores
+
+    for part, scores in outcome.scores.items():
+        print(f"\nStrips {part}:")
+        print(Scores.table({recipe: scores, "all empty": outcome.empty[part]}))
+    print()
+    for note in outcome.notes:
+        print(f"Note: {note}")
+    print(f"Submission: {run / 'submission.csv'}")
+    print(f"Report: {run / 'report.html'}")
+
+
+_common_state = {"debug": False}
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and exit status 2."""
+    try:
+        app()
+    except Exception as error:
+        from steelscan.strip import SteelscanError  # not before: --help must come at once
+
+        if not isinstance(error, SteelscanError) or _common_state["debug"]:
+            raise
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None

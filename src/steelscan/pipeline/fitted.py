@@ -1,0 +1,87 @@
+"""The networks of a run: fitting them, loading them, and asking them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from steelscan.data import Dataset
+from steelscan.evaluation import Pairs, count_pixels, dice
+from steelscan.models import build_network
+from steelscan.pipeline.plan import Plan
+from steelscan.pipeline.recipe import Classify, Segment
+from steelscan.pipeline.run import RunFolder, Task, tasks
+from steelscan.postprocess import Threshold, threshold
+from steelscan.prediction import Voter, predict_classes, predict_masks
+from steelscan.training import Material, Metrics, fit, load_network
+
+
+def fit_task(plan: Plan, task: Task) -> str:
+    """Fit one network, unless that is done; returns a sentence on where its weights began."""
+    folder = plan.run.network(task)
+    judging = plan.rows(task.fold)[: task.member.stages[-1].validate_on]
+    own = (plan.options.seed, task.step.kind == "segment", task.number, task.fold)
+    seed = int(np.random.SeedSequence(own).generate_state(1)[0])
+    torch.manual_seed(seed)
+    network, source = build_network(task.member.network, plan.classes)
+    fit(
+        network,
+        task.member.stages,
+        Material(plan.dataset, plan.teaching(task.fold), task.member.resize, seed),
+        lambda candidate: _judge(Voter(candidate, task.member.resize), plan.dataset, judging),
+        folder,
+        accelerator=plan.accelerator,
+        workers=plan.options.workers,
+        label=f"Fitting {task.label}",
+    )
+    return source
+
+
+def load_voters(
+    run: RunFolder,
+    step: Classify | Segment,
+    folds: Sequence[int],
+    classes: int,
+    device: torch.device,
+) -> list[Voter]:
+    """The fitted networks of a step, from these folds, ready to be asked."""
+    voters = []
+    for task in tasks([step], folds):
+        spec = task.member.network.but(weights="random")
+        network, _ = build_network(spec, classes)
+        load_network(run.network(task) / "checkpoint.safetensors", network)
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        voters.append(Voter(network.eval(), task.member.resize))
+    return voters
+
+
+def _judge(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
+    if voter.network.head == "classes":
+        return _judge_classes(voter, dataset, rows)
+    return _judge_masks(voter, dataset, rows)
+
+
+def _judge_classes(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
+    """Cross entropy of the classes, and how often 'clean or not' is right at one half."""
+    answers = [predict_classes([voter], ("identity",), dataset.picture(row)) for row in rows]
+    probabilities = np.clip(np.stack(answers).astype(np.float64), 1e-7, 1 - 1e-7)
+    truth = dataset.present[rows]
+    entropy = -np.log(np.where(truth, probabilities, 1 - probabilities)).mean()
+    right = ((probabilities > 0.5).any(1) == truth.any(1)).mean()
+    return {"score": float(-entropy), "clean_or_not": float(right)}
+
+
+def _judge_masks(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
+    """Mean Dice, and Dice on pairs with a defect, at thresholds of one half."""
+    counts = []
+    for row in rows:
+        answer = predict_masks([voter], ("identity",), dataset.picture(row))
+        counts.append(count_pixels(threshold(answer, Threshold()), dataset.masks(row)))
+    pairs = Pairs.of(counts)
+    values = dice(pairs)
+    defect = values[pairs.truth > 0]
+    return {
+        "score": float(values.mean()),
+        "defect_dice": float(defect.mean()) if defect.size else 0.0,
+    }

@@ -1,0 +1,76 @@
+"""What a run works on: recipe, strips, folds and options, and which strips judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from steelscan.data import Dataset
+from steelscan.pipeline.engine import Device, accelerator
+from steelscan.pipeline.recipe import Recipe
+from steelscan.pipeline.run import RunFolder
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and with what a recipe is carried out; nothing here says what it does."""
+
+    seed: int = 0
+    device: Device = "auto"
+    workers: int = 0
+    on_error: Literal["stop", "skip"] = "stop"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All that the steps of a run need to know.
+
+    ``groups`` and ``folds`` are int64 ``(strips,)``.
+    """
+
+    run: RunFolder
+    recipe: Recipe
+    dataset: Dataset
+    groups: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    options: Options
+
+    @property
+    def classes(self) -> int:
+        """Number of defect classes."""
+        return len(self.dataset.classes)
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """The engine that fits and predicts."""
+        return accelerator(self.options.device)
+
+    def rows(self, *folds: int) -> NDArray[np.int64]:
+        """The strips of some folds."""
+        return np.flatnonzero(np.isin(self.folds, folds))
+
+    def teaching(self, fold: int) -> NDArray[np.int64]:
+        """The strips on which the network of a validation fold is fitted."""
+        return np.flatnonzero(~np.isin(self.folds, (fold, *self.recipe.folds.holdout)))
+
+    @cached_property
+    def parts(self) -> Mapping[str, NDArray[np.int64]]:
+        """The strips that judge: those never seen first, then those of the validation folds."""
+        folds = self.recipe.folds
+        named = {"held out": folds.holdout, "out of fold": folds.validation}
+        return {name: self.rows(*chosen) for name, chosen in named.items() if chosen}
+
+    @cached_property
+    def judged_by(self) -> list[tuple[tuple[int, ...], NDArray[np.int64]]]:
+        """Which folds' networks answer for which strips.
+
+        A strip of a validation fold is judged by the networks that were not fitted on it, a
+        held-out strip by those of all folds together.
+        """
+        folds = self.recipe.folds
+        pairs = [((fold,), self.rows(fold)) for fold in folds.validation]
+        return [*pairs, (folds.validation, self.rows(*folds.holdout))]

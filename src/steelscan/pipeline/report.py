@@ -1,0 +1,95 @@
+"""The report of a run: what was measured, put into the page's form."""
+
+import platform
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+import torch
+
+from steelscan import __version__
+from steelscan.evaluation import Curve, Example, Pairs, Report, dice, pick_examples, write_report
+from steelscan.pipeline.judge import Answers
+from steelscan.pipeline.plan import Plan
+from steelscan.pipeline.recipe import Classify, Segment
+from steelscan.pipeline.run import Tuned, tasks, versions
+
+_EXAMPLES = 3
+
+
+def report_run(
+    plan: Plan,
+    answers: Answers,
+    tuned: Tuned,
+    pairs: Mapping[str, Pairs],
+    notes: Sequence[str],
+) -> None:
+    """Write ``report.html`` of a run. Raises OutputError."""
+    report = Report(
+        title=f"{plan.recipe.name} on {plan.dataset.root.name}",
+        classes=plan.dataset.classes,
+        parts={
+            name: (part, plan.groups[plan.parts[name]], plan.folds[plan.parts[name]])
+            for name, part in pairs.items()
+        },
+        thresholds=tuned.search,
+        curves=_curves(plan),
+        examples=_examples(plan, answers, tuned, pairs),
+        about=_about(plan),
+        notes=notes,
+    )
+    write_report(plan.run.report, report)
+
+
+def _curves(plan: Plan) -> list[Curve]:
+    steps = [step for step in plan.recipe.steps if isinstance(step, Classify | Segment)]
+    curves = []
+    for task in tasks(steps, plan.recipe.folds.validation):
+        metrics = pl.read_csv(plan.run.network(task) / "metrics.csv").drop("stage")
+        rows = [
+            {name: value for name, value in row.items() if value is not None}
+            for row in metrics.to_dicts()
+        ]
+        curves.append(Curve(task.label, rows))
+    return curves
+
+
+def _examples(
+    plan: Plan, answers: Answers, tuned: Tuned, pairs: Mapping[str, Pairs]
+) -> dict[str, list[Example]]:
+    """Best, median and worst strips of the part that counts."""
+    name, part = next(iter(pairs.items()))
+    values = dice(part)
+    return {
+        kind: [
+            Example(
+                plan.dataset.names[row],
+                plan.dataset.picture(row),
+                plan.dataset.masks(row),
+                answers.masks(row, tuned.rules),
+                values[place],
+            )
+            for place in places
+            for row in [int(plan.parts[name][place])]
+        ]
+        for kind, places in pick_examples(part, _EXAMPLES).items()
+    }
+
+
+def _about(plan: Plan) -> dict[str, str]:
+    dataset = plan.dataset
+    counts = ", ".join(
+        f"{name} {count}"
+        for name, count in zip(dataset.classes.names, dataset.present.sum(0).tolist(), strict=True)
+    )
+    clean = int((~dataset.present.any(1)).sum())
+    return {
+        "Recipe": plan.recipe.name,
+        "Data": f"{dataset.root.name}: {len(dataset)} strips, {clean} clean; with class {counts}",
+        "Data fingerprint": dataset.fingerprint,
+        "Groups": f"{len(set(plan.groups.tolist()))}; strips of one group share a fold",
+        "Seed": str(plan.options.seed),
+        "Device": f"{plan.accelerator.device}, {torch.get_num_threads()} threads",
+        "Machine": f"{platform.machine()}, {platform.system()}",
+        "Versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+        "Program": f"steelscan {__version__}",
+    }

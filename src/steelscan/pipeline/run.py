@@ -1,0 +1,201 @@
+"""The run folder: what was asked for, who works in it, and where each result lies."""
+
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
+from steelscan.evaluation import Thresholds
+from steelscan.pipeline.recipe import Classify, Recipe, Segment
+from steelscan.postprocess import Rule
+from steelscan.prediction import Member
+from steelscan.strip import Classes, Layout, RunError, Spec, output_folder, write_json, write_text
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+class RunRecord(Spec):
+    """What a run was made from; a run folder goes on only with an equal one."""
+
+    fingerprint: str
+    classes: Classes
+    layout: Layout
+    seed: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to fit: its place in the recipe, and the fold that judges it."""
+
+    step: Classify | Segment
+    number: int
+    member: Member
+    fold: int
+
+    @property
+    def label(self) -> str:
+        """How progress and reports call it."""
+        return f"{self.step.kind} {self.number + 1}, fold {self.fold}"
+
+
+def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Task]:
+    """Every network that a recipe asks for, in the order of fitting."""
+    return [
+        Task(step, number, member, fold)
+        for step in steps
+        for number, member in enumerate(step.ensemble.members)
+        for fold in folds
+    ]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The rules that make the masks of a run, and the search that found their numbers."""
+
+    rules: tuple[Rule, ...]
+    search: Thresholds | None
+
+
+_RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(tuple[Rule, ...])
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run, and the names in it."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe, as JSON."""
+        return self.path / "recipe.json"
+
+    @property
+    def record(self) -> Path:
+        """What the run was made from."""
+        return self.path / "run.json"
+
+    @property
+    def folds(self) -> Path:
+        """Image, group and fold of every strip."""
+        return self.path / "folds.csv"
+
+    @property
+    def thresholds(self) -> Path:
+        """The tuned numbers; the last thing written before the scores."""
+        return self.path / "thresholds.json"
+
+    @property
+    def scores(self) -> Path:
+        """The five numbers of every part."""
+        return self.path / "scores.json"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def submission(self) -> Path:
+        """The answers for the test strips, or for the held-out ones."""
+        return self.path / "submission.csv"
+
+    def network(self, task: Task) -> Path:
+        """The folder of one fitted network."""
+        return self.path / "networks" / f"{task.step.kind}-{task.number}-fold{task.fold}"
+
+    def probabilities(self, name: str) -> Path:
+        """The folder of a store of probabilities."""
+        return self.path / "probabilities" / name
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder for this process. Raises RunError when another one works in it."""
+        output_folder(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            found = "is in use by another process"
+            raise RunError(self.path, found, "Wait for it to end, or name another --out") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, recipe: Recipe, record: RunRecord) -> None:
+        """Write down what the run is made from, or check that a run begun here was made from it.
+
+        Raises RunError, naming what changed.
+        """
+        if self.record.exists():
+            changed = _changes(self.load_recipe(), recipe) + _changes(self.load_record(), record)
+            if changed:
+                found = f"holds a run with another {', '.join(changed)}"
+                raise RunError(self.path, found, "Name another --out, or go on as it was begun")
+            return
+        write_text(self.recipe, recipe.model_dump_json(indent=2) + "\n")
+        write_text(self.record, record.model_dump_json(indent=2) + "\n")
+
+    def load_recipe(self) -> Recipe:
+        """Read the recipe of this run. Raises RunError when the folder is no run."""
+        return _load(Recipe, self.recipe)
+
+    def load_record(self) -> RunRecord:
+        """Read what this run was made from. Raises RunError when the folder is no run."""
+        return _load(RunRecord, self.record)
+
+    def write_tuned(self, tuned: Tuned) -> None:
+        """Write the rules that decide, and how they were found. Raises OutputError."""
+        rules = [rule.model_dump() for rule in tuned.rules]
+        search = tuned.search.to_dict() if tuned.search else None
+        write_json(self.thresholds, {"rules": rules, "search": search})
+
+    def load_tuned(self) -> Tuned:
+        """Read the rules that decide. Raises RunError when the run has not come so far."""
+        try:
+            document = json.loads(self.thresholds.read_text())
+            rules = _RULES.validate_json(json.dumps(document["rules"]))
+        except OSError:
+            found = "holds no thresholds: its training has not ended"
+            raise RunError(self.path, found, "Give the same train command again") from None
+        except (ValueError, KeyError) as error:
+            found = f"is of another version or broken ({error})"
+            raise RunError(self.thresholds, found, "Delete it and train again") from None
+        search = document["search"]
+        return Tuned(rules, None if search is None else Thresholds.from_dict(search))
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes the numbers."""
+    names = "steelscan", "torch", "timm", "segmentation-models-pytorch", "albumentations"
+    found = {"python": platform.python_version()}
+    for name in (*names, "numpy", "opencv-python-headless"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _changes(old: Spec, new: Spec) -> list[str]:
+    """The names of the fields in which two specs differ."""
+    return [name for name in type(old).model_fields if getattr(old, name) != getattr(new, name)]
+
+
+def _load(kind: type[AnySpec], path: Path) -> AnySpec:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError:
+        remedy = "Name a folder that steelscan train made"
+        raise RunError(path.parent, f"is no run: it holds no {path.name}", remedy) from None
+    except ValidationError as error:
+        found = f"is of another version or broken ({error.errors()[0]['msg']})"
+        raise RunError(path, found, "Train again into a new folder") from None

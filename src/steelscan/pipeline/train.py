@@ -1,0 +1,119 @@
+"""A recipe carried from a data set to networks, thresholds, scores, submission and report."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.data import (
+    Dataset,
+    check_trainable,
+    group_strips,
+    make_folds,
+    open_dataset,
+    read_folds,
+    write_folds,
+)
+from steelscan.evaluation import Scores, score
+from steelscan.pipeline.answers import AnswerLog
+from steelscan.pipeline.fitted import fit_task
+from steelscan.pipeline.judge import Answers, pairs_of, tune
+from steelscan.pipeline.plan import Options, Plan
+from steelscan.pipeline.predictor import Predictor
+from steelscan.pipeline.recipe import Classify, Recipe, Segment
+from steelscan.pipeline.report import report_run
+from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
+from steelscan.strip import Masks, track, write_json
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: the scores of its parts beside the all-empty answer's, and notes."""
+
+    scores: Mapping[str, Scores]
+    empty: Mapping[str, Scores]
+    notes: tuple[str, ...]
+
+
+def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
+    """Carry a recipe from a data set to a finished run folder; goes on where it was stopped.
+
+    Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
+    holds another run or is in use, OutputError when something cannot be written.
+    """
+    run = RunFolder(out)
+    with run.held():
+        dataset = open_dataset(data, options.on_error)
+        notes = check_trainable(dataset)
+        notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
+        record = RunRecord(
+            fingerprint=dataset.fingerprint,
+            classes=dataset.classes,
+            layout=dataset.layout,
+            seed=options.seed,
+        )
+        run.begin(recipe, record)
+        groups, folds = _folds(run, recipe, dataset, options.seed)
+        return _carry(Plan(run, recipe, dataset, groups, folds, options), notes)
+
+
+def _folds(
+    run: RunFolder, recipe: Recipe, dataset: Dataset, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Group and fold of every strip; the folds are made once and then read."""
+    groups = group_strips(dataset)
+    if not run.folds.exists():
+        folds = make_folds(dataset.present, groups, recipe.folds.count, seed)
+        write_folds(run.folds, dataset.names, groups, folds)
+    return groups, read_folds(run.folds, dataset.names)
+
+
+def _carry(plan: Plan, notes: list[str]) -> Outcome:
+    notes = [*notes, *_fit(plan)]
+    answers = Answers(plan)
+    tuned = tune(plan, answers)
+    plan.run.write_tuned(tuned)
+    pairs = {name: pairs_of(plan, answers, tuned.rules, rows) for name, rows in plan.parts.items()}
+    groups = {name: plan.groups[rows] for name, rows in plan.parts.items()}
+    outcome = Outcome(
+        {name: score(part, groups[name]) for name, part in pairs.items()},
+        {name: score(part.emptied(), groups[name]) for name, part in pairs.items()},
+        tuple(notes),
+    )
+    numbers = {name: part.to_dict() for name, part in outcome.scores.items()}
+    numbers |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
+    write_json(plan.run.scores, numbers)
+    _submit(plan, answers, tuned)
+    report_run(plan, answers, tuned, pairs, outcome.notes)
+    return outcome
+
+
+def _fit(plan: Plan) -> list[str]:
+    """Fit every network; returns a sentence on each source of first weights."""
+    steps = [step for step in plan.recipe.steps if isinstance(step, Classify | Segment)]
+    sources = {
+        f"First weights of {task.member.network.encoder}: {fit_task(plan, task)}."
+        for task in tasks(steps, plan.recipe.folds.validation)
+    }
+    return sorted(sources)
+
+
+def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> None:
+    """Answer the test strips; where the data set has none, the strips that judge."""
+    dataset = plan.dataset
+    answer: Callable[[int], Masks]
+    if dataset.test_names:
+        predictor = Predictor(plan.run, plan.accelerator.device)
+        names = dict(enumerate(dataset.test_names))
+        answer = lambda row: predictor.masks(dataset.test_picture(row))  # noqa: E731
+    else:
+        names = {row: dataset.names[row] for rows in plan.parts.values() for row in rows.tolist()}
+        answer = partial(answers.masks, rules=tuned.rules)
+    log = AnswerLog(plan.run.path / "submission.jsonl")
+    for row, name in track(names.items(), "Writing the submission", len(names)):
+        if name not in log.done:
+            log.add(name, answer(row))
+    log.finish(plan.run.submission, dataset.layout)

@@ -1,0 +1,81 @@
+"""quick: a first answer on any strips, in minutes on two CPU cores.
+
+A small classifier clears the clean strips, a small feature pyramid outlines the rest.
+
+Run:        steelscan train quick --data DIR --out RUN
+Published:  nothing: this recipe is ours, the way of the 1st place in small (K:114254)
+Reproduced: see README
+Costs:      2 networks of 3.4 and 3.2 million parameters
+Ours:       all of it
+"""
+
+from steelscan.data import (
+    BalancedDraws,
+    BrightnessContrast,
+    Folds,
+    HFlip,
+    RandomCrop,
+    Shrink,
+    VFlip,
+    WholeStrip,
+)
+from steelscan.evaluation import Tune
+from steelscan.losses import BCE, Dice, Mix
+from steelscan.models import Classifier, Fpn
+from steelscan.pipeline import Classify, Recipe, Segment
+from steelscan.postprocess import MinArea, Threshold
+from steelscan.prediction import Ensemble, Member, View
+from steelscan.training import AdamW, Cosine, Training
+
+augment = (HFlip(), VFlip(), BrightnessContrast())
+
+clear = Training(
+    crop=WholeStrip(),
+    augment=augment,
+    draws=BalancedDraws(draws=160, clean=0.4),
+    loss=BCE(),
+    optimizer=AdamW(lr=1e-3),
+    schedule=Cosine(warmup=0.1),
+    batch=16,
+    epochs=10,
+    validate_every=2,
+    validate_on=100,
+    keep="last",
+)
+outline = Training(
+    crop=RandomCrop(height=256, width=256, defect=0.8),
+    augment=augment,
+    draws=BalancedDraws(draws=256, clean=0.2),
+    loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))),
+    optimizer=AdamW(lr=2e-3),
+    schedule=Cosine(warmup=0.1),
+    batch=8,
+    epochs=12,
+    validate_every=3,
+    validate_on=100,
+    keep="last",
+)
+classifier = Member(
+    network=Classifier(encoder="tf_efficientnet_lite0", dropout=0.2),
+    stages=(clear,),
+    resize=Shrink(pixels=64 * 400),
+)
+segmenter = Member(
+    network=Fpn(
+        encoder="tf_efficientnet_lite0", pyramid_channels=64, segmentation_channels=64, dropout=0.1
+    ),
+    stages=(outline,),
+    resize=Shrink(pixels=128 * 800),
+)
+views: tuple[View, ...] = ("identity", "hflip")
+recipe = Recipe(
+    name="quick",
+    folds=Folds(count=10, validation=(0,), holdout=(8, 9)),
+    steps=(
+        Classify(ensemble=Ensemble(members=(classifier,), views=views), threshold=0.3),
+        Segment(ensemble=Ensemble(members=(segmenter,), views=views)),
+        Threshold(label=0.5, pixel=0.5),
+        MinArea(pixels=0),
+    ),
+    tune=Tune(),
+)
