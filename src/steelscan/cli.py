@@ -182,6 +182,29 @@ def _print_outcome(outcome: "Outcome", recipe: str, run: Path) -> None:
 _common_state = {"debug": False}
 
 
+_TRAIN = {
+    "accelerate",
+    "albumentations",
+    "filelock",
+    "safetensors",
+    "segmentation_models_pytorch",
+    "timm",
+    "torch",
+    "zarr",
+}
+"""What the extra `train` installs, by the names that are imported."""
+
+
+def _missing_part(error: Exception) -> Exception | None:
+    """What to say when a package of the extra `train` is not installed."""
+    if not isinstance(error, ModuleNotFoundError) or error.name not in _TRAIN:
+        return None
+    from steelscan.strip import MissingPartError
+
+    found = f"needs {error.name}, which is not installed"
+    return MissingPartError("this verb", found, "Run: pip install 'steelscan[train]'")
+
+
 def main() -> None:
     """Run the command line; a user's error is one line and exit status 2."""
     try:
@@ -189,6 +212,7 @@ def main() -> None:
     except Exception as error:
         from steelscan.strip import SteelscanError  # not before: --help must come at once
 
+        error = _missing_part(error) or error
         if not isinstance(error, SteelscanError) or _common_state["debug"]:
             raise
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -37,7 +37,10 @@ def draw(spec: Draws, present: NDArray[np.bool_], rng: np.random.Generator) -> N
     defective = [pool for pool in pools[1:] if len(pool)]
     shares = np.array([spec.clean] + [(1 - spec.clean) / max(1, len(defective))] * len(defective))
     filled = [pools[0], *defective]
-    shares[[not len(pool) for pool in filled]] = 0
+    if not len(pools[0]):
+        shares[0] = 0
+    if not shares.any():  # the side that has it all is missing: the other side takes it
+        shares = np.array([float(len(pool) > 0) for pool in filled])
     counts = _whole(shares / shares.sum() * spec.draws, rng)
     drawn = [_draw_pool(pool, count, rng) for pool, count in zip(filled, counts, strict=True)]
     return rng.permutation(np.concatenate(drawn))

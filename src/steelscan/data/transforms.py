@@ -1,6 +1,7 @@
 """From the settings of augmentations to what does them: the one file that knows albumentations."""
 
 import os
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,8 @@ class Augmenter:
         self, picture: Picture, masks: Masks, rng: np.random.Generator
     ) -> tuple[Picture, Masks]:
         """Return the changed picture and masks; what happens depends on ``rng`` alone."""
-        self._pipeline.set_random_seed(int(rng.integers(2**31)))
+        # not set_random_seed: it seeds all transforms alike, and their draws would be the same
+        self._pipeline.set_random_state(rng, random.Random(int(rng.integers(2**31))))
         planes = np.ascontiguousarray(masks.view(np.uint8).transpose(1, 2, 0))
         changed = self._pipeline(image=np.ascontiguousarray(picture)[..., None], mask=planes)
         masks = changed["mask"].transpose(2, 0, 1).astype(np.bool_)

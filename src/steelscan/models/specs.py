@@ -22,7 +22,9 @@ class Unet(Spec):
     kind: Literal["unet"] = "unet"
     encoder: str
     weights: Literal["imagenet", "random"] = "imagenet"
-    decoder_channels: tuple[PositiveInt, ...] = (256, 128, 64, 32, 16)
+    decoder_channels: tuple[PositiveInt, ...] = Field(
+        (256, 128, 64, 32, 16), min_length=1, max_length=5
+    )
 
 
 class Fpn(Spec):
@@ -35,7 +37,7 @@ class Fpn(Spec):
     encoder: str
     weights: Literal["imagenet", "random"] = "imagenet"
     pyramid_channels: PositiveInt = 256
-    segmentation_channels: PositiveInt = 128
+    segmentation_channels: Annotated[PositiveInt, Field(multiple_of=32)] = 128
     merge: Literal["add", "cat"] = "add"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
 

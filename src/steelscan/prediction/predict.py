@@ -45,9 +45,10 @@ def predict_masks(
         probabilities = _logits(voter, views, picture).sigmoid()
         turned = [turn(plane, view) for plane, view in zip(probabilities, views, strict=True)]
         seen = _seen(voter, picture)
-        mean = torch.stack(turned).mean(0)[:, : seen.height, : seen.width].numpy()
-        answers.append(_enlarged(mean, frame))
-    return np.mean(answers, axis=0, dtype=np.float32)
+        together = torch.stack(turned).mean(0)[:, : seen.height, : seen.width].numpy()
+        answers.append(_enlarged(together, frame))
+    mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
+    return mean
 
 
 def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
@@ -21,7 +20,7 @@ def load_network(path: Path, network: nn.Module) -> None:
     """Read weights into a network of the same shape. Raises RunError when they do not fit."""
     try:
         network.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         found = f"does not hold this network ({str(error).splitlines()[0]})"
         raise RunError(path, found, "Fit it again in a new run folder") from error
 
@@ -62,5 +61,8 @@ def load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any]]:
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary, torch.no_grad():
-        save_file(contiguous, temporary, metadata=metadata)
+    with replacing(path) as temporary:
+        try:
+            save_file(contiguous, temporary, metadata=metadata)
+        except SafetensorError as error:  # how it says that the disk is full
+            raise OSError(str(error)) from error

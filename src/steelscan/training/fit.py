@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from steelscan.data import Dataset, Shrink
 from steelscan.losses import build_loss
 from steelscan.models import StripNetwork
-from steelscan.strip import Progress, progress, replacing
+from steelscan.strip import Progress, RunError, progress, replacing
 from steelscan.training.checkpoint import load_network, load_state, save_network, save_state
 from steelscan.training.crops import EpochCrops, loader
 from steelscan.training.optimizers import build_optimizer, rate
@@ -62,6 +62,7 @@ def fit(
 
     A fit that was interrupted goes on after its last whole epoch and ends with the same numbers;
     one that is complete is left alone. ``validate`` scores the network, in eval mode.
+    Raises RunError when the best network is to be kept and no score is a number.
     """
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
@@ -83,11 +84,20 @@ def fit(
                 loss = stage.epoch(epoch, shown)
                 _record(stage, standing, epoch, loss, validate, folder)
         if stages[number].keep == "best":
-            load_network(folder / "last" / "best.safetensors", network)
+            best = _best(folder, number)
+            if not best.exists():
+                found = "holds no score that is a number: the fit has diverged"
+                raise RunError(folder / "metrics.csv", found, "Fit it anew with a lower rate")
+            load_network(best, network)
         standing = _Standing(stage=number + 1, metrics=standing.metrics)
         optimizer_state = None
     save_network(checkpoint, network)
     rmtree(folder / "last")
+
+
+def _best(folder: Path, stage: int) -> Path:
+    """Where the best network of a stage waits; a crash may leave the next stage's beside it."""
+    return folder / "last" / f"best-{stage}.safetensors"
 
 
 class _Stage:
@@ -178,7 +188,7 @@ def _record(
         row |= validate(stage.network)
         if row["score"] > standing.best:
             standing.best = row["score"]
-            save_network(folder / "last" / "best.safetensors", stage.network)
+            save_network(_best(folder, stage.number), stage.network)
     standing.stage, standing.epoch = stage.number, epoch + 1
     standing.metrics.append(row)
     with replacing(folder / "metrics.csv") as temporary:

@@ -1,6 +1,6 @@
 """The mill: synthetic steel strips with defects and their exact masks, for work without data.
 
-Only statistics of the real data set are used (SOLUTIONS, section 5); no pixel and no mask of it.
+Only statistics of the real data set are used (see `spec`); no pixel and no mask of it.
 """
 
 from steelscan.data.mill.make import MilledStrip, make_masks, make_strip

@@ -1,7 +1,7 @@
 """The mill's settings: how many strips, how large, and how often and how large their defects.
 
-Every number with a source is a statistic of the 12,568 training images of the competition
-(SOLUTIONS, section 5); areas and lengths are pixels of a strip of 256x1600.
+Every number with a source is a statistic of the annotations of the competition's
+12,568 training images; areas and lengths are pixels of a strip of 256x1600.
 """
 
 from math import sqrt

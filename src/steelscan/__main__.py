@@ -1,0 +1,5 @@
+"""``python -m steelscan``: the command line."""
+
+from steelscan.cli import main
+
+main()
