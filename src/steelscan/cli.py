@@ -148,7 +148,7 @@ def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") 
 
     data, run = out / "strips", out / "run"
     if not (data / "train.csv").exists():
-        write_mill(Mill(strips=240, seed=seed), data, test_strips=20)
+        write_mill(Mill(strips=480, seed=seed), data, test_strips=20)
     outcome = train_recipe(recipes.load("quick"), data, run, Options(seed=seed, device=device))
     predict_pictures(run, str(data / "test_images"), out / "predicted", device=device)
     _print_outcome(outcome, "quick", run)

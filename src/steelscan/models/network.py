@@ -30,13 +30,21 @@ class StripNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: nn.Module, *, mean: float, std: float, stride: int, head: str) -> None:
+    def __init__(
+        self, body: nn.Module, *, encoder: str, mean: float, std: float, stride: int, head: str
+    ) -> None:
         super().__init__()
         self.body = body
+        self._encoder = encoder
         self.stride = stride
         self.head = head
         self.register_buffer("mean", torch.tensor(mean * 255), persistent=False)
         self.register_buffer("std", torch.tensor(std * 255), persistent=False)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part of the network that first weights are for."""
+        return self.body.get_submodule(self._encoder)
 
     def forward(self, strips: Tensor) -> Outputs:
         """Return the logits of the network's head. Raises RecipeError for sizes off the stride."""
@@ -64,10 +72,10 @@ def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:
             f"encoder {spec.encoder}", "is not known to timm", "See timm.list_models()"
         )
     found = find_weights(spec.encoder) if spec.weights == "imagenet" else None
-    body, encoder = _body(spec, classes)
+    body, place = _body(spec, classes)
     if found is not None:
-        state = {**encoder.state_dict(), **_grey(encoder, found.state)}
-        encoder.load_state_dict(state)
+        encoder = body.get_submodule(place)
+        encoder.load_state_dict({**encoder.state_dict(), **_grey(encoder, found.state)})
         source = found.source
     elif spec.weights == "imagenet":
         source = "random: no ImageNet weights of this encoder are installed"
@@ -77,17 +85,34 @@ def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:
     mean = sum(config.mean) / 3 if config else 0.449
     std = sum(config.std) / 3 if config else 0.226
     head = "classes" if isinstance(spec, Classifier) else "masks"
-    return StripNetwork(body, mean=mean, std=std, stride=32, head=head), source
+    return StripNetwork(body, encoder=place, mean=mean, std=std, stride=32, head=head), source
 
 
-def _body(spec: Network, classes: int) -> tuple[nn.Module, nn.Module]:
-    """The network without normalisation, and the part of it that takes the encoder's weights."""
+def copy_encoder(source: StripNetwork, target: StripNetwork) -> None:
+    """Give a network the encoder of another; heads of either stay as they are.
+
+    Raises RecipeError when the encoders are not of one kind.
+    """
+    theirs, own = source.encoder.state_dict(), target.encoder.state_dict()
+    shared = {name: theirs[name] for name in own if name in theirs}
+    if len(shared) < min(len(theirs), len(own)):
+        found = f"have {len(shared)} tensors in common, of {len(theirs)} and {len(own)}"
+        raise RecipeError("encoders", found, "Give both members the same encoder")
+    target.encoder.load_state_dict({**own, **shared})
+
+
+def _body(spec: Network, classes: int) -> tuple[nn.Module, str]:
+    """The network without normalisation, and where in it the encoder is."""
     match spec:
         case Classifier():
             body = timm.create_model(
-                spec.encoder, num_classes=classes, in_chans=1, drop_rate=spec.dropout
+                spec.encoder,
+                num_classes=classes,
+                in_chans=1,
+                drop_rate=spec.dropout,
+                global_pool=spec.pool,
             )
-            return body, body
+            return body, ""
         case Unet():
             body = smp.Unet(
                 f"tu-{spec.encoder}",
@@ -108,7 +133,7 @@ def _body(spec: Network, classes: int) -> tuple[nn.Module, nn.Module]:
                 in_channels=1,
                 classes=classes,
             )
-    return body, body.encoder.model
+    return body, "encoder.model"
 
 
 def _grey(encoder: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,11 +8,16 @@ from steelscan.strip import Spec
 
 
 class Classifier(Spec):
-    """One logit a class for the whole strip: encoder, global average, dropout, linear layer."""
+    """One logit a class for the whole strip: encoder, pool over all places, dropout, linear layer.
+
+    The maximum over places answers alike for a crop and for a long strip that holds it; the
+    average thins a small defect out.
+    """
 
     kind: Literal["classifier"] = "classifier"
     encoder: str
     weights: Literal["imagenet", "random"] = "imagenet"
+    pool: Literal["avg", "max"] = "avg"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 

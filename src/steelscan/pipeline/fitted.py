@@ -8,23 +8,25 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset
 from steelscan.evaluation import Pairs, count_pixels, dice
-from steelscan.models import build_network
+from steelscan.models import StripNetwork, build_network, copy_encoder
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import RunFolder, Task, tasks
 from steelscan.postprocess import Threshold, threshold
-from steelscan.prediction import Voter, predict_classes, predict_masks
+from steelscan.prediction import EncoderOf, Voter, predict_classes, predict_masks
 from steelscan.training import Material, Metrics, fit, load_network
 
 
 def fit_task(plan: Plan, task: Task) -> str:
     """Fit one network, unless that is done; returns a sentence on where its weights began."""
-    folder = plan.run.network(task)
+    folder = plan.run.network(*task.place)
     judging = plan.rows(task.fold)[: task.member.stages[-1].validate_on]
     own = (plan.options.seed, task.step.kind == "segment", task.number, task.fold)
     seed = int(np.random.SeedSequence(own).generate_state(1)[0])
     torch.manual_seed(seed)
     network, source = build_network(task.member.network, plan.classes)
+    if task.member.start is not None:
+        source = _start(plan, task.member.start, task.fold, network)
     fit(
         network,
         task.member.stages,
@@ -36,6 +38,17 @@ def fit_task(plan: Plan, task: Task) -> str:
         label=f"Fitting {task.label}",
     )
     return source
+
+
+def _start(plan: Plan, start: EncoderOf, fold: int, network: StripNetwork) -> str:
+    """Give a network the encoder of one that is fitted; returns a sentence on it."""
+    step = plan.recipe.segment if start.step == "segment" else plan.recipe.classify
+    assert step is not None, "the recipe has checked this"
+    other, _ = build_network(step.ensemble.members[start.member].network, plan.classes)
+    checkpoint = plan.run.network(start.step, start.member, fold) / "checkpoint.safetensors"
+    load_network(checkpoint, other)
+    copy_encoder(other, network)
+    return f"the encoder of {start.step} {start.member + 1}"
 
 
 def load_voters(
@@ -50,7 +63,7 @@ def load_voters(
     for task in tasks([step], folds):
         spec = task.member.network.but(weights="random")
         network, _ = build_network(spec, classes)
-        load_network(run.network(task) / "checkpoint.safetensors", network)
+        load_network(run.network(*task.place) / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         voters.append(Voter(network.eval(), task.member.resize))
     return voters

@@ -64,6 +64,24 @@ class Recipe(Spec):
                 raise ValueError(f"step {step.kind} stands after the masks are made")
         return self
 
+    @model_validator(mode="after")
+    def _starts_are_there(self) -> Self:
+        steps = [step for step in self.steps if isinstance(step, Classify | Segment)]
+        members = {
+            (step.kind, number): member
+            for step in steps
+            for number, member in enumerate(step.ensemble.members)
+        }
+        for place, member in members.items():
+            if member.start is None:
+                continue
+            other = members.get((member.start.step, member.start.member))
+            if other is None or other.start is not None:
+                raise ValueError(f"{place} starts from a member that is not there, or not first")
+            if other.network.encoder != member.network.encoder:
+                raise ValueError(f"{place} starts from a member with another encoder")
+        return self
+
     def with_random_weights(self) -> Self:
         """The same recipe, whose networks begin with random weights."""
         return self.but(steps=tuple(_without_weights(step) for step in self.steps))

@@ -44,7 +44,7 @@ def _curves(plan: Plan) -> list[Curve]:
     steps = [step for step in plan.recipe.steps if isinstance(step, Classify | Segment)]
     curves = []
     for task in tasks(steps, plan.recipe.folds.validation):
-        metrics = pl.read_csv(plan.run.network(task) / "metrics.csv").drop("stage")
+        metrics = pl.read_csv(plan.run.network(*task.place) / "metrics.csv").drop("stage")
         rows = [
             {name: value for name, value in row.items() if value is not None}
             for row in metrics.to_dicts()

@@ -40,19 +40,25 @@ class Task:
     fold: int
 
     @property
+    def place(self) -> tuple[str, int, int]:
+        """Step, number and fold: what names the network in a run folder."""
+        return self.step.kind, self.number, self.fold
+
+    @property
     def label(self) -> str:
         """How progress and reports call it."""
         return f"{self.step.kind} {self.number + 1}, fold {self.fold}"
 
 
 def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Task]:
-    """Every network that a recipe asks for, in the order of fitting."""
-    return [
+    """Every network that steps ask for, in the order of fitting: those first that start others."""
+    found = [
         Task(step, number, member, fold)
         for step in steps
         for number, member in enumerate(step.ensemble.members)
         for fold in folds
     ]
+    return sorted(found, key=lambda task: task.member.start is not None)
 
 
 @dataclass(frozen=True)
@@ -107,9 +113,9 @@ class RunFolder:
         """The answers for the test strips, or for the held-out ones."""
         return self.path / "submission.csv"
 
-    def network(self, task: Task) -> Path:
+    def network(self, step: str, number: int, fold: int) -> Path:
         """The folder of one fitted network."""
-        return self.path / "networks" / f"{task.step.kind}-{task.number}-fold{task.fold}"
+        return self.path / "networks" / f"{step}-{number}-fold{fold}"
 
     def probabilities(self, name: str) -> Path:
         """The folder of a store of probabilities."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from steelscan.prediction.specs import Ensemble, Member, View
+from steelscan.prediction.specs import EncoderOf, Ensemble, Member, View
 
 if TYPE_CHECKING:
     from steelscan.prediction.predict import Voter, predict_classes, predict_masks, to_levels
@@ -21,6 +21,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = [
+    "EncoderOf",
     "Ensemble",
     "Member",
     "ProbabilityStore",

@@ -61,7 +61,7 @@ def _logits(voter: Voter, views: Sequence[View], picture: Picture) -> Tensor:
     seen = _seen(voter, picture)
     whole = pad(resize_picture(picture, seen), padded_frame(seen))
     device = next(voter.network.parameters()).device
-    strip = torch.from_numpy(whole)[None].to(device)
+    strip = torch.from_numpy(np.require(whole, requirements=["C", "W"]))[None].to(device)
     batch = torch.stack([turn(strip, view) for view in views])
     with torch.inference_mode():
         outputs: Outputs = voter.network(batch)

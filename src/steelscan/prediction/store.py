@@ -8,7 +8,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from steelscan.strip import Frame, cannot_write
+from steelscan.strip import Frame, cannot_write, write_text
 
 
 class ProbabilityStore:
@@ -38,10 +38,13 @@ class ProbabilityStore:
             self._array = zarr.open_array(place, mode="r+")
             self._log = folder / "strips.txt"
             self._log.touch()
+            text = self._log.read_text()
         except OSError as error:
             raise cannot_write(folder, error) from error
-        lines = self._log.read_text().split("\n")[:-1]  # what a crash cut short has no newline
-        self._known = {int(line) for line in lines if line}
+        whole, _, cut_short = text.rpartition("\n")
+        if cut_short:  # by a crash; the next line must not make it whole
+            write_text(self._log, f"{whole}\n")
+        self._known = {int(line) for line in whole.split("\n") if line}
 
     def __contains__(self, strip: int) -> bool:
         return strip in self._known
