@@ -204,7 +204,7 @@ def test_without_near_duplicates_neighbours_differ() -> None:
     assert np.mean([dice(*pair) for pair in pairwise(masks)]) < 0.15
 
 
-# --- statistics (SOLUTIONS, section 5)
+# --- statistics of the competition
 
 
 def test_clean_strips_and_classes_are_as_common_as_in_the_competition() -> None:

@@ -64,6 +64,8 @@ def loader(crops: EpochCrops, batch: int, workers: int) -> DataLoader[tuple[Tens
         num_workers=workers,
         drop_last=len(crops) >= batch,
         worker_init_fn=_one_thread,
+        # a plain fork of a process in which OpenCV has threads can hang
+        multiprocessing_context="forkserver" if workers else None,
     )
 
 
