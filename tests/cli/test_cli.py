@@ -1,0 +1,166 @@
+"""The verbs, as a user gives them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from steelscan import __version__, cli
+
+VERBS = ("list", "show", "train", "predict", "score", "mill", "demo")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Give a command in this process; returns its exit status."""
+    monkeypatch.setattr(sys, "argv", ["steelscan", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, verb, "--help") == 0
+    assert f"steelscan {verb}" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_the_help_lists_every_verb_that_is_tested(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--help") == 0
+    printed = capsys.readouterr().out
+    assert all(f" {verb} " in printed for verb in VERBS)
+    assert len(cli.app.registered_commands) == len(VERBS)
+
+
+def test_list_and_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "list") == 0
+    assert "quick" in capsys.readouterr().out
+    assert run(monkeypatch, "show", "quick") == 0
+    assert '"""quick:' in capsys.readouterr().out
+    assert run(monkeypatch, "show", "quick", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "quick"
+
+
+def test_a_recipe_file_that_was_shown_can_be_shown_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run(monkeypatch, "show", "quick", "--json")
+    first = capsys.readouterr().out
+    (tmp_path / "mine.json").write_text(first)
+    assert run(monkeypatch, "show", tmp_path / "mine.json") == 0
+    assert capsys.readouterr().out == first
+
+
+def test_mill_makes_what_score_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ("--strips", 12, "--seed", 5, "--height", 64, "--width", 128)
+    assert run(monkeypatch, "mill", tmp_path / "mill", *options) == 0
+    assert run(monkeypatch, "score", tmp_path / "mill", tmp_path / "mill" / "train.csv") == 0
+    printed = capsys.readouterr().out
+    assert "mean Dice" in printed
+    assert "1.0000" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "nothing"),
+        ("train", "quick", "--data", "nowhere", "--out", "run"),
+        ("train", "nothing.json", "--data", "nowhere", "--out", "run"),
+        ("score", "nowhere.csv", "nowhere.csv"),
+        ("predict", "nowhere", "nowhere", "--out", "out"),
+        ("mill", "/proc/mill"),
+    ],
+)
+def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("Error: ")
+    assert said[0].count(". ") >= 1
+
+
+def test_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    from steelscan.strip import RecipeError
+
+    monkeypatch.setattr(sys, "argv", ["steelscan", "--debug", "show", "nothing"])
+    with pytest.raises(RecipeError):
+        cli.main()
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == f"steelscan {__version__}"
+
+
+BLOCKED = (
+    "torch torchvision timm segmentation_models_pytorch albumentations accelerate safetensors "
+    "zarr filelock scipy"
+)
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> dict[str, str]:
+    """An environment in which nothing of the extra `train` can be imported."""
+    for name in BLOCKED.split():
+        line = f"raise ModuleNotFoundError('blocked', name={name!r})\n"
+        (tmp_path / f"{name}.py").write_text(line)
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def command(light: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "steelscan", *map(str, arguments)]
+    return subprocess.run(program, env=light, capture_output=True, text=True, check=False)
+
+
+def test_the_light_install_lists_shows_mills_and_scores(
+    light: dict[str, str], tmp_path: Path
+) -> None:
+    size = ("--height", 64, "--width", 128)
+    for arguments in (
+        ("--help",),
+        ("list",),
+        ("show", "quick", "--json"),
+        ("mill", tmp_path / "mill", "--strips", 5, *size),
+        ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
+    ):
+        done = command(light, *arguments)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_light_install_says_what_training_needs(light: dict[str, str], tmp_path: Path) -> None:
+    done = command(light, "train", "quick", "--data", tmp_path, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert "pip install 'steelscan[train]'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_loads_nothing_that_is_slow() -> None:
+    """The time itself depends on the machine; what costs it does not."""
+    code = (
+        "import sys\n"
+        "from steelscan import cli\n"
+        "sys.argv = ['steelscan', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "slow = {'numpy', 'polars', 'pydantic', 'cv2', 'torch', 'matplotlib'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 5

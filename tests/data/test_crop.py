@@ -1,0 +1,142 @@
+"""Crops: never outside the strip, with a defect when asked, padding by mirrors."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from steelscan.data import Crop, RandomCrop, WholeStrip, crop_frame, cut, pad, padded_frame
+from steelscan.strip import Frame
+
+sides = st.integers(1, 150)
+
+
+def numbered(height, width):
+    """A picture whose pixels tell where they are, and one mask of the odd ones."""
+    picture = (np.arange(height)[:, None] * 16 + np.arange(width)).astype(np.uint8)
+    return picture, (picture % 2 == 1)[None]
+
+
+def mirrored_index(at, size):
+    """Where a pixel beyond the edge looks, walking to and fro."""
+    forth_and_back = [*range(size), *reversed(range(size))]
+    return forth_and_back[at % (2 * size)]
+
+
+@given(sides, sides, sides, sides)
+def test_crops_are_never_larger_than_the_largest_strip_rounded_up(height, width, tall, wide):
+    largest = Frame(tall, wide)
+    whole = padded_frame(largest)
+    for side, rounded in zip(largest, whole, strict=True):
+        assert side <= rounded < side + 32
+        assert rounded % 32 == 0
+    frame = crop_frame(RandomCrop(height=height, width=width), largest)
+    assert frame == (min(height, whole.height), min(width, whole.width))
+    assert crop_frame(WholeStrip(), largest) == whole
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 90), st.integers(0, 90))
+def test_padding_mirrors_to_the_right_and_downwards(height, width, down, right):
+    picture, _ = numbered(height, width)
+    padded = pad(picture, Frame(height + down, width + right))
+    assert padded.dtype == np.uint8
+    rows = [mirrored_index(at, height) for at in range(height + down)]
+    columns = [mirrored_index(at, width) for at in range(width + right)]
+    assert padded.tolist() == [[int(picture[row, at]) for at in columns] for row in rows]
+
+
+@pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=64, width=64, defect=1.0)])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 90), (64, 20), (33, 33)])
+def test_padding_treats_picture_and_masks_alike(crop, shape):
+    picture, masks = numbered(*shape)
+    for seed in range(5):
+        window, planes = cut(picture, masks, crop, Frame(64, 64), np.random.default_rng(seed))
+        assert window.shape == (64, 64)
+        assert planes.shape == (1, 64, 64)
+        assert planes.dtype == np.bool_
+        assert np.array_equal(planes[0], window % 2 == 1)
+
+
+def test_a_crop_is_a_piece_of_the_strip_at_every_place_equally_often():
+    picture, masks = numbered(7, 9)
+    crop, rng = RandomCrop(height=4, width=6), np.random.default_rng(0)
+    corners = Counter()
+    for _ in range(3200):
+        window, planes = cut(picture, masks, crop, Frame(4, 6), rng)
+        corner = divmod(int(window[0, 0]), 16)
+        corners[corner] += 1
+        expected = picture[corner[0] : corner[0] + 4, corner[1] : corner[1] + 6]
+        assert np.array_equal(window, expected)
+        assert np.array_equal(planes[0], expected % 2 == 1)
+    assert set(corners) == {(top, left) for top in range(4) for left in range(4)}
+    assert all(140 < count < 260 for count in corners.values())  # 200 each, give or take 4 sigma
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.integers(0, 29), st.integers(0, 39))
+def test_a_crop_asked_for_a_defect_holds_one(seed, row, column):
+    picture, masks = np.zeros((30, 40), np.uint8), np.zeros((3, 30, 40), np.bool_)
+    masks[seed % 3, row, column] = True
+    picture[row, column] = 200
+    crop, rng = RandomCrop(height=8, width=5, defect=1.0), np.random.default_rng(seed)
+    window, planes = cut(picture, masks, crop, Frame(8, 5), rng)
+    assert planes.sum() == 1
+    assert np.array_equal(planes[seed % 3], window == 200)
+
+
+def test_every_window_that_holds_the_defect_can_come():
+    picture, _ = numbered(12, 14)
+    masks = np.zeros((1, 12, 14), np.bool_)
+    masks[0, 1, 6] = True  # near the top, where windows are pushed back inside
+    crop, rng = RandomCrop(height=4, width=3, defect=1.0), np.random.default_rng(0)
+    corners = set()
+    for _ in range(600):
+        window, _ = cut(picture, masks, crop, Frame(4, 3), rng)
+        corners.add(divmod(int(window[0, 0]), 16))
+    assert corners == {(top, left) for top in (0, 1) for left in (4, 5, 6)}
+
+
+def test_all_pixels_of_all_classes_are_looked_for_alike():
+    masks = np.zeros((2, 8, 100), np.bool_)
+    masks[0, 2:5, 2:5] = masks[1, 4, 90] = True  # nine pixels of one class, one of the other
+    crop, rng = RandomCrop(height=8, width=8, defect=1.0), np.random.default_rng(0)
+    picture = np.zeros((8, 100), np.uint8)
+    found = [cut(picture, masks, crop, Frame(8, 8), rng)[1].any((1, 2)) for _ in range(1000)]
+    assert all(classes.sum() == 1 for classes in found)
+    assert 60 < sum(classes[1] for classes in found) < 140
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_of_crops_with_a_defect_is_as_asked(share):
+    picture, masks = np.zeros((8, 800), np.uint8), np.zeros((1, 8, 800), np.bool_)
+    masks[0, 4, 400] = True
+    crop, rng = RandomCrop(height=8, width=8, defect=share), np.random.default_rng(1)
+    held = sum(cut(picture, masks, crop, Frame(8, 8), rng)[1].any() for _ in range(1000))
+    by_chance = 8 / 793
+    assert held / 1000 == pytest.approx(share + (1 - share) * by_chance, abs=0.06)
+
+
+def test_a_strip_without_defect_gives_a_window_anywhere():
+    picture, masks = numbered(4, 9)
+    crop, rng = RandomCrop(height=4, width=4, defect=1.0), np.random.default_rng(0)
+    empty = np.zeros_like(masks)
+    lefts = {int(cut(picture, empty, crop, Frame(4, 4), rng)[0][0, 0]) for _ in range(200)}
+    assert lefts == set(range(6))
+
+
+def test_what_is_cut_from_is_left_alone():
+    picture, masks = numbered(20, 20)
+    before = picture.copy(), masks.copy()
+    cut(picture, masks, WholeStrip(), Frame(32, 32), np.random.default_rng(0))
+    assert np.array_equal(picture, before[0])
+    assert np.array_equal(masks, before[1])
+
+
+@pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=64, width=32, defect=0.5)])
+def test_settings_go_to_json_and_back(crop):
+    adapter = TypeAdapter(Crop)
+    assert adapter.validate_json(adapter.dump_json(crop)) == crop

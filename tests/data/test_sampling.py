@@ -1,0 +1,109 @@
+"""What an epoch draws: how often, in which order, and on data sets that lack something."""
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pydantic import TypeAdapter
+
+from steelscan.data import BalancedDraws, Draws, EveryStrip, draw
+
+present_at_random = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))
+
+
+def set_of(*strips, classes=3):
+    """Which classes each strip holds, from tuples of class numbers counted from 0."""
+    return np.array([[at in held for at in range(classes)] for held in strips])
+
+
+def drawn(spec, present, seed=0):
+    return draw(spec, present, np.random.default_rng(seed)).tolist()
+
+
+@given(present_at_random, st.integers(0, 2**32))
+def test_every_strip_comes_once(present, seed):
+    assert sorted(drawn(EveryStrip(), present, seed)) == list(range(len(present)))
+
+
+@settings(max_examples=200)
+@given(present_at_random, st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**32))
+def test_balanced_draws_are_as_many_as_asked_on_any_data_set(present, draws, clean, seed):
+    rows = drawn(BalancedDraws(draws=draws, clean=clean), present, seed)
+    assert len(rows) == draws
+    assert all(0 <= row < len(present) for row in rows)
+
+
+@settings(max_examples=200)
+@given(present_at_random, st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**32))
+def test_clean_strips_have_their_share(present, draws, clean, seed):
+    empty = ~present.any(1)
+    rows = drawn(BalancedDraws(draws=draws, clean=clean), present, seed)
+    count = sum(bool(empty[row]) for row in rows)
+    if empty.all() or not empty.any():
+        assert count == (draws if empty.all() else 0)
+    else:
+        assert abs(count - clean * draws) < 1 + 1e-9
+
+
+@pytest.mark.parametrize("clean", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("held", [((), ()), ((0,), (1, 2))], ids=["all clean", "none clean"])
+def test_a_data_set_without_one_side_gives_its_share_to_the_other(clean, held):
+    rows = drawn(BalancedDraws(draws=7, clean=clean), set_of(*held))
+    assert set(rows) == {0, 1}
+    assert len(rows) == 7
+
+
+def test_classes_have_even_shares_however_rare_they_are():
+    held = [()] * 50 + [(0,)] * 40 + [(1,)] * 6 + [(2,)]
+    rows = drawn(BalancedDraws(draws=120, clean=0.25), set_of(*held))
+    groups = Counter(held[row] for row in rows)
+    assert groups == {(): 30, (0,): 30, (1,): 30, (2,): 30}
+    assert Counter(rows)[len(held) - 1] == 30  # the only example of its class
+
+
+def test_a_class_that_no_strip_holds_leaves_its_share_to_the_other_classes():
+    held = [(), (), (0,), (2,)]
+    rows = drawn(BalancedDraws(draws=12, clean=0.5), set_of(*held, classes=5))
+    assert Counter(held[row] for row in rows) == {(): 6, (0,): 3, (2,): 3}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_none_comes_again_before_all_of_its_kind_have_come(seed):
+    held = [()] * 7 + [(0,)] * 3 + [(1,)] * 20
+    rows = drawn(BalancedDraws(draws=45, clean=1 / 3), set_of(*held, classes=2), seed)
+    times = Counter(rows)
+    for kind in ((), (0,), (1,)):
+        counts = [times[row] for row, holds in enumerate(held) if holds == kind]
+        assert sum(counts) == 15
+        assert max(counts) - min(counts) <= 1
+
+
+def test_what_is_left_over_by_rounding_goes_to_all_in_turn():
+    held = [(), (0,), (1,)]
+    totals = Counter()
+    for seed in range(600):
+        totals.update(drawn(BalancedDraws(draws=2, clean=0.5), set_of(*held, classes=2), seed))
+    assert totals.total() == 1200
+    assert totals[0] == 600  # its share is whole
+    assert 240 < totals[1] < 360  # each has half of the one that is left
+
+
+def test_the_order_is_mixed_and_depends_on_the_seed_alone():
+    held = [()] * 20 + [(0,)] * 20
+    for spec in (EveryStrip(), BalancedDraws(draws=40)):
+        rows = drawn(spec, set_of(*held, classes=1), 1)
+        assert rows == drawn(spec, set_of(*held, classes=1), 1)
+        assert rows != drawn(spec, set_of(*held, classes=1), 2)
+        assert rows != sorted(rows)
+        changes = sum((a < 20) != (b < 20) for a, b in pairwise(rows))
+        assert 8 < changes < 32  # kinds alternate as by chance, not in blocks
+
+
+@pytest.mark.parametrize("spec", [EveryStrip(), BalancedDraws(draws=3, clean=0.1)])
+def test_settings_go_to_json_and_back(spec):
+    adapter = TypeAdapter(Draws)
+    assert adapter.validate_json(adapter.dump_json(spec)) == spec

@@ -1,0 +1,118 @@
+"""A run that is killed at any file that it writes goes on, and ends with the same numbers."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from steelscan.pipeline import Options, Recipe
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["steelscan.pipeline.train", "steelscan.data.transforms"])
+
+
+def carry(recipe: str, strips: Path, run: Path, die_at: int | None) -> None:
+    """Train in a process of its own, which kills itself when it opens its nth file to write."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    from steelscan.pipeline import train
+
+    torch.set_num_threads(1)
+    written = 0
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal written
+        if event not in {"open", "os.rename"} or not str(arguments[0]).startswith(str(run)):
+            return
+        if event == "open" and not any(letter in str(arguments[1]) for letter in "wa+"):
+            return
+        written += 1
+        if written == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    train(Recipe.model_validate_json(recipe), strips, run, Options(device="cpu"))
+    (run.parent / "writes.txt").write_text(str(written))
+
+
+def in_a_process(recipe: Recipe, strips: Path, run: Path, die_at: int | None) -> int:
+    process = _FORKS.Process(target=carry, args=(recipe.model_dump_json(), strips, run, die_at))
+    process.start()
+    process.join(120)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """All that a run computed; the report holds the same numbers and is left out."""
+    names = ["thresholds.json", "scores.json", "submission.csv", "folds.csv"]
+    paths = [run / name for name in names]
+    paths += sorted((run / "networks").rglob("*.*"))
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+
+def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole" / "run", tmp_path / "broken" / "run"
+    whole.parent.mkdir()
+    broken.parent.mkdir()
+    assert in_a_process(tiny, strips, whole, None) == 0
+    writes = int((whole.parent / "writes.txt").read_text())
+    assert writes > 60
+    deaths = 0
+    for die_at in (1, 5, 11, 12, 14, 17, 23, 31):  # counted from each new start
+        deaths += in_a_process(tiny, strips, broken, die_at) == -signal.SIGKILL
+    assert deaths >= 7
+    assert in_a_process(tiny, strips, broken, None) == 0
+    assert results(broken) == results(whole)
+    assert json.loads((broken / "scores.json").read_text())["held out"]["strips"] > 0
+
+
+def test_a_full_disk_is_one_error_and_the_run_goes_on_when_there_is_space(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands in for the disk: writing fails half-way through."""
+    run = tmp_path / "run"
+    process = _FORKS.Process(target=_carry_small, args=(tiny.model_dump_json(), strips, run))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 7
+    assert not list(run.rglob("*.part"))
+    assert in_a_process(tiny, strips, run, None) == 0
+
+
+def _carry_small(recipe: str, strips: Path, run: Path) -> None:
+    import resource
+
+    from steelscan.pipeline import train
+    from steelscan.strip import OutputError
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    try:
+        train(Recipe.model_validate_json(recipe), strips, run, Options(device="cpu"))
+    except OutputError:
+        sys.exit(7)
+
+
+@pytest.mark.parametrize("torn", ["", "[", '["a.jpg", ["1'])
+def test_an_answer_that_a_crash_cut_short_is_asked_again(tmp_path: Path, torn: str) -> None:
+    import numpy as np
+
+    from steelscan.pipeline.answers import AnswerLog
+
+    path = tmp_path / "answers.jsonl"
+    mask = np.ones((1, 2, 2), np.bool_)
+    AnswerLog(path).add("whole.jpg", mask)
+    with path.open("a") as log:
+        log.write(torn)
+    log_again = AnswerLog(path)
+    assert log_again.done == {"whole.jpg"}
+    log_again.add("a.jpg", mask)
+    assert [image for image, _ in AnswerLog(path).rows()] == ["whole.jpg", "a.jpg"]

@@ -1,0 +1,144 @@
+"""A recipe carried from strips to a finished run folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from steelscan.data import open_dataset, read_folds
+from steelscan.evaluation import Pairs, count_pixels, score
+from steelscan.pipeline import Options, Outcome, Recipe, train
+from steelscan.strip import DatasetError, OutputError, RunError, decode, read_mask_table
+
+CPU = Options(device="cpu")
+
+
+def test_a_run_folder_holds_all_that_was_promised(finished: tuple[Path, Outcome]) -> None:
+    run, _ = finished
+    names = "recipe.json run.json folds.csv thresholds.json scores.json report.html submission.csv"
+    assert set(names.split()) <= {path.name for path in run.iterdir()}
+    fitted = sorted(path.name for path in (run / "networks").iterdir())
+    assert fitted == ["classify-0-fold0", "classify-0-fold1", "segment-0-fold0", "segment-0-fold1"]
+    for folder in (run / "networks").iterdir():
+        assert {path.name for path in folder.iterdir()} == {"checkpoint.safetensors", "metrics.csv"}
+
+
+def test_the_submission_answers_every_test_strip(
+    finished: tuple[Path, Outcome], strips: Path
+) -> None:
+    table = read_mask_table(finished[0] / "submission.csv")
+    tests = {path.name for path in (strips / "test_images").iterdir()}
+    dataset = open_dataset(strips)
+    assert table.layout == dataset.layout
+    assert set(table.rows) <= tests
+    for name in tests:
+        for text in table.texts(name, len(dataset.classes)):
+            decode(text, dataset.frames[0])
+
+
+def test_no_group_stands_on_both_sides(finished: tuple[Path, Outcome], strips: Path) -> None:
+    dataset = open_dataset(strips)
+    assert dataset.group_labels is not None
+    folds = read_folds(finished[0] / "folds.csv", dataset.names)
+    labels = np.array(dataset.group_labels)
+    assert len(set(labels)) < len(labels)
+    for label in set(labels):
+        assert len(set(folds[labels == label].tolist())) == 1
+
+
+def test_scores_are_those_of_the_masks_that_the_predictor_makes(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """Held-out strips, asked one by one as `predict` asks, score as the training said."""
+    from steelscan.pipeline import predict
+
+    run, outcome = finished
+    dataset = open_dataset(strips)
+    folds = read_folds(run / "folds.csv", dataset.names)
+    rows = np.flatnonzero(np.isin(folds, tiny.folds.holdout)).tolist()
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for row in rows:
+        shutil.copy(strips / "train_images" / dataset.names[row], pictures)
+    predict(run, str(pictures), tmp_path / "out", device="cpu")
+    table = read_mask_table(tmp_path / "out" / "submission.csv")
+    counts = []
+    for row in rows:
+        texts = table.texts(dataset.names[row], len(dataset.classes))
+        masks = np.stack([decode(text, dataset.frames[row]) for text in texts])
+        counts.append(count_pixels(masks, dataset.masks(row)))
+    again = score(Pairs.of(counts))
+    told = outcome.scores["held out"]
+    assert again.mean_dice.value == pytest.approx(told.mean_dice.value, abs=1e-12)
+    assert (again.escaped, again.stopped) == (told.escaped, told.stopped)
+
+
+def test_the_same_command_on_a_finished_run_changes_nothing(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe
+) -> None:
+    run, outcome = finished
+    before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
+    again = train(tiny, strips, run, CPU)
+    assert again.scores == outcome.scores
+    assert before == {path: path.read_bytes() for path in run.rglob("*.safetensors")}
+
+
+def test_another_recipe_seed_or_data_set_is_refused_and_named(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    run, _ = finished
+    with pytest.raises(RunError, match="another name"):
+        train(tiny.but(name="other"), strips, run, CPU)
+    with pytest.raises(RunError, match="another seed"):
+        train(tiny, strips, run, Options(device="cpu", seed=1))
+    other = tmp_path / "strips"
+    shutil.copytree(strips, other)
+    next((other / "train_images").iterdir()).unlink()
+    table = (other / "train.csv").read_text().splitlines()
+    names = {path.name for path in (other / "train_images").iterdir()}
+    kept = [line for line in table if line.split(",")[0] in names | {"ImageId"}]
+    (other / "train.csv").write_text("\n".join(kept) + "\n")
+    with pytest.raises(RunError, match="another fingerprint"):
+        train(tiny, other, run, CPU)
+
+
+def test_a_second_process_on_one_run_folder_is_refused(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="in use"):
+        train(tiny, strips, tmp_path, CPU)
+
+
+def test_a_data_set_without_defects_is_refused_before_anything_is_written(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    clean = tmp_path / "clean"
+    shutil.copytree(strips, clean)
+    (clean / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
+    (clean / "classes.csv").write_text("value,name\n1,pit\n")
+    with pytest.raises(DatasetError, match="has a defect"):
+        train(tiny, clean, tmp_path / "run", CPU)
+    assert not (tmp_path / "run" / "recipe.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_error(strips: Path, tiny: Recipe) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        train(tiny, strips, Path("/proc/run"), CPU)
+
+
+def test_a_class_with_one_example_trains_and_is_not_tuned(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(strips, data)
+    lines = (data / "train.csv").read_text().splitlines()
+    lines[1] = ",".join([lines[1].split(",")[0], "5", lines[1].split(",")[2]])
+    (data / "train.csv").write_text("\n".join(lines) + "\n")
+    outcome = train(tiny, data, tmp_path / "run", CPU)
+    assert any("Class 5 stands on 1 of" in note for note in outcome.notes)
+    search = json.loads((tmp_path / "run" / "thresholds.json").read_text())["search"]
+    assert search["tuned"][4] is False
+    assert search["label"][4] == 0.5

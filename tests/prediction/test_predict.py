@@ -1,0 +1,218 @@
+"""Predictions against averages taken by hand over stub networks whose answers are known."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from steelscan.data import Shrink
+from steelscan.models import StripNetwork, Unet, build_network
+from steelscan.prediction import Voter, predict_classes, predict_masks, to_levels
+
+VIEWS = [("identity",), ("hflip",), ("identity", "hflip"), ("identity", "hflip", "vflip")]
+SHAPES = [(1, 1), (1, 40), (33, 1), (32, 64), (31, 65), (50, 90)]
+
+
+def sigmoid(value):
+    return 1 / (1 + np.exp(-np.asarray(value, np.float64)))
+
+
+class ByPixel(nn.Module):
+    """Logits that depend on the pixel's own grey alone, one line a class."""
+
+    def __init__(self, slopes):
+        super().__init__()
+        self.slopes = nn.Parameter(torch.tensor(slopes).reshape(1, -1, 1, 1))
+
+    def forward(self, strips):
+        return strips * self.slopes + 0.25
+
+
+class ByPlace(ByPixel):
+    """Logits that depend on the place too: any mix-up of views or sizes changes them."""
+
+    def forward(self, strips):
+        height, width = strips.shape[-2:]
+        rows, columns = torch.arange(height), torch.arange(width)
+        return strips * self.slopes + 0.03 * columns - 0.05 * rows[:, None] * self.slopes
+
+
+def by_place(seen, slopes):
+    """What ByPlace says of a padded picture, in plain numbers."""
+    grey = seen / 255 * 2 - 1
+    rows, columns = np.indices(seen.shape)
+    return np.stack([grey * slope + 0.03 * columns - 0.05 * rows * slope for slope in slopes])
+
+
+def voter(body=ByPixel, slopes=(1.0, -2.0), resize=None, head="masks"):
+    body = body(slopes)
+    if head == "classes":
+        body = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Voter(
+        StripNetwork(body, encoder="", mean=0.5, std=0.5, stride=32, head=head).eval(), resize
+    )
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width)).astype(np.uint8)
+
+
+def padded(plane):
+    """Mirrored to the right and downwards to multiples of 32, by numpy's own padding."""
+    down, right = (-side % 32 for side in plane.shape)
+    return np.pad(plane, ((0, down), (0, right)), mode="symmetric")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("views", VIEWS)
+def test_what_depends_on_the_pixel_alone_comes_back_at_its_pixel(shape, views):
+    strip = picture(*shape)
+    answer = predict_masks([voter()], views, strip)
+    assert answer.dtype == np.float32
+    grey = strip / 255 * 2 - 1
+    expected = sigmoid([grey + 0.25, -2 * grey + 0.25])
+    assert answer.shape == (2, *shape)
+    assert np.allclose(answer, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("views", VIEWS)
+def test_the_answer_is_the_mean_over_views_and_networks_by_hand(shape, views):
+    strip = picture(*shape, seed=1)
+    slopes = [(1.0, -2.0), (0.5, 3.0)]
+    turns = {
+        "identity": lambda planes: planes,
+        "hflip": lambda planes: planes[..., ::-1],
+        "vflip": lambda planes: planes[..., ::-1, :],
+    }
+    seen = padded(strip)
+    parts = [
+        turns[view](sigmoid(by_place(turns[view](seen), own))) for own in slopes for view in views
+    ]
+    expected = np.mean(parts, axis=0)[:, : shape[0], : shape[1]]
+    voters = [voter(ByPlace, own) for own in slopes]
+    answer = predict_masks(voters, views, strip)
+    assert np.allclose(answer, expected, atol=1e-5)
+    assert np.allclose(predict_masks(voters[::-1], views, strip), answer, atol=1e-6)
+
+
+def test_probabilities_are_averaged_and_not_logits():
+    sure, unsure = voter(slopes=(40.0,)), voter(slopes=(0.0,))
+    white = np.full((32, 32), 255, np.uint8)
+    answer = predict_masks([sure, unsure], ("identity",), white)
+    assert np.allclose(answer, (1 + sigmoid(0.25)) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_classes_are_averaged_over_views_and_networks(views):
+    strip = picture(20, 70)
+    grey = padded(strip) / 255 * 2 - 1
+    slopes = [(5.0, -2.0), (0.5, 30.0)]
+    answer = predict_classes([voter(slopes=own, head="classes") for own in slopes], views, strip)
+    assert answer.dtype == np.float32
+    expected = np.mean([sigmoid(grey.mean() * np.array(own) + 0.25) for own in slopes], axis=0)
+    assert np.allclose(answer, expected, atol=1e-4)
+
+
+def two_way_mean(plane, frame):
+    """Bilinear enlargement with pixel centres at a half, in loops."""
+
+    def between(at, small, large):
+        place = min(max((at + 0.5) * small / large - 0.5, 0), small - 1)
+        low = min(int(place), small - 1)
+        return low, min(low + 1, small - 1), place - low
+
+    result = np.zeros(frame)
+    for y, x in product(*map(range, frame)):
+        top, bottom, down = between(y, plane.shape[0], frame[0])
+        left, right, along = between(x, plane.shape[1], frame[1])
+        upper = plane[top, left] * (1 - along) + plane[top, right] * along
+        lower = plane[bottom, left] * (1 - along) + plane[bottom, right] * along
+        result[y, x] = upper * (1 - down) + lower * down
+    return result
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_a_strip_seen_at_half_size_is_answered_at_its_own(views):
+    strip = picture(40, 60)
+    blocks = strip.reshape(20, 2, 30, 2).astype(float)
+    seen = np.floor(blocks.mean((1, 3)) + 0.5)
+    half = voter(resize=Shrink(pixels=600))
+    answer = predict_masks([half], views, strip)
+    grey = seen / 255 * 2 - 1
+    expected = [two_way_mean(plane, (40, 60)) for plane in sigmoid([grey + 0.25, -2 * grey + 0.25])]
+    assert answer.shape == (2, 40, 60)
+    assert np.abs(answer - expected).max() < 0.005  # a level of grey, where halves are rounded
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 47), (90, 50), (64, 128)])
+@pytest.mark.parametrize("pixels", [1, 500, 5000])
+def test_every_size_of_strip_gives_maps_of_its_frame(shape, pixels):
+    voters = [voter(resize=Shrink(pixels=pixels)), voter()]
+    flat = np.full(shape, 51, np.uint8)
+    answer = predict_masks(voters, ("identity", "hflip"), flat)
+    assert answer.shape == (2, *shape)
+    grey = 51 / 255 * 2 - 1
+    for plane, slope in zip(answer, (1.0, -2.0), strict=True):
+        assert np.allclose(plane, sigmoid(grey * slope + 0.25), atol=1e-6)
+    assert predict_classes([voter(head="classes")], ("vflip",), flat).shape == (2,)
+
+
+def mixing_network():
+    """A real network, in which every pixel has a say in its whole surroundings."""
+    torch.manual_seed(0)
+    spec = Unet(encoder="resnet10t", weights="random", decoder_channels=(16, 8, 8, 4, 4))
+    return Voter(build_network(spec, 2)[0].eval(), None)
+
+
+def mirrored_apart(strip, views):
+    """How far the answer for the mirrored strip is from the mirrored answer."""
+    voters = [mixing_network()]
+    direct = predict_masks(voters, views, strip)
+    mirrored = predict_masks(voters, views, np.ascontiguousarray(strip[:, ::-1]))[..., ::-1]
+    return np.abs(direct - mirrored).max()
+
+
+def test_with_both_views_a_mirrored_strip_has_the_mirrored_answer():
+    """Holds where the width is a multiple of 32; else the padding lies on the other side."""
+    strip = picture(64, 96)
+    assert mirrored_apart(strip, ("identity", "hflip")) < 1e-5
+    assert mirrored_apart(strip, ("identity",)) > 1e-3  # with one view alone it does not
+    # the height may be anything: it is padded at the bottom either way
+    assert mirrored_apart(picture(50, 96), ("identity", "hflip")) < 1e-5
+
+
+@pytest.mark.parametrize("dress", ["mirrored", "read-only", "part"])
+def test_pictures_may_be_views_of_other_arrays(dress):
+    strip = picture(32, 64)
+    plain = predict_masks([voter()], ("identity",), strip)
+    if dress == "mirrored":
+        dressed, expected = strip[:, ::-1], plain[..., ::-1]
+    elif dress == "part":
+        wide = np.tile(strip, (1, 2))
+        dressed, expected = wide[:, 64:], plain
+    else:
+        strip.flags.writeable = False
+        dressed, expected = strip, plain
+    assert np.allclose(predict_masks([voter()], ("identity",), dressed), expected, atol=1e-6)
+
+
+def test_asking_leaves_picture_and_network_as_they_were():
+    strip, asked = picture(40, 70), mixing_network()
+    before = strip.copy(), {n: t.clone() for n, t in asked.network.state_dict().items()}
+    first = predict_masks([asked], ("identity", "vflip"), strip)
+    assert np.array_equal(predict_masks([asked], ("identity", "vflip"), strip), first)
+    assert np.array_equal(strip, before[0])
+    assert all(torch.equal(t, before[1][n]) for n, t in asked.network.state_dict().items())
+    assert not asked.network.training
+
+
+def test_levels_are_the_nearest_255ths():
+    assert to_levels((np.arange(256) / 255).astype(np.float32)).tolist() == list(range(256))
+    fine = np.linspace(0, 1, 10_001, dtype=np.float32)
+    levels = to_levels(fine)
+    assert levels.dtype == np.uint8
+    assert np.abs(levels / 255 - fine).max() <= 0.5 / 255 + 1e-6
+    assert (np.diff(levels.astype(int)) >= 0).all()

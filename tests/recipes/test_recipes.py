@@ -1,0 +1,169 @@
+"""Every recipe: its headings, its length, JSON and back, and that reading it needs no torch."""
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import steelscan.recipes
+from steelscan.pipeline import Recipe
+from steelscan.recipes import load, names, source, summary
+from steelscan.strip import RecipeError
+
+FOLDER = Path(inspect.getfile(steelscan.recipes)).parent
+FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "__init__")
+HEADINGS = ["Run", "Published", "Reproduced", "Costs", "Ours"]
+every_recipe = pytest.mark.parametrize("name", names())
+
+
+def test_the_recipes_are_the_files_of_their_folder():
+    assert names() == [path.stem for path in FILES]
+    assert len(names()) == 1
+
+
+@every_recipe
+def test_a_recipe_opens_with_its_headings(name):
+    lines = source(name).split('"""')[1].splitlines()
+    assert lines[0].startswith(f"{name}: ")
+    assert lines[0].endswith(".")
+    assert summary(name) == lines[0]
+    found = [line.partition(":")[0] for line in lines if re.match(r"[A-Z]\w+: +\S", line)]
+    assert found == HEADINGS
+    run = next(line for line in lines if line.startswith("Run:"))
+    assert run.split(maxsplit=1)[1] == f"steelscan train {name} --data DIR --out RUN"
+
+
+@every_recipe
+def test_a_recipe_is_short_enough_to_read(name):
+    text = (FOLDER / f"{name}.py").read_text()
+    assert source(name) == text
+    lines = text.splitlines()
+    assert len(lines) < 100
+    assert max(map(len, lines)) <= 100
+
+
+@every_recipe
+def test_a_recipe_goes_to_json_and_back(name, tmp_path):
+    recipe = load(name)
+    assert recipe.name == name
+    path = tmp_path / "mine.json"
+    for indent in (None, 2):
+        path.write_text(recipe.model_dump_json(indent=indent))
+        assert load(str(path)) == recipe
+    assert json.loads(path.read_text())["steps"][0]["kind"] == recipe.steps[0].kind
+
+
+@every_recipe
+def test_a_recipe_without_weights_is_the_same_otherwise(name):
+    recipe = load(name)
+    text = recipe.model_dump_json()
+    assert '"weights":"imagenet"' in text
+    bare = recipe.with_random_weights()
+    expected = text.replace('"weights":"imagenet"', '"weights":"random"')
+    assert bare.model_dump_json() == expected
+    assert load(name) == recipe  # the recipe itself has not changed
+
+
+@every_recipe
+def test_a_recipe_is_read_where_torch_cannot_be_imported(name, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(load(name).model_dump_json())
+    script = f"""
+import sys
+for blocked in ("torch", "albumentations", "timm", "segmentation_models_pytorch", "accelerate",
+                "zarr", "safetensors"):
+    sys.modules[blocked] = None
+from steelscan.recipes import load, names, summary
+recipe = load({name!r})
+assert load({str(path)!r}) == recipe
+assert {name!r} in names() and summary({name!r})
+print(recipe.but(name="mine").model_dump_json()[:14])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '{"name":"mine"\n'
+
+
+@pytest.mark.parametrize("name", ["qiuck", "", "__init__", "quick.py", "steelscan.recipes.quick"])
+def test_a_wrong_name_is_refused_with_the_names_there_are(name):
+    for read in (load, source, summary):
+        with pytest.raises(RecipeError, match=r"there are .*quick"):
+            read(name)
+
+
+def changed(name, way, value):
+    """The JSON of a recipe with one field changed; ``way`` are the keys down to it."""
+    document = json.loads(load(name).model_dump_json())
+    inside = document
+    for key in way[:-1]:
+        inside = inside[key]
+    inside[way[-1]] = value
+    return json.dumps(document)
+
+
+STAGE = ("steps", 1, "ensemble", "members", 0, "stages", 0)
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "field"),
+    [
+        (("colour",), 1, "colour"),
+        (("name",), 5, "name"),
+        (("steps", 0, "kind"), "guess", "steps.0"),
+        ((*STAGE, "epochs"), 0, "epochs"),
+        ((*STAGE, "epochs"), "12", "epochs"),
+        ((*STAGE, "epochs"), 12.5, "epochs"),
+        ((*STAGE, "optimizer", "momentum"), 0.9, "optimizer.adamw.momentum"),
+        ((*STAGE, "loss", "parts", 1, 1, "smooth"), -1, "loss.mix.parts.1.1.dice.smooth"),
+        (("steps", 2, "pixel"), 1.5, "steps.2.threshold.pixel"),
+        (("steps", 2, "pixel"), None, "steps.2.threshold.pixel"),
+        (("folds", "count"), "ten", "folds.count"),
+    ],
+)
+def test_a_field_that_does_not_hold_is_named(tmp_path, way, value, field):
+    path = tmp_path / "mine.json"
+    path.write_text(changed("quick", way, value))
+    with pytest.raises(RecipeError, match=rf"mine\.json, \S*{re.escape(field)}") as caught:
+        load(str(path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["name", "steps", "folds"])
+def test_a_field_that_is_missing_is_named(tmp_path, key):
+    document = json.loads(load("quick").model_dump_json())
+    del document[key]
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(RecipeError, match=rf"mine\.json, {key}: Field required"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"name": ', b"[]", b"null", b"\xff\xfe", b"NaN"])
+def test_what_is_no_recipe_at_all_is_refused(tmp_path, content):
+    path = tmp_path / "mine.json"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"mine\.json, recipe: "):
+        load(str(path))
+
+
+def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load(str(tmp_path / "none.json"))
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load(str(tmp_path / "folder.json"))
+
+
+def test_what_was_written_by_hand_counts_and_nothing_else(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(changed("quick", ("steps", 2, "pixel"), [0.3, 0.4]))
+    recipe = load(str(path))
+    assert isinstance(recipe, Recipe)
+    assert recipe.rules[0].pixel == (0.3, 0.4)
+    assert recipe.rules[0].label == load("quick").rules[0].label

@@ -1,0 +1,159 @@
+"""The crops of an epoch: a pure function of seed, epoch and position; picture and masks in step."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from steelscan.data import (
+    BalancedDraws,
+    BrightnessContrast,
+    EveryStrip,
+    HFlip,
+    RandomCrop,
+    Shrink,
+    VFlip,
+    WholeStrip,
+    open_dataset,
+)
+from steelscan.losses import BCE
+from steelscan.training import AdamW, Training
+from steelscan.training.crops import EpochCrops, loader
+
+TRAINING = Training(
+    crop=RandomCrop(height=32, width=32, defect=0.5),
+    augment=(HFlip(), VFlip(), BrightnessContrast()),
+    draws=BalancedDraws(draws=10),
+    loss=BCE(),
+    optimizer=AdamW(lr=1e-3),
+    batch=3,
+    epochs=1,
+)
+SHAPES = [(40, 90), (33, 64), (20, 100), (64, 64), (1, 7), (50, 50), (40, 90)]
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory):
+    """Seven strips of many sizes; where a class's defect is, the picture has the class's grey."""
+    root = tmp_path_factory.mktemp("strips")
+    (root / "images").mkdir()
+    (root / "masks").mkdir()
+    for number, shape in enumerate(SHAPES):
+        random = np.random.default_rng(number)
+        mask = np.zeros(shape, np.uint8)
+        if number % 3:
+            mask[shape[0] // 2 :, shape[1] // 3 : shape[1] // 3 * 2] = number % 3
+        picture = np.choose(mask, [random.integers(0, 60, shape), 150, 250]).astype(np.uint8)
+        Image.fromarray(picture).save(root / "images" / f"s{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"s{number}.png")
+    (root / "classes.csv").write_text("value,name\n1,scratch\n2,hole\n")
+    return open_dataset(root)
+
+
+def crops_of(strips, training=TRAINING, resize=None, seed=(7, 0, 0), rows=None):
+    rows = np.arange(len(strips)) if rows is None else np.array(rows)
+    return EpochCrops(strips, rows, training, resize, seed)
+
+
+def as_bytes(crop):
+    return tuple(tensor.numpy().tobytes() for tensor in crop)
+
+
+@pytest.mark.parametrize("resize", [None, Shrink(pixels=1500)])
+def test_a_crop_depends_on_seed_epoch_and_position_alone(strips, resize):
+    crops = crops_of(strips, resize=resize)
+    expected = [as_bytes(crop) for crop in (crops[at] for at in range(len(crops)))]
+    assert len(set(expected)) == len(expected) == 10
+    other = crops_of(strips, resize=resize)
+    copy = pickle.loads(pickle.dumps(crops))
+    np.random.seed(5)  # noqa: NPY002
+    torch.manual_seed(5)
+    for position in np.random.default_rng(0).permutation(10).tolist():
+        assert as_bytes(other[position]) == expected[position]
+        assert as_bytes(copy[position]) == expected[position]
+        assert as_bytes(crops[position]) == expected[position]
+
+
+def test_another_seed_stage_or_epoch_gives_other_crops(strips):
+    epochs = [
+        tuple(as_bytes(crops[at]) for at in range(len(crops)))
+        for seed in ((7, 0, 0), (7, 0, 1), (7, 1, 0), (8, 0, 0))
+        for crops in [crops_of(strips, seed=seed)]
+    ]
+    assert len(set(epochs)) == 4
+
+
+@pytest.mark.parametrize("other", [(8, 0, 0), (7, 1, 0), (7, 0, 1)])
+def test_where_a_strip_is_cut_changes_too_and_not_only_which_strip_comes(strips, other):
+    training = TRAINING.but(draws=BalancedDraws(draws=10), augment=())
+    same, changed = (
+        [as_bytes(crops[at]) for at in range(10)]
+        for seed in ((7, 0, 0), other)
+        for crops in [crops_of(strips, training, seed=seed, rows=[0])]  # the only one to come
+    )
+    assert sum(a == b for a, b in zip(same, changed, strict=True)) < 3
+
+
+def test_worker_processes_give_the_same_batches(strips):
+    crops = crops_of(strips)
+    alone, shared = (list(loader(crops, 3, workers)) for workers in (0, 2))
+    assert len(alone) == len(shared) == 3  # the tenth crop is left out
+    for mine, theirs in zip(alone, shared, strict=True):
+        assert as_bytes(mine) == as_bytes(theirs)
+    for number, (pictures, masks) in enumerate(alone):
+        assert (pictures.dtype, masks.dtype) == (torch.uint8, torch.uint8)
+        assert pictures.shape == (3, 1, 32, 32)
+        assert masks.shape == (3, 2, 32, 32)
+        assert as_bytes((pictures[1], masks[1])) == as_bytes(crops[number * 3 + 1])
+
+
+@pytest.mark.parametrize(("count", "batch", "batches"), [(7, 7, 1), (7, 8, 1), (7, 3, 2)])
+def test_a_smaller_batch_is_left_out_unless_it_is_the_only_one(strips, count, batch, batches):
+    loaded = list(loader(crops_of(strips, TRAINING.but(draws=EveryStrip())), batch, 0))
+    assert len(loaded) == batches
+    assert len(loaded[0][0]) == min(count, batch)
+
+
+@pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=32, width=32, defect=1.0)])
+@pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
+def test_masks_stand_where_the_defects_are_in_the_picture(strips, crop, resize):
+    training = TRAINING.but(crop=crop, augment=(HFlip(), VFlip()), draws=BalancedDraws(draws=20))
+    crops = crops_of(strips, training, resize)
+    for position in range(len(crops)):
+        picture, (scratch, hole) = (tensor.numpy().astype(int) for tensor in crops[position])
+        if resize is None:
+            assert np.array_equal(scratch == 1, picture[0] == 150)
+            assert np.array_equal(hole == 1, picture[0] == 250)
+        else:  # pixels at a defect's edge are blends of it and of its darker surroundings
+            defect = (scratch | hole).astype(bool)
+            assert (picture[0][defect] > 70).all()
+            assert (picture[0][~defect] < 160).all()
+
+
+@pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
+def test_whole_strips_are_padded_to_the_largest_rounded_up(strips, resize):
+    training = TRAINING.but(crop=WholeStrip(), draws=EveryStrip(), augment=())
+    seen = [resize.frame(frame) if resize else frame for frame in strips.frames]
+    largest = [max(side) for side in zip(*seen, strict=True)]
+    expected = tuple(-(-side // 32) * 32 for side in largest)
+    crops = crops_of(strips, training, resize)
+    assert {crop[0].shape[1:] for crop in (crops[at] for at in range(len(crops)))} == {expected}
+    few = crops_of(strips, training, resize, rows=[1, 5])  # the size is that of the strips given
+    assert few[0][0].shape[1:] == ((64, 64) if resize is None else (32, 64))
+
+
+def test_only_the_given_strips_are_drawn(strips):
+    training = TRAINING.but(crop=WholeStrip(), augment=(), draws=EveryStrip())
+    crops = crops_of(strips, training, rows=[0, 5, 4])
+    drawn = [crops[at][0][0, 0, :7].tolist() for at in range(len(crops))]
+    assert sorted(drawn) == sorted(strips.picture(row)[0, :7].tolist() for row in (0, 5, 4))
+
+
+def test_crops_without_padding_or_augmentation_are_writable_tensors(strips):
+    training = TRAINING.but(crop=WholeStrip(), augment=(), draws=EveryStrip())
+    crops = crops_of(strips, training, rows=[3])  # 64x64: nothing to pad, nothing to resize
+    picture, masks = crops[0]
+    assert np.array_equal(picture[0].numpy(), strips.picture(3))
+    assert np.array_equal(masks.numpy().astype(bool), strips.masks(3))

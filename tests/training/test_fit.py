@@ -1,0 +1,393 @@
+"""The fit itself: its numbers by a loop written out here, and that no crash changes them."""
+
+from dataclasses import dataclass, field
+from math import cos, inf, nan, pi
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from torch import nn
+
+from steelscan.data import BalancedDraws, EveryStrip, HFlip, RandomCrop
+from steelscan.losses import BCE, Dice, Mix
+from steelscan.models import StripNetwork
+from steelscan.strip import Classes, Frame, OutputError, RunError
+from steelscan.training import SGD, AdamW, Cosine, Material, Training, fit
+from steelscan.training.crops import EpochCrops
+
+FRAME = Frame(32, 48)
+TWO = Classes(names=("scratch", "hole"))
+FIRST = Training(
+    crop=RandomCrop(height=32, width=32, defect=0.5),
+    augment=(HFlip(),),
+    draws=EveryStrip(),
+    loss=BCE(pos_weight=(2.0, 1.0)),
+    optimizer=AdamW(lr=0.05),
+    schedule=Cosine(warmup=0.3),
+    batch=2,
+    epochs=3,
+)
+SECOND = FIRST.but(
+    loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))), optimizer=SGD(lr=0.1, momentum=0.9), epochs=2
+)
+SCORES = (0.2, 0.5, 0.3, 0.1, 0.4)
+"""By epochs that went into a network; the first stage is best in its middle, and so the second
+goes on from two epochs when the best is kept, from three when the last is."""
+
+
+class InterruptedFitError(Exception):
+    """What stops a fit here."""
+
+
+@dataclass
+class Strips:
+    """Six strips in memory; reading fails once ``reads_left`` are used up."""
+
+    classes: Classes = TWO
+    frames: tuple[Frame, ...] = (FRAME,) * 6
+    reads_left: float = inf
+    present: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        self.present = np.stack([self.masks(row).any((1, 2)) for row in range(6)])
+
+    def __len__(self):
+        return 6
+
+    def picture(self, row):
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise InterruptedFitError
+        return np.random.default_rng(row).integers(0, 256, FRAME).astype(np.uint8)
+
+    def masks(self, row):
+        masks = np.zeros((2, *FRAME), np.bool_)
+        masks[row % 3 :, 4:20, 8 * (row % 4) : 8 * (row % 4) + 6] = True
+        return masks
+
+
+@dataclass
+class Judge:
+    """Gives the scores of a list, remembers what it was given, fails once its turns are up."""
+
+    scores: tuple[float, ...] = SCORES
+    turns_left: float = inf
+    seen: list[dict[str, torch.Tensor]] = field(default_factory=list)
+
+    def __call__(self, network):
+        assert not network.training
+        self.turns_left -= 1
+        if self.turns_left < 0:
+            raise InterruptedFitError
+        state = network.state_dict()
+        self.seen.append({name: tensor.clone() for name, tensor in state.items()})
+        # a score must depend on the network alone: here on the steps its batch norm has counted
+        return {"score": self.scores[int(state["body.1.num_batches_tracked"]) // 3 - 1]}
+
+
+def with_state(seed=0, head="masks"):
+    """A network with all that a crash could lose: batch norm, dropout, two sorts of weights."""
+    torch.manual_seed(seed)
+    end = [nn.AdaptiveMaxPool2d(1), nn.Flatten()] if head == "classes" else []
+    body = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Conv2d(4, 2, 1),
+        *end,
+    )
+    return StripNetwork(body, encoder="", mean=0.5, std=0.25, stride=32, head=head)
+
+
+def without_state(seed=0):
+    """A network whose answer to a strip depends on its weights and the strip alone."""
+    torch.manual_seed(seed)
+    body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1))
+    return StripNetwork(body, encoder="", mean=0.5, std=0.25, stride=32, head="masks")
+
+
+def run(
+    folder, stages=(FIRST, SECOND), judge=None, strips=None, network=None, seed=3, rows=range(6)
+):
+    """Fit from the beginning, or from where the folder stands; returns the network."""
+    network = network or with_state()
+    material = Material(strips or Strips(), np.array(rows), None, seed)
+    judge = judge or Judge()
+    fit(network, stages, material, judge, folder, accelerator=Accelerator(cpu=True))
+    return network
+
+
+def files_of(folder):
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint.safetensors",
+        "metrics.csv",
+    ]
+    return [path.read_bytes() for path in sorted(folder.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What the fit of both stages leaves when nothing happens, by how the first one is kept."""
+    found = {}
+    for keep in ("best", "last"):
+        folder = tmp_path_factory.mktemp(keep)
+        run(folder, (FIRST.but(keep=keep), SECOND))
+        found[keep] = files_of(folder)
+    return found
+
+
+def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path, expected):
+    run(tmp_path / "again")
+    assert files_of(tmp_path / "again") == expected["best"]
+    run(tmp_path / "other", seed=4)
+    assert files_of(tmp_path / "other")[0] != expected["best"][0]
+    assert expected["best"][0] != expected["last"][0]
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("turn", range(5))
+def test_a_fit_stopped_in_any_validation_ends_with_the_same_files(tmp_path, expected, turn, keep):
+    stages = (FIRST.but(keep=keep), SECOND)
+    with pytest.raises(InterruptedFitError):
+        run(tmp_path, stages, Judge(turns_left=turn))
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    again = Judge()
+    run(tmp_path, stages, again)
+    assert len(again.seen) == 5 - turn  # whole epochs are not fitted again
+    assert files_of(tmp_path) == expected[keep]
+
+
+@pytest.mark.parametrize("reads", range(0, 30, 4))
+def test_a_fit_stopped_while_reading_a_strip_ends_with_the_same_files(tmp_path, expected, reads):
+    with pytest.raises(InterruptedFitError):
+        run(tmp_path, strips=Strips(reads_left=reads))
+    run(tmp_path)
+    assert files_of(tmp_path) == expected["best"]
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_fit_stopped_before_any_of_its_writes_ends_with_the_same_files(
+    tmp_path, expected, keep, monkeypatch
+):
+    stages = (FIRST.but(keep=keep), SECOND)
+    left = [inf]
+
+    def disk(_):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("steelscan.strip.output.os.fsync", disk)
+    for writes in range(40):
+        folder, left[0] = tmp_path / str(writes), writes
+        try:
+            run(folder, stages)
+        except OutputError:
+            left[0] = inf
+            run(folder, stages)
+            assert files_of(folder) == expected[keep], f"after {writes} writes"
+        else:
+            break
+    assert 12 <= writes < 20  # per epoch its metrics and state, bests, and the checkpoint
+
+
+def test_a_fit_stopped_again_and_again_ends_with_the_same_files(tmp_path, expected):
+    for _ in range(12):
+        try:
+            run(tmp_path, judge=Judge(turns_left=1), strips=Strips(reads_left=14))
+        except InterruptedFitError:
+            continue
+        break
+    assert files_of(tmp_path) == expected["best"]
+
+
+def test_a_whole_fit_is_left_alone(tmp_path, expected):
+    run(tmp_path)
+    (tmp_path / "last").mkdir()  # as a crash in the last moment leaves it
+    (tmp_path / "last" / "state.safetensors").write_bytes(b"half")
+    judge, strips = Judge(turns_left=0), Strips(reads_left=0)
+    run(tmp_path, judge=judge, strips=strips)
+    assert files_of(tmp_path) == expected["best"]
+
+
+def test_the_best_network_of_a_stage_is_kept_or_the_last(tmp_path):
+    for keep, number in (("best", 1), ("last", 2)):
+        judge = Judge()
+        network = run(tmp_path / keep, (FIRST.but(keep=keep),), judge)
+        checkpoint = load_file(tmp_path / keep / "checkpoint.safetensors")
+        assert len(judge.seen) == 3
+        for name, tensor in judge.seen[number].items():
+            assert torch.equal(checkpoint[name], tensor), name
+            assert torch.equal(network.state_dict()[name], tensor), name
+        other = judge.seen[3 - number]
+        assert not torch.equal(checkpoint["body.0.weight"], other["body.0.weight"])
+
+
+def test_the_first_of_equal_scores_is_the_best(tmp_path):
+    judge = Judge(scores=(0.5, 0.5, 0.5))
+    run(tmp_path, (FIRST,), judge)
+    checkpoint = load_file(tmp_path / "checkpoint.safetensors")
+    assert torch.equal(checkpoint["body.0.weight"], judge.seen[0]["body.0.weight"])
+
+
+def test_the_next_stage_begins_with_what_the_one_before_kept(tmp_path):
+    still = SECOND.but(optimizer=SGD(lr=1e-30), epochs=1)
+    for keep, number in (("best", 1), ("last", 2)):
+        judge = Judge()
+        run(tmp_path / keep, (FIRST.but(keep=keep), still), judge)
+        kept, after = judge.seen[number], judge.seen[3]
+        assert torch.equal(after["body.0.weight"], kept["body.0.weight"])
+        assert not torch.equal(after["body.1.running_mean"], kept["body.1.running_mean"])
+
+
+def test_scores_of_one_stage_do_not_count_in_the_next(tmp_path):
+    judge = Judge(scores=(0.2, 0.9, 0.3, 0.4))
+    run(tmp_path, judge=judge)
+    counted = [int(seen["body.1.num_batches_tracked"]) // 3 for seen in judge.seen]
+    assert counted == [1, 2, 3, 3, 4]  # the second stage went on from the epoch scored 0.9
+    checkpoint = load_file(tmp_path / "checkpoint.safetensors")
+    for name, tensor in judge.seen[4].items():  # and ends with 0.4, better than its own 0.3
+        assert torch.equal(checkpoint[name], tensor), name
+
+
+@pytest.mark.parametrize("stages", [(FIRST,), (FIRST, SECOND)])
+def test_scores_that_are_no_numbers_are_told_and_never_taken_for_a_best(tmp_path, stages):
+    scores = (0.1, 0.2, 0.3, nan, nan) if len(stages) == 2 else (nan,) * 3
+    first = stages[0].but(keep="last") if len(stages) == 2 else stages[0]
+    for _ in range(2):  # the same when it is tried again
+        with pytest.raises(RunError, match="no score that is a number"):
+            run(tmp_path, (first, *stages[1:]), Judge(scores=scores))
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_validation_comes_as_often_as_asked_and_at_the_end(tmp_path):
+    judge = Judge(scores=tuple(np.linspace(0.1, 0.9, 9)))
+    run(tmp_path, (FIRST.but(epochs=5, validate_every=2), SECOND.but(validate_every=9)), judge)
+    table = pl.read_csv(tmp_path / "metrics.csv")
+    assert table.columns == ["stage", "epoch", "loss", "score"]
+    assert table["stage"].to_list() == [0, 0, 0, 0, 0, 1, 1]
+    assert table["epoch"].to_list() == [1, 2, 3, 4, 5, 6, 7]
+    scored = [score is not None for score in table["score"].to_list()]
+    assert scored == [False, True, False, True, True, False, True]
+    assert table["loss"].is_finite().all()
+    assert len(judge.seen) == 4
+
+
+def entropy(logits, truth, weights=(1.0, 1.0)):
+    """Binary cross entropy from probabilities, in float64."""
+    p, y = logits.double().sigmoid(), truth.double()
+    weights = torch.tensor(weights).reshape(-1, *[1] * (logits.ndim - 2))
+    return -(weights * y * p.log() + (1 - y) * (1 - p).log()).mean()
+
+
+@pytest.mark.parametrize(("batch", "together", "rows"), [(2, 1, 6), (2, 2, 6), (1, 3, 5)])
+def test_losses_and_weights_are_those_of_a_loop_written_out(tmp_path, batch, together, rows):
+    """Plain descent by hand: groups of batches a step, the last of an epoch maybe smaller."""
+    stage = FIRST.but(
+        optimizer=SGD(lr=0.5, momentum=0.0),
+        batch=batch,
+        accumulate_to=batch * together,
+        epochs=2,
+        keep="last",
+    )
+    fitted = without_state()
+    chosen = range(rows)
+    run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=fitted, rows=chosen)
+
+    network = without_state()
+    groups_an_epoch = -(-(rows // batch) // together)
+    steps, step, losses = groups_an_epoch * 2, 0, []
+    for epoch in range(2):
+        crops = EpochCrops(Strips(), np.array(chosen), stage, None, (3, 0, epoch))
+        batches = [
+            [torch.stack(part) for part in zip(*map(crops.__getitem__, numbers), strict=True)]
+            for numbers in np.arange(rows // batch * batch).reshape(-1, batch).tolist()
+        ]
+        of_epoch = []
+        for begin in range(0, len(batches), together):
+            group = [
+                entropy(network(pictures).masks, masks, (2.0, 1.0))
+                for pictures, masks in batches[begin : begin + together]
+            ]
+            of_epoch += [float(loss.detach()) for loss in group]
+            network.zero_grad()
+            (sum(group) / len(group)).backward()
+            warmup = 0.3 * steps
+            factor = (
+                (step + 1) / (warmup + 1)
+                if step < warmup
+                else (1 + cos(pi * (step - warmup) / (steps - warmup))) / 2
+            )
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter.sub_(0.5 * factor * parameter.grad)
+            step += 1
+        losses.append(sum(of_epoch) / len(of_epoch))
+    assert step == steps
+    assert pl.read_csv(tmp_path / "metrics.csv")["loss"].to_list() == pytest.approx(losses)
+    checkpoint = load_file(tmp_path / "checkpoint.safetensors")
+    for name, expected in network.state_dict().items():
+        assert torch.allclose(checkpoint[name], expected, atol=1e-5), name
+
+
+@pytest.mark.parametrize("optimizer", [SGD(lr=0.5), AdamW(lr=0.01)])
+def test_gathered_batches_fit_as_one_large_batch(tmp_path, optimizer):
+    states = []
+    for batch, gathered in ((4, None), (2, 4), (1, 4)):
+        stage = FIRST.but(
+            optimizer=optimizer,
+            draws=BalancedDraws(draws=8),
+            batch=batch,
+            accumulate_to=gathered,
+            keep="last",
+        )
+        folder = tmp_path / str(batch)
+        run(folder, (stage,), lambda _: {"score": 0.0}, network=without_state())
+        states.append(load_file(folder / "checkpoint.safetensors"))
+    begun = without_state().state_dict()
+    for name, large in states[0].items():
+        assert not torch.allclose(large, begun[name], atol=1e-3)
+        assert all(torch.allclose(large, state[name], atol=1e-5) for state in states[1:])
+
+
+def test_a_classifier_learns_the_labels_of_its_crops(tmp_path):
+    stage = FIRST.but(optimizer=SGD(lr=1e-30), batch=6, epochs=1, keep="last")
+    network = with_state(head="classes")
+    network.body[3].p = 0.0
+    run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
+    crops = EpochCrops(Strips(), np.arange(6), stage, None, (3, 0, 0))
+    pictures, masks = (
+        torch.stack(part) for part in zip(*(crops[at] for at in range(6)), strict=True)
+    )
+    labels = torch.tensor([[bool(mask.any()) for mask in planes] for planes in masks])
+    assert labels.any()
+    assert not labels.all()
+    again = with_state(head="classes").train()
+    again.body[3].p = 0.0
+    with torch.no_grad():
+        loss = entropy(again(pictures).classes, labels, (2.0, 1.0))
+    assert pl.read_csv(tmp_path / "metrics.csv")["loss"][0] == pytest.approx(float(loss))
+
+
+def test_a_fit_learns_what_can_be_learned(tmp_path):
+    """Bright defects on dark steel: a threshold on the grey is all it takes."""
+
+    class Bright(Strips):
+        def picture(self, row):
+            return (40 + 150 * self.masks(row).any(0)).astype(np.uint8)
+
+    stage = FIRST.but(optimizer=AdamW(lr=0.05), loss=BCE(), epochs=20, keep="last")
+    network = without_state()
+    run(tmp_path, (stage,), lambda _: {"score": 0.0}, strips=Bright(), network=network)
+    losses = pl.read_csv(tmp_path / "metrics.csv")["loss"].to_list()
+    assert losses[-1] < losses[0] / 4
+    with torch.inference_mode():
+        crop = torch.from_numpy(Bright().picture(1)[None, None, :, :32])
+        hole = network(crop).masks[0, 1] > 0
+    truth = Bright().masks(1)[1, :, :32]
+    assert truth.mean() > 0.05
+    assert (hole.numpy() != truth).mean() < 0.01
