@@ -307,3 +307,34 @@ def test_the_encoder_of_another_kind_is_refused():
     source = build(Unet(encoder="mobilenetv3_small_050", weights="random"))
     with pytest.raises(RecipeError, match="Give both members the same encoder"):
         copy_encoder(source, build(Classifier(encoder=SMALL, weights="random")))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (Fpn(encoder="resnet10t", weights="random"), Classifier(encoder="resnet10t")),
+        (Classifier(encoder="resnet10t", weights="random"), Unet(encoder="resnet10t")),
+        (Classifier(encoder="resnet10t", weights="random"), Classifier(encoder="resnet10t")),
+    ],
+)
+def test_a_copied_encoder_gives_the_same_features_and_leaves_the_head(
+    source: Network, target: Network
+) -> None:
+    one, _ = build_network(source, 3)
+    other, _ = build_network(target.but(weights="random"), 3)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    copy_encoder(one, other)
+    theirs, own = one.features(), other.features()
+    assert len(own) > 50
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in own.items())
+    inside = {tensor.data_ptr() for tensor in own.values()}
+    for name, tensor in other.state_dict().items():
+        if tensor.data_ptr() not in inside:
+            assert torch.equal(tensor, before[name]), name
+
+
+def test_encoders_of_two_kinds_are_refused() -> None:
+    one, _ = build_network(Classifier(encoder="resnet10t", weights="random"), 3)
+    other, _ = build_network(Classifier(encoder="mobilenetv3_small_050", weights="random"), 3)
+    with pytest.raises(RecipeError, match="same encoder"):
+        copy_encoder(one, other)

@@ -46,6 +46,15 @@ class StripNetwork(nn.Module):
         """The part of the network that first weights are for."""
         return self.body.get_submodule(self._encoder)
 
+    def features(self) -> dict[str, Tensor]:
+        """The tensors of the encoder, without those of a classifier's last layer."""
+        last = getattr(self.encoder, "pretrained_cfg", {}).get("classifier", "")
+        return {
+            name: tensor
+            for name, tensor in self.encoder.state_dict().items()
+            if not last or not name.startswith(f"{last}.")
+        }
+
     def forward(self, strips: Tensor) -> Outputs:
         """Return the logits of the network's head. Raises RecipeError for sizes off the stride."""
         height, width = strips.shape[-2:]
@@ -93,12 +102,12 @@ def copy_encoder(source: StripNetwork, target: StripNetwork) -> None:
 
     Raises RecipeError when the encoders are not of one kind.
     """
-    theirs, own = source.encoder.state_dict(), target.encoder.state_dict()
+    theirs, own = source.features(), target.features()
     shared = {name: theirs[name] for name in own if name in theirs}
     if len(shared) < min(len(theirs), len(own)):
         found = f"have {len(shared)} tensors in common, of {len(theirs)} and {len(own)}"
         raise RecipeError("encoders", found, "Give both members the same encoder")
-    target.encoder.load_state_dict({**own, **shared})
+    target.encoder.load_state_dict({**target.encoder.state_dict(), **shared})
 
 
 def _body(spec: Network, classes: int) -> tuple[nn.Module, str]:

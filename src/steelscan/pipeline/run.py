@@ -132,6 +132,9 @@ class RunFolder:
             found = "is in use by another process"
             raise RunError(self.path, found, "Wait for it to end, or name another --out") from None
         try:
+            for pattern in (".*.part", "networks/**/.*.part"):
+                for left_by_a_crash in self.path.glob(pattern):
+                    left_by_a_crash.unlink()
             yield
         finally:
             lock.release()

@@ -74,9 +74,9 @@ recipe = Recipe(
     name="quick",
     folds=Folds(count=10, validation=(0,), holdout=(8, 9)),
     steps=(
-        Classify(ensemble=Ensemble(members=(classifier,), views=views), threshold=0.1),
+        Classify(ensemble=Ensemble(members=(classifier,), views=views), threshold=0.05),
         Segment(ensemble=Ensemble(members=(segmenter,), views=views)),
-        Threshold(label=0.7, pixel=0.5),
+        Threshold(label=0.8, pixel=0.4),
         MinArea(pixels=0),
     ),
     tune=Tune(),
