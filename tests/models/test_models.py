@@ -291,24 +291,6 @@ def test_normalisation_is_that_of_the_encoder_averaged_over_colours(encoder):
     assert torch.allclose(seen[0].double(), scaled, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [Unet, Fpn])
-def test_a_classifier_takes_the_encoder_of_a_segmenter_and_keeps_its_head(kind):
-    source = build(kind(encoder=SMALL, weights="random"), seed=1)
-    target = build(Classifier(encoder=SMALL, weights="random"), seed=2)
-    head = {n: t.clone() for n, t in target.body.state_dict().items() if n.startswith("fc.")}
-    assert head
-    copy_encoder(source, target)
-    theirs = source.body.encoder.model.state_dict()
-    for name, tensor in target.body.state_dict().items():
-        assert torch.equal(tensor, head[name] if name in head else theirs[name]), name
-
-
-def test_the_encoder_of_another_kind_is_refused():
-    source = build(Unet(encoder="mobilenetv3_small_050", weights="random"))
-    with pytest.raises(RecipeError, match="Give both members the same encoder"):
-        copy_encoder(source, build(Classifier(encoder=SMALL, weights="random")))
-
-
 @pytest.mark.parametrize(
     ("source", "target"),
     [
