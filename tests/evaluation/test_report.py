@@ -17,6 +17,7 @@ from steelscan.evaluation import (
     Report,
     Thresholds,
     dice,
+    draw_curves,
     pick_examples,
     render,
     score,
@@ -173,6 +174,14 @@ def test_a_report_of_little_renders():
         "undefined no strip" in Page(render(Report("t", scratch, {"x": (none, None, None)}))).text
     )
     assert "Result" not in Page(render(Report("t", scratch, {}))).text
+
+
+def test_a_metric_taken_now_and_then_is_drawn_through_the_epochs_that_have_it():
+    taken = [{"epoch": 4.0, "score": 0.1}, {"epoch": 8.0, "score": 0.3}]
+    between = [taken[0], {"epoch": 5.0}, {"epoch": 6.0}, taken[1], {"epoch": 9.0}]
+    assert draw_curves([Curve("a", between)]) == draw_curves([Curve("a", taken)])
+    gap = [taken[0], {"epoch": 6.0, "score": nan}, taken[1]]
+    assert draw_curves([Curve("a", gap)]) != draw_curves([Curve("a", taken)])
 
 
 def test_curves_without_a_finite_number_are_left_out():

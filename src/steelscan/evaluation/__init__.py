@@ -1,6 +1,6 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
-from steelscan.evaluation.curves import Curve
+from steelscan.evaluation.curves import Curve, draw_curves
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
 from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
@@ -26,6 +26,7 @@ __all__ = [
     "count_levels",
     "count_pixels",
     "dice",
+    "draw_curves",
     "outline",
     "pairs_at",
     "pairs_of_tables",

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def line_style(index: int) -> tuple[str, str]:
 def draw_curves(curves: Sequence[Curve]) -> str:
     """Draw a panel for each metric and a line for each network, as an ``<svg>`` element.
 
-    Networks keep their `line_style` across panels; the legend is the page's. Epochs without a
-    metric, or with nan, leave a gap. The drawing is the same for the same numbers. Returns ""
-    when nothing finite was logged.
+    Networks keep their `line_style` across panels; the legend is the page's. A metric that was not
+    taken at every epoch is drawn through those that have it; nan leaves a gap. The drawing is the
+    same for the same numbers. Returns "" when nothing finite was logged.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -85,15 +85,18 @@ def _panel(panel: "Axes", metric: str, curves: Sequence[Curve]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for index, curve in enumerate(curves):
-        epochs = [row.get("epoch", number) for number, row in enumerate(curve.rows, start=1)]
-        values = [row.get(metric, nan) for row in curve.rows]
+        points = [
+            (row.get("epoch", number), row[metric])
+            for number, row in enumerate(curve.rows, start=1)
+            if metric in row
+        ]
         panel.plot(
-            epochs,
-            values,
+            [epoch for epoch, _ in points],
+            [value for _, value in points],
             color=line_style(index)[0],
             linestyle=line_style(index)[1],
             linewidth=1.4,
-            marker="o" if len(values) < 3 else None,  # one point makes no line
+            marker="o" if len(points) < 8 else None,  # one point makes no line
             markersize=3,
         )
     panel.set_title(metric.replace("_", " "))
