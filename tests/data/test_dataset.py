@@ -361,6 +361,7 @@ def test_damage_further_down_is_met_on_reading(competition: BuildSet) -> None:
     dataset = open_dataset(root)
     with pytest.raises(PictureError, match=r"s3\.jpg: is damaged or cut off"):
         dataset.picture(3)
+    assert [name for name, _ in open_dataset(root, "skip").skipped] == ["s3.jpg"]
     path.unlink()
     with pytest.raises(PictureError, match=r"s3\.jpg: cannot be read"):
         dataset.picture(3)

@@ -212,3 +212,8 @@ def test_the_weights_of_a_loss_move_with_it_and_are_not_fitted():
     loss = build_loss(Mix(parts=((1.0, BCE(pos_weight=(2.0, 1.0))), (1.0, Dice()))), 2)
     assert not list(loss.parameters())
     assert [buffer.tolist() for buffer in loss.buffers()] == [[2.0, 1.0]]
+
+
+def test_dice_of_a_classifier_is_refused_with_a_way_out():
+    with pytest.raises(RecipeError, match="Give a classifier bce"):
+        build_loss(Dice(), 2)(torch.zeros(3, 2), torch.zeros(3, 2))

@@ -109,10 +109,13 @@ def test_an_answer_that_a_crash_cut_short_is_asked_again(tmp_path: Path, torn: s
 
     path = tmp_path / "answers.jsonl"
     mask = np.ones((1, 2, 2), np.bool_)
-    AnswerLog(path).add("whole.jpg", mask)
+    asked = ["whole.jpg", "a.jpg"]
+    AnswerLog(path, asked).add("whole.jpg", mask)
     with path.open("a") as log:
         log.write(torn)
-    log_again = AnswerLog(path)
+    log_again = AnswerLog(path, asked)
     assert log_again.done == {"whole.jpg"}
     log_again.add("a.jpg", mask)
-    assert [image for image, _ in AnswerLog(path).rows()] == ["whole.jpg", "a.jpg"]
+    assert [image for image, _ in AnswerLog(path, asked).rows()] == asked
+    assert [image for image, _ in AnswerLog(path, ["a.jpg"]).rows()] == ["a.jpg"]
+    assert AnswerLog(path, ["a.jpg"]).done == {"a.jpg"}

@@ -11,7 +11,14 @@ from filelock import FileLock
 from steelscan.data import open_dataset, read_folds
 from steelscan.evaluation import Pairs, count_pixels, score
 from steelscan.pipeline import Options, Outcome, Recipe, train
-from steelscan.strip import DatasetError, OutputError, RunError, decode, read_mask_table
+from steelscan.strip import (
+    DatasetError,
+    OutputError,
+    PictureError,
+    RunError,
+    decode,
+    read_mask_table,
+)
 
 CPU = Options(device="cpu")
 
@@ -142,3 +149,25 @@ def test_a_class_with_one_example_trains_and_is_not_tuned(
     search = json.loads((tmp_path / "run" / "thresholds.json").read_text())["search"]
     assert search["tuned"][4] is False
     assert search["label"][4] == 0.5
+
+
+def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """The fits are those of the finished run: test strips are no part of what they are made of."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(strips, data)
+    shutil.copytree(finished[0], run)
+    bad = sorted((data / "test_images").iterdir())[1]
+    bad.write_bytes(bad.read_bytes()[:-300])
+    with pytest.raises(PictureError, match=bad.name):
+        train(tiny, data, run, CPU)
+    outcome = train(tiny, data, run, Options(device="cpu", on_error="skip"))
+    assert [note for note in outcome.notes if bad.name in note]
+    assert bad.name not in (run / "submission.csv").read_text()
+    assert not (run / "submission.jsonl").exists()
+
+
+def test_the_notes_say_what_was_tuned(finished: tuple[Path, Outcome]) -> None:
+    told = [note for note in finished[1].notes if note.startswith("Thresholds of class")]
+    assert len(told) == 4

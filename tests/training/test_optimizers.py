@@ -6,9 +6,11 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from steelscan.data import WholeStrip
+from steelscan.losses import BCE
 from steelscan.training import (
     SGD,
     AdamW,
@@ -16,6 +18,7 @@ from steelscan.training import (
     Cosine,
     Optimizer,
     Schedule,
+    Training,
     build_optimizer,
     rate,
 )
@@ -134,3 +137,16 @@ def test_settings_go_to_json_and_back(union, specs):
     adapter = TypeAdapter(union)
     for spec in specs:
         assert adapter.validate_json(adapter.dump_json(spec)) == spec
+
+
+def test_steps_that_would_split_a_batch_are_refused():
+    whole = Training(
+        crop=WholeStrip(),
+        loss=BCE(),
+        optimizer=AdamW(lr=1e-3),
+        batch=8,
+        accumulate_to=24,
+        epochs=1,
+    )
+    with pytest.raises(ValidationError, match="no multiple of 8"):
+        whole.but(accumulate_to=20)

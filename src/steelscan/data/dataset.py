@@ -97,8 +97,9 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
     ``images/`` with ``masks/`` and ``classes.csv``. Either may hold ``groups.csv``. Headers of
     all pictures and all masks are checked here; damage further down a picture is met on reading.
 
-    A strip that is wrong stops with PictureError or MaskError, or is listed in ``skipped``. What
-    is wrong with the whole raises DatasetError or TableError either way.
+    A strip that is wrong stops with PictureError or MaskError. With ``on_error="skip"`` it is
+    listed in ``skipped``; pictures are then read whole, so that damage further down is listed too.
+    What is wrong with the whole raises DatasetError or TableError either way.
     """
     files, annotations = _detect(open_files(path))
     pictures = files.under(annotations.folder)
@@ -111,7 +112,7 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
     for name in _shown(names):
         try:
             _check_alone(name, stems, pictures)
-            kept.append((name, *_check(name, pictures, annotations)))
+            kept.append((name, *_check(name, pictures, annotations, on_error == "skip")))
         except (PictureError, MaskError) as error:
             _leave_out(name, error, on_error, skipped)
     for stray in annotations.strays(names):
@@ -178,11 +179,16 @@ def _check_alone(name: str, stems: Counter[str], pictures: Files) -> None:
         raise PictureError(pictures.where(name), "shares its stem with another picture", remedy)
 
 
-def _check(name: str, pictures: Files, annotations: Annotations) -> tuple[Frame, Checked]:
+def _check(
+    name: str, pictures: Files, annotations: Annotations, whole: bool
+) -> tuple[Frame, Checked]:
     where = pictures.where(name)
     try:
-        with pictures.open(name) as file:
-            frame = picture_frame(file, where)
+        if whole:
+            frame = Frame(*read_picture(pictures.read(name), where).shape)
+        else:
+            with pictures.open(name) as file:
+                frame = picture_frame(file, where)
     except DatasetError as error:
         raise PictureError(error.where, error.found, error.remedy) from error
     return frame, annotations.check(name, frame)

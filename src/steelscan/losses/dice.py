@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from steelscan.strip import RecipeError
+
 
 def soft_dice_loss(
     logits: Tensor, target: Tensor, *, over: Literal["strip", "batch"], smooth: float
@@ -13,8 +15,11 @@ def soft_dice_loss(
     ``logits`` and ``target`` are ``(strips, classes, height, width)``. Sums run over the pixels
     of a strip, and the mean over strips too, or over the pixels of the whole batch. Where there
     is no truth the loss is ``sum(p) / (sum(p) + s)``: 0 for an empty answer, with a gradient on
-    every false alarm.
+    every false alarm. Raises RecipeError for the logits of a classifier.
     """
+    if logits.ndim != 4:
+        found = f"is given {logits.ndim} axes: the network answers for strips, not for pixels"
+        raise RecipeError("loss dice", found, "Give a classifier bce")
     axes = (2, 3) if over == "strip" else (0, 2, 3)
     probability, truth = logits.float().sigmoid(), target.float()
     shared = (probability * truth).sum(axes)

@@ -1,20 +1,22 @@
 """Answers for many pictures, written one by one, so that an interrupted run goes on."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from steelscan.strip import Layout, Masks, cannot_write, encode, write_mask_table
 
 
 class AnswerLog:
-    """Run lengths of pictures, appended as they come, turned into a CSV file at the end.
+    """Run lengths of the pictures asked about, appended as they come, a CSV file at the end.
 
-    A line that a crash cut short is dropped when the log is opened again.
+    A line that a crash cut short is dropped when the log is opened again; answers for pictures
+    that are no longer asked about are passed over.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, asked: Iterable[str]) -> None:
         self._path = path
+        self._asked = set(asked)
         self.done: set[str] = set()
         whole = 0
         try:
@@ -26,6 +28,7 @@ class AnswerLog:
                     self.done.add(json.loads(line)[0])
                     whole += len(line)
                 log.truncate(whole)
+            self.done &= self._asked
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -49,4 +52,5 @@ class AnswerLog:
         with self._path.open() as log:
             for line in log:
                 image, texts = json.loads(line)
-                yield image, texts
+                if image in self._asked:
+                    yield image, texts

@@ -63,7 +63,7 @@ def predict(
     run_folder = RunFolder(run)
     predictor = Predictor(run_folder, accelerator(device).device)
     _own(output_folder(out), run_folder)
-    log = AnswerLog(out / "answers.jsonl")
+    log = AnswerLog(out / "answers.jsonl", [source.name for source in sources])
     skipped: list[tuple[str, str]] = []
     with progress("Predicting", len(sources)) as shown:
         for source in sources:

@@ -26,7 +26,7 @@ from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.strip import Masks, track, write_json
+from steelscan.strip import Masks, PictureError, track, write_json
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     answers = Answers(plan)
     tuned = tune(plan, answers)
     plan.run.write_tuned(tuned)
+    notes += [*_tuning(plan, tuned), *_submit(plan, answers, tuned)]
     pairs = {name: pairs_of(plan, answers, tuned.rules, rows) for name, rows in plan.parts.items()}
     groups = {name: plan.groups[rows] for name, rows in plan.parts.items()}
     outcome = Outcome(
@@ -86,7 +87,6 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     numbers = {name: part.to_dict() for name, part in outcome.scores.items()}
     numbers |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
     write_json(plan.run.scores, numbers)
-    _submit(plan, answers, tuned)
     report_run(plan, answers, tuned, pairs, outcome.notes)
     return outcome
 
@@ -101,8 +101,22 @@ def _fit(plan: Plan) -> list[str]:
     return sorted(sources)
 
 
-def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> None:
-    """Answer the test strips; where the data set has none, the strips that judge."""
+def _tuning(plan: Plan, tuned: Tuned) -> list[str]:
+    """A sentence on the thresholds of each class."""
+    if tuned.search is None:
+        return []
+    told = zip(plan.dataset.classes.names, tuned.search.tuned, tuned.search.reasons, strict=True)
+    return [
+        f"Thresholds of class {name}: {'tuned' if changed else 'as in the recipe'} ({reason})."
+        for name, changed, reason in told
+    ]
+
+
+def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
+    """Answer the test strips; where the data set has none, the strips that judge.
+
+    Returns a sentence on each test strip that was left out.
+    """
     dataset = plan.dataset
     answer: Callable[[int], Masks]
     if dataset.test_names:
@@ -112,8 +126,18 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> None:
     else:
         names = {row: dataset.names[row] for rows in plan.parts.values() for row in rows.tolist()}
         answer = partial(answers.masks, rules=tuned.rules)
-    log = AnswerLog(plan.run.path / "submission.jsonl")
+    log = AnswerLog(plan.run.path / "submission.jsonl", names.values())
+    left_out = []
     for row, name in track(names.items(), "Writing the submission", len(names)):
-        if name not in log.done:
-            log.add(name, answer(row))
+        if name in log.done:
+            continue
+        try:
+            masks = answer(row)
+        except PictureError as error:
+            if plan.options.on_error == "stop":
+                raise
+            left_out.append(f"Left out {name}: {error}")
+        else:
+            log.add(name, masks)
     log.finish(plan.run.submission, dataset.layout)
+    return left_out

@@ -42,11 +42,10 @@ def predict_masks(
     frame = Frame(*picture.shape)
     answers = []
     for voter in voters:
-        probabilities = _logits(voter, views, picture).sigmoid()
-        turned = [turn(plane, view) for plane, view in zip(probabilities, views, strict=True)]
         seen = _seen(voter, picture)
-        together = torch.stack(turned).mean(0)[:, : seen.height, : seen.width].numpy()
-        answers.append(_enlarged(together, frame))
+        inside = _logits(voter, views, picture).sigmoid()[..., : seen.height, : seen.width]
+        turned = [turn(planes, view) for planes, view in zip(inside, views, strict=True)]
+        answers.append(_enlarged(torch.stack(turned).mean(0).numpy(), frame))
     mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
     return mean
 
@@ -59,12 +58,12 @@ def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _logits(voter: Voter, views: Sequence[View], picture: Picture) -> Tensor:
     """The logits of each view of a strip, ``(views, classes, ...)``, masks still padded."""
     seen = _seen(voter, picture)
-    whole = pad(resize_picture(picture, seen), padded_frame(seen))
+    resized = np.require(resize_picture(picture, seen), requirements=["C", "W"])
+    turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
+    batch = np.stack([pad(strip, padded_frame(seen)) for strip in turned])[:, None]
     device = next(voter.network.parameters()).device
-    strip = torch.from_numpy(np.require(whole, requirements=["C", "W"]))[None].to(device)
-    batch = torch.stack([turn(strip, view) for view in views])
     with torch.inference_mode():
-        outputs: Outputs = voter.network(batch)
+        outputs: Outputs = voter.network(torch.from_numpy(batch).to(device))
     logits = outputs.masks if voter.network.head == "masks" else outputs.classes
     assert logits is not None
     return logits.float().cpu()

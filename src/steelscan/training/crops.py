@@ -40,7 +40,7 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         return len(self._rows)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((*self._seed, position))
+        rng = np.random.default_rng((*self._seed, 1 + position))  # 0 would draw as the epoch did
         row = int(self._rows[position])
         seen = self._seen(self._strips.frames[row])
         picture = resize_picture(self._strips.picture(row), seen)

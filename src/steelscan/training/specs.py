@@ -1,8 +1,8 @@
 """How one network is fitted, as settings: no torch here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from steelscan.data import Augment, Crop, Draws, EveryStrip
 from steelscan.losses import Loss
@@ -69,3 +69,9 @@ class Training(Spec):
     validate_every: PositiveInt = 1
     validate_on: PositiveInt | None = None
     keep: Literal["best", "last"] = "best"
+
+    @model_validator(mode="after")
+    def _accumulates_whole_batches(self) -> Self:
+        if self.accumulate_to is not None and self.accumulate_to % self.batch:
+            raise ValueError(f"accumulate_to {self.accumulate_to} is no multiple of {self.batch}")
+        return self
