@@ -14,6 +14,13 @@ from steelscan.prediction import Voter, predict_classes, predict_masks, to_level
 VIEWS = [("identity",), ("hflip",), ("identity", "hflip"), ("identity", "hflip", "vflip")]
 SHAPES = [(1, 1), (1, 40), (33, 1), (32, 64), (31, 65), (50, 90)]
 
+TURNS = {
+    "identity": lambda planes: planes,
+    "hflip": lambda planes: planes[..., ::-1],
+    "vflip": lambda planes: planes[..., ::-1, :],
+}
+"""The views, once more with slices."""
+
 
 def sigmoid(value):
     return 1 / (1 + np.exp(-np.asarray(value, np.float64)))
@@ -82,16 +89,12 @@ def test_what_depends_on_the_pixel_alone_comes_back_at_its_pixel(shape, views):
 def test_the_answer_is_the_mean_over_views_and_networks_by_hand(shape, views):
     strip = picture(*shape, seed=1)
     slopes = [(1.0, -2.0), (0.5, 3.0)]
-    turns = {
-        "identity": lambda planes: planes,
-        "hflip": lambda planes: planes[..., ::-1],
-        "vflip": lambda planes: planes[..., ::-1, :],
-    }
-    seen = padded(strip)
     parts = [
-        turns[view](sigmoid(by_place(turns[view](seen), own))) for own in slopes for view in views
+        TURNS[view](sigmoid(by_place(padded(TURNS[view](strip)), own))[:, : shape[0], : shape[1]])
+        for own in slopes
+        for view in views
     ]
-    expected = np.mean(parts, axis=0)[:, : shape[0], : shape[1]]
+    expected = np.mean(parts, axis=0)
     voters = [voter(ByPlace, own) for own in slopes]
     answer = predict_masks(voters, views, strip)
     assert np.allclose(answer, expected, atol=1e-5)
@@ -108,11 +111,12 @@ def test_probabilities_are_averaged_and_not_logits():
 @pytest.mark.parametrize("views", VIEWS)
 def test_classes_are_averaged_over_views_and_networks(views):
     strip = picture(20, 70)
-    grey = padded(strip) / 255 * 2 - 1
+    means = [(padded(TURNS[view](strip)) / 255 * 2 - 1).mean() for view in views]
     slopes = [(5.0, -2.0), (0.5, 30.0)]
     answer = predict_classes([voter(slopes=own, head="classes") for own in slopes], views, strip)
     assert answer.dtype == np.float32
-    expected = np.mean([sigmoid(grey.mean() * np.array(own) + 0.25) for own in slopes], axis=0)
+    each = [sigmoid(mean * np.array(own) + 0.25) for own in slopes for mean in means]
+    expected = np.mean(each, axis=0)
     assert np.allclose(answer, expected, atol=1e-4)
 
 

@@ -58,7 +58,7 @@ def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _logits(voter: Voter, views: Sequence[View], picture: Picture) -> Tensor:
     """The logits of each view of a strip, ``(views, classes, ...)``, masks still padded."""
     seen = _seen(voter, picture)
-    resized = np.require(resize_picture(picture, seen), requirements=["C", "W"])
+    resized = resize_picture(picture, seen).copy()  # torch wants it writable and unmirrored
     turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
     batch = np.stack([pad(strip, padded_frame(seen)) for strip in turned])[:, None]
     device = next(voter.network.parameters()).device
