@@ -46,7 +46,7 @@ def example(height=40, width=200, classes=2, name="strip.jpg"):
 
 def full_report(name="plain", classes=2):
     pairs = pairs_at_random(classes=classes)
-    start = Thresholds((0.5,) * classes, (0.5,) * classes, (600,) * classes)
+    start = Thresholds(label=(0.5,) * classes, pixel=(0.5,) * classes, area=(600,) * classes)
     tuned = Thresholds(
         label=(0.45,) * classes,
         pixel=(0.4,) * classes,
@@ -212,7 +212,7 @@ def test_parts_that_do_not_fit_are_refused():
     pairs = {"all": (pairs_at_random(), None, None)}
     with pytest.raises(InputError):
         render(Report("t", Classes(names=("one",)), pairs))
-    wrong = Thresholds((0.5,), (0.5,), (1,))
+    wrong = Thresholds(label=(0.5,), pixel=(0.5,), area=(1,))
     with pytest.raises(RecipeError, match="for 1 classes, the data set has 2"):
         render(Report("t", Classes(names=("a", "b")), pairs, thresholds=wrong))
 

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from steelscan.evaluation import (
     Pairs,
@@ -60,7 +61,7 @@ def levels_of(maps, truth):
 
 
 def thresholds(label, pixel, area, classes=2):
-    return Thresholds((label,) * classes, (pixel,) * classes, (area,) * classes)
+    return Thresholds(label=(label,) * classes, pixel=(pixel,) * classes, area=(area,) * classes)
 
 
 def test_levels_count_every_pixel_at_its_level():
@@ -121,7 +122,7 @@ def test_a_mask_of_just_the_area_stays_and_one_pixel_fewer_goes():
 
 def test_each_class_has_its_own_thresholds():
     maps, truth = strips_at_random(2)
-    mixed = Thresholds((0.5, 0.9), (0.3, 0.6), (0, 200))
+    mixed = Thresholds(label=(0.5, 0.9), pixel=(0.3, 0.6), area=(0, 200))
     found = pairs_at(levels_of(maps, truth), mixed).predicted
     for index in range(2):
         masks = masks_by_definition(maps[:, index], mixed.of_class(index))
@@ -284,9 +285,9 @@ def test_no_strips_leave_all_as_it_was():
 def test_thresholds_go_through_json_whole():
     maps, truth = strips_at_random(8)
     found = search_thresholds(levels_of(maps, truth), thresholds(0.1, 0.1, 1), CAREFREE)
-    text = json.dumps(found.to_dict(), allow_nan=False)
-    assert Thresholds.from_dict(json.loads(text)) == found
-    assert Thresholds.from_dict(json.loads(text)).defaults == thresholds(0.1, 0.1, 1)
+    again = Thresholds.model_validate_json(found.model_dump_json())
+    assert again == found
+    assert again.defaults == thresholds(0.1, 0.1, 1)
 
 
 @pytest.mark.parametrize(
@@ -301,8 +302,9 @@ def test_thresholds_go_through_json_whole():
     ],
 )
 def test_damaged_thresholds_are_refused(damage):
-    with pytest.raises(RecipeError):
-        Thresholds.from_dict({**thresholds(0.5, 0.5, 1).to_dict(), **damage})
+    whole = thresholds(0.5, 0.5, 1).model_dump()
+    with pytest.raises(ValidationError):
+        Thresholds.model_validate_json(json.dumps({**whole, **damage}))
 
 
 def test_thresholds_of_other_classes_and_other_levels_are_refused():
@@ -311,5 +313,5 @@ def test_thresholds_of_other_classes_and_other_levels_are_refused():
         search_thresholds(levels, thresholds(0.5, 0.5, 0, classes=3))
     with pytest.raises(MaskError, match="int64"):
         pairs_at(levels.astype(np.int64), thresholds(0.5, 0.5, 0))
-    with pytest.raises(RecipeError, match="pixel"):
-        Thresholds((0.5,), (0.5, 0.5), (1,))
+    with pytest.raises(ValidationError, match="pixel"):
+        Thresholds(label=(0.5,), pixel=(0.5, 0.5), area=(1,))

@@ -4,7 +4,9 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,31 +76,70 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(
     assert json.loads((broken / "scores.json").read_text())["held out"]["strips"] > 0
 
 
-def test_a_full_disk_is_one_error_and_the_run_goes_on_when_there_is_space(
-    strips: Path, tiny: Recipe, tmp_path: Path
-) -> None:
-    """A limit on the size of files stands in for the disk: writing fails half-way through."""
-    run = tmp_path / "run"
-    process = _FORKS.Process(target=_carry_small, args=(tiny.model_dump_json(), strips, run))
-    process.start()
-    process.join(120)
-    assert process.exitcode == 7
-    assert not list(run.rglob("*.part"))
-    assert in_a_process(tiny, strips, run, None) == 0
-
-
-def _carry_small(recipe: str, strips: Path, run: Path) -> None:
+def carry_until_full(recipe: str, strips: Path, run: Path, limit: int | None) -> None:
+    """Train in a process of its own that ends with 7 when a result cannot be written."""
     import resource
 
     from steelscan.pipeline import train
     from steelscan.strip import OutputError
 
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    if limit is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         train(Recipe.model_validate_json(recipe), strips, run, Options(device="cpu"))
     except OutputError:
         sys.exit(7)
+
+
+def full_in_a_process(
+    recipe: Recipe, strips: Path, run: Path, limit: int | None = None
+) -> int | None:
+    arguments = (recipe.model_dump_json(), strips, run, limit)
+    process = _FORKS.Process(target=carry_until_full, args=arguments)
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def test_a_file_that_cannot_grow_is_one_error_and_the_run_goes_on_when_it_can(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert full_in_a_process(tiny, strips, run, limit=300_000) == 7
+    assert not list(run.rglob("*.part"))
+    assert in_a_process(tiny, strips, run, None) == 0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Gives a disk of a size, with what is on it, again and again. Only root may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def sized(size: str) -> Path:
+        options = f"size={size}" + (",remount" if place.is_mount() else "")
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("a small disk cannot be mounted here")
+        return place
+
+    yield sized
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_one_error_wherever_it_is_met_and_the_run_goes_on_with_more_space(
+    strips: Path, tiny: Recipe, tmp_path: Path, disk: Callable[[str], Path]
+) -> None:
+    whole = tmp_path / "whole"
+    assert full_in_a_process(tiny, strips, whole) == 0
+    for size in ("4k", "64k", "1m", "4m", "8m", "12m"):
+        run = disk(size) / "run"
+        assert full_in_a_process(tiny, strips, run) == 7, size
+        assert not list(run.rglob("*.part"))
+    assert full_in_a_process(tiny, strips, disk("100m") / "run") == 0
+    assert results(disk("100m") / "run") == results(whole)
 
 
 @pytest.mark.parametrize("torn", ["", "[", '["a.jpg", ["1'])

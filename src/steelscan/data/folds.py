@@ -1,6 +1,5 @@
 """Folds: which strips judge and which teach, near-duplicates never on both sides."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from steelscan.data.listing import read_table
-from steelscan.strip import DatasetError, Spec, TableError, replacing
+from steelscan.strip import DatasetError, Spec, TableError, write_rows
 
 _COLUMNS = ("image", "group", "fold")
 
@@ -68,10 +67,7 @@ def write_folds(
     path: Path, names: Sequence[str], groups: NDArray[np.int64], folds: NDArray[np.int64]
 ) -> None:
     """Write ``image,group,fold`` as CSV, whole or not at all. Raises OutputError."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(zip(names, groups.tolist(), folds.tolist(), strict=True))
+    write_rows(path, _COLUMNS, zip(names, groups.tolist(), folds.tolist(), strict=True))
 
 
 def read_folds(path: Path, names: Sequence[str]) -> NDArray[np.int64]:

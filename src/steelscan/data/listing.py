@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-import polars as pl
-
 from steelscan.data.files import Files
-from steelscan.strip import Classes, DatasetError, TableError
+from steelscan.strip import Classes, DatasetError, TableError, read_rows
 
 
 def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tuple[str, ...]]:
@@ -15,13 +13,7 @@ def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tu
     Raises TableError when a column is missing, a cell is empty or the file is no CSV.
     """
     expected = f"Expected the columns {','.join(columns)}"
-    try:
-        table = pl.read_csv(content, infer_schema=False).fill_null("")
-    except pl.exceptions.NoDataError:
-        raise TableError(where, "is empty", expected) from None
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(where, f"cannot be read as CSV ({reason})", expected) from None
+    table = read_rows(content, where, expected)
     if not set(columns) <= set(table.columns):
         raise TableError(where, f"has the columns {', '.join(table.columns)}", expected)
     rows = [tuple(cell.strip() for cell in row) for row in table.select(columns).iter_rows()]

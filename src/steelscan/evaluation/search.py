@@ -5,19 +5,18 @@ a strip at all only when its highest level / 255 is above the label threshold. A
 pixels than the area becomes empty. All in this order, a class at a time.
 """
 
-from dataclasses import dataclass
 from math import sqrt
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from steelscan.evaluation.levels import LEVELS
 from steelscan.evaluation.pairs import Pairs, dice
+from steelscan.postprocess import lowest_level
 from steelscan.strip import MaskError, RecipeError, Spec
 
-_PROBABILITY = np.arange(LEVELS) / (LEVELS - 1)
 _TWENTIETHS = np.arange(1, 20) / 20
 _AREA_SHARES = 1e-4 * 2.0 ** (np.arange(17) / 2)
 """Areas tried, as shares of the frame: 0.01 % to 2.56 %; in Severstal's frame 41 to 10486 pixels,
@@ -52,13 +51,12 @@ class Setting(NamedTuple):
     area: int
 
 
-@dataclass(frozen=True)
-class Thresholds:
+class Thresholds(Spec):
     """The thresholds of all classes, one value a class, and where they came from.
 
     ``before`` and ``after`` are the mean Dice of each class with the numbers that the search
     started from and with these; None where nothing was measured. ``defaults`` is what the search
-    started from. Raises RecipeError when the numbers of values differ.
+    started from. Numbers that were never searched say nothing of all this.
     """
 
     label: tuple[float, ...]
@@ -71,16 +69,13 @@ class Thresholds:
     """Why each class was tuned or not, as part of a sentence."""
     defaults: "Thresholds | None" = None
 
-    def __post_init__(self) -> None:
-        classes = len(self.label)
-        blanks = {"tuned": False, "before": None, "after": None, "reasons": "not searched"}
-        for name, blank in blanks.items():
-            if not getattr(self, name):
-                object.__setattr__(self, name, (blank,) * classes)
-        for name in ("pixel", "area", *blanks):
-            if len(getattr(self, name)) != classes:
-                found = f"holds {len(getattr(self, name))} values, label holds {classes}"
-                raise RecipeError(f"thresholds, {name}", found, "Give one value a class")
+    @model_validator(mode="after")
+    def _one_value_a_class(self) -> Self:
+        lists: list[tuple[Any, ...]] = [self.pixel, self.area]
+        lists += [told for told in (self.tuned, self.before, self.after, self.reasons) if told]
+        if any(len(each) != len(self) for each in lists):
+            raise ValueError("label, pixel, area and the rest do not all hold one value a class")
+        return self
 
     def __len__(self) -> int:
         return len(self.label)
@@ -88,41 +83,6 @@ class Thresholds:
     def of_class(self, index: int) -> Setting:
         """The setting of one class; ``index`` counts from 0."""
         return Setting(self.label[index], self.pixel[index], self.area[index])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        lists = {name: list(getattr(self, name)) for name in _LISTS}
-        return lists | {"defaults": self.defaults and self.defaults.to_dict()}
-
-    @staticmethod
-    def from_dict(values: Any) -> "Thresholds":
-        """Read what `to_dict` wrote. Raises RecipeError when it is something else."""
-        try:
-            lists = {name: _list_of(kind, values[name]) for name, kind in _LISTS.items()}
-            defaults = values["defaults"]
-            return Thresholds(
-                **lists, defaults=None if defaults is None else Thresholds.from_dict(defaults)
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            found = f"are not what steelscan writes ({type(error).__name__}: {error})"
-            raise RecipeError("thresholds", found, "Delete the file and search again") from None
-
-
-_LISTS: dict[str, tuple[type, ...]] = {
-    "label": (float, int),
-    "pixel": (float, int),
-    "area": (int,),
-    "tuned": (bool,),
-    "before": (float, int, type(None)),
-    "after": (float, int, type(None)),
-    "reasons": (str,),
-}
-
-
-def _list_of(kinds: tuple[type, ...], values: Any) -> tuple[Any, ...]:
-    if not isinstance(values, list) or any(type(value) not in kinds for value in values):
-        raise ValueError(f"{values!r:.60}")
-    return tuple(values)
 
 
 def pairs_at(levels: NDArray[np.int32], thresholds: Thresholds) -> Pairs:
@@ -285,10 +245,10 @@ def _above(counts: NDArray[np.int32], thresholds: NDArray[np.float64]) -> NDArra
     """Pixels above each threshold, ``(strips, thresholds)``, from counts ``(strips, 256)``."""
     from_level = np.zeros((len(counts), LEVELS + 1), np.int64)
     from_level[:, :LEVELS] = counts[:, ::-1].cumsum(axis=1, dtype=np.int64)[:, ::-1]
-    return from_level[:, np.searchsorted(_PROBABILITY, thresholds, side="right")]
+    return from_level[:, [lowest_level(value) for value in thresholds]]
 
 
 def _highest(counts: NDArray[np.int32]) -> NDArray[np.float64]:
     """The highest probability on each strip, ``(strips,)``."""
     last = LEVELS - 1 - (counts[:, ::-1] > 0).argmax(axis=1)
-    return np.asarray(_PROBABILITY[last], np.float64)
+    return np.asarray(last / (LEVELS - 1), np.float64)

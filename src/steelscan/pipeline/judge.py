@@ -67,14 +67,14 @@ def tune(plan: Plan, answers: Answers) -> Tuned:
     """The rules of the recipe, with the numbers that judge best out-of-fold where it says so."""
     rules, wanted = plan.recipe.rules, plan.recipe.tune
     if wanted is None:
-        return Tuned(rules, None)
+        return Tuned(rules=rules)
     rows = plan.rows(*plan.recipe.folds.validation).tolist()
     counted = [
         count_levels(gated(answers.levels(row), answers.passing(row)), plan.dataset.masks(row))
         for row in track(rows, "Searching thresholds", len(rows))
     ]
     found = search_thresholds(np.stack(counted), numbers(rules, plan.classes), wanted)
-    return Tuned(with_numbers(found), found)
+    return Tuned(rules=with_numbers(found), search=found)
 
 
 def pairs_of(plan: Plan, answers: Answers, rules: Sequence[Rule], rows: NDArray[np.int64]) -> Pairs:

@@ -1,6 +1,5 @@
 """Pictures to masks, one by one, into a folder: what a finished run is for."""
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ from steelscan.strip import (
     RunError,
     output_folder,
     progress,
-    replacing,
     write_bytes,
+    write_rows,
     write_text,
 )
 
@@ -125,9 +124,7 @@ def _list_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
     if not skipped:
         path.unlink(missing_ok=True)
         return
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("image", "reason"), *skipped])
+    write_rows(path, ("image", "reason"), skipped)
 
 
 def _count(log: AnswerLog, classes: Classes) -> tuple[dict[str, int], int]:

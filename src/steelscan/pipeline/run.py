@@ -1,6 +1,5 @@
 """The run folder: what was asked for, who works in it, and where each result lies."""
 
-import json
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from steelscan.evaluation import Thresholds
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.postprocess import Rule
 from steelscan.prediction import Member
-from steelscan.strip import Classes, Layout, RunError, Spec, output_folder, write_json, write_text
+from steelscan.strip import Classes, Layout, RunError, Spec, output_folder, write_text
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -61,15 +60,11 @@ def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Tas
     return sorted(found, key=lambda task: task.member.start is not None)
 
 
-@dataclass(frozen=True)
-class Tuned:
+class Tuned(Spec):
     """The rules that make the masks of a run, and the search that found their numbers."""
 
     rules: tuple[Rule, ...]
-    search: Thresholds | None
-
-
-_RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(tuple[Rule, ...])
+    search: Thresholds | None = None
 
 
 @dataclass(frozen=True)
@@ -163,23 +158,14 @@ class RunFolder:
 
     def write_tuned(self, tuned: Tuned) -> None:
         """Write the rules that decide, and how they were found. Raises OutputError."""
-        rules = [rule.model_dump() for rule in tuned.rules]
-        search = tuned.search.to_dict() if tuned.search else None
-        write_json(self.thresholds, {"rules": rules, "search": search})
+        write_text(self.thresholds, tuned.model_dump_json(indent=2) + "\n")
 
     def load_tuned(self) -> Tuned:
         """Read the rules that decide. Raises RunError when the run has not come so far."""
-        try:
-            document = json.loads(self.thresholds.read_text())
-            rules = _RULES.validate_json(json.dumps(document["rules"]))
-        except OSError:
+        if not self.thresholds.exists():
             found = "holds no thresholds: its training has not ended"
-            raise RunError(self.path, found, "Give the same train command again") from None
-        except (ValueError, KeyError) as error:
-            found = f"is of another version or broken ({error})"
-            raise RunError(self.thresholds, found, "Delete it and train again") from None
-        search = document["search"]
-        return Tuned(rules, None if search is None else Thresholds.from_dict(search))
+            raise RunError(self.path, found, "Give the same train command again")
+        return _load(Tuned, self.thresholds)
 
 
 def versions() -> dict[str, str]:

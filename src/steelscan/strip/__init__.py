@@ -22,6 +22,7 @@ from steelscan.strip.output import (
     write_text,
 )
 from steelscan.strip.progress import Progress, progress, track
+from steelscan.strip.rows import read_rows, write_rows
 from steelscan.strip.runlength import decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
@@ -56,10 +57,12 @@ __all__ = [
     "per_class",
     "progress",
     "read_mask_table",
+    "read_rows",
     "replacing",
     "track",
     "write_bytes",
     "write_json",
     "write_mask_table",
+    "write_rows",
     "write_text",
 ]

@@ -4,8 +4,7 @@
 ``columns``: ``ImageId,ClassId,EncodedPixels``, rows only where there is a defect.
 """
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 from steelscan.strip.errors import TableError
-from steelscan.strip.output import replacing
+from steelscan.strip.rows import read_rows, write_rows
 
 Layout = Literal["joined", "columns"]
 
@@ -51,18 +50,12 @@ def read_mask_table(source: Path | bytes, name: object = None) -> MaskTable:
     Raises TableError, naming the file and the row, for missing columns, class ids that are no
     positive whole number, and rows that stand twice. The run lengths are not looked into.
     """
-    import polars as pl  # slow to import, and most of the program can do without
-
     name = name or (source if isinstance(source, Path) else "table")
     try:
-        # Bytes, because Polars takes brackets in a path for wildcards.
         content = source.read_bytes() if isinstance(source, Path) else source
-        frame = pl.read_csv(content, infer_schema=False).fill_null("")
-    except pl.exceptions.NoDataError:
-        raise TableError(name, "is empty", _remedy()) from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(name, f"cannot be read as CSV ({reason})", _remedy()) from None
+    except OSError as error:
+        raise TableError(name, f"cannot be read ({error.strerror})", _remedy()) from None
+    frame = read_rows(content, name, _remedy())
     for layout, columns in _COLUMNS.items():
         if set(columns) <= set(frame.columns):
             return MaskTable(_rows(frame, layout, name), layout)
@@ -76,15 +69,18 @@ def write_mask_table(
 
     Raises OutputError when the file cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS[layout])
-        for image, texts in strips:
-            for class_id, text in enumerate(texts, start=1):
-                if layout == "joined":
-                    writer.writerow([f"{image}_{class_id}", text])
-                elif text:
-                    writer.writerow([image, class_id, text])
+    write_rows(path, _COLUMNS[layout], _laid_out(strips, layout))
+
+
+def _laid_out(
+    strips: Iterable[tuple[str, Sequence[str]]], layout: Layout
+) -> Iterator[tuple[object, ...]]:
+    for image, texts in strips:
+        for class_id, text in enumerate(texts, start=1):
+            if layout == "joined":
+                yield f"{image}_{class_id}", text
+            elif text:
+                yield image, class_id, text
 
 
 def _rows(frame: "pl.DataFrame", layout: Layout, name: object) -> dict[str, dict[int, str]]:

@@ -1,6 +1,5 @@
 """A milled data set on disk, in the layout of the competition."""
 
-import csv
 from pathlib import Path
 
 import cv2
@@ -13,9 +12,9 @@ from steelscan.strip import (
     cannot_write,
     encode,
     output_folder,
-    replacing,
     track,
     write_mask_table,
+    write_rows,
 )
 
 _QUALITY = 92  # of the JPEG files, of 100
@@ -41,7 +40,8 @@ def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
         truth, _ = _write_pictures(whole, test, folder / "test_images")
         write_mask_table(folder / "test.csv", truth, "columns")
     truth, rolls = _write_pictures(whole, train, folder / "train_images")
-    _write_groups(folder / "groups.csv", rolls)
+    groups = ((name, f"roll{roll:05d}") for name, roll in rolls.items())
+    write_rows(folder / "groups.csv", ("image", "group"), groups)
     write_mask_table(folder / "train.csv", truth, "columns")
 
 
@@ -77,10 +77,3 @@ def _write_jpeg(path: Path, strip: MilledStrip) -> None:
         path.write_bytes(content.tobytes())  # a torn file is redone: train.csv is not there yet
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-def _write_groups(path: Path, rolls: dict[str, int]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "group"])
-        writer.writerows((name, f"roll{roll:05d}") for name, roll in rolls.items())
