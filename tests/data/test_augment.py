@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from steelscan.data import Augment, Augmenter, BrightnessContrast, HFlip, VFlip
+from steelscan.data import Augment, Augmenter, BrightnessContrast, HFlip, Turn, VFlip
+from steelscan.strip import RecipeError
 
-KINDS = get_args(get_args(Augment)[0])
+KINDS = tuple(kind for kind in get_args(get_args(Augment)[0]) if kind.built)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 MIRRORS = {HFlip: np.fliplr, VFlip: np.flipud}
 
@@ -29,6 +30,12 @@ def apply(augments, picture, masks, seed=0):
 def test_the_suite_holds_every_kind_of_augmentation():
     assert set(KINDS) == {*MIRRORS, BrightnessContrast}
     assert len(KINDS) == 3
+    assert len(get_args(get_args(Augment)[0])) == 22
+
+
+def test_what_has_no_code_is_refused():
+    with pytest.raises(RecipeError, match="Turn: has no code yet"):
+        Augmenter((HFlip(), Turn()))
 
 
 @every_kind

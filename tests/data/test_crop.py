@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from steelscan.data import Crop, RandomCrop, WholeStrip, crop_frame, cut, pad, padded_frame
+from steelscan.data import (
+    Crop,
+    RandomCrop,
+    SteelCrop,
+    WholeStrip,
+    crop_frame,
+    cut,
+    pad,
+    padded_frame,
+)
 from steelscan.strip import Frame
 
 sides = st.integers(1, 150)
@@ -33,8 +42,8 @@ def test_crops_are_never_larger_than_the_largest_strip_rounded_up(height, width,
     for side, rounded in zip(largest, whole, strict=True):
         assert side <= rounded < side + 32
         assert rounded % 32 == 0
-    frame = crop_frame(RandomCrop(height=height, width=width), largest)
-    assert frame == (min(height, whole.height), min(width, whole.width))
+    frame = crop_frame(RandomCrop(height=32 * height, width=32 * width), largest)
+    assert frame == (min(32 * height, whole.height), min(32 * width, whole.width))
     assert crop_frame(WholeStrip(), largest) == whole
 
 
@@ -63,7 +72,7 @@ def test_padding_treats_picture_and_masks_alike(crop, shape):
 
 def test_a_crop_is_a_piece_of_the_strip_at_every_place_equally_often():
     picture, masks = numbered(7, 9)
-    crop, rng = RandomCrop(height=4, width=6), np.random.default_rng(0)
+    crop, rng = RandomCrop(height=32, width=32), np.random.default_rng(0)
     corners = Counter()
     for _ in range(3200):
         window, planes = cut(picture, masks, crop, Frame(4, 6), rng)
@@ -82,7 +91,7 @@ def test_a_crop_asked_for_a_defect_holds_one(seed, row, column):
     picture, masks = np.zeros((30, 40), np.uint8), np.zeros((3, 30, 40), np.bool_)
     masks[seed % 3, row, column] = True
     picture[row, column] = 200
-    crop, rng = RandomCrop(height=8, width=5, defect=1.0), np.random.default_rng(seed)
+    crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(seed)
     window, planes = cut(picture, masks, crop, Frame(8, 5), rng)
     assert planes.sum() == 1
     assert np.array_equal(planes[seed % 3], window == 200)
@@ -92,7 +101,7 @@ def test_every_window_that_holds_the_defect_can_come():
     picture, _ = numbered(12, 14)
     masks = np.zeros((1, 12, 14), np.bool_)
     masks[0, 1, 6] = True  # near the top, where windows are pushed back inside
-    crop, rng = RandomCrop(height=4, width=3, defect=1.0), np.random.default_rng(0)
+    crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(0)
     corners = set()
     for _ in range(600):
         window, _ = cut(picture, masks, crop, Frame(4, 3), rng)
@@ -103,7 +112,7 @@ def test_every_window_that_holds_the_defect_can_come():
 def test_all_pixels_of_all_classes_are_looked_for_alike():
     masks = np.zeros((2, 8, 100), np.bool_)
     masks[0, 2:5, 2:5] = masks[1, 4, 90] = True  # nine pixels of one class, one of the other
-    crop, rng = RandomCrop(height=8, width=8, defect=1.0), np.random.default_rng(0)
+    crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(0)
     picture = np.zeros((8, 100), np.uint8)
     found = [cut(picture, masks, crop, Frame(8, 8), rng)[1].any((1, 2)) for _ in range(1000)]
     assert all(classes.sum() == 1 for classes in found)
@@ -114,7 +123,7 @@ def test_all_pixels_of_all_classes_are_looked_for_alike():
 def test_the_share_of_crops_with_a_defect_is_as_asked(share):
     picture, masks = np.zeros((8, 800), np.uint8), np.zeros((1, 8, 800), np.bool_)
     masks[0, 4, 400] = True
-    crop, rng = RandomCrop(height=8, width=8, defect=share), np.random.default_rng(1)
+    crop, rng = RandomCrop(height=32, width=32, defect=share), np.random.default_rng(1)
     held = sum(cut(picture, masks, crop, Frame(8, 8), rng)[1].any() for _ in range(1000))
     by_chance = 8 / 793
     assert held / 1000 == pytest.approx(share + (1 - share) * by_chance, abs=0.06)
@@ -122,7 +131,7 @@ def test_the_share_of_crops_with_a_defect_is_as_asked(share):
 
 def test_a_strip_without_defect_gives_a_window_anywhere():
     picture, masks = numbered(4, 9)
-    crop, rng = RandomCrop(height=4, width=4, defect=1.0), np.random.default_rng(0)
+    crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(0)
     empty = np.zeros_like(masks)
     lefts = {int(cut(picture, empty, crop, Frame(4, 4), rng)[0][0, 0]) for _ in range(200)}
     assert lefts == set(range(6))
@@ -134,6 +143,14 @@ def test_what_is_cut_from_is_left_alone():
     cut(picture, masks, WholeStrip(), Frame(32, 32), np.random.default_rng(0))
     assert np.array_equal(picture, before[0])
     assert np.array_equal(masks, before[1])
+
+
+@pytest.mark.parametrize("kind", [RandomCrop, SteelCrop])
+def test_sides_that_no_network_takes_are_refused(kind):
+    assert kind(height=32, width=1568)
+    for sides in ({"height": 48, "width": 64}, {"height": 32, "width": 0}):
+        with pytest.raises(ValidationError, match=r"multiple of 32|greater than 0"):
+            kind(**sides)
 
 
 @pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=64, width=32, defect=0.5)])

@@ -20,7 +20,7 @@ from steelscan.models import Classifier, Fpn
 from steelscan.pipeline import Classify, Options, Outcome, Recipe, Segment, train
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member
-from steelscan.training import AdamW, Cosine, Training
+from steelscan.training import AdamW, Cosine, Last, Training
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def tiny() -> Recipe:
         schedule=Cosine(warmup=0.1),
         batch=4,
         epochs=2,
-        keep="last",
+        keep=Last(),
     )
     classifier = Classifier(encoder="mobilenetv3_small_050", weights="random", dropout=0.1)
     segmenter = Fpn(

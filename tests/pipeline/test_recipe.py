@@ -7,16 +7,34 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from steelscan.data import Folds, WholeStrip
-from steelscan.losses import BCE
-from steelscan.models import Classifier, Unet
-from steelscan.pipeline import Classify, Recipe, Segment
-from steelscan.pipeline.recipe import Step
-from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold
+from steelscan.data import Folds, LikeTest, Mixup, WholeStrip
+from steelscan.losses import (
+    BCE,
+    BothHeads,
+    CrossEntropy,
+    Dice,
+    Lovasz,
+    Mix,
+    SoftmaxFocal,
+    WherePresent,
+)
+from steelscan.models import Classifier, TwoHeaded, Unet
+from steelscan.pipeline import Classify, HardGate, KeepFound, Recipe, Segment, Step
+from steelscan.postprocess import (
+    FillEdges,
+    FillHoles,
+    MinArea,
+    RemoveSmallComponents,
+    Threshold,
+    Triplet,
+)
 from steelscan.prediction import EncoderOf, Ensemble, Member
+from steelscan.strip import RecipeError
 from steelscan.training import AdamW, Training
 
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
+TWO = TwoHeaded(segmenter=Unet(encoder="resnet10t"))
+HEADS = BothHeads(masks=BCE(), classes=BCE())
 FOLDS = Folds(count=3, validation=(0,), holdout=(2,))
 
 
@@ -30,8 +48,12 @@ STEPS = {
     "c": CLASSIFY,
     "s": SEGMENT,
     "t": Threshold(),
+    "T": Triplet(top=0.7, area=9, bottom=0.3),
     "a": MinArea(pixels=9),
     "k": RemoveSmallComponents(pixels=4),
+    "h": FillHoles(),
+    "e": FillEdges(),
+    "f": KeepFound(),
 }
 
 
@@ -41,25 +63,34 @@ def recipe(letters):
 
 def test_the_suite_holds_every_kind_of_step():
     assert {type(step) for step in STEPS.values()} == set(get_args(get_args(Step)[0]))
-    assert len(STEPS) == 5
+    assert len(STEPS) == 9
 
 
-@pytest.mark.parametrize("length", range(6))
-def test_the_steps_stand_in_one_order_and_all_others_are_refused(length):
+ROUND = "c*s[tT][akhe]*"
+
+
+@pytest.mark.parametrize("length", range(5))
+def test_the_steps_stand_in_an_order_that_works_and_all_others_are_refused(length):
     for letters in map("".join, product(STEPS, repeat=length)):
-        if re.fullmatch("c?st[ak]*", letters):
+        if re.fullmatch(f"({ROUND}f)*{ROUND}", letters):
             assert recipe(letters).steps == tuple(STEPS[letter] for letter in letters)
         else:
-            with pytest.raises(ValidationError, match=r"a recipe begins with|after the masks"):
+            with pytest.raises(ValidationError, match=r"there are \w+ by then|the steps end with"):
                 recipe(letters)
 
 
-def test_a_refusal_says_what_stands_there():
-    with pytest.raises(ValidationError, match="steps are threshold, segment; a recipe begins"):
+def test_the_order_of_the_12th_place_stands():
+    assert len(recipe("cstkhafst").steps) == 9
+    with pytest.raises(ValidationError, match="the steps end with pictures"):
+        recipe("cstkhaf")
+
+
+def test_a_refusal_says_what_a_step_takes_and_what_there_is():
+    with pytest.raises(ValidationError, match="threshold takes probabilities, and there are pict"):
         recipe("ts")
-    with pytest.raises(ValidationError, match="steps are none; a recipe begins"):
+    with pytest.raises(ValidationError, match="the steps end with pictures; a recipe ends with m"):
         recipe("")
-    with pytest.raises(ValidationError, match="step classify stands after the masks are made"):
+    with pytest.raises(ValidationError, match="classify takes pictures, and there are masks"):
         recipe("stac")
 
 
@@ -73,7 +104,7 @@ def test_the_steps_are_found_by_their_work():
 
 
 def test_a_changed_copy_is_checked_again():
-    with pytest.raises(ValidationError, match="a recipe begins with"):
+    with pytest.raises(ValidationError, match="threshold takes probabilities"):
         recipe("st").but(steps=(Threshold(),))
     assert recipe("st").but(name="mine").steps == recipe("st").steps
     with pytest.raises(ValidationError, match="tuner"):
@@ -115,3 +146,86 @@ def test_a_member_starts_from_one_that_is_there_with_the_same_encoder(start, enc
     else:
         with pytest.raises(ValidationError, match=refusal):
             recipe("cst").but(steps=steps)
+
+
+def only(step, **changes):
+    """The recipe of one member, with some of its fields changed."""
+    member = step.ensemble.members[0].but(**changes)
+    return step.but(ensemble=Ensemble(members=(member,)))
+
+
+def test_members_are_fitted_for_their_own_folds_of_those_that_validate():
+    folds = Folds(count=4, validation=(0, 1, 2))
+    both = Segment(
+        ensemble=Ensemble(
+            members=(
+                SEGMENT.ensemble.members[0].but(folds=(0, 1)),
+                SEGMENT.ensemble.members[0].but(folds=(2,)),
+            )
+        )
+    )
+    whole = recipe("st").but(folds=folds, steps=(both, Threshold()))
+    assert [whole.folds_of(member) for member in both.ensemble.members] == [(0, 1), (2,)]
+    assert whole.folds_of(SEGMENT.ensemble.members[0]) == (0, 1, 2)
+    with pytest.raises(ValidationError, match="segment 1 names folds that do not validate"):
+        whole.but(steps=(only(SEGMENT, folds=(0, 1, 2, 3)), Threshold()))
+    with pytest.raises(ValidationError, match="no member of segment is judged by some validation"):
+        whole.but(steps=(only(SEGMENT, folds=(0, 1)), Threshold()))
+
+
+def test_networks_stand_where_they_can_answer():
+    classifier = Segment(ensemble=CLASSIFY.ensemble)
+    with pytest.raises(ValidationError, match="segment 1 is a classifier"):
+        recipe("st").but(steps=(classifier, Threshold()))
+    with pytest.raises(ValidationError, match="segment 1 has no second head"):
+        recipe("st").but(steps=(SEGMENT.but(gate=HardGate()), Threshold()))
+    two = only(SEGMENT, network=TWO, stages=(STAGE.but(loss=HEADS),))
+    assert recipe("st").but(steps=(two.but(gate=HardGate()), Threshold()))
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"steps": tuple(STEPS[letter] for letter in "sth")}, "FillHoles"),
+        ({"steps": (only(SEGMENT, classes=(1,)), Threshold())}, "Member.classes"),
+        ({"steps": tuple(STEPS[letter] for letter in "ccst")}, "two steps of one kind"),
+        ({"folds": LikeTest()}, "LikeTest"),
+    ],
+)
+def test_what_there_is_no_code_for_is_refused_before_anything_is_made(tmp_path, change, name):
+    from steelscan.pipeline import Options, train
+
+    with pytest.raises(RecipeError, match=f"no code for yet: .*{name}"):
+        train(recipe("st").but(**change), tmp_path / "none", tmp_path / "out", Options())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "refusal"),
+    [
+        (Classifier(encoder="resnet10t"), {"loss": Dice()}, "classifier does not learn from dice"),
+        (Classifier(encoder="resnet10t"), {"watch": "defect_dice"}, "has no defect_dice to watch"),
+        (TWO, {"loss": BCE()}, "two_headed does not learn from bce"),
+        (TWO, {"loss": HEADS.but(masks=CrossEntropy())}, "cross_entropy is not for output sigm"),
+        (Unet(encoder="resnet10t"), {"loss": HEADS}, "unet does not learn from both_heads"),
+        (Unet(encoder="resnet10t"), {"loss": SoftmaxFocal()}, "not for output sigmoid"),
+        (Unet(encoder="resnet10t", output="softmax"), {"loss": BCE()}, "not for output softmax"),
+        (TWO, {"loss": HEADS}, None),
+        (Unet(encoder="resnet10t", output="softmax"), {"loss": CrossEntropy()}, None),
+        (Unet(encoder="resnet10t"), {"loss": WherePresent(loss=BCE())}, None),
+        (Classifier(encoder="resnet10t"), {"loss": Mix(parts=((1.0, BCE()),))}, None),
+    ],
+)
+def test_a_network_learns_from_losses_that_are_for_it(network, changes, refusal):
+    stages = (STAGE.but(**changes),)
+    if refusal is None:
+        assert Member(network=network, stages=stages)
+    else:
+        with pytest.raises(ValidationError, match=f"stage 1: .*{refusal}"):
+            Member(network=network, stages=stages)
+
+
+def test_lovasz_is_not_mixed_up():
+    with pytest.raises(ValidationError, match="lovasz takes none that are blended"):
+        STAGE.but(mixup=Mixup(), loss=Mix(parts=((1.0, BCE()), (1.0, Lovasz()))))
+    assert STAGE.but(mixup=Mixup())

@@ -22,14 +22,13 @@ every_recipe = pytest.mark.parametrize("name", names())
 
 def test_the_recipes_are_the_files_of_their_folder():
     assert names() == [path.stem for path in FILES]
-    assert len(names()) == 1
+    assert len(names()) == 10  # the nine solutions, and ours
 
 
 @every_recipe
 def test_a_recipe_opens_with_its_headings(name):
     lines = source(name).split('"""')[1].splitlines()
-    assert lines[0].startswith(f"{name}: ")
-    assert lines[0].endswith(".")
+    assert re.fullmatch(r"\w+( place)?: .*\.", lines[0])
     assert summary(name) == lines[0]
     found = [line.partition(":")[0] for line in lines if re.match(r"[A-Z]\w+: +\S", line)]
     assert found == HEADINGS
@@ -55,6 +54,26 @@ def test_a_recipe_goes_to_json_and_back(name, tmp_path):
         path.write_text(recipe.model_dump_json(indent=indent))
         assert load(str(path)) == recipe
     assert json.loads(path.read_text())["steps"][0]["kind"] == recipe.steps[0].kind
+
+
+@every_recipe
+def test_a_recipe_says_how_many_networks_it_fits(name):
+    recipe = load(name)
+    members = [member for step in recipe.asking for member in step.ensemble.members]
+    networks = sum(len(recipe.folds_of(member)) for member in members)
+    costs = next(line for line in source(name).splitlines() if line.startswith("Costs:"))
+    assert int(costs.split()[1]) == networks
+
+
+@every_recipe
+def test_numbers_of_a_solution_are_for_its_four_classes(name):
+    """Every setting a class holds four, or one for all; quick is for any data."""
+    text = load(name).model_dump_json()
+    lists = re.findall(
+        r'"(?:pos_weight|label|pixel|pixels|least|grown|top|threshold)":\[([^]]*)', text
+    )
+    assert all(len(found.split(",")) == 4 for found in lists)
+    assert not lists or name != "quick"
 
 
 @every_recipe
@@ -123,7 +142,7 @@ STAGE = ("steps", 1, "ensemble", "members", 0, "stages", 0)
         ((*STAGE, "loss", "parts", 1, 1, "smooth"), -1, "loss.mix.parts.1.1.dice.smooth"),
         (("steps", 2, "pixel"), 1.5, "steps.2.threshold.pixel"),
         (("steps", 2, "pixel"), None, "steps.2.threshold.pixel"),
-        (("folds", "count"), "ten", "folds.count"),
+        (("folds", "count"), "ten", "folds.stratified.count"),
     ],
 )
 def test_a_field_that_does_not_hold_is_named(tmp_path, way, value, field):

@@ -1,15 +1,17 @@
 """Cutting crops from strips for training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import cv2
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from steelscan.strip import Frame, Masks, Picture, Spec
+from steelscan.strip import Frame, Masks, Picture, Spec, not_built
 
 STRIDE = 32
 """Sides that the networks take are multiples of this."""
+
+Side = Annotated[int, Field(gt=0, multiple_of=STRIDE)]
 
 
 class RandomCrop(Spec):
@@ -20,8 +22,8 @@ class RandomCrop(Spec):
     """
 
     kind: Literal["random"] = "random"
-    height: PositiveInt
-    width: PositiveInt
+    height: Side
+    width: Side
     defect: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
@@ -31,7 +33,23 @@ class WholeStrip(Spec):
     kind: Literal["whole"] = "whole"
 
 
-Crop = Annotated[RandomCrop | WholeStrip, Field(discriminator="kind")]
+class SteelCrop(Spec):
+    """A window of steel: one that is mostly black gives way to the left end, then to the right.
+
+    A window is black when more than ``black`` of its pixels are under ``dark``, or its mean is
+    under ``mean`` (14th, K:114367).
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["steel"] = "steel"
+    height: Side
+    width: Side
+    dark: Annotated[int, Field(ge=0, le=255)] = 10
+    black: Annotated[float, Field(ge=0, le=1)] = 0.85
+    mean: Annotated[float, Field(ge=0, le=255)] = 15.0
+
+
+Crop = Annotated[RandomCrop | WholeStrip | SteelCrop, Field(discriminator="kind")]
 
 
 def crop_frame(crop: Crop, largest: Frame) -> Frame:
@@ -72,6 +90,8 @@ def pad(plane: Picture, frame: Frame) -> Picture:
 
 def _corner(masks: Masks, crop: Crop, frame: Frame, rng: np.random.Generator) -> tuple[int, int]:
     """The top left corner of the window."""
+    if isinstance(crop, SteelCrop):
+        raise not_built(crop)
     room = np.array(masks.shape[1:], np.int64) - np.array(frame, np.int64)
     if isinstance(crop, RandomCrop) and rng.random() < crop.defect:
         found = np.argwhere(masks.any(0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ _COLUMNS = ("image", "group", "fold")
 class Folds(Spec):
     """How many folds there are, and what each is for; folds are numbered from 0."""
 
+    kind: Literal["stratified"] = "stratified"
     count: int = Field(default=5, ge=2)
 
     validation: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -37,6 +38,21 @@ class Folds(Spec):
         if len(self.holdout) + 1 >= self.count:
             raise ValueError("no fold is left to fit on beside one of validation and holdout")
         return self
+
+
+class LikeTest(Spec):
+    """Two folds: the ``share`` of strips that look most like the test strips judges, all in fold 0.
+
+    A classifier that tells training strips from test strips ranks them, whole groups at a time;
+    where it cannot, folds are made as ever (adversarial validation; 70th).
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["like_test"] = "like_test"
+    share: float = Field(default=0.2, gt=0, lt=1)
+    count: Literal[2] = 2
+    validation: tuple[int, ...] = (0,)
+    holdout: tuple[int, ...] = ()
 
 
 def make_folds(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from steelscan.data.augment import Augment, BrightnessContrast, HFlip, VFlip
-from steelscan.strip import Masks, Picture
+from steelscan.strip import Masks, Picture, not_built
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look online
 
@@ -42,3 +42,5 @@ def _transform(augment: Augment) -> al.BasicTransform:
             return al.RandomBrightnessContrast(
                 brightness_limit=augment.brightness, contrast_limit=augment.contrast, p=augment.p
             )
+        case _:
+            raise not_built(augment)

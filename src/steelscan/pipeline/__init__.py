@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from steelscan.pipeline.recipe import Classify, Recipe, Segment, Step
+from steelscan.pipeline.recipe import Classify, HardGate, KeepFound, Recipe, Segment, SoftGate, Step
 
 if TYPE_CHECKING:
     from steelscan.pipeline.plan import Options
@@ -26,13 +26,16 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 
 __all__ = [
     "Classify",
+    "HardGate",
     "Judgement",
+    "KeepFound",
     "Options",
     "Outcome",
     "Prediction",
     "Predictor",
     "Recipe",
     "Segment",
+    "SoftGate",
     "Step",
     "predict",
     "score_files",

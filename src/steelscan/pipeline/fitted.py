@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset
 from steelscan.evaluation import Pairs, count_pixels, dice
-from steelscan.models import StripNetwork, build_network, copy_encoder
+from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import RunFolder, Task, tasks
@@ -25,7 +25,7 @@ def fit_task(plan: Plan, task: Task) -> str:
     seed = int(np.random.SeedSequence(own).generate_state(1)[0])
     torch.manual_seed(seed)
     network, source = build_network(task.member.network, plan.classes)
-    if task.member.start is not None:
+    if isinstance(task.member.start, EncoderOf):
         source = _start(plan, task.member.start, task.fold, network)
     fit(
         network,
@@ -61,8 +61,7 @@ def load_voters(
     """The fitted networks of a step, from these folds, ready to be asked."""
     voters = []
     for task in tasks([step], folds):
-        spec = task.member.network.but(weights="random")
-        network, _ = build_network(spec, classes)
+        network, _ = build_network(without_weights(task.member.network), classes)
         load_network(run.network(*task.place) / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         voters.append(Voter(network.eval(), task.member.resize))

@@ -13,6 +13,7 @@ from steelscan.data import Dataset
 from steelscan.pipeline.engine import Device, accelerator
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder
+from steelscan.strip import RecipeError, unbuilt
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,16 @@ class Plan:
         folds = self.recipe.folds
         pairs = [((fold,), self.rows(fold)) for fold in folds.validation]
         return [*pairs, (folds.validation, self.rows(*folds.holdout))]
+
+
+def check_built(recipe: Recipe) -> None:
+    """Raise RecipeError when a recipe holds what can be written down and not yet be run."""
+    missing = sorted(unbuilt(recipe))
+    members = [member for step in recipe.asking for member in step.ensemble.members]
+    if any(member.classes is not None for member in members):
+        missing.append("Member.classes")
+    if len({step.kind for step in recipe.asking}) < len(recipe.asking):
+        missing.append("two steps of one kind")
+    if missing:
+        found = f"needs what there is no code for yet: {', '.join(missing)}"
+        raise RecipeError(f"recipe {recipe.name}", found, "Take these out, or train another recipe")

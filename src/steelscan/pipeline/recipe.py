@@ -1,13 +1,14 @@
 """A recipe: the ordered steps from a strip to its masks. No torch here."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelscan.data import Folds
+from steelscan.data import Folds, LikeTest, PseudoLabels
 from steelscan.evaluation import Tune
-from steelscan.postprocess import MinArea, RemoveSmallComponents, Rule, Share, Threshold
-from steelscan.prediction import Ensemble
+from steelscan.models import encoder_of, without_weights
+from steelscan.postprocess import Binarizer, Cleaner, Rule, Share
+from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.strip import PerClass, Spec
 
 
@@ -24,67 +25,123 @@ class Classify(Spec):
     gate: Literal["image", "class"] = "image"
 
 
+class SoftGate(Spec):
+    """The probability of a pixel is multiplied by that of its class on the whole strip."""
+
+    built: ClassVar[bool] = False
+    kind: Literal["soft"] = "soft"
+
+
+class HardGate(Spec):
+    """Classes whose probability on the whole strip is not above ``threshold`` are not outlined."""
+
+    built: ClassVar[bool] = False
+    kind: Literal["hard"] = "hard"
+    threshold: PerClass[Share] = 0.5
+
+
 class Segment(Spec):
-    """Give each pixel a probability for each class."""
+    """Give each pixel a probability for each class.
+
+    With a ``gate`` the second heads of two-headed networks have a say, averaged as the first.
+    """
 
     kind: Literal["segment"] = "segment"
     ensemble: Ensemble
+    gate: Annotated[SoftGate | HardGate, Field(discriminator="kind")] | None = None
 
 
-Step = Annotated[
-    Classify | Segment | Threshold | MinArea | RemoveSmallComponents,
-    Field(discriminator="kind"),
-]
+class KeepFound(Spec):
+    """Of the masks only this is kept: which classes they are empty of; the rest is outlined anew.
+
+    (12th, K:114309.)
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["keep_found"] = "keep_found"
+
+
+Step = Annotated[Classify | Segment | KeepFound | Binarizer | Cleaner, Field(discriminator="kind")]
+
+_NEEDS = {"classify": "pictures", "segment": "pictures", "keep_found": "masks"}
+_MAKES = {"classify": "pictures", "segment": "probabilities", "keep_found": "pictures"}
 
 
 class Recipe(Spec):
     """How strips become masks, and how what that needs is fitted and tuned.
 
-    ``tune`` says which numbers are searched out-of-fold; None leaves all as they stand here.
+    Steps pass on pictures (classify), make probabilities of them (segment), masks of these
+    (threshold, triplet), and other masks of masks (the rules that clean). ``tune`` says which
+    numbers are searched out-of-fold; None leaves all as they stand here.
     """
 
     name: str
     steps: tuple[Step, ...]
-    folds: Folds
+    folds: Annotated[Folds | LikeTest, Field(discriminator="kind")]
     tune: Tune | None = None
+    pseudo_labels: PseudoLabels | None = None
 
     @model_validator(mode="after")
     def _steps_find_what_they_take(self) -> Self:
-        kinds = [step.kind for step in self.steps]
-        expected = ["segment", "threshold"]
-        if kinds[:1] == ["classify"]:
-            expected.insert(0, "classify")
-        if kinds[: len(expected)] != expected:
-            raise ValueError(
-                f"steps are {', '.join(kinds) or 'none'}; a recipe begins with classify (or not), "
-                "then segment, then threshold, and goes on with rules that clean masks"
-            )
-        for step in self.steps[len(expected) :]:
-            if not isinstance(step, MinArea | RemoveSmallComponents):
-                raise ValueError(f"step {step.kind} stands after the masks are made")
+        there = "pictures"
+        for step in self.steps:
+            binarizes = isinstance(step, Binarizer)
+            needed = _NEEDS.get(step.kind, "probabilities" if binarizes else "masks")
+            if there != needed:
+                raise ValueError(f"step {step.kind} takes {needed}, and there are {there} by then")
+            there = _MAKES.get(step.kind, "masks")
+        if there != "masks":
+            raise ValueError(f"the steps end with {there}; a recipe ends with masks")
+        return self
+
+    @model_validator(mode="after")
+    def _members_fit_their_step(self) -> Self:
+        for step in self.asking:
+            for number, member in enumerate(step.ensemble.members):
+                place = f"{step.kind} {number + 1}"
+                outlines = member.network.kind != "classifier"
+                if outlines != isinstance(step, Segment):
+                    raise ValueError(f"{place} is a {member.network.kind}")
+                if isinstance(step, Segment) and step.gate and member.network.kind != "two_headed":
+                    raise ValueError(f"{place} has no second head, and its step has a gate")
+                if not set(member.folds or ()) <= set(self.folds.validation):
+                    raise ValueError(f"{place} names folds that do not validate")
+            judged = {fold for member in step.ensemble.members for fold in self.folds_of(member)}
+            if judged != set(self.folds.validation):
+                raise ValueError(f"no member of {step.kind} is judged by some validation fold")
         return self
 
     @model_validator(mode="after")
     def _starts_are_there(self) -> Self:
-        steps = [step for step in self.steps if isinstance(step, Classify | Segment)]
         members = {
             (step.kind, number): member
-            for step in steps
+            for step in reversed(self.asking)
             for number, member in enumerate(step.ensemble.members)
         }
         for place, member in members.items():
-            if member.start is None:
+            if not isinstance(member.start, EncoderOf):
                 continue
             other = members.get((member.start.step, member.start.member))
             if other is None or other.start is not None:
                 raise ValueError(f"{place} starts from a member that is not there, or not first")
-            if other.network.encoder != member.network.encoder:
+            if encoder_of(other.network).encoder != encoder_of(member.network).encoder:
                 raise ValueError(f"{place} starts from a member with another encoder")
+            if not set(self.folds_of(member)) <= set(self.folds_of(other)):
+                raise ValueError(f"{place} starts from a member that is fitted for fewer folds")
         return self
+
+    def folds_of(self, member: Member) -> tuple[int, ...]:
+        """The validation folds for each of which a member is fitted once."""
+        return self.folds.validation if member.folds is None else member.folds
 
     def with_random_weights(self) -> Self:
         """The same recipe, whose networks begin with random weights."""
         return self.but(steps=tuple(_without_weights(step) for step in self.steps))
+
+    @property
+    def asking(self) -> tuple[Classify | Segment, ...]:
+        """The steps that ask networks, in order."""
+        return tuple(step for step in self.steps if isinstance(step, Classify | Segment))
 
     @property
     def classify(self) -> Classify | None:
@@ -99,17 +156,18 @@ class Recipe(Spec):
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The steps after the networks, in order."""
-        return tuple(
-            step
-            for step in self.steps
-            if isinstance(step, Threshold | MinArea | RemoveSmallComponents)
-        )
+        return tuple(step for step in self.steps if isinstance(step, Binarizer | Cleaner))
 
 
 def _without_weights(step: Step) -> Step:
     if not isinstance(step, Classify | Segment):
         return step
-    members = tuple(
-        member.but(network=member.network.but(weights="random")) for member in step.ensemble.members
-    )
+    members = tuple(map(_member_without_weights, step.ensemble.members))
     return step.but(ensemble=step.ensemble.but(members=members))
+
+
+def _member_without_weights(member: Member) -> Member:
+    start = member.start
+    if isinstance(start, EncoderFittedFor):
+        start = start.but(network=without_weights(start.network))
+    return member.but(network=without_weights(member.network), start=start)

@@ -50,12 +50,16 @@ class Task:
 
 
 def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Task]:
-    """Every network that steps ask for, in the order of fitting: those first that start others."""
+    """Every network that steps ask for, of these folds, in the order of fitting.
+
+    Those that lend others their encoder come first.
+    """
     found = [
         Task(step, number, member, fold)
         for step in steps
         for number, member in enumerate(step.ensemble.members)
         for fold in folds
+        if member.folds is None or fold in member.folds
     ]
     return sorted(found, key=lambda task: task.member.start is not None)
 

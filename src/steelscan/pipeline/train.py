@@ -18,10 +18,11 @@ from steelscan.data import (
     write_folds,
 )
 from steelscan.evaluation import Scores, score
+from steelscan.models import encoder_of
 from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.fitted import fit_task
 from steelscan.pipeline.judge import Answers, pairs_of, tune
-from steelscan.pipeline.plan import Options, Plan
+from steelscan.pipeline.plan import Options, Plan, check_built
 from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.pipeline.report import report_run
@@ -42,8 +43,10 @@ def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
     """Carry a recipe from a data set to a finished run folder; goes on where it was stopped.
 
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
-    holds another run or is in use, OutputError when something cannot be written.
+    holds another run or is in use, OutputError when something cannot be written, RecipeError for a
+    recipe that cannot be run.
     """
+    check_built(recipe)
     run = RunFolder(out)
     with run.held():
         dataset = open_dataset(data, options.on_error)
@@ -95,7 +98,7 @@ def _fit(plan: Plan) -> list[str]:
     """Fit every network; returns a sentence on each source of first weights."""
     steps = [step for step in plan.recipe.steps if isinstance(step, Classify | Segment)]
     sources = {
-        f"First weights of {task.member.network.encoder}: {fit_task(plan, task)}."
+        f"First weights of {encoder_of(task.member.network).encoder}: {fit_task(plan, task)}."
         for task in tasks(steps, plan.recipe.folds.validation)
     }
     return sorted(sources)

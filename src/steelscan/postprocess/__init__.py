@@ -1,6 +1,10 @@
 """From probabilities to masks: thresholds, areas, components."""
 
 from steelscan.postprocess.rules import (
+    Binarizer,
+    Cleaner,
+    FillEdges,
+    FillHoles,
     MinArea,
     PixelCount,
     Probabilities,
@@ -8,6 +12,7 @@ from steelscan.postprocess.rules import (
     Rule,
     Share,
     Threshold,
+    Triplet,
     clean,
     lowest_level,
     min_area,
@@ -16,6 +21,10 @@ from steelscan.postprocess.rules import (
 )
 
 __all__ = [
+    "Binarizer",
+    "Cleaner",
+    "FillEdges",
+    "FillHoles",
     "MinArea",
     "PixelCount",
     "Probabilities",
@@ -23,6 +32,7 @@ __all__ = [
     "Rule",
     "Share",
     "Threshold",
+    "Triplet",
     "clean",
     "lowest_level",
     "min_area",

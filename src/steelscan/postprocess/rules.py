@@ -5,14 +5,14 @@ masks, every other rule turns masks into masks; the order is the recipe's.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.strip import Masks, PerClass, RecipeError, Spec, per_class
+from steelscan.strip import Masks, PerClass, RecipeError, Spec, not_built, per_class
 
 Probabilities = NDArray[np.float32] | NDArray[np.uint8]
 """float32 from 0 to 1, or uint8 levels where 255 stands for 1: ``(classes, height, width)``."""
@@ -49,7 +49,45 @@ class RemoveSmallComponents(Spec):
     pixels: PerClass[PixelCount] = 0
 
 
-Rule = Annotated[Threshold | MinArea | RemoveSmallComponents, Field(discriminator="kind")]
+class Triplet(Spec):
+    """Pixels above ``bottom``, in classes of which at least ``area`` pixels are above ``top``.
+
+    (The public "triplet" thresholds; 7th, K:114215.)
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["triplet"] = "triplet"
+    top: PerClass[Share]
+    area: PerClass[PixelCount]
+    bottom: PerClass[Share]
+
+
+class FillHoles(Spec):
+    """Holes of fewer than ``pixels`` pixels are filled; None: all holes (12th, K:114309)."""
+
+    built: ClassVar[bool] = False
+    kind: Literal["fill_holes"] = "fill_holes"
+    pixels: PixelCount | None = None
+
+
+class FillEdges(Spec):
+    """What the edges of a mask enclose is filled, specks under ``pixels`` go (14th, K:114367).
+
+    Edges are closed at the picture's border first, where half of all masks end.
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["fill_edges"] = "fill_edges"
+    pixels: PixelCount = 20
+
+
+Binarizer = Threshold | Triplet
+"""What turns probabilities into masks."""
+
+Cleaner = MinArea | RemoveSmallComponents | FillHoles | FillEdges
+"""What turns masks into masks."""
+
+Rule = Annotated[Binarizer | Cleaner, Field(discriminator="kind")]
 
 
 def clean(probabilities: Probabilities, rules: Sequence[Rule]) -> Masks:
@@ -60,6 +98,8 @@ def clean(probabilities: Probabilities, rules: Sequence[Rule]) -> Masks:
     match rules:
         case [Threshold() as first, *rest]:
             masks = threshold(probabilities, first)
+        case [Triplet() as first, *_]:
+            raise not_built(first)
         case _:
             raise RecipeError("rules", "do not begin with a threshold", "Put Threshold first")
     for rule in rest:
@@ -116,5 +156,7 @@ def _apply(masks: Masks, rule: Rule) -> Masks:
             return min_area(masks, rule)
         case RemoveSmallComponents():
             return remove_small_components(masks, rule)
-        case Threshold():
+        case Threshold() | Triplet():
             raise RecipeError("rules", "hold a second threshold", "Keep one Threshold, the first")
+        case _:
+            raise not_built(rule)

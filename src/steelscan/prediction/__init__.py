@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from steelscan.prediction.specs import EncoderOf, Ensemble, Member, View
+from steelscan.prediction.specs import (
+    EncoderFittedFor,
+    EncoderOf,
+    Ensemble,
+    LogitMean,
+    Mean,
+    Member,
+    PowerMean,
+    View,
+)
 
 if TYPE_CHECKING:
     from steelscan.prediction.predict import Voter, predict_classes, predict_masks, to_levels
@@ -21,9 +30,13 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = [
+    "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
+    "LogitMean",
+    "Mean",
     "Member",
+    "PowerMean",
     "ProbabilityStore",
     "View",
     "Voter",

@@ -1,11 +1,12 @@
 """Which networks answer together, as settings: no torch here."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from steelscan.data import Shrink
-from steelscan.models import Network
+from steelscan.losses import BothHeads, judges_strips, wants_softmax
+from steelscan.models import Classifier, Network, TwoHeaded
 from steelscan.strip import Spec
 from steelscan.training import Training
 
@@ -15,25 +16,93 @@ View = Literal["identity", "hflip", "vflip"]
 class EncoderOf(Spec):
     """The encoder of another member of the recipe, once that is fitted on the same strips."""
 
+    kind: Literal["encoder_of"] = "encoder_of"
     step: Literal["classify", "segment"]
     member: NonNegativeInt = 0
+
+
+class EncoderFittedFor(Spec):
+    """The encoder of a classifier that is fitted first, on the same strips, for nothing else.
+
+    (12th, K:114309: a classifier of crops.)
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["encoder_fitted_for"] = "encoder_fitted_for"
+    network: Classifier
+    stages: tuple[Training, ...] = Field(min_length=1)
 
 
 class Member(Spec):
     """One network of an ensemble: its size of input, and the stages in which it is fitted.
 
-    With ``start`` its encoder begins with another member's (12th, K:114309, fitted segmenters on
-    the encoder of a classifier).
+    It is fitted once for each of its ``folds`` (None: each validation fold), on all strips but
+    those. Of ``classes``, ids from 1, it knows only those (None: all); a class that no member
+    knows is never predicted. With ``start`` its encoder begins with that of another network.
     """
 
     network: Network
     stages: tuple[Training, ...] = Field(min_length=1)
     resize: Shrink | None = None
-    start: EncoderOf | None = None
+    start: Annotated[EncoderOf | EncoderFittedFor, Field(discriminator="kind")] | None = None
+    folds: tuple[NonNegativeInt, ...] | None = None
+    classes: tuple[PositiveInt, ...] | None = None
+
+    @model_validator(mode="after")
+    def _losses_fit_the_network(self) -> Self:
+        for number, stage in enumerate(self.stages, start=1):
+            refusal = _refusal(self.network, stage)
+            if refusal:
+                raise ValueError(f"stage {number}: {refusal}")
+        return self
+
+
+def _refusal(network: Network, stage: Training) -> str | None:
+    """Why a network cannot be fitted so; None when it can."""
+    loss = stage.loss
+    if isinstance(network, Classifier):
+        if stage.watch != "score":
+            return f"a classifier has no {stage.watch} to watch"
+        return None if judges_strips(loss) else f"a classifier does not learn from {loss.kind}"
+    if isinstance(network, TwoHeaded) != isinstance(loss, BothHeads):
+        return f"a network of kind {network.kind} does not learn from {loss.kind}"
+    of_masks = loss.masks if isinstance(loss, BothHeads) else loss
+    output = network.segmenter.output if isinstance(network, TwoHeaded) else network.output
+    if wants_softmax(of_masks) != (output == "softmax"):
+        return f"the loss {of_masks.kind} is not for output {output}"
+    return None
+
+
+class Mean(Spec):
+    """The mean of the probabilities."""
+
+    kind: Literal["mean"] = "mean"
+
+
+class LogitMean(Spec):
+    """The probability of the mean logit (4th, K:114716)."""
+
+    built: ClassVar[bool] = False
+    kind: Literal["logit_mean"] = "logit_mean"
+
+
+class PowerMean(Spec):
+    """The mean of the probabilities to the power ``t`` ("temperature").
+
+    ``form`` "raw" leaves it at that, so that with t = 0.5 a probability of 0.25 becomes 0.5;
+    "starter" takes the strip as it is to the power 1, only its mirror images to ``t``, as the
+    public starter pipeline does; "true" takes the power 1 / t of it all.
+    """
+
+    built: ClassVar[bool] = False
+    kind: Literal["power_mean"] = "power_mean"
+    t: PositiveFloat = 0.5
+    form: Literal["raw", "starter", "true"] = "raw"
 
 
 class Ensemble(Spec):
-    """Networks whose probabilities are averaged, each over these views of the strip."""
+    """Networks whose answers are averaged, each over these views of the strip."""
 
     members: tuple[Member, ...] = Field(min_length=1)
     views: tuple[View, ...] = ("identity",)
+    average: Annotated[Mean | LogitMean | PowerMean, Field(discriminator="kind")] = Mean()

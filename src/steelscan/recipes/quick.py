@@ -26,7 +26,7 @@ from steelscan.models import Classifier, Fpn
 from steelscan.pipeline import Classify, Recipe, Segment
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import EncoderOf, Ensemble, Member, View
-from steelscan.training import AdamW, Cosine, Training
+from steelscan.training import AdamW, Cosine, Last, Training
 
 encoder = "tf_efficientnet_lite0"
 augment = (HFlip(), VFlip(), BrightnessContrast())
@@ -44,7 +44,7 @@ outline = Training(
     epochs=12,
     validate_every=4,
     validate_on=100,
-    keep="last",
+    keep=Last(),
 )
 clear = Training(
     crop=WholeStrip(),
@@ -57,7 +57,7 @@ clear = Training(
     epochs=4,
     validate_every=2,
     validate_on=100,
-    keep="last",
+    keep=Last(),
 )
 segmenter = Member(
     network=Fpn(encoder=encoder, pyramid_channels=64, segmentation_channels=64, dropout=0.1),
