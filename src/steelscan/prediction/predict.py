@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from steelscan.data import Shrink, pad, padded_frame, resize_picture
 from steelscan.models import Outputs, StripNetwork
@@ -28,7 +27,11 @@ def predict_classes(
     voters: Sequence[Voter], views: Sequence[View], picture: Picture
 ) -> NDArray[np.float32]:
     """The probability of each class for a whole strip, float32 ``(classes,)``: the mean answer."""
-    answers = [_logits(voter, views, picture).sigmoid().mean(0) for voter in voters]
+    answers = []
+    for voter in voters:
+        classes = _asked(voter, views, picture).classes
+        assert classes is not None
+        answers.append(classes.mean(0))
     return torch.stack(answers).mean(0).numpy()
 
 
@@ -43,7 +46,9 @@ def predict_masks(
     answers = []
     for voter in voters:
         seen = _seen(voter, picture)
-        inside = _logits(voter, views, picture).sigmoid()[..., : seen.height, : seen.width]
+        masks = _asked(voter, views, picture).masks
+        assert masks is not None
+        inside = masks[..., : seen.height, : seen.width]
         turned = [turn(planes, view) for planes, view in zip(inside, views, strict=True)]
         answers.append(_enlarged(torch.stack(turned).mean(0).numpy(), frame))
     mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
@@ -55,8 +60,8 @@ def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(probabilities * 255).astype(np.uint8)
 
 
-def _logits(voter: Voter, views: Sequence[View], picture: Picture) -> Tensor:
-    """The logits of each view of a strip, ``(views, classes, ...)``, masks still padded."""
+def _asked(voter: Voter, views: Sequence[View], picture: Picture) -> Outputs:
+    """The probabilities of each view of a strip, ``(views, classes, ...)``, masks still padded."""
     seen = _seen(voter, picture)
     resized = resize_picture(picture, seen).copy()  # torch wants it writable and unmirrored
     turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
@@ -64,9 +69,8 @@ def _logits(voter: Voter, views: Sequence[View], picture: Picture) -> Tensor:
     device = next(voter.network.parameters()).device
     with torch.inference_mode():
         outputs: Outputs = voter.network(torch.from_numpy(batch).to(device))
-    logits = outputs.masks if voter.network.head == "masks" else outputs.classes
-    assert logits is not None
-    return logits.float().cpu()
+        said = voter.network.probabilities(outputs)
+    return Outputs(*(None if head is None else head.float().cpu() for head in said))
 
 
 def _seen(voter: Voter, picture: Picture) -> Frame:

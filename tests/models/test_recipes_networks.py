@@ -1,0 +1,127 @@
+"""Every network of every recipe at its full size, without memory: shapes on torch's meta device."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from steelscan import recipes
+from steelscan.models import (
+    Classifier,
+    Fpn,
+    Psp,
+    TwoHeaded,
+    Unet,
+    build_network,
+    encoder_of,
+    without_weights,
+)
+from steelscan.prediction import EncoderFittedFor
+
+CLASSES = 4
+HEIGHT, WIDTH = 256, 512
+
+
+def networks_of(name):
+    """The networks of a recipe, also those that only lend their encoders."""
+    members = [m for step in recipes.load(name).asking for m in step.ensemble.members]
+    lenders = [m.start.network for m in members if isinstance(m.start, EncoderFittedFor)]
+    return [member.network for member in members] + lenders
+
+
+def label(network):
+    return f"{network.kind}-{encoder_of(network).kind}-{encoder_of(network).encoder}"
+
+
+EVERY = tuple(dict.fromkeys(spec for name in recipes.names() for spec in networks_of(name)))
+every_network = pytest.mark.parametrize("spec", EVERY, ids=label)
+
+
+@cache
+def build(spec):
+    with torch.device("meta"):
+        return build_network(without_weights(spec), CLASSES)[0].eval()
+
+
+def test_there_are_so_many_networks():
+    assert len(recipes.names()) == 10
+    assert len(EVERY) == 37
+
+
+@every_network
+def test_it_is_built_and_answers(spec):
+    network = build(spec)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert 1e6 < parameters < 3e8
+    maps = []
+    if network.head != "classes":
+        network.body.encoder.register_forward_hook(lambda _, __, out: maps.extend(out))
+    with torch.device("meta"), torch.inference_mode():
+        outputs = network(torch.empty(1, 1, HEIGHT, WIDTH))
+        probabilities = network.probabilities(outputs)
+    if isinstance(spec, Classifier | TwoHeaded):
+        assert outputs.classes.shape == (1, CLASSES)
+    if not isinstance(spec, Classifier):
+        planes = CLASSES + (encoder_of(spec).output == "softmax")
+        assert outputs.masks.shape == (1, planes, HEIGHT, WIDTH)
+        assert probabilities.masks.shape == (1, CLASSES, HEIGHT, WIDTH)
+        strides = [HEIGHT // one.shape[2] for one in maps]
+        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, Psp))
+        assert [WIDTH // one.shape[3] for one in maps] == strides
+
+
+def the(**wanted):
+    """The one network of all recipes with these settings."""
+    found = [
+        spec for spec in EVERY
+        if all(getattr(encoder_of(spec), field, None) == value for field, value in wanted.items())
+    ]  # fmt: skip
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_14th_has_the_channels_that_its_author_states():
+    plain, deep = the(encoder="legacy_seresnext50_32x4d", kind="asymmetric_unet"), the(stem="deep")
+    for spec in (plain, deep):
+        decoder = build(spec).body.decoder
+        centre = [layer for layer in decoder.centre.modules() if isinstance(layer, nn.Conv2d)]
+        assert [(one.in_channels, one.out_channels) for one in centre] == [(2048, 512), (512, 256)]
+        blocks = [
+            [layer for layer in block.convolve.modules() if isinstance(layer, nn.Conv2d)]
+            for block in decoder.blocks
+        ]
+        assert [(one.in_channels, one.out_channels, two.out_channels) for one, two in blocks] == [
+            (2048 + 256, 512, 64),
+            (1024 + 64, 256, 64),
+            (512 + 64, 128, 64),
+            (256 + 64, 64, 64),
+        ]
+        assert (decoder.join[0].in_channels, decoder.join[0].out_channels) == (256, 64)
+        assert build(spec).body.segmentation_head.logits.in_channels == 64
+
+
+def test_the_10th_pyramids_that_add_and_that_lay_side_by_side_end_alike():
+    for encoder in ("legacy_seresnext50_32x4d", "tf_efficientnet_b3"):
+        added = build(Fpn(encoder=encoder)).body.decoder.out_channels
+        beside = build(the(encoder=encoder, merge="cat")).body.decoder.out_channels
+        assert beside == added == 128
+
+
+@pytest.mark.parametrize("spec", [spec for spec in EVERY if encoder_of(spec).mish], ids=label)
+def test_no_relu_is_left_where_the_recipe_says_mish(spec):
+    modules = list(build(spec).modules())
+    assert not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in modules)
+    assert sum(isinstance(module, nn.Mish) for module in modules) >= 10
+
+
+def test_the_recipes_use_each_setting():
+    networks = EVERY
+    encoders = [encoder_of(spec) for spec in networks]
+    assert {asked.channels for asked in encoders} == {1, 3}
+    assert {asked.scale for asked in encoders} == {"imagenet", "unit"}
+    assert sum(asked.mish for asked in encoders) == 2
+    assert sum(isinstance(asked, Unet) and asked.attention == "scse" for asked in encoders) == 1
+    assert {type(spec).__name__ for spec in networks} == {
+        "Classifier", "Fpn", "Psp", "TwoHeaded", "Unet",
+    }  # fmt: skip
