@@ -1,0 +1,11 @@
+"""What a loss must offer to be felt by some strips and classes only."""
+
+from torch import Tensor, nn
+
+
+class StripLossModule(nn.Module):
+    """A loss that is known for each strip and class by itself, too."""
+
+    def each(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of each strip and class, ``(strips, classes)``."""
+        raise NotImplementedError
