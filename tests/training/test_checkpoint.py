@@ -53,11 +53,14 @@ def test_a_fit_goes_on_as_if_it_had_not_stopped(tmp_path, spec):
         step(layers, optimizer, number)
     optimizer.param_groups[1]["lr"] = 0.037
     progress = {"epoch": 2, "best": -inf, "metrics": [{"loss": 1 / 3, "score": 1e-17}]}
-    save_state(tmp_path / "state", layers, optimizer, progress)
+    average = {"weight": torch.arange(3.0)}
+    save_state(tmp_path / "state", layers, optimizer, average, progress)
 
     other = network(1)
-    found, state = load_state(tmp_path / "state", other)
+    found, state, mean = load_state(tmp_path / "state", other)
     assert found == progress
+    assert mean.keys() == average.keys()
+    assert torch.equal(mean["weight"], average["weight"])
     again = build_optimizer(spec, other)
     again.load_state_dict(state)
     assert equal(layers, other)
@@ -71,8 +74,8 @@ def test_a_fit_goes_on_as_if_it_had_not_stopped(tmp_path, spec):
 def test_a_fit_that_has_not_stepped_is_saved_too(tmp_path):
     layers = network()
     optimizer = build_optimizer(AdamW(lr=0.1), layers)
-    save_state(tmp_path / "state", layers, optimizer, None)
-    found, state = load_state(tmp_path / "state", network(1))
+    save_state(tmp_path / "state", layers, optimizer, {}, None)
+    found, state, _ = load_state(tmp_path / "state", network(1))
     assert found is None
     assert not state["state"]
 
@@ -82,7 +85,7 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
         layers = network()
         optimizer = build_optimizer(AdamW(lr=0.1), layers)
         step(layers, optimizer)
-        save_state(tmp_path / name, layers, optimizer, {"epoch": 1})
+        save_state(tmp_path / name, layers, optimizer, {}, {"epoch": 1})
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 

@@ -1,6 +1,8 @@
 """The crops of an epoch: a pure function of seed, epoch and position; picture and masks in step."""
 
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from steelscan.data import (
 )
 from steelscan.losses import BCE
 from steelscan.training import AdamW, Training
-from steelscan.training.crops import EpochCrops, loader
+from steelscan.training.crops import EpochCrops, ahead, loader
 
 TRAINING = Training(
     crop=RandomCrop(height=32, width=32, defect=0.5),
@@ -157,3 +159,37 @@ def test_crops_without_padding_or_augmentation_are_writable_tensors(strips):
     picture, masks = crops[0]
     assert np.array_equal(picture[0].numpy(), strips.picture(3))
     assert np.array_equal(masks.numpy().astype(bool), strips.masks(3))
+
+
+def counting(made, total, fail_at=None):
+    for number in range(total):
+        if number == fail_at:
+            raise InterruptedError
+        made.append(number)
+        yield number
+
+
+def test_batches_come_in_order_and_at_most_one_is_made_before_it_is_asked_for():
+    made = []
+    for number, batch in enumerate(ahead(counting(made, 6))):
+        time.sleep(0.02)  # time enough to make all the others
+        assert batch == number
+        assert len(made) <= number + 2
+    assert made == list(range(6))
+    assert list(ahead([])) == []
+
+
+def test_what_fails_while_a_batch_is_made_ahead_fails_where_it_is_asked_for():
+    seen = []
+    with pytest.raises(InterruptedError):
+        seen.extend(ahead(counting([], 6, fail_at=3)))
+    assert seen == [0, 1, 2]
+
+
+def test_no_thread_stays_when_batches_are_no_longer_asked_for():
+    before = threading.active_count()
+    batches = ahead(counting([], 6))
+    assert next(batches) == 0
+    assert threading.active_count() == before + 1
+    batches.close()
+    assert threading.active_count() == before

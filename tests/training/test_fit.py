@@ -11,11 +11,25 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import nn
 
-from steelscan.data import BalancedDraws, EveryStrip, HFlip, RandomCrop
+from steelscan.data import BalancedDraws, EveryStrip, HFlip, Mixup, RandomCrop, WholeStrip
 from steelscan.losses import BCE, Dice, Mix
 from steelscan.models import StripNetwork
-from steelscan.strip import Classes, Frame, OutputError, RunError
-from steelscan.training import SGD, AdamW, Cosine, Material, Training, fit
+from steelscan.strip import Classes, Frame, OutputError, RecipeError, RunError
+from steelscan.training import (
+    SGD,
+    AdamW,
+    Best,
+    BestAverage,
+    Cosine,
+    Ema,
+    Last,
+    Material,
+    Pass,
+    Plateau,
+    Swa,
+    Training,
+    fit,
+)
 from steelscan.training.crops import EpochCrops
 
 FRAME = Frame(32, 48)
@@ -100,14 +114,19 @@ def with_state(seed=0, head="masks"):
         nn.Conv2d(4, 2, 1),
         *end,
     )
-    return StripNetwork(body, encoder="", mean=0.5, std=0.25, stride=32, head=head)
+    return stripped(body, head=head)
+
+
+def stripped(body, encoder="", head="masks"):
+    """A network as the fit takes it, around any body."""
+    return StripNetwork(body, encoder=encoder, mean=0.5, std=0.25, stride=32, head=head)
 
 
 def without_state(seed=0):
     """A network whose answer to a strip depends on its weights and the strip alone."""
     torch.manual_seed(seed)
     body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1))
-    return StripNetwork(body, encoder="", mean=0.5, std=0.25, stride=32, head="masks")
+    return stripped(body)
 
 
 def run(
@@ -133,10 +152,10 @@ def files_of(folder):
 def expected(tmp_path_factory):
     """What the fit of both stages leaves when nothing happens, by how the first one is kept."""
     found = {}
-    for keep in ("best", "last"):
-        folder = tmp_path_factory.mktemp(keep)
+    for keep in (Best(), Last()):
+        folder = tmp_path_factory.mktemp(keep.kind)
         run(folder, (FIRST.but(keep=keep), SECOND))
-        found[keep] = files_of(folder)
+        found[keep.kind] = files_of(folder)
     return found
 
 
@@ -148,7 +167,7 @@ def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path, exp
     assert expected["best"][0] != expected["last"][0]
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", [Best(), Last()], ids=lambda keep: keep.kind)
 @pytest.mark.parametrize("turn", range(5))
 def test_a_fit_stopped_in_any_validation_ends_with_the_same_files(tmp_path, expected, turn, keep):
     stages = (FIRST.but(keep=keep), SECOND)
@@ -158,7 +177,7 @@ def test_a_fit_stopped_in_any_validation_ends_with_the_same_files(tmp_path, expe
     again = Judge()
     run(tmp_path, stages, again)
     assert len(again.seen) == 5 - turn  # whole epochs are not fitted again
-    assert files_of(tmp_path) == expected[keep]
+    assert files_of(tmp_path) == expected[keep.kind]
 
 
 @pytest.mark.parametrize("reads", range(0, 30, 4))
@@ -169,7 +188,7 @@ def test_a_fit_stopped_while_reading_a_strip_ends_with_the_same_files(tmp_path, 
     assert files_of(tmp_path) == expected["best"]
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", [Best(), Last()], ids=lambda keep: keep.kind)
 def test_a_fit_stopped_before_any_of_its_writes_ends_with_the_same_files(
     tmp_path, expected, keep, monkeypatch
 ):
@@ -189,7 +208,7 @@ def test_a_fit_stopped_before_any_of_its_writes_ends_with_the_same_files(
         except OutputError:
             left[0] = inf
             run(folder, stages)
-            assert files_of(folder) == expected[keep], f"after {writes} writes"
+            assert files_of(folder) == expected[keep.kind], f"after {writes} writes"
         else:
             break
     assert 12 <= writes < 20  # per epoch its metrics and state, bests, and the checkpoint
@@ -215,10 +234,10 @@ def test_a_whole_fit_is_left_alone(tmp_path, expected):
 
 
 def test_the_best_network_of_a_stage_is_kept_or_the_last(tmp_path):
-    for keep, number in (("best", 1), ("last", 2)):
+    for keep, number in ((Best(), 1), (Last(), 2)):
         judge = Judge()
-        network = run(tmp_path / keep, (FIRST.but(keep=keep),), judge)
-        checkpoint = load_file(tmp_path / keep / "checkpoint.safetensors")
+        network = run(tmp_path / keep.kind, (FIRST.but(keep=keep),), judge)
+        checkpoint = load_file(tmp_path / keep.kind / "checkpoint.safetensors")
         assert len(judge.seen) == 3
         for name, tensor in judge.seen[number].items():
             assert torch.equal(checkpoint[name], tensor), name
@@ -236,9 +255,9 @@ def test_the_first_of_equal_scores_is_the_best(tmp_path):
 
 def test_the_next_stage_begins_with_what_the_one_before_kept(tmp_path):
     still = SECOND.but(optimizer=SGD(lr=1e-30), epochs=1)
-    for keep, number in (("best", 1), ("last", 2)):
+    for keep, number in ((Best(), 1), (Last(), 2)):
         judge = Judge()
-        run(tmp_path / keep, (FIRST.but(keep=keep), still), judge)
+        run(tmp_path / keep.kind, (FIRST.but(keep=keep), still), judge)
         kept, after = judge.seen[number], judge.seen[3]
         assert torch.equal(after["body.0.weight"], kept["body.0.weight"])
         assert not torch.equal(after["body.1.running_mean"], kept["body.1.running_mean"])
@@ -257,7 +276,7 @@ def test_scores_of_one_stage_do_not_count_in_the_next(tmp_path):
 @pytest.mark.parametrize("stages", [(FIRST,), (FIRST, SECOND)])
 def test_scores_that_are_no_numbers_are_told_and_never_taken_for_a_best(tmp_path, stages):
     scores = (0.1, 0.2, 0.3, nan, nan) if len(stages) == 2 else (nan,) * 3
-    first = stages[0].but(keep="last") if len(stages) == 2 else stages[0]
+    first = stages[0].but(keep=Last()) if len(stages) == 2 else stages[0]
     for _ in range(2):  # the same when it is tried again
         with pytest.raises(RunError, match="no score that is a number"):
             run(tmp_path, (first, *stages[1:]), Judge(scores=scores))
@@ -292,7 +311,7 @@ def test_losses_and_weights_are_those_of_a_loop_written_out(tmp_path, batch, tog
         batch=batch,
         accumulate_to=batch * together,
         epochs=2,
-        keep="last",
+        keep=Last(),
     )
     fitted = without_state()
     chosen = range(rows)
@@ -343,7 +362,7 @@ def test_gathered_batches_fit_as_one_large_batch(tmp_path, optimizer):
             draws=BalancedDraws(draws=8),
             batch=batch,
             accumulate_to=gathered,
-            keep="last",
+            keep=Last(),
         )
         folder = tmp_path / str(batch)
         run(folder, (stage,), lambda _: {"score": 0.0}, network=without_state())
@@ -355,7 +374,7 @@ def test_gathered_batches_fit_as_one_large_batch(tmp_path, optimizer):
 
 
 def test_a_classifier_learns_the_labels_of_its_crops(tmp_path):
-    stage = FIRST.but(optimizer=SGD(lr=1e-30), batch=6, epochs=1, keep="last")
+    stage = FIRST.but(optimizer=SGD(lr=1e-30), batch=6, epochs=1, keep=Last())
     network = with_state(head="classes")
     network.body[3].p = 0.0
     run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
@@ -380,7 +399,7 @@ def test_a_fit_learns_what_can_be_learned(tmp_path):
         def picture(self, row):
             return (40 + 150 * self.masks(row).any(0)).astype(np.uint8)
 
-    stage = FIRST.but(optimizer=AdamW(lr=0.05), loss=BCE(), epochs=20, keep="last")
+    stage = FIRST.but(optimizer=AdamW(lr=0.05), loss=BCE(), epochs=20, keep=Last())
     network = without_state()
     run(tmp_path, (stage,), lambda _: {"score": 0.0}, strips=Bright(), network=network)
     losses = pl.read_csv(tmp_path / "metrics.csv")["loss"].to_list()
@@ -391,3 +410,208 @@ def test_a_fit_learns_what_can_be_learned(tmp_path):
     truth = Bright().masks(1)[1, :, :32]
     assert truth.mean() > 0.05
     assert (hole.numpy() != truth).mean() < 0.01
+
+
+RICH = FIRST.but(
+    more_passes=(Pass(crop=RandomCrop(height=32, width=64), batch=3),),
+    mixup=Mixup(alpha=0.4),
+    loss=BCE(),
+    schedule=Plateau(patience=0, factor=0.5),
+    averaging=Ema(decay=0.8),
+    keep=BestAverage(count=3),
+    epochs=4,
+)
+"""A stage that carries all that a stage can carry from epoch to epoch."""
+
+
+@dataclass
+class ByWeights(Judge):
+    """Scores by the weights, so that means of networks have scores of their own."""
+
+    def __call__(self, network):
+        self.turns_left -= 1
+        if self.turns_left < 0:
+            raise InterruptedFitError
+        self.seen.append({name: one.clone() for name, one in network.state_dict().items()})
+        return {"score": -float(network.state_dict()["body.0.weight"].abs().sum())}
+
+
+@pytest.mark.parametrize("averaging", [None, Ema(decay=0.8), Swa(start=0.5)])
+@pytest.mark.parametrize("turn", [1, 3, 4, 7])
+def test_a_rich_fit_stopped_anywhere_ends_with_the_same_files(tmp_path, averaging, turn):
+    stages = (RICH.but(averaging=averaging), SECOND)
+    run(tmp_path / "whole", stages, ByWeights())
+    with pytest.raises(InterruptedFitError):
+        run(tmp_path / "cut", stages, ByWeights(turns_left=turn))
+    run(tmp_path / "cut", stages, ByWeights())
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def test_the_best_mean_of_checkpoints_is_kept_and_all_of_them_were_tried(tmp_path):
+    judge = ByWeights()
+    stage = FIRST.but(epochs=5, keep=BestAverage(count=5))
+    run(tmp_path, (stage,), judge)
+    assert len(judge.seen) == 5 + 31
+    scores = [-float(state["body.0.weight"].abs().sum()) for state in judge.seen[5:]]
+    best = judge.seen[5 + int(np.argmax(scores))]
+    checkpoint = load_file(tmp_path / "checkpoint.safetensors")
+    assert all(torch.equal(checkpoint[name], tensor) for name, tensor in best.items())
+    assert max(scores) > -float(judge.seen[4]["body.0.weight"].abs().sum())
+
+
+def test_only_the_best_few_wait_on_disk(tmp_path):
+    judge = Judge(scores=(0.2, 0.5, 0.3, 0.1, 0.4), turns_left=5)
+    stage = FIRST.but(epochs=5, keep=BestAverage(count=2))
+    with pytest.raises(InterruptedFitError):
+        run(tmp_path, (stage,), judge)  # in the first validation of the averages
+    waiting = sorted(path.name for path in (tmp_path / "last").glob("stage*"))
+    assert waiting == ["stage0-epoch1.safetensors", "stage0-epoch4.safetensors"]
+
+
+def test_batch_norms_are_taken_anew_from_the_crops_when_asked(tmp_path):
+    found = {}
+    for refresh in (0, 2):
+        stage = FIRST.but(epochs=2, keep=BestAverage(count=2, refresh=refresh))
+        run(tmp_path / str(refresh), (stage,), lambda _: {"score": 0.5})
+        found[refresh] = load_file(tmp_path / str(refresh) / "checkpoint.safetensors")
+    assert torch.equal(found[0]["body.0.weight"], found[2]["body.0.weight"])
+    assert not torch.equal(found[0]["body.1.running_mean"], found[2]["body.1.running_mean"])
+    network = with_state()
+    network.load_state_dict(found[0])
+    crops = EpochCrops(Strips(), np.arange(6), FIRST, None, (3, 0, 0))
+    pictures = torch.stack([crops[at][0] for at in range(4)])
+    with torch.no_grad():
+        seen = network.body[0]((pictures.float() - network.mean) / network.std)
+    expected = torch.stack([two.mean((0, 2, 3)) for two in seen.split(2)]).mean(0)
+    assert torch.allclose(found[2]["body.1.running_mean"], expected, atol=1e-5)
+
+
+def test_an_epoch_of_three_passes_goes_over_all_strips_at_each_width(tmp_path):
+    seen = []
+    passes = (
+        Pass(crop=RandomCrop(height=32, width=64), batch=3),
+        Pass(crop=WholeStrip(), batch=6),
+    )
+    stage = FIRST.but(more_passes=passes, accumulate_to=6, epochs=2, schedule=Cosine())
+    network = without_state()
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
+    epoch = [(2, 1, 32, 32)] * 3 + [(3, 1, 32, 64)] * 2 + [(6, 1, 32, 64)]
+    assert seen == epoch * 2
+
+
+def test_a_network_that_averages_is_scored_and_kept_as_its_mean(tmp_path):
+    judge = ByWeights()
+    network = run(tmp_path, (FIRST.but(averaging=Swa(start=0.0), keep=Last()),), judge)
+    plain = ByWeights()
+    run(tmp_path / "plain", (FIRST.but(keep=Last()),), plain)
+    for epoch in range(3):  # the weights that are fitted do not feel their mean
+        states = [state["body.0.weight"] for state in plain.seen[: epoch + 1]]
+        expected = torch.stack(states).mean(0)
+        assert torch.allclose(judge.seen[epoch]["body.0.weight"], expected, atol=1e-6)
+    assert torch.equal(network.state_dict()["body.0.weight"], judge.seen[2]["body.0.weight"])
+
+
+def test_a_plateau_slows_a_fit_down(tmp_path):
+    stage = FIRST.but(
+        optimizer=SGD(lr=0.1, momentum=0.0),
+        schedule=Plateau(patience=0, factor=1e-9),
+        epochs=3,
+        keep=Last(),
+    )
+    judge = Judge(scores=(0.5, 0.1, 0.1))
+    run(tmp_path, (stage,), judge)
+    weights = [state["body.0.weight"] for state in judge.seen]
+    assert not torch.allclose(weights[0], weights[1], atol=1e-5)
+    assert torch.allclose(weights[1], weights[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_fit_in_half_precision_is_near_that_in_single_precision(tmp_path, precision):
+    losses = {}
+    for kind in ("float32", precision):
+        stage = FIRST.but(precision=kind, optimizer=SGD(lr=0.1), epochs=4)
+        run(tmp_path / kind, (stage,), lambda _: {"score": 0.0}, network=without_state())
+        losses[kind] = pl.read_csv(tmp_path / kind / "metrics.csv")["loss"].to_numpy()
+    assert np.allclose(losses["float32"], losses[precision], rtol=0.05)
+    assert not np.array_equal(losses["float32"], losses[precision])
+    assert load_file(tmp_path / precision / "checkpoint.safetensors")["body.0.weight"].dtype == (
+        torch.float32
+    )
+
+
+def test_a_number_that_is_not_given_cannot_be_watched(tmp_path):
+    with pytest.raises(RecipeError, match="a validation of this network gives score"):
+        run(tmp_path, (FIRST.but(watch="defect_dice"),))
+
+
+def test_the_number_that_is_watched_ranks(tmp_path):
+    both = iter([(0.9, 0.1), (0.5, 0.7), (0.1, 0.3)])
+    judge = lambda _: dict(zip(("score", "defect_dice"), next(both), strict=True))  # noqa: E731
+    seen = Judge()
+    run(tmp_path / "score", (FIRST,), seen)
+    run(tmp_path / "defect", (FIRST.but(watch="defect_dice"),), judge)
+    checkpoint = load_file(tmp_path / "defect" / "checkpoint.safetensors")
+    assert torch.equal(checkpoint["body.0.weight"], seen.seen[1]["body.0.weight"])
+
+
+class Parts(nn.Module):
+    """An encoder with a batch norm, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4))
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, strips):
+        return self.head(self.encoder(strips))
+
+
+@pytest.mark.parametrize(
+    ("freeze", "still"),
+    [
+        ("encoder", {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean"}),
+        ("encoder_but_norms", {"0.weight", "0.bias"}),
+        ("nothing", set()),
+    ],
+)
+def test_what_is_frozen_stays_and_thaws_in_the_next_stage(tmp_path, freeze, still):
+    torch.manual_seed(0)
+    network = stripped(Parts(), encoder="encoder")
+    begun = {name: one.clone() for name, one in network.state_dict().items()}
+    judge = Judge()
+    stages = (FIRST.but(freeze=freeze, keep=Last()), FIRST.but(keep=Last()))
+    folder = tmp_path / "fit"
+
+    def score(network):
+        judge.seen.append({name: one.clone() for name, one in network.state_dict().items()})
+        return {"score": 0.0}
+
+    run(folder, stages, score, network=network)
+    middle, end = judge.seen[2], judge.seen[5]
+    for name in ("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean"):
+        whole = f"body.encoder.{name}"
+        assert torch.equal(middle[whole], begun[whole]) == (name in still), name
+        assert not torch.equal(end[whole], middle[whole])
+    assert not torch.equal(middle["body.head.weight"], begun["body.head.weight"])
+
+
+def test_mixed_crops_are_learned_with_their_mixed_truth(tmp_path):
+    """One step by hand, with the blend written out."""
+    stage = FIRST.but(
+        mixup=Mixup(alpha=0.5), optimizer=SGD(lr=1e-30), loss=BCE(), batch=6, epochs=1
+    )
+    network = without_state()
+    run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
+    crops = EpochCrops(Strips(), np.arange(6), stage, None, (3, 0, 0))
+    pictures, masks = (
+        torch.stack(part).double() for part in zip(*(crops[at] for at in range(6)), strict=True)
+    )
+    rng = np.random.default_rng((3, 0, 0, 0, 0, 0))
+    share = rng.beta(0.5, 0.5)
+    share, other = max(share, 1 - share), rng.permutation(6)
+    assert 0.5 < share < 1
+    blended, truth = (share * one + (1 - share) * one[other] for one in (pictures, masks))
+    with torch.no_grad():
+        loss = entropy(without_state()(blended.float()).masks, truth)
+    assert pl.read_csv(tmp_path / "metrics.csv")["loss"][0] == pytest.approx(float(loss), rel=1e-5)

@@ -1,6 +1,7 @@
 """Networks and half-done fits on disk: safetensors and JSON, never pickle."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,17 @@ def load_network(path: Path, network: nn.Module) -> None:
         raise RunError(path, found, "Fit it again in a new run folder") from error
 
 
-def save_state(path: Path, network: nn.Module, optimizer: optim.Optimizer, progress: Any) -> None:
-    """Write all that a fit needs to go on: network, optimizer, and JSON-able progress."""
+def save_state(
+    path: Path,
+    network: nn.Module,
+    optimizer: optim.Optimizer,
+    mean: Mapping[str, Tensor],
+    progress: Any,
+) -> None:
+    """Write all that a fit needs to go on: network, optimizer, mean weights, JSON-able progress."""
     state = optimizer.state_dict()
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"mean.{name}": tensor for name, tensor in mean.items()}
     numbers: dict[str, dict[str, float]] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
@@ -40,9 +48,12 @@ def save_state(path: Path, network: nn.Module, optimizer: optim.Optimizer, progr
     _save(path, tensors, {"state": json.dumps(document)})
 
 
-def load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any]]:
-    """Read a half-done fit: weights into the network, and return progress and optimizer state."""
-    weights: dict[str, Tensor] = {}
+def load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
+    """Read a half-done fit: weights go into the network.
+
+    Returns progress, the optimizer's state, and the mean weights, {} where there were none.
+    """
+    weights: dict[str, dict[str, Tensor]] = {"network": {}, "mean": {}}
     state: dict[int, dict[str, Any]] = {}
     with safe_open(path, "pt") as file:
         document = json.loads(file.metadata()["state"])
@@ -50,13 +61,14 @@ def load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any]]:
             state[int(index)] = dict(values)
         for name in file.keys():  # noqa: SIM118
             owner, _, rest = name.partition(".")
-            if owner == "network":
-                weights[rest] = file.get_tensor(name)
+            if owner in weights:
+                weights[owner][rest] = file.get_tensor(name)
             else:
                 index, _, key = rest.partition(".")
                 state.setdefault(int(index), {})[key] = file.get_tensor(name)
-    network.load_state_dict(weights)
-    return document["progress"], {"state": state, "param_groups": document["groups"]}
+    network.load_state_dict(weights["network"])
+    optimizer = {"state": state, "param_groups": document["groups"]}
+    return document["progress"], optimizer, weights["mean"]
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

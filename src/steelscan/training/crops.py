@@ -1,5 +1,8 @@
 """The crops that a network learns from: a pure function of seed, epoch and position."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import torch
@@ -11,6 +14,9 @@ from steelscan.data import Augmenter, Shrink, crop_frame, cut, draw, resize_mask
 from steelscan.data import Dataset as Strips
 from steelscan.strip import Frame
 from steelscan.training.specs import Training
+
+Batch = tuple[Tensor, Tensor]
+"""Crops uint8 ``(crops, 1, height, width)``, masks uint8 ``(crops, classes, height, width)``."""
 
 
 class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
@@ -56,17 +62,36 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         return self._resize.frame(frame) if self._resize else frame
 
 
-def loader(crops: EpochCrops, batch: int, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
+def loader(crops: EpochCrops, batch: int, workers: int) -> DataLoader[Batch]:
     """Batches of crops in order; the last, smaller batch is left out unless it is the only one."""
     return DataLoader(
         crops,
         batch_size=batch,
         num_workers=workers,
         drop_last=len(crops) >= batch,
+        collate_fn=_batch,
         worker_init_fn=_one_thread,
         # a plain fork of a process in which OpenCV has threads can hang
         multiprocessing_context="forkserver" if workers else None,
     )
+
+
+def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Pass batches through; the next one is made in a thread while a network works on the last."""
+    source = iter(batches)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield batch
+
+
+def _batch(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+    # NumPy's: torch would stack with threads of its own, which then wait for work and burn CPU
+    pictures, masks = (
+        np.stack([each.numpy() for each in part]) for part in zip(*crops, strict=True)
+    )
+    return torch.from_numpy(pictures), torch.from_numpy(masks)
 
 
 def _one_thread(worker: int) -> None:

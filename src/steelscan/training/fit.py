@@ -1,30 +1,40 @@
 """Fitting one network: the loop over stages, epochs and batches, and what survives a crash."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from steelscan.data import Dataset, Shrink
 from steelscan.losses import build_loss
 from steelscan.models import StripNetwork
-from steelscan.strip import Progress, RunError, progress, replacing
+from steelscan.strip import Progress, RecipeError, RunError, progress, replacing
+from steelscan.training.averaging import RunningMean, State, best_mean
 from steelscan.training.checkpoint import load_network, load_state, save_network, save_state
-from steelscan.training.crops import EpochCrops, loader
-from steelscan.training.optimizers import build_optimizer, rate
-from steelscan.training.specs import Training
+from steelscan.training.crops import Batch, EpochCrops, ahead, loader
+from steelscan.training.freezing import freeze
+from steelscan.training.mixing import mix
+from steelscan.training.optimizers import build_optimizer
+from steelscan.training.schedules import plateau, rate
+from steelscan.training.specs import BestAverage, Last, Pass, Plateau, Training
 
 Metrics = Mapping[str, float]
-"""What a validation says; ``score`` is higher for a better network, the rest is for the record."""
+"""What a validation says; the number that a stage watches is higher for a better network."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +49,16 @@ class Material:
 
 @dataclass
 class _Standing:
-    """How far a fit has come: the stage, its epochs done, its best score, the metrics so far."""
+    """How far a fit has come: stage, epochs done in it, metrics so far, what else it carries.
+
+    ``candidates`` are score and epoch of the stage's networks that wait on disk, the best first.
+    """
 
     stage: int = 0
     epoch: int = 0
-    best: float = -math.inf
+    candidates: list[tuple[float, int]] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
+    carried: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -62,7 +76,8 @@ def fit(
 
     A fit that was interrupted goes on after its last whole epoch and ends with the same numbers;
     one that is complete is left alone. ``validate`` scores the network, in eval mode.
-    Raises RunError when the best network is to be kept and no score is a number.
+    Raises RunError when the best network is to be kept and no score is a number, RecipeError when
+    a stage watches a number that no validation gives.
     """
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
@@ -70,34 +85,23 @@ def fit(
         return
     network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     saved = folder / "last" / "state.safetensors"
-    standing, optimizer_state = _Standing(), None
+    standing, resumed = _Standing(), None
     if saved.exists():
-        document, optimizer_state = load_state(saved, network)
-        standing = _Standing(**document)
+        document, optimizer, mean = load_state(saved, network)
+        standing, resumed = _Standing(**document), (optimizer, mean)
     for number in range(standing.stage, len(stages)):
         stage = _Stage(network, stages[number], number, material, accelerator, workers)
-        if optimizer_state is not None:
-            stage.optimizer.load_state_dict(optimizer_state)
+        if resumed is not None:
+            stage.resume(*resumed, standing.carried)
         with progress(label, len(stage)) as shown:
             shown.advance(len(stage) * standing.epoch // stages[number].epochs)
             for epoch in range(standing.epoch, stages[number].epochs):
                 loss = stage.epoch(epoch, shown)
                 _record(stage, standing, epoch, loss, validate, folder)
-        if stages[number].keep == "best":
-            best = _best(folder, number)
-            if not best.exists():
-                found = "holds no score that is a number: the fit has diverged"
-                raise RunError(folder / "metrics.csv", found, "Fit it anew with a lower rate")
-            load_network(best, network)
-        standing = _Standing(stage=number + 1, metrics=standing.metrics)
-        optimizer_state = None
+        _keep(stage, standing, validate, folder)
+        standing, resumed = _Standing(stage=number + 1, metrics=standing.metrics), None
     save_network(checkpoint, network)
     rmtree(folder / "last")
-
-
-def _best(folder: Path, stage: int) -> Path:
-    """Where the best network of a stage waits; a crash may leave the next stage's beside it."""
-    return folder / "last" / f"best-{stage}.safetensors"
 
 
 class _Stage:
@@ -113,13 +117,22 @@ class _Stage:
         workers: int,
     ) -> None:
         self.network, self.training, self.number = network, training, number
-        self.optimizer = build_optimizer(training.optimizer, network)
+        self.device = accelerator.device
         self._material, self._accelerator, self._workers = material, accelerator, workers
-        self._loss = build_loss(training.loss, len(material.strips.classes))
-        self._loss.to(accelerator.device)
+        freeze(network, training.freeze)
+        self.optimizer = build_optimizer(training.optimizer, network)
+        self._plateau = (
+            plateau(training.schedule, self.optimizer)
+            if isinstance(training.schedule, Plateau)
+            else None
+        )
+        self._scaler = GradScaler(self.device.type, enabled=training.precision == "float16")
+        self.mean = RunningMean(training.averaging, network) if training.averaging else None
+        self._loss = build_loss(training.loss, len(material.strips.classes)).to(self.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._batches_a_step = max(1, (training.accumulate_to or 0) // training.batch)
-        self._batches = len(self._loader(0))
+        sizes = [(len(self._loader(0, at)), self._together(at)) for at in range(self._passes)]
+        self._batches = sum(batches for batches, _ in sizes)
+        self._steps = sum(math.ceil(batches / together) for batches, together in sizes)
 
     def __len__(self) -> int:
         """Batches in the whole stage."""
@@ -129,44 +142,110 @@ class _Stage:
         """Fit one epoch; returns the mean loss of its batches."""
         torch.manual_seed(np.random.SeedSequence(self._seed(epoch)).generate_state(1)[0].item())
         self.network.train()
-        steps_an_epoch = math.ceil(self._batches / self._batches_a_step)
-        losses = []
-        for number, batch in enumerate(self._loader(epoch)):
-            loss = self._forward(batch)
-            first = number - number % self._batches_a_step
-            together = min(self._batches_a_step, self._batches - first)
-            self._accelerator.backward(loss / together)
-            losses.append(loss.detach())
-            if number == first + together - 1:
-                step = epoch * steps_an_epoch + first // self._batches_a_step
-                self._step(step, steps_an_epoch * self.training.epochs)
-            shown.advance(note=f"loss {float(losses[-1]):.4f}")
+        freeze(self.network, self.training.freeze)
+        losses: list[Tensor] = []
+        for step, batches in enumerate(self._grouped(epoch), start=epoch * self._steps):
+            for batch in batches:
+                loss = self._forward(batch, (*self._seed(epoch), 0, 0, len(losses)))
+                self._accelerator.backward(self._scaler.scale(loss / len(batches)))
+                losses.append(loss.detach())
+                shown.advance(note=f"loss {float(losses[-1]):.4f}")
+            self._step(step)
+        if self.mean is not None:
+            self.mean.after_epoch(epoch, self.training.epochs)
         return float(torch.stack(losses).mean())
 
-    def _forward(self, batch: list[Tensor]) -> Tensor:
-        pictures, masks = (tensor.to(self._accelerator.device) for tensor in batch)
-        with self._accelerator.autocast():
+    def judged(self, validate: Callable[[StripNetwork], Metrics]) -> Metrics:
+        """What a validation says of the network as it would be kept."""
+        self.network.eval()
+        with self.mean.in_place() if self.mean is not None else nullcontext():
+            return validate(self.network)
+
+    def told(self, score: float) -> None:
+        """Hear the number that the stage watches."""
+        if self._plateau is not None:
+            self._plateau.step(score)
+
+    def carried(self) -> dict[str, Any]:
+        """What a resumed stage needs beside the tensors."""
+        return {
+            "plateau": self._plateau.state_dict() if self._plateau is not None else None,
+            "scaler": self._scaler.state_dict(),
+            "mean": self.mean.taken if self.mean is not None else 0,
+        }
+
+    def resume(self, optimizer: dict[str, Any], mean: State, carried: dict[str, Any]) -> None:
+        """Go on where a stage was interrupted."""
+        self.optimizer.load_state_dict(optimizer)
+        self._scaler.load_state_dict(carried["scaler"])
+        if self._plateau is not None:
+            self._plateau.load_state_dict(carried["plateau"])
+        if self.mean is not None:
+            self.mean.resume(mean, carried["mean"])
+
+    def refresh(self, batches: int) -> None:
+        """Take the statistics of batch norms anew from so many batches of the stage's crops."""
+        self.network.train()
+        first = (pictures for pictures, _ in islice(self._loader(0, 0), batches))
+        update_bn(first, self.network, self.device)
+
+    @property
+    def _passes(self) -> int:
+        return 1 + len(self.training.more_passes)
+
+    def _pass(self, at: int) -> Pass:
+        training = self.training
+        own = Pass(crop=training.crop, batch=training.batch)
+        return (own, *training.more_passes)[at]
+
+    def _together(self, at: int) -> int:
+        """Batches that go into one step in a pass."""
+        return max(1, (self.training.accumulate_to or 0) // self._pass(at).batch)
+
+    def _grouped(self, epoch: int) -> Iterator[list[Batch]]:
+        """The batches of an epoch, those of one step together."""
+        for at in range(self._passes):
+            batches = ahead(self._loader(epoch, at))
+            while together := list(islice(batches, self._together(at))):
+                yield together
+
+    def _forward(self, batch: Batch, seed: tuple[int, ...]) -> Tensor:
+        pictures, masks = (tensor.to(self.device) for tensor in batch)
+        labels = masks.amax((2, 3))
+        if self.training.mixup is not None:
+            rng = np.random.default_rng(seed)
+            pictures, masks, labels = mix(self.training.mixup, rng, pictures, masks, labels)
+        kind = self.training.precision
+        precise = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        with torch.autocast(self.device.type, precise[kind], enabled=kind != "float32"):
             outputs = self.network(pictures)
-        if self.network.head == "classes":
-            loss = self._loss(outputs.classes, masks.amax((2, 3)))
+        if self.network.head == "both":
+            loss = self._loss(outputs.masks, outputs.classes, masks, labels)
+        elif self.network.head == "classes":
+            loss = self._loss(outputs.classes, labels)
         else:
             loss = self._loss(outputs.masks, masks)
         assert isinstance(loss, Tensor)
         return loss
 
-    def _step(self, step: int, steps: int) -> None:
-        factor = rate(self.training.schedule, step, steps)
-        for group, lr in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = lr * factor
-        self.optimizer.step()
+    def _step(self, step: int) -> None:
+        if self._plateau is None:
+            factor = rate(self.training.schedule, step, self._steps * self.training.epochs)
+            for group, lr in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = lr * factor
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         self.optimizer.zero_grad()
+        if self.mean is not None:
+            self.mean.after_step()
 
-    def _loader(self, epoch: int) -> DataLoader[tuple[Tensor, Tensor]]:
-        material = self._material
-        crops = EpochCrops(
-            material.strips, material.rows, self.training, material.resize, self._seed(epoch)
-        )
-        return loader(crops, self.training.batch, self._workers)
+    def _loader(self, epoch: int, at: int) -> DataLoader[Batch]:
+        """The crops of one pass of an epoch."""
+        material, own = self._material, self._pass(at)
+        seed = (*self._seed(epoch), 0, at) if at else self._seed(epoch)
+        training = self.training.but(crop=own.crop)
+        crops = EpochCrops(material.strips, material.rows, training, material.resize, seed)
+        return loader(crops, own.batch, self._workers)
 
     def _seed(self, epoch: int) -> tuple[int, ...]:
         return self._material.seed, self.number, epoch
@@ -183,16 +262,82 @@ def _record(
     """Validate if it is time to, and write down how far the fit has come."""
     row = {"stage": float(stage.number), "epoch": float(len(standing.metrics) + 1), "loss": loss}
     training = stage.training
+    dropped: list[tuple[float, int]] = []
     if (epoch + 1) % training.validate_every == 0 or epoch + 1 == training.epochs:
-        stage.network.eval()
-        row |= validate(stage.network)
-        if row["score"] > standing.best:
-            standing.best = row["score"]
-            save_network(_best(folder, stage.number), stage.network)
+        row |= stage.judged(validate)
+        if training.watch not in row:
+            given = ", ".join(name for name in row if name not in {"stage", "epoch", "loss"})
+            found = f"is {training.watch}; a validation of this network gives {given}"
+            raise RecipeError("watch", found, "Watch one of them")
+        score = row[training.watch]
+        stage.told(score)
+        if not math.isnan(score):
+            dropped = _enlist(stage, standing, score, epoch, folder)
     standing.stage, standing.epoch = stage.number, epoch + 1
     standing.metrics.append(row)
+    standing.carried = stage.carried()
     with replacing(folder / "metrics.csv") as temporary:
         pl.DataFrame(standing.metrics, infer_schema_length=None).write_csv(temporary)
     save_state(
-        folder / "last" / "state.safetensors", stage.network, stage.optimizer, asdict(standing)
+        folder / "last" / "state.safetensors",
+        stage.network,
+        stage.optimizer,
+        stage.mean.state if stage.mean is not None else {},
+        asdict(standing),
     )
+    for _, gone in dropped:  # only now: until here the fit could have gone on from before
+        _candidate(folder, stage.number, gone).unlink(missing_ok=True)
+
+
+def _enlist(
+    stage: _Stage, standing: _Standing, score: float, epoch: int, folder: Path
+) -> list[tuple[float, int]]:
+    """Save the network if it is among the best of its stage; returns those that no longer are."""
+    keep = stage.training.keep
+    most = 0 if isinstance(keep, Last) else keep.count if isinstance(keep, BestAverage) else 1
+    ranked = sorted([*standing.candidates, (score, epoch)], key=lambda each: (-each[0], each[1]))
+    standing.candidates, dropped = ranked[:most], ranked[most:]
+    if (score, epoch) in standing.candidates:
+        with stage.mean.in_place() if stage.mean is not None else nullcontext():
+            save_network(_candidate(folder, stage.number, epoch), stage.network)
+    return [each for each in dropped if each[1] != epoch]
+
+
+def _candidate(folder: Path, stage: int, epoch: int) -> Path:
+    """Where a network waits until its stage ends; a crash may leave the next stage's beside it."""
+    return folder / "last" / f"stage{stage}-epoch{epoch}.safetensors"
+
+
+def _keep(
+    stage: _Stage,
+    standing: _Standing,
+    validate: Callable[[StripNetwork], Metrics],
+    folder: Path,
+) -> None:
+    """Give the network the weights that the stage ends with."""
+    keep = stage.training.keep
+    if isinstance(keep, Last):
+        if stage.mean is not None:
+            stage.network.load_state_dict(stage.mean.state)
+        return
+    if not standing.candidates:
+        found = "holds no score that is a number: the fit has diverged"
+        raise RunError(folder / "metrics.csv", found, "Fit it anew with a lower rate")
+    paths = [_candidate(folder, stage.number, epoch) for _, epoch in standing.candidates]
+    if not isinstance(keep, BestAverage):
+        load_network(paths[0], stage.network)
+        return
+
+    def score(state: State) -> float:
+        stage.network.load_state_dict(state)
+        if keep.refresh:
+            stage.refresh(keep.refresh)
+        stage.network.eval()
+        shown.advance()
+        return validate(stage.network)[stage.training.watch]
+
+    with progress("Averaging checkpoints", 2 ** len(paths) - 1) as shown:
+        _, best = best_mean([load_file(path) for path in paths], score)
+    stage.network.load_state_dict(best)
+    if keep.refresh:
+        stage.refresh(keep.refresh)

@@ -1,36 +1,35 @@
-"""Optimizers and schedules: the formulas, then torch's objects made from settings."""
-
-from math import cos, pi
+"""From the settings of an optimizer to torch's."""
 
 from torch import nn, optim
 
-from steelscan.training.specs import SGD, AdamW, Constant, Cosine, Optimizer, Schedule
+from steelscan.training.specs import SGD, Adam, AdamW, Optimizer, RAdam
 
 
 def build_optimizer(spec: Optimizer, network: nn.Module) -> optim.Optimizer:
-    """Build the optimizer of a network's parameters.
+    """Build the optimizer of a network's parameters, but the frozen ones.
 
-    Biases and the scales of normalisation layers (parameters with one axis) do not decay.
+    Those of ``network.encoder``, where there is one, get the encoder's rate. Biases and the scales
+    of normalisation layers (parameters with one axis) do not decay.
     """
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    encoder = getattr(network, "encoder", None)
+    inside = {id(parameter) for parameter in encoder.parameters()} if encoder is not None else set()
+    fitted = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in fitted if (id(p) in inside) is own and (p.ndim > 1) is decays],
+            "lr": spec.encoder_lr if own and spec.encoder_lr is not None else spec.lr,
+            "weight_decay": spec.weight_decay if decays else 0.0,
+        }
+        for own in (True, False)
+        for decays in (True, False)
     ]
+    groups = [group for group in groups if group["params"]]
     match spec:
-        case AdamW():
-            return optim.AdamW(groups, lr=spec.lr)
         case SGD():
-            return optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
-
-
-def rate(spec: Schedule, step: int, steps: int) -> float:
-    """The factor of the learning rate at step ``step`` of ``steps``, the first being 0."""
-    match spec:
-        case Constant():
-            return 1.0
-        case Cosine():
-            warmup = spec.warmup * steps
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            return 0.5 * (1 + cos(pi * (step - warmup) / (steps - warmup)))
+            return optim.SGD(groups, momentum=spec.momentum)
+        case Adam():
+            return optim.Adam(groups)
+        case AdamW():
+            return optim.AdamW(groups)
+        case RAdam():
+            return optim.RAdam(groups)

@@ -1,0 +1,72 @@
+"""What a training step of `quick` costs beside forward, backward and the optimizer's arithmetic.
+
+Epochs of the segmenter as it is fitted (strips read from disk, cut, augmented, logged) take turns
+with the same batches in a bare loop: network, loss, backward, optimizer, nothing else.
+
+Run: python benchmarks/training_step.py --data DIR
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from steelscan import recipes
+from steelscan.data import open_dataset
+from steelscan.losses import build_loss
+from steelscan.models import build_network
+from steelscan.strip import progress
+from steelscan.training import Material, build_optimizer
+from steelscan.training.crops import EpochCrops, loader
+from steelscan.training.fit import _Stage
+
+
+def main() -> None:
+    """Measure turns of both and print their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=0)
+    options = parser.parse_args()
+    dataset = open_dataset(options.data)
+    member = recipes.load("quick").segment.ensemble.members[0]
+    training = member.stages[0]
+    material = Material(dataset, np.arange(len(dataset)), member.resize, 0)
+    torch.manual_seed(0)
+    network, _ = build_network(member.network, len(dataset.classes))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stage = _Stage(network, training, 0, material, Accelerator(cpu=True), options.workers)
+    crops = EpochCrops(dataset, material.rows, training, member.resize, (0, 0, 0))
+    batches = list(loader(crops, training.batch, 0))
+    loss = build_loss(training.loss, len(dataset.classes))
+    optimizer = build_optimizer(training.optimizer, network)
+
+    def bare() -> None:
+        network.train()
+        for pictures, masks in batches:
+            loss(network(pictures).masks, masks).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def whole() -> None:
+        with progress("an epoch", len(batches)) as shown:
+            stage.epoch(0, shown)
+
+    bare()
+    times: dict[str, list[float]] = {"bare": [], "whole": []}
+    for _ in range(options.epochs):
+        for name, run in (("bare", bare), ("whole", whole)):
+            began = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - began)
+    a_step = {name: float(np.median(each)) / len(batches) for name, each in times.items()}
+    share = 1 - a_step["bare"] / a_step["whole"]
+    print(f"bare step {a_step['bare'] * 1e3:.1f} ms, as fitted {a_step['whole'] * 1e3:.1f} ms")
+    print(f"beside forward, backward and optimizer: {100 * share:.1f} % of a step")
+
+
+if __name__ == "__main__":
+    main()
