@@ -22,6 +22,7 @@ from steelscan.strip import progress
 from steelscan.training import Material, build_optimizer
 from steelscan.training.crops import EpochCrops, loader
 from steelscan.training.fit import _Stage
+from steelscan.training.seen import SeenStrips
 
 
 def main() -> None:
@@ -38,8 +39,9 @@ def main() -> None:
     torch.manual_seed(0)
     network, _ = build_network(member.network, len(dataset.classes))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stage = _Stage(network, training, 0, material, Accelerator(cpu=True), options.workers)
-    crops = EpochCrops(dataset, material.rows, training, member.resize, (0, 0, 0))
+    seen = SeenStrips(dataset, member.resize)
+    stage = _Stage(network, training, 0, material, seen, Accelerator(cpu=True), options.workers)
+    crops = EpochCrops(seen, material.rows, training, (0, 0, 0))
     batches = list(loader(crops, training.batch, 0))
     loss = build_loss(training.loss, len(dataset.classes))
     optimizer = build_optimizer(training.optimizer, network)

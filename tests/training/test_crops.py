@@ -1,8 +1,6 @@
 """The crops of an epoch: a pure function of seed, epoch and position; picture and masks in step."""
 
 import pickle
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -19,10 +17,13 @@ from steelscan.data import (
     VFlip,
     WholeStrip,
     open_dataset,
+    resize_masks,
+    resize_picture,
 )
 from steelscan.losses import BCE
 from steelscan.training import AdamW, Training
-from steelscan.training.crops import EpochCrops, ahead, loader
+from steelscan.training.crops import EpochCrops, loader
+from steelscan.training.seen import SeenStrips
 
 TRAINING = Training(
     crop=RandomCrop(height=32, width=32, defect=0.5),
@@ -56,7 +57,7 @@ def strips(tmp_path_factory):
 
 def crops_of(strips, training=TRAINING, resize=None, seed=(7, 0, 0), rows=None):
     rows = np.arange(len(strips)) if rows is None else np.array(rows)
-    return EpochCrops(strips, rows, training, resize, seed)
+    return EpochCrops(SeenStrips(strips, resize), rows, training, seed)
 
 
 def as_bytes(crop):
@@ -161,35 +162,53 @@ def test_crops_without_padding_or_augmentation_are_writable_tensors(strips):
     assert np.array_equal(masks.numpy().astype(bool), strips.masks(3))
 
 
-def counting(made, total, fail_at=None):
-    for number in range(total):
-        if number == fail_at:
-            raise InterruptedError
-        made.append(number)
-        yield number
+@pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
+@pytest.mark.parametrize("room", [0, 9000, 2**20])
+def test_strips_are_seen_alike_from_disk_and_from_memory(strips, resize, room):
+    seen = SeenStrips(strips, resize, room)
+    for _ in range(2):
+        for row, frame in enumerate(seen.frames):
+            assert frame == (resize.frame(strips.frames[row]) if resize else strips.frames[row])
+            assert np.array_equal(seen.picture(row), resize_picture(strips.picture(row), frame))
+            masks = seen.masks(row)
+            assert masks.dtype == np.bool_
+            assert np.array_equal(masks, resize_masks(strips.masks(row), frame))
 
 
-def test_batches_come_in_order_and_at_most_one_is_made_before_it_is_asked_for():
-    made = []
-    for number, batch in enumerate(ahead(counting(made, 6))):
-        time.sleep(0.02)  # time enough to make all the others
-        assert batch == number
-        assert len(made) <= number + 2
-    assert made == list(range(6))
-    assert list(ahead([])) == []
+class Counted:
+    """A data set that counts what is read of it."""
+
+    def __init__(self, strips):
+        self.frames, self.present, self._strips = strips.frames, strips.present, strips
+        self.reads = 0
+
+    def picture(self, row):
+        self.reads += 1
+        return self._strips.picture(row)
+
+    def masks(self, row):
+        return self._strips.masks(row)
 
 
-def test_what_fails_while_a_batch_is_made_ahead_fails_where_it_is_asked_for():
-    seen = []
-    with pytest.raises(InterruptedError):
-        seen.extend(ahead(counting([], 6, fail_at=3)))
-    assert seen == [0, 1, 2]
+def test_what_has_room_is_read_once_and_what_has_none_each_time(strips):
+    every = range(len(strips))
+    for room, reads in ((2**20, 7), (0, 14), (sum(40 * 90 for _ in range(2)), 12)):
+        counted = Counted(strips)
+        seen = SeenStrips(counted, None, room)
+        for row in [*every, *every]:
+            seen.picture(row)
+        assert counted.reads == reads, room
 
 
-def test_no_thread_stays_when_batches_are_no_longer_asked_for():
-    before = threading.active_count()
-    batches = ahead(counting([], 6))
-    assert next(batches) == 0
-    assert threading.active_count() == before + 1
-    batches.close()
-    assert threading.active_count() == before
+def test_a_copy_in_another_process_keeps_nothing(strips):
+    seen = SeenStrips(strips, None)
+    content = pickle.dumps(seen)
+    picture = seen.picture(0)
+    assert pickle.dumps(seen) == content
+    counted = Counted(strips)
+    copy = pickle.loads(pickle.dumps(SeenStrips(counted, None)))
+    for row in (0, 0, 1, 0):  # only the last one is not read again
+        assert np.array_equal(copy.picture(row), seen.picture(row))
+        assert np.array_equal(copy.masks(row), seen.masks(row))
+    assert np.array_equal(copy.picture(0), picture)
+    assert copy._strips.reads == 3

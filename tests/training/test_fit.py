@@ -31,6 +31,7 @@ from steelscan.training import (
     fit,
 )
 from steelscan.training.crops import EpochCrops
+from steelscan.training.seen import SeenStrips
 
 FRAME = Frame(32, 48)
 TWO = Classes(names=("scratch", "hole"))
@@ -181,7 +182,10 @@ def test_a_fit_stopped_in_any_validation_ends_with_the_same_files(tmp_path, expe
 
 
 @pytest.mark.parametrize("reads", range(0, 30, 4))
-def test_a_fit_stopped_while_reading_a_strip_ends_with_the_same_files(tmp_path, expected, reads):
+def test_a_fit_stopped_while_reading_a_strip_ends_with_the_same_files(
+    tmp_path, expected, reads, monkeypatch
+):
+    monkeypatch.setattr(SeenStrips.__init__, "__defaults__", (0,))  # no strip stays in memory
     with pytest.raises(InterruptedFitError):
         run(tmp_path, strips=Strips(reads_left=reads))
     run(tmp_path)
@@ -321,7 +325,7 @@ def test_losses_and_weights_are_those_of_a_loop_written_out(tmp_path, batch, tog
     groups_an_epoch = -(-(rows // batch) // together)
     steps, step, losses = groups_an_epoch * 2, 0, []
     for epoch in range(2):
-        crops = EpochCrops(Strips(), np.array(chosen), stage, None, (3, 0, epoch))
+        crops = EpochCrops(Strips(), np.array(chosen), stage, (3, 0, epoch))
         batches = [
             [torch.stack(part) for part in zip(*map(crops.__getitem__, numbers), strict=True)]
             for numbers in np.arange(rows // batch * batch).reshape(-1, batch).tolist()
@@ -378,7 +382,7 @@ def test_a_classifier_learns_the_labels_of_its_crops(tmp_path):
     network = with_state(head="classes")
     network.body[3].p = 0.0
     run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
-    crops = EpochCrops(Strips(), np.arange(6), stage, None, (3, 0, 0))
+    crops = EpochCrops(Strips(), np.arange(6), stage, (3, 0, 0))
     pictures, masks = (
         torch.stack(part) for part in zip(*(crops[at] for at in range(6)), strict=True)
     )
@@ -478,7 +482,7 @@ def test_batch_norms_are_taken_anew_from_the_crops_when_asked(tmp_path):
     assert not torch.equal(found[0]["body.1.running_mean"], found[2]["body.1.running_mean"])
     network = with_state()
     network.load_state_dict(found[0])
-    crops = EpochCrops(Strips(), np.arange(6), FIRST, None, (3, 0, 0))
+    crops = EpochCrops(Strips(), np.arange(6), FIRST, (3, 0, 0))
     pictures = torch.stack([crops[at][0] for at in range(4)])
     with torch.no_grad():
         seen = network.body[0]((pictures.float() - network.mean) / network.std)
@@ -603,7 +607,7 @@ def test_mixed_crops_are_learned_with_their_mixed_truth(tmp_path):
     )
     network = without_state()
     run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
-    crops = EpochCrops(Strips(), np.arange(6), stage, None, (3, 0, 0))
+    crops = EpochCrops(Strips(), np.arange(6), stage, (3, 0, 0))
     pictures, masks = (
         torch.stack(part).double() for part in zip(*(crops[at] for at in range(6)), strict=True)
     )

@@ -26,11 +26,12 @@ from steelscan.models import StripNetwork
 from steelscan.strip import Progress, RecipeError, RunError, progress, replacing
 from steelscan.training.averaging import RunningMean, State, best_mean
 from steelscan.training.checkpoint import load_network, load_state, save_network, save_state
-from steelscan.training.crops import Batch, EpochCrops, ahead, loader
+from steelscan.training.crops import Batch, EpochCrops, loader
 from steelscan.training.freezing import freeze
 from steelscan.training.mixing import mix
 from steelscan.training.optimizers import build_optimizer
 from steelscan.training.schedules import plateau, rate
+from steelscan.training.seen import SeenStrips
 from steelscan.training.specs import BestAverage, Last, Pass, Plateau, Training
 
 Metrics = Mapping[str, float]
@@ -85,12 +86,13 @@ def fit(
         return
     network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     saved = folder / "last" / "state.safetensors"
+    seen = SeenStrips(material.strips, material.resize)
     standing, resumed = _Standing(), None
     if saved.exists():
         document, optimizer, mean = load_state(saved, network)
         standing, resumed = _Standing(**document), (optimizer, mean)
     for number in range(standing.stage, len(stages)):
-        stage = _Stage(network, stages[number], number, material, accelerator, workers)
+        stage = _Stage(network, stages[number], number, material, seen, accelerator, workers)
         if resumed is not None:
             stage.resume(*resumed, standing.carried)
         with progress(label, len(stage)) as shown:
@@ -113,12 +115,14 @@ class _Stage:
         training: Training,
         number: int,
         material: Material,
+        seen: SeenStrips,
         accelerator: Accelerator,
         workers: int,
     ) -> None:
         self.network, self.training, self.number = network, training, number
         self.device = accelerator.device
         self._material, self._accelerator, self._workers = material, accelerator, workers
+        self._seen = seen
         freeze(network, training.freeze)
         self.optimizer = build_optimizer(training.optimizer, network)
         self._plateau = (
@@ -205,7 +209,7 @@ class _Stage:
     def _grouped(self, epoch: int) -> Iterator[list[Batch]]:
         """The batches of an epoch, those of one step together."""
         for at in range(self._passes):
-            batches = ahead(self._loader(epoch, at))
+            batches = iter(self._loader(epoch, at))
             while together := list(islice(batches, self._together(at))):
                 yield together
 
@@ -241,10 +245,10 @@ class _Stage:
 
     def _loader(self, epoch: int, at: int) -> DataLoader[Batch]:
         """The crops of one pass of an epoch."""
-        material, own = self._material, self._pass(at)
+        own = self._pass(at)
         seed = (*self._seed(epoch), 0, at) if at else self._seed(epoch)
         training = self.training.but(crop=own.crop)
-        crops = EpochCrops(material.strips, material.rows, training, material.resize, seed)
+        crops = EpochCrops(self._seen, self._material.rows, training, seed)
         return loader(crops, own.batch, self._workers)
 
     def _seed(self, epoch: int) -> tuple[int, ...]:
