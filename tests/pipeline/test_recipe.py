@@ -28,7 +28,7 @@ from steelscan.postprocess import (
     Threshold,
     Triplet,
 )
-from steelscan.prediction import EncoderOf, Ensemble, Member
+from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.strip import RecipeError
 from steelscan.training import AdamW, Training
 
@@ -127,6 +127,15 @@ def test_random_weights_are_given_to_every_network_and_to_nothing_else():
 def test_a_recipe_goes_to_json_and_back(letters):
     whole = recipe(letters)
     assert Recipe.model_validate_json(whole.model_dump_json()) == whole
+
+
+def test_an_encoder_is_fitted_for_a_network_that_has_the_same():
+    start = EncoderFittedFor(network=Classifier(encoder="resnet10t"), stages=(STAGE,))
+    assert recipe("st").but(steps=(only(SEGMENT, start=start), Threshold()))
+    for change in ({"encoder": "resnet34"}, {"channels": 3}, {"stem": "deep"}):
+        other = start.but(network=start.network.but(**change))
+        with pytest.raises(ValidationError, match="another encoder"):
+            recipe("st").but(steps=(only(SEGMENT, start=other), Threshold()))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ from filelock import FileLock
 
 from steelscan.data import open_dataset, read_folds
 from steelscan.evaluation import Pairs, count_pixels, score
-from steelscan.pipeline import Options, Outcome, Recipe, train
+from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
+from steelscan.models import Psp, TwoHeaded, Unet
+from steelscan.pipeline import Options, Outcome, Recipe, Segment, train
+from steelscan.prediction import EncoderFittedFor, Ensemble, Member
 from steelscan.strip import (
     DatasetError,
     OutputError,
@@ -171,3 +174,39 @@ def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
 def test_the_notes_say_what_was_tuned(finished: tuple[Path, Outcome]) -> None:
     told = [note for note in finished[1].notes if note.startswith("Thresholds of class")]
     assert len(told) == 4
+
+
+def test_networks_of_all_shapes_go_the_whole_way(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """Two heads, three channels, exclusive classes, an encoder fitted first, folds of their own."""
+    assert tiny.classify is not None
+    (classifier,), (segmenter,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
+    clear, outline = classifier.stages[0], segmenter.stages[0].but(epochs=1)
+    encoder = classifier.network.encoder
+    two = TwoHeaded(
+        segmenter=Unet(encoder=encoder, weights="random", decoder_channels=(16, 16, 8, 8, 4)),
+        dropout=0.1,
+    )
+    exclusive = Psp(encoder=encoder, weights="random", channels=3, output="softmax")
+    members = (
+        Member(
+            network=two,
+            stages=(outline.but(loss=BothHeads(masks=Lovasz(), classes=Focal())),),
+            start=EncoderFittedFor(network=classifier.network, stages=(clear,)),
+            folds=(0,),
+        ),
+        Member(network=exclusive, stages=(outline.but(loss=CrossEntropy()),), folds=(1,)),
+    )
+    recipe = tiny.but(
+        name="shapes",
+        steps=(Segment(ensemble=Ensemble(members=members)), *tiny.rules),
+    )
+    outcome = train(recipe, strips, tmp_path / "run", CPU)
+    fitted = sorted(path.name for path in (tmp_path / "run" / "networks").iterdir())
+    assert fitted == ["segment-0-fold0", "segment-1-fold1", "segment-encoder-0-fold0"]
+    assert any("the encoder of a classifier fitted for it" in note for note in outcome.notes)
+    again = train(recipe, strips, tmp_path / "run", CPU)
+    assert again.scores == outcome.scores
+    for part in ("held out", "out of fold"):
+        assert 0 < outcome.scores[part].mean_dice.value <= 1

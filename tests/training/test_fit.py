@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from steelscan.data import BalancedDraws, EveryStrip, HFlip, Mixup, RandomCrop, WholeStrip
-from steelscan.losses import BCE, Dice, Mix
+from steelscan.losses import BCE, BothHeads, Dice, Mix
 from steelscan.models import StripNetwork
 from steelscan.strip import Classes, Frame, OutputError, RecipeError, RunError
 from steelscan.training import (
@@ -619,3 +619,35 @@ def test_mixed_crops_are_learned_with_their_mixed_truth(tmp_path):
     with torch.no_grad():
         loss = entropy(without_state()(blended.float()).masks, truth)
     assert pl.read_csv(tmp_path / "metrics.csv")["loss"][0] == pytest.approx(float(loss), rel=1e-5)
+
+
+class TwoHeads(nn.Module):
+    """Logits of the masks, and their highest as those of the classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, strips):
+        masks = self.body(strips)
+        return masks, masks.amax((2, 3)) - 1
+
+
+def test_two_heads_learn_both_the_masks_and_the_labels_of_their_crops(tmp_path):
+    torch.manual_seed(0)
+    network = stripped(TwoHeads(), head="both")
+    weights = {name: one.clone() for name, one in network.state_dict().items()}
+    both = BothHeads(masks=BCE(), classes=BCE(), weight=3.0)
+    stage = FIRST.but(loss=both, optimizer=SGD(lr=1e-30), batch=6, epochs=1, keep=Last())
+    run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
+    network.load_state_dict(weights)
+    crops = EpochCrops(Strips(), np.arange(6), stage, (3, 0, 0))
+    pictures, masks = (
+        torch.stack(part) for part in zip(*(crops[at] for at in range(6)), strict=True)
+    )
+    with torch.no_grad():
+        outputs = network(pictures)
+        labels = torch.tensor([[bool(mask.any()) for mask in planes] for planes in masks])
+        expected = entropy(outputs.masks, masks) + 3 * entropy(outputs.classes, labels)
+    found = pl.read_csv(tmp_path / "metrics.csv")["loss"][0]
+    assert found == pytest.approx(float(expected), rel=1e-5)

@@ -1,6 +1,7 @@
 """The networks of a run: fitting them, loading them, and asking them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,34 +14,63 @@ from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import RunFolder, Task, tasks
 from steelscan.postprocess import Threshold, threshold
-from steelscan.prediction import EncoderOf, Voter, predict_classes, predict_masks
-from steelscan.training import Material, Metrics, fit, load_network
+from steelscan.prediction import EncoderFittedFor, EncoderOf, Voter, predict_classes, predict_masks
+from steelscan.training import Material, Metrics, Training, fit, load_network
 
 
 def fit_task(plan: Plan, task: Task) -> str:
     """Fit one network, unless that is done; returns a sentence on where its weights began."""
-    folder = plan.run.network(*task.place)
-    judging = plan.rows(task.fold)[: task.member.stages[-1].validate_on]
     own = (plan.options.seed, task.step.kind == "segment", task.number, task.fold)
     seed = int(np.random.SeedSequence(own).generate_state(1)[0])
     torch.manual_seed(seed)
     network, source = build_network(task.member.network, plan.classes)
-    if isinstance(task.member.start, EncoderOf):
-        source = _start(plan, task.member.start, task.fold, network)
-    fit(
-        network,
-        task.member.stages,
-        Material(plan.dataset, plan.teaching(task.fold), task.member.resize, seed),
-        lambda candidate: _judge(Voter(candidate, task.member.resize), plan.dataset, judging),
-        folder,
-        accelerator=plan.accelerator,
-        workers=plan.options.workers,
-        label=f"Fitting {task.label}",
-    )
+    match task.member.start:
+        case EncoderOf() as start:
+            source = _start_from(plan, start, task.fold, network)
+        case EncoderFittedFor() as start:
+            source = _start_fitted(plan, start, task, seed, network)
+    _fit(plan, task, task.member.stages, seed, network, plan.run.network(*task.place), task.label)
     return source
 
 
-def _start(plan: Plan, start: EncoderOf, fold: int, network: StripNetwork) -> str:
+def _fit(
+    plan: Plan,
+    task: Task,
+    stages: tuple[Training, ...],
+    seed: int,
+    network: StripNetwork,
+    folder: Path,
+    label: str,
+) -> None:
+    """Fit a network on the strips of a task, judged by those of its fold."""
+    resize = task.member.resize
+    judging = plan.rows(task.fold)[: stages[-1].validate_on]
+    fit(
+        network,
+        stages,
+        Material(plan.dataset, plan.teaching(task.fold), resize, seed),
+        lambda candidate: _judge(Voter(candidate, resize), plan.dataset, judging),
+        folder,
+        accelerator=plan.accelerator,
+        workers=plan.options.workers,
+        label=f"Fitting {label}",
+    )
+
+
+def _start_fitted(
+    plan: Plan, start: EncoderFittedFor, task: Task, seed: int, network: StripNetwork
+) -> str:
+    """Fit a classifier and give its encoder to a network; returns a sentence on it."""
+    other, source = build_network(start.network, plan.classes)
+    kind, number, fold = task.place
+    folder = plan.run.network(f"{kind}-encoder", number, fold)
+    _fit(plan, task, start.stages, seed, other, folder, f"an encoder for {task.label}")
+    load_network(folder / "checkpoint.safetensors", other)
+    copy_encoder(other, network)
+    return f"{source}; then the encoder of a classifier fitted for it"
+
+
+def _start_from(plan: Plan, start: EncoderOf, fold: int, network: StripNetwork) -> str:
     """Give a network the encoder of one that is fitted; returns a sentence on it."""
     step = plan.recipe.segment if start.step == "segment" else plan.recipe.classify
     assert step is not None, "the recipe has checked this"

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from steelscan.data import Folds, LikeTest, PseudoLabels
 from steelscan.evaluation import Tune
-from steelscan.models import encoder_of, without_weights
+from steelscan.models import Network, encoder_of, without_weights
 from steelscan.postprocess import Binarizer, Cleaner, Rule, Share
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.strip import PerClass, Spec
@@ -119,13 +119,14 @@ class Recipe(Spec):
             for number, member in enumerate(step.ensemble.members)
         }
         for place, member in members.items():
+            if isinstance(member.start, EncoderFittedFor):
+                _check_encoders(place, member.start.network, member.network)
             if not isinstance(member.start, EncoderOf):
                 continue
             other = members.get((member.start.step, member.start.member))
             if other is None or other.start is not None:
                 raise ValueError(f"{place} starts from a member that is not there, or not first")
-            if encoder_of(other.network).encoder != encoder_of(member.network).encoder:
-                raise ValueError(f"{place} starts from a member with another encoder")
+            _check_encoders(place, other.network, member.network)
             if not set(self.folds_of(member)) <= set(self.folds_of(other)):
                 raise ValueError(f"{place} starts from a member that is fitted for fewer folds")
         return self
@@ -157,6 +158,13 @@ class Recipe(Spec):
     def rules(self) -> tuple[Rule, ...]:
         """The steps after the networks, in order."""
         return tuple(step for step in self.steps if isinstance(step, Binarizer | Cleaner))
+
+
+def _check_encoders(place: object, source: Network, target: Network) -> None:
+    """Raise ValueError where one network cannot begin with the other's encoder."""
+    one, other = encoder_of(source), encoder_of(target)
+    if (one.encoder, one.channels, one.stem) != (other.encoder, other.channels, other.stem):
+        raise ValueError(f"{place} starts from a network with another encoder")
 
 
 def _without_weights(step: Step) -> Step:

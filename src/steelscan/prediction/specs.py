@@ -27,7 +27,6 @@ class EncoderFittedFor(Spec):
     (12th, K:114309: a classifier of crops.)
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["encoder_fitted_for"] = "encoder_fitted_for"
     network: Classifier
     stages: tuple[Training, ...] = Field(min_length=1)
