@@ -157,3 +157,52 @@ def test_sides_that_no_network_takes_are_refused(kind):
 def test_settings_go_to_json_and_back(crop):
     adapter = TypeAdapter(Crop)
     assert adapter.validate_json(adapter.dump_json(crop)) == crop
+
+
+def half_black(seen=120):
+    """A strip of 32x1600 whose left end is black, and steel from one column on."""
+    picture = np.random.default_rng(0).integers(60, 200, (32, 1600)).astype(np.uint8)
+    picture[:, :-seen] = 3
+    return picture, (np.arange(1600)[None] % 7 == 0).repeat(32, 0)[None]
+
+
+STEEL = SteelCrop(height=32, width=512)
+
+
+def left_of(picture, crop=STEEL, tries=200):
+    """Where the windows of many draws begin, told by a picture whose columns are numbered."""
+    masks = np.zeros((11, *picture.shape), np.bool_)
+    for bit in range(11):
+        masks[bit] = np.arange(picture.shape[1]) >> bit & 1
+    lefts = []
+    for seed in range(tries):
+        frame = Frame(32, 512)
+        _, planes = cut(picture, masks, crop, frame, np.random.default_rng(seed))
+        lefts.append(sum(int(planes[bit, 0, 0]) << bit for bit in range(11)))
+    return lefts
+
+
+def test_windows_of_black_give_way_to_the_end_that_shows_steel():
+    right, _ = half_black(seen=600)
+    for left in left_of(right):
+        # 15 % of a window must be steel, and the black left end never is: the right end is taken
+        assert left == 1600 - 512 or np.mean(right[:, left : left + 512] < 10) <= 0.85
+    assert 1600 - 512 in left_of(right)
+    mirrored = np.ascontiguousarray(right[:, ::-1])
+    for left in left_of(mirrored):
+        assert left == 0 or np.mean(mirrored[:, left : left + 512] < 10) <= 0.85
+    assert 0 in left_of(mirrored)
+
+
+def test_windows_of_steel_stay_where_they_were_drawn():
+    picture = np.full((32, 1600), 90, np.uint8)
+    lefts = left_of(picture)
+    assert len(set(lefts)) > 150
+    assert 0 <= min(lefts) < 30 < 1060 < max(lefts) <= 1600 - 512
+    dim = np.full((32, 1600), 12, np.uint8)  # under the mean of 15, and no pixel under 10
+    assert set(left_of(dim)) == {0}
+    assert left_of(dim, STEEL.but(mean=11.0)) == lefts
+
+
+def test_where_all_is_black_the_right_end_is_taken():
+    assert set(left_of(np.zeros((32, 1600), np.uint8))) == {1600 - 512}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pydantic import TypeAdapter
 
-from steelscan.data import BalancedDraws, Draws, EveryStrip, draw
+from steelscan.data import (
+    AllStrips,
+    BalancedDraws,
+    CycledDraws,
+    DefectiveStrips,
+    Draws,
+    EveryStrip,
+    Strips,
+    SuspectStrips,
+    WeightedDraws,
+    chosen,
+    draw,
+)
+from steelscan.strip import RecipeError
 
 present_at_random = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -103,7 +117,89 @@ def test_the_order_is_mixed_and_depends_on_the_seed_alone():
         assert 8 < changes < 32  # kinds alternate as by chance, not in blocks
 
 
-@pytest.mark.parametrize("spec", [EveryStrip(), BalancedDraws(draws=3, clean=0.1)])
+def every_kind_of_draws():
+    return [EveryStrip(), BalancedDraws(draws=3, clean=0.1), WeightedDraws(), CycledDraws()]
+
+
+def test_the_suite_holds_every_kind():
+    kinds = get_args(get_args(Draws)[0])
+    assert len(kinds) == 4
+    assert {type(spec) for spec in every_kind_of_draws()} == set(kinds)
+    assert len(get_args(get_args(Strips)[0])) == 3
+
+
+@settings(max_examples=60)
+@given(present_at_random, st.integers(0, 2**32), st.integers(0, 5))
+def test_all_draws_work_on_any_data_set(present, seed, epoch):
+    for spec in [*every_kind_of_draws(), CycledDraws(epoch="code")]:
+        rows = draw(spec, present, np.random.default_rng(seed), epoch)
+        assert len(rows) >= 1
+        assert set(rows.tolist()) <= set(range(len(present)))
+
+
+def test_weighted_draws_come_as_often_as_their_weights_say():
+    held = [()] * 60 + [(0,)] * 30 + [(1,)] * 8 + [(0, 1)] * 2
+    totals = Counter()
+    for seed in range(400):
+        rows = drawn(WeightedDraws(), set_of(*held, classes=2), seed)
+        assert len(rows) == 100
+        totals.update(held[row] for row in rows)
+    # clean 60 x 1/60; class 0 alone 30 x 1/32; class 1 8 x 1/10; both 2 x 1/10, by the rarer one
+    weights = {(): 1.0, (0,): 30 / 32, (1,): 0.8, (0, 1): 0.2}
+    for kind, weight in weights.items():
+        expected = weight / sum(weights.values())
+        assert totals[kind] / totals.total() == pytest.approx(expected, abs=0.01)
+
+
+def labels_of(rows, held):
+    return [held[row] for row in rows]
+
+
+def test_the_cycle_of_the_text_goes_0_1_2_3_4_until_every_clean_strip_has_come():
+    held = [()] * 6 + [(0,)] * 4 + [(1,)] * 2 + [(2,)] * 9 + [(3,)] * 1
+    present = set_of(*held, classes=4)
+    rows = drawn(CycledDraws(epoch="text"), present)
+    assert labels_of(rows, held) == [(), (0,), (1,), (2,), (3,)] * 6
+    assert rows[0::5] == [0, 1, 2, 3, 4, 5]
+    assert rows[1::5] == [6, 7, 8, 9, 6, 7]  # each class in order, and again from its first
+    assert rows[4::5] == [21] * 6
+    later = draw(CycledDraws(epoch="text"), present, np.random.default_rng(0), 1).tolist()
+    assert later[1::5] == [8, 9, 6, 7, 8, 9]  # the next epoch goes on
+
+
+def test_the_cycle_of_the_code_sees_each_clean_strip_once_in_five_epochs():
+    held = [()] * 20 + [(0,)] * 3 + [(1,)] * 2 + [(2,)] * 7 + [(3,)] * 4
+    present = set_of(*held, classes=4)
+    clean = Counter()
+    for epoch in range(5):
+        rows = draw(CycledDraws(epoch="code"), present, np.random.default_rng(epoch), epoch)
+        assert len(rows) == 20
+        kinds = Counter(labels_of(rows.tolist(), held))
+        assert set(kinds.values()) == {4}
+        clean.update(row for row in rows.tolist() if row < 20)
+    assert clean == dict.fromkeys(range(20), 1)
+
+
+def test_a_strip_of_two_classes_stands_in_both_lists():
+    held = [(), (), (0,), (0, 1)]
+    rows = drawn(CycledDraws(), set_of(*held, classes=2))
+    assert rows == [0, 2, 3, 1, 3, 3]
+
+
+def test_which_strips_teach():
+    present = set_of((), (0,), (1,), (), classes=2)
+    suspicion = np.array([[0.02, 0.0], [0.0, 0.0], [0.0, 0.9], [0.01, 0.009]], np.float32)
+    assert chosen(AllStrips(), present).tolist() == [True] * 4
+    assert chosen(DefectiveStrips(), present).tolist() == [False, True, True, False]
+    suspects = SuspectStrips(above=0.01)
+    assert chosen(suspects, present, suspicion).tolist() == [True, True, True, False]
+    first = chosen(suspects, present[:, :1], suspicion[:, :1])
+    assert first.tolist() == [True, True, False, False]  # a network of the first class alone
+    with pytest.raises(RecipeError, match="no step classifies before"):
+        chosen(suspects, present)
+
+
+@pytest.mark.parametrize("spec", every_kind_of_draws())
 def test_settings_go_to_json_and_back(spec):
     adapter = TypeAdapter(Draws)
     assert adapter.validate_json(adapter.dump_json(spec)) == spec

@@ -47,12 +47,14 @@ from steelscan.data.groups import group_strips
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
+    Answer,
     PseudoLabels,
     PseudoRule,
     SureAndAgreed,
     SureClasses,
     SurePixels,
     SureStrips,
+    teaches,
 )
 from steelscan.data.resize import Shrink, resize_masks, resize_picture
 from steelscan.data.sampling import (
@@ -65,6 +67,7 @@ from steelscan.data.sampling import (
     Strips,
     SuspectStrips,
     WeightedDraws,
+    chosen,
     draw,
 )
 
@@ -75,6 +78,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"transforms
 
 __all__ = [
     "AllStrips",
+    "Answer",
     "Augment",
     "Augmenter",
     "BalancedDraws",
@@ -127,6 +131,7 @@ __all__ = [
     "WeightedDraws",
     "WholeStrip",
     "check_trainable",
+    "chosen",
     "crop_frame",
     "cut",
     "draw",
@@ -144,6 +149,7 @@ __all__ = [
     "read_picture",
     "resize_masks",
     "resize_picture",
+    "teaches",
     "write_folds",
     "write_mill",
 ]

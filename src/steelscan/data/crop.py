@@ -1,12 +1,12 @@
 """Cutting crops from strips for training."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from steelscan.strip import Frame, Masks, Picture, Spec, not_built
+from steelscan.strip import Frame, Masks, Picture, Spec
 
 STRIDE = 32
 """Sides that the networks take are multiples of this."""
@@ -34,13 +34,13 @@ class WholeStrip(Spec):
 
 
 class SteelCrop(Spec):
-    """A window of steel: one that is mostly black gives way to the left end, then to the right.
+    """A window of steel: a random one that is black gives way to the left end of the strip.
 
-    A window is black when more than ``black`` of its pixels are under ``dark``, or its mean is
-    under ``mean`` (14th, K:114367).
+    It is black when more than ``black`` of its pixels are under ``dark``, or its mean is under
+    ``mean``; when more than ``black`` of the left end are, too, the right end is taken. Steel is
+    always seen at one end at least (14th, K:114367 and its code).
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["steel"] = "steel"
     height: Side
     width: Side
@@ -70,7 +70,7 @@ def cut(
 ) -> tuple[Picture, Masks]:
     """Cut one crop of size ``frame``; a smaller strip is padded by mirroring, masks too."""
     inside = Frame(min(frame.height, picture.shape[0]), min(frame.width, picture.shape[1]))
-    top, left = _corner(masks, crop, inside, rng)
+    top, left = _corner(picture, masks, crop, inside, rng)
     window = np.s_[top : top + inside.height, left : left + inside.width]
     picture, masks = picture[window], masks[:, *window]
     if inside == frame:
@@ -88,10 +88,10 @@ def pad(plane: Picture, frame: Frame) -> Picture:
     return padded.astype(np.uint8, copy=False)
 
 
-def _corner(masks: Masks, crop: Crop, frame: Frame, rng: np.random.Generator) -> tuple[int, int]:
+def _corner(
+    picture: Picture, masks: Masks, crop: Crop, frame: Frame, rng: np.random.Generator
+) -> tuple[int, int]:
     """The top left corner of the window."""
-    if isinstance(crop, SteelCrop):
-        raise not_built(crop)
     room = np.array(masks.shape[1:], np.int64) - np.array(frame, np.int64)
     if isinstance(crop, RandomCrop) and rng.random() < crop.defect:
         found = np.argwhere(masks.any(0))
@@ -100,5 +100,16 @@ def _corner(masks: Masks, crop: Crop, frame: Frame, rng: np.random.Generator) ->
             corner = inside - [rng.integers(side) for side in frame]
             top, left = np.clip(corner, 0, room)
             return int(top), int(left)
-    top, left = rng.integers(room + 1)
-    return int(top), int(left)
+    top, left = (int(place) for place in rng.integers(room + 1))
+    if isinstance(crop, SteelCrop):
+        left = _steel(picture[top : top + frame.height], crop, left, frame.width)
+    return top, left
+
+
+def _steel(rows: Picture, crop: SteelCrop, left: int, width: int) -> int:
+    """Where the window begins after all, from where it was drawn."""
+    right = rows.shape[1] - width
+    drawn = rows[:, left : left + width]
+    if np.mean(drawn < crop.dark) <= crop.black and drawn.mean() >= crop.mean:
+        return left
+    return right if np.mean(rows[:, :width] < crop.dark) > crop.black else 0

@@ -1,10 +1,14 @@
-"""Which answers for strips without masks are sure enough to teach, as settings."""
+"""Which answers for strips without masks are sure enough to teach."""
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from steelscan.strip import PerClass, Spec
+from steelscan.strip import PerClass, Spec, per_class
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -15,7 +19,6 @@ class SureAndAgreed(Spec):
     Sure is below ``low`` or above ``high`` (1st, K:114254).
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["sure_and_agreed"] = "sure_and_agreed"
     low: Share = 0.05
     high: Share = 0.95
@@ -24,19 +27,17 @@ class SureAndAgreed(Spec):
 class SureStrips(Spec):
     """Strips whose class probabilities lie ``apart`` from 0.5 on the mean (12th, K:114309)."""
 
-    built: ClassVar[bool] = False
     kind: Literal["sure_strips"] = "sure_strips"
     apart: Annotated[float, Field(ge=0, le=0.5)] = 0.45
 
 
 class SurePixels(Spec):
-    """Strips of which a share of ``least`` of all pixels is sure (10th, K:114465).
+    """Strips in each of whose maps a share of ``least`` of all pixels is sure (10th, K:114465).
 
-    A pixel is sure below ``low`` or above ``high``; sure areas are grown by so many pixels, a
-    class, since a boundary is never sure.
+    A pixel is sure below ``low`` or above ``high``; sure areas are grown by so many pixels in all
+    directions, a class, since a boundary is never sure.
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["sure_pixels"] = "sure_pixels"
     low: Share = 0.2
     high: Share = 0.8
@@ -50,9 +51,52 @@ class SureClasses(Spec):
     (14th, K:114367.)
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["sure_classes"] = "sure_classes"
     least: PerClass[Share] = 0.5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said of a strip without masks.
+
+    ``classes`` is float ``(classes,)`` from a classifier, ``pixels`` float ``(classes, height,
+    width)`` from a segmenter, ``found`` bool ``(classes,)``: which masks are not empty in the end.
+    """
+
+    classes: NDArray[np.floating]
+    pixels: NDArray[np.floating]
+    found: NDArray[np.bool_]
+
+
+def teaches(rule: "PseudoRule", answer: Answer) -> bool:
+    """Whether an answer is sure enough to be learned from.
+
+    Raises RecipeError when a setting a class does not fit the number of classes.
+    """
+    classes = len(answer.classes)
+    match rule:
+        case SureAndAgreed():
+            sure = (answer.classes < rule.low) | (answer.classes > rule.high)
+            agreed = (answer.classes > rule.high) == answer.found
+            return bool((sure & agreed).all())
+        case SureStrips():
+            return bool(np.abs(answer.classes - 0.5).mean() >= rule.apart)
+        case SurePixels():
+            grown = per_class(rule.grown, classes, "SurePixels.grown")
+            shares = map(_sure_share, answer.pixels, [rule] * classes, grown)
+            return all(share >= rule.least for share in shares)
+        case SureClasses():
+            least = np.array(per_class(rule.least, classes, "SureClasses.least"))
+            return bool((~answer.found | (answer.classes >= least)).all())
+
+
+def _sure_share(plane: NDArray[np.floating], rule: SurePixels, grown: int) -> float:
+    """The share of a map's pixels that are sure, or near one that is."""
+    sure = ((plane < rule.low) | (plane > rule.high)).astype(np.uint8)
+    if grown:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1))
+        sure = cv2.dilate(sure, disc).astype(np.uint8)
+    return float(sure.mean())
 
 
 PseudoRule = Annotated[

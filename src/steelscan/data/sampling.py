@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from steelscan.strip import Spec, not_built
+from steelscan.strip import RecipeError, Spec
 
 
 class EveryStrip(Spec):
@@ -27,25 +27,25 @@ class BalancedDraws(Spec):
 
 
 class WeightedDraws(Spec):
-    """As many strips as there are, drawn with a weight each (3rd, K:117377).
+    """As many strips as there are, drawn with a weight each, some often, some not (3rd, K:117377).
 
-    A strip's weight is that of its rarest label, one over the label's share of strips; sound steel
-    is a label too.
+    A strip's weight is one over the number of strips that hold its rarest label; sound steel is a
+    label too. What weights the 3rd had is not published.
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["weighted"] = "weighted"
 
 
 class CycledDraws(Spec):
-    """One clean strip, one of each class, again and again, until all clean strips have come.
+    """One clean strip, then one of each class, again and again (14th, K:114367).
 
-    Each class goes through its strips in order and begins again (14th, K:114367). ``epoch``:
-    "text" ends as the author wrote, with every clean strip; "code" as his program does, after as
-    many draws as there are clean strips.
+    Clean strips and each class go through their strips in order and begin again, also from epoch
+    to epoch; a strip of two classes stands in both. ``epoch`` "text" ends as the author wrote it,
+    when each clean strip has come once; "code" as his program does, after as many draws as there
+    are clean strips, in random order. A data set without clean strips has its most frequent class
+    in their place.
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["cycled"] = "cycled"
     epoch: Literal["text", "code"] = "text"
 
@@ -64,7 +64,6 @@ class AllStrips(Spec):
 class DefectiveStrips(Spec):
     """Strips teach that hold a class the network answers for (12th, K:114309)."""
 
-    built: ClassVar[bool] = False
     kind: Literal["defective"] = "defective"
 
 
@@ -82,12 +81,68 @@ class SuspectStrips(Spec):
 Strips = Annotated[AllStrips | DefectiveStrips | SuspectStrips, Field(discriminator="kind")]
 
 
-def draw(spec: Draws, present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """The strips of one epoch, as rows of ``present``, bool ``(strips, classes)``."""
-    if isinstance(spec, EveryStrip):
-        return rng.permutation(len(present))
-    if not isinstance(spec, BalancedDraws):
-        raise not_built(spec)
+def draw(
+    spec: Draws, present: NDArray[np.bool_], rng: np.random.Generator, epoch: int = 0
+) -> NDArray[np.int64]:
+    """The strips of one epoch, as rows of ``present``, bool ``(strips, classes)``.
+
+    ``epoch`` counts from 0; only `CycledDraws` goes on where the epoch before ended.
+    """
+    match spec:
+        case EveryStrip():
+            return rng.permutation(len(present))
+        case BalancedDraws():
+            return _balanced(spec, present, rng)
+        case WeightedDraws():
+            weights = _weights(present)
+            return rng.choice(len(present), len(present), p=weights / weights.sum())
+        case CycledDraws():
+            return _cycled(spec, present, rng, epoch)
+
+
+def chosen(
+    spec: Strips, present: NDArray[np.bool_], suspicion: NDArray[np.float32] | None = None
+) -> NDArray[np.bool_]:
+    """Which strips teach, bool ``(strips,)``.
+
+    ``present`` is bool ``(strips, classes)`` for the classes of the network, ``suspicion`` what an
+    out-of-fold classifier says of them, float ``(strips, classes)``. Raises RecipeError when that
+    is needed and not there.
+    """
+    match spec:
+        case AllStrips():
+            return np.ones(len(present), np.bool_)
+        case DefectiveStrips():
+            return np.asarray(present.any(1))
+        case SuspectStrips():
+            if suspicion is None:
+                found = "wants to know what a classifier suspects, and no step classifies before it"
+                raise RecipeError("strips suspect", found, "Put a Classify step first")
+            return np.asarray((present | (suspicion > spec.above)).any(1))
+
+
+def _weights(present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """One over the number of strips of each strip's rarest label, ``(strips,)``."""
+    labels = np.column_stack([present, ~present.any(1)])
+    rarity = 1 / np.maximum(labels.sum(0), 1)
+    return np.asarray((labels * rarity).max(1))
+
+
+def _cycled(
+    spec: CycledDraws, present: NDArray[np.bool_], rng: np.random.Generator, epoch: int
+) -> NDArray[np.int64]:
+    pools = [np.flatnonzero(~present.any(1)), *(np.flatnonzero(column) for column in present.T)]
+    pools = [pool for pool in pools if len(pool)]
+    leading = len(pools[0]) if not present.any(1).all() else max(map(len, pools))
+    rounds = leading if spec.epoch == "text" else max(1, leading // len(pools))
+    turns = epoch * rounds + np.arange(rounds)
+    cycle = np.stack([pool[turns % len(pool)] for pool in pools], axis=1).reshape(-1)
+    return cycle if spec.epoch == "text" else rng.permutation(cycle)
+
+
+def _balanced(
+    spec: BalancedDraws, present: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.int64]:
     pools = [np.flatnonzero(~present.any(1)), *(np.flatnonzero(column) for column in present.T)]
     defective = [pool for pool in pools[1:] if len(pool)]
     shares = np.array([spec.clean] + [(1 - spec.clean) / max(1, len(defective))] * len(defective))

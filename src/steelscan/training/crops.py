@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from steelscan.data import Augmenter, crop_frame, cut, draw
-from steelscan.strip import Frame
+from steelscan.data import Augmenter, chosen, crop_frame, cut, draw
+from steelscan.strip import Frame, RecipeError
 from steelscan.training.seen import Strips
 from steelscan.training.specs import Training
 
@@ -19,15 +19,22 @@ Batch = tuple[Tensor, Tensor]
 class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
     """The crops of one epoch, in order: uint8 ``(1, h, w)`` and masks uint8 ``(classes, h, w)``.
 
-    No random state is carried from crop to crop, so that an interrupted epoch, another number
-    of workers or another order of loading give the same crops.
+    ``seed`` begins with the run's, the stage and the epoch. No random state is carried from crop
+    to crop, so that an interrupted epoch, another number of workers or another order of loading
+    give the same crops.
     """
 
     def __init__(
         self, strips: Strips, rows: NDArray[np.int64], training: Training, seed: tuple[int, ...]
     ) -> None:
         self._strips, self._training, self._seed = strips, training, seed
-        drawn = draw(training.draws, strips.present[rows], np.random.default_rng(seed))
+        rows = rows[chosen(training.strips, strips.present[rows])]
+        if not len(rows):
+            found = f"leaves no strip of {len(strips.frames)} to learn from"
+            raise RecipeError(f"strips {training.strips.kind}", found, "Take all strips")
+        _, _, epoch, *_ = seed
+        rng = np.random.default_rng(seed)
+        drawn = draw(training.draws, strips.present[rows], rng, epoch)
         self._rows = rows[drawn]
         largest = Frame(*np.max([strips.frames[row] for row in rows], axis=0).tolist())
         self._frame = crop_frame(training.crop, largest)
