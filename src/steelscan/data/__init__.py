@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
+from steelscan.data.adversarial import LikeTestScores, like_test, like_test_folds, looks
 from steelscan.data.augment import (
     Augment,
     Blur,
@@ -103,6 +104,7 @@ __all__ = [
     "IsoNoise",
     "Jpeg",
     "LikeTest",
+    "LikeTestScores",
     "Mill",
     "MilledStrip",
     "Mixup",
@@ -137,6 +139,9 @@ __all__ = [
     "draw",
     "find_pictures",
     "group_strips",
+    "like_test",
+    "like_test_folds",
+    "looks",
     "make_folds",
     "make_strip",
     "open_dataset",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,10 @@ class Folds(Spec):
 class LikeTest(Spec):
     """Two folds: the ``share`` of strips that look most like the test strips judges, all in fold 0.
 
-    A classifier that tells training strips from test strips ranks them, whole groups at a time;
-    where it cannot, folds are made as ever (adversarial validation; 70th).
+    A model that tells training strips from test strips ranks them, whole groups at a time; where
+    it cannot, as large a part is dealt as ever (adversarial validation; 70th).
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["like_test"] = "like_test"
     share: float = Field(default=0.2, gt=0, lt=1)
     count: Literal[2] = 2

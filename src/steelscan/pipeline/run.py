@@ -93,6 +93,11 @@ class RunFolder:
         return self.path / "folds.csv"
 
     @property
+    def likeness(self) -> Path:
+        """How well training and test strips are told apart, where folds were made by that."""
+        return self.path / "likeness.json"
+
+    @property
     def thresholds(self) -> Path:
         """The tuned numbers; the last thing written before the scores."""
         return self.path / "thresholds.json"

@@ -5,21 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from steelscan.data import (
-    Dataset,
     check_trainable,
     group_strips,
-    make_folds,
     open_dataset,
-    read_folds,
-    write_folds,
 )
 from steelscan.evaluation import Scores, score
 from steelscan.models import encoder_of
 from steelscan.pipeline.answers import AnswerLog
+from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.fitted import fit_task
 from steelscan.pipeline.judge import Answers, pairs_of, tune
 from steelscan.pipeline.plan import Options, Plan, check_built
@@ -59,19 +53,10 @@ def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
             seed=options.seed,
         )
         run.begin(recipe, record)
-        groups, folds = _folds(run, recipe, dataset, options.seed)
+        groups = group_strips(dataset)
+        folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
+        notes += told
         return _carry(Plan(run, recipe, dataset, groups, folds, options), notes)
-
-
-def _folds(
-    run: RunFolder, recipe: Recipe, dataset: Dataset, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Group and fold of every strip; the folds are made once and then read."""
-    groups = group_strips(dataset)
-    if not run.folds.exists():
-        folds = make_folds(dataset.present, groups, recipe.folds.count, seed)
-        write_folds(run.folds, dataset.names, groups, folds)
-    return groups, read_folds(run.folds, dataset.names)
 
 
 def _carry(plan: Plan, notes: list[str]) -> Outcome:
