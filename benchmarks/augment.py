@@ -1,0 +1,262 @@
+"""How many crops a second one worker reads, cuts and augments, and what each part of it takes.
+
+32 strips of the mill, 256x1600 with four classes, are written to a temporary folder; one thread.
+The rows are lists of recipes: the 1st place's for its segmenters and for its classifiers (with
+blackout), and the 14th's. Beside each stands the plain way of the public kernels, on the same
+strips, crops of the same size and the same list of albumentations' transforms, but for blackout,
+which it has for one class only: OpenCV decodes to three channels, masks are filled run by run in
+Python, and float32 pictures of three channels are augmented. Both ways take turns, so that the
+machine's moods hit both alike. The disk is not measured: files are in the system's cache. What an
+augmentation takes by itself is measured with every crop going through it.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/augment.py
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import albumentations as al
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.data import (
+    Augment,
+    Augmenter,
+    Dataset,
+    Mill,
+    RandomCrop,
+    WholeStrip,
+    crop_frame,
+    cut,
+    open_dataset,
+    write_mill,
+)
+from steelscan.recipes import first_place, fourteenth_place
+from steelscan.strip import Frame, MaskTable, read_mask_table
+from steelscan.training import Training
+
+GOAL = 60
+"""Crops of 256x512 a second that the 1st place's segmenters should get."""
+
+PARTS = ("read picture", "masks", "cut", "augment", "lay out")
+
+
+class Watch:
+    """Seconds spent in each part."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    @contextmanager
+    def on(self, part: str) -> Iterator[None]:
+        """Add the seconds until the block ends."""
+        began = time.perf_counter()
+        yield
+        self.spent[part] = self.spent.get(part, 0.0) + time.perf_counter() - began
+
+
+class Ours:
+    """Crops as a training of ours takes them from a data set."""
+
+    def __init__(self, dataset: Dataset, crop: RandomCrop, augments: tuple[Augment, ...]) -> None:
+        self._dataset, self._crop = dataset, crop
+        self._frame = crop_frame(crop, dataset.frames[0])
+        self._augmenter = Augmenter(augments)
+        self.watch = Watch()
+
+    def take(self, index: int, seed: int) -> None:
+        """One crop of a strip."""
+        rng = np.random.default_rng(seed)
+        with self.watch.on("read picture"):
+            picture = self._dataset.picture(index)
+        with self.watch.on("masks"):
+            masks = self._dataset.masks(index)
+        with self.watch.on("cut"):
+            picture, masks = cut(picture, masks, self._crop, self._frame, rng)
+        with self.watch.on("augment"):
+            picture, masks = self._augmenter(picture, masks, rng)
+        with self.watch.on("lay out"):
+            np.ascontiguousarray(picture)
+            np.ascontiguousarray(masks)
+
+
+class Plain:
+    """Crops as the public kernels take them."""
+
+    def __init__(self, dataset: Dataset, crop: RandomCrop, transforms: list[Any]) -> None:
+        self._folder, self._names = dataset.root / "train_images", dataset.names
+        self._table: MaskTable = read_mask_table(dataset.root / "train.csv")
+        self._crop = al.RandomCrop(crop.height, crop.width)
+        self._transforms = al.Compose(transforms)
+        self.watch = Watch()
+
+    def take(self, index: int, _: int) -> None:
+        """One crop of a strip."""
+        name = self._names[index]
+        with self.watch.on("read picture"):
+            picture = np.asarray(cv2.imread(str(self._folder / name))).astype(np.float32) / 255
+        with self.watch.on("masks"):
+            mask = _filled(self._table.rows.get(name, {}), Frame(*picture.shape[:2]))
+        with self.watch.on("cut"):
+            cropped = self._crop(image=picture, mask=mask)
+        with self.watch.on("augment"):
+            done = self._transforms(**cropped)
+        with self.watch.on("lay out"):
+            np.ascontiguousarray(done["image"].transpose(2, 0, 1))
+            np.ascontiguousarray(done["mask"].transpose(2, 0, 1))
+
+
+def _filled(texts: dict[int, str], frame: Frame) -> NDArray[np.float32]:
+    """As make_mask of the starter kernel, with the start counted right."""
+    masks = np.zeros((*frame, 4), np.float32)
+    for class_id in (1, 2, 3, 4):
+        flat = np.zeros(frame.pixels, np.uint8)
+        numbers = texts.get(class_id, "").split()
+        for start, length in zip(map(int, numbers[0::2]), map(int, numbers[1::2]), strict=True):
+            flat[start - 1 : start - 1 + length] = 1
+        masks[:, :, class_id - 1] = flat.reshape(frame, order="F")
+    return masks
+
+
+def plain_first() -> list[Any]:
+    """The 1st place's flips and brightness."""
+    return [al.HorizontalFlip(), al.VerticalFlip(), al.RandomBrightnessContrast()]
+
+
+def plain_medium() -> list[Any]:
+    """The 14th's list."""
+    mirrored = {"border_mode": cv2.BORDER_REFLECT}
+    return [
+        al.OneOf([al.HorizontalFlip(), al.VerticalFlip(), al.RandomRotate90(p=0.0)], p=0.5),
+        al.OneOf([al.CLAHE(clip_limit=2, p=0.5), al.Sharpen(p=0.25)], p=0.35),
+        al.OneOf(
+            [
+                al.RandomBrightnessContrast(brightness_limit=0),
+                al.RandomGamma(),
+                al.RandomBrightnessContrast(contrast_limit=0),
+            ],
+            p=0.3,
+        ),
+        al.OneOf(
+            [
+                al.ElasticTransform(alpha=120, sigma=6, **mirrored),
+                al.GridDistortion(**mirrored),
+                al.OpticalDistortion(distort_limit=2, **mirrored),
+            ],
+            p=0.3,
+        ),
+        al.Affine(
+            scale=(0.9, 1.1), translate_percent=(-0.0625, 0.0625), rotate=(-12, 12), **mirrored
+        ),
+        al.OneOf(
+            [
+                al.GaussNoise(std_range=(0, 0.03), p=0.35),
+                al.SaltAndPepper(amount=(0, 0.0002), p=0.7),
+                al.ISONoise(p=0.7),
+            ],
+            p=0.5,
+        ),
+        al.CoarseDropout(
+            num_holes_range=(3, 3), hole_height_range=(8, 8), hole_width_range=(8, 8), p=0.25
+        ),
+    ]
+
+
+def window(training: Training) -> RandomCrop:
+    """Crops of a training's size, cut anywhere."""
+    assert not isinstance(training.crop, WholeStrip)
+    return RandomCrop(height=training.crop.height, width=training.crop.width)
+
+
+def measure(ways: Sequence[Ours | Plain], strips: int, rounds: int) -> NDArray[np.float64]:
+    """Milliseconds a crop ``(ways, 1 + parts)``: all, and each part; medians of all rounds.
+
+    A round is every strip once, and all ways take their turn in it.
+    """
+    spent = np.empty((rounds + 1, len(ways), 1 + len(PARTS)))
+    for turn in range(rounds + 1):
+        for at, way in enumerate(ways):
+            way.watch.spent.clear()
+            began = time.perf_counter()
+            for index in range(strips):
+                way.take(index, turn * strips + index)
+            parts = [way.watch.spent[part] for part in PARTS]
+            spent[turn, at] = time.perf_counter() - began, *parts
+    # the first round loads, and settles where the allocator keeps its memory
+    return np.asarray(1e3 * np.median(spent[1:], axis=0) / strips)
+
+
+def one_by_one(dataset: Dataset, augments: Sequence[Augment], crop: RandomCrop) -> list[float]:
+    """Milliseconds of none and of each augmentation by itself, every crop going through it."""
+    frame = crop_frame(crop, dataset.frames[0])
+    rng = np.random.default_rng(0)
+    crops = [
+        cut(dataset.picture(index), dataset.masks(index), crop, frame, rng)
+        for index in range(len(dataset))
+    ]
+    augmenters = [Augmenter(()), *(Augmenter((augment.but(p=1.0),)) for augment in augments)]
+    rounds: list[list[float]] = []
+    for _ in range(11):
+        rounds.append([])
+        for augmenter in augmenters:
+            began = time.perf_counter()
+            for picture, masks in crops:
+                augmenter(picture, masks, rng)
+            rounds[-1].append(1e3 * (time.perf_counter() - began) / len(crops))
+    return list(np.median(rounds[1:], axis=0))
+
+
+def main() -> None:
+    """Print what each list takes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--strips", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    lists = (
+        ("1st, segmenter", first_place.outline, plain_first()),
+        ("1st, classifier", first_place.clear, plain_first()),
+        ("14th", fourteenth_place.training, plain_medium()),
+    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, one used; milliseconds a crop")
+    with TemporaryDirectory() as folder:
+        write_mill(Mill(strips=options.strips), Path(folder))
+        dataset = open_dataset(Path(folder))
+        crops = [window(training) for _, training, _ in lists]
+        ways: list[Ours | Plain] = []
+        for crop, (_, training, plain) in zip(crops, lists, strict=True):
+            ways += [Ours(dataset, crop, training.augment), Plain(dataset, crop, plain)]
+        took = measure(ways, len(dataset), options.rounds)
+        print("| list | crops | way | a second | " + " | ".join(PARTS) + " |")
+        print("|---|---|---|" + "---:|" * (1 + len(PARTS)))
+        for at, way in enumerate(ways):
+            crop, name = crops[at // 2], lists[at // 2][0]
+            parts = " | ".join(f"{part:.2f}" for part in took[at, 1:])
+            kind = type(way).__name__.lower()
+            size = f"{crop.height}x{crop.width}"
+            print(f"| {name} | {size} | {kind} | {1e3 / took[at, 0]:.0f} | {parts} |")
+        ratios = took[1::2, 0] / took[::2, 0]
+        for crop, (name, training, _), ratio in zip(crops, lists, ratios, strict=True):
+            alone = one_by_one(dataset, training.augment, crop)
+            shown = [f"nothing {alone[0]:.2f}"]
+            for augment, each in zip(training.augment, alone[1:], strict=True):
+                of = "/".join(member.kind for member in getattr(augment, "of", ()))
+                shown.append(f"{of or augment.kind} {each - alone[0]:+.2f}")
+            print(f"{name}: plain takes x{ratio:.2f}; by themselves: {', '.join(shown)}")
+        reached = 1e3 / took[0, 0]
+        verdict = "met" if reached >= GOAL else "MISSED"
+        print(f"goal {GOAL} crops a second for the 1st place's segmenter: {reached:.0f}, {verdict}")
+
+
+if __name__ == "__main__":
+    main()
