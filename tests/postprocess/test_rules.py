@@ -1,7 +1,5 @@
-"""The cleaning rules against loops over pixels and a flood fill that know nothing of arrays."""
+"""What holds for all rules: there and back as JSON, shapes, types, order, classes, refusals."""
 
-from fractions import Fraction
-from itertools import product
 from typing import get_args
 
 import numpy as np
@@ -12,124 +10,166 @@ from hypothesis.extra.numpy import arrays
 
 from steelscan.evaluation import Pairs, Thresholds, count_levels, count_pixels, pairs_at
 from steelscan.postprocess import (
+    Binarizer,
+    Cleaner,
+    FillEdges,
+    FillHoles,
     MinArea,
+    OneClassAPixel,
+    Polygons,
     RemoveSmallComponents,
     Rule,
+    ScaledMinArea,
     Threshold,
+    Triplet,
     clean,
-    lowest_level,
+    fill_edges,
+    fill_holes,
     min_area,
+    one_class_a_pixel,
+    polygons,
     remove_small_components,
+    scaled_min_area,
     threshold,
+    triplet,
 )
-from steelscan.strip import RecipeError
+from steelscan.strip import InputError, RecipeError, unbuilt
 
-CLEANERS = {MinArea: min_area, RemoveSmallComponents: remove_small_components}
-ALL_LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-small_masks = arrays(np.bool_, (2, 7, 9), elements=st.booleans())
-
-
-def flood_fill(mask):
-    """The 8-connected components of a mask, each a set of ``(row, column)``."""
-    left = {(row, at) for row, line in enumerate(mask.tolist()) for at, on in enumerate(line) if on}
-    components = []
-    while left:
-        waiting, component = [left.pop()], set()
-        while waiting:
-            row, at = waiting.pop()
-            component.add((row, at))
-            around = {(row + down, at + right) for down, right in product((-1, 0, 1), repeat=2)}
-            waiting += around & left
-            left -= around
-        components.append(component)
-    return components
-
-
-def test_there_are_three_rules_with_code_and_each_goes_to_json_and_back():
-    rules = get_args(get_args(Rule)[0])
-    assert len(rules) == 6
-    rules = [rule for rule in rules if rule.built]
-    assert set(rules) == {Threshold, *CLEANERS}
-    for rule in rules:
-        spec = rule()
-        assert rule.model_validate_json(spec.model_dump_json()) == spec
-
-
-@pytest.mark.parametrize("value", [0.0, 0.2, 0.3, 0.5, 0.55, 0.6, 0.7, 0.8, 0.95, 1.0])
-def test_levels_decide_as_the_probabilities_they_stand_for(value):
-    rule = Threshold(label=0.0, pixel=value)
-    as_float = threshold((np.arange(256) / 255).astype(np.float32).reshape(1, 16, 16), rule)
-    from_level = threshold(ALL_LEVELS, rule)
-    exact = [Fraction(level, 255) > Fraction(str(value)) for level in range(256)]
-    assert from_level.ravel().tolist() == exact
-    assert as_float.ravel().tolist() == exact
-    assert lowest_level(value) == exact.index(True) if any(exact) else lowest_level(value) == 256
+BINARIZERS = {Threshold: threshold, Triplet: triplet}
+CLASSES = np.array([0.25, 1.0], np.float32)
+CLEANERS = {
+    MinArea: lambda masks, rule, _: min_area(masks, rule),
+    ScaledMinArea: lambda masks, rule, _: scaled_min_area(masks, rule, CLASSES),
+    RemoveSmallComponents: lambda masks, rule, _: remove_small_components(masks, rule),
+    FillHoles: lambda masks, rule, _: fill_holes(masks, rule),
+    FillEdges: lambda masks, rule, _: fill_edges(masks, rule),
+    Polygons: lambda masks, rule, _: polygons(masks, rule),
+    OneClassAPixel: lambda masks, _, maps: one_class_a_pixel(masks, maps),
+}
+SAMPLES = (
+    Threshold(label=0.6, pixel=0.4),
+    Triplet(top=0.6, area=3, bottom=0.3),
+    MinArea(pixels=20),
+    ScaledMinArea(pixels=10),
+    RemoveSmallComponents(pixels=3),
+    FillHoles(pixels=3),
+    FillEdges(pixels=3),
+    Polygons(),
+    OneClassAPixel(),
+)
+OTHERS = {
+    ("threshold", "label"): 0.95,
+    ("threshold", "pixel"): 0.8,
+    ("triplet", "top"): 0.9,
+    ("triplet", "area"): 30,
+    ("triplet", "bottom"): 0.7,
+    ("min_area", "pixels"): 45,
+    ("scaled_min_area", "pixels"): 3,
+    ("scaled_min_area", "factor"): 1.0,
+    ("remove_small_components", "pixels"): 12,
+    ("fill_holes", "pixels"): 2,
+    ("fill_edges", "pixels"): 9,
+    ("polygons", "eps"): 2.5,
+}
+CUT = Threshold(label=0.0, pixel=0.5)
+maps = arrays(np.uint8, (2, 9, 13), elements=st.sampled_from([0, 90, 127, 128, 140, 200, 255]))
 
 
-@pytest.mark.parametrize("level", range(256))
-def test_a_threshold_at_a_level_leaves_that_level_out_and_takes_the_next(level):
-    assert lowest_level(level / 255) == level + 1
-    assert np.count_nonzero(threshold(ALL_LEVELS, Threshold(pixel=level / 255))) == 255 - level
+def rules_for(rule):
+    """A rule in its place: a binarizer alone, a cleaner behind one."""
+    return [rule] if isinstance(rule, Binarizer) else [CUT, rule]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
-def test_a_class_whose_highest_probability_is_not_above_the_label_is_empty(dtype):
-    highest, at = (51, 51 / 255) if dtype == np.uint8 else (0.25, 0.25)
-    maps = np.zeros((2, 3, 4), dtype)
-    maps[:, 1, 2] = highest
-    for label, expected in ((at, 0), (at - 1e-6, 1), (at + 1e-6, 0)):
-        masks = threshold(maps, Threshold(label=(label, 0.0), pixel=0.1))
-        assert masks.sum((1, 2)).tolist() == [expected, 1]
+def kind(rule):
+    return rule.kind
 
 
-def test_each_class_has_its_own_numbers():
-    maps = np.stack([ALL_LEVELS[0]] * 3)
-    masks = threshold(maps, Threshold(label=(0.9, 1.0, 0.0), pixel=(0.5, 0.0, 0.8)))
-    assert masks.sum((1, 2)).tolist() == [128, 0, 51]
-    masks = np.ones((3, 2, 5), np.bool_)
-    assert min_area(masks, MinArea(pixels=(10, 11, 0))).sum((1, 2)).tolist() == [10, 0, 10]
-    rule = RemoveSmallComponents(pixels=(11, 10, 0))
-    assert remove_small_components(masks, rule).sum((1, 2)).tolist() == [0, 10, 10]
+def test_there_are_nine_rules_and_each_goes_to_json_and_back():
+    assert get_args(get_args(Rule)[0]) == tuple(map(type, SAMPLES))
+    assert len(SAMPLES) == 9
+    assert set(get_args(Binarizer)) == set(BINARIZERS)
+    assert set(get_args(Cleaner)) == set(CLEANERS)
+    assert len({rule.kind for rule in SAMPLES}) == 9
+    for rule in SAMPLES:
+        assert type(rule).model_validate_json(rule.model_dump_json()) == rule
+    assert FillHoles.model_validate_json(FillHoles().model_dump_json()) == FillHoles(pixels=None)
+    fields = {(rule.kind, name) for rule in SAMPLES for name in type(rule).model_fields}
+    assert {(kind, name) for kind, name in fields if name != "kind"} == set(OTHERS)
 
 
-@given(small_masks, st.tuples(st.integers(0, 40), st.integers(0, 40)))
-def test_min_area_empties_a_class_or_leaves_it_whole(masks, pixels):
-    cleaned = min_area(masks, MinArea(pixels=pixels))
-    for before, after, least in zip(masks.tolist(), cleaned.tolist(), pixels, strict=True):
-        size = sum(pixel for line in before for pixel in line)
-        assert after == (before if size >= least else [[False] * 9] * 7)
+def test_only_the_rule_that_asks_the_classifier_waits_for_the_pipeline():
+    assert unbuilt(SAMPLES) == {"ScaledMinArea"}
 
 
-@given(st.integers(0, 2**32), st.tuples(st.integers(0, 12), st.integers(0, 12)))
-def test_small_components_are_those_of_a_flood_fill(seed, pixels):
-    random = np.random.default_rng(seed)
-    masks = random.random((2, 7, 9)) < random.uniform(0.1, 0.6)  # dense: many touch at corners
-    cleaned = remove_small_components(masks, RemoveSmallComponents(pixels=pixels))
-    for before, after, least in zip(masks, cleaned, pixels, strict=True):
-        kept = [part for part in flood_fill(before) if len(part) >= least]
-        expected = set().union(*kept)
-        assert {(int(row), int(at)) for row, at in np.argwhere(after)} == expected
+@pytest.mark.parametrize("rule", SAMPLES, ids=kind)
+@settings(max_examples=25)
+@given(levels=maps)
+def test_levels_and_probabilities_become_the_same_masks_and_stay_as_they_were(rule, levels):
+    before = levels.copy()
+    floats = (levels / 255).astype(np.float32)
+    masks = clean(levels, rules_for(rule), CLASSES)
+    assert masks.dtype == np.bool_
+    assert masks.shape == levels.shape
+    assert np.array_equal(clean(floats, rules_for(rule), CLASSES), masks)
+    assert np.array_equal(levels, before)
+    assert np.array_equal(floats, (before / 255).astype(np.float32))
+    if isinstance(rule, Binarizer):
+        assert np.array_equal(BINARIZERS[type(rule)](levels, rule), masks)
+    else:
+        # on the whole plane, where `clean` looks at no more than the box of what is predicted
+        plain = threshold(levels, CUT)
+        before_rule = plain.copy()
+        cleaned = CLEANERS[type(rule)](plain, rule, levels)
+        assert np.array_equal(cleaned, masks)
+        assert not np.shares_memory(cleaned, plain)
+        assert np.array_equal(plain, before_rule)
+        turned = np.asfortranarray(plain)
+        assert np.array_equal(CLEANERS[type(rule)](turned, rule, levels), masks)
 
 
-def test_components_touch_at_corners_and_not_around_the_edge():
-    mask = np.zeros((1, 4, 6), np.bool_)
-    mask[0, [0, 1, 2], [0, 1, 2]] = True  # one diagonal of three
-    mask[0, [0, 3], [5, 5]] = True  # two single pixels, neighbours only around the edge
-    cleaned = remove_small_components(mask, RemoveSmallComponents(pixels=2))
-    assert np.argwhere(cleaned[0]).tolist() == [[0, 0], [1, 1], [2, 2]]
+@pytest.mark.parametrize("shape", [(2, 9, 13), (2, 1, 1), (2, 1, 40), (2, 40, 1)])
+@pytest.mark.parametrize("rule", SAMPLES, ids=kind)
+def test_empty_masks_stay_empty_and_full_ones_full(rule, shape):
+    assert not clean(np.zeros(shape, np.uint8), rules_for(rule), CLASSES).any()
+    full = clean(np.full(shape, 255, np.uint8), rules_for(rule), CLASSES)
+    size = shape[1] * shape[2]
+    match rule:
+        case OneClassAPixel():
+            expected = [size, 0]  # of equals the lower id
+        case ScaledMinArea(pixels=least):
+            expected = [size if size >= each * least else 0 for each in (4, 1)]
+        case MinArea(pixels=least) | RemoveSmallComponents(pixels=least) | FillEdges(pixels=least):
+            expected = [size if size >= least else 0] * 2
+        case Triplet(area=least):
+            expected = [size if size >= least else 0] * 2
+        case _:
+            expected = [size] * 2
+    assert full.sum((1, 2)).tolist() == expected
 
 
-@pytest.mark.parametrize("kind", CLEANERS)
-@settings(max_examples=50)
-@given(masks=small_masks, pixels=st.integers(0, 30))
-def test_cleaning_only_removes_and_a_second_time_changes_nothing(kind, masks, pixels):
-    before = masks.copy()
-    cleaned = CLEANERS[kind](masks, kind(pixels=pixels))
-    assert np.array_equal(masks, before)  # what came in is left alone
-    assert cleaned.dtype == np.bool_
-    assert not (cleaned & ~masks).any()
-    assert np.array_equal(CLEANERS[kind](cleaned, kind(pixels=pixels)), cleaned)
-    assert np.array_equal(CLEANERS[kind](masks, kind(pixels=0)), masks)
+@pytest.mark.parametrize("place", OTHERS, ids=".".join)
+@settings(max_examples=25)
+@given(levels=maps)
+def test_each_class_has_its_own_numbers(place, levels):
+    name, field = place
+    rule = next(rule for rule in SAMPLES if rule.kind == name)
+    values = getattr(rule, field), OTHERS[place]
+    masks = clean(levels, rules_for(rule.but(**{field: values})), CLASSES)
+    for index, value in enumerate(values):
+        alone = clean(levels, rules_for(rule.but(**{field: value})), CLASSES)
+        assert np.array_equal(masks[index], alone[index])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("place", OTHERS, ids=".".join)
+def test_numbers_for_other_classes_are_refused_by_their_field(place, level, count):
+    name, field = place
+    rule = next(rule for rule in SAMPLES if rule.kind == name)
+    wrong = rule.but(**{field: (OTHERS[place],) * count})
+    found = rf"{type(rule).__name__}\.{field}: holds {count} values"
+    with pytest.raises(RecipeError, match=found):
+        clean(np.full((2, 4, 4), level, np.uint8), rules_for(wrong), CLASSES)
 
 
 def test_rules_are_applied_in_the_order_they_stand_in():
@@ -140,28 +180,34 @@ def test_rules_are_applied_in_the_order_they_stand_in():
     assert clean(levels, [Threshold(), speck, whole]).sum() == 0
 
 
-def test_other_orders_than_one_threshold_first_are_refused():
+@settings(max_examples=150)
+@given(maps, st.lists(st.sampled_from(SAMPLES[2:]), max_size=4))
+def test_cleaning_is_one_rule_after_the_other(levels, rules):
+    masks = threshold(levels, CUT)
+    for rule in rules:
+        masks = CLEANERS[type(rule)](masks, rule, levels)
+    assert np.array_equal(clean(levels, [CUT, *rules], CLASSES), masks)
+
+
+@pytest.mark.parametrize("first", SAMPLES[:2], ids=kind)
+def test_other_orders_than_one_threshold_first_are_refused(first):
     levels = np.zeros((1, 4, 4), np.uint8)
-    for rules in ([], [MinArea()], [MinArea(), Threshold()]):
-        with pytest.raises(RecipeError, match="Put Threshold first"):
+    for rules in ([], [MinArea()], [MinArea(), first]):
+        with pytest.raises(RecipeError, match="Put Threshold first, or Triplet"):
             clean(levels, rules)
-    with pytest.raises(RecipeError, match="second threshold"):
-        clean(levels, [Threshold(), MinArea(), Threshold()])
+    for second in SAMPLES[:2]:
+        with pytest.raises(RecipeError, match="second threshold"):
+            clean(levels, [first, MinArea(), second])
 
 
-@pytest.mark.parametrize(
-    ("rule", "field"),
-    [
-        (Threshold(label=(0.5, 0.5, 0.5)), "Threshold.label"),
-        (Threshold(pixel=(0.5,)), "Threshold.pixel"),
-        (MinArea(pixels=(1, 2, 3)), "MinArea.pixels"),
-        (RemoveSmallComponents(pixels=(1,)), "RemoveSmallComponents.pixels"),
-    ],
-)
-def test_numbers_for_other_classes_are_refused_by_their_field(rule, field):
-    rules = [rule] if isinstance(rule, Threshold) else [Threshold(), rule]
-    with pytest.raises(RecipeError, match=field):
-        clean(np.full((2, 4, 4), 255, np.uint8), rules)
+def test_a_classifier_is_asked_for_by_the_rule_that_needs_it_only():
+    levels = np.full((2, 4, 4), 255, np.uint8)
+    assert clean(levels, [Threshold(), MinArea()]).all()
+    with pytest.raises(RecipeError, match=r"ScaledMinArea: asks for .* Classify first"):
+        clean(levels, [Threshold(), ScaledMinArea(pixels=1)])
+    for wrong in (np.ones(3, np.float32), np.ones((2, 1), np.float32)):
+        with pytest.raises(InputError, match="Give one probability a class"):
+            clean(levels, [Threshold()], wrong)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -173,11 +219,11 @@ def test_cleaned_maps_have_the_pixel_counts_of_their_histograms(seed):
     strips = []
     for _ in range(20):
         highest = random.integers(1, 257, (3, 1, 1))
-        maps = random.integers(0, highest, (3, 8, 11)).astype(np.uint8)
-        strips.append((maps, random.random((3, 8, 11)) < random.random((3, 1, 1)) - 0.3))
+        drawn = random.integers(0, highest, (3, 8, 11)).astype(np.uint8)
+        strips.append((drawn, random.random((3, 8, 11)) < random.random((3, 1, 1)) - 0.3))
     levels = np.stack([count_levels(*strip) for strip in strips])
     found = pairs_at(levels, Thresholds(label=label, pixel=pixel, area=area))
-    expected = Pairs.of([count_pixels(clean(maps, rules), truth) for maps, truth in strips])
+    expected = Pairs.of([count_pixels(clean(drawn, rules), truth) for drawn, truth in strips])
     for field in ("predicted", "truth", "shared"):
         assert np.array_equal(getattr(found, field), getattr(expected, field))
     assert expected.predicted.any()

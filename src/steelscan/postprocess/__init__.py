@@ -1,23 +1,30 @@
-"""From probabilities to masks: thresholds, areas, components."""
+"""From probabilities to masks: thresholds, areas, components, holes, outlines, overlaps."""
 
-from steelscan.postprocess.rules import (
-    Binarizer,
-    Cleaner,
-    FillEdges,
-    FillHoles,
+from steelscan.postprocess.areas import (
     MinArea,
+    ScaledMinArea,
+    min_area,
+    scaled_area,
+    scaled_min_area,
+)
+from steelscan.postprocess.components import (
+    FillHoles,
+    RemoveSmallComponents,
+    fill_holes,
+    remove_small_components,
+)
+from steelscan.postprocess.outlines import FillEdges, Polygons, fill_edges, polygons
+from steelscan.postprocess.overlap import OneClassAPixel, one_class_a_pixel
+from steelscan.postprocess.rules import Binarizer, Cleaner, Rule, clean
+from steelscan.postprocess.thresholds import (
     PixelCount,
     Probabilities,
-    RemoveSmallComponents,
-    Rule,
     Share,
     Threshold,
     Triplet,
-    clean,
     lowest_level,
-    min_area,
-    remove_small_components,
     threshold,
+    triplet,
 )
 
 __all__ = [
@@ -26,16 +33,26 @@ __all__ = [
     "FillEdges",
     "FillHoles",
     "MinArea",
+    "OneClassAPixel",
     "PixelCount",
+    "Polygons",
     "Probabilities",
     "RemoveSmallComponents",
     "Rule",
+    "ScaledMinArea",
     "Share",
     "Threshold",
     "Triplet",
     "clean",
+    "fill_edges",
+    "fill_holes",
     "lowest_level",
     "min_area",
+    "one_class_a_pixel",
+    "polygons",
     "remove_small_components",
+    "scaled_area",
+    "scaled_min_area",
     "threshold",
+    "triplet",
 ]
