@@ -5,15 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.data import WholeStrip
+from steelscan.data import Folds, WholeStrip
 from steelscan.evaluation import Thresholds
-from steelscan.losses import BCE
-from steelscan.models import Classifier
-from steelscan.pipeline import Classify
-from steelscan.pipeline.decide import decide, gated, numbers, passing, with_numbers
+from steelscan.losses import BCE, BothHeads
+from steelscan.models import Classifier, TwoHeaded, Unet
+from steelscan.pipeline import Classify, HardGate, KeepFound, Recipe, Segment, SoftGate
+from steelscan.pipeline.decide import (
+    Said,
+    decide,
+    gated,
+    numbers,
+    open_levels,
+    passing,
+    weighed,
+    with_numbers,
+)
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, clean
 from steelscan.prediction import Ensemble, Member
-from steelscan.strip import RecipeError
+from steelscan.strip import Frame, RecipeError
 from steelscan.training import AdamW, Training
 
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
@@ -36,8 +45,12 @@ def test_a_class_passes_when_it_is_above_its_own_threshold(says, thresholds):
     assert passing(step, np.array(says, np.float32)).tolist() == [any(above)] * 3
 
 
-def test_without_a_classifier_all_classes_pass():
-    assert passing(None, np.zeros(4, np.float32)).tolist() == [True] * 4
+def test_a_class_that_no_network_judges_passes():
+    says = np.array([0.1, np.nan, 0.9], np.float32)
+    step = CLASSIFY.but(threshold=(0.5, 1.0, 0.5), gate="class")
+    assert passing(step, says).tolist() == [False, True, True]
+    step = CLASSIFY.but(threshold=0.95, gate="image")
+    assert passing(step, says).tolist() == [True] * 3
 
 
 def test_one_threshold_is_that_of_every_class():
@@ -66,7 +79,7 @@ def test_the_gate_empties_closed_classes_and_leaves_the_others(passes, seed):
 def test_decided_masks_are_the_cleaned_ones_of_open_classes(passes, lowest):
     rules = (Threshold(label=lowest, pixel=lowest), RemoveSmallComponents(pixels=3), MinArea())
     levels = maps()
-    masks = decide(levels, np.array(passes), rules)
+    masks = decide(gated(levels, np.array(passes)), rules)
     expected = clean(levels, rules)
     assert expected.any((1, 2)).all()
     for mask, whole, opened in zip(masks, expected, passes, strict=True):
@@ -115,3 +128,116 @@ def test_rules_that_the_search_does_not_know_are_refused(rules):
 def test_numbers_for_other_classes_are_refused_by_their_field():
     with pytest.raises(RecipeError, match=r"MinArea\.pixels: holds 2 values"):
         numbers((Threshold(), MinArea(pixels=(1, 2))), 3)
+
+
+TWO = TwoHeaded(segmenter=Unet(encoder="resnet10t"))
+SEGMENT = Segment(
+    ensemble=Ensemble(
+        members=(
+            Member(network=TWO, stages=(STAGE.but(loss=BothHeads(masks=BCE(), classes=BCE())),)),
+        )
+    )
+)
+
+
+@given(st.integers(0, 99), shares)
+def test_a_soft_gate_multiplies_pixels_by_their_class(seed, says):
+    levels = maps(seed)
+    answer = weighed(SEGMENT.but(gate=SoftGate()), Said(levels, np.array(says, np.float32)))
+    assert answer.dtype == np.uint8
+    for plane, before, says_class in zip(answer, levels, says, strict=True):
+        for after, level in zip(plane.ravel().tolist(), before.ravel().tolist(), strict=True):
+            assert abs(after - level * says_class) <= 0.5
+    assert np.array_equal(levels, maps(seed))
+
+
+@given(st.integers(0, 99), shares, shares)
+def test_a_hard_gate_closes_classes_that_are_not_above_their_threshold(seed, says, thresholds):
+    levels, step = maps(seed), SEGMENT.but(gate=HardGate(threshold=thresholds))
+    answer = weighed(step, Said(levels, np.array(says, np.float32)))
+    for plane, before, said, least in zip(answer, levels, says, thresholds, strict=True):
+        assert np.array_equal(plane, before if said > least else np.zeros_like(before))
+
+
+@pytest.mark.parametrize("gate", [SoftGate(), HardGate(threshold=0.0)])
+def test_a_gate_closes_a_class_of_which_nothing_is_said(gate):
+    """No network knows it, so that its pixels are 0 by then."""
+    levels = maps()
+    levels[1] = 0
+    classes = np.array([1.0, np.nan, 1.0], np.float32)
+    assert np.array_equal(weighed(SEGMENT.but(gate=gate), Said(levels, classes)), levels)
+
+
+def test_thresholds_of_a_gate_for_other_classes_are_refused():
+    step = SEGMENT.but(gate=HardGate(threshold=(0.5, 0.5)))
+    with pytest.raises(RecipeError, match=r"HardGate\.threshold: holds 2 values"):
+        weighed(step, Said(maps(), np.ones(3, np.float32)))
+
+
+FRAME = Frame(6, 7)
+ROUNDS = Recipe(
+    name="rounds",
+    folds=Folds(),
+    steps=(
+        CLASSIFY.but(threshold=0.25, gate="class"),
+        CLASSIFY.but(threshold=0.5),
+        SEGMENT,
+        Threshold(label=0.0, pixel=0.75),
+        MinArea(pixels=9),
+        KeepFound(),
+        CLASSIFY.but(threshold=0.125, gate="class"),
+        SEGMENT.but(gate=SoftGate()),
+        Threshold(label=0.0, pixel=0.5),
+    ),
+)
+
+
+def test_steps_have_names_and_stand_in_rounds():
+    assert list(ROUNDS.named) == ["classify", "classify2", "segment", "classify3", "segment2"]
+    assert tuple(ROUNDS.named.values()) == ROUNDS.asking
+    first, second = ROUNDS.rounds
+    assert [name for name, _ in first.classifies] == ["classify", "classify2"]
+    assert first.segment == ("segment", SEGMENT)
+    assert first.rules == ROUNDS.steps[3:5]
+    assert second.classifies == (("classify3", ROUNDS.steps[6]),)
+    assert second.segment[0] == "segment2"
+    assert second.rules == ROUNDS.rules == ROUNDS.steps[8:]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
+    """Against a loop over classes and pixels; nothing is asked once all classes are closed."""
+    rng = np.random.default_rng(seed)
+    says = {name: (rng.integers(0, 9, 3) / 8).astype(np.float32) for name in ROUNDS.named}
+    drawn = {name: rng.integers(0, 256, (3, *FRAME)).astype(np.uint8) for name in ROUNDS.named}
+    asked = []
+
+    def ask(name):
+        asked.append(name)
+        outlines = name.startswith("segment")
+        return Said(drawn[name] if outlines else None, says[name])
+
+    levels = open_levels(ROUNDS, ask, 3, FRAME)
+    expected, found = np.zeros((3, *FRAME), np.uint8), []
+    for index in range(3):
+        if says["classify"][index] <= 0.25 or max(says["classify2"]) <= 0.5:
+            continue
+        pixels = [level for level in drawn["segment"][index].ravel() if level / 255 > 0.75]
+        if len(pixels) < 9:
+            continue
+        found.append(index)
+        if says["classify3"][index] <= 0.125:
+            continue
+        for place in np.ndindex(FRAME):
+            product = float(drawn["segment2"][index][place]) * float(says["segment2"][index])
+            expected[index][place] = round(product)  # halves go to even numbers here and there
+    assert levels.dtype == np.uint8
+    assert np.array_equal(levels, expected)
+    assert asked == list(ROUNDS.named)[: len(asked)]
+    assert ("classify3" in asked) == bool(found)
+    masks = decide(levels, ROUNDS.rules)
+    assert np.array_equal(masks, expected / 255 > 0.5)
+
+
+def test_a_strip_without_open_classes_has_no_masks_and_no_rule_is_asked():
+    assert not decide(np.zeros((2, 3, 4), np.uint8), ()).any()

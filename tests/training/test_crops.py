@@ -175,6 +175,18 @@ def test_strips_are_seen_alike_from_disk_and_from_memory(strips, resize, room):
             assert np.array_equal(masks, resize_masks(strips.masks(row), frame))
 
 
+@pytest.mark.parametrize("classes", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
+def test_of_some_classes_only_those_planes_are_seen(strips, classes, resize):
+    whole, some = SeenStrips(strips, resize), SeenStrips(strips, resize, classes=classes)
+    chosen = [class_id - 1 for class_id in classes]
+    assert np.array_equal(some.present, whole.present[:, chosen])
+    for _ in range(2):
+        for row in range(len(whole.frames)):
+            assert np.array_equal(some.picture(row), whole.picture(row))
+            assert np.array_equal(some.masks(row), whole.masks(row)[chosen])
+
+
 class Counted:
     """A data set that counts what is read of it."""
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from steelscan.data import BalancedDraws, EveryStrip, HFlip, Mixup, RandomCrop, WholeStrip
-from steelscan.losses import BCE, BothHeads, Dice, Mix
+from steelscan.losses import BCE, BothHeads, Dice, Mix, WherePresent
 from steelscan.models import StripNetwork
 from steelscan.strip import Classes, Frame, OutputError, RecipeError, RunError
 from steelscan.training import (
@@ -651,3 +651,57 @@ def test_two_heads_learn_both_the_masks_and_the_labels_of_their_crops(tmp_path):
         expected = entropy(outputs.masks, masks) + 3 * entropy(outputs.classes, labels)
     found = pl.read_csv(tmp_path / "metrics.csv")["loss"][0]
     assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+class OnlyHoles(Strips):
+    """The six strips as if they never had a scratch."""
+
+    def masks(self, row):
+        return super().masks(row)[1:]
+
+
+HOLES = Classes(names=("hole",))
+PAIRED = (
+    (BCE(pos_weight=(2.0, 5.0)), BCE(pos_weight=(5.0,))),
+    (BCE(pos_weight=3.0), BCE(pos_weight=3.0)),
+    (
+        Mix(parts=((0.5, BCE(pos_weight=(2.0, 5.0))), (1.0, Dice()))),
+        Mix(parts=((0.5, BCE(pos_weight=(5.0,))), (1.0, Dice()))),
+    ),
+    (
+        WherePresent(loss=BCE(pos_weight=(2.0, 5.0)), always=(False, True)),
+        WherePresent(loss=BCE(pos_weight=(5.0,)), always=(True,)),
+    ),
+)
+
+
+@pytest.mark.parametrize(("loss", "own"), PAIRED)
+def test_a_network_for_one_class_is_fitted_as_if_the_strips_had_no_other(tmp_path, loss, own):
+    for name, strips, classes, used in (
+        ("some", Strips(), (2,), loss),
+        ("all", OnlyHoles(classes=HOLES), None, own),
+    ):
+        torch.manual_seed(1)
+        network = stripped(nn.Conv2d(1, 1, 3, padding=1))
+        fit(
+            network,
+            (FIRST.but(loss=used, keep=Last()),),
+            Material(strips, np.arange(6), None, 3, classes),
+            lambda _: {"score": 0.5},
+            tmp_path / name,
+            accelerator=Accelerator(cpu=True),
+        )
+    assert files_of(tmp_path / "some") == files_of(tmp_path / "all")
+
+
+def test_a_setting_that_is_not_for_the_data_sets_classes_is_refused(tmp_path):
+    """Also where it holds as many values as the network knows classes."""
+    with pytest.raises(RecipeError, match=r"BCE\.pos_weight: holds 1 values, the data set has 2"):
+        fit(
+            stripped(nn.Conv2d(1, 1, 3, padding=1)),
+            (FIRST.but(loss=BCE(pos_weight=(2.0,))),),
+            Material(Strips(), np.arange(6), None, 3, (2,)),
+            lambda _: {"score": 0.5},
+            tmp_path,
+            accelerator=Accelerator(cpu=True),
+        )

@@ -1,26 +1,84 @@
-"""From what the networks say of a strip to its masks: the same code in training and in use."""
+"""From what the networks say of a strip to its masks: the same code in training and in use.
 
-from collections.abc import Sequence
+Gates act here, on what is stored: what the second heads say is kept beside what the first say, so
+that a strip can be decided again, and whoever tunes sees what is deployed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation import Thresholds
-from steelscan.pipeline.recipe import Classify
+from steelscan.pipeline.recipe import Classify, HardGate, Recipe, Segment, SoftGate
 from steelscan.postprocess import MinArea, Rule, Threshold, clean
-from steelscan.strip import Masks, RecipeError, per_class
+from steelscan.strip import Frame, Masks, RecipeError, per_class
 
 
-def passing(step: Classify | None, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+class Said(NamedTuple):
+    """What the networks of a step say of a strip; of a class that none knows, not a number."""
+
+    levels: NDArray[np.uint8] | None
+    """Probabilities of pixels as 255ths, uint8 ``(classes, height, width)``; None: not asked."""
+    classes: NDArray[np.float32] | None
+    """Probabilities of classes, float32 ``(classes,)``; None: not asked."""
+
+
+Ask: TypeAlias = Callable[[str], Said]
+"""Gives what the networks of a step say of a strip, by the step's name."""
+
+
+def open_levels(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> NDArray[np.uint8]:
+    """The mask probabilities that the last rules of a recipe get, uint8 ``(classes, *frame)``.
+
+    Those of classes that may not be outlined are 0. Each round asks its classifiers, then its
+    segmenters, and what its rules leave empty is closed to the next; networks are asked only while
+    a class is open.
+    """
+    opened = np.ones(classes, np.bool_)
+    levels = np.zeros((classes, *frame), np.uint8)
+    for at, (classifies, (name, segment), rules) in enumerate(recipe.rounds, start=1):
+        for judge, step in classifies:
+            if opened.any():
+                said = ask(judge).classes
+                assert said is not None
+                opened &= passing(step, said)
+        if not opened.any():
+            return np.zeros_like(levels)
+        levels = gated(weighed(segment, ask(name)), opened)
+        if at < len(recipe.rounds):
+            opened &= decide(levels, rules).any((1, 2))
+    return levels
+
+
+def passing(step: Classify, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The classes that may be outlined on a strip, bool ``(classes,)``.
 
-    ``probabilities`` is what the classifier says, ``(classes,)``; without such a step all pass.
+    ``probabilities`` is what the classifier says, ``(classes,)``; what it does not judge, which is
+    not a number, passes.
     """
     classes = len(probabilities)
-    if step is None:
-        return np.ones(classes, np.bool_)
     above = probabilities > np.array(per_class(step.threshold, classes, "Classify.threshold"))
+    above |= np.isnan(probabilities)
     return above if step.gate == "class" else np.full(classes, above.any())
+
+
+def weighed(step: Segment, said: Said) -> NDArray[np.uint8]:
+    """The mask probabilities of a step after its gate, uint8 ``(classes, height, width)``."""
+    levels, classes = said
+    assert levels is not None
+    if step.gate is None:
+        return levels
+    assert classes is not None
+    match step.gate:
+        case SoftGate():
+            shares = np.nan_to_num(classes).astype(np.float32)
+            products: NDArray[np.float32] = levels * shares[:, None, None]
+            return np.rint(products).astype(np.uint8)
+        case HardGate(threshold=threshold):
+            least = per_class(threshold, len(classes), "HardGate.threshold")
+            return gated(levels, classes > np.array(least))
 
 
 def gated(levels: NDArray[np.uint8], passes: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -28,9 +86,11 @@ def gated(levels: NDArray[np.uint8], passes: NDArray[np.bool_]) -> NDArray[np.ui
     return levels * passes[:, None, None]
 
 
-def decide(levels: NDArray[np.uint8], passes: NDArray[np.bool_], rules: Sequence[Rule]) -> Masks:
-    """The masks of a strip, bool ``(classes, height, width)``, from its mask probabilities."""
-    return clean(gated(levels, passes), rules)
+def decide(levels: NDArray[np.uint8], rules: Sequence[Rule]) -> Masks:
+    """The masks of a strip, bool ``(classes, height, width)``, from its open probabilities."""
+    if not levels.any():  # most strips are clean, and rules are slow
+        return np.zeros(levels.shape, np.bool_)
+    return clean(levels, rules)
 
 
 def numbers(rules: Sequence[Rule], classes: int) -> Thresholds:

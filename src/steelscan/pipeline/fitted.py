@@ -10,20 +10,30 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset
 from steelscan.evaluation import Pairs, count_pixels, dice
 from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
+from steelscan.pipeline.decide import Said
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import RunFolder, Task, tasks
 from steelscan.postprocess import Threshold, threshold
-from steelscan.prediction import EncoderFittedFor, EncoderOf, Voter, predict_classes, predict_masks
+from steelscan.prediction import (
+    EncoderFittedFor,
+    EncoderOf,
+    Member,
+    Voter,
+    predict_both,
+    predict_classes,
+    predict_masks,
+    to_levels,
+)
+from steelscan.strip import Picture
 from steelscan.training import Material, Metrics, Training, fit, load_network
 
 
 def fit_task(plan: Plan, task: Task) -> str:
     """Fit one network, unless that is done; returns a sentence on where its weights began."""
-    own = (plan.options.seed, task.step.kind == "segment", task.number, task.fold)
-    seed = int(np.random.SeedSequence(own).generate_state(1)[0])
+    seed = _seed(plan, task)
     torch.manual_seed(seed)
-    network, source = build_network(task.member.network, plan.classes)
+    network, source = build_network(task.member.network, _known(task.member, plan.classes))
     match task.member.start:
         case EncoderOf() as start:
             source = _start_from(plan, start, task.fold, network)
@@ -31,6 +41,23 @@ def fit_task(plan: Plan, task: Task) -> str:
             source = _start_fitted(plan, start, task, seed, network)
     _fit(plan, task, task.member.stages, seed, network, plan.run.network(*task.place), task.label)
     return source
+
+
+def _seed(plan: Plan, task: Task) -> int:
+    """The seed of a network, by its place; that of a further step of its kind has a part more."""
+    nth = task.place[0].removeprefix(task.step.kind)
+    own = (plan.options.seed, task.step.kind == "segment", task.number, task.fold)
+    sequence = np.random.SeedSequence((*own, int(nth)) if nth else own)
+    return int(sequence.generate_state(1)[0])
+
+
+def _known(member: Member, classes: int) -> int:
+    """How many classes a network answers for, of so many."""
+    return len(member.classes) if member.classes else classes
+
+
+def _voter(member: Member, network: StripNetwork) -> Voter:
+    return Voter(network, member.resize, member.classes, member.tiles)
 
 
 def _fit(
@@ -43,13 +70,13 @@ def _fit(
     label: str,
 ) -> None:
     """Fit a network on the strips of a task, judged by those of its fold."""
-    resize = task.member.resize
+    member = task.member
     judging = plan.rows(task.fold)[: stages[-1].validate_on]
     fit(
         network,
         stages,
-        Material(plan.dataset, plan.teaching(task.fold), resize, seed),
-        lambda candidate: _judge(Voter(candidate, resize), plan.dataset, judging),
+        Material(plan.dataset, plan.teaching(task.fold), member.resize, seed, member.classes),
+        lambda candidate: _judge(_voter(member, candidate), plan.dataset, judging),
         folder,
         accelerator=plan.accelerator,
         workers=plan.options.workers,
@@ -61,7 +88,7 @@ def _start_fitted(
     plan: Plan, start: EncoderFittedFor, task: Task, seed: int, network: StripNetwork
 ) -> str:
     """Fit a classifier and give its encoder to a network; returns a sentence on it."""
-    other, source = build_network(start.network, plan.classes)
+    other, source = build_network(start.network, _known(task.member, plan.classes))
     kind, number, fold = task.place
     folder = plan.run.network(f"{kind}-encoder", number, fold)
     _fit(plan, task, start.stages, seed, other, folder, f"an encoder for {task.label}")
@@ -74,7 +101,8 @@ def _start_from(plan: Plan, start: EncoderOf, fold: int, network: StripNetwork) 
     """Give a network the encoder of one that is fitted; returns a sentence on it."""
     step = plan.recipe.segment if start.step == "segment" else plan.recipe.classify
     assert step is not None, "the recipe has checked this"
-    other, _ = build_network(step.ensemble.members[start.member].network, plan.classes)
+    lender = step.ensemble.members[start.member]
+    other, _ = build_network(lender.network, _known(lender, plan.classes))
     checkpoint = plan.run.network(start.step, start.member, fold) / "checkpoint.safetensors"
     load_network(checkpoint, other)
     copy_encoder(other, network)
@@ -83,19 +111,34 @@ def _start_from(plan: Plan, start: EncoderOf, fold: int, network: StripNetwork) 
 
 def load_voters(
     run: RunFolder,
+    name: str,
     step: Classify | Segment,
     folds: Sequence[int],
     classes: int,
     device: torch.device,
 ) -> list[Voter]:
-    """The fitted networks of a step, from these folds, ready to be asked."""
+    """The fitted networks of a step, by its name, from these folds, ready to be asked."""
     voters = []
     for task in tasks([step], folds):
-        network, _ = build_network(without_weights(task.member.network), classes)
-        load_network(run.network(*task.place) / "checkpoint.safetensors", network)
+        member = task.member
+        network, _ = build_network(without_weights(member.network), _known(member, classes))
+        folder = run.network(name, task.number, task.fold)
+        load_network(folder / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        voters.append(Voter(network.eval(), task.member.resize))
+        voters.append(_voter(member, network.eval()))
     return voters
+
+
+def ask(step: Classify | Segment, voters: Sequence[Voter], picture: Picture, classes: int) -> Said:
+    """What the networks of a step say of a strip; both heads are asked at once."""
+    ensemble = step.ensemble
+    how = (voters, ensemble.views, picture, ensemble.average, classes)
+    if isinstance(step, Classify):
+        return Said(None, predict_classes(*how))
+    if step.gate is None:
+        return Said(to_levels(predict_masks(*how)), None)
+    masks, said = predict_both(*how)
+    return Said(to_levels(masks), said)
 
 
 def _judge(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
@@ -105,21 +148,24 @@ def _judge(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
 
 
 def _judge_classes(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    """Cross entropy of the classes, and how often 'clean or not' is right at one half."""
+    """Cross entropy of the classes that it knows; how often 'any or none' is right at one half."""
     answers = [predict_classes([voter], ("identity",), dataset.picture(row)) for row in rows]
-    probabilities = np.clip(np.stack(answers).astype(np.float64), 1e-7, 1 - 1e-7)
-    truth = dataset.present[rows]
+    known = _planes(voter, dataset)
+    said = np.stack(answers)[:, known].astype(np.float64)
+    probabilities = np.clip(said, 1e-7, 1 - 1e-7)
+    truth = dataset.present[rows][:, known]
     entropy = -np.log(np.where(truth, probabilities, 1 - probabilities)).mean()
     right = ((probabilities > 0.5).any(1) == truth.any(1)).mean()
     return {"score": float(-entropy), "clean_or_not": float(right)}
 
 
 def _judge_masks(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    """Mean Dice, and Dice on pairs with a defect, at thresholds of one half."""
+    """Mean Dice of the classes that it knows, and on pairs with a defect, at one half."""
     counts = []
+    known = _planes(voter, dataset)
     for row in rows:
-        answer = predict_masks([voter], ("identity",), dataset.picture(row))
-        counts.append(count_pixels(threshold(answer, Threshold()), dataset.masks(row)))
+        answer = predict_masks([voter], ("identity",), dataset.picture(row))[known]
+        counts.append(count_pixels(threshold(answer, Threshold()), dataset.masks(row)[known]))
     pairs = Pairs.of(counts)
     values = dice(pairs)
     defect = values[pairs.truth > 0]
@@ -127,3 +173,8 @@ def _judge_masks(voter: Voter, dataset: Dataset, rows: NDArray[np.int64]) -> Met
         "score": float(values.mean()),
         "defect_dice": float(defect.mean()) if defect.size else 0.0,
     }
+
+
+def _planes(voter: Voter, dataset: Dataset) -> list[int]:
+    """Where the classes that a voter knows stand among all."""
+    return [known - 1 for known in voter.classes or range(1, len(dataset.classes) + 1)]

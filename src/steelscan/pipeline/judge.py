@@ -1,19 +1,24 @@
 """The strips that judge a run: what its networks say of them, which rules that suggests."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation import Pairs, count_levels, count_pixels, search_thresholds
-from steelscan.pipeline.decide import decide, gated, numbers, passing, with_numbers
-from steelscan.pipeline.fitted import load_voters
+from steelscan.pipeline.decide import Said, decide, numbers, open_levels, with_numbers
+from steelscan.pipeline.fitted import ask, load_voters
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import Tuned
 from steelscan.postprocess import Rule
-from steelscan.prediction import ProbabilityStore, predict_classes, predict_masks, to_levels
-from steelscan.strip import Masks, track
+from steelscan.prediction import ProbabilityStore
+from steelscan.strip import Frame, Masks, track
+
+_Stores: TypeAlias = tuple[ProbabilityStore | None, ProbabilityStore | None]
+"""The answers of a step: of its heads for masks, and for classes."""
 
 
 class Answers:
@@ -22,55 +27,64 @@ class Answers:
     def __init__(self, plan: Plan) -> None:
         """Ask the networks about each strip that has no answer yet."""
         self._plan = plan
-        recipe = plan.recipe
-        self._classes = self._asked(recipe.classify) if recipe.classify else None
-        self._masks = self._asked(recipe.segment)
-
-    def passing(self, row: int) -> NDArray[np.bool_]:
-        """The classes that may be outlined on a strip, bool ``(classes,)``."""
-        said = np.zeros(self._plan.classes) if self._classes is None else self._classes[row]
-        return passing(self._plan.recipe.classify, said.astype(np.float32))
+        self._stores = {name: self._asked(name, step) for name, step in plan.recipe.named.items()}
 
     def levels(self, row: int) -> NDArray[np.uint8]:
-        """The mask probabilities of a strip, uint8 ``(classes, height, width)``."""
-        return self._masks[row].astype(np.uint8, copy=False)
+        """The mask probabilities of a strip after all gates, uint8 ``(classes, height, width)``."""
+        plan = self._plan
+        said = partial(self._said, row)
+        return open_levels(plan.recipe, said, plan.classes, plan.dataset.frames[row])
 
     def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
         """The masks that rules make of what was said of a strip."""
-        return decide(self.levels(row), self.passing(row), rules)
+        return decide(self.levels(row), rules)
 
-    def _asked(self, step: Classify | Segment) -> ProbabilityStore:
-        plan = self._plan
-        outlines = isinstance(step, Segment)
-        store = ProbabilityStore(
-            plan.run.probabilities(step.kind),
-            len(plan.dataset),
-            plan.classes,
-            plan.dataset.frames if outlines else (),
+    def _said(self, row: int, name: str) -> Said:
+        masks, classes = self._stores[name]
+        return Said(
+            None if masks is None else masks[row].astype(np.uint8, copy=False),
+            None if classes is None else classes[row].astype(np.float32, copy=False),
         )
-        views = step.ensemble.views
+
+    def _asked(self, name: str, step: Classify | Segment) -> _Stores:
+        plan = self._plan
+        masks = self._store(name, plan.dataset.frames) if isinstance(step, Segment) else None
+        classes = None
+        if isinstance(step, Classify):
+            classes = self._store(name, ())
+        elif step.gate is not None:
+            classes = self._store(f"{name}-classes", ())
+        stores = [store for store in (masks, classes) if store is not None]
         for folds, rows in plan.judged_by:
-            missing = [int(row) for row in rows if row not in store]
+            missing = [int(row) for row in rows if any(row not in store for store in stores)]
             if not missing:
                 continue
-            voters = load_voters(plan.run, step, folds, plan.classes, plan.accelerator.device)
-            for row in track(missing, f"Asking step {step.kind}", len(missing)):
-                picture = plan.dataset.picture(row)
-                if outlines:
-                    store[row] = to_levels(predict_masks(voters, views, picture))
-                else:
-                    store[row] = predict_classes(voters, views, picture)
-        return store
+            voters = load_voters(plan.run, name, step, folds, plan.classes, plan.accelerator.device)
+            for row in track(missing, f"Asking step {name}", len(missing)):
+                said = ask(step, voters, plan.dataset.picture(row), plan.classes)
+                if masks is not None and said.levels is not None:
+                    masks[row] = said.levels
+                if classes is not None and said.classes is not None:
+                    classes[row] = said.classes
+        return masks, classes
+
+    def _store(self, name: str, frames: Sequence[Frame]) -> ProbabilityStore:
+        plan = self._plan
+        folder = plan.run.probabilities(name)
+        return ProbabilityStore(folder, len(plan.dataset), plan.classes, frames)
 
 
 def tune(plan: Plan, answers: Answers) -> Tuned:
-    """The rules of the recipe, with the numbers that judge best out-of-fold where it says so."""
+    """The last rules of the recipe, with the numbers that judge best where it says so.
+
+    Judged out-of-fold, after all gates. Rules before `KeepFound` are not searched.
+    """
     rules, wanted = plan.recipe.rules, plan.recipe.tune
     if wanted is None:
         return Tuned(rules=rules)
     rows = plan.rows(*plan.recipe.folds.validation).tolist()
     counted = [
-        count_levels(gated(answers.levels(row), answers.passing(row)), plan.dataset.masks(row))
+        count_levels(answers.levels(row), plan.dataset.masks(row))
         for row in track(rows, "Searching thresholds", len(rows))
     ]
     found = search_thresholds(np.stack(counted), numbers(rules, plan.classes), wanted)

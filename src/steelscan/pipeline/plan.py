@@ -30,7 +30,8 @@ class Options:
 class Plan:
     """All that the steps of a run need to know.
 
-    ``groups`` and ``folds`` are int64 ``(strips,)``.
+    ``groups`` and ``folds`` are int64 ``(strips,)``. Raises RecipeError for a recipe whose networks
+    know classes that the data set has not.
     """
 
     run: RunFolder
@@ -39,6 +40,9 @@ class Plan:
     groups: NDArray[np.int64]
     folds: NDArray[np.int64]
     options: Options
+
+    def __post_init__(self) -> None:
+        check_classes(self.recipe, self.classes)
 
     @property
     def classes(self) -> int:
@@ -80,11 +84,17 @@ class Plan:
 def check_built(recipe: Recipe) -> None:
     """Raise RecipeError when a recipe holds what can be written down and not yet be run."""
     missing = sorted(unbuilt(recipe))
-    members = [member for step in recipe.asking for member in step.ensemble.members]
-    if any(member.classes is not None for member in members):
-        missing.append("Member.classes")
-    if len({step.kind for step in recipe.asking}) < len(recipe.asking):
-        missing.append("two steps of one kind")
     if missing:
         found = f"needs what there is no code for yet: {', '.join(missing)}"
         raise RecipeError(f"recipe {recipe.name}", found, "Take these out, or train another recipe")
+
+
+def check_classes(recipe: Recipe, classes: int) -> None:
+    """Raise RecipeError when a network is to know classes that a data set has not."""
+    for name, step in recipe.named.items():
+        for number, member in enumerate(step.ensemble.members, start=1):
+            highest = max(member.classes or (1,))
+            if highest > classes:
+                found = f"knows class {highest}, the data set has {classes}"
+                remedy = "Name ids from 1 to that, or leave classes out"
+                raise RecipeError(f"{name} {number}, classes", found, remedy)

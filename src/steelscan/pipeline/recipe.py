@@ -1,6 +1,7 @@
 """A recipe: the ordered steps from a strip to its masks. No torch here."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +17,7 @@ class Classify(Spec):
     """Judge whole strips; what is not above ``threshold`` is not outlined.
 
     With the gate on the ``image``, a strip goes on with all classes when any class passes; with
-    the gate on the ``class``, each class goes on by itself.
+    the gate on the ``class``, each class goes on by itself. A class that no network judges passes.
     """
 
     kind: Literal["classify"] = "classify"
@@ -26,16 +27,20 @@ class Classify(Spec):
 
 
 class SoftGate(Spec):
-    """The probability of a pixel is multiplied by that of its class on the whole strip."""
+    """The probability of a pixel is multiplied by that of its class on the whole strip.
 
-    built: ClassVar[bool] = False
+    (4th, K:114716.)
+    """
+
     kind: Literal["soft"] = "soft"
 
 
 class HardGate(Spec):
-    """Classes whose probability on the whole strip is not above ``threshold`` are not outlined."""
+    """Classes whose probability on the whole strip is not above ``threshold`` are not outlined.
 
-    built: ClassVar[bool] = False
+    (14th, K:114367.)
+    """
+
     kind: Literal["hard"] = "hard"
     threshold: PerClass[Share] = 0.5
 
@@ -57,7 +62,6 @@ class KeepFound(Spec):
     (12th, K:114309.)
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["keep_found"] = "keep_found"
 
 
@@ -65,6 +69,14 @@ Step = Annotated[Classify | Segment | KeepFound | Binarizer | Cleaner, Field(dis
 
 _NEEDS = {"classify": "pictures", "segment": "pictures", "keep_found": "masks"}
 _MAKES = {"classify": "pictures", "segment": "probabilities", "keep_found": "pictures"}
+
+
+class Round(NamedTuple):
+    """The steps from a picture to masks: judge, outline, decide. Asking steps go by their names."""
+
+    classifies: tuple[tuple[str, Classify], ...]
+    segment: tuple[str, Segment]
+    rules: tuple[Rule, ...]
 
 
 class Recipe(Spec):
@@ -96,9 +108,9 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _members_fit_their_step(self) -> Self:
-        for step in self.asking:
+        for name, step in self.named.items():
             for number, member in enumerate(step.ensemble.members):
-                place = f"{step.kind} {number + 1}"
+                place = f"{name} {number + 1}"
                 outlines = member.network.kind != "classifier"
                 if outlines != isinstance(step, Segment):
                     raise ValueError(f"{place} is a {member.network.kind}")
@@ -108,14 +120,14 @@ class Recipe(Spec):
                     raise ValueError(f"{place} names folds that do not validate")
             judged = {fold for member in step.ensemble.members for fold in self.folds_of(member)}
             if judged != set(self.folds.validation):
-                raise ValueError(f"no member of {step.kind} is judged by some validation fold")
+                raise ValueError(f"no member of {name} is judged by some validation fold")
         return self
 
     @model_validator(mode="after")
     def _starts_are_there(self) -> Self:
         members = {
-            (step.kind, number): member
-            for step in reversed(self.asking)
+            (name, number): member
+            for name, step in self.named.items()
             for number, member in enumerate(step.ensemble.members)
         }
         for place, member in members.items():
@@ -145,19 +157,50 @@ class Recipe(Spec):
         return tuple(step for step in self.steps if isinstance(step, Classify | Segment))
 
     @property
+    def named(self) -> Mapping[str, Classify | Segment]:
+        """The steps that ask networks, in order, by the names that they have in a run folder.
+
+        The first of a kind goes by the kind, further ones are numbered: "segment", "segment2".
+        """
+        named: dict[str, Classify | Segment] = {}
+        for at, step in enumerate(self.asking):
+            nth = sum(other.kind == step.kind for other in self.asking[: at + 1])
+            named[step.kind if nth == 1 else f"{step.kind}{nth}"] = step
+        return named
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """The steps in rounds, each of which outlines; all but the last end with `KeepFound`."""
+        names = iter(self.named.items())
+        rounds: list[Round] = []
+        classifies: list[tuple[str, Classify]] = []
+        for step in self.steps:
+            match step:
+                case Classify():
+                    classifies.append((next(names)[0], step))
+                case Segment():
+                    rounds.append(Round(tuple(classifies), (next(names)[0], step), ()))
+                    classifies = []
+                case KeepFound():
+                    pass
+                case rule:
+                    rounds[-1] = rounds[-1]._replace(rules=(*rounds[-1].rules, rule))
+        return tuple(rounds)
+
+    @property
     def classify(self) -> Classify | None:
-        """The step that clears clean strips, if there is one."""
+        """The first step that clears clean strips, if there is one."""
         return next((step for step in self.steps if isinstance(step, Classify)), None)
 
     @property
     def segment(self) -> Segment:
-        """The step that gives the probabilities of pixels."""
+        """The first step that gives the probabilities of pixels."""
         return next(step for step in self.steps if isinstance(step, Segment))
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The steps after the networks, in order."""
-        return tuple(step for step in self.steps if isinstance(step, Binarizer | Cleaner))
+        """The steps after the last networks, in order: they make the masks of the recipe."""
+        return self.rounds[-1].rules
 
 
 def _check_encoders(place: object, source: Network, target: Network) -> None:

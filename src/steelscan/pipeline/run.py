@@ -31,22 +31,31 @@ class RunRecord(Spec):
 
 @dataclass(frozen=True)
 class Task:
-    """One network to fit: its place in the recipe, and the fold that judges it."""
+    """One network to fit: its place in the recipe, and the fold that judges it.
+
+    ``nth`` says which step of its kind, counted from 1.
+    """
 
     step: Classify | Segment
     number: int
     member: Member
     fold: int
+    nth: int = 1
+
+    @property
+    def name(self) -> str:
+        """The name of its step, as `Recipe.named` has it."""
+        return self.step.kind if self.nth == 1 else f"{self.step.kind}{self.nth}"
 
     @property
     def place(self) -> tuple[str, int, int]:
         """Step, number and fold: what names the network in a run folder."""
-        return self.step.kind, self.number, self.fold
+        return self.name, self.number, self.fold
 
     @property
     def label(self) -> str:
         """How progress and reports call it."""
-        return f"{self.step.kind} {self.number + 1}, fold {self.fold}"
+        return f"{self.name} {self.number + 1}, fold {self.fold}"
 
 
 def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Task]:
@@ -55,8 +64,8 @@ def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Tas
     Those that lend others their encoder come first.
     """
     found = [
-        Task(step, number, member, fold)
-        for step in steps
+        Task(step, number, member, fold, sum(each.kind == step.kind for each in steps[: at + 1]))
+        for at, step in enumerate(steps)
         for number, member in enumerate(step.ensemble.members)
         for fold in folds
         if member.folds is None or fold in member.folds

@@ -16,7 +16,7 @@ from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.fitted import fit_task
 from steelscan.pipeline.judge import Answers, pairs_of, tune
-from steelscan.pipeline.plan import Options, Plan, check_built
+from steelscan.pipeline.plan import Options, Plan, check_built, check_classes
 from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.pipeline.report import report_run
@@ -46,6 +46,7 @@ def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
         dataset = open_dataset(data, options.on_error)
         notes = check_trainable(dataset)
         notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
+        check_classes(recipe, len(dataset.classes))
         record = RunRecord(
             fingerprint=dataset.fingerprint,
             classes=dataset.classes,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from steelscan.prediction.specs import (
+    Average,
     EncoderFittedFor,
     EncoderOf,
     Ensemble,
@@ -12,24 +13,34 @@ from steelscan.prediction.specs import (
     Mean,
     Member,
     PowerMean,
+    Tiles,
     View,
 )
 
 if TYPE_CHECKING:
-    from steelscan.prediction.predict import Voter, predict_classes, predict_masks, to_levels
+    from steelscan.prediction.averages import averaged
+    from steelscan.prediction.predict import (
+        Voter,
+        predict_both,
+        predict_classes,
+        predict_masks,
+        to_levels,
+    )
     from steelscan.prediction.store import ProbabilityStore
     from steelscan.prediction.views import turn
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "predict": ["Voter", "predict_classes", "predict_masks", "to_levels"],
+        "averages": ["averaged"],
+        "predict": ["Voter", "predict_both", "predict_classes", "predict_masks", "to_levels"],
         "store": ["ProbabilityStore"],
         "views": ["turn"],
     },
 )
 
 __all__ = [
+    "Average",
     "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
@@ -38,8 +49,11 @@ __all__ = [
     "Member",
     "PowerMean",
     "ProbabilityStore",
+    "Tiles",
     "View",
     "Voter",
+    "averaged",
+    "predict_both",
     "predict_classes",
     "predict_masks",
     "to_levels",

@@ -1,58 +1,87 @@
 """From a strip to the probabilities of an ensemble, at the strip's own size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from steelscan.data import Shrink, pad, padded_frame, resize_picture
 from steelscan.models import Outputs, StripNetwork
-from steelscan.prediction.specs import View
+from steelscan.prediction.averages import lifted, lowered
+from steelscan.prediction.specs import Average, LogitMean, Mean, PowerMean, Tiles, View
+from steelscan.prediction.tiles import in_tiles
 from steelscan.prediction.views import turn
 from steelscan.strip import Frame, Picture
+
+_MEAN = Mean()
 
 
 @dataclass(frozen=True)
 class Voter:
-    """A fitted network, in eval mode, and the size at which it sees a strip."""
+    """A fitted network, in eval mode, the size at which it sees a strip, and what it knows.
+
+    ``classes`` are the ids, from 1, of the classes that it answers for; None: all.
+    """
 
     network: StripNetwork
     resize: Shrink | None
+    classes: tuple[int, ...] | None = None
+    tiles: Tiles | None = None
 
 
 def predict_classes(
-    voters: Sequence[Voter], views: Sequence[View], picture: Picture
+    voters: Sequence[Voter],
+    views: Sequence[View],
+    picture: Picture,
+    average: Average = _MEAN,
+    classes: int | None = None,
 ) -> NDArray[np.float32]:
-    """The probability of each class for a whole strip, float32 ``(classes,)``: the mean answer."""
-    answers = []
-    for voter in voters:
-        classes = _asked(voter, views, picture).classes
-        assert classes is not None
-        answers.append(classes.mean(0))
-    return torch.stack(answers).mean(0).numpy()
+    """The probability of each class for a whole strip, float32 ``(classes,)``.
+
+    Each class is averaged over the voters that know it and the views; one that no voter knows is
+    not a number. ``classes`` is how many there are; None: as many as the voters know.
+    """
+    _, said = _predict(voters, views, picture, average, classes, {"classes"})
+    assert said is not None
+    return said
 
 
 def predict_masks(
-    voters: Sequence[Voter], views: Sequence[View], picture: Picture
+    voters: Sequence[Voter],
+    views: Sequence[View],
+    picture: Picture,
+    average: Average = _MEAN,
+    classes: int | None = None,
 ) -> NDArray[np.float32]:
-    """The probability of each class and pixel, float32 ``(classes, height, width)``: the mean.
+    """The probability of each class and pixel, float32 ``(classes, height, width)``.
 
-    Where a network sees the strip smaller, its probabilities are enlarged again.
+    Each class is averaged over the voters that know it and the views; one that no voter knows has
+    probability 0. ``classes`` is how many there are; None: as many as the voters know.
+    Where a network sees the strip smaller, what it says is enlarged before it is averaged.
     """
-    frame = Frame(*picture.shape)
-    answers = []
-    for voter in voters:
-        seen = _seen(voter, picture)
-        masks = _asked(voter, views, picture).masks
-        assert masks is not None
-        inside = masks[..., : seen.height, : seen.width]
-        turned = [turn(planes, view) for planes, view in zip(inside, views, strict=True)]
-        answers.append(_enlarged(torch.stack(turned).mean(0).numpy(), frame))
-    mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
-    return mean
+    masks, _ = _predict(voters, views, picture, average, classes, {"masks"})
+    assert masks is not None
+    return masks
+
+
+def predict_both(
+    voters: Sequence[Voter],
+    views: Sequence[View],
+    picture: Picture,
+    average: Average = _MEAN,
+    classes: int | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What `predict_masks` and `predict_classes` say, of networks with two heads, asked once."""
+    masks, said = _predict(voters, views, picture, average, classes, {"masks", "classes"})
+    assert masks is not None
+    assert said is not None
+    return masks, said
 
 
 def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -60,17 +89,123 @@ def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(probabilities * 255).astype(np.uint8)
 
 
-def _asked(voter: Voter, views: Sequence[View], picture: Picture) -> Outputs:
-    """The probabilities of each view of a strip, ``(views, classes, ...)``, masks still padded."""
+def _predict(
+    voters: Sequence[Voter],
+    views: Sequence[View],
+    picture: Picture,
+    average: Average,
+    classes: int | None,
+    heads: set[Literal["masks", "classes"]],
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Ask each voter once, for the heads that are wanted."""
+    frame = Frame(*picture.shape)
+    mirrored = [view != "identity" for view in views]
+    outlined, judged, softmax = _Sum(), _List(), False
+    for voter in voters:
+        asked = _asked(voter, views, picture, logits=isinstance(average, LogitMean))
+        if "masks" in heads:
+            assert asked.masks is not None
+            turned = [turn(planes, view) for planes, view in zip(asked.masks, views, strict=True)]
+            planes = torch.stack(turned)
+            if isinstance(average, PowerMean):  # a power of what is between, not between powers
+                planes = torch.stack([_enlarged(each, frame) for each in planes])
+            softmax = voter.network.output == "softmax"
+            mean = lifted(average, planes, mirrored, softmax=softmax).mean(0)
+            outlined.add(_enlarged(mean, frame), voter.classes)
+        if "classes" in heads:
+            assert asked.classes is not None
+            judged.add(lifted(average, asked.classes, mirrored).mean(0), voter.classes)
+    masks = said = None
+    if "masks" in heads:
+        ids, means = outlined.means()
+        masks = _placed(ids, lowered(average, means, softmax), classes, 0.0)
+    if "classes" in heads:
+        ids, means = judged.means()
+        said = _placed(ids, lowered(average, means), classes, np.nan)
+    return masks, said
+
+
+@dataclass
+class _Sum:
+    """The sum, a class, of the maps of the voters that know it: only one voter's are held."""
+
+    totals: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def add(self, planes: Tensor, classes: tuple[int, ...] | None) -> None:
+        """Add the maps ``(classes, height, width)`` of a voter that knows these classes."""
+        for known, plane in zip(_ids(planes, classes), planes.numpy(), strict=True):
+            self.totals[known] = self.totals[known] + plane if known in self.totals else plane
+            self.counts[known] = self.counts.get(known, 0) + 1
+
+    def means(self) -> tuple[list[int], Tensor]:
+        """The classes that are known, and the mean of each."""
+        ids = sorted(self.totals)
+        means = [self.totals[known] / np.float32(self.counts[known]) for known in ids]
+        return ids, torch.from_numpy(np.stack(means))
+
+
+@dataclass
+class _List:
+    """What voters say of whole strips: float ``(classes,)`` each, and of which classes."""
+
+    said: list[Tensor] = field(default_factory=list)
+    ids: list[tuple[int, ...]] = field(default_factory=list)
+
+    def add(self, said: Tensor, classes: tuple[int, ...] | None) -> None:
+        """Add the answer of a voter that knows these classes."""
+        self.said.append(said)
+        self.ids.append(_ids(said, classes))
+
+    def means(self) -> tuple[list[int], Tensor]:
+        """The classes that are known, and the mean of each over the voters that know it.
+
+        Classes that the same voters know are averaged together: torch adds up long and short rows
+        in different orders.
+        """
+        known = sorted(set(chain.from_iterable(self.ids)))
+        means = torch.empty(len(known))
+        by_voters: dict[tuple[int, ...], list[int]] = {}
+        for class_id in known:
+            who = tuple(at for at, ids in enumerate(self.ids) if class_id in ids)
+            by_voters.setdefault(who, []).append(class_id)
+        for who, together in by_voters.items():
+            rows = [self.said[at][[self.ids[at].index(each) for each in together]] for at in who]
+            means[[known.index(each) for each in together]] = torch.stack(rows).mean(0)
+        return known, means
+
+
+def _ids(answer: Tensor, classes: tuple[int, ...] | None) -> tuple[int, ...]:
+    return classes or tuple(range(1, len(answer) + 1))
+
+
+def _placed(
+    ids: Sequence[int], probabilities: Tensor, classes: int | None, unknown: float
+) -> NDArray[np.float32]:
+    """Probabilities ``(ids, ...)`` among those of all classes; of the others, this value."""
+    whole = np.full((classes or ids[-1], *probabilities.shape[1:]), unknown, np.float32)
+    whole[np.array(ids) - 1] = probabilities.numpy()
+    return whole
+
+
+def _asked(voter: Voter, views: Sequence[View], picture: Picture, *, logits: bool) -> Outputs:
+    """Probabilities or logits of each view of a strip, ``(views, classes, ...)``, not padded."""
     seen = _seen(voter, picture)
     resized = resize_picture(picture, seen).copy()  # torch wants it writable and unmirrored
     turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
     batch = np.stack([pad(strip, padded_frame(seen)) for strip in turned])[:, None]
     device = next(voter.network.parameters()).device
-    with torch.inference_mode():
-        outputs: Outputs = voter.network(torch.from_numpy(batch).to(device))
-        said = voter.network.probabilities(outputs)
-    return Outputs(*(None if head is None else head.float().cpu() for head in said))
+
+    def ask(strips: Tensor) -> Outputs:
+        with torch.inference_mode():
+            outputs: Outputs = voter.network(strips.to(device))
+            said = outputs if logits else voter.network.probabilities(outputs)
+        return Outputs(*(None if head is None else head.float().cpu() for head in said))
+
+    strips = torch.from_numpy(batch)
+    said = in_tiles(ask, strips, voter.tiles) if voter.tiles else ask(strips)
+    inside = None if said.masks is None else said.masks[..., : seen.height, : seen.width]
+    return Outputs(inside, said.classes)
 
 
 def _seen(voter: Voter, picture: Picture) -> Frame:
@@ -78,10 +213,11 @@ def _seen(voter: Voter, picture: Picture) -> Frame:
     return voter.resize.frame(frame) if voter.resize else frame
 
 
-def _enlarged(planes: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+def _enlarged(planes: Tensor, frame: Frame) -> Tensor:
     """Scale ``(classes, height, width)`` to a frame, bilinearly."""
-    if planes.shape[1:] == frame:
+    if tuple(planes.shape[1:]) == tuple(frame):
         return planes
-    return np.stack(
-        [cv2.resize(plane, frame[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes]
-    )
+    enlarged = [
+        cv2.resize(plane.numpy(), frame[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes
+    ]
+    return torch.from_numpy(np.stack(enlarged))

@@ -1,6 +1,6 @@
 """Which networks answer together, as settings: no torch here."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -32,12 +32,31 @@ class EncoderFittedFor(Spec):
     stages: tuple[Training, ...] = Field(min_length=1)
 
 
+class Tiles(Spec):
+    """A strip goes through a network in tiles of its full height, side by side.
+
+    Both are pixels of the strip as the network sees it, multiples of the networks' stride of 32.
+    A strip no wider than a tile is asked whole.
+    """
+
+    kind: Literal["tiles"] = "tiles"
+    width: Annotated[PositiveInt, Field(multiple_of=32)]
+    overlap: Annotated[NonNegativeInt, Field(multiple_of=32)]
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        if 2 * self.overlap > self.width:
+            raise ValueError(f"tiles of {self.width} columns overlap by at most half of that")
+        return self
+
+
 class Member(Spec):
     """One network of an ensemble: its size of input, and the stages in which it is fitted.
 
     It is fitted once for each of its ``folds`` (None: each validation fold), on all strips but
     those. Of ``classes``, ids from 1, it knows only those (None: all); a class that no member
     knows is never predicted. With ``start`` its encoder begins with that of another network.
+    It is asked for whole strips, or with ``tiles`` in those.
     """
 
     network: Network
@@ -45,7 +64,14 @@ class Member(Spec):
     resize: Shrink | None = None
     start: Annotated[EncoderOf | EncoderFittedFor, Field(discriminator="kind")] | None = None
     folds: tuple[NonNegativeInt, ...] | None = None
-    classes: tuple[PositiveInt, ...] | None = None
+    classes: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
+    tiles: Tiles | None = None
+
+    @model_validator(mode="after")
+    def _classes_rise(self) -> Self:
+        if self.classes and list(self.classes) != sorted(set(self.classes)):
+            raise ValueError(f"classes {self.classes} are not distinct ids in rising order")
+        return self
 
     @model_validator(mode="after")
     def _losses_fit_the_network(self) -> Self:
@@ -66,10 +92,17 @@ def _refusal(network: Network, stage: Training) -> str | None:
     if isinstance(network, TwoHeaded) != isinstance(loss, BothHeads):
         return f"a network of kind {network.kind} does not learn from {loss.kind}"
     of_masks = loss.masks if isinstance(loss, BothHeads) else loss
-    output = network.segmenter.output if isinstance(network, TwoHeaded) else network.output
+    output = _output(network)
     if wants_softmax(of_masks) != (output == "softmax"):
         return f"the loss {of_masks.kind} is not for output {output}"
     return None
+
+
+def _output(network: Network) -> str:
+    """How the logits of a network become probabilities."""
+    if isinstance(network, Classifier):
+        return "sigmoid"
+    return network.segmenter.output if isinstance(network, TwoHeaded) else network.output
 
 
 class Mean(Spec):
@@ -79,9 +112,11 @@ class Mean(Spec):
 
 
 class LogitMean(Spec):
-    """The probability of the mean logit (4th, K:114716)."""
+    """The probability of the mean logit (4th, K:114716).
 
-    built: ClassVar[bool] = False
+    All networks have the same ``output``; with "softmax", logits are averaged before the softmax.
+    """
+
     kind: Literal["logit_mean"] = "logit_mean"
 
 
@@ -93,15 +128,27 @@ class PowerMean(Spec):
     public starter pipeline does; "true" takes the power 1 / t of it all.
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["power_mean"] = "power_mean"
     t: PositiveFloat = 0.5
     form: Literal["raw", "starter", "true"] = "raw"
 
 
+Average: TypeAlias = Mean | LogitMean | PowerMean
+
+
 class Ensemble(Spec):
-    """Networks whose answers are averaged, each over these views of the strip."""
+    """Networks whose answers are averaged, each over these views of the strip.
+
+    Each class is the average over the members that know it.
+    """
 
     members: tuple[Member, ...] = Field(min_length=1)
     views: tuple[View, ...] = ("identity",)
-    average: Annotated[Mean | LogitMean | PowerMean, Field(discriminator="kind")] = Mean()
+    average: Annotated[Average, Field(discriminator="kind")] = Mean()
+
+    @model_validator(mode="after")
+    def _logits_are_of_one_sort(self) -> Self:
+        outputs = {_output(member.network) for member in self.members}
+        if isinstance(self.average, LogitMean) and len(outputs) > 1:
+            raise ValueError("logits of output sigmoid and of output softmax have no mean")
+        return self

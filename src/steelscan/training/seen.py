@@ -38,14 +38,24 @@ class SeenStrips:
     """Strips resized; a fit that comes to a strip again finds it in memory.
 
     Those that come first are kept, until ``room`` bytes are full. A copy sent to another process
-    keeps nothing, or each would fill its own.
+    keeps nothing, or each would fill its own. Of ``classes``, ids from 1, only those are seen, as
+    if the strips held no others (None: all).
     """
 
-    def __init__(self, strips: Strips, resize: Shrink | None, room: int = _ROOM) -> None:
+    def __init__(
+        self,
+        strips: Strips,
+        resize: Shrink | None,
+        room: int = _ROOM,
+        *,
+        classes: tuple[int, ...] | None = None,
+    ) -> None:
         self._strips, self._resize, self._room = strips, resize, room
+        every = range(1, strips.present.shape[1] + 1)
+        self._planes = [known - 1 for known in classes or every]
         self._kept: dict[int, _Seen] = {}
         self._last: tuple[int, _Seen] | None = None
-        self.present = strips.present
+        self.present = strips.present[:, self._planes]
         self.frames = tuple(resize.frame(one) if resize else one for one in strips.frames)
 
     def picture(self, index: int) -> Picture:
@@ -68,7 +78,7 @@ class SeenStrips:
 
     def _read(self, index: int) -> _Seen:
         frame = self.frames[index]
-        masks = resize_masks(self._strips.masks(index), frame)
+        masks = resize_masks(self._strips.masks(index)[self._planes], frame)
         classes = np.flatnonzero(masks.any((1, 2))).tolist()
         picture = resize_picture(self._strips.picture(index), frame)
         seen = picture, classes, masks[classes]

@@ -1,0 +1,266 @@
+"""Averages and the assembly of classes: by numpy over stub networks, and values taken by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import nn
+
+from steelscan.data import Shrink, WholeStrip
+from steelscan.losses import BCE, CrossEntropy
+from steelscan.models import StripNetwork, Unet
+from steelscan.prediction import (
+    Ensemble,
+    LogitMean,
+    Mean,
+    Member,
+    PowerMean,
+    Voter,
+    averaged,
+    predict_both,
+    predict_classes,
+    predict_masks,
+)
+from steelscan.training import AdamW, Training
+
+EVERY = [
+    Mean(),
+    LogitMean(),
+    *(PowerMean(t=t, form=form) for t in (0.5, 3.0) for form in ("raw", "starter", "true")),
+]
+IDENTITIES = [each for each in EVERY if getattr(each, "form", "true") == "true"]
+TURNS = {
+    "identity": lambda planes: planes,
+    "hflip": lambda planes: planes[..., ::-1],
+    "vflip": lambda planes: planes[..., ::-1, :],
+}
+VIEWS = ("identity", "hflip", "vflip")
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+
+
+def by_numpy(average, logits, mirrored, softmax=False):
+    """The average of ``(answers, classes, ...)`` logits, by its formula, in float64."""
+    logits = np.asarray(logits, np.float64)
+    powers = np.exp(logits)
+    p = (powers / powers.sum(1, keepdims=True))[:, 1:] if softmax else sigmoid(logits)
+    if average.kind == "mean":
+        return p.mean(0)
+    if average.kind == "logit_mean":
+        powers = np.exp(logits.mean(0))
+        return (powers / powers.sum(0))[1:] if softmax else sigmoid(logits.mean(0))
+    if average.form == "starter":
+        return np.mean(
+            [one**average.t if turned else one for one, turned in zip(p, mirrored, strict=True)], 0
+        )
+    raw = (p**average.t).mean(0)
+    return raw if average.form == "raw" else raw ** (1 / average.t)
+
+
+def asked(average, logits, mirrored, softmax=False):
+    """The average by the package; all but the mean of logits take probabilities."""
+    answers = torch.tensor(np.asarray(logits), dtype=torch.float64)
+    if average.kind != "logit_mean":
+        answers = answers.softmax(1)[:, 1:] if softmax else answers.sigmoid()
+    return averaged(average, answers, mirrored, softmax=softmax).numpy()
+
+
+@pytest.mark.parametrize(
+    ("average", "answers", "expected"),
+    [
+        (Mean(), (0.25, 0.75), 0.5),
+        (PowerMean(t=0.5, form="raw"), (0.25, 0.25), 0.5),
+        (PowerMean(t=0.5, form="true"), (0.25, 0.25), 0.25),
+        (PowerMean(t=0.5, form="starter"), (0.25, 0.25), 0.375),  # 0.25 as it is, 0.5 mirrored
+        (PowerMean(t=2.0, form="raw"), (0.6, 0.8), 0.5),
+        (PowerMean(t=2.0, form="true"), (0.6, 0.8), 0.5**0.5),
+    ],
+)
+def test_known_values(average, answers, expected):
+    column = torch.tensor(answers)[:, None]
+    assert averaged(average, column, (False, True)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_mean_of_opposite_logits_is_one_half():
+    assert averaged(LogitMean(), torch.tensor([[-3.0], [3.0]]), (False, False)).item() == 0.5
+
+
+@pytest.mark.parametrize("average", EVERY, ids=repr)
+@pytest.mark.parametrize("softmax", [False, True])
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
+def test_an_average_is_its_formula(average, softmax, answers, classes, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (answers, classes + softmax, 2, 3))
+    mirrored = rng.random(answers) < 0.5
+    expected = by_numpy(average, logits, mirrored, softmax)
+    assert np.allclose(asked(average, logits, mirrored, softmax), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("average", IDENTITIES, ids=repr)
+@pytest.mark.parametrize("softmax", [False, True])
+def test_of_one_answer_it_is_that_answer(average, softmax):
+    logits = np.random.default_rng(0).normal(0, 3, (1, 4, 5, 6))
+    expected = by_numpy(Mean(), logits, [False], softmax)
+    assert np.allclose(asked(average, logits, [False], softmax), expected, atol=1e-12)
+
+
+class Body(nn.Module):
+    """Logits that depend on grey and place; with ``both``, class logits of the mean grey too."""
+
+    def __init__(self, slopes, *, both=False):
+        super().__init__()
+        self.slopes = nn.Parameter(torch.tensor(slopes).reshape(1, -1, 1, 1))
+        self.both, self.calls = both, []
+
+    def forward(self, strips):
+        self.calls.append(tuple(strips.shape))
+        columns = torch.arange(strips.shape[-1])
+        masks = strips * self.slopes + 0.02 * columns * self.slopes
+        return (masks, masks.mean((2, 3))) if self.both else masks
+
+
+def voter(slopes, *, head="masks", classes=None, resize=None, output="sigmoid"):
+    body = Body(slopes, both=head == "both")
+    network = StripNetwork(
+        body, encoder="", mean=0.5, std=0.5, stride=32, head=head, output=output
+    ).eval()
+    return Voter(network, resize, classes)
+
+
+def said(slopes, strip):
+    """What Body says of a strip whose sides are multiples of 32, in plain numbers."""
+    grey, columns = strip / 255 * 2 - 1, np.arange(strip.shape[1])
+    return np.stack([grey * slope + 0.02 * columns * slope for slope in slopes])
+
+
+def strip(height=32, width=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("average", EVERY, ids=repr)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("views", [("identity",), ("hflip", "identity"), VIEWS])
+def test_networks_and_views_are_averaged_together(average, output, views):
+    slopes = [(1.0, -2.0, 0.5), (0.3, 1.5, -4.0), (-1.0, 0.2, 2.0)]
+    picture = strip()
+    logits = [TURNS[view](said(own, TURNS[view](picture))) for own in slopes for view in views]
+    mirrored = [view != "identity" for _ in slopes for view in views]
+    expected = by_numpy(average, logits, mirrored, output == "softmax")
+    answer = predict_masks([voter(own, output=output) for own in slopes], views, picture, average)
+    assert answer.dtype == np.float32
+    assert np.allclose(answer, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("average", EVERY, ids=repr)
+def test_both_heads_are_averaged_alike_and_asked_once(average):
+    slopes = [(1.0, -2.0), (0.3, 1.5)]
+    voters = [voter(own, head="both") for own in slopes]
+    picture = strip()
+    masks, classes = predict_both(voters, VIEWS, picture, average)
+    assert [each.network.body.calls for each in voters] == [[(3, 1, 32, 64)]] * 2
+    assert np.array_equal(masks, predict_masks(voters, VIEWS, picture, average))
+    assert np.array_equal(classes, predict_classes(voters, VIEWS, picture, average))
+    logits = [said(own, TURNS[view](picture)).mean((1, 2)) for own in slopes for view in VIEWS]
+    expected = by_numpy(average, logits, [view != "identity" for _ in slopes for view in VIEWS])
+    assert classes.dtype == np.float32
+    assert np.allclose(classes, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("average", EVERY, ids=repr)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_each_class_is_that_of_the_networks_that_know_it(average, output):
+    """Three networks know classes 1 and 4, 4 and 5, and 1: of 2, 3 and 6 nobody speaks."""
+    knows = {(1, 4): (1.0, -2.0), (4, 5): (0.4, 1.5), (1,): (-0.7,)}
+    softmax = output == "softmax"
+    sound = 0.25 if softmax else None
+    own = {ids: slopes if sound is None else (sound, *slopes) for ids, slopes in knows.items()}
+    voters = [voter(slopes, classes=ids, output=output) for ids, slopes in own.items()]
+    picture = strip()
+    answer = predict_masks(voters, ("identity",), picture, average, 6)
+    logits = {ids: said(slopes, picture) for ids, slopes in own.items()}
+    assert answer.shape == (6, 32, 64)
+    assert not answer[[1, 2, 5]].any()
+    if average.kind == "logit_mean" and softmax:
+        over = {1: [], 4: [], 5: []}
+        for ids, planes in logits.items():
+            for known, plane in zip(ids, planes[1:], strict=True):
+                over[known].append(plane - planes[0])
+        powers = {known: np.exp(np.mean(planes, 0)) for known, planes in over.items()}
+        expected = {known: power / (1 + sum(powers.values())) for known, power in powers.items()}
+    else:
+        expected = {}
+        for known in (1, 4, 5):
+            who = [ids for ids in knows if known in ids]
+            if average.kind == "logit_mean":
+                expected[known] = sigmoid(
+                    np.mean([logits[ids][ids.index(known)] for ids in who], 0)
+                )
+                continue
+            each = [by_numpy(Mean(), logits[ids][None], [False], softmax) for ids in who]
+            planes = [one[ids.index(known)] for one, ids in zip(each, who, strict=True)]
+            lifted = np.log(np.array(planes)) - np.log1p(-np.array(planes))
+            expected[known] = by_numpy(average, lifted[:, None], [False] * len(who))[0]
+    for known, plane in expected.items():
+        assert np.allclose(answer[known - 1], plane, atol=1e-5)
+
+
+def test_of_classes_that_nobody_judges_nothing_is_said():
+    voters = [voter((1.0, 2.0), head="both", classes=(2, 3)), voter((3.0,), head="both")]
+    voters[1] = Voter(voters[1].network, None, (3,))
+    picture = strip()
+    answer = predict_classes(voters, ("identity",), picture, classes=4)
+    first, second = (sigmoid(said(own, picture).mean((1, 2))) for own in ((1.0, 2.0), (3.0,)))
+    assert np.isnan(answer[[0, 3]]).all()
+    assert np.allclose(answer[1:3], [first[0], (first[1] + second[0]) / 2], atol=1e-6)
+
+
+def test_the_mean_of_masks_is_to_the_bit_what_numpy_says():
+    voters = [
+        voter((0.3 * number - 1, 1.7, -0.4 * number), resize=Shrink(pixels=900) if at else None)
+        for number, at in enumerate((0, 1, 0, 0, 1))
+    ]
+    for shape in ((33, 70), (64, 128)):
+        picture = strip(*shape)
+        parts = [predict_masks([each], VIEWS, picture) for each in voters]
+        expected = np.mean(parts, axis=0, dtype=np.float32)
+        assert np.array_equal(predict_masks(voters, VIEWS, picture), expected)
+
+
+def test_a_smaller_view_of_the_strip_is_enlarged_before_the_power_and_as_logits():
+    """A ramp of logits, enlarged, is a ramp; its probabilities, enlarged, are not."""
+    picture = np.full((64, 256), 128, np.uint8)
+    half = voter((6.0,), resize=Shrink(pixels=32 * 128))
+    small = 0.02 * 6.0 * np.arange(128) + 6.0 * (128 / 255 * 2 - 1)
+    places = (np.arange(256) + 0.5) / 2 - 0.5
+    ramp = np.interp(places, np.arange(128), small)
+    answer = predict_masks([half], ("identity",), picture, LogitMean())
+    assert np.allclose(answer[0], sigmoid(ramp), atol=1e-5)
+    between = np.interp(places, np.arange(128), sigmoid(small))
+    answer = predict_masks([half], ("identity",), picture, PowerMean(t=3.0))
+    assert np.allclose(answer[0], between**3, atol=1e-5)
+
+
+STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
+
+
+def test_logits_of_two_sorts_are_not_averaged():
+    plain = Member(network=Unet(encoder="resnet10t"), stages=(STAGE,))
+    exclusive = Member(
+        network=Unet(encoder="resnet10t", output="softmax"),
+        stages=(STAGE.but(loss=CrossEntropy()),),
+    )
+    assert Ensemble(members=(plain, exclusive))
+    assert Ensemble(members=(exclusive,) * 2, average=LogitMean())
+    with pytest.raises(ValidationError, match="output sigmoid and of output softmax have no mean"):
+        Ensemble(members=(plain, exclusive), average=LogitMean())
+
+
+@pytest.mark.parametrize("classes", [(), (0,), (-1, 2), (2, 1), (1, 1), (1, 3, 3)])
+def test_classes_of_a_member_are_distinct_rising_ids(classes):
+    member = Member(network=Unet(encoder="resnet10t"), stages=(STAGE,), classes=(1, 3))
+    with pytest.raises(ValidationError, match="classes"):
+        member.but(classes=classes)
