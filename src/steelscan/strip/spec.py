@@ -45,11 +45,6 @@ def per_class(value: PerClass[T], classes: int, field: str) -> tuple[T, ...]:
     return value
 
 
-def not_built(spec: Spec) -> RecipeError:
-    """The error to raise where what a spec asks for cannot be done yet."""
-    return RecipeError(type(spec).__name__, "has no code yet", "Take it out of the recipe")
-
-
 def unbuilt(value: object) -> set[str]:
     """The names of the specs in a value, at any depth, for which there is no code."""
     if isinstance(value, tuple):
