@@ -18,6 +18,7 @@ from steelscan.losses.specs import (
     StripLoss,
     WherePresent,
     judges_strips,
+    loss_of_classes,
     single_losses,
     wants_softmax,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "focal_loss",
     "jaccard_loss",
     "judges_strips",
+    "loss_of_classes",
     "lovasz_hinge_loss",
     "single_losses",
     "soft_dice_loss",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from steelscan.strip import PerClass, Spec
+from steelscan.strip import PerClass, Spec, per_class
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+T = TypeVar("T")
 
 
 class BCE(Spec):
@@ -149,6 +151,38 @@ def judges_strips(loss: Loss) -> bool:
 def wants_softmax(loss: Loss) -> bool:
     """Whether a loss of masks is for classes that exclude each other, output "softmax"."""
     return isinstance(single_losses(loss)[0], CrossEntropy | SoftmaxFocal)
+
+
+def loss_of_classes(loss: Loss, known: tuple[int, ...] | None, classes: int) -> Loss:
+    """A loss for networks that know only some of so many classes: per-class settings of those.
+
+    Raises RecipeError when such a setting is not for the classes of the data set.
+    """
+    if known is None:
+        return loss
+
+    def those(value: PerClass[T], field: str) -> PerClass[T]:
+        each = per_class(value, classes, field)
+        return tuple(each[class_id - 1] for class_id in known)
+
+    match loss:
+        case BCE():
+            return loss.but(pos_weight=those(loss.pos_weight, "BCE.pos_weight"))
+        case WherePresent():
+            always = those(loss.always, "WherePresent.always")
+            return loss.but(loss=loss_of_classes(loss.loss, known, classes), always=always)
+        case Mix():
+            parts = tuple(
+                (weight, loss_of_classes(part, known, classes)) for weight, part in loss.parts
+            )
+            return loss.but(parts=parts)
+        case BothHeads():
+            masks, judged = (
+                loss_of_classes(part, known, classes) for part in (loss.masks, loss.classes)
+            )
+            return loss.but(masks=masks, classes=judged)
+        case _:
+            return loss
 
 
 Loss = Annotated[

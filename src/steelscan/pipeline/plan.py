@@ -30,8 +30,7 @@ class Options:
 class Plan:
     """All that the steps of a run need to know.
 
-    ``groups`` and ``folds`` are int64 ``(strips,)``. Raises RecipeError for a recipe whose networks
-    know classes that the data set has not.
+    ``groups`` and ``folds`` are int64 ``(strips,)``.
     """
 
     run: RunFolder
@@ -40,9 +39,6 @@ class Plan:
     groups: NDArray[np.int64]
     folds: NDArray[np.int64]
     options: Options
-
-    def __post_init__(self) -> None:
-        check_classes(self.recipe, self.classes)
 
     @property
     def classes(self) -> int:

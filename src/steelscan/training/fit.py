@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,14 +21,12 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from steelscan.data import Dataset, Shrink
-from steelscan.losses import BCE, BothHeads, Loss, Mix, WherePresent, build_loss
+from steelscan.losses import build_loss, loss_of_classes
 from steelscan.models import StripNetwork
 from steelscan.strip import (
-    PerClass,
     Progress,
     RecipeError,
     RunError,
-    per_class,
     progress,
     replacing,
 )
@@ -41,8 +39,6 @@ from steelscan.training.optimizers import build_optimizer
 from steelscan.training.schedules import plateau, rate
 from steelscan.training.seen import SeenStrips
 from steelscan.training.specs import BestAverage, Last, Pass, Plateau, Training
-
-T = TypeVar("T")
 
 Metrics = Mapping[str, float]
 """What a validation says; the number that a stage watches is higher for a better network."""
@@ -146,7 +142,7 @@ class _Stage:
         )
         self._scaler = GradScaler(self.device.type, enabled=training.precision == "float16")
         self.mean = RunningMean(training.averaging, network) if training.averaging else None
-        loss = _loss_of(training.loss, material.classes, len(material.strips.classes))
+        loss = loss_of_classes(training.loss, material.classes, len(material.strips.classes))
         self._loss = build_loss(loss, seen.present.shape[1]).to(self.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         sizes = [(len(self._loader(0, at)), self._together(at)) for at in range(self._passes)]
@@ -268,34 +264,6 @@ class _Stage:
 
     def _seed(self, epoch: int) -> tuple[int, ...]:
         return self._material.seed, self.number, epoch
-
-
-def _loss_of(loss: Loss, known: tuple[int, ...] | None, classes: int) -> Loss:
-    """A loss for networks that know only some of so many classes: per-class settings of those.
-
-    Raises RecipeError when such a setting is not for the classes of the data set.
-    """
-    if known is None:
-        return loss
-
-    def those(value: PerClass[T], field: str) -> PerClass[T]:
-        each = per_class(value, classes, field)
-        return tuple(each[class_id - 1] for class_id in known)
-
-    match loss:
-        case BCE():
-            return loss.but(pos_weight=those(loss.pos_weight, "BCE.pos_weight"))
-        case WherePresent():
-            always = those(loss.always, "WherePresent.always")
-            return loss.but(loss=_loss_of(loss.loss, known, classes), always=always)
-        case Mix():
-            parts = tuple((weight, _loss_of(part, known, classes)) for weight, part in loss.parts)
-            return loss.but(parts=parts)
-        case BothHeads():
-            masks, judged = (_loss_of(part, known, classes) for part in (loss.masks, loss.classes))
-            return loss.but(masks=masks, classes=judged)
-        case _:
-            return loss
 
 
 def _record(
