@@ -1,7 +1,10 @@
 """A folder and its zip answer alike; what a user points at is found."""
 
+import gc
+import io
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +89,31 @@ def test_zip_in_many_threads(folder: Path, zipped: Callable[..., Path]) -> None:
     names = sorted(files.walk()) * 50
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(files.read, names)) == [name.encode() for name in names]
+
+
+def test_zip_is_closed_wherever_the_collector_meets_its_file_first(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("a.jpg", b"x")
+
+    def leave_in_a_cycle() -> None:
+        files = open_files(path)
+        files.names()
+        (file,) = (
+            thing
+            for thing in gc.get_objects()
+            if isinstance(thing, io.BufferedReader) and thing.name == str(path)
+        )
+        cycle: list[object] = [file, files]
+        cycle.append(cycle)
+        del file, files
+        gc.collect()  # puts the file before the zip in the collector's order
+
+    leave_in_a_cycle()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not caught
 
 
 def test_damaged_zip_entry_is_named(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 import glob
 import os
+import weakref
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -230,7 +231,11 @@ class _Zip(Files):
         process, handle = os.getpid(), self._handle
         if handle is None or handle[0] != process:
             try:
-                handle = (process, zipfile.ZipFile(self.root))
+                # Closed with this object, not whenever the garbage collector meets the open file.
+                with ExitStack() as opened:
+                    file = opened.enter_context(self.root.open("rb"))
+                    handle = (process, zipfile.ZipFile(file))
+                    weakref.finalize(self, opened.pop_all().close)
             except (OSError, zipfile.BadZipFile) as error:
                 found = f"cannot be opened as a zip ({error})"
                 raise DatasetError(self.root, found, "Copy the zip again") from error
