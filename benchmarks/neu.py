@@ -145,7 +145,7 @@ def main() -> None:
     rows = np.flatnonzero(away)
     unet = PlainUnet(len(dataset.classes))
     seen = unet.fit(dataset, np.flatnonzero(~away), seconds)
-    quick = Predictor(run, torch.device("cpu"))
+    quick = Predictor.load(run, torch.device("cpu"))
     columns: dict[str, Scores] = {}
     for name, masks in {"quick": quick.masks, "plain U-Net": unet.masks}.items():
         began = time.monotonic()

@@ -23,6 +23,7 @@ from steelscan.data import (
     WeightedDraws,
     chosen,
     draw,
+    join_share,
 )
 from steelscan.strip import RecipeError
 
@@ -197,6 +198,26 @@ def test_which_strips_teach():
     assert first.tolist() == [True, True, False, False]  # a network of the first class alone
     with pytest.raises(RecipeError, match="no step classifies before"):
         chosen(suspects, present)
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(0, 30),
+    st.floats(0.0, 0.9),
+    st.integers(0, 2**32 - 1),
+)
+def test_others_join_an_epoch_as_a_share_of_it(drawn, pool, share, seed):
+    """What was drawn keeps its order; none of the pool comes twice before all have come once."""
+    own = np.random.default_rng(seed).integers(0, 1000, drawn)
+    others = 1000 + np.arange(pool)
+    joined = join_share(own, others, share, np.random.default_rng(seed))
+    assert joined[joined < 1000].tolist() == own.tolist()
+    counts = np.bincount(joined[joined >= 1000] - 1000, minlength=pool)
+    if pool:
+        assert abs(counts.sum() - share * len(joined)) <= 1
+        assert counts.max() - counts.min() <= 1
+    else:
+        assert len(joined) == drawn
 
 
 @pytest.mark.parametrize("spec", every_kind_of_draws())

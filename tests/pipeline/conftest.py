@@ -9,8 +9,11 @@ from steelscan.data import (
     Folds,
     HFlip,
     Mill,
+    PseudoLabels,
     RandomCrop,
     Shrink,
+    SureStrips,
+    SuspectStrips,
     WholeStrip,
     write_mill,
 )
@@ -81,6 +84,25 @@ def tiny() -> Recipe:
             MinArea(pixels=4),
         ),
         tune=Tune(positives=3),
+    )
+
+
+@pytest.fixture(scope="session")
+def rounds(tiny: Recipe) -> Recipe:
+    """Two rounds of pseudo-labels for the segmenter, which learns from what the judge suspects."""
+    assert tiny.classify is not None
+    (judge,), (outliner,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
+    judge = judge.but(stages=tuple(stage.but(pseudo=0.0) for stage in judge.stages))
+    stages = (stage.but(pseudo=0.4, strips=SuspectStrips(above=0.3)) for stage in outliner.stages)
+    outliner = outliner.but(stages=tuple(stages))
+    return tiny.but(
+        name="rounds",
+        steps=(
+            tiny.classify.but(ensemble=Ensemble(members=(judge,))),
+            tiny.segment.but(ensemble=Ensemble(members=(outliner,))),
+            *tiny.rules,
+        ),
+        pseudo_labels=PseudoLabels(rounds=2, rule=SureStrips(apart=0.0)),
     )
 
 

@@ -11,11 +11,12 @@ from steelscan.losses import BCE, BothHeads
 from steelscan.models import Classifier, TwoHeaded, Unet
 from steelscan.pipeline import Classify, HardGate, KeepFound, Recipe, Segment, SoftGate
 from steelscan.pipeline.decide import (
+    Opened,
     Said,
+    consult,
     decide,
     gated,
     numbers,
-    open_levels,
     passing,
     weighed,
     with_numbers,
@@ -79,7 +80,7 @@ def test_the_gate_empties_closed_classes_and_leaves_the_others(passes, seed):
 def test_decided_masks_are_the_cleaned_ones_of_open_classes(passes, lowest):
     rules = (Threshold(label=lowest, pixel=lowest), RemoveSmallComponents(pixels=3), MinArea())
     levels = maps()
-    masks = decide(gated(levels, np.array(passes)), rules)
+    masks = decide(Opened(gated(levels, np.array(passes)), None), rules)
     expected = clean(levels, rules)
     assert expected.any((1, 2)).all()
     for mask, whole, opened in zip(masks, expected, passes, strict=True):
@@ -217,7 +218,8 @@ def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
         outlines = name.startswith("segment")
         return Said(drawn[name] if outlines else None, says[name])
 
-    levels = open_levels(ROUNDS, ask, 3, FRAME)
+    opened = consult(ROUNDS, ask, 3, FRAME)
+    levels = opened.levels
     expected, found = np.zeros((3, *FRAME), np.uint8), []
     for index in range(3):
         if says["classify"][index] <= 0.25 or max(says["classify2"]) <= 0.5:
@@ -235,9 +237,9 @@ def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
     assert np.array_equal(levels, expected)
     assert asked == list(ROUNDS.named)[: len(asked)]
     assert ("classify3" in asked) == bool(found)
-    masks = decide(levels, ROUNDS.rules)
+    masks = decide(opened, ROUNDS.rules)
     assert np.array_equal(masks, expected / 255 > 0.5)
 
 
 def test_a_strip_without_open_classes_has_no_masks_and_no_rule_is_asked():
-    assert not decide(np.zeros((2, 3, 4), np.uint8), ()).any()
+    assert not decide(Opened(np.zeros((2, 3, 4), np.uint8), None), ()).any()

@@ -22,7 +22,7 @@ from steelscan.pipeline import (
     SoftGate,
     train,
 )
-from steelscan.pipeline.decide import decide
+from steelscan.pipeline.decide import Opened, decide
 from steelscan.pipeline.judge import Answers
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.run import RunFolder
@@ -43,7 +43,7 @@ def plan_of(recipe: Recipe, data: Path, run: Path) -> Plan:
 def agree(recipe: Recipe, data: Path, run: Path) -> np.ndarray:
     """Check that strips are decided alike from the stores and anew; returns what was found."""
     plan = plan_of(recipe, data, run)
-    answers, predictor = Answers(plan), Predictor(RunFolder(run), torch.device("cpu"))
+    answers, predictor = Answers(plan), Predictor.load(RunFolder(run), torch.device("cpu"))
     rules = RunFolder(run).load_tuned().rules
     found = []
     for row in plan.rows(*recipe.folds.holdout).tolist():
@@ -95,7 +95,7 @@ def test_a_soft_gate_over_mean_logits_goes_the_whole_way_and_on_after_a_crash(
         assert (broken / name).read_bytes() == (run / name).read_bytes()
     for row in range(3):
         answers = Answers(plan_of(recipe, strips, broken)), Answers(plan_of(recipe, strips, run))
-        assert np.array_equal(*(each.levels(row) for each in answers))
+        assert np.array_equal(*(each.opened(row).levels for each in answers))
 
 
 def test_a_hard_gate_and_networks_for_single_classes_go_the_whole_way(
@@ -178,8 +178,8 @@ def test_two_rounds_of_judging_and_outlining_go_the_whole_way_and_on_after_a_cra
     plan = plan_of(recipe, strips, run)
     answers = Answers(plan)
     for row in plan.rows(3).tolist():  # the second round can only take classes away
-        once = decide(answers._said(row, "segment").levels, lenient).any((1, 2))
-        assert not (answers.levels(row).any((1, 2)) & ~once).any()
+        once = decide(Opened(answers._said(row, "segment").levels, None), lenient).any((1, 2))
+        assert not (answers.opened(row).levels.any((1, 2)) & ~once).any()
     shutil.copytree(run, broken)
     shutil.rmtree(broken / "networks" / "segment2-1-fold0")
     shutil.rmtree(broken / "probabilities" / "segment2")

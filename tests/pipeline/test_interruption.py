@@ -54,24 +54,37 @@ def results(run: Path) -> dict[str, bytes]:
     """All that a run computed; the report holds the same numbers and is left out."""
     names = ["thresholds.json", "scores.json", "submission.csv", "folds.csv"]
     paths = [run / name for name in names]
-    paths += sorted((run / "networks").rglob("*.*"))
+    for folder in ("networks", "rounds"):
+        paths += sorted((run / folder).rglob("*.*"))
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
+@pytest.mark.parametrize(
+    ("way", "deadly"),
+    [
+        ("tiny", (1, 5, 11, 12, 14, 17, 23, 31)),  # counted from each new start
+        ("rounds", (60, 30, 12, 9, 6, 14, 3, 4, 25, 40)),
+    ],
+)
 def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(
-    strips: Path, tiny: Recipe, tmp_path: Path
+    way: str,
+    deadly: tuple[int, ...],
+    strips: Path,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
+    recipe: Recipe = request.getfixturevalue(way)
     whole, broken = tmp_path / "whole" / "run", tmp_path / "broken" / "run"
     whole.parent.mkdir()
     broken.parent.mkdir()
-    assert in_a_process(tiny, strips, whole, None) == 0
+    assert in_a_process(recipe, strips, whole, None) == 0
     writes = int((whole.parent / "writes.txt").read_text())
     assert writes > 60
     deaths = 0
-    for die_at in (1, 5, 11, 12, 14, 17, 23, 31):  # counted from each new start
-        deaths += in_a_process(tiny, strips, broken, die_at) == -signal.SIGKILL
-    assert deaths >= 7
-    assert in_a_process(tiny, strips, broken, None) == 0
+    for die_at in deadly:
+        deaths += in_a_process(recipe, strips, broken, die_at) == -signal.SIGKILL
+    assert deaths >= len(deadly) - 1
+    assert in_a_process(recipe, strips, broken, None) == 0
     assert results(broken) == results(whole)
     assert json.loads((broken / "scores.json").read_text())["held out"]["strips"] > 0
 

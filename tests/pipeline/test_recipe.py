@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from steelscan.data import Folds, Mixup, WholeStrip
+from steelscan.data import Folds, Mixup, SuspectStrips, WholeStrip
 from steelscan.losses import (
     BCE,
     BothHeads,
@@ -32,7 +32,6 @@ from steelscan.postprocess import (
     Triplet,
 )
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
-from steelscan.strip import RecipeError
 from steelscan.training import AdamW, Training
 
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
@@ -79,10 +78,68 @@ ROUND = "c*s[tT][akheSpo]*"
 def test_the_steps_stand_in_an_order_that_works_and_all_others_are_refused(length):
     for letters in map("".join, product(STEPS, repeat=length)):
         if re.fullmatch(f"({ROUND}f)*{ROUND}", letters):
-            assert recipe(letters).steps == tuple(STEPS[letter] for letter in letters)
+            if re.search("^[^c]*S", letters):
+                with pytest.raises(ValidationError, match="asks a classifier, and no step has one"):
+                    recipe(letters)
+            else:
+                assert recipe(letters).steps == tuple(STEPS[letter] for letter in letters)
         else:
             with pytest.raises(ValidationError, match=r"there are \w+ by then|the steps end with"):
                 recipe(letters)
+
+
+def test_an_area_may_ask_the_second_heads_or_a_classifier_of_an_earlier_round():
+    two = only(SEGMENT, network=TWO, stages=(STAGE.but(loss=HEADS),))
+    area = STEPS["S"]
+    with pytest.raises(ValidationError, match="scaled_min_area asks a classifier"):
+        recipe("st").but(steps=(two, Threshold(), area))
+    assert recipe("st").but(steps=(two.but(gate=HardGate()), Threshold(), area))
+    assert recipe("cstfstS")
+
+
+def test_suspicion_needs_a_classifier_that_is_fitted_first():
+    suspects = only(SEGMENT, stages=(STAGE.but(strips=SuspectStrips()),))
+    before = EncoderFittedFor(
+        network=Classifier(encoder="resnet10t"), stages=(STAGE.but(strips=SuspectStrips()),)
+    )
+    for segment in (suspects, only(SEGMENT, start=before)):
+        with pytest.raises(ValidationError, match="segment 1 asks a classifier, and none is fitt"):
+            recipe("st").but(steps=(segment, Threshold()))
+        assert recipe("st").but(steps=(CLASSIFY, segment, Threshold()))
+        lent = only(CLASSIFY, start=EncoderOf(step="segment"))
+        with pytest.raises(ValidationError, match="segment 1 asks a classifier, and none is fitt"):
+            recipe("st").but(steps=(lent, segment, Threshold()))
+    own = only(CLASSIFY, stages=(STAGE.but(strips=SuspectStrips()),))
+    with pytest.raises(ValidationError, match="classify 1 asks a classifier"):
+        recipe("st").but(steps=(own, SEGMENT, Threshold()))
+    later = (SEGMENT, Threshold(), KeepFound(), CLASSIFY)
+    assert recipe("st").but(steps=(*later, suspects, Threshold()))
+    with pytest.raises(ValidationError, match="segment 1 asks a classifier, and none is fitted"):
+        recipe("st").but(steps=(suspects, *later[1:], SEGMENT, Threshold()))
+
+
+def test_a_network_learns_from_pseudo_labels_when_it_or_its_lender_does():
+    never = STAGE.but(pseudo=0.0)
+    learner, other = (
+        Member(network=SEGMENT.ensemble.members[0].network, stages=(stage,))
+        for stage in (STAGE, never)
+    )
+    judge = Classifier(encoder="resnet10t")
+    for lender in (learner, other):
+        lent = Member(network=judge, stages=(never,), start=EncoderOf(step="segment"))
+        made = recipe("cst").but(
+            steps=(
+                Classify(ensemble=Ensemble(members=(lent,))),
+                Segment(ensemble=Ensemble(members=(lender,))),
+                Threshold(),
+            )
+        )
+        assert made.learns_from_pseudo(lender) == (lender is learner)
+        assert made.learns_from_pseudo(lent) == (lender is learner)
+    taught = EncoderFittedFor(network=judge, stages=(STAGE,))
+    assert recipe("st").learns_from_pseudo(other.but(start=taught))
+    assert not recipe("st").learns_from_pseudo(other.but(start=taught.but(stages=(never,))))
+    assert recipe("st").learns_from_pseudo(other.but(stages=(never, STAGE.but(pseudo=0.3))))
 
 
 def test_the_order_of_the_12th_place_stands():
@@ -196,15 +253,6 @@ def test_networks_stand_where_they_can_answer():
         recipe("st").but(steps=(SEGMENT.but(gate=HardGate()), Threshold()))
     two = only(SEGMENT, network=TWO, stages=(STAGE.but(loss=HEADS),))
     assert recipe("st").but(steps=(two.but(gate=HardGate()), Threshold()))
-
-
-def test_what_there_is_no_code_for_is_refused_before_anything_is_made(tmp_path, monkeypatch):
-    from steelscan.pipeline import Options, train
-
-    monkeypatch.setattr(MinArea, "built", False)
-    with pytest.raises(RecipeError, match="no code for yet: MinArea"):
-        train(recipe("sta"), tmp_path / "none", tmp_path / "out", Options())
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from steelscan.postprocess import (
     threshold,
     triplet,
 )
-from steelscan.strip import InputError, RecipeError, unbuilt
+from steelscan.strip import InputError, RecipeError
 
 BINARIZERS = {Threshold: threshold, Triplet: triplet}
 CLASSES = np.array([0.25, 1.0], np.float32)
@@ -95,10 +95,6 @@ def test_there_are_nine_rules_and_each_goes_to_json_and_back():
     assert FillHoles.model_validate_json(FillHoles().model_dump_json()) == FillHoles(pixels=None)
     fields = {(rule.kind, name) for rule in SAMPLES for name in type(rule).model_fields}
     assert {(kind, name) for kind, name in fields if name != "kind"} == set(OTHERS)
-
-
-def test_only_the_rule_that_asks_the_classifier_waits_for_the_pipeline():
-    assert unbuilt(SAMPLES) == {"ScaledMinArea"}
 
 
 @pytest.mark.parametrize("rule", SAMPLES, ids=kind)

@@ -1,6 +1,7 @@
 """The crops of an epoch: a pure function of seed, epoch and position; picture and masks in step."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from PIL import Image
 from steelscan.data import (
     BalancedDraws,
     BrightnessContrast,
+    DefectiveStrips,
     EveryStrip,
     HFlip,
     RandomCrop,
     Shrink,
+    SuspectStrips,
     VFlip,
     WholeStrip,
     open_dataset,
@@ -21,7 +24,8 @@ from steelscan.data import (
     resize_picture,
 )
 from steelscan.losses import BCE
-from steelscan.training import AdamW, Training
+from steelscan.strip import RecipeError
+from steelscan.training import AdamW, Material, Training
 from steelscan.training.crops import EpochCrops, loader
 from steelscan.training.seen import SeenStrips
 
@@ -58,6 +62,50 @@ def strips(tmp_path_factory):
 def crops_of(strips, training=TRAINING, resize=None, seed=(7, 0, 0), rows=None):
     rows = np.arange(len(strips)) if rows is None else np.array(rows)
     return EpochCrops(SeenStrips(strips, resize), rows, training, seed)
+
+
+@pytest.mark.parametrize(("pseudo", "others"), [("all", 2), (0.0, 0), (0.5, 5), (0.75, 15)])
+def test_pseudo_labelled_strips_join_or_are_a_share_of_an_epoch(strips, pseudo, others):
+    """Five strips have masks, two are pseudo-labelled; which is which is told by the grey."""
+    training = TRAINING.but(draws=EveryStrip(), pseudo=pseudo, augment=(), crop=WholeStrip())
+    seen = SeenStrips(strips, None)
+    rows, taught = np.arange(5), np.array([5, 6])
+    crops = EpochCrops(seen, rows, training, (7, 0, 0), taught)
+    assert len(crops) == 5 + others
+    pictures = {seen.picture(row).tobytes(): row for row in range(7)}
+    frames = [seen.frames[row] for row in range(7)]
+    drawn = []
+    for at in range(len(crops)):
+        picture, _ = crops[at]
+        (row,) = (
+            row
+            for content, row in pictures.items()
+            if np.array_equal(
+                picture[0, : frames[row].height, : frames[row].width].numpy(),
+                np.frombuffer(content, np.uint8).reshape(frames[row]),
+            )
+        )
+        drawn.append(row)
+    assert sorted(row for row in drawn if row < 5) == list(range(5))
+    assert sum(row >= 5 for row in drawn) == others
+
+
+def test_material_keeps_the_strips_that_teach_in_a_stage(strips):
+    material = Material(strips, np.arange(5), None, 0, (2,), np.array([5, 6]))
+    assert material.taught(TRAINING).rows.tolist() == list(range(5))
+    held = strips.present[:, 1]
+    defective = material.taught(TRAINING.but(strips=DefectiveStrips()))
+    assert defective.rows.tolist() == [row for row in range(5) if held[row]]
+    assert defective.pseudo.tolist() == [row for row in (5, 6) if held[row]]
+    suspicion = np.zeros((7, 2), np.float32)
+    suspicion[3, 1] = suspicion[6, 1] = 0.5
+    suspicion[4, 0] = 0.9  # of a class that the network does not know
+    suspect = replace(material, suspicion=suspicion).taught(TRAINING.but(strips=SuspectStrips()))
+    assert suspect.rows.tolist() == [row for row in range(5) if held[row] or row == 3]
+    assert suspect.pseudo.tolist() == [row for row in (5, 6) if held[row] or row == 6]
+    clean = replace(material, rows=np.array([0, 3]))
+    with pytest.raises(RecipeError, match="strips defective: leaves no strip of 2"):
+        clean.taught(TRAINING.but(strips=DefectiveStrips()))
 
 
 def as_bytes(crop):

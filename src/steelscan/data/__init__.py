@@ -45,6 +45,7 @@ from steelscan.data.dataset import Dataset, check_trainable, open_dataset
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
 from steelscan.data.groups import group_strips
+from steelscan.data.joined import JoinedStrips
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
@@ -70,6 +71,7 @@ from steelscan.data.sampling import (
     WeightedDraws,
     chosen,
     draw,
+    join_share,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ __all__ = [
     "GridDistortion",
     "HFlip",
     "IsoNoise",
+    "JoinedStrips",
     "Jpeg",
     "LikeTest",
     "LikeTestScores",
@@ -139,6 +142,7 @@ __all__ = [
     "draw",
     "find_pictures",
     "group_strips",
+    "join_share",
     "like_test",
     "like_test_folds",
     "looks",

@@ -84,6 +84,12 @@ class Dataset:
         """Picture of a test strip, uint8 ``(height, width)``. Raises PictureError."""
         return self._read(f"test_images/{self.test_names[index]}")
 
+    def test_frame(self, index: int) -> Frame:
+        """Size of a test strip, from its header. Raises PictureError or DatasetError."""
+        place = f"test_images/{self.test_names[index]}"
+        with self._files.open(place) as file:
+            return picture_frame(file, self._files.where(place))
+
     def _read(self, place: str) -> Picture:
         content = PictureFile(place, self._files, place).read()
         return read_picture(content, self._files.where(place))

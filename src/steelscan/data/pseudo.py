@@ -1,7 +1,7 @@
 """Which answers for strips without masks are sure enough to teach."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -105,12 +105,14 @@ PseudoRule = Annotated[
 
 
 class PseudoLabels(Spec):
-    """Fit, answer for the strips without masks, and fit again with the sure answers as truth.
+    """Fit, answer for the test strips, and fit again with the sure answers as truth.
 
     They teach only; no score and no threshold is taken on them. Networks begin anew in each
-    round.
+    round. ``answered_by`` "all" lets the networks of all folds answer together, as the winners
+    did; what they learned from a fold's strips then reaches the networks that it judges. With
+    "fold" each fold has answers of its own, from networks that have not seen its strips.
     """
 
-    built: ClassVar[bool] = False
     rounds: PositiveInt = 1
     rule: PseudoRule
+    answered_by: Literal["fold", "all"] = "fold"

@@ -1,6 +1,6 @@
 """Which strips an epoch draws, and in which order."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,6 @@ class SuspectStrips(Spec):
     These have an out-of-fold probability above ``above`` (9th, K:114297).
     """
 
-    built: ClassVar[bool] = False
     kind: Literal["suspect"] = "suspect"
     above: Annotated[float, Field(ge=0, le=1)] = 0.01
 
@@ -119,6 +118,18 @@ def chosen(
                 found = "wants to know what a classifier suspects, and no step classifies before it"
                 raise RecipeError("strips suspect", found, "Put a Classify step first")
             return np.asarray((present | (suspicion > spec.above)).any(1))
+
+
+def join_share(
+    drawn: NDArray[np.int64], pool: NDArray[np.int64], share: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The strips of an epoch with others among them, so many that they are a ``share`` of all.
+
+    Those drawn keep their order; where the others stand is random. None of the pool comes twice
+    before all have come once; an empty pool adds none.
+    """
+    count = round(len(drawn) * share / (1 - share)) if len(pool) else 0
+    return np.insert(drawn, rng.integers(0, len(drawn) + 1, count), _draw_pool(pool, count, rng))
 
 
 def _weights(present: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,10 +1,19 @@
 """Answers for many pictures, written one by one, so that an interrupted run goes on."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-from steelscan.strip import Layout, Masks, cannot_write, encode, write_mask_table
+from steelscan.strip import (
+    Layout,
+    Masks,
+    PictureError,
+    cannot_write,
+    encode,
+    track,
+    write_mask_table,
+)
 
 
 class AnswerLog:
@@ -16,7 +25,7 @@ class AnswerLog:
 
     def __init__(self, path: Path, asked: Iterable[str]) -> None:
         self._path = path
-        self._asked = set(asked)
+        self._asked = dict.fromkeys(asked)
         self.done: set[str] = set()
         whole = 0
         try:
@@ -28,13 +37,35 @@ class AnswerLog:
                     self.done.add(json.loads(line)[0])
                     whole += len(line)
                 log.truncate(whole)
-            self.done &= self._asked
+            self.done &= self._asked.keys()
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def add(self, image: str, masks: Masks) -> None:
-        """Append the answer for one picture. Raises OutputError."""
-        line = json.dumps([image, [encode(mask) for mask in masks]]) + "\n"
+    def fill(
+        self, answer: Callable[[str], Masks | None], label: str, on_error: Literal["stop", "skip"]
+    ) -> list[tuple[str, str]]:
+        """Add an answer for each picture that has none yet, behind a progress bar.
+
+        Returns names and reasons of pictures that could not be read, or raises PictureError.
+        """
+        left_out = []
+        for image in track(self._asked, label, len(self._asked)):
+            if image in self.done:
+                continue
+            try:
+                masks = answer(image)
+            except PictureError as error:
+                if on_error == "stop":
+                    raise
+                left_out.append((image, str(error)))
+            else:
+                self.add(image, masks)
+        return left_out
+
+    def add(self, image: str, masks: Masks | None) -> None:
+        """Append the answer for one picture; None leaves it without a row. Raises OutputError."""
+        texts = None if masks is None else [encode(mask) for mask in masks]
+        line = json.dumps([image, texts]) + "\n"
         try:
             with self._path.open("a") as log:
                 log.write(line)
@@ -52,5 +83,5 @@ class AnswerLog:
         with self._path.open() as log:
             for line in log:
                 image, texts = json.loads(line)
-                if image in self._asked:
+                if image in self._asked and texts is not None:
                     yield image, texts

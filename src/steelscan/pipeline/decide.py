@@ -29,27 +29,39 @@ Ask: TypeAlias = Callable[[str], Said]
 """Gives what the networks of a step say of a strip, by the step's name."""
 
 
-def open_levels(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> NDArray[np.uint8]:
-    """The mask probabilities that the last rules of a recipe get, uint8 ``(classes, *frame)``.
+class Opened(NamedTuple):
+    """What the last rules of a recipe get to see of a strip."""
 
-    Those of classes that may not be outlined are 0. Each round asks its classifiers, then its
-    segmenters, and what its rules leave empty is closed to the next; networks are asked only while
-    a class is open.
+    levels: NDArray[np.uint8]
+    """Mask probabilities, ``(classes, height, width)``; 0 for classes that may not be outlined."""
+
+    word: NDArray[np.float32] | None
+    """What the classifier or the second heads asked last say of each class, ``(classes,)``."""
+
+
+def consult(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> Opened:
+    """What the networks of a recipe say of a strip, up to its last rules.
+
+    Each round asks its classifiers, then its segmenters, and what its rules leave empty is closed
+    to the next; networks are asked only while a class is open.
     """
     opened = np.ones(classes, np.bool_)
     levels = np.zeros((classes, *frame), np.uint8)
+    word = None
     for at, (classifies, (name, segment), rules) in enumerate(recipe.rounds, start=1):
         for judge, step in classifies:
             if opened.any():
-                said = ask(judge).classes
-                assert said is not None
-                opened &= passing(step, said)
+                word = ask(judge).classes
+                assert word is not None
+                opened &= passing(step, word)
         if not opened.any():
-            return np.zeros_like(levels)
-        levels = gated(weighed(segment, ask(name)), opened)
+            return Opened(np.zeros_like(levels), word)
+        said = ask(name)
+        word = word if said.classes is None else said.classes
+        levels = gated(weighed(segment, said), opened)
         if at < len(recipe.rounds):
-            opened &= decide(levels, rules).any((1, 2))
-    return levels
+            opened &= decide(Opened(levels, word), rules).any((1, 2))
+    return Opened(levels, word)
 
 
 def passing(step: Classify, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -86,11 +98,11 @@ def gated(levels: NDArray[np.uint8], passes: NDArray[np.bool_]) -> NDArray[np.ui
     return levels * passes[:, None, None]
 
 
-def decide(levels: NDArray[np.uint8], rules: Sequence[Rule]) -> Masks:
-    """The masks of a strip, bool ``(classes, height, width)``, from its open probabilities."""
-    if not levels.any():  # most strips are clean, and rules are slow
-        return np.zeros(levels.shape, np.bool_)
-    return clean(levels, rules)
+def decide(opened: Opened, rules: Sequence[Rule]) -> Masks:
+    """The masks of a strip, bool ``(classes, height, width)``."""
+    if not opened.levels.any():  # most strips are clean, and rules are slow
+        return np.zeros(opened.levels.shape, np.bool_)
+    return clean(opened.levels, rules, opened.word)
 
 
 def numbers(rules: Sequence[Rule], classes: int) -> Thresholds:

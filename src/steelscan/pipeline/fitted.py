@@ -1,13 +1,14 @@
 """The networks of a run: fitting them, loading them, and asking them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset
+from steelscan.data import Dataset, JoinedStrips
 from steelscan.evaluation import Pairs, count_pixels, dice
 from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.decide import Said
@@ -29,24 +30,35 @@ from steelscan.strip import Picture
 from steelscan.training import Material, Metrics, Training, fit, load_network
 
 
-def fit_task(plan: Plan, task: Task) -> str:
+@dataclass(frozen=True)
+class Lessons:
+    """What teaches beside the strips with masks: see `steelscan.training.Material`."""
+
+    strips: Dataset | JoinedStrips
+    pseudo: NDArray[np.int64]
+    suspicion: NDArray[np.float32] | None
+
+
+def fit_task(plan: Plan, task: Task, lessons: Lessons) -> str:
     """Fit one network, unless that is done; returns a sentence on where its weights began."""
     seed = _seed(plan, task)
     torch.manual_seed(seed)
-    network, source = build_network(task.member.network, _known(task.member, plan.classes))
-    match task.member.start:
+    member, folder = task.member, plan.run.network(task)
+    network, source = build_network(member.network, _known(member, plan.classes))
+    match member.start:
         case EncoderOf() as start:
-            source = _start_from(plan, start, task.fold, network)
+            source = _start_from(plan, start, task, network)
         case EncoderFittedFor() as start:
-            source = _start_fitted(plan, start, task, seed, network)
-    _fit(plan, task, task.member.stages, seed, network, plan.run.network(*task.place), task.label)
+            source = _start_fitted(plan, start, task, lessons, network)
+    _fit(plan, task, member.stages, lessons, network, folder, task.label)
     return source
 
 
 def _seed(plan: Plan, task: Task) -> int:
     """The seed of a network, by its place; that of a further step of its kind has a part more."""
-    nth = task.place[0].removeprefix(task.step.kind)
-    own = (plan.options.seed, task.step.kind == "segment", task.number, task.fold)
+    kind = task.step.rstrip("0123456789")
+    nth = task.step.removeprefix(kind)
+    own = (plan.options.seed, kind == "segment", task.number, task.fold)
     sequence = np.random.SeedSequence((*own, int(nth)) if nth else own)
     return int(sequence.generate_state(1)[0])
 
@@ -64,7 +76,7 @@ def _fit(
     plan: Plan,
     task: Task,
     stages: tuple[Training, ...],
-    seed: int,
+    lessons: Lessons,
     network: StripNetwork,
     folder: Path,
     label: str,
@@ -72,10 +84,19 @@ def _fit(
     """Fit a network on the strips of a task, judged by those of its fold."""
     member = task.member
     judging = plan.rows(task.fold)[: stages[-1].validate_on]
+    material = Material(
+        lessons.strips,
+        plan.teaching(task.fold),
+        member.resize,
+        _seed(plan, task),
+        member.classes,
+        lessons.pseudo,
+        lessons.suspicion,
+    )
     fit(
         network,
         stages,
-        Material(plan.dataset, plan.teaching(task.fold), member.resize, seed, member.classes),
+        material,
         lambda candidate: _judge(_voter(member, candidate), plan.dataset, judging),
         folder,
         accelerator=plan.accelerator,
@@ -85,45 +106,39 @@ def _fit(
 
 
 def _start_fitted(
-    plan: Plan, start: EncoderFittedFor, task: Task, seed: int, network: StripNetwork
+    plan: Plan, start: EncoderFittedFor, task: Task, lessons: Lessons, network: StripNetwork
 ) -> str:
     """Fit a classifier and give its encoder to a network; returns a sentence on it."""
     other, source = build_network(start.network, _known(task.member, plan.classes))
-    kind, number, fold = task.place
-    folder = plan.run.network(f"{kind}-encoder", number, fold)
-    _fit(plan, task, start.stages, seed, other, folder, f"an encoder for {task.label}")
+    folder = plan.run.encoder(task)
+    _fit(plan, task, start.stages, lessons, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"{source}; then the encoder of a classifier fitted for it"
 
 
-def _start_from(plan: Plan, start: EncoderOf, fold: int, network: StripNetwork) -> str:
+def _start_from(plan: Plan, start: EncoderOf, task: Task, network: StripNetwork) -> str:
     """Give a network the encoder of one that is fitted; returns a sentence on it."""
-    step = plan.recipe.segment if start.step == "segment" else plan.recipe.classify
-    assert step is not None, "the recipe has checked this"
-    lender = step.ensemble.members[start.member]
-    other, _ = build_network(lender.network, _known(lender, plan.classes))
-    checkpoint = plan.run.network(start.step, start.member, fold) / "checkpoint.safetensors"
-    load_network(checkpoint, other)
+    (lender,) = (
+        other
+        for other in tasks(plan.recipe, (task.fold,), plan.round)
+        if (other.step, other.number) == (start.step, start.member)
+    )
+    other, _ = build_network(lender.member.network, _known(lender.member, plan.classes))
+    load_network(plan.run.network(lender) / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"the encoder of {start.step} {start.member + 1}"
 
 
 def load_voters(
-    run: RunFolder,
-    name: str,
-    step: Classify | Segment,
-    folds: Sequence[int],
-    classes: int,
-    device: torch.device,
+    run: RunFolder, fitted: Iterable[Task], classes: int, device: torch.device
 ) -> list[Voter]:
-    """The fitted networks of a step, by its name, from these folds, ready to be asked."""
+    """Fitted networks, ready to be asked."""
     voters = []
-    for task in tasks([step], folds):
+    for task in fitted:
         member = task.member
         network, _ = build_network(without_weights(member.network), _known(member, classes))
-        folder = run.network(name, task.number, task.fold)
-        load_network(folder / "checkpoint.safetensors", network)
+        load_network(run.network(task) / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         voters.append(_voter(member, network.eval()))
     return voters

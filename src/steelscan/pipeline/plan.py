@@ -1,6 +1,6 @@
 """What a run works on: recipe, strips, folds and options, and which strips judge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset
 from steelscan.pipeline.engine import Device, accelerator
 from steelscan.pipeline.recipe import Recipe
-from steelscan.pipeline.run import RunFolder
-from steelscan.strip import RecipeError, unbuilt
+from steelscan.pipeline.run import RunFolder, Task, tasks
+from steelscan.strip import RecipeError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Options:
 class Plan:
     """All that the steps of a run need to know.
 
-    ``groups`` and ``folds`` are int64 ``(strips,)``.
+    ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` counts those of pseudo-labels.
     """
 
     run: RunFolder
@@ -39,6 +39,7 @@ class Plan:
     groups: NDArray[np.int64]
     folds: NDArray[np.int64]
     options: Options
+    round: int = 0
 
     @property
     def classes(self) -> int:
@@ -49,6 +50,10 @@ class Plan:
     def accelerator(self) -> Accelerator:
         """The engine that fits and predicts."""
         return accelerator(self.options.device)
+
+    def tasks(self, step: str, folds: Sequence[int]) -> list[Task]:
+        """The networks of a step, by its name, that were fitted for some folds in this round."""
+        return [task for task in tasks(self.recipe, folds, self.round) if task.step == step]
 
     def rows(self, *folds: int) -> NDArray[np.int64]:
         """The strips of some folds."""
@@ -75,14 +80,6 @@ class Plan:
         folds = self.recipe.folds
         pairs = [((fold,), self.rows(fold)) for fold in folds.validation]
         return [*pairs, (folds.validation, self.rows(*folds.holdout))]
-
-
-def check_built(recipe: Recipe) -> None:
-    """Raise RecipeError when a recipe holds what can be written down and not yet be run."""
-    missing = sorted(unbuilt(recipe))
-    if missing:
-        found = f"needs what there is no code for yet: {', '.join(missing)}"
-        raise RecipeError(f"recipe {recipe.name}", found, "Take these out, or train another recipe")
 
 
 def check_classes(recipe: Recipe, classes: int) -> None:

@@ -21,10 +21,8 @@ from steelscan.strip import (
     InputError,
     Masks,
     Picture,
-    PictureError,
     RunError,
     output_folder,
-    progress,
     write_bytes,
     write_rows,
     write_text,
@@ -60,27 +58,21 @@ def predict(
     sources = find_pictures(pictures)
     _check_stems(sources)
     run_folder = RunFolder(run)
-    predictor = Predictor(run_folder, accelerator(device).device)
+    predictor = Predictor.load(run_folder, accelerator(device).device)
     _own(output_folder(out), run_folder)
     log = AnswerLog(out / "answers.jsonl", [source.name for source in sources])
-    skipped: list[tuple[str, str]] = []
-    with progress("Predicting", len(sources)) as shown:
-        for source in sources:
-            if source.name not in log.done:
-                try:
-                    picture = read_picture(source.read(), source.name)
-                except PictureError as error:
-                    if on_error == "stop":
-                        raise
-                    skipped.append((source.name, str(error)))
-                else:
-                    masks = predictor.masks(picture)
-                    _draw(out, source.name, picture, masks, overlays)
-                    log.add(source.name, masks)
-            shown.advance()
+    named = {source.name: source for source in sources}
+
+    def answer(name: str) -> Masks:
+        picture = read_picture(named[name].read(), name)
+        masks = predictor.masks(picture)
+        _draw(out, name, picture, masks, overlays)
+        return masks
+
+    skipped = log.fill(answer, "Predicting", on_error)
     _list_skipped(out / "skipped.csv", skipped)
-    found, clean = _count(log, predictor.classes)
-    log.finish(out / "submission.csv", predictor.layout)
+    found, clean = _count(log, predictor.record.classes)
+    log.finish(out / "submission.csv", predictor.record.layout)
     return Prediction(len(log.done), found, clean, tuple(skipped))
 
 

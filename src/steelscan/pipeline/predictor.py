@@ -1,34 +1,66 @@
-"""A finished run as one function from a strip to its masks."""
+"""Fitted networks and rules as one function from a strip to its masks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 
-from steelscan.pipeline.decide import Said, decide, open_levels
+from steelscan.pipeline.decide import Opened, Said, consult, decide
 from steelscan.pipeline.fitted import ask, load_voters
-from steelscan.pipeline.run import RunFolder
+from steelscan.pipeline.recipe import Recipe
+from steelscan.pipeline.run import RunFolder, RunRecord, tasks
+from steelscan.postprocess import Rule
+from steelscan.prediction import Voter
 from steelscan.strip import Frame, Masks, Picture
 
 
+@dataclass(frozen=True)
 class Predictor:
-    """The networks and tuned rules of a run; strips of any size go in, masks come out."""
+    """Strips of any size go in, masks come out; ``rules`` are the last of the recipe."""
 
-    def __init__(self, run: RunFolder, device: torch.device) -> None:
+    recipe: Recipe
+    record: RunRecord
+    rules: Sequence[Rule]
+    voters: Mapping[str, Sequence[Voter]]
+    """The networks of each step, by its name."""
+
+    @classmethod
+    def load(cls, run: RunFolder, device: torch.device) -> Self:
         """Load a run whose training has ended. Raises RunError otherwise."""
-        recipe, record = run.load_recipe(), run.load_record()
-        self.classes = record.classes
-        self.layout = record.layout
-        self._recipe, self._rules = recipe, run.load_tuned().rules
-        folds, count = recipe.folds.validation, len(self.classes)
-        self._voters = {
-            name: load_voters(run, name, step, folds, count, device)
-            for name, step in recipe.named.items()
-        }
+        recipe, tuned = run.load_recipe(), run.load_tuned()
+        return cls.of_round(run, recipe, tuned.rules, tuned.round, recipe.folds.validation, device)
 
-    def masks(self, picture: Picture) -> Masks:
-        """The masks of a strip; networks whose step has no class left are not asked."""
+    @classmethod
+    def of_round(
+        cls,
+        run: RunFolder,
+        recipe: Recipe,
+        rules: Sequence[Rule],
+        round_: int,
+        folds: Sequence[int],
+        device: torch.device,
+    ) -> Self:
+        """Load the networks of some folds as they were in a round. Raises RunError."""
+        record = run.load_record()
+        fitted = tasks(recipe, folds, round_)
+        voters = {
+            name: load_voters(
+                run, [task for task in fitted if task.step == name], len(record.classes), device
+            )
+            for name in recipe.named
+        }
+        return cls(recipe, record, rules, voters)
+
+    def opened(self, picture: Picture) -> Opened:
+        """What the rules get to see; networks whose step has no class left are not asked."""
+        classes = len(self.record.classes)
 
         def said(name: str) -> Said:
-            step = self._recipe.named[name]
-            return ask(step, self._voters[name], picture, len(self.classes))
+            return ask(self.recipe.named[name], self.voters[name], picture, classes)
 
-        frame = Frame(*picture.shape)
-        return decide(open_levels(self._recipe, said, len(self.classes), frame), self._rules)
+        return consult(self.recipe, said, classes, Frame(*picture.shape))
+
+    def masks(self, picture: Picture) -> Masks:
+        """The masks of a strip, bool ``(classes, height, width)``."""
+        return decide(self.opened(picture), self.rules)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from steelscan.data import Folds, LikeTest, PseudoLabels
 from steelscan.evaluation import Tune
 from steelscan.models import Network, encoder_of, without_weights
-from steelscan.postprocess import Binarizer, Cleaner, Rule, Share
+from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea, Share
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.strip import PerClass, Spec
 
@@ -84,7 +84,8 @@ class Recipe(Spec):
 
     Steps pass on pictures (classify), make probabilities of them (segment), masks of these
     (threshold, triplet), and other masks of masks (the rules that clean). ``tune`` says which
-    numbers are searched out-of-fold; None leaves all as they stand here.
+    numbers are searched out-of-fold; None leaves all as they stand here. ``written_for`` names the
+    classes whose numbers stand here; None: those of any data set.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Recipe(Spec):
     folds: Annotated[Folds | LikeTest, Field(discriminator="kind")]
     tune: Tune | None = None
     pseudo_labels: PseudoLabels | None = None
+    written_for: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _steps_find_what_they_take(self) -> Self:
@@ -104,6 +106,30 @@ class Recipe(Spec):
             there = _MAKES.get(step.kind, "masks")
         if there != "masks":
             raise ValueError(f"the steps end with {there}; a recipe ends with masks")
+        return self
+
+    @model_validator(mode="after")
+    def _a_classifier_is_asked_first_where_its_word_counts(self) -> Self:
+        judged = False
+        for step in self.steps:
+            match step:
+                case Classify():
+                    judged = True
+                case Segment():
+                    judged |= step.gate is not None
+                case ScaledMinArea() if not judged:
+                    raise ValueError("scaled_min_area asks a classifier, and no step has one")
+        return self
+
+    @model_validator(mode="after")
+    def _suspicion_is_there(self) -> Self:
+        asked = False
+        for name, step in self.named.items():
+            for number, member in enumerate(step.ensemble.members, start=1):
+                if member.wants_suspicion and not asked:
+                    raise ValueError(f"{name} {number} asks a classifier, and none is fitted first")
+            waits = any(isinstance(member.start, EncoderOf) for member in step.ensemble.members)
+            asked |= step is self.classify and not waits
         return self
 
     @model_validator(mode="after")
@@ -146,6 +172,14 @@ class Recipe(Spec):
     def folds_of(self, member: Member) -> tuple[int, ...]:
         """The validation folds for each of which a member is fitted once."""
         return self.folds.validation if member.folds is None else member.folds
+
+    def learns_from_pseudo(self, member: Member) -> bool:
+        """Whether a member, or what it starts from, learns from pseudo-labels in a later round."""
+        if isinstance(member.start, EncoderOf):
+            lender = self.named[member.start.step].ensemble.members[member.start.member]
+            if self.learns_from_pseudo(lender):
+                return True
+        return any(stage.pseudo != 0.0 for stage in member.all_stages)
 
     def with_random_weights(self) -> Self:
         """The same recipe, whose networks begin with random weights."""

@@ -10,7 +10,6 @@ from steelscan import __version__
 from steelscan.evaluation import Curve, Example, Pairs, Report, dice, pick_examples, write_report
 from steelscan.pipeline.judge import Answers
 from steelscan.pipeline.plan import Plan
-from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import Tuned, tasks, versions
 
 _EXAMPLES = 3
@@ -41,10 +40,9 @@ def report_run(
 
 
 def _curves(plan: Plan) -> list[Curve]:
-    steps = [step for step in plan.recipe.steps if isinstance(step, Classify | Segment)]
     curves = []
-    for task in tasks(steps, plan.recipe.folds.validation):
-        metrics = pl.read_csv(plan.run.network(*task.place) / "metrics.csv").drop("stage")
+    for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
+        metrics = pl.read_csv(plan.run.network(task) / "metrics.csv").drop("stage")
         rows = [
             {name: value for name, value in row.items() if value is not None}
             for row in metrics.to_dicts()

@@ -3,18 +3,18 @@
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
 from steelscan.evaluation import Thresholds
-from steelscan.pipeline.recipe import Classify, Recipe, Segment
+from steelscan.pipeline.recipe import Recipe
 from steelscan.postprocess import Rule
-from steelscan.prediction import Member
+from steelscan.prediction import EncoderOf, Member
 from steelscan.strip import Classes, Layout, RunError, Spec, output_folder, write_text
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -31,53 +31,50 @@ class RunRecord(Spec):
 
 @dataclass(frozen=True)
 class Task:
-    """One network to fit: its place in the recipe, and the fold that judges it.
+    """One network to fit: its place in the recipe, the fold that judges it, and the round.
 
-    ``nth`` says which step of its kind, counted from 1.
+    ``step`` is the name of its step, as `Recipe.named` has it; ``round`` is that of the
+    pseudo-labels which it learns from, 0 for none.
     """
 
-    step: Classify | Segment
+    step: str
     number: int
     member: Member
     fold: int
-    nth: int = 1
-
-    @property
-    def name(self) -> str:
-        """The name of its step, as `Recipe.named` has it."""
-        return self.step.kind if self.nth == 1 else f"{self.step.kind}{self.nth}"
-
-    @property
-    def place(self) -> tuple[str, int, int]:
-        """Step, number and fold: what names the network in a run folder."""
-        return self.name, self.number, self.fold
+    round: int = 0
 
     @property
     def label(self) -> str:
         """How progress and reports call it."""
-        return f"{self.name} {self.number + 1}, fold {self.fold}"
+        label = f"{self.step} {self.number + 1}, fold {self.fold}"
+        return f"{label}, round {self.round}" if self.round else label
 
 
-def tasks(steps: Sequence[Classify | Segment], folds: Sequence[int]) -> list[Task]:
-    """Every network that steps ask for, of these folds, in the order of fitting.
+def tasks(recipe: Recipe, folds: Sequence[int], round_: int = 0) -> list[Task]:
+    """Every network that a recipe asks for in a round, of these folds, in the order of fitting.
 
-    Those that lend others their encoder come first.
+    Those that lend others their encoder come first. A network that learns from no pseudo-labels
+    is that of round 0.
     """
     found = [
-        Task(step, number, member, fold, sum(each.kind == step.kind for each in steps[: at + 1]))
-        for at, step in enumerate(steps)
+        Task(name, number, member, fold, round_ if recipe.learns_from_pseudo(member) else 0)
+        for name, step in recipe.named.items()
         for number, member in enumerate(step.ensemble.members)
         for fold in folds
         if member.folds is None or fold in member.folds
     ]
-    return sorted(found, key=lambda task: task.member.start is not None)
+    return sorted(found, key=lambda task: isinstance(task.member.start, EncoderOf))
 
 
 class Tuned(Spec):
-    """The rules that make the masks of a run, and the search that found their numbers."""
+    """The rules that make the masks of a run, and the search that found their numbers.
+
+    ``round`` is the last round of pseudo-labels: its networks answer.
+    """
 
     rules: tuple[Rule, ...]
     search: Thresholds | None = None
+    round: NonNegativeInt = 0
 
 
 @dataclass(frozen=True)
@@ -126,13 +123,26 @@ class RunFolder:
         """The answers for the test strips, or for the held-out ones."""
         return self.path / "submission.csv"
 
-    def network(self, step: str, number: int, fold: int) -> Path:
+    def network(self, task: Task) -> Path:
         """The folder of one fitted network."""
-        return self.path / "networks" / f"{step}-{number}-fold{fold}"
+        name = f"{task.step}-{task.number}-fold{task.fold}"
+        return self._of_round("networks", task.round) / name
 
-    def probabilities(self, name: str) -> Path:
+    def encoder(self, task: Task) -> Path:
+        """The folder of the classifier that is fitted to lend a network its encoder."""
+        return self.network(replace(task, step=f"{task.step}-encoder"))
+
+    def probabilities(self, name: str, round_: int = 0) -> Path:
         """The folder of a store of probabilities."""
-        return self.path / "probabilities" / name
+        return self._of_round("probabilities", round_) / name
+
+    def pseudo_labels(self, round_: int, fold: int | None) -> Path:
+        """What networks of a round learn of test strips: of one fold, or of all alike."""
+        name = "pseudo_labels.csv" if fold is None else f"pseudo_labels-fold{fold}.csv"
+        return self._of_round("rounds", round_) / name
+
+    def _of_round(self, name: str, round_: int) -> Path:
+        return self.path / name / f"round{round_}" if round_ else self.path / name
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -145,7 +155,7 @@ class RunFolder:
             found = "is in use by another process"
             raise RunError(self.path, found, "Wait for it to end, or name another --out") from None
         try:
-            for pattern in (".*.part", "networks/**/.*.part"):
+            for pattern in (".*.part", "networks/**/.*.part", "rounds/*/.*.part"):
                 for left_by_a_crash in self.path.glob(pattern):
                     left_by_a_crash.unlink()
             yield

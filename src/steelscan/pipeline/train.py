@@ -1,8 +1,7 @@
 """A recipe carried from a data set to networks, thresholds, scores, submission and report."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steelscan.data import (
@@ -14,14 +13,15 @@ from steelscan.evaluation import Scores, score
 from steelscan.models import encoder_of
 from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import dealt
-from steelscan.pipeline.fitted import fit_task
-from steelscan.pipeline.judge import Answers, pairs_of, tune
-from steelscan.pipeline.plan import Options, Plan, check_built, check_classes
+from steelscan.pipeline.fitted import Lessons, fit_task
+from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
+from steelscan.pipeline.plan import Options, Plan, check_classes
 from steelscan.pipeline.predictor import Predictor
-from steelscan.pipeline.recipe import Classify, Recipe, Segment
+from steelscan.pipeline.pseudo import learned, pseudo_label
+from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.strip import Masks, PictureError, track, write_json
+from steelscan.strip import Masks, write_json
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
     holds another run or is in use, OutputError when something cannot be written, RecipeError for a
     recipe that cannot be run.
     """
-    check_built(recipe)
     run = RunFolder(out)
     with run.held():
         dataset = open_dataset(data, options.on_error)
@@ -61,7 +60,8 @@ def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
 
 
 def _carry(plan: Plan, notes: list[str]) -> Outcome:
-    notes = [*notes, *_fit(plan)]
+    plan, told = _fit_rounds(plan)
+    notes = [*notes, *told]
     answers = Answers(plan)
     tuned = tune(plan, answers)
     plan.run.write_tuned(tuned)
@@ -80,14 +80,37 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     return outcome
 
 
-def _fit(plan: Plan) -> list[str]:
-    """Fit every network; returns a sentence on each source of first weights."""
-    steps = [step for step in plan.recipe.steps if isinstance(step, Classify | Segment)]
-    sources = {
-        f"First weights of {encoder_of(task.member.network).encoder}: {fit_task(plan, task)}."
-        for task in tasks(steps, plan.recipe.folds.validation)
-    }
-    return sorted(sources)
+def _fit_rounds(plan: Plan) -> tuple[Plan, list[str]]:
+    """Fit every network, then again in each round of pseudo-labels.
+
+    Returns the plan of the last round, and a sentence on each source of first weights and on each
+    round.
+    """
+    sources, notes = _fit(plan), []
+    wanted = plan.recipe.pseudo_labels
+    if wanted is not None and not plan.dataset.test_names:
+        notes = ["No test strips to pseudo-label: every network was fitted once."]
+        wanted = None
+    for number in range(1, 1 + (wanted.rounds if wanted else 0)):
+        found, told = pseudo_label(plan, number)
+        notes += told
+        if not found:
+            break
+        plan = replace(plan, round=number)
+        sources |= _fit(plan)
+    return plan, sorted(sources) + notes
+
+
+def _fit(plan: Plan) -> set[str]:
+    """Fit the networks of a round; returns a sentence on each source of first weights."""
+    sources = set()
+    for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
+        if task.round == plan.round:
+            strips, pseudo = learned(plan, task.fold)
+            suspected = suspicion(plan, len(strips.frames)) if task.member.wants_suspicion else None
+            source = fit_task(plan, task, Lessons(strips, pseudo, suspected))
+            sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
+    return sources
 
 
 def _tuning(plan: Plan, tuned: Tuned) -> list[str]:
@@ -107,26 +130,20 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
     Returns a sentence on each test strip that was left out.
     """
     dataset = plan.dataset
-    answer: Callable[[int], Masks]
     if dataset.test_names:
-        predictor = Predictor(plan.run, plan.accelerator.device)
-        names = dict(enumerate(dataset.test_names))
-        answer = lambda row: predictor.masks(dataset.test_picture(row))  # noqa: E731
+        rows = {name: row for row, name in enumerate(dataset.test_names)}
+        predictor = Predictor.load(plan.run, plan.accelerator.device)
     else:
-        names = {row: dataset.names[row] for rows in plan.parts.values() for row in rows.tolist()}
-        answer = partial(answers.masks, rules=tuned.rules)
-    log = AnswerLog(plan.run.path / "submission.jsonl", names.values())
-    left_out = []
-    for row, name in track(names.items(), "Writing the submission", len(names)):
-        if name in log.done:
-            continue
-        try:
-            masks = answer(row)
-        except PictureError as error:
-            if plan.options.on_error == "stop":
-                raise
-            left_out.append(f"Left out {name}: {error}")
-        else:
-            log.add(name, masks)
+        judging = [row for rows in plan.parts.values() for row in rows.tolist()]
+        rows = {dataset.names[row]: row for row in judging}
+        predictor = None
+
+    def answer(name: str) -> Masks:
+        if predictor is None:
+            return answers.masks(rows[name], tuned.rules)
+        return predictor.masks(dataset.test_picture(rows[name]))
+
+    log = AnswerLog(plan.run.path / "submission.jsonl", rows)
+    left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
     log.finish(plan.run.submission, dataset.layout)
-    return left_out
+    return [f"Left out {name}: {reason}" for name, reason in left_out]

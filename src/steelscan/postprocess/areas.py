@@ -1,7 +1,7 @@
 """Classes of which there is too little on a strip."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,6 @@ class ScaledMinArea(Spec):
     that it rules out, and in between by the line through these two (55th; see `scaled_area`).
     """
 
-    # Until recipes hand the classifier's word to `clean`, a fit must not get as far as this rule.
-    built: ClassVar[bool] = False
     kind: Literal["scaled_min_area"] = "scaled_min_area"
     pixels: PerClass[PixelCount]
     factor: PerClass[Factor] = 5.0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from steelscan.data import Shrink
+from steelscan.data import Shrink, SuspectStrips
 from steelscan.losses import BothHeads, judges_strips, wants_softmax
 from steelscan.models import Classifier, Network, TwoHeaded
 from steelscan.strip import Spec
@@ -66,6 +66,17 @@ class Member(Spec):
     folds: tuple[NonNegativeInt, ...] | None = None
     classes: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
     tiles: Tiles | None = None
+
+    @property
+    def wants_suspicion(self) -> bool:
+        """Whether strips teach it that an out-of-fold classifier suspects."""
+        return any(isinstance(stage.strips, SuspectStrips) for stage in self.all_stages)
+
+    @property
+    def all_stages(self) -> tuple[Training, ...]:
+        """Its stages, after those of the classifier that is fitted to lend it an encoder."""
+        before = self.start.stages if isinstance(self.start, EncoderFittedFor) else ()
+        return (*before, *self.stages)
 
     @model_validator(mode="after")
     def _classes_rise(self) -> Self:

@@ -24,7 +24,7 @@ from steelscan.strip.output import (
 from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import read_rows, write_rows
 from steelscan.strip.runlength import decode, encode, parse
-from steelscan.strip.spec import PerClass, Spec, per_class, unbuilt
+from steelscan.strip.spec import PerClass, Spec, per_class
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
@@ -60,7 +60,6 @@ __all__ = [
     "read_rows",
     "replacing",
     "track",
-    "unbuilt",
     "write_bytes",
     "write_json",
     "write_mask_table",

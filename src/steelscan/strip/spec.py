@@ -1,6 +1,6 @@
 """The base of every setting: a frozen, strict value that goes to JSON and back whole."""
 
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,9 +19,6 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
-
-    built: ClassVar[bool] = True
-    """Whether there is code for it; what is not built can be written down, and not be run."""
 
     def but(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like any new value."""
@@ -43,13 +40,3 @@ def per_class(value: PerClass[T], classes: int, field: str) -> tuple[T, ...]:
             "Give one value for all classes, or one a class",
         )
     return value
-
-
-def unbuilt(value: object) -> set[str]:
-    """The names of the specs in a value, at any depth, for which there is no code."""
-    if isinstance(value, tuple):
-        return {name for each in value for name in unbuilt(each)}
-    if not isinstance(value, Spec):
-        return set()
-    inner = unbuilt(tuple(getattr(value, name) for name in type(value).model_fields))
-    return inner if value.built else inner | {type(value).__name__}

@@ -30,7 +30,8 @@ from steelscan.training.specs import (
 
 if TYPE_CHECKING:
     from steelscan.training.checkpoint import load_network, save_network
-    from steelscan.training.fit import Material, Metrics, fit
+    from steelscan.training.fit import Metrics, fit
+    from steelscan.training.material import Material
     from steelscan.training.optimizers import build_optimizer
     from steelscan.training.schedules import rate
 
@@ -38,7 +39,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "checkpoint": ["load_network", "save_network"],
-        "fit": ["Material", "Metrics", "fit"],
+        "fit": ["Metrics", "fit"],
+        "material": ["Material"],
         "optimizers": ["build_optimizer"],
         "schedules": ["rate"],
     },

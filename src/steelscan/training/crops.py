@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from steelscan.data import Augmenter, chosen, crop_frame, cut, draw
-from steelscan.strip import Frame, RecipeError
+from steelscan.data import Augmenter, crop_frame, cut, draw, join_share
+from steelscan.strip import Frame
 from steelscan.training.seen import Strips
 from steelscan.training.specs import Training
+
+_NONE = np.empty(0, np.int64)
 
 Batch = tuple[Tensor, Tensor]
 """Crops uint8 ``(crops, 1, height, width)``, masks uint8 ``(crops, classes, height, width)``."""
@@ -25,18 +27,23 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(
-        self, strips: Strips, rows: NDArray[np.int64], training: Training, seed: tuple[int, ...]
+        self,
+        strips: Strips,
+        rows: NDArray[np.int64],
+        training: Training,
+        seed: tuple[int, ...],
+        pseudo: NDArray[np.int64] = _NONE,
     ) -> None:
+        """Draw the strips of the epoch from ``rows``, and from the pseudo-labelled ``pseudo``."""
         self._strips, self._training, self._seed = strips, training, seed
-        rows = rows[chosen(training.strips, strips.present[rows])]
-        if not len(rows):
-            found = f"leaves no strip of {len(strips.frames)} to learn from"
-            raise RecipeError(f"strips {training.strips.kind}", found, "Take all strips")
         _, _, epoch, *_ = seed
         rng = np.random.default_rng(seed)
-        drawn = draw(training.draws, strips.present[rows], rng, epoch)
-        self._rows = rows[drawn]
-        largest = Frame(*np.max([strips.frames[row] for row in rows], axis=0).tolist())
+        pool = np.concatenate([rows, pseudo]) if training.pseudo == "all" else rows
+        self._rows = pool[draw(training.draws, strips.present[pool], rng, epoch)]
+        if training.pseudo != "all":
+            self._rows = join_share(self._rows, pseudo, training.pseudo, rng)
+        used = np.concatenate([rows, pseudo])
+        largest = Frame(*np.max([strips.frames[row] for row in used], axis=0).tolist())
         self._frame = crop_frame(training.crop, largest)
         self._augmenter = Augmenter(training.augment)
 

@@ -13,14 +13,12 @@ import numpy as np
 import polars as pl
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from steelscan.data import Dataset, Shrink
 from steelscan.losses import build_loss, loss_of_classes
 from steelscan.models import StripNetwork
 from steelscan.strip import (
@@ -34,6 +32,7 @@ from steelscan.training.averaging import RunningMean, State, best_mean
 from steelscan.training.checkpoint import load_network, load_state, save_network, save_state
 from steelscan.training.crops import Batch, EpochCrops, loader
 from steelscan.training.freezing import freeze
+from steelscan.training.material import Material
 from steelscan.training.mixing import mix
 from steelscan.training.optimizers import build_optimizer
 from steelscan.training.schedules import plateau, rate
@@ -42,20 +41,6 @@ from steelscan.training.specs import BestAverage, Last, Pass, Plateau, Training
 
 Metrics = Mapping[str, float]
 """What a validation says; the number that a stage watches is higher for a better network."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a network is fitted on: strips, which of them, at which size, with which seed.
-
-    Of ``classes``, ids from 1, the network learns only those, one output each (None: all).
-    """
-
-    strips: Dataset
-    rows: NDArray[np.int64]
-    resize: Shrink | None
-    seed: int
-    classes: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -131,7 +116,8 @@ class _Stage:
     ) -> None:
         self.network, self.training, self.number = network, training, number
         self.device = accelerator.device
-        self._material, self._accelerator, self._workers = material, accelerator, workers
+        self._material = material.taught(training)
+        self._accelerator, self._workers = accelerator, workers
         self._seen = seen
         freeze(network, training.freeze)
         self.optimizer = build_optimizer(training.optimizer, network)
@@ -142,7 +128,7 @@ class _Stage:
         )
         self._scaler = GradScaler(self.device.type, enabled=training.precision == "float16")
         self.mean = RunningMean(training.averaging, network) if training.averaging else None
-        loss = loss_of_classes(training.loss, material.classes, len(material.strips.classes))
+        loss = loss_of_classes(training.loss, material.classes, material.strips.present.shape[1])
         self._loss = build_loss(loss, seen.present.shape[1]).to(self.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         sizes = [(len(self._loader(0, at)), self._together(at)) for at in range(self._passes)]
@@ -259,7 +245,8 @@ class _Stage:
         own = self._pass(at)
         seed = (*self._seed(epoch), 0, at) if at else self._seed(epoch)
         training = self.training.but(crop=own.crop)
-        crops = EpochCrops(self._seen, self._material.rows, training, seed)
+        material = self._material
+        crops = EpochCrops(self._seen, material.rows, training, seed, material.pseudo)
         return loader(crops, own.batch, self._workers)
 
     def _seed(self, epoch: int) -> tuple[int, ...]:
