@@ -57,6 +57,7 @@ finetune = outline.but(
 public = Training(
     crop=RandomCrop(height=256, width=256, defect=1.0),
     augment=(HFlip(),),
+    pseudo=0.0,
     loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))),
     optimizer=Adam(lr=1e-3, encoder_lr=1e-5, weight_decay=1e-4),
     schedule=OneCycle(warmup=0.35, start=0.04),
@@ -80,6 +81,7 @@ outliners = (
 )
 recipe = Recipe(
     name="first_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(count=5, validation=(0, 1, 2, 3)),
     steps=(
         Classify(ensemble=Ensemble(members=clearers, views=views), threshold=0.6),
@@ -88,5 +90,7 @@ recipe = Recipe(
         MinArea(pixels=(600, 600, 900, 2000)),
         RemoveSmallComponents(pixels=150),
     ),
-    pseudo_labels=PseudoLabels(rounds=2, rule=SureAndAgreed(low=0.05, high=0.95)),
+    pseudo_labels=PseudoLabels(
+        rounds=2, rule=SureAndAgreed(low=0.05, high=0.95), answered_by="all"
+    ),
 )

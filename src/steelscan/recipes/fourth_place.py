@@ -46,6 +46,7 @@ members = (
 )
 recipe = Recipe(
     name="fourth_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(),
     steps=(
         Segment(

@@ -66,6 +66,7 @@ def outliner(class_id: int, *folds: int) -> Member:
 five = (0, 1, 2, 3, 4)
 recipe = Recipe(
     name="ninth_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(),
     steps=(
         Classify(

@@ -40,6 +40,7 @@ members = (
 )
 recipe = Recipe(
     name="seventh_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(),
     steps=(
         Segment(ensemble=Ensemble(members=members)),

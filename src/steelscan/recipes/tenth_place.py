@@ -34,7 +34,7 @@ from steelscan.losses import BCE, Lovasz, Mix
 from steelscan.models import Classifier, Fpn
 from steelscan.pipeline import Classify, Recipe, Segment
 from steelscan.postprocess import MinArea, Threshold
-from steelscan.prediction import Ensemble, Member
+from steelscan.prediction import Ensemble, Member, PowerMean, View
 from steelscan.training import SGD, Cosine, RAdam, Training
 
 brightness = BrightnessContrast(contrast=0.0, p=1.0)
@@ -76,15 +76,20 @@ outliners = (
     Member(network=beside.but(encoder=small.encoder), stages=(varied,), classes=(4,), folds=(0,)),
 )
 clearer = Member(network=Classifier(encoder="resnet34", dropout=0.5), stages=(clear,), classes=(1,))
+three: tuple[View, ...] = ("identity", "hflip", "vflip")
+judge = Ensemble(members=(clearer,), views=three, average=PowerMean(t=0.5, form="starter"))
 recipe = Recipe(
     name="tenth_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(count=3, validation=(0, 1, 2)),
     steps=(
-        Classify(ensemble=Ensemble(members=(clearer,)), threshold=0.5, gate="class"),
+        Classify(ensemble=judge, threshold=0.5, gate="class"),
         Segment(ensemble=Ensemble(members=outliners)),
-        Threshold(label=0.5, pixel=0.5),
+        Threshold(label=0.0, pixel=0.5),
         MinArea(pixels=600),
     ),
     tune=Tune(label=False),
-    pseudo_labels=PseudoLabels(rule=SurePixels(low=0.2, high=0.8, grown=(8, 8, 16, 24))),
+    pseudo_labels=PseudoLabels(
+        rule=SurePixels(low=0.2, high=0.8, grown=(8, 8, 16, 24)), answered_by="all"
+    ),
 )

@@ -61,10 +61,11 @@ members = (
 )
 recipe = Recipe(
     name="third_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(),
     steps=(
         Segment(ensemble=Ensemble(members=members)),
         Threshold(label=(0.7, 0.7, 0.6, 0.6), pixel=0.4),
     ),
-    pseudo_labels=PseudoLabels(rule=SureAndAgreed(low=0.1, high=0.9)),
+    pseudo_labels=PseudoLabels(rule=SureAndAgreed(low=0.1, high=0.9), answered_by="all"),
 )

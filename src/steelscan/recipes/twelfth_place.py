@@ -50,6 +50,7 @@ crops = clear.but(
     crop=RandomCrop(height=256, width=256, defect=1.0),
     loss=Mix(parts=((1.0, BCE()), (1.0, Jaccard()))),
     batch=32,
+    pseudo=0.0,
 )
 whole = crops.but(crop=WholeStrip(), optimizer=RAdam(lr=1e-4), batch=4, accumulate_to=20)
 simple = crops.but(loss=BCE())
@@ -57,7 +58,6 @@ outline = crops.but(
     crop=RandomCrop(height=256, width=768, defect=1.0),
     augment=(*flips, Turn(), BrightnessContrast(), Jpeg(), ShiftScaleTurn(shift=0.0, scale=0.1)),
     strips=DefectiveStrips(),
-    pseudo=0.0,
     loss=Mix(parts=((1.0, Dice()), (1.0, Focal(gamma=2.0)))),
     batch=16,
 )
@@ -82,6 +82,7 @@ binary = tuple(
 )
 recipe = Recipe(
     name="twelfth_place",
+    written_for=("1", "2", "3", "4"),
     folds=Folds(count=5, validation=(0, 1, 2, 3)),
     steps=(
         Classify(ensemble=Ensemble(members=(clearer,)), threshold=0.5),
@@ -94,5 +95,5 @@ recipe = Recipe(
         Segment(ensemble=Ensemble(members=binary, views=("identity", "hflip"))),
         Threshold(label=0.0, pixel=0.5),
     ),
-    pseudo_labels=PseudoLabels(rule=SureStrips(apart=0.45)),
+    pseudo_labels=PseudoLabels(rule=SureStrips(apart=0.45), answered_by="all"),
 )
