@@ -15,6 +15,7 @@ from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.fitted import Lessons, fit_task
 from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
+from steelscan.pipeline.own_data import fit_to_classes
 from steelscan.pipeline.plan import Options, Plan, check_classes
 from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.pseudo import learned, pseudo_label
@@ -45,6 +46,8 @@ def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
         dataset = open_dataset(data, options.on_error)
         notes = check_trainable(dataset)
         notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
+        recipe, told = fit_to_classes(recipe, dataset.classes)
+        notes += told
         check_classes(recipe, len(dataset.classes))
         record = RunRecord(
             fingerprint=dataset.fingerprint,
