@@ -35,7 +35,9 @@ class ProbabilityStore:
                     fill_value=0,
                     compressors=ZstdCodec(level=0),
                 )
-            self._array = zarr.open_array(place, mode="r+")
+            # to look for empty chunks, which need no file, takes about as long as to write
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._array = zarr.open_array(place, mode="r+")
             self._log = folder / "strips.txt"
             self._log.touch()
             text = self._log.read_text()

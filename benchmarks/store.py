@@ -1,0 +1,318 @@
+"""What the store of probabilities takes on disk and in time, beside other ways to keep maps.
+
+Maps are made from real masks of the competition, as many clean strips among them as in the whole
+set: the mask blurred over 3 to 15 pixels, plateaus of about 200 to 254 with some texture, a blot
+of false alarm on one clean strip in ten; where nothing is, either the low, smooth levels of a
+sigmoid network, or nothing at all, or noise that differs from pixel to pixel, which no network
+gives and no codec likes. With --kept, maps that fitted networks gave and a run has stored.
+
+All ways write and read the same strips in turn, in one process; what is read must be what was
+written. MB are decoded ones, of 10^6 bytes, a second of the processor's time, threads together; the
+best of all rounds. Files are in the system's cache: the disk itself is not measured. Then a process
+of its own writes and reads few strips, and one writes and reads many; others ask
+9 segmenters of the 1st place, not fitted, about whole strips before they write (Linux only).
+
+Run: OMP_NUM_THREADS=1 python benchmarks/store.py --data DIR [--kept RUN/probabilities/segment ...]
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import polars as pl
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from steelscan.models import build_network, without_weights
+from steelscan.prediction import ProbabilityStore, View, Voter, predict_masks, to_levels
+from steelscan.recipes import first_place
+from steelscan.strip import Frame, MaskTable, decode, read_mask_table
+
+FRAME, CLASSES = Frame(256, 1600), 4
+WHOLE_SET = 12_568
+GOAL = 200
+"""Decoded MB a second of a core that reading should give."""
+
+Levels = NDArray[np.uint8]
+ONE: tuple[View, ...] = ("identity",)
+CASES = (
+    (100, 0, ()),
+    (2000, 0, ()),
+    (1, 9, ONE),
+    (3, 9, ONE),
+    (1, 9, first_place.views),
+)
+"""Strips, networks and views whose memory is measured."""
+
+CLEAN_GROUND = {"smooth": -5.3, "none": -12.0, "white": -12.0}
+"""The logit of sound steel; 255 times its sigmoid is 1.3, or nothing."""
+
+
+def grain(rng: np.random.Generator, step: int) -> NDArray[np.float32]:
+    """Normal noise that a decoder enlarges from every so many pixels, float32 of the frame."""
+    coarse = rng.standard_normal((FRAME.height // step, FRAME.width // step), np.float32)
+    return np.asarray(cv2.resize(coarse, FRAME[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def blot(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A false alarm: one ellipse, uint8 of the frame."""
+    mask = np.zeros(FRAME, np.uint8)
+    centre = (int(rng.integers(FRAME.width)), int(rng.integers(FRAME.height)))
+    axes = (int(rng.integers(5, 60)), int(rng.integers(5, 40)))
+    return np.asarray(cv2.ellipse(mask, centre, axes, rng.uniform(0, 180), 0, 360, 1, -1), np.uint8)
+
+
+def make_plane(
+    mask: NDArray[np.uint8], sure: tuple[float, float], ground: str, rng: np.random.Generator
+) -> Levels:
+    """Levels of one class; ``sure`` bounds the logit of the plateau."""
+    logits: NDArray[np.float32] = np.full(FRAME, CLEAN_GROUND[ground], np.float32)
+    if ground == "smooth":
+        logits += 0.5 * grain(rng, 16) + 0.3 * grain(rng, 4)
+    if mask.any():
+        edge = rng.uniform(3, 15)  # from a tenth to nine tenths: 2.56 deviations
+        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), edge / 2.56)
+        plateau = rng.uniform(*sure) + 0.3 * grain(rng, 16) + 0.15 * grain(rng, 4)
+        logits = np.asarray(logits * (1 - soft) + plateau * soft, np.float32)
+    levels = np.rint(255 / (1 + np.exp(-logits))).astype(np.uint8)
+    if ground == "white":
+        levels = np.maximum(levels, rng.integers(0, 4, FRAME, np.uint8))
+    return levels
+
+
+def make_maps(masks: MaskTable, clean: float, count: int, ground: str) -> list[Levels]:
+    """Maps of so many strips, of which a share is clean."""
+    rng = np.random.default_rng(0)
+    names = rng.permutation(sorted(masks.rows)).tolist()
+    maps = []
+    for at in range(count):
+        planes, sure = np.zeros((CLASSES, *FRAME), np.uint8), (1.7, 5.0)
+        if at >= round(clean * count):
+            texts = masks.texts(names[at], CLASSES)
+            planes = np.stack([decode(text, FRAME) for text in texts]).astype(np.uint8)
+        elif at % 10 == 0:
+            planes[rng.integers(CLASSES)], sure = blot(rng), (-1.5, 1.5)
+        maps.append(np.stack([make_plane(plane, sure, ground, rng) for plane in planes]))
+    return maps
+
+
+def kept_maps(folder: Path) -> list[Levels]:
+    """The maps of a run's store."""
+    array = zarr.open_array(folder / "levels.zarr", mode="r")
+    held = sorted({int(line) for line in (folder / "strips.txt").read_text().split()})
+    return [np.asarray(array[strip], np.uint8) for strip in held]
+
+
+class Way(Protocol):
+    """A way to keep maps."""
+
+    def __getitem__(self, strip: int) -> NDArray[np.generic]: ...
+    def __setitem__(self, strip: int, levels: Levels) -> None: ...
+
+
+class Npz:
+    """np.savez_compressed, one file a strip."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __getitem__(self, strip: int) -> Levels:
+        with np.load(self._folder / f"{strip}.npz") as file:
+            return np.asarray(file["levels"])
+
+    def __setitem__(self, strip: int, levels: Levels) -> None:
+        np.savez_compressed(self._folder / f"{strip}.npz", levels=levels)
+
+
+class Mapped:
+    """One uncompressed file of all strips, np.memmap."""
+
+    def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
+        self._file = np.memmap(folder / "levels", np.uint8, "w+", shape=shape)
+
+    def __getitem__(self, strip: int) -> Levels:
+        return np.array(self._file[strip])
+
+    def __setitem__(self, strip: int, levels: Levels) -> None:
+        self._file[strip] = levels
+
+
+class Coded:
+    """A zarr array as the store has it, with a codec of Blosc."""
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], name: Literal["zstd", "lz4"]) -> None:
+        codec = BloscCodec(cname=name, clevel=1, shuffle="bitshuffle")
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            self._array = zarr.create_array(
+                folder / "levels.zarr",
+                shape=shape,
+                chunks=(1, *shape[1:]),
+                dtype="uint8",
+                compressors=codec,
+            )
+
+    def __getitem__(self, strip: int) -> Levels:
+        return np.asarray(self._array[strip], np.uint8)
+
+    def __setitem__(self, strip: int, levels: Levels) -> None:
+        self._array[strip] = levels
+
+
+def store(folder: Path, shape: tuple[int, ...]) -> ProbabilityStore:
+    """The store for strips of one frame."""
+    strips, classes, height, width = shape
+    return ProbabilityStore(folder, strips, classes, [Frame(height, width)] * strips)
+
+
+def ways(folder: Path, shape: tuple[int, ...]) -> Iterator[tuple[str, Path, Way]]:
+    """All ways, each in a folder of its own."""
+    names = ("store", "blosc zstd, bits", "blosc lz4, bits", "savez_compressed", "memmap")
+    places = [folder / name for name in names]
+    for place in places:
+        place.mkdir()
+    made = (
+        store(places[0], shape),
+        Coded(places[1], shape, "zstd"),
+        Coded(places[2], shape, "lz4"),
+        Npz(places[3]),
+        Mapped(places[4], shape),
+    )
+    yield from zip(names, places, made, strict=True)
+
+
+def seconds(way: Way, maps: Sequence[Levels]) -> tuple[float, ...]:
+    """Processor seconds and then real ones of writing all maps and of reading them."""
+    times = [(time.process_time(), time.perf_counter())]
+    for strip, levels in enumerate(maps):
+        way[strip] = levels
+    times.append((time.process_time(), time.perf_counter()))
+    read = [way[strip] for strip in range(len(maps))]
+    times.append((time.process_time(), time.perf_counter()))
+    assert all(np.array_equal(*pair) for pair in zip(read, maps, strict=True))
+    return tuple(np.diff(times, axis=0).T.ravel().tolist())
+
+
+def on_disk(folder: Path) -> NDArray[np.float64]:
+    """Bytes that the files below a folder hold, and bytes of the disk's blocks they take."""
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    sizes = [[file.st_size, 512 * file.st_blocks] for file in files]
+    return np.asarray(np.sum(sizes, axis=0), np.float64)
+
+
+def race(title: str, maps: Sequence[Levels], rounds: int) -> float:
+    """Print a line a way; returns the MB a second at which the store reads."""
+    size = sum(levels.nbytes for levels in maps)
+    reads = []
+    with TemporaryDirectory() as folder:
+        made = list(ways(Path(folder), (len(maps), *maps[0].shape)))
+        spent = np.array([[seconds(way, maps) for _, _, way in made] for _ in range(rounds)])
+        best = size / spent.min(0) / 1e6
+        for (name, place, _), (write, read, write_wall, read_wall) in zip(made, best, strict=True):
+            held, blocks = on_disk(place)
+            whole = blocks / len(maps) * WHOLE_SET / 1e9
+            print(
+                f"| {title} | {name} | {size / held:.1f} | {whole:.2f} | {9 * whole:.1f} "
+                f"| {write:.0f} ({write_wall:.0f}) | {read:.0f} ({read_wall:.0f}) |",
+                flush=True,
+            )
+            reads.append(float(read))
+    return reads[0]
+
+
+def held_now(most: bool) -> int:
+    """Memory that this process holds, or the most since `forget_peak`, MiB."""
+    name = "VmHWM" if most else "VmRSS"
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name))) // 1024
+
+
+def forget_peak() -> None:
+    """Let the kernel count the most memory anew (5 means that, see proc(5))."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peaks(
+    maps: Sequence[Levels], strips: int, members: int, views: Sequence[View]
+) -> tuple[int, int]:
+    """MiB before, and the most while writing and then reading so many strips one after another.
+
+    With ``members``, so many networks of the 1st place answer for each strip before it is written.
+    """
+    networks = voters(members)
+    rng = np.random.default_rng(0)
+    with TemporaryDirectory() as folder:
+        kept = store(Path(folder), (strips, CLASSES, *FRAME))
+        forget_peak()
+        before = held_now(most=False)
+        for strip in range(strips):
+            levels = maps[strip % len(maps)]
+            if networks:
+                picture = rng.integers(0, 256, FRAME, np.uint8)
+                levels = to_levels(predict_masks(networks, views, picture))
+            kept[strip] = levels
+        for strip in range(strips):
+            kept[strip]
+    return before, held_now(most=True)
+
+
+def voters(count: int) -> list[Voter]:
+    """So many segmenters of the 1st place with random weights, some of them twice."""
+    segment = first_place.recipe.segment
+    assert segment is not None
+    members = segment.ensemble.members
+    made = []
+    for at in range(count):
+        member = members[at % len(members)]
+        network, _ = build_network(without_weights(member.network), CLASSES)
+        made.append(Voter(network.eval(), member.resize))
+    return made
+
+
+def print_peaks(maps: Sequence[Levels]) -> None:
+    """Print a line a case, each from a process of its own."""
+    print("\n| strips | networks | views | before (MiB) | peak (MiB) |")
+    print("|---:|---:|---:|---:|---:|")
+    for strips, members, views in CASES:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            before, most = pool.submit(peaks, maps, strips, members, views).result()
+        print(f"| {strips} | {members} | {len(views)} | {before} | {most} |", flush=True)
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="masks.csv.gz and labels.csv")
+    parser.add_argument("--kept", type=Path, nargs="*", default=[], help="stores of runs")
+    parser.add_argument("--strips", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    labels = pl.read_csv(options.data / "labels.csv")
+    clean = labels.select(pl.sum_horizontal("^has.*$").eq(0).mean()).item()
+    masks = read_mask_table(options.data / "masks.csv.gz")
+    print(f"{options.strips} strips, {clean:.1%} of them clean; GB on disk for {WHOLE_SET} strips")
+    print(
+        "| maps | way | times smaller | one average (GB) | 9 (GB) | written (wall), MB/s | read |"
+    )
+    print("|---|---|---:|---:|---:|---:|---:|")
+    slowest = np.inf
+    for ground in CLEAN_GROUND:
+        made = make_maps(masks, clean, options.strips, ground)
+        slowest = min(slowest, race(ground, made, options.rounds))
+    for folder in options.kept:
+        race(str(folder), kept_maps(folder)[: options.strips], options.rounds)
+    verdict = "met" if slowest >= GOAL else "MISSED"
+    print(f"goal: {GOAL} MB a second read from the store by a core; {slowest:.0f}, {verdict}")
+    print_peaks(make_maps(masks, clean, 20, "smooth"))
+
+
+if __name__ == "__main__":
+    main()
