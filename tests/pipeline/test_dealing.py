@@ -9,7 +9,6 @@ import pytest
 from steelscan.data import Folds, LikeTest, Mill, group_strips, open_dataset, write_mill
 from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.run import RunFolder
-from steelscan.strip import DatasetError
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +56,19 @@ def test_where_nothing_tells_the_test_apart_folds_are_dealt_as_ever(tmp_path: Pa
     assert told[0].endswith("which may be luck; dealt as ever.")
 
 
-def test_without_test_strips_there_is_nothing_to_be_like(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tests", [0, 9])
+def test_without_enough_test_strips_folds_are_dealt_as_ever(tests: int, tmp_path: Path) -> None:
     root = tmp_path / "strips"
-    write_mill(Mill(strips=40, seed=5, height=64, width=64), root)
+    write_mill(Mill(strips=40, seed=5, height=64, width=64), root, tests)
     dataset, run = open_dataset(root), RunFolder(tmp_path / "run")
-    with pytest.raises(DatasetError, match="no test strips"):
-        dealt(run, LikeTest(), dataset, group_strips(dataset), 0)
-    assert not run.folds.exists()
+    folds, told = dealt(run, LikeTest(share=0.25), dataset, group_strips(dataset), 0)
+    assert 0.15 < np.mean(folds == 0) < 0.35
+    assert set(folds.tolist()) == {0, 1}
+    assert told == [
+        f"Folds: 40 training and {tests} test strips are too few to tell them apart; dealt as ever."
+    ]
+    assert dealt(run, LikeTest(share=0.25), dataset, group_strips(dataset), 0)[1] == told
+    run = RunFolder(tmp_path / "other")
     folds, told = dealt(run, Folds(count=3, validation=(0,)), dataset, group_strips(dataset), 0)
     assert set(folds.tolist()) == {0, 1, 2}
     assert told == []

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from steelscan.data.adversarial import LikeTestScores, like_test, like_test_folds, looks
+from steelscan.data.adversarial import (
+    FEWEST_LOOKS,
+    LikeTestScores,
+    like_test,
+    like_test_folds,
+    looks,
+)
 from steelscan.data.augment import (
     Augment,
     Blur,
@@ -80,6 +86,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"transforms": ["Augmenter"]})
 
 __all__ = [
+    "FEWEST_LOOKS",
     "AllStrips",
     "Answer",
     "Augment",

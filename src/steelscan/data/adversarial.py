@@ -13,6 +13,9 @@ from steelscan.strip import InputError, Picture
 _DARK = 15
 """Mean grey below which a column shows no steel."""
 
+FEWEST_LOOKS = 10
+"""Below so many strips on either side nobody can say whether the sides differ."""
+
 _PARTS = 5
 _RIDGE = 1.0
 _STEPS = 25
@@ -76,11 +79,11 @@ def like_test(
 
     ``train`` and ``test`` are float64 ``(strips, numbers)``, ``groups`` int64 ``(training
     strips,)``: near-duplicates are judged by one model. A ridge logistic regression on ranks and
-    their squares, in five parts. Raises InputError when either side has fewer than ten strips.
+    their squares, in five parts. Raises InputError when either side has fewer than `FEWEST_LOOKS`.
     """
-    if min(len(train), len(test)) < 10:
+    if min(len(train), len(test)) < FEWEST_LOOKS:
         found = f"are {len(train)} for training and {len(test)} for the test"
-        raise InputError("strips", found, "Adversarial validation needs ten of each")
+        raise InputError("strips", found, f"Adversarial validation needs {FEWEST_LOOKS} of each")
     rng = np.random.default_rng(seed)
     values = _standard(np.concatenate([train, test]))
     labels = np.repeat([0.0, 1.0], [len(train), len(test)])

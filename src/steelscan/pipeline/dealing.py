@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import (
+    FEWEST_LOOKS,
     Dataset,
     Folds,
     LikeTest,
@@ -17,32 +18,40 @@ from steelscan.data import (
     write_folds,
 )
 from steelscan.pipeline.run import RunFolder
-from steelscan.strip import DatasetError, track, write_json
+from steelscan.strip import track, write_json
 
 
 def dealt(
     run: RunFolder, spec: Folds | LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """The fold of every strip, int64 ``(strips,)``, and a sentence on how they were found.
-
-    Raises DatasetError when folds are to be like the test strips and there are none.
-    """
+    """The fold of every strip, int64 ``(strips,)``, and a sentence on how they were found."""
     if not run.folds.exists():
-        if isinstance(spec, LikeTest):
+        if isinstance(spec, Folds):
+            folds = make_folds(dataset.present, groups, spec.count, seed)
+        elif _can_tell(dataset):
             folds = _like_test(run, spec, dataset, groups, seed)
         else:
-            folds = make_folds(dataset.present, groups, spec.count, seed)
+            folds = _as_ever(spec, dataset, groups, seed)
         write_folds(run.folds, dataset.names, groups, folds)
-    told = _told(json.loads(run.likeness.read_text())) if isinstance(spec, LikeTest) else []
+    told = _told(run, dataset) if isinstance(spec, LikeTest) else []
     return read_folds(run.folds, dataset.names), told
+
+
+def _can_tell(dataset: Dataset) -> bool:
+    return min(len(dataset), len(dataset.test_names)) >= FEWEST_LOOKS
+
+
+def _as_ever(
+    spec: LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """Folds of which the first judges, with the share of strips that is asked for."""
+    folds = make_folds(dataset.present, groups, round(1 / spec.share), seed)
+    return np.minimum(folds, 1)
 
 
 def _like_test(
     run: RunFolder, spec: LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
 ) -> NDArray[np.int64]:
-    if not dataset.test_names:
-        found = "has no test strips for its folds to be like"
-        raise DatasetError(dataset.root, found, "Add test_images/, or give the recipe other folds")
     train = (dataset.picture(row) for row in range(len(dataset)))
     test = (dataset.test_picture(row) for row in range(len(dataset.test_names)))
     found_train = looks(track(train, "Looking at training strips", len(dataset)))
@@ -51,11 +60,14 @@ def _like_test(
     write_json(run.likeness, {"auc": scores.auc, "told_apart": scores.told_apart})
     if scores.told_apart:
         return like_test_folds(scores.likeness, groups, spec.share)
-    folds = make_folds(dataset.present, groups, round(1 / spec.share), seed)
-    return np.minimum(folds, 1)
+    return _as_ever(spec, dataset, groups, seed)
 
 
-def _told(likeness: dict[str, float]) -> list[str]:
+def _told(run: RunFolder, dataset: Dataset) -> list[str]:
+    if not _can_tell(dataset):
+        found = f"{len(dataset)} training and {len(dataset.test_names)} test strips are too few"
+        return [f"Folds: {found} to tell them apart; dealt as ever."]
+    likeness = json.loads(run.likeness.read_text())
     auc = f"training and test strips are told apart with an AUC of {likeness['auc']:.3f}"
     if likeness["told_apart"]:
         return [f"Folds: {auc}; those most like the test judge."]

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import Shrink, chosen
-from steelscan.strip import RecipeError
 from steelscan.training.seen import Strips
 from steelscan.training.specs import Training
 
@@ -30,17 +29,11 @@ class Material:
     suspicion: NDArray[np.float32] | None = None
 
     def taught(self, training: Training) -> Self:
-        """The same, with only the strips that teach in a stage.
-
-        Raises RecipeError when none does.
-        """
+        """The same, with only the strips that teach in a stage; with all where none would."""
         planes = [known - 1 for known in self.classes] if self.classes else slice(None)
         kept = []
         for rows in (self.rows, self.pseudo):
             suspicion = None if self.suspicion is None else self.suspicion[rows][:, planes]
             present = self.strips.present[rows][:, planes]
             kept.append(rows[chosen(training.strips, present, suspicion)])
-        if not len(kept[0]):
-            found = f"leaves no strip of {len(self.rows)} to learn from"
-            raise RecipeError(f"strips {training.strips.kind}", found, "Take all strips")
-        return replace(self, rows=kept[0], pseudo=kept[1])
+        return replace(self, rows=kept[0], pseudo=kept[1]) if len(kept[0]) else self
