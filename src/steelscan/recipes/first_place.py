@@ -4,10 +4,11 @@ Run:        steelscan train first_place --data DIR --out RUN
 Published:  0.92124 public, 0.90883 private mean Dice (K:114254)
 Reproduced: not yet
 Costs:      13 networks
-Ours:       folds and which network is fitted on which; all rates, schedules and epochs save those
-            of the three public U-Nets (their kernel's; crops of 256x256, one run of one-cycle);
-            how strong brightness and contrast change; the chances of blackout; a tenth of the rate
-            for the second loss; a strip goes on when any class passes, with all classes
+Ours:       folds and which network is fitted on which; rates, momentum, decay, schedules, epochs
+            save those of the three public U-Nets (their kernel's; one run of one-cycle; 28 crops
+            for the third, too); how strong brightness and contrast change; chances and margin of
+            blackout; a tenth of the rate for the second loss; one output a class to judge by; means
+            of probabilities; a strip goes on when any class passes, with all classes
 """
 
 from steelscan.data import (

@@ -4,9 +4,11 @@ Run:        steelscan train fourteenth_place --data DIR --out RUN
 Published:  0.90310 private mean Dice for a single network, 0.90625 with plain thresholds (K:114367)
 Reproduced: not yet
 Costs:      3 networks
-Ours:       which folds; the elastic bend leaves its affine part out. Crops are cut before they are
-            augmented, as its code does and its text does not; masks of classes 1, 2 and 4 learn by
-            the truth of a crop, not by what the second head says of it, as some summaries have it
+Ours:       which folds; the elastic bend leaves its affine part out; epochs as its text counts
+            them; pseudo-labels are of all three networks, not of three like the first. Crops are
+            cut before they are augmented, as its code does and its text does not; masks of classes
+            1, 2 and 4 learn by the truth of a crop, not by what the second head says of it, as some
+            summaries have it
 """
 
 from steelscan.data import (

@@ -4,9 +4,10 @@ Run:        steelscan train fourth_place --data DIR --out RUN
 Published:  no final score; single networks about 0.89 to 0.90 private mean Dice (K:114716)
 Reproduced: not yet
 Costs:      9 networks
-Ours:       which encoder has which decoder and which folds; crops, rates, schedule, epochs, flips;
-            the two heads' losses weigh alike; the head that judges pools by the average; first
-            weights of the grey channel are summed; half precision is bfloat16
+Ours:       which encoder has which decoder, loss and folds; crops, batch, rates, schedule, epochs;
+            which three views, and flips; the two heads' losses weigh alike; the head that judges
+            pools by the average; first weights of the grey channel are summed; half precision is
+            bfloat16
 """
 
 from steelscan.data import Folds, HFlip, RandomCrop, VFlip

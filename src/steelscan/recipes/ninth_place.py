@@ -4,10 +4,11 @@ Run:        steelscan train ninth_place --data DIR --out RUN
 Published:  no score stated (K:114297)
 Reproduced: not yet
 Costs:      21 networks
-Ours:       rates, batch and epochs of the classifier; epochs of the two losses; flips and
-            brightness. The classifier is one network fitted on four folds, not four binary ones as
-            some summaries have it; here it is fitted on the five folds of the binary networks, so
-            that every strip is judged by one that has not seen it
+Ours:       crop, rates, batch and epochs of the classifier; epochs of the two losses, and that
+            rates are cut by the score, not by the loss; flips and brightness. The classifier is one
+            network fitted on four folds, not four binary ones as some summaries have it; here it is
+            fitted on the five folds of the binary networks, so that every strip is judged by one
+            that has not seen it
 """
 
 from steelscan.data import (

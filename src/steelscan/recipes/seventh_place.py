@@ -4,9 +4,9 @@ Run:        steelscan train seventh_place --data DIR --out RUN
 Published:  no final score; a submission near it 0.92016 public, 0.90819 private (K:114215)
 Reproduced: not yet
 Costs:      5 networks
-Ours:       which folds; rates, epochs, batches, flips; how strong mixup is; smoothing of 0.1 is
-            that of the author's example; 0.8, 0.99, 0.75, 0.75 with 100 and 0.3 are read as the
-            three numbers of a triplet
+Ours:       which folds; rates, an epoch of warm-up, epochs, batches, flips; how strong mixup is;
+            smoothing of 0.1 is that of the author's example, over five outputs, not four; 0.8,
+            0.99, 0.75, 0.75 with 100 and 0.3 are read as the three numbers of a triplet
 """
 
 from steelscan.data import Folds, HFlip, Mixup, RandomCrop, VFlip, WholeStrip

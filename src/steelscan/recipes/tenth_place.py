@@ -6,8 +6,9 @@ Reproduced: not yet
 Costs:      19 networks
 Ours:       which encoder, pyramid and augmentation each class has; optimizer, schedule, epochs; the
             thresholds and areas, which the author took from validation and did not publish; radii
-            and share of the pseudo-label rule; how the shift of steel treats black ends. The
-            classifier, for class 1 alone, is that of the public starter pipeline
+            and share of the pseudo-label rule; how the shift of steel treats black ends; strips
+            that judge are not varied, as his were. The classifier, for class 1 alone, is that of
+            the public starter pipeline, with the usual head
 """
 
 from steelscan.data import (

@@ -5,11 +5,11 @@ Published:  0.91863 public, 0.90765 private mean Dice; best 0.91824, 0.90934 (K:
 Reproduced: not yet
 Costs:      9 networks
 Ours:       folds and which network is fitted on which; epochs, batch; half of the crops hold a
-            defect; the list of heavy augmentation (the 14th's); the rule of the pseudo-labels;
-            pyramids are those of segmentation-models-pytorch, not the starter pipeline's.
-            The focal loss, three channels divided by 255 and the label threshold on the highest
-            pixel are those of the public starter pipeline, on which the solution says it builds.
-            Pixel thresholds are four, not three as some summaries have it
+            defect; weights of the sampler; the list of heavy augmentation (the 14th's); the rule of
+            the pseudo-labels; pyramids are those of segmentation-models-pytorch, not the starter
+            pipeline's. The focal loss, three channels divided by 255 and the label threshold on the
+            highest pixel are those of the public starter pipeline, on which the solution says it
+            builds. Pixel thresholds are four, not three as some summaries have it
 """
 
 from steelscan.data import (

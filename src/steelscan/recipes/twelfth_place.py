@@ -4,11 +4,11 @@ Run:        steelscan train twelfth_place --data DIR --out RUN
 Published:  about 0.95 on its own 451 strips, about 0.91 public mean Dice (K:114309)
 Reproduced: not yet
 Costs:      30 networks, and 2 that lend their encoders
-Ours:       rates and epochs; the classifier's thresholds (its authors took those of best F1); which
-            folds, and four classifiers, not the best three; areas, sizes of specks; all five binary
-            networks for each class, which the slides draw as a set a class; all 31 averages of the
-            best five checkpoints, norms with the rest; views of the last networks; how sure a
-            pseudo-label is
+Ours:       rates, plateaus, batches of 16, epochs; the classifier's thresholds (theirs: best F1),
+            that any class lets a strip on; which folds, none held out, four classifiers, not the
+            best three; areas, sizes of specks; all five binary networks for each class (the slides
+            draw a set a class); all 31 averages of the best five checkpoints, norms with the rest;
+            views of the last networks; how sure a pseudo-label is
 """
 
 from steelscan.data import (
