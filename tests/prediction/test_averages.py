@@ -161,7 +161,7 @@ def test_both_heads_are_averaged_alike_and_asked_once(average):
     voters = [voter(own, head="both") for own in slopes]
     picture = strip()
     masks, classes = predict_both(voters, VIEWS, picture, average)
-    assert [each.network.body.calls for each in voters] == [[(3, 1, 32, 64)]] * 2
+    assert [each.network.body.calls for each in voters] == [[(1, 1, 32, 64)] * 3] * 2
     assert np.array_equal(masks, predict_masks(voters, VIEWS, picture, average))
     assert np.array_equal(classes, predict_classes(voters, VIEWS, picture, average))
     logits = [said(own, TURNS[view](picture)).mean((1, 2)) for own in slopes for view in VIEWS]
