@@ -3,6 +3,14 @@
 from steelscan.evaluation.curves import Curve, draw_curves
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.paired import (
+    Difference,
+    Differences,
+    Verdict,
+    merged_groups,
+    paired_differences,
+    select_class,
+)
 from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
 from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
@@ -12,6 +20,8 @@ from steelscan.evaluation.tables import pairs_of_tables
 __all__ = [
     "ClassRow",
     "Curve",
+    "Difference",
+    "Differences",
     "Example",
     "Pairs",
     "Part",
@@ -22,12 +32,15 @@ __all__ = [
     "Setting",
     "Thresholds",
     "Tune",
+    "Verdict",
     "class_color",
     "count_levels",
     "count_pixels",
     "dice",
     "draw_curves",
+    "merged_groups",
     "outline",
+    "paired_differences",
     "pairs_at",
     "pairs_of_tables",
     "per_class",
@@ -35,5 +48,6 @@ __all__ = [
     "render",
     "score",
     "search_thresholds",
+    "select_class",
     "write_report",
 ]

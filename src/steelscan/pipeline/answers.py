@@ -75,8 +75,12 @@ class AnswerLog:
 
     def finish(self, table: Path, layout: Layout) -> None:
         """Write the CSV file and remove the log. Raises OutputError."""
-        write_mask_table(table, self.rows(), layout)
+        self.write(table, layout)
         self._path.unlink()
+
+    def write(self, table: Path, layout: Layout) -> None:
+        """Write the CSV file; who opens the log again finds all answers. Raises OutputError."""
+        write_mask_table(table, self.rows(), layout)
 
     def rows(self) -> Iterator[tuple[str, Sequence[str]]]:
         """Image and run lengths of each class, in the order in which they were added."""

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import NonNegativeInt, ValidationError
 
 from steelscan.evaluation import Thresholds
@@ -123,6 +122,16 @@ class RunFolder:
         """The answers for the test strips, or for the held-out ones."""
         return self.path / "submission.csv"
 
+    @property
+    def answered(self) -> Path:
+        """The strips that the submission answers, and their sizes."""
+        return self.path / "answered.csv"
+
+    @property
+    def pairs(self) -> Path:
+        """How each class of each strip that judges was answered, in pixels."""
+        return self.path / "pairs.csv"
+
     def network(self, task: Task) -> Path:
         """The folder of one fitted network."""
         name = f"{task.step}-{task.number}-fold{task.fold}"
@@ -147,6 +156,8 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep the folder for this process. Raises RunError when another one works in it."""
+        from filelock import FileLock, Timeout  # the light install reads runs without it
+
         output_folder(self.path)
         lock = FileLock(self.path / ".lock")
         try:
@@ -183,6 +194,15 @@ class RunFolder:
     def load_record(self) -> RunRecord:
         """Read what this run was made from. Raises RunError when the folder is no run."""
         return _load(RunRecord, self.record)
+
+    def read(self, path: Path) -> bytes:
+        """Read a file that training writes at its end. Raises RunError when it is not there."""
+        try:
+            return path.read_bytes()
+        except OSError:
+            found = f"holds no {path.name}: its training has not ended, or an older program's"
+            remedy = "Give the same train command again: it fits no network twice"
+            raise RunError(self.path, found, remedy) from None
 
     def write_tuned(self, tuned: Tuned) -> None:
         """Write the rules that decide, and how they were found. Raises OutputError."""

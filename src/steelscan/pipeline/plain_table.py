@@ -1,0 +1,12 @@
+"""Rows of cells as plain text."""
+
+from collections.abc import Sequence
+
+
+def plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows of one length under each other in columns; the first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

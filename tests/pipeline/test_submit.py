@@ -1,0 +1,228 @@
+"""The submission of a finished run, written again in either layout."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from steelscan.data import open_dataset
+from steelscan.pipeline import Options, Outcome, Recipe, predict, submit, train
+from steelscan.pipeline.answered import read_answered
+from steelscan.pipeline.run import RunFolder
+from steelscan.strip import (
+    DatasetError,
+    InputError,
+    Layout,
+    MaskError,
+    MaskTable,
+    OutputError,
+    PictureError,
+    RunError,
+    read_mask_table,
+    write_mask_table,
+)
+
+Finished = tuple[Path, Outcome]
+NAMES = ("a.jpg", "b.jpg", "c.jpg")
+TEXTS = (("1 3 9 2", "", "", "4 1"), ("", "", "", ""), ("", "64 64", "", ""))
+
+
+@pytest.fixture
+def run(finished: Finished, tmp_path: Path) -> Path:
+    """A run without its networks, whose answers are planted: one of three strips is clean."""
+    place = tmp_path / "run"
+    place.mkdir()
+    for name in ("recipe.json", "run.json", "thresholds.json"):
+        shutil.copy(finished[0] / name, place)
+    write_mask_table(place / "submission.csv", zip(NAMES, TEXTS, strict=True), "columns")
+    rows = [f"{name},64,160" for name in NAMES]
+    (place / "answered.csv").write_text("\n".join(["image,height,width", *rows]) + "\n")
+    return place
+
+
+def told(table: MaskTable) -> dict[str, tuple[str, ...]]:
+    return {name: table.texts(name, 4) for name in table.rows}
+
+
+def test_training_lists_every_strip_that_it_answers(finished: Finished, strips: Path) -> None:
+    dataset = open_dataset(strips)
+    listed = read_answered(RunFolder(finished[0]))
+    assert tuple(listed) == dataset.test_names
+    assert list(listed.values()) == [dataset.test_frame(row) for row in range(len(listed))]
+
+
+@pytest.mark.parametrize("layout", ["joined", "columns"])
+def test_a_finished_run_is_submitted_in_both_layouts(
+    finished: Finished, tmp_path: Path, layout: Layout
+) -> None:
+    own = read_mask_table(finished[0] / "submission.csv")
+    out = tmp_path / "new" / "out.csv"
+    done = submit(finished[0], out, layout=layout)
+    table = read_mask_table(out)
+    assert table.layout == done.layout == layout
+    names = sorted(read_answered(RunFolder(finished[0])))
+    assert [table.texts(name, 4) for name in names] == [own.texts(name, 4) for name in names]
+    assert done.images == len(names) == 3
+
+
+def test_the_joined_layout_has_a_row_for_every_pair_and_the_other_for_defects(run: Path) -> None:
+    joined = submit(run, layout="joined")
+    assert joined.path == run / "submission-joined.csv"
+    lines = joined.path.read_text().splitlines()
+    assert lines[0] == "ImageId_ClassId,EncodedPixels"
+    keys = [f"{name}_{class_id}" for name in NAMES for class_id in (1, 2, 3, 4)]
+    assert [line.split(",")[0] for line in lines[1:]] == keys
+    assert told(read_mask_table(joined.path)) == dict(zip(NAMES, TEXTS, strict=True))
+    columns = submit(run, layout="columns")
+    assert columns.path == run / "submission-columns.csv"
+    assert columns.path.read_bytes() == (run / "submission.csv").read_bytes()
+
+
+def test_what_is_told_is_what_was_written(run: Path) -> None:
+    done = submit(run)
+    assert done.layout == "columns"  # as the data
+    assert (done.images, done.clean, done.left_out) == (3, 1, ())
+    assert list(done.found.values()) == [1, 1, 0, 1]
+    assert done.sha256 == hashlib.sha256(done.path.read_bytes()).hexdigest()
+    assert done.sha256 in done.text()
+    assert str(done.path) in done.text()
+
+
+def test_layouts_turn_into_each_other_and_back(run: Path) -> None:
+    """The run's own file may have been written over in the other layout."""
+    before = (run / "submission.csv").read_bytes()
+    submit(run, run / "submission.csv", layout="joined")
+    assert (run / "submission.csv").read_bytes() != before
+    submit(run, run / "submission.csv", layout="columns")
+    assert (run / "submission.csv").read_bytes() == before
+
+
+def test_rows_are_sorted_by_name(run: Path) -> None:
+    backwards = zip(NAMES[::-1], TEXTS[::-1], strict=True)
+    write_mask_table(run / "submission.csv", backwards, "columns")
+    done = submit(run, layout="joined")
+    assert tuple(read_mask_table(done.path).rows) == NAMES
+
+
+def test_a_strip_that_was_left_out_has_no_row_and_is_named(run: Path) -> None:
+    listed = (run / "answered.csv").read_text()
+    (run / "answered.csv").write_text(listed + "d.jpg,,\n")
+    done = submit(run, layout="joined")
+    assert done.left_out == ("d.jpg",)
+    assert "d.jpg" in done.text()
+    assert "d.jpg" not in done.path.read_text()
+
+
+def test_training_that_leaves_a_test_strip_out_says_so_to_submit(
+    finished: Finished, strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(strips, data)
+    shutil.copytree(finished[0], run)
+    bad = sorted((data / "test_images").iterdir())[1]
+    bad.write_bytes(bad.read_bytes()[:-300])
+    (run / "submission.jsonl").unlink()  # or what was answered before would stand
+    train(tiny, data, run, Options(device="cpu", on_error="skip"))
+    done = submit(run, layout="joined")
+    assert (done.images, done.left_out) == (2, (bad.name,))
+
+
+def planted(run: Path, rows: list[tuple[str, tuple[str, ...]]], layout: Layout) -> None:
+    write_mask_table(run / "submission.csv", rows, layout)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "match"),
+    [
+        (lambda run: planted(run, [("z.jpg", TEXTS[0])], "columns"), RunError, "which was not"),
+        (
+            lambda run: planted(run, list(zip(NAMES[:2], TEXTS[:2], strict=True)), "joined"),
+            RunError,
+            r"lacks rows of c\.jpg",
+        ),
+        (
+            lambda run: planted(run, [(name, ("",) * 3) for name in NAMES], "joined"),
+            RunError,
+            r"lacks rows of a\.jpg",
+        ),
+        (lambda run: planted(run, [("a.jpg", ("1 1",) * 5)], "columns"), RunError, "has class 5"),
+        (
+            lambda run: planted(run, [("a.jpg", ("10240 2",))], "columns"),
+            MaskError,
+            r"a\.jpg, class 1: run lengths reach outside the frame 64x160",
+        ),
+        (lambda run: (run / "submission.csv").unlink(), RunError, "holds no submission"),
+        (lambda run: (run / "answered.csv").unlink(), RunError, "holds no answered"),
+        (lambda run: (run / "answered.csv").write_text("image\na\n"), RunError, "is broken"),
+        (lambda run: (run / "thresholds.json").unlink(), RunError, "has not ended"),
+        (lambda run: (run / "run.json").unlink(), RunError, "is no run"),
+    ],
+)
+def test_answers_that_do_not_hold_together_are_refused_and_nothing_is_written(
+    run: Path, spoil: Callable[[Path], object], error: type[Exception], match: str
+) -> None:
+    spoil(run)
+    with pytest.raises(error, match=match) as raised:
+        submit(run, layout="joined")
+    assert "\n" not in str(raised.value)
+    assert not (run / "submission-joined.csv").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_error(run: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        submit(run, Path("/proc/out.csv"))
+
+
+@pytest.fixture
+def pictures(strips: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    shutil.copytree(strips / "test_images", folder)
+    return folder
+
+
+def test_other_pictures_are_answered_as_predict_answers_them(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    done = submit(finished[0], out, layout="joined", images=str(pictures), device="cpu")
+    predict(finished[0], str(pictures), tmp_path / "predicted", device="cpu", overlays=False)
+    expected = read_mask_table(tmp_path / "predicted" / "submission.csv")
+    table = read_mask_table(out)
+    assert sorted(table.rows) == sorted(path.name for path in pictures.iterdir())
+    for name in table.rows:
+        assert table.texts(name, 4) == expected.texts(name, 4)
+    assert done.images == 3
+    assert [path.name for path in tmp_path.iterdir() if "jsonl" in path.name] == []
+
+
+def test_a_bad_picture_stops_or_is_left_out_and_the_next_call_goes_on(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    bad = sorted(pictures.iterdir())[1]
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:-300])
+    with pytest.raises(PictureError, match=bad.name):
+        submit(finished[0], out, images=str(pictures), device="cpu")
+    assert not out.exists()
+    assert [path for path in tmp_path.iterdir() if "jsonl" in path.name]
+    bad.write_bytes(whole)
+    done = submit(finished[0], out, layout="joined", images=str(pictures), device="cpu")
+    names = sorted(path.name for path in pictures.iterdir())
+    assert list(read_mask_table(out).rows) == names
+    bad.write_bytes(whole[:-300])
+    done = submit(finished[0], out, images=str(pictures), device="cpu", on_error="skip")
+    assert (done.images, done.left_out) == (2, (bad.name,))
+
+
+def test_the_runs_own_answers_are_not_mixed_with_those_for_other_pictures(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="is not given"):
+        submit(finished[0], images=str(pictures), device="cpu")
+    with pytest.raises(InputError, match="own answers"):
+        submit(finished[0], finished[0] / "submission.csv", images=str(pictures), device="cpu")
+    with pytest.raises(DatasetError, match="does not exist"):
+        submit(finished[0], tmp_path / "out.csv", images=str(tmp_path / "no"), device="cpu")
