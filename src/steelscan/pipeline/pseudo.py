@@ -27,9 +27,8 @@ def pseudo_label(plan: Plan, round_: int) -> tuple[bool, list[str]]:
     wanted = plan.recipe.pseudo_labels
     assert wanted is not None
     rules = tune(plan, Answers(plan)).rules if plan.recipe.tune else plan.recipe.rules
-    shown = dict.fromkeys(_answers_of(plan, fold) for fold in plan.recipe.folds.validation)
     kept, notes = [], []
-    for fold in shown:
+    for fold in answered_apart(plan):
         notes += _answer(plan, round_, fold, rules)
         kept.append(len(read_mask_table(plan.run.pseudo_labels(round_, fold)).rows))
     taken = str(kept[0]) if len(kept) == 1 else f"{min(kept)} to {max(kept)}, a fold,"
@@ -46,17 +45,18 @@ def learned(plan: Plan, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.i
     """
     if plan.round == 0:
         return plan.dataset, np.empty(0, np.int64)
-    table = read_mask_table(plan.run.pseudo_labels(plan.round, _answers_of(plan, fold)))
+    own = fold if fold in answered_apart(plan) else None
+    table = read_mask_table(plan.run.pseudo_labels(plan.round, own))
     answered = {name: table.texts(name, plan.classes) for name in table.rows}
     strips = JoinedStrips(plan.dataset, answered)
     return strips, strips.rows
 
 
-def _answers_of(plan: Plan, fold: int) -> int | None:
-    """The fold whose networks answer for what those of a fold learn; None: all together."""
+def answered_apart(plan: Plan) -> tuple[int | None, ...]:
+    """The folds whose networks answer by themselves, for themselves; None: all together."""
     wanted = plan.recipe.pseudo_labels
-    assert wanted is not None
-    return None if wanted.answered_by == "all" else fold
+    alike = wanted is not None and wanted.answered_by == "all"
+    return (None,) if alike else plan.recipe.folds.validation
 
 
 def _answer(plan: Plan, round_: int, fold: int | None, rules: Sequence[Rule]) -> list[str]:

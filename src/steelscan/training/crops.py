@@ -44,17 +44,22 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
             self._rows = join_share(self._rows, pseudo, training.pseudo, rng)
         used = np.concatenate([rows, pseudo])
         largest = Frame(*np.max([strips.frames[row] for row in used], axis=0).tolist())
-        self._frame = crop_frame(training.crop, largest)
+        self.frame = crop_frame(training.crop, largest)
+        """The size of the crops."""
         self._augmenter = Augmenter(training.augment)
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    def taken(self, batch: int) -> int:
+        """How many of them `loader` gives in batches of this size."""
+        return len(self) // batch * batch or len(self)
+
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((*self._seed, 1 + position))  # 0 would draw as the epoch did
         row = int(self._rows[position])
         picture, masks = self._strips.picture(row), self._strips.masks(row)
-        picture, masks = cut(picture, masks, self._training.crop, self._frame, rng)
+        picture, masks = cut(picture, masks, self._training.crop, self.frame, rng)
         picture, masks = self._augmenter(picture, masks, rng)
         return (
             torch.from_numpy(np.ascontiguousarray(picture)[None]),

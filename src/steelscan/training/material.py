@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import Shrink, chosen
-from steelscan.training.seen import Strips
+from steelscan.training.crops import EpochCrops
+from steelscan.training.seen import SeenStrips, Strips
 from steelscan.training.specs import Training
 
 
@@ -37,3 +38,11 @@ class Material:
             present = self.strips.present[rows][:, planes]
             kept.append(rows[chosen(training.strips, present, suspicion)])
         return replace(self, rows=kept[0], pseudo=kept[1]) if len(kept[0]) else self
+
+    def crops(self, training: Training) -> EpochCrops:
+        """The first crops of a stage's first epoch, read anew: to be counted, or tried."""
+        taught, seen = (
+            self.taught(training),
+            SeenStrips(self.strips, self.resize, classes=self.classes),
+        )
+        return EpochCrops(seen, taught.rows, training, (self.seed, 0, 0), taught.pseudo)

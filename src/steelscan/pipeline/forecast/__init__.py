@@ -1,0 +1,96 @@
+"""What a run will fit and ask, how long that may take, and what it leaves on disk.
+
+Counts are exact but for what only the run can tell. There they are the most that can be: every
+test strip teaches, every strip is suspected, no gate spares a network a strip.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+
+from steelscan.models import encoder_of
+from steelscan.pipeline.forecast.asks import asks_of
+from steelscan.pipeline.forecast.fits import Fit, fits_of, round_plans
+from steelscan.pipeline.forecast.speed import Clock, Cost
+from steelscan.pipeline.forecast.table import AskRow, FitRow, rows_text, short, time_text
+from steelscan.pipeline.plan import Plan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will fit and ask, and what of it is done; ``device`` is where it was timed.
+
+    ``aside`` are bytes that the largest fit left needs on disk only until it ends.
+    """
+
+    fits: tuple[FitRow, ...]
+    asks: tuple[AskRow, ...]
+    aside: int
+    device: str
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run has still to go."""
+        return sum(row.seconds for row in self.fits) + sum(row.seconds for row in self.asks)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of checkpoints and stores when the run has ended."""
+        return sum(row.bytes for row in self.fits) + sum(row.bytes for row in self.asks)
+
+    @property
+    def peak(self) -> int:
+        """Bytes on disk at most: as if the largest fit came last."""
+        return self.bytes + self.aside
+
+    def table(self) -> str:
+        """Lines for people, at most 100 columns wide; the last says what was estimated."""
+        fits = sum(row.folds * row.rounds for row in self.fits)
+        fitting = sum(row.seconds for row in self.fits)
+        return f"""{rows_text(self.fits, self.asks)}
+
+{fits} fits, {sum(row.done for row in self.fits)} done. Left: {time_text(fitting)} of fitting, \
+{time_text(self.seconds - fitting)} of asking, {time_text(self.seconds)} in all.
+On disk: {short(self.bytes)}B at the end, {short(self.peak)}B at most.
+At most: each test strip teaches, and no gate spares a network a strip.
+Times are estimates from a few passes of each network on this {self.device}."""
+
+
+def forecast(plan: Plan) -> Forecast:
+    """Say what a run will fit and ask; its folder is read, and nothing is written there.
+
+    Takes seconds to a minute: networks are timed on the plan's device. Raises RecipeError for a
+    network that cannot be built.
+    """
+    plans = round_plans(plan)
+    fits = [fit for each in plans for fit in fits_of(each)]
+    with torch.random.fork_rng():
+        clock = Clock(plan)
+        costs = {fit.folder: clock.cost(fit) for fit in fits}
+    names = dict.fromkeys(fit.name for fit in fits)
+    rows = tuple(_row([fit for fit in fits if fit.name == name], costs) for name in names)
+    asks = tuple(asks_of(plans, costs))
+    asides = [fit.aside * costs[fit.folder].bytes for fit in fits if not fit.finished]
+    return Forecast(rows, asks, max(asides, default=0), plan.accelerator.device.type.upper())
+
+
+def _row(fits: Sequence[Fit], costs: Mapping[Path, Cost]) -> FitRow:
+    """All fits of one name as a row."""
+    network, passes = fits[0].network, [each for fit in fits for each in fit.passes]
+    encoder = encoder_of(network).encoder.removeprefix("legacy_")
+    return FitRow(
+        name=fits[0].name,
+        network=f"{network.kind.replace('_', ' ')} {encoder}",
+        folds=len({fit.task.fold for fit in fits}),
+        rounds=len({fit.task.round for fit in fits}),
+        epochs=fits[0].epochs,
+        crops=sum(each.crops for each in passes),
+        size="x".join(map(str, max((each.frame for each in passes), key=prod))),
+        judged=sum(fit.judged for fit in fits),
+        seconds=sum(fit.left * costs[fit.folder].fit for fit in fits),
+        bytes=sum(costs[fit.folder].bytes for fit in fits),
+        done=sum(fit.finished for fit in fits),
+    )

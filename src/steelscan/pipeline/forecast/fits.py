@@ -1,0 +1,140 @@
+"""What a run fits: which networks, how often, on how many crops."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.data import Dataset, JoinedStrips
+from steelscan.models import Network, without_weights
+from steelscan.pipeline.plan import Plan
+from steelscan.pipeline.pseudo import answered_apart, learned
+from steelscan.pipeline.run import Task, tasks
+from steelscan.prediction import EncoderFittedFor
+from steelscan.strip import Frame, encode, read_mask_table
+from steelscan.training import BestAverage, Last, Material, Training
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the strips, in all epochs of a stage: ``crops`` of a ``frame``.
+
+    The crop and the batch of ``training`` are those of the pass.
+    """
+
+    training: Training
+    frame: Frame
+    crops: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One network to be fitted; those of one ``name`` differ by fold and round.
+
+    ``network`` has random weights and knows ``classes``. Its validations ask about ``judged``
+    strips in all. Until it ends it needs ``aside`` times its size on disk: twice a state (weights,
+    two moments, a mean where there is one), a new candidate, and the candidates of all stages.
+    """
+
+    name: str
+    task: Task
+    network: Network
+    classes: int
+    material: Material
+    passes: tuple[Pass, ...]
+    epochs: int
+    judged: int
+    aside: int
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether its checkpoint is there."""
+        return (self.folder / "checkpoint.safetensors").exists()
+
+    @property
+    def left(self) -> float:
+        """The share of its epochs that is left."""
+        if self.finished:
+            return 0.0
+        if not (self.folder / "last" / "state.safetensors").exists():
+            return 1.0
+        done = len((self.folder / "metrics.csv").read_text().splitlines()) - 1
+        return max(0.0, 1 - done / self.epochs)
+
+
+def round_plans(plan: Plan) -> list[Plan]:
+    """The plans of all rounds of pseudo-labels, up to one known to have nothing to teach."""
+    wanted = plan.recipe.pseudo_labels
+    plans = [plan]
+    for number in range(1, 1 + (wanted.rounds if wanted and plan.dataset.test_names else 0)):
+        paths = [plan.run.pseudo_labels(number, fold) for fold in answered_apart(plan)]
+        there = all(path.exists() for path in paths)
+        if there and not any(read_mask_table(path).rows for path in paths):
+            break
+        plans.append(replace(plan, round=number))
+    return plans
+
+
+def fits_of(plan: Plan) -> Iterator[Fit]:
+    """The networks that are fitted in the round of a plan, in order."""
+    for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
+        if task.round == plan.round:
+            start, own = task.member.start, task.member.stages
+            if isinstance(start, EncoderFittedFor):
+                yield _fit(plan, task, " lent", start.network, start.stages, plan.run.encoder(task))
+            yield _fit(plan, task, "", task.member.network, own, plan.run.network(task))
+
+
+def _fit(
+    plan: Plan, task: Task, kind: str, network: Network, stages: Sequence[Training], folder: Path
+) -> Fit:
+    known, strips, pseudo = task.member.classes, *_teachers(plan, task.fold)
+    suspected = np.ones(strips.present.shape, np.float32)
+    rows, resize = plan.teaching(task.fold), task.member.resize
+    material = Material(strips, rows, resize, 0, known, pseudo, suspected)
+    judging = len(plan.rows(task.fold)[: stages[-1].validate_on])
+    validations, waiting = zip(*map(_validations, stages), strict=True)
+    return Fit(
+        f"{task.step} {task.number + 1}{kind}",
+        task,
+        without_weights(network),
+        len(known) if known else plan.classes,
+        material,
+        tuple(each for stage in stages for each in _passes(material, stage)),
+        sum(stage.epochs for stage in stages),
+        judging * sum(validations),
+        2 * (3 + any(stage.averaging for stage in stages)) + 1 + sum(waiting),
+        folder,
+    )
+
+
+def _passes(material: Material, stage: Training) -> Iterator[Pass]:
+    cuts = [(each.crop, each.batch) for each in stage.more_passes]
+    for crop, batch in [(stage.crop, stage.batch), *cuts]:
+        own = stage.but(crop=crop, batch=batch)
+        crops = material.crops(own)
+        yield Pass(own, crops.frame, stage.epochs * crops.taken(own.batch))
+
+
+def _validations(stage: Training) -> tuple[int, int]:
+    """Validations, those of averages too, and candidates on disk when a stage ends."""
+    scored, keep = ceil(stage.epochs / stage.validate_every), stage.keep
+    if isinstance(keep, BestAverage):
+        waiting = min(keep.count, scored)
+        return scored + 2**waiting - 1, waiting
+    return scored, 0 if isinstance(keep, Last) else 1
+
+
+def _teachers(plan: Plan, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
+    """What may teach a fold's networks, as `learned` has it; before it is known, all that can."""
+    own = fold if fold in answered_apart(plan) else None
+    if plan.round == 0 or plan.run.pseudo_labels(plan.round, own).exists():
+        return learned(plan, fold)
+    pixel = encode(np.ones((1, 1), np.bool_))
+    answered = dict.fromkeys(plan.dataset.test_names, [pixel] * plan.classes)
+    strips = JoinedStrips(plan.dataset, answered)
+    return strips, strips.rows
