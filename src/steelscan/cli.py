@@ -65,20 +65,33 @@ def train(
     workers: Workers = 0,
     weights: Weights = "auto",
     on_error: OnError = "stop",
+    budget: Annotated[
+        Literal["full", "small", "tiny"],
+        typer.Option(help="How much time: all, under an hour, or minutes, on a few strips."),
+    ] = "full",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be fitted, how long it takes, and stop.")
+    ] = False,
 ) -> None:
     """Carry a recipe from a data set to networks, scores, a submission and a report.
 
     After an interruption the same command goes on where it stopped.
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options
+    from steelscan.pipeline import Options, plan_run, with_budget
     from steelscan.pipeline import train as train_recipe
 
-    chosen = recipes.load(recipe)
+    chosen = with_budget(recipes.load(recipe), budget)
+    for change in chosen.changes:
+        print(change)
     if weights == "random":
         chosen = chosen.with_random_weights()
     options = Options(seed=seed, device=device, workers=workers, on_error=on_error)
-    _print_outcome(train_recipe(chosen, data, out, options), recipe, out)
+    if plan:
+        print(plan_run(chosen, data, out, options).table())
+        return
+    done = train_recipe(chosen, data, out, options, lambda found: print(found.table(), flush=True))
+    _print_outcome(done, recipe, out, chosen.changes)
 
 
 @app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
@@ -102,6 +115,65 @@ def predict(
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
     print(f"Masks, overlays and submission.csv: {out}")
+
+
+@app.command(epilog="Example: steelscan submit runs/first --layout joined")
+def submit(
+    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file; submission-LAYOUT.csv in the run if not given.")
+    ] = None,
+    layout: Annotated[
+        Literal["joined", "columns"] | None,
+        typer.Option(help="ImageId_ClassId with all rows, or ImageId,ClassId; as the data is."),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Other pictures to answer: folder, zip, quoted pattern.")
+    ] = None,
+    device: Device = "auto",
+    on_error: OnError = "stop",
+) -> None:
+    """Write the submission of a finished run again, in either layout of the competition.
+
+    With --images the networks answer those pictures instead, and --out is needed.
+    """
+    from steelscan.pipeline import submit as submit_run
+
+    done = submit_run(run, out, layout=layout, images=images, device=device, on_error=on_error)
+    print(done.text())
+
+
+@app.command(epilog="Example: steelscan runs runs/ --json")
+def runs(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Where to look; runs/ if not given.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List all runs below some folders, at most three levels deep: how far, how good, how big."""
+    from steelscan.pipeline import find_runs, runs_json, runs_table
+
+    found = find_runs(folders or [Path("runs")])
+    print(runs_json(found) if json else runs_table(found))
+
+
+@app.command(epilog="Example: steelscan compare runs/first runs/second --list changed.csv")
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    run_b: Annotated[Path, typer.Argument(help="Another one, on the same data.")],
+    list_: Annotated[
+        Path | None, typer.Option("--list", help="CSV file for all strips decided otherwise.")
+    ] = None,
+) -> None:
+    """Compare two runs strip by strip: B less A, with intervals that say what may be luck."""
+    from steelscan.pipeline import compare as compare_runs
+    from steelscan.pipeline import comparison_text
+
+    found = compare_runs(run_a, run_b)
+    print(comparison_text(found))
+    if list_ is not None:
+        found.write_changes(list_)
+        print(f"Changed strips: {list_}")
 
 
 @app.command(epilog="Example: steelscan score data/severstal predicted/submission.csv")
@@ -166,7 +238,8 @@ def _common(
     _common_state["debug"] = debug
 
 
-def _print_outcome(outcome: "Outcome", recipe: str, run: Path) -> None:
+def _print_outcome(outcome: "Outcome", recipe: str, run: Path, told: tuple[str, ...] = ()) -> None:
+    """Print what a run came to; ``told`` are notes that stand above already."""
     from steelscan.evaluation import Scores
 
     for part, scores in outcome.scores.items():
@@ -174,7 +247,8 @@ def _print_outcome(outcome: "Outcome", recipe: str, run: Path) -> None:
         print(Scores.table({recipe: scores, "all empty": outcome.empty[part]}))
     print()
     for note in outcome.notes:
-        print(f"Note: {note}")
+        if note not in told:
+            print(f"Note: {note}")
     print(f"Submission: {run / 'submission.csv'}")
     print(f"Report: {run / 'report.html'}")
 

@@ -11,7 +11,18 @@ import pytest
 
 from steelscan import __version__, cli
 
-VERBS = ("list", "show", "train", "predict", "score", "mill", "demo")
+VERBS = (
+    "list",
+    "show",
+    "train",
+    "predict",
+    "score",
+    "submit",
+    "runs",
+    "compare",
+    "mill",
+    "demo",
+)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

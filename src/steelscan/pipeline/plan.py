@@ -9,7 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset
+from steelscan.data import AllStrips, Dataset
 from steelscan.pipeline.engine import Device, accelerator
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder, Task, tasks
@@ -80,6 +80,21 @@ class Plan:
         folds = self.recipe.folds
         pairs = [((fold,), self.rows(fold)) for fold in folds.validation]
         return [*pairs, (folds.validation, self.rows(*folds.holdout))]
+
+
+def never_taught(plan: Plan) -> list[str]:
+    """A sentence on each network that is to learn a class from strips of which none holds it."""
+    told = []
+    for task in tasks(plan.recipe, plan.recipe.folds.validation):
+        planes = [known - 1 for known in task.member.classes or range(1, plan.classes + 1)]
+        wants = any(not isinstance(stage.strips, AllStrips) for stage in task.member.stages)
+        if wants and not plan.dataset.present[plan.teaching(task.fold)][:, planes].any():
+            names = ", ".join(plan.dataset.classes.names[plane] for plane in planes)
+            told.append(
+                f"No strip that teaches {task.label} holds class {names}: it learns from all "
+                "strips that there is none."
+            )
+    return told
 
 
 def check_classes(recipe: Recipe, classes: int) -> None:

@@ -12,6 +12,9 @@ from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea, Share
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.strip import PerClass, Spec
 
+Budget = Literal["full", "small", "tiny"]
+"""How much of a recipe's time is spent: all of it, under an hour, or minutes on two CPU cores."""
+
 
 class Classify(Spec):
     """Judge whole strips; what is not above ``threshold`` is not outlined.
@@ -94,6 +97,9 @@ class Recipe(Spec):
     tune: Tune | None = None
     pseudo_labels: PseudoLabels | None = None
     written_for: tuple[str, ...] | None = None
+    budget: Budget = "full"
+    changes: tuple[str, ...] = ()
+    """What became of it since it was written, in sentences for people."""
 
     @model_validator(mode="after")
     def _steps_find_what_they_take(self) -> Self:

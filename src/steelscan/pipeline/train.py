@@ -1,8 +1,9 @@
 """A recipe carried from a data set to networks, thresholds, scores, submission and report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from steelscan.data import (
     check_trainable,
@@ -11,12 +12,15 @@ from steelscan.data import (
 )
 from steelscan.evaluation import Scores, score
 from steelscan.models import encoder_of
+from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.fitted import Lessons, fit_task
+from steelscan.pipeline.forecast import Forecast, forecast
 from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
 from steelscan.pipeline.own_data import fit_to_classes
-from steelscan.pipeline.plan import Options, Plan, check_classes
+from steelscan.pipeline.pairs_file import judged_parts, write_judged
+from steelscan.pipeline.plan import Options, Plan, check_classes, never_taught
 from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.pseudo import learned, pseudo_label
 from steelscan.pipeline.recipe import Recipe
@@ -34,37 +38,67 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def train(recipe: Recipe, data: Path, out: Path, options: Options) -> Outcome:
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    options: Options,
+    on_plan: Callable[[Forecast], None] | None = None,
+) -> Outcome:
     """Carry a recipe from a data set to a finished run folder; goes on where it was stopped.
 
+    ``on_plan`` is told what will be fitted and asked, before anything is.
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
     holds another run or is in use, OutputError when something cannot be written, RecipeError for a
     recipe that cannot be run.
     """
     run = RunFolder(out)
     with run.held():
-        dataset = open_dataset(data, options.on_error)
-        notes = check_trainable(dataset)
-        notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
-        recipe, told = fit_to_classes(recipe, dataset.classes)
-        notes += told
-        check_classes(recipe, len(dataset.classes))
-        record = RunRecord(
-            fingerprint=dataset.fingerprint,
-            classes=dataset.classes,
-            layout=dataset.layout,
-            seed=options.seed,
-        )
-        run.begin(recipe, record)
-        groups = group_strips(dataset)
-        folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
-        notes += told
-        return _carry(Plan(run, recipe, dataset, groups, folds, options), notes)
+        plan, notes = _planned(run, recipe, data, options)
+        if on_plan is not None:
+            on_plan(forecast(plan))
+        return _carry(plan, notes)
+
+
+def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecast:
+    """Say what `train` would fit and ask with the same arguments; nothing is written in ``out``.
+
+    Raises as `train` does, but asks neither for the right to write nor for the folder to be free.
+    """
+    run = RunFolder(out)
+    with TemporaryDirectory() as folder:
+        begun = run.record.exists() and run.folds.exists()
+        plan, _ = _planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
+        return forecast(replace(plan, run=run))
+
+
+def _planned(
+    run: RunFolder, recipe: Recipe, data: Path, options: Options
+) -> tuple[Plan, list[str]]:
+    """Open the data, begin the run and deal its folds; returns its plan and sentences on it."""
+    dataset = open_dataset(data, options.on_error)
+    notes = [*recipe.changes, *check_trainable(dataset)]
+    notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
+    recipe, told = fit_to_classes(recipe, dataset.classes)
+    notes += told
+    check_classes(recipe, len(dataset.classes))
+    record = RunRecord(
+        fingerprint=dataset.fingerprint,
+        classes=dataset.classes,
+        layout=dataset.layout,
+        seed=options.seed,
+    )
+    run.begin(recipe, record)
+    groups = group_strips(dataset)
+    folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
+    notes += told
+    return Plan(run, recipe, dataset, groups, folds, options), notes
 
 
 def _carry(plan: Plan, notes: list[str]) -> Outcome:
+    notes = [*notes, *never_taught(plan)]
     plan, told = _fit_rounds(plan)
-    notes = [*notes, *told]
+    notes += told
     answers = Answers(plan)
     tuned = tune(plan, answers)
     plan.run.write_tuned(tuned)
@@ -78,6 +112,7 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     )
     numbers = {name: part.to_dict() for name, part in outcome.scores.items()}
     numbers |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
+    write_judged(plan.run, judged_parts(plan, pairs))
     write_json(plan.run.scores, numbers)
     report_run(plan, answers, tuned, pairs, outcome.notes)
     return outcome
@@ -148,5 +183,6 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
 
     log = AnswerLog(plan.run.path / "submission.jsonl", rows)
     left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
-    log.finish(plan.run.submission, dataset.layout)
+    write_answered(plan.run, dataset, rows, [name for name, _ in left_out])
+    log.write(plan.run.submission, dataset.layout)
     return [f"Left out {name}: {reason}" for name, reason in left_out]

@@ -1,0 +1,154 @@
+"""All nine solutions, each trained whole by the command line, and one report on what came of it.
+
+Each recipe is one call of `steelscan train` in a process of its own; its minutes and peak memory
+are those of that process. A recipe that has ended is not run again, one that was stopped goes on
+(its minutes are then those of all calls).
+
+Run: scripts/nine --budget tiny --data ../shared/data/severstal
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from steelscan import recipes
+from steelscan.data import Mill, write_mill
+from steelscan.pipeline import with_budget
+from steelscan.strip import output_folder, write_json, write_text
+
+NINE = [name for name in recipes.names() if name.endswith("_place")]
+NUMBERS = {
+    "mean_dice": "mean Dice",
+    "defect_dice": "Dice where defect",
+    "clean_kept": "clean pairs kept",
+    "escapes": "escapes",
+    "overkill": "overkill",
+}
+
+
+def main() -> None:
+    """Run what is not done yet, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budget", choices=["tiny", "small", "full"], default="tiny")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
+    parser.add_argument("--strips", type=int, default=48, help="Synthetic strips, with masks.")
+    parser.add_argument("--out", type=Path, default=Path("runs/nine"))
+    parser.add_argument("--report", type=Path, default=Path("reports/nine.md"))
+    asked = parser.parse_args()
+    mill = output_folder(asked.out) / "mill"
+    if not (mill / "train.csv").exists():
+        write_mill(Mill(strips=asked.strips, seed=0), mill, test_strips=asked.strips // 4)
+    failed = []
+    for data in [mill, *asked.data]:
+        for name in NINE:
+            run = asked.out / asked.budget / data.name / name
+            print(f"{name} on {data.name}", flush=True)
+            if not carried(name, data, run, asked.budget):
+                failed.append(f"{name} on {data.name}: {run}.log")
+    write_text(asked.report, "\n".join(report(asked.out, [mill, *asked.data], asked.budget)) + "\n")
+    print(f"Report: {asked.report}")
+    if failed:
+        sys.exit("Failed: " + "; ".join(failed))
+
+
+def carried(name: str, data: Path, run: Path, budget: str) -> bool:
+    """Train a recipe unless that is done; returns whether it has ended well."""
+    cost = run.with_suffix(".json")
+    before = json.loads(cost.read_text()) if cost.exists() else {"seconds": 0.0, "gib": 0.0}
+    if before.get("done"):
+        return True
+    command = [sys.executable, "-m", "steelscan", "train", name, "--budget", budget]
+    command += ["--data", str(data), "--out", str(run)]
+    output_folder(run.parent)
+    start = time.monotonic()
+    with Path(f"{run}.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = status
+    done = status == 0
+    spent = {
+        "seconds": before["seconds"] + time.monotonic() - start,
+        "gib": max(before["gib"], used.ru_maxrss / 2**20),
+        "done": done,
+    }
+    write_json(cost, spent)
+    return done
+
+
+def report(out: Path, data: Sequence[Path], budget: str) -> Iterator[str]:
+    """The report, line by line."""
+    commit = said("git", "rev-parse", "--short", "HEAD")
+    yield f"# The nine solutions, budget {budget}"
+    yield ""
+    yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}` at commit {commit}, "
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), no GPU."
+    yield ""
+    yield "That a recipe runs whole, from images to submission and report, is what this shows. With"
+    yield "miniature encoders, random first weights, few epochs and few strips the numbers say"
+    yield "nothing of a solution at its full budget; all of them are out-of-fold, with the interval"
+    yield "of a bootstrap over groups for the first."
+    for folder in data:
+        yield ""
+        yield from table(out / budget / folder.name, folder)
+    yield ""
+    yield "## What the budget changed"
+    for name in NINE:
+        yield ""
+        yield f"**{name}**"
+        yield ""
+        for change in with_budget(recipes.load(name), budget).changes:
+            yield f"- {change}"
+
+
+def table(runs: Path, data: Path) -> Iterator[str]:
+    """The five numbers and the costs of each recipe on a data set."""
+    rows = {name: runs / name for name in NINE if (runs / name / "scores.json").exists()}
+    if not rows:
+        return
+    scores = {name: json.loads((run / "scores.json").read_text()) for name, run in rows.items()}
+    yield f"## {data.name}"
+    yield ""
+    yield (
+        "| recipe | "
+        + " | ".join(NUMBERS.values())
+        + " | strips | all empty | networks | min | GiB |"
+    )
+    yield "|---" * (len(NUMBERS) + 6) + "|"
+    total = 0.0
+    for name, run in rows.items():
+        cost = json.loads(run.with_suffix(".json").read_text())
+        networks = sum(1 for _ in (run / "networks").rglob("checkpoint.safetensors"))
+        total += cost["seconds"]
+        empty = scores[name]["out of fold, all empty"]["mean_dice"]["value"]
+        yield (
+            f"| `{name}` | {numbers(scores[name]['out of fold'])} | {empty:.4f} | {networks} "
+            f"| {cost['seconds'] / 60:.1f} | {cost['gib']:.2f} |"
+        )
+    yield ""
+    yield f"{total / 60:.1f} minutes in all."
+
+
+def numbers(scores: Mapping[str, Any]) -> str:
+    """The five numbers as cells, then the strips that they are of."""
+    first = scores["mean_dice"]
+    cells = [f"{first['value']:.4f} [{first['low']:.3f}, {first['high']:.3f}]"]
+    cells += [f"{scores[name]['value']:.4f}" for name in list(NUMBERS)[1:]]
+    return " | ".join([*cells, str(scores["strips"])])
+
+
+def said(*command: str) -> str:
+    """What a command prints; a question mark where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "?"
+
+
+if __name__ == "__main__":
+    main()

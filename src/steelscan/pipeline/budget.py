@@ -1,0 +1,308 @@
+"""Budgets: a recipe with all of its parts, in a fraction of its time. No torch here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import lcm, sqrt
+
+from steelscan.data import BalancedDraws, Crop, Draws, Shrink, WholeStrip
+from steelscan.models import (
+    Fpn,
+    Network,
+    Psp,
+    Segmenter,
+    TwoHeaded,
+    Unet,
+)
+from steelscan.pipeline.changes import changes, line, members
+from steelscan.pipeline.recipe import Budget, Classify, Recipe, Segment, Step
+from steelscan.prediction import EncoderFittedFor, EncoderOf, Member
+from steelscan.training import BestAverage, Keep, Training
+
+_STRIDE = 32
+"""Sides of crops are multiples of this."""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """The most that a budget leaves of each thing; None: as much as there is."""
+
+    pixels: int
+    """Of a strip, as networks see it."""
+    folds: int
+    epochs: int
+    batch: int
+    draws: int
+    judges: int
+    """Strips on which a network is validated while it is fitted."""
+    checkpoints: int
+    rounds: int | None
+    narrow: bool
+    """Whether decoders are narrow."""
+    copies: bool
+    """Whether networks that are alike are all fitted."""
+    encoders: Mapping[str, str]
+    """What stands in for an encoder."""
+
+
+_EFFICIENTNETS = tuple(f"tf_efficientnet_b{size}" for size in range(8))
+_SE_RESNETS = ("legacy_senet154", "legacy_seresnext101_32x4d", "legacy_seresnext50_32x4d")
+
+_STAND_INS = {
+    **dict.fromkeys(_EFFICIENTNETS, ("tf_efficientnet_lite0", "test_efficientnet")),
+    **dict.fromkeys(_SE_RESNETS, ("legacy_seresnext26_32x4d", "test_resnet")),
+    "legacy_seresnext26_32x4d": ("legacy_seresnext26_32x4d", "test_resnet"),
+    "seresnext50_32x4d": ("seresnext26d_32x4d", "test_resnet"),
+    "seresnext26d_32x4d": ("seresnext26d_32x4d", "test_resnet"),
+    "resnet34": ("resnet18", "test_resnet"),
+    "resnet18": ("resnet18", "test_resnet"),
+    "densenet201": ("densenet121", "test_resnet"),
+    "densenet121": ("densenet121", "test_resnet"),
+    "mobilenetv2_100": ("mobilenetv2_050", "mobilenetv2_035"),
+    "mobilenetv2_050": ("mobilenetv2_050", "mobilenetv2_035"),
+}
+"""Encoder: its stand-ins when the budget is small, and tiny. Others stay as they are.
+
+Lite0 is the one whose ImageNet weights can be installed; those called ``test`` are timm's own
+miniatures, with half a million weights at most. All have maps of strides 2 to 32.
+"""
+
+_LIMITS = {
+    "small": _Limits(
+        pixels=128 * 800,
+        folds=2,
+        epochs=8,
+        batch=8,
+        draws=128,
+        judges=100,
+        checkpoints=3,
+        rounds=None,
+        narrow=False,
+        copies=True,
+        encoders={name: small for name, (small, _) in _STAND_INS.items()},
+    ),
+    "tiny": _Limits(
+        pixels=128 * 800,
+        folds=1,
+        epochs=3,
+        batch=4,
+        draws=32,
+        judges=16,
+        checkpoints=2,
+        rounds=1,
+        narrow=True,
+        copies=False,
+        encoders={name: tiny for name, (_, tiny) in _STAND_INS.items()},
+    ),
+}
+
+
+def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
+    """Shrink what costs a recipe its time; its ``changes`` then say what became of it.
+
+    Steps, heads, losses, samplers, augmentations, views and rules stay. Strips are seen smaller,
+    and crops with them; encoders become smaller ones; folds, epochs, batches and what is averaged
+    become fewer, and at "tiny" decoders narrow, and a step's networks that are alike by then
+    become one. Nothing grows, and the same budget again changes nothing. "full" changes nothing.
+    """
+    if budget == "full":
+        return recipe
+    limits = _LIMITS[budget]
+    validation = recipe.folds.validation
+    suspects = any(member.wants_suspicion for member in members(recipe))
+    # What is suspected is known of the folds that validate, and learned for the others of them.
+    left = validation[: max(limits.folds, 2 if suspects else 1)]
+    folds = {fold: left[at % len(left)] for at, fold in enumerate(validation)}
+    pseudo = recipe.pseudo_labels
+    if pseudo is not None and limits.rounds is not None:
+        pseudo = pseudo.but(rounds=min(pseudo.rounds, limits.rounds))
+    shrunk = recipe.but(
+        steps=tuple(_step(step, folds, limits) for step in recipe.steps),
+        folds=recipe.folds.but(validation=left),
+        pseudo_labels=pseudo,
+    )
+    told = changes(recipe, shrunk)
+    if not limits.copies:
+        single = _without_copies(shrunk)
+        fewer = (
+            line(f"networks of {name}:", [(_size(step), _size(single.named[name]))])
+            for name, step in shrunk.named.items()
+        )
+        shrunk, told = single, (*told, *filter(None, fewer))
+    said = (f"Budget {budget}: {sentence}." for sentence in told)
+    return shrunk.but(budget=budget, changes=(*recipe.changes, *said))
+
+
+def _step(step: Step, folds: Mapping[int, int], limits: _Limits) -> Step:
+    if not isinstance(step, Classify | Segment):
+        return step
+    members = tuple(_member(member, folds, limits) for member in step.ensemble.members)
+    return step.but(ensemble=step.ensemble.but(members=members))
+
+
+def _member(member: Member, folds: Mapping[int, int], limits: _Limits) -> Member:
+    scale = _scale(member.resize, limits)
+    start = member.start
+    if isinstance(start, EncoderFittedFor):
+        stages = tuple(_stage(stage, scale, limits) for stage in start.stages)
+        start = start.but(network=_network(start.network, limits), stages=stages)
+    return member.but(
+        network=_network(member.network, limits),
+        stages=tuple(_stage(stage, scale, limits) for stage in member.stages),
+        resize=Shrink(pixels=limits.pixels) if scale < 1 else member.resize,
+        start=start,
+        folds=member.folds and tuple(dict.fromkeys(folds[fold] for fold in member.folds)),
+    )
+
+
+def _scale(resize: Shrink | None, limits: _Limits) -> float:
+    """How much smaller the sides of crops become, so that they show about as much of a strip.
+
+    How large strips are that are seen whole is not known here; half is right for those of the
+    competition.
+    """
+    return 0.5 if resize is None else min(1.0, sqrt(limits.pixels / resize.pixels))
+
+
+def _network(network: Network, limits: _Limits) -> Network:
+    if isinstance(network, TwoHeaded):
+        return network.but(segmenter=_network(network.segmenter, limits))
+    network = network.but(encoder=limits.encoders.get(network.encoder, network.encoder))
+    return _narrow(network) if limits.narrow and network.kind != "classifier" else network
+
+
+def _narrow(network: Segmenter) -> Segmenter:
+    """The same network with at most so many channels in its decoder.
+
+    Not fewer than attention (a sixteenth of them) and group norms (of 32) take.
+    """
+    match network:
+        case Unet():
+            return network.but(decoder_channels=_most(network.decoder_channels, 64, 32, 16, 16, 16))
+        case Fpn():
+            return network.but(
+                pyramid_channels=min(network.pyramid_channels, 64), segmentation_channels=32
+            )
+        case Psp():
+            return network.but(decoder_channels=min(network.decoder_channels, 64))
+        case _:
+            return network.but(
+                centre_channels=_most(network.centre_channels, 64, 32),
+                middle_channels=_most(network.middle_channels, 32, 32, 32, 32),
+                block_channels=16,
+            )
+
+
+def _most(channels: Sequence[int], *most: int) -> tuple[int, ...]:
+    return tuple(min(pair) for pair in zip(channels, most, strict=False))
+
+
+def _stage(stage: Training, scale: float, limits: _Limits) -> Training:
+    crops = _crops((stage.crop, *(each.crop for each in stage.more_passes)), scale)
+    sizes = [stage.batch, *(each.batch for each in stage.more_passes)]
+    batches = _batches(sizes, limits.batch)
+    together = stage.accumulate_to
+    if together is not None and batches != sizes:
+        whole = lcm(*batches)
+        together = max(1, together // stage.batch * batches[0] // whole) * whole
+    return stage.but(
+        crop=crops[0],
+        more_passes=tuple(
+            each.but(crop=crop, batch=batch)
+            for each, crop, batch in zip(stage.more_passes, crops[1:], batches[1:], strict=True)
+        ),
+        draws=_draws(stage.draws, limits),
+        batch=batches[0],
+        accumulate_to=together,
+        epochs=min(stage.epochs, limits.epochs),
+        validate_on=min(stage.validate_on or limits.judges, limits.judges),
+        keep=_keep(stage.keep, limits),
+    )
+
+
+def _crops(crops: Sequence[Crop], scale: float) -> tuple[Crop, ...]:
+    """Crops with sides so much smaller, down to a multiple of the stride.
+
+    Widths that differ go on to differ, as far as there is room below.
+    """
+    if scale == 1:
+        return tuple(crops)
+    widths: dict[int, int] = {}
+    for width in sorted({crop.width for crop in crops if crop.kind != "whole"}, reverse=True):
+        room = min(widths.values(), default=width + _STRIDE) - _STRIDE
+        widths[width] = max(_STRIDE, min(_side(width, scale), room))
+    return tuple(
+        crop
+        if isinstance(crop, WholeStrip)
+        else crop.but(height=_side(crop.height, scale), width=widths[crop.width])
+        for crop in crops
+    )
+
+
+def _side(side: int, scale: float) -> int:
+    return max(_STRIDE, int(side * scale) // _STRIDE * _STRIDE)
+
+
+def _batches(sizes: Sequence[int], most: int) -> list[int]:
+    """Sizes of batches, halved until none is larger than this: their ratios stay, about.
+
+    None falls below 2: batch norms want something to compare.
+    """
+    batches = list(sizes)
+    while max(batches) > most:
+        batches = [max(size // 2, min(size, 2)) for size in batches]
+    return batches
+
+
+def _draws(draws: Draws, limits: _Limits) -> Draws:
+    if not isinstance(draws, BalancedDraws):
+        return draws
+    return draws.but(draws=min(draws.draws, limits.draws))
+
+
+def _keep(keep: Keep, limits: _Limits) -> Keep:
+    if not isinstance(keep, BestAverage):
+        return keep
+    return keep.but(count=min(keep.count, limits.checkpoints))
+
+
+def _size(step: Classify | Segment) -> int:
+    return len(step.ensemble.members)
+
+
+def _without_copies(recipe: Recipe) -> Recipe:
+    """The recipe with one of those networks of a step that are alike in all but their folds."""
+    firsts = {name: _firsts(recipe, step.ensemble.members) for name, step in recipe.named.items()}
+    asking = iter(firsts.values())
+
+    def single(step: Step) -> Step:
+        if not isinstance(step, Classify | Segment):
+            return step
+        kept = [step.ensemble.members[at] for at in sorted(set(next(asking)))]
+        members = tuple(_moved(member, firsts) for member in kept)
+        return step.but(ensemble=step.ensemble.but(members=members))
+
+    return recipe.but(steps=tuple(map(single, recipe.steps)))
+
+
+def _firsts(recipe: Recipe, members: Sequence[Member]) -> list[int]:
+    """For each member of a step the place of the first that is like it."""
+
+    def likeness(member: Member) -> tuple[Member, object]:
+        start: object = member.start
+        if isinstance(member.start, EncoderOf):
+            lenders = recipe.named[member.start.step].ensemble.members
+            start = lenders[member.start.member].but(folds=None)
+        return member.but(folds=None, start=None), start
+
+    alike = list(map(likeness, members))
+    return [alike.index(each) for each in alike]
+
+
+def _moved(member: Member, firsts: Mapping[str, Sequence[int]]) -> Member:
+    """The member, whose encoder comes from where its lender, or one like it, has gone."""
+    start = member.start
+    if not isinstance(start, EncoderOf):
+        return member
+    places = firsts[start.step]
+    at = sorted(set(places)).index(places[start.member])
+    return member.but(start=start.but(member=at))
