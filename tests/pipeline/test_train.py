@@ -12,12 +12,14 @@ from steelscan.data import open_dataset, read_folds
 from steelscan.evaluation import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import Psp, TwoHeaded, Unet
-from steelscan.pipeline import Options, Outcome, Recipe, Segment, train
+from steelscan.pipeline import Options, Outcome, Recipe, Segment, train, with_budget
+from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
 from steelscan.strip import (
     DatasetError,
     OutputError,
     PictureError,
+    RecipeError,
     RunError,
     decode,
     read_mask_table,
@@ -210,3 +212,34 @@ def test_networks_of_all_shapes_go_the_whole_way(
     assert again.scores == outcome.scores
     for part in ("held out", "out of fold"):
         assert 0 < outcome.scores[part].mean_dice.value <= 1
+
+
+def test_rules_that_cannot_be_tuned_are_refused_before_anything_is_fitted(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    recipe = tiny.but(steps=(*tiny.asking, Triplet(top=0.5, area=9, bottom=0.3)))
+    with pytest.raises(RecipeError, match="tune: has the rules triplet"):
+        train(recipe, strips, tmp_path / "run", CPU)
+    assert not (tmp_path / "run" / "networks").exists()
+
+
+def test_what_a_recipe_is_other_than_as_written_stands_in_its_run(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """A budget, and numbers of classes that this data set has not."""
+    recipe = tiny.but(
+        steps=(tiny.segment, Threshold(pixel=(0.5, 0.4)), *tiny.rules[1:]),
+        written_for=("scratch", "hole"),
+    )
+    recipe = with_budget(recipe, "tiny")
+    assert recipe.changes
+    outcome = train(recipe, strips, tmp_path / "run", CPU)
+    assert outcome.notes[: len(recipe.changes)] == recipe.changes
+    assert any(note.startswith("Threshold.pixel, by class 0.5, 0.4, is") for note in outcome.notes)
+    report = (tmp_path / "run" / "report.html").read_text()
+    kept = Recipe.model_validate_json((tmp_path / "run" / "recipe.json").read_text())
+    assert kept.budget == "tiny"
+    assert kept.changes == recipe.changes
+    assert kept.rules[0] == Threshold(pixel=0.4)
+    assert kept.written_for == open_dataset(strips).classes.names
+    assert "Budget tiny: " in report

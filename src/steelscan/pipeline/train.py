@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from steelscan.models import encoder_of
 from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import dealt
+from steelscan.pipeline.decide import numbers
 from steelscan.pipeline.fitted import Lessons, fit_task
 from steelscan.pipeline.forecast import Forecast, forecast
 from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
@@ -82,6 +84,8 @@ def _planned(
     recipe, told = fit_to_classes(recipe, dataset.classes)
     notes += told
     check_classes(recipe, len(dataset.classes))
+    if recipe.tune is not None:
+        numbers(recipe.rules, len(dataset.classes))  # what cannot be tuned is refused before a fit
     record = RunRecord(
         fingerprint=dataset.fingerprint,
         classes=dataset.classes,
@@ -110,10 +114,10 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
         {name: score(part.emptied(), groups[name]) for name, part in pairs.items()},
         tuple(notes),
     )
-    numbers = {name: part.to_dict() for name, part in outcome.scores.items()}
-    numbers |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
+    scored = {name: part.to_dict() for name, part in outcome.scores.items()}
+    scored |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
     write_judged(plan.run, judged_parts(plan, pairs))
-    write_json(plan.run.scores, numbers)
+    write_json(plan.run.scores, scored)
     report_run(plan, answers, tuned, pairs, outcome.notes)
     return outcome
 
@@ -168,18 +172,16 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
     Returns a sentence on each test strip that was left out.
     """
     dataset = plan.dataset
-    if dataset.test_names:
-        rows = {name: row for row, name in enumerate(dataset.test_names)}
-        predictor = Predictor.load(plan.run, plan.accelerator.device)
-    else:
-        judging = [row for rows in plan.parts.values() for row in rows.tolist()]
+    predictor = cache(partial(Predictor.load, plan.run, plan.accelerator.device))
+    rows = {name: row for row, name in enumerate(dataset.test_names)}
+    if not rows:
+        judging = [row for part in plan.parts.values() for row in part.tolist()]
         rows = {dataset.names[row]: row for row in judging}
-        predictor = None
 
     def answer(name: str) -> Masks:
-        if predictor is None:
-            return answers.masks(rows[name], tuned.rules)
-        return predictor.masks(dataset.test_picture(rows[name]))
+        if dataset.test_names:
+            return predictor().masks(dataset.test_picture(rows[name]))
+        return answers.masks(rows[name], tuned.rules)
 
     log = AnswerLog(plan.run.path / "submission.jsonl", rows)
     left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
