@@ -15,7 +15,7 @@ from steelscan.models import encoder_of
 from steelscan.pipeline.forecast.asks import asks_of
 from steelscan.pipeline.forecast.fits import Fit, fits_of, round_plans
 from steelscan.pipeline.forecast.speed import Clock, Cost
-from steelscan.pipeline.forecast.table import AskRow, FitRow, rows_text, short, time_text
+from steelscan.pipeline.forecast.table import AskRow, FitRow, rows_text, size_text, time_text
 from steelscan.pipeline.plan import Plan
 
 
@@ -54,7 +54,7 @@ class Forecast:
 
 {fits} fits, {sum(row.done for row in self.fits)} done. Left: {time_text(fitting)} of fitting, \
 {time_text(self.seconds - fitting)} of asking, {time_text(self.seconds)} in all.
-On disk: {short(self.bytes)}B at the end, {short(self.peak)}B at most.
+On disk: {size_text(self.bytes)} at the end, {size_text(self.peak)} at most.
 At most: each test strip teaches, and no gate spares a network a strip.
 Times are estimates from a few passes of each network on this {self.device}."""
 

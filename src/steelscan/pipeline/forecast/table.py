@@ -59,12 +59,12 @@ def rows_text(fits: Sequence[FitRow], asks: Sequence[AskRow]) -> str:
 def _fit_cells(row: FitRow) -> tuple[str, ...]:
     counts = row.name, f"{row.folds}x{row.rounds}", str(row.epochs), short(row.crops), row.size
     done = f"{row.done}/{row.folds * row.rounds}"
-    return *counts, time_text(row.seconds), f"{short(row.bytes)}B", done, row.network
+    return *counts, time_text(row.seconds), size_text(row.bytes), done, row.network
 
 
 def _ask_cells(row: AskRow) -> tuple[str, ...]:
     counts = row.name, str(row.strips), short(row.passes), time_text(row.seconds)
-    stored = f"{short(row.bytes)}B" if row.bytes else ""
+    stored = size_text(row.bytes) if row.bytes else ""
     return *counts, stored, f"{100 * row.done // max(1, row.passes)}%"
 
 
@@ -74,6 +74,12 @@ def time_text(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def size_text(count: int) -> str:
+    """Bytes, as 987 B, 12.3 kB, 4.6 MB or 789 GB."""
+    text = short(count)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
 
 
 def short(number: int) -> str:
