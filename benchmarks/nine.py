@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from steelscan import recipes
-from steelscan.data import Mill, write_mill
+from steelscan.data import Mill, open_dataset, write_mill
 from steelscan.pipeline import with_budget
 from steelscan.strip import output_folder, write_json, write_text
 
@@ -88,7 +88,7 @@ def report(out: Path, data: Sequence[Path], budget: str) -> Iterator[str]:
     commit = said("git", "rev-parse", "--short", "HEAD")
     yield f"# The nine solutions, budget {budget}"
     yield ""
-    yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}` at commit {commit}, "
+    yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}` at commit {commit},"
     yield f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), no GPU."
     yield ""
     yield "That a recipe runs whole, from images to submission and report, is what this shows. With"
@@ -114,7 +114,8 @@ def table(runs: Path, data: Path) -> Iterator[str]:
     if not rows:
         return
     scores = {name: json.loads((run / "scores.json").read_text()) for name, run in rows.items()}
-    yield f"## {data.name}"
+    strips = open_dataset(data)
+    yield f"## {data.name}: {len(strips)} strips, {len(strips.test_names)} test strips"
     yield ""
     yield (
         "| recipe | "
