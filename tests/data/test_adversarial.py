@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_scores():
 
 
 def test_a_handful_of_strips_is_refused():
-    with pytest.raises(InputError, match="ten of each"):
+    with pytest.raises(InputError, match="10 of each"):
         like_test(np.zeros((9, 15)), np.zeros((50, 15)), np.arange(9))
 
 

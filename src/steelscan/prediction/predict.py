@@ -193,7 +193,7 @@ def _asked(voter: Voter, views: Sequence[View], picture: Picture, *, logits: boo
     seen = _seen(voter, picture)
     resized = resize_picture(picture, seen).copy()  # torch wants it writable and unmirrored
     turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
-    batch = np.stack([pad(strip, padded_frame(seen)) for strip in turned])[:, None]
+    batch = np.stack([pad(strip, _room(seen)) for strip in turned])[:, None]
     device = next(voter.network.parameters()).device
 
     def ask(strips: Tensor) -> Outputs:
@@ -209,6 +209,13 @@ def _asked(voter: Voter, views: Sequence[View], picture: Picture, *, logits: boo
     )
     inside = None if said.masks is None else said.masks[..., : seen.height, : seen.width]
     return Outputs(inside, said.classes)
+
+
+def _room(seen: Frame) -> Frame:
+    """The padded size of a strip; of one deepest cell, which group norms refuse, it makes two."""
+    room = padded_frame(seen)
+    one_cell = padded_frame(Frame(1, 1))
+    return Frame(room.height, 2 * room.width) if room == one_cell else room
 
 
 def _joined(parts: Sequence[Outputs]) -> Outputs:
