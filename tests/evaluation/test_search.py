@@ -8,7 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from steelscan.evaluation import (
+    EscapeWeighted,
+    MeanDice,
     Pairs,
+    Prior,
     Setting,
     Thresholds,
     Tune,
@@ -17,8 +20,9 @@ from steelscan.evaluation import (
     dice,
     pairs_at,
     search_thresholds,
+    surface,
 )
-from steelscan.evaluation.search import _axes, _calm_best, _Index, _surface
+from steelscan.evaluation.search import _axes, _Calm, _calm_best, _gain, _grid, _Index
 from steelscan.strip import MaskError, RecipeError
 
 CAREFREE = Tune(gain=0, errors=0, positives=1)
@@ -162,7 +166,7 @@ def test_the_search_equals_brute_force_over_the_whole_grid(seed):
     assert 0.72 in axes.label
     assert {0, 7} < set(axes.area.tolist())
     expected = surface_by_definition(maps[:, 0], truth[:, 0], axes)
-    assert np.abs(_surface(levels[:, :, 0], axes) - expected).max() < 1e-13
+    assert np.abs(surface(levels[:, :, 0], _grid(axes)) - expected).max() < 1e-13
     assert expected.std() > 0.01
     origin = _Index(*(axis.tolist().index(value) for axis, value in zip(axes, start, strict=True)))
     best = calm_best_by_loops(expected, origin)
@@ -272,6 +276,125 @@ def test_among_settings_as_good_as_the_best_the_nearest_to_the_start_is_taken():
     assert _calm_best(surface, _Index(4, 7, 2)) == (4, 7, 2)
     surface[12:, 3:, :] += 0.01
     assert _calm_best(surface, _Index(4, 7, 2)) == (13, 7, 2)  # one step inside the better part
+
+
+def averages_by_loops(surface, reach):
+    smooth = np.zeros_like(surface)
+    for place in np.ndindex(*surface.shape):
+        steps = product(*(range(-far, far + 1) for far in reach))
+        around = [
+            surface[tuple(np.clip(np.add(place, step), 0, np.subtract(surface.shape, 1)))]
+            for step in steps
+        ]
+        smooth[place] = np.mean(around)
+    return smooth
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_neighbours_are_taken_from_as_far_as_wanted(passes):
+    scores = np.random.default_rng(9).random((8, 7, 5))
+    reach, origin = (3, 2, 1), _Index(3, 5, 1)
+    smooth = scores
+    for _ in range(passes):
+        smooth = averages_by_loops(smooth, reach)
+    expected = np.unravel_index(smooth.argmax(), scores.shape)
+    assert _calm_best(scores, origin, _Calm(reach, passes)) == expected
+
+
+def test_nearest_counts_each_axis_in_its_own_steps():
+    scores = np.zeros((30, 30, 9))
+    scores[0, 29, :] = scores[29, 0, :] = 1
+    assert _calm_best(scores, _Index(12, 12, 3), _Calm((2, 1, 1))) == (29, 0, 3)
+    assert _calm_best(scores, _Index(12, 12, 3), _Calm((1, 2, 1))) == (0, 29, 3)
+
+
+def test_the_full_grid_finds_what_lies_between_two_twentieths():
+    levels = np.zeros((20, 2, 1, 256), np.int32)
+    levels[:, 0, 0, 0] = 4000
+    levels[:, :, 0, 242] = 100  # the defect; 242 / 255 is just below 0.95
+    levels[:, 0, 0, 230] = 300  # false pixels just above 0.9
+    flags = {"label": False, "area": False}
+    start = thresholds(0.5, 0.5, 0, classes=1)
+    coarse = search_thresholds(levels, start, Tune(**flags))
+    full = search_thresholds(levels, start, Tune(grid="full", **flags))
+    assert coarse.after == pytest.approx((0.4,))
+    assert full.after == (1.0,)
+    assert 230 / 255 <= full.pixel[0] < 242 / 255
+
+
+def test_the_full_grid_holds_every_level_and_the_start_itself():
+    maps, truth = strips_at_random(10)
+    levels = levels_of(maps, truth)[:, :, 0]
+    axes = _axes(Setting(0.72, 0.2, 7), Tune(grid="full"), levels)
+    assert _grid(axes).label.tolist() == _grid(axes).pixel.tolist() == list(range(1, 257))
+    assert 0.72 in axes.label
+    assert 0.2 in axes.pixel
+    assert 7 in axes.area
+    assert (np.diff(axes.label) > 0).all()
+    frame = Setting(0.5, 0.5, 0), np.full((1, 2, 256), 1600, np.int32)
+    assert len(_axes(frame[0], Tune(grid="full"), frame[1]).area) == 66
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_the_full_grid_takes_is_near_its_best(seed):
+    maps, truth = strips_at_random(seed, strips=40)
+    levels = levels_of(maps, truth)
+    start = thresholds(0.1, 0.1, 0)
+    full = search_thresholds(levels, start, CAREFREE.but(grid="full"))
+    for index in range(2):
+        axes = _axes(start.of_class(index), CAREFREE.but(grid="full"), levels[:, :, index])
+        highest = surface(levels[:, :, index], _grid(axes)).max()
+        assert highest - 0.03 < full.after[index] <= highest + 1e-12
+        assert full.after[index] > full.before[index] + 0.1
+
+
+def test_a_search_against_escapes_misses_no_more_than_one_for_dice():
+    maps, truth = strips_at_random(11, strips=40)
+    maps = (maps * np.random.default_rng(0).uniform(0.2, 1, (40, 2, 1, 1))).astype(np.uint8)
+    levels = levels_of(maps, truth)
+    start = thresholds(0.9, 0.5, 0)
+    weights = (EscapeWeighted(weight=0.0), EscapeWeighted(weight=20.0))
+    plain = search_thresholds(levels, start, CAREFREE)
+    mixed = search_thresholds(levels, start, CAREFREE, weights)
+    wary = search_thresholds(levels, start, CAREFREE, weights[1])
+    assert mixed.of_class(0) == plain.of_class(0)
+    assert mixed.of_class(1) == wary.of_class(1)
+
+    def missed(found):
+        pairs = pairs_at(levels, found)
+        return ((pairs.truth > 0) & (pairs.predicted == 0)).sum(axis=0).tolist()
+
+    assert missed(plain)[0] > missed(wary)[0] == 0
+    assert missed(plain)[1] > missed(wary)[1] == 0
+    at_best = dice(pairs_at(levels, wary)).mean(axis=0)
+    assert wary.after == pytest.approx(tuple(at_best))  # mean Dice, whatever is searched for
+    with pytest.raises(RecipeError, match="objective"):
+        search_thresholds(levels, start, CAREFREE, (MeanDice(),))
+
+
+def test_where_a_class_is_rare_thresholds_rise():
+    maps, truth = strips_at_random(12, strips=60)
+    maps = (maps * np.random.default_rng(0).uniform(0.2, 1, (60, 2, 1, 1))).astype(np.uint8)
+    levels = levels_of(maps, truth)
+    start = thresholds(0.5, 0.5, 0)
+    flags = {"pixel": False, "area": False}
+    rare, frequent = (
+        search_thresholds(levels, start, CAREFREE.but(**flags), Prior(positives=share)).label
+        for share in (0.01, 0.99)
+    )
+    assert all(high > low for high, low in zip(rare, frequent, strict=True))
+
+
+def test_a_gain_and_its_error_are_those_of_the_textbook():
+    random = np.random.default_rng(13)
+    true = np.where(random.random((50, 1)) < 0.4, 100, 0)
+    old, new = (Pairs(random.integers(0, 50, (50, 1)), true, np.zeros_like(true)) for _ in "ab")
+    more = dice(new) - dice(old)
+    gain, error = _gain(old, new, MeanDice())
+    assert gain == pytest.approx(more.mean())
+    assert error == pytest.approx(more.std() / np.sqrt(50))
+    as_found = Prior(positives=float((true > 0).mean()))
+    assert _gain(old, new, as_found) == pytest.approx((gain, error))
 
 
 def test_no_strips_leave_all_as_it_was():

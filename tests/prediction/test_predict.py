@@ -228,6 +228,6 @@ def test_a_picture_of_one_deepest_cell_is_answered_by_networks_with_group_norms(
     network, _ = build_network(
         Fpn(encoder="resnet10t", weights="random", segmentation_channels=32), 2
     )
-    answer = predict_masks([Voter(network.eval())], ("identity",), picture(*shape))
+    answer = predict_masks([Voter(network.eval(), None)], ("identity",), picture(*shape))
     assert answer.shape == (2, *shape)
     assert np.isfinite(answer).all()

@@ -1,6 +1,20 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
 from steelscan.evaluation.curves import Curve, draw_curves
+from steelscan.evaluation.exact import (
+    EscapeWeighted,
+    Grid,
+    MeanDice,
+    Objective,
+    Prior,
+    Setting,
+    best,
+    every_level,
+    pair_scores,
+    strip_weights,
+    surface,
+    triplet_surface,
+)
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
 from steelscan.evaluation.paired import (
@@ -14,7 +28,7 @@ from steelscan.evaluation.paired import (
 from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
 from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
-from steelscan.evaluation.search import Setting, Thresholds, Tune, pairs_at, search_thresholds
+from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
@@ -22,10 +36,15 @@ __all__ = [
     "Curve",
     "Difference",
     "Differences",
+    "EscapeWeighted",
     "Example",
+    "Grid",
+    "MeanDice",
+    "Objective",
     "Pairs",
     "Part",
     "PixelCounts",
+    "Prior",
     "Report",
     "Score",
     "Scores",
@@ -33,13 +52,16 @@ __all__ = [
     "Thresholds",
     "Tune",
     "Verdict",
+    "best",
     "class_color",
     "count_levels",
     "count_pixels",
     "dice",
     "draw_curves",
+    "every_level",
     "merged_groups",
     "outline",
+    "pair_scores",
     "paired_differences",
     "pairs_at",
     "pairs_of_tables",
@@ -49,5 +71,8 @@ __all__ = [
     "score",
     "search_thresholds",
     "select_class",
+    "strip_weights",
+    "surface",
+    "triplet_surface",
     "write_report",
 ]

@@ -12,15 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from steelscan.evaluation.exact import (
+    Grid,
+    MeanDice,
+    Objective,
+    Setting,
+    from_lowest,
+    pair_scores,
+    strip_weights,
+    surface,
+)
 from steelscan.evaluation.levels import LEVELS
 from steelscan.evaluation.pairs import Pairs, dice
 from steelscan.postprocess import lowest_level
-from steelscan.strip import MaskError, RecipeError, Spec
+from steelscan.strip import MaskError, PerClass, RecipeError, Spec, per_class
 
 _TWENTIETHS = np.arange(1, 20) / 20
-_AREA_SHARES = 1e-4 * 2.0 ** (np.arange(17) / 2)
-"""Areas tried, as shares of the frame: 0.01 % to 2.56 %; in Severstal's frame 41 to 10486 pixels,
-where the winners' areas lie between 100 and 4000."""
+_EVERY = np.arange(LEVELS) / (LEVELS - 1)
+_AREAS = (1e-4, 8)
+"""Areas tried, as a share of the frame and doublings of it: 0.01 % to 2.56 %; in Severstal's frame
+41 to 10486 pixels, where the winners' areas lie between 100 and 4000."""
+_AREAS_A_DOUBLING = {"twentieths": 2, "full": 8}
 _AS_GOOD = 1e-4
 """Settings this near to the best count as equally good."""
 
@@ -28,9 +40,10 @@ _AS_GOOD = 1e-4
 class Tune(Spec):
     """What is tuned, and when a better setting is believed.
 
-    Label and pixel thresholds are tried from 0.05 to 0.95, areas from nothing to 2.56 % of the
-    frame. The recipe's own numbers stay unless the mean Dice of the class grows by more than
-    ``gain`` and by more than ``errors`` standard errors of that growth.
+    Areas are tried from nothing to 2.56 % of the frame, label and pixel thresholds from 0.05 to
+    0.95 in ``twentieths``, or at every level that there is: ``full``, 256 x 256 x 66 settings. The
+    recipe's own numbers stay unless the score of the class grows by more than ``gain`` and by more
+    than ``errors`` standard errors of that growth.
     """
 
     kind: Literal["tune"] = "tune"
@@ -41,14 +54,7 @@ class Tune(Spec):
     """A class that fewer strips hold is not tuned."""
     gain: float = Field(default=0.001, ge=0)
     errors: float = Field(default=2.0, ge=0)
-
-
-class Setting(NamedTuple):
-    """The thresholds of one class."""
-
-    label: float
-    pixel: float
-    area: int
+    grid: Literal["twentieths", "full"] = "twentieths"
 
 
 class Thresholds(Spec):
@@ -104,23 +110,30 @@ def pairs_at(levels: NDArray[np.int32], thresholds: Thresholds) -> Pairs:
 
 
 def search_thresholds(
-    levels: NDArray[np.int32], defaults: Thresholds, tune: Tune | None = None
+    levels: NDArray[np.int32],
+    defaults: Thresholds,
+    tune: Tune | None = None,
+    objective: PerClass[Objective] | None = None,
 ) -> Thresholds:
-    """Find the thresholds that give each class its best mean Dice, without trusting luck.
+    """Find the thresholds that give each class its best score, without trusting luck.
 
+    The score is mean Dice unless another ``objective`` is given, one for all classes or one each.
     All settings of the grid are scored exactly. Each score is averaged with its neighbours', so
     that the middle of a plateau beats its edge and a lone peak; among settings as good as the
     best the one nearest to ``defaults`` is taken, and only if its gain is believed (`Tune`).
     Gains are measured on the strips that were searched: they flatter. The standard error takes
     strips as independent, so near-duplicates make it too small.
 
-    ``levels`` is int32 ``(strips, 2, classes, 256)`` from `count_levels`. Raises as `pairs_at`.
+    ``levels`` is int32 ``(strips, 2, classes, 256)`` from `count_levels`. Raises as `pairs_at`,
+    RecipeError for objectives of other classes, and InputError where one is not defined.
     """
     _check(levels, defaults)
     tune = tune or Tune()
+    wanted: PerClass[Objective] = MeanDice() if objective is None else objective
+    objectives: tuple[Objective, ...] = per_class(wanted, len(defaults), "objective")
     found = [
-        _search_class(levels[:, :, index], defaults.of_class(index), tune)
-        for index in range(len(defaults))
+        _search_class(levels[:, :, index], defaults.of_class(index), tune, aim)
+        for index, aim in enumerate(objectives)
     ]
     return Thresholds(
         label=tuple(each.setting.label for each in found),
@@ -159,10 +172,10 @@ def _check(levels: NDArray[np.int32], thresholds: Thresholds) -> None:
         raise RecipeError("thresholds", found, "Give one value a class")
 
 
-def _search_class(levels: NDArray[np.int32], start: Setting, tune: Tune) -> _Found:
+def _search_class(levels: NDArray[np.int32], start: Setting, tune: Tune, aim: Objective) -> _Found:
     """Search one class; ``levels`` is ``(strips, 2, 256)``."""
-    old = dice(_pairs_at(levels, start))[:, 0]
-    before = float(old.mean()) if old.size else None
+    old = _pairs_at(levels, start)
+    before = float(dice(old).mean()) if len(old) else None
 
     def kept(reason: str) -> _Found:
         return _Found(start, False, before, before, reason)
@@ -173,18 +186,25 @@ def _search_class(levels: NDArray[np.int32], start: Setting, tune: Tune) -> _Fou
         return kept(f"{few}, {tune.positives} are needed")
     axes = _axes(start, tune, levels)
     origin = _Index(*(int(np.searchsorted(a, v)) for a, v in zip(axes, start, strict=True)))
-    at = _calm_best(_surface(levels, axes), origin)
+    at = _calm_best(surface(levels, _grid(axes), aim), origin, _CALM[tune.grid])
     best = Setting(float(axes.label[at[0]]), float(axes.pixel[at[1]]), int(axes.area[at[2]]))
     if best == start:
         return kept("no setting is better")
-    new = dice(_pairs_at(levels, best))[:, 0]
-    gain = float((new - old).mean())
-    error = float((new - old).std()) / sqrt(len(new))
+    new = _pairs_at(levels, best)
+    gain, error = _gain(old, new, aim)
     if gain <= tune.gain:
         return kept(f"the best gain, {gain:+.4f}, is not above {tune.gain:g}")
     if gain <= tune.errors * error:
         return kept(f"the best gain, {gain:+.4f}, may be luck (standard error {error:.4f})")
-    return _Found(best, True, before, float(new.mean()), f"gain {gain:+.4f}")
+    return _Found(best, True, before, float(dice(new).mean()), f"gain {gain:+.4f}")
+
+
+def _gain(old: Pairs, new: Pairs, aim: Objective) -> tuple[float, float]:
+    """What the score of one class gains, and the standard error of that."""
+    more = (pair_scores(new, aim) - pair_scores(old, aim))[:, 0]
+    weights = strip_weights(old.truth[:, 0], aim)
+    gain = float(weights @ more)
+    return gain, sqrt(np.square(weights * (more - gain)).sum())
 
 
 class _Index(NamedTuple):
@@ -193,59 +213,80 @@ class _Index(NamedTuple):
     area: int
 
 
+class _Calm(NamedTuple):
+    """How scores are averaged with those around them."""
+
+    reach: tuple[int, int, int] = (1, 1, 1)
+    """How many steps of each axis neighbours may be away."""
+    passes: int = 1
+    """After two passes, neighbours up to twice as far away count, the nearer the more."""
+
+
+_CALM = {"twentieths": _Calm(), "full": _Calm((7, 7, 2), passes=2)}
+"""As far on both grids: a twentieth, and half a doubling of the area."""
+
+
 def _axes(start: Setting, tune: Tune, levels: NDArray[np.int32]) -> _Axes:
     frame = float(np.median(levels[:, 0].sum(axis=1)))
-    areas = np.unique([0, *np.round(_AREA_SHARES * frame).astype(int)])
+    least, doublings = _AREAS
+    steps = _AREAS_A_DOUBLING[tune.grid]
+    shares = least * 2.0 ** (np.arange(doublings * steps + 1) / steps)
+    areas = np.unique([0, *np.round(shares * frame).astype(int)])
+    full = tune.grid == "full"
     return _Axes(
-        np.union1d(_TWENTIETHS, start.label) if tune.label else np.array([start.label]),
-        np.union1d(_TWENTIETHS, start.pixel) if tune.pixel else np.array([start.pixel]),
+        _thresholds(start.label, full) if tune.label else np.array([start.label]),
+        _thresholds(start.pixel, full) if tune.pixel else np.array([start.pixel]),
         np.union1d(areas, start.area) if tune.area else np.array([start.area]),
     )
 
 
-def _surface(levels: NDArray[np.int32], axes: _Axes) -> NDArray[np.float64]:
-    """Mean Dice of one class at every setting: ``(labels, pixels, areas)``."""
-    predicted, shared = _above(levels[:, 0], axes.pixel), _above(levels[:, 1], axes.pixel)
-    true = levels[:, 1].sum(axis=1, dtype=np.int64)
-    blank = (true == 0).astype(np.float64)  # the Dice of an empty answer
-    gains = dice(Pairs(predicted, np.broadcast_to(true[:, None], shared.shape), shared))
-    gains -= blank[:, None]
-    opened = (_highest(levels[:, 0])[:, None] > axes.label).astype(np.float64)
-    surface = np.empty([len(axis) for axis in axes], np.float64)
-    for index in range(len(axes.pixel)):
-        kept = (predicted[:, index, None] >= axes.area).astype(np.float64)
-        surface[:, index] = (opened * gains[:, index, None]).T @ kept
-    surface /= len(levels)
-    surface += blank.mean()
-    return surface
+def _thresholds(start: float, full: bool) -> NDArray[np.float64]:
+    """The thresholds of an axis, rising; the start stands for those that decide as it does."""
+    if not full:
+        return np.union1d(_TWENTIETHS, start)
+    every = _EVERY.copy()
+    every[max(lowest_level(start) - 1, 0)] = start
+    return every
 
 
-def _calm_best(surface: NDArray[np.float64], origin: _Index) -> _Index:
-    """Where the average of a setting and its neighbours is best; near the origin if many are."""
-    for axis in range(surface.ndim):
-        width = [(1, 1) if axis == each else (0, 0) for each in range(surface.ndim)]
-        padded = np.pad(surface, width, mode="edge")
-        shifted = [padded.take(range(k, k + surface.shape[axis]), axis) for k in range(3)]
-        surface = (shifted[0] + shifted[1] + shifted[2]) / 3
-    good = np.argwhere(surface >= surface.max() - _AS_GOOD)
-    nearest = np.abs(good - np.array(origin)).sum(axis=1).argmin()
-    return _Index(*good[nearest].tolist())
+def _grid(axes: _Axes) -> Grid:
+    label, pixel = (np.array([lowest_level(each) for each in axis]) for axis in axes[:2])
+    return Grid(label, pixel, axes.area)
+
+
+def _calm_best(scores: NDArray[np.float64], origin: _Index, calm: _Calm | None = None) -> _Index:
+    """Where the average of a setting and its neighbours is best; near the origin if many are.
+
+    Beyond an edge the edge itself counts again. Distances are in reaches of each axis.
+    """
+    calm = calm or _Calm()
+    distance = np.zeros(scores.shape)
+    for axis, steps in enumerate(calm.reach):
+        for _ in range(calm.passes):
+            scores = _averaged(scores, axis, steps)
+        away = np.abs(np.arange(scores.shape[axis]) - origin[axis]) / steps
+        distance += away.reshape([-1 if axis == each else 1 for each in range(scores.ndim)])
+    good = scores >= scores.max() - _AS_GOOD
+    nearest = np.unravel_index(int(np.where(good, distance, np.inf).argmin()), scores.shape)
+    return _Index(*(int(place) for place in nearest))
+
+
+def _averaged(scores: NDArray[np.float64], axis: int, steps: int) -> NDArray[np.float64]:
+    """Each score averaged with those up to some steps away along an axis."""
+    places = np.arange(scores.shape[axis])
+    around = places[:, None] + np.arange(-steps, steps + 1)
+    shares = np.zeros((len(places), len(places)))
+    np.add.at(shares, (places[:, None], around.clip(0, len(places) - 1)), 1 / (2 * steps + 1))
+    return np.moveaxis(np.tensordot(shares, scores, (1, axis)), 0, axis)
 
 
 def _pairs_at(levels: NDArray[np.int32], setting: Setting) -> Pairs:
     """The pairs of one class, ``(strips, 1)``; ``levels`` is ``(strips, 2, 256)``."""
-    pixel = np.array([setting.pixel])
-    predicted, shared = _above(levels[:, 0], pixel), _above(levels[:, 1], pixel)
+    lowest = [lowest_level(setting.pixel)]
+    predicted, shared = (from_lowest(levels[:, part])[:, lowest] for part in (0, 1))
     kept = (_highest(levels[:, 0])[:, None] > setting.label) & (predicted >= setting.area)
     true = levels[:, 1].sum(axis=1, dtype=np.int64)[:, None]
     return Pairs(predicted * kept, true, shared * kept)
-
-
-def _above(counts: NDArray[np.int32], thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Pixels above each threshold, ``(strips, thresholds)``, from counts ``(strips, 256)``."""
-    from_level = np.zeros((len(counts), LEVELS + 1), np.int64)
-    from_level[:, :LEVELS] = counts[:, ::-1].cumsum(axis=1, dtype=np.int64)[:, ::-1]
-    return from_level[:, [lowest_level(value) for value in thresholds]]
 
 
 def _highest(counts: NDArray[np.int32]) -> NDArray[np.float64]:
