@@ -1,0 +1,64 @@
+"""Annotation formats, read and written through masks: ``for each in READERS["coco"](path)``.
+
+Readers and writers take the annotations' place: a file for ``coco``, ``cvat`` and
+``label_studio``, a folder (on reading also a zip) for the others. Pictures are never written, and
+only their headers read, where a format does not say their names and sizes. A format that cannot
+say something of a mask reports it as `Loss`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from steelscan.data.formats import (
+    class_pngs,
+    coco,
+    cvat,
+    index_pngs,
+    label_studio,
+    labelme,
+    run_lengths,
+    voc,
+    yolo,
+)
+from steelscan.data.formats.labelled import Labelled, Loss
+
+Reader = Callable[[Path], Iterator[Labelled]]
+Writer = Callable[[Path, Iterable[Labelled]], tuple[Loss, ...]]
+
+
+class Format(NamedTuple):
+    """A format of annotations."""
+
+    name: str
+    read: Reader
+    write: Writer
+    file: str
+    """The annotations' usual file below a data set's folder; "" where they are the folder."""
+
+    pictures: str
+    """The folder of the pictures, below the data set's; "" where they lie beside the files."""
+
+    holes: bool = True
+    """Whether a mask with a hole comes back as it was."""
+
+    overlaps: bool = True
+    """Whether masks that overlap come back as they were."""
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("class_pngs", class_pngs.read, class_pngs.write, "", "images"),
+    Format("coco", coco.read, coco.write, "annotations.json", "images"),
+    Format("cvat", cvat.read, cvat.write, "annotations.xml", "images"),
+    Format("index_pngs", index_pngs.read, index_pngs.write, "", "images", overlaps=False),
+    Format("label_studio", label_studio.read, label_studio.write, "annotations.json", "images"),
+    Format("labelme", labelme.read, labelme.write, "", ""),
+    Format("run_lengths", run_lengths.read, run_lengths.write, "", "train_images"),
+    Format("voc", voc.read, voc.write, "", "JPEGImages", overlaps=False),
+    Format("yolo", yolo.read, yolo.write, "", "images", holes=False),
+)
+
+READERS: dict[str, Reader] = {each.name: each.read for each in FORMATS}
+WRITERS: dict[str, Writer] = {each.name: each.write for each in FORMATS}
+
+__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Labelled", "Loss", "Reader", "Writer"]

@@ -1,0 +1,70 @@
+"""Label Studio's packed bits: runs of equal values and stretches of single ones.
+
+32 bits for the number of values, 5 for the bits of a value less one, 4 times 4 for the bits of a
+length less one. Then, until all values are there: one bit (1 for a run, 0 for single values), two
+bits that choose among the four sizes, the length less one in that size, and the value or values.
+(The rle-pack package of thi.ng/umbrella, which Label Studio uses.)
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.strip import MaskError
+
+_SIZES = (3, 4, 8, 16)
+_AGAIN = "Export the annotations again"
+
+
+def unpack(packed: object, values: int, where: object) -> NDArray[np.uint8]:
+    """Unpack bytes, a list of numbers from 0 to 255, into uint8 ``(values,)``.
+
+    Raises MaskError for what is no such list, breaks off, or holds another number of values.
+    """
+    try:
+        content = bytes(packed)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise MaskError(where, "holds more than bytes in its rle", _AGAIN) from None
+    bits = "".join(f"{byte:08b}" for byte in content)
+    try:
+        count, word = int(bits[:32], 2), int(bits[32:37], 2) + 1
+        sizes = [int(bits[at : at + 4], 2) + 1 for at in range(37, 53, 4)]
+        if count != values or word > 8:
+            found = f"holds {count} values of {word} bits, its picture has {values} of 8"
+            raise MaskError(where, found, _AGAIN)
+        return _unpacked(bits, 53, values, word, sizes)
+    except ValueError:
+        raise MaskError(where, "breaks off within its rle", _AGAIN) from None
+
+
+def pack(values: NDArray[np.bool_]) -> bytes:
+    """Pack bool ``(values,)`` as 0 and 255, in runs; see `unpack`."""
+    edges = np.flatnonzero(values[1:] != values[:-1]) + 1
+    starts, ends = np.append(0, edges), np.append(edges, values.size)
+    parts = [f"{values.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in _SIZES)]
+    longest = 1 << _SIZES[-1]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        value = "11111111" if values[start] else "00000000"
+        for at in range(start, end, longest):
+            length = min(end - at, longest) - 1
+            chosen = next(at for at, size in enumerate(_SIZES) if length < 1 << size)
+            parts.append(f"1{chosen:02b}{length:0{_SIZES[chosen]}b}{value}")
+    bits = "".join(parts)
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8)
+
+
+def _unpacked(bits: str, at: int, values: int, word: int, sizes: list[int]) -> NDArray[np.uint8]:
+    """Raises ValueError when the bits end too early."""
+    out = np.zeros(values, np.uint8)
+    done = 0
+    while done < values:
+        size = sizes[int(bits[at + 1 : at + 3], 2)]
+        length = int(bits[at + 3 : at + 3 + size], 2) + 1
+        run, at = bits[at] == "1", at + 3 + size
+        words = 1 if run else length
+        if at + words * word > len(bits):
+            raise ValueError
+        found = [int(bits[place : place + word], 2) for place in range(at, at + words * word, word)]
+        out[done : done + length] = found[: values - done]
+        at, done = at + words * word, done + length
+    return out

@@ -1,0 +1,114 @@
+"""Polygons and masks, to one another without loss.
+
+A pixel is a square: that in row r and column c spans x from c to c + 1 and y from r to r + 1, and
+its centre lies at (c + 0.5, r + 0.5). It belongs to a polygon when its centre does. Outlines
+follow the sides of pixels, so that a mask without holes comes back as it was. Drawing programs
+(OpenCV's fillPoly, Pillow) also cover each pixel that the line touches, half a pixel more all
+around; corners taken from OpenCV's findContours are centres of border pixels, half a pixel less.
+No file says which was meant.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.strip import Mask, MaskError
+
+_FARTHEST = 1e9
+"""Coordinates beyond it are damage."""
+
+_ROUNDED = 1e-2
+"""So far outside, in pixels, a corner may lie because its file rounded it."""
+
+
+class Filled(NamedTuple):
+    """What became of a polygon."""
+
+    pixels: int
+    outside: bool
+    """Whether it reached outside the picture."""
+
+
+def fill(mask: Mask, points: object, where: object) -> Filled:
+    """Add a polygon to a mask, bool ``(height, width)``, in place.
+
+    ``points`` are its corners, ``(corners, 2)`` of x to the right and y down in pixels; the last
+    is joined to the first. Where the polygon crosses itself, the even-odd rule decides: what it
+    winds around twice is outside. What leaves the picture is cut off. A centre on a left or upper
+    side is inside, on a right or lower one outside, so that neighbours never share a pixel.
+
+    Raises MaskError for fewer than three corners, and for corners that are no finite numbers.
+    """
+    corners = _corners(points, where)
+    height, width = mask.shape
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    outside = bool((low < -_ROUNDED).any() or (high > np.array((width, height)) + _ROUNDED).any())
+    rows, columns = _crossings(corners, height, width)
+    if not rows.size:
+        return Filled(0, outside)
+    top, left = rows.min(), columns.min()
+    box = (int(rows.max() - top) + 1, int(columns.max() - left) + 1)
+    places = (rows - top) * box[1] + columns - left
+    toggles = np.bincount(places, minlength=box[0] * box[1]).reshape(box)
+    inside = (np.cumsum(toggles, axis=1) % 2 == 1)[:, : width - left]
+    mask[top : top + box[0], left : left + box[1]] |= inside
+    return Filled(int(inside.sum()), outside)
+
+
+def outlines(mask: Mask) -> tuple[list[NDArray[np.int64]], bool]:
+    """Outer outlines of a mask, bool ``(height, width)``, and whether it has holes besides.
+
+    One outline a component (8-connected), int64 ``(corners, 2)`` of x, y along the sides of its
+    pixels. Filled again, they give the mask with its holes closed.
+    """
+    if not mask.any():
+        return [], False
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # With every pixel doubled, each side of a pixel has border pixels of its own.
+    doubled = np.ascontiguousarray(box).view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    contours, nesting = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    outer = nesting[0, :, 3] < 0
+    first = np.array((columns[0], rows[0]))
+    found = [first + _corners_only(contours[at]) for at in np.flatnonzero(outer).tolist()]
+    return found, not outer.all()
+
+
+def _corners(points: object, where: object) -> NDArray[np.float64]:
+    remedy = "Give x and y in pixels for three corners or more"
+    try:
+        corners = np.asarray(points, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise MaskError(where, "a polygon holds more than pairs of numbers", remedy) from None
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
+        raise MaskError(where, f"a polygon has {len(corners)} corners", remedy)
+    if not (np.abs(corners) <= _FARTHEST).all():
+        raise MaskError(where, "a polygon's corner lies nowhere near the picture", remedy)
+    return corners
+
+
+def _crossings(
+    corners: NDArray[np.float64], height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the first pixels right of where the sides cross the rows' middles."""
+    (x, y), (dx, dy) = corners.T, (np.roll(corners, -1, axis=0) - corners).T
+    first = _first_centre(np.minimum(y, y + dy), height)
+    counts = _first_centre(np.maximum(y, y + dy), height) - first
+    side = np.repeat(np.arange(len(corners)), counts)
+    rows = np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    crossed = x[side] + (rows + 0.5 - y[side]) * (dx[side] / dy[side])
+    return rows, _first_centre(crossed, width)
+
+
+def _first_centre(at: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    return np.clip(np.ceil(at - 0.5), 0, size).astype(np.int64)
+
+
+def _corners_only(contour: cv2.typing.MatLike) -> NDArray[np.int64]:
+    sides: NDArray[np.int64] = (contour.reshape(-1, 2).astype(np.int64) + 1) // 2
+    sides = sides[(sides != np.roll(sides, 1, axis=0)).any(axis=1)]
+    before, after = sides - np.roll(sides, 1, axis=0), np.roll(sides, -1, axis=0) - sides
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    return np.asarray(sides[turns], np.int64)

@@ -1,0 +1,35 @@
+"""The competition's folder: ``train_images/``, ``train.csv`` of run lengths, ``classes.csv``.
+
+A submission is the same table: renamed to ``train.csv`` and laid beside its pictures, it is read.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from steelscan.data.formats.index_pngs import read as _read
+from steelscan.data.formats.labelled import Labelled, Loss, check_all
+from steelscan.strip import Classes, encode, write_mask_table, write_rows
+
+
+def read(path: Path) -> Iterator[Labelled]:
+    """Read a folder or zip in either layout, as `open_dataset` does, with all its errors."""
+    return _read(path)
+
+
+def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
+    """Write ``train.csv`` and ``classes.csv``; ``train_images/`` is the caller's. Nothing is lost.
+
+    Raises DatasetError, MaskError and OutputError.
+    """
+    classes: list[Classes] = []
+
+    def rows() -> Iterator[tuple[str, list[str]]]:
+        for each in check_all(labelled, path, by_stem=True, flat=True):
+            classes[:] = [each.classes]
+            yield each.image, [encode(mask) for mask in each.masks]
+
+    write_mask_table(path / "train.csv", rows(), "joined")
+    write_rows(
+        path / "classes.csv", ("value", "name"), zip(classes[0].ids, classes[0].names, strict=True)
+    )
+    return ()
