@@ -1,0 +1,226 @@
+"""One step at the full budget: the cases are all there are, and the smallest of them go through."""
+
+import json
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from itertools import groupby
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+
+from steelscan.recipes import load, names
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SOLUTIONS = [name for name in names() if name != "quick"]
+DISTINCT = {
+    "first_place": 9,
+    "fourteenth_place": 2,
+    "fourth_place": 5,
+    "ninth_place": 3,
+    "seventh_place": 6,
+    "seventieth_place": 2,
+    "tenth_place": 5,
+    "third_place": 7,
+    "twelfth_place": 9,
+}
+SIZES = (
+    "crop", "more_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
+    "freeze",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """The benchmark, imported as where it is run: with its folder on the path."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield import_module("full_steps")
+    for name in ("full_steps", "networks"):
+        sys.modules.pop(name, None)
+
+
+def told(network, stage, resize, classes):
+    """A step in words, from plain values."""
+    outline = network.get("segmenter", network)
+    bare = {name: value for name, value in outline.items() if name != "weights"}
+    head = {name: value for name, value in network.items() if outline is not network}
+    sizes = {name: stage[name] for name in SIZES}
+    return json.dumps(
+        [{**head, "segmenter": bare}, sizes, resize, len(classes or "1234")], sort_keys=True
+    )
+
+
+def walked(name):
+    """Every network with a stage of it in the JSON of a recipe, wherever it stands there."""
+    document = json.loads(load(name).model_dump_json())
+    for step in document["steps"]:
+        for member in step.get("ensemble", {}).get("members", ()):
+            for place in (member, member["start"]):
+                for stage in (place or {}).get("stages", ()):
+                    yield told(place["network"], stage, member["resize"], member["classes"])
+
+
+def told_of(case):
+    return told(
+        case.network.model_dump(mode="json"),
+        case.training.model_dump(mode="json"),
+        case.resize and case.resize.model_dump(mode="json"),
+        case.classes,
+    )
+
+
+def measured(steps, case, batch, peak):
+    case = case.at(batch)
+    counts = {"fitted": 9, "silent": 0, "wild": 0, "still": 1}
+    return steps.Measured(case.training.batch, 2.0, 3.0, peak, 10, 20, 0.5, **counts)
+
+
+def test_the_cases_are_every_stage_of_every_member_once(steps):
+    cases = steps.cases()
+    assert {told_of(case) for case in cases} == {
+        each for name in SOLUTIONS for each in walked(name)
+    }
+    assert len({case.id for case in cases}) == len(cases) == 48
+    assert len(SOLUTIONS) == 9
+
+
+def test_each_case_names_the_recipes_that_need_it(steps):
+    needed = dict.fromkeys(SOLUTIONS, 0)
+    for case in steps.cases():
+        for name in case.recipes:
+            assert told_of(case) in set(walked(name))
+            needed[name] += 1
+    assert needed == DISTINCT
+
+
+def test_the_classifier_that_lends_its_encoder_is_a_case(steps):
+    start = load("twelfth_place").with_random_weights().segment.ensemble.members[1].start
+    assert any(
+        (case.network, case.training) == (start.network, start.stages[0]) for case in steps.cases()
+    )
+
+
+def test_every_case_is_one_step_in_each_pass(steps):
+    for case in steps.cases():
+        for batch in (case.training.batch, steps.PROBE):
+            smaller = case.at(batch)
+            assert smaller.together == case.together
+            for each in smaller.passes:
+                batches = smaller.strips // each.batch  # the last, smaller one is left out
+                assert 1 <= batches <= smaller.together
+
+
+def test_a_smaller_batch_changes_nothing_else(steps):
+    for case in steps.cases():
+        assert case.at(case.training.batch) == case
+        training = case.at(2, 1).training
+        assert training.batch == 2
+        rest = {"batch", "accumulate_to", "more_passes"}
+        assert training.model_dump(exclude=rest) == case.training.model_dump(exclude=rest)
+        assert [each.crop for each in training.more_passes] == [
+            each.crop for each in case.training.more_passes
+        ]
+
+
+def test_memory_is_foreseen_on_the_line_through_two_steps(steps):
+    for case in steps.cases():
+        full = case.training.batch
+
+        def line(batch, case=case):
+            return 10**8 + 7 * case.at(batch).pixels
+
+        probes = [measured(steps, case, batch, line(batch)) for batch in (1, 2)]
+        assert steps.foreseen(case, probes, full) == pytest.approx(steps.MARGIN * line(full))
+        assert steps.foreseen(case, probes[1:], full) >= line(full)  # one alone says too much
+        assert steps.foreseen(case, [], full) == inf
+
+
+@pytest.mark.parametrize(
+    ("room", "batches"), [(100, [2, 28]), (12, [2, 4, 11]), (13, [2, 4, 12]), (0, [2, 4, 2])]
+)
+def test_the_batch_is_the_largest_that_fits(steps, monkeypatch, room, batches):
+    case = next(case for case in steps.cases() if case.training.batch == 28)
+    asked = []
+
+    def alone(case, batch, *_):
+        asked.append(batch)
+        return measured(steps, case, batch, round((1 + batch) / steps.MARGIN * steps.GIB))
+
+    monkeypatch.setattr(steps, "alone", alone)
+    monkeypatch.setattr(steps, "free", lambda: 1000 * steps.GIB)
+    row = steps.run(case, Path(), 1.0, (room + 1e-3) * steps.GIB)
+    assert asked == batches
+    assert row.error is None
+    assert row.wall == pytest.approx(2.0 * 28 / batches[-1])
+    assert row.peak == pytest.approx(29 / steps.MARGIN * steps.GIB, rel=0.01) or room == 0
+    note = steps.numbers(case, row)[-1]
+    assert note == ("" if batches[-1] == 28 else f"at batch {batches[-1]}, extrapolated to 28")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"loss": nan}, "loss"),
+        ({"silent": 2}, "2 tensors"),
+        ({"wild": 1}, "finite"),
+        ({"still": 9}, "nothing"),
+    ],
+)
+def test_a_step_that_goes_wrong_is_told(steps, changes, word):
+    good = measured(steps, steps.cases()[0], 2, 5)
+    assert good.fault is None
+    assert word in steps.Measured(**{**asdict(good), **changes}).fault
+
+
+def test_a_second_call_goes_on_and_runs_what_failed_anew(steps, monkeypatch, tmp_path):
+    log, ran = tmp_path / "steps.jsonl", []
+    last = max(case.id for case in steps.cases())
+
+    def run(case, *_):
+        ran.append(case.id)
+        if case.id == last and len(ran) <= 48:
+            return steps.Row(case.id, None, (), 0.0, 0.0, 0.0, "over 9 s")
+        step = measured(steps, case, case.training.batch, 5)
+        return steps.Row(case.id, step, (step,), 5.0, 2.0, 3.0, None)
+
+    monkeypatch.setattr(steps, "run", run)
+    monkeypatch.setattr(steps, "make_data", lambda _: None)
+    monkeypatch.setattr(steps, "parameters", lambda _: 1)
+    assert steps.table(steps.read_log(log)).count("not run yet") == 48
+    steps.run_all(log, tmp_path, 1.0, 1.0)
+    assert sorted(ran) == sorted(case.id for case in steps.cases())
+    assert steps.table(steps.read_log(log)).count("over 9 s") == 1
+    steps.run_all(log, tmp_path, 1.0, 1.0)
+    assert ran[48:] == [last]
+    steps.run_all(log, tmp_path, 1.0, 1.0)
+    assert len(ran) == 49
+    rows = steps.read_log(log)
+    assert all(rows[case.id] == run(case) for case in steps.cases())
+    lines = steps.table(rows).splitlines()
+    assert len(lines) == 2 + 48
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+    assert "COMMIT" in steps.page(rows, "run me")
+    assert "run me" in steps.page(rows, "run me")
+
+
+@pytest.mark.slow
+def test_the_smallest_step_of_each_kind_of_network_goes_through(steps, tmp_path):
+    steps.make_data(tmp_path)
+
+    def kind(case):
+        outline = getattr(case.network, "segmenter", case.network)
+        return case.network.kind, outline.kind
+
+    found = 0
+    for _, alike in groupby(sorted(steps.cases(), key=kind), key=kind):
+        case = min(alike, key=steps.work)
+        row = steps.run(case, tmp_path, 1200.0, 16.0 * steps.GIB)
+        assert row.error is None, steps.described(case)
+        assert row.measured.still < row.measured.fitted / 2
+        numbers = 4 * steps.parameters(case)
+        assert numbers <= row.measured.weights < 1.1 * numbers
+        assert row.measured.peak > row.probes[0].peak > row.measured.weights + row.measured.state
+        found += 1
+    assert found == 7
