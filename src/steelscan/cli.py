@@ -193,6 +193,31 @@ def score(
         print(f"Note: {note}")
 
 
+@app.command(epilog="Example: steelscan convert data/severstal coco/ --to coco")
+def convert(
+    source: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotations' file.")],
+    target: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Format: class_pngs, coco, cvat, index_pngs, label_studio, labelme, run_lengths, "
+            "voc or yolo."
+        ),
+    ],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Format of the source; found if not given.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Copy the pictures too.")] = True,
+    on_error: OnError = "stop",
+) -> None:
+    """Write a data set in another format of annotations, and say what that format cannot hold."""
+    from steelscan.data import convert as convert_data
+
+    done = convert_data(source, target, to, from_, copy_pictures=pictures, on_error=on_error)
+    print(done.text())
+    print(f"Data set in the format {to}: {target}")
+
+
 @app.command(epilog="Example: steelscan mill strips/ --strips 200 --seed 1")
 def mill(
     out: Annotated[Path, typer.Argument(help="New folder, in the competition's layout.")],

@@ -20,6 +20,7 @@ VERBS = (
     "submit",
     "runs",
     "compare",
+    "convert",
     "mill",
     "demo",
 )
@@ -89,6 +90,8 @@ def test_mill_makes_what_score_reads(
         ("score", "nowhere.csv", "nowhere.csv"),
         ("predict", "nowhere", "nowhere", "--out", "out"),
         ("mill", "/proc/mill"),
+        ("convert", "nowhere", "out", "--to", "coco"),
+        ("convert", ".", "out", "--to", "nothing"),
     ],
 )
 def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
@@ -138,7 +141,7 @@ def command(light: dict[str, str], *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(program, env=light, capture_output=True, text=True, check=False)
 
 
-def test_the_light_install_lists_shows_mills_and_scores(
+def test_the_light_install_lists_shows_mills_converts_and_scores(
     light: dict[str, str], tmp_path: Path
 ) -> None:
     size = ("--height", 64, "--width", 128)
@@ -147,6 +150,7 @@ def test_the_light_install_lists_shows_mills_and_scores(
         ("list",),
         ("show", "quick", "--json"),
         ("mill", tmp_path / "mill", "--strips", 5, *size),
+        ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
         ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
     ):
         done = command(light, *arguments)

@@ -37,6 +37,7 @@ from steelscan.data.augment import (
     UpTo,
     VFlip,
 )
+from steelscan.data.convert import Converted, convert
 from steelscan.data.crop import (
     Crop,
     RandomCrop,
@@ -95,6 +96,7 @@ __all__ = [
     "Blur",
     "BrightnessContrast",
     "Clahe",
+    "Converted",
     "Crop",
     "Cutout",
     "CycledDraws",
@@ -144,6 +146,7 @@ __all__ = [
     "WholeStrip",
     "check_trainable",
     "chosen",
+    "convert",
     "crop_frame",
     "cut",
     "draw",
