@@ -18,7 +18,7 @@ from PIL import Image
 from pycocotools import mask as coco_api
 from pycocotools.coco import COCO
 
-from steelscan.data import Mill, open_dataset
+from steelscan.data import Mill, convert, open_dataset
 from steelscan.data import formats as package
 from steelscan.data.formats import FORMATS, READERS, WRITERS, Format, Labelled, bits, coco
 from steelscan.data.formats.counts import from_counts, to_counts
@@ -1018,3 +1018,13 @@ def test_too_many_classes_for_an_index(tmp_path: Path) -> None:
         refused(
             lambda name=name: WRITERS[name](tmp_path, labelled), DatasetError, "has 255 classes"
         )  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("encoding", ["tf-8", "utf-7", "shift_jis", ""])
+def test_an_encoding_that_xml_cannot_be_read_in_is_told(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "annotations.xml"
+    path.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?><annotations/>'.encode())
+    with pytest.raises(DatasetError, match=r"annotations\.xml"):
+        list(READERS["cvat"](path))
+    with pytest.raises(InputError):
+        convert(path, tmp_path / "out", "coco")

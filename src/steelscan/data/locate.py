@@ -138,7 +138,9 @@ def _kind(path: Path) -> str | None:
                 _, first = next(ElementTree.iterparse(file, events=("start",)))
             return "cvat" if first.tag == "annotations" else None
         parsed = json.loads(content)
-    except (OSError, ValueError, RecursionError, StopIteration, ElementTree.ParseError):
+    except (
+        OSError, ValueError, LookupError, RecursionError, StopIteration, ElementTree.ParseError
+    ):  # fmt: skip
         return None
     listed = isinstance(parsed, list)
     one = parsed[0] if listed and parsed else parsed

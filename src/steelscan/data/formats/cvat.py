@@ -37,9 +37,10 @@ def read(path: Path) -> Iterator[Labelled]:
     and for pictures that stand twice, and MaskError for unknown classes, for shapes that enclose
     no pixels, and for masks that do not fill their box or leave the picture.
     """
+    content = read_file(path)
     try:
-        root = ElementTree.fromstring(read_file(path))
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
         raise DatasetError(path, f"is no whole XML file ({error})", _AGAIN) from None
     if root.tag != "annotations" or root.find("track") is not None:
         found = "holds a video's tracks" if root.tag == "annotations" else f"is XML of {root.tag}"
