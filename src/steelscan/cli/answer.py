@@ -1,0 +1,58 @@
+"""Verbs by which a finished run answers for pictures: predict and submit."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from steelscan.cli.app import app
+from steelscan.cli.options import Device, OnError, Out
+
+
+@app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    images: Annotated[str, typer.Argument(help="Folder, picture, zip, or quoted glob pattern.")],
+    out: Out,
+    device: Device = "auto",
+    on_error: OnError = "stop",
+    overlays: Annotated[bool, typer.Option(help="Draw the outlines on the pictures.")] = True,
+) -> None:
+    """Outline the defects of pictures: masks, overlays and a submission.csv.
+
+    After an interruption the same command goes on where it stopped.
+    """
+    from steelscan.pipeline import predict as predict_pictures
+
+    done = predict_pictures(run, images, out, device=device, on_error=on_error, overlays=overlays)
+    found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
+    print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
+    if done.skipped:
+        print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
+    print(f"Masks, overlays and submission.csv: {out}")
+
+
+@app.command(epilog="Example: steelscan submit runs/first --layout joined")
+def submit(
+    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file; submission-LAYOUT.csv in the run if not given.")
+    ] = None,
+    layout: Annotated[
+        Literal["joined", "columns"] | None,
+        typer.Option(help="ImageId_ClassId with all rows, or ImageId,ClassId; as the data is."),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Other pictures to answer: folder, zip, quoted pattern.")
+    ] = None,
+    device: Device = "auto",
+    on_error: OnError = "stop",
+) -> None:
+    """Write the submission of a finished run again, in either layout of the competition.
+
+    With --images the networks answer those pictures instead, and --out is needed.
+    """
+    from steelscan.pipeline import submit as submit_run
+
+    done = submit_run(run, out, layout=layout, images=images, device=device, on_error=on_error)
+    print(done.text())

@@ -1,0 +1,50 @@
+"""Verbs that make data sets: mill and convert."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steelscan.cli.app import app
+from steelscan.cli.options import OnError, Seed
+
+
+@app.command(epilog="Example: steelscan mill strips/ --strips 200 --seed 1")
+def mill(
+    out: Annotated[Path, typer.Argument(help="New folder, in the competition's layout.")],
+    strips: Annotated[int, typer.Option(min=1, help="How many strips with masks.")] = 100,
+    test_strips: Annotated[int, typer.Option(min=0, help="How many test strips.")] = 0,
+    seed: Seed = 0,
+    height: Annotated[int, typer.Option(help="Rows of a strip.")] = 256,
+    width: Annotated[int, typer.Option(help="Columns of a strip.")] = 1600,
+) -> None:
+    """Make synthetic strips with defects and exact masks."""
+    from steelscan.data import Mill, write_mill
+
+    write_mill(Mill(strips=strips, seed=seed, height=height, width=width), out, test_strips)
+    print(f"{strips} strips with masks, {test_strips} test strips: {out}")
+
+
+@app.command(epilog="Example: steelscan convert data/severstal coco/ --to coco")
+def convert(
+    source: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotations' file.")],
+    target: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Format: class_pngs, coco, cvat, index_pngs, label_studio, labelme, run_lengths, "
+            "voc or yolo."
+        ),
+    ],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Format of the source; found if not given.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Copy the pictures too.")] = True,
+    on_error: OnError = "stop",
+) -> None:
+    """Write a data set in another format of annotations, and say what that format cannot hold."""
+    from steelscan.data import convert as convert_data
+
+    done = convert_data(source, target, to, from_, copy_pictures=pictures, on_error=on_error)
+    print(done.text())
+    print(f"Data set in the format {to}: {target}")

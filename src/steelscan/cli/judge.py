@@ -1,0 +1,58 @@
+"""Verbs that judge answers and runs: score, runs and compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steelscan.cli.app import app
+
+
+@app.command(epilog="Example: steelscan score data/severstal predicted/submission.csv")
+def score(
+    truth: Annotated[Path, typer.Argument(help="Data set, or CSV of run lengths.")],
+    predicted: Annotated[Path, typer.Argument(help="CSV, predict's folder, or PNG masks.")],
+) -> None:
+    """Score predictions against the truth: five numbers, with intervals, and each class."""
+    from steelscan.evaluation import Scores
+    from steelscan.pipeline import score_files
+
+    found = score_files(truth, predicted)
+    print(Scores.table({"predicted": found.scores, "all empty": found.empty}))
+    print()
+    print(found.class_table())
+    for note in found.notes:
+        print(f"Note: {note}")
+
+
+@app.command(epilog="Example: steelscan runs runs/ --json")
+def runs(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Where to look; runs/ if not given.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List all runs below some folders, at most three levels deep: how far, how good, how big."""
+    from steelscan.pipeline import find_runs, runs_json, runs_table
+
+    found = find_runs(folders or [Path("runs")])
+    print(runs_json(found) if json else runs_table(found))
+
+
+@app.command(epilog="Example: steelscan compare runs/first runs/second --list changed.csv")
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    run_b: Annotated[Path, typer.Argument(help="Another one, on the same data.")],
+    list_: Annotated[
+        Path | None, typer.Option("--list", help="CSV file for all strips decided otherwise.")
+    ] = None,
+) -> None:
+    """Compare two runs strip by strip: B less A, with intervals that say what may be luck."""
+    from steelscan.pipeline import compare as compare_runs
+    from steelscan.pipeline import comparison_text
+
+    found = compare_runs(run_a, run_b)
+    print(comparison_text(found))
+    if list_ is not None:
+        found.write_changes(list_)
+        print(f"Changed strips: {list_}")

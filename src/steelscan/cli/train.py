@@ -1,0 +1,84 @@
+"""Verbs that carry recipes through: train and demo."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from steelscan.cli.app import app
+from steelscan.cli.options import Data, Device, OnError, Out, Seed, Weights, Workers
+
+if TYPE_CHECKING:
+    from steelscan.pipeline import Outcome
+
+
+@app.command(epilog="Example: steelscan train quick --data data/severstal --out runs/first")
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
+    data: Data,
+    out: Out,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    weights: Weights = "auto",
+    on_error: OnError = "stop",
+    budget: Annotated[
+        Literal["full", "small", "tiny"],
+        typer.Option(help="How much time: all, under an hour, or minutes, on a few strips."),
+    ] = "full",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be fitted, how long it takes, and stop.")
+    ] = False,
+) -> None:
+    """Carry a recipe from a data set to networks, scores, a submission and a report.
+
+    After an interruption the same command goes on where it stopped.
+    """
+    from steelscan import recipes
+    from steelscan.pipeline import Options, plan_run, with_budget
+    from steelscan.pipeline import train as train_recipe
+
+    chosen = with_budget(recipes.load(recipe), budget)
+    for change in chosen.changes:
+        print(change)
+    if weights == "random":
+        chosen = chosen.with_random_weights()
+    options = Options(seed=seed, device=device, workers=workers, on_error=on_error)
+    if plan:
+        print(plan_run(chosen, data, out, options).table())
+        return
+    done = train_recipe(chosen, data, out, options, lambda found: print(found.table(), flush=True))
+    _print_outcome(done, recipe, out, chosen.changes)
+
+
+@app.command(epilog="Example: steelscan demo --out runs/demo")
+def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
+    """Make synthetic strips, train `quick` on them, and outline strips never seen."""
+    from steelscan import recipes
+    from steelscan.data import Mill, write_mill
+    from steelscan.pipeline import Options
+    from steelscan.pipeline import predict as predict_pictures
+    from steelscan.pipeline import train as train_recipe
+
+    data, run = out / "strips", out / "run"
+    if not (data / "train.csv").exists():
+        write_mill(Mill(strips=480, seed=seed), data, test_strips=20)
+    outcome = train_recipe(recipes.load("quick"), data, run, Options(seed=seed, device=device))
+    predict_pictures(run, str(data / "test_images"), out / "predicted", device=device)
+    _print_outcome(outcome, "quick", run)
+    print(f"Overlays of test strips: {out / 'predicted' / 'overlays'}")
+
+
+def _print_outcome(outcome: "Outcome", recipe: str, run: Path, told: tuple[str, ...] = ()) -> None:
+    """Print what a run came to; ``told`` are notes that stand above already."""
+    from steelscan.evaluation import Scores
+
+    for part, scores in outcome.scores.items():
+        print(f"\nStrips {part}:")
+        print(Scores.table({recipe: scores, "all empty": outcome.empty[part]}))
+    print()
+    for note in outcome.notes:
+        if note not in told:
+            print(f"Note: {note}")
+    print(f"Submission: {run / 'submission.csv'}")
+    print(f"Report: {run / 'report.html'}")
