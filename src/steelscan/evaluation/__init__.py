@@ -20,7 +20,6 @@ from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
 from steelscan.evaluation.page import (
     LONG,
-    PAGE_WIDTH,
     css_color,
     jpeg_link,
     render_page,
@@ -42,7 +41,6 @@ from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
     "LONG",
-    "PAGE_WIDTH",
     "ClassRow",
     "Curve",
     "Difference",

@@ -43,10 +43,10 @@ def render_page(room: str, template: str, content: Mapping[str, Any]) -> str:
     return environment.get_template(template).render(content)
 
 
-def shown_width(height: int, width: int) -> int:
-    """Pixels of width at which a picture of this shape is shown."""
+def shown_width(height: int, width: int, alone: int = PAGE_WIDTH) -> int:
+    """Pixels of width at which a picture of this shape is shown; long ones stand alone."""
     if width >= LONG * height:
-        return PAGE_WIDTH
+        return alone
     return max(1, min(HALF_WIDTH, round(width * HALF_HEIGHT / height)))
 
 

@@ -101,6 +101,12 @@ class Exploration:
     twins: TwinFacts | None
     suspects: tuple[Suspect, ...]
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The classes as a sentence calls them: a bare number is no name."""
+        names = self.material.classes.names
+        return tuple(f"class {name}" if name.isdecimal() else name for name in names)
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers, as JSON takes them."""
         return {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.explore.counts import Counts
-from steelscan.data.explore.exploration import Exploration
+from steelscan.data.explore.exploration import END, Exploration
 from steelscan.data.explore.masks import PIECES
 from steelscan.evaluation import class_color, png_of, styled, svg_of
 
@@ -48,7 +48,7 @@ def draw_figures(found: Exploration) -> dict[str, Drawing]:
 
 
 def _pictures(found: Exploration) -> "Figure":
-    counts, names = found.counts[0], _short(found.material.classes.names)
+    counts, names = found.counts[0], _short(found.called)
     rows = len(names) + counts.lists_clean
     figure = _figure(max(1.5, 0.27 * rows + 0.75))
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -91,7 +91,7 @@ def _areas(found: Exploration) -> "Figure | None":
     columns = _area_columns(found)
     if not columns:
         return None
-    names = _short(found.material.classes.names)
+    names = _short(found.called)
     figure = _figure(max(1.8, 0.42 * len(names) + 1.0))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for panel, (title, values, share) in zip(panels, columns, strict=True):
@@ -132,7 +132,7 @@ def _area_columns(found: Exploration) -> list[_Column]:
 def _ridges(panel: "Axes", values: Sequence[NDArray[np.float64]], share: bool) -> None:
     """A histogram of each class, one below the other, over a logarithmic scale."""
     every = np.concatenate(values)
-    low, high = (log10(edge) for edge in (every.min(initial=1), every.max(initial=1e-9)))
+    low, high = (log10(edge) for edge in (every.min(), every.max()))
     low, high = (low - 0.05, high + 0.05) if high > low else (low - 0.5, low + 0.5)
     edges = np.logspace(low, high, _BINS + 1)
     for row, (held, color) in enumerate(zip(values, _colors(len(values)), strict=True)):
@@ -172,7 +172,7 @@ def _thousands(value: float) -> str:
 def _pieces(found: Exploration) -> "Figure | None":
     if found.pieces is None or not any(each.masks for each in found.pieces):
         return None
-    names = _short(found.material.classes.names)
+    names = _short(found.called)
     figure = _figure(max(1.4, 0.27 * len(names) + 0.9))
     panel = figure.subplots()
     for row, (facts, color) in enumerate(zip(found.pieces, _colors(len(names)), strict=True)):
@@ -226,7 +226,7 @@ def _heat_map(
         heat, cmap=scale, vmin=0, vmax=float(heat.max()), aspect="auto", interpolation="nearest"
     )
     holders = sum(each.shapes[at] is not None for each in found.gathered.strips)
-    name = _short(found.material.classes.names)[at]
+    name = _short(found.called)[at]
     panel.set_title(f"{name}: {holders} {'picture' if holders == 1 else 'pictures'}")
     panel.set_xticks([])
     panel.set_yticks([])
@@ -239,6 +239,8 @@ def _heat_map(
 
 
 def _light(found: Exploration) -> "Figure | None":
+    from matplotlib.ticker import MaxNLocator
+
     if found.light is None:
         return None
     seen = [each for each in found.gathered.strips if each.light is not None]
@@ -263,16 +265,15 @@ def _light(found: Exploration) -> "Figure | None":
     left.set_title("Mean brightness of the steel")
     left.set_xlabel("grey level, 0 black to 255 white")
     left.set_xlim(0, 255)
-    right.hist(black, np.linspace(0, 1, 41).tolist(), color="#374151")
-    right.set_title("Black ends")
+    ended = black[black >= END]
+    right.hist(ended, np.linspace(0, 1, 41).tolist(), color="#374151")
+    right.set_title(f"Black ends, of the {_thousands(ended.size)} pictures that have one")
     right.set_xlabel("share of the picture's width")
     right.set_xticks(np.linspace(0, 1, 5), [f"{25 * at} %" for at in range(5)])
     right.set_xlim(0, 1)
-    if (black < 0.025).sum() > 5 * max(1, np.sort(np.histogram(black, 40, (0, 1))[0])[-2]):
-        right.set_yscale("log")
-        right.set_title("Black ends (number of pictures on a logarithmic scale)")
     for panel in (left, right):
         panel.set_ylabel("pictures")
+        panel.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         panel.grid(axis="y")
         panel.set_axisbelow(True)
     return figure

@@ -34,7 +34,7 @@ def number(value: float) -> str:
 
 
 def _how_many(found: Exploration) -> list[str]:
-    counts, names = found.counts[0], found.material.classes.names
+    counts, names = found.counts[0], found.called
     said = []
     if counts.lists_clean:
         share = counts.clean / max(counts.pictures, 1)
@@ -67,7 +67,7 @@ def _how_large(found: Exploration) -> list[str]:
         return []
     middle = [
         (facts.shares[4], name)
-        for facts, name in zip(found.areas[0].classes, found.material.classes.names, strict=True)
+        for facts, name in zip(found.areas[0].classes, found.called, strict=True)
         if facts.shares
     ]
     if len(middle) < 2:
@@ -110,12 +110,12 @@ def _twins(found: Exploration) -> list[str]:
         return []
     if not twins.groups:
         return ["No near-duplicates were found."]
-    said = f"{number(twins.strips)} pictures are near-duplicates, in {number(twins.groups)} groups"
-    differ = f"; in {number(twins.differing)} of them the labels differ" if twins.differing else ""
+    said = f"{number(twins.strips)} pictures are near-duplicates, in {_many(twins.groups, 'group')}"
+    differ = f"; in {number(twins.differing)} of them labels differ" if twins.differing else ""
     sentences = [f"{said}{differ}."]
     if twins.parted:
         sentences.append(
-            f"groups.csv tears {number(twins.parted)} of these groups apart: a split by it leaks."
+            f"groups.csv tears {_many(twins.parted, 'group')} apart: a split by it leaks."
         )
     return sentences
 
@@ -130,7 +130,11 @@ def _suspects(found: Exploration) -> list[str]:
 
 
 def _pictures(count: int) -> str:
-    return f"{number(count)} picture{'' if count == 1 else 's'}"
+    return _many(count, "picture")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{number(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _listed(words: Sequence[str]) -> str:

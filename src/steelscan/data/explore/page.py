@@ -1,6 +1,6 @@
 """The page of an exploration: one HTML file that needs nothing beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -10,8 +10,7 @@ from steelscan.data.explore.exploration import Exploration
 from steelscan.data.explore.figures import Drawing
 from steelscan.data.explore.findings import findings, number
 from steelscan.data.explore.masks import LEVELS, AreaFacts
-from steelscan.data.explore.shown import Shown
-from steelscan.data.explore.suspects import KINDS
+from steelscan.data.explore.shown import Gallery, Shown
 from steelscan.evaluation import css_color, render_page
 
 _COMBINATIONS = 15
@@ -27,9 +26,9 @@ _SHOWN_LEVELS = (0, 1, 5, 50, 95, 99, 100)
 def render(
     found: Exploration,
     figures: Mapping[str, Drawing],
-    examples: Mapping[str, list[Shown]],
-    twins: list[list[Shown]],
-    suspects: Mapping[str, list[Shown]],
+    examples: Sequence[Gallery],
+    twins: Sequence[Sequence[Shown]],
+    suspects: Sequence[Gallery],
 ) -> str:
     """The page as text: styles, figures and pictures are all in it."""
     from markupsafe import Markup
@@ -42,8 +41,7 @@ def render(
         "findings": findings(found),
         "tiles": _tiles(found),
         "classes": [
-            {"name": name, "color": css_color(index)}
-            for index, name in enumerate(found.material.classes.names)
+            {"name": name, "color": css_color(index)} for index, name in enumerate(found.called)
         ],
         "figures": {name: Markup(svg) for name, (svg, _) in figures.items()},
         "combinations": _combinations(found.counts[0]),
@@ -56,11 +54,8 @@ def render(
         ],
         "examples": examples,
         "twins": twins,
-        "suspects": [
-            (title, suspects[title], sum(each.kind == kind for each in found.suspects))
-            for kind, title in KINDS.items()
-            if title in suspects
-        ],
+        "suspects": suspects,
+        "clean_shown": any(title == "No defect" for title, _ in examples),
         "sizes": list(starmap(_size, found.sizes()[:6])),
         "more_sizes": max(0, len(found.sizes()) - 6),
         "skipped": found.gathered.skipped[:_LISTED],

@@ -12,7 +12,7 @@ from steelscan.data.explore.exploration import Exploration
 from steelscan.data.explore.suspects import KINDS, members_of
 from steelscan.evaluation import LONG, jpeg_link, outline, shown_width
 
-_EXAMPLES = 4
+_EXAMPLES = 3
 _MOST = 48
 """So many examples of single classes a page shows at most; with many classes, fewer of each."""
 
@@ -22,6 +22,8 @@ _GREY = 96
 """Of the plane that outlines are drawn on where the picture is missing."""
 
 _GAP = 8
+_PAGE = 1000
+"""Pixels of width of a long strip: that of the page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +51,21 @@ class Shown:
         return jpeg_link(self.drawing)
 
 
-def show_examples(found: Exploration) -> dict[str, list[Shown]]:
-    """Strips without defect, with each class, and with several together, by title."""
-    strips, names = found.gathered.strips, found.material.classes.names
+Gallery = tuple[str, list[Shown]]
+"""Strips under one heading."""
+
+
+def show_examples(found: Exploration) -> list[Gallery]:
+    """Strips without defect, with each class, and with several together."""
+    strips, names = found.gathered.strips, found.called
     each = max(1, min(_EXAMPLES, _MOST // len(names)))
     frequent = sorted(range(len(names)), key=lambda at: -found.counts[-1].per_class[at])
-    chosen = {"No defect": clean_examples(strips, each)}
+    chosen = [("No defect", clean_examples(strips, each))]
     for index in sorted(frequent[:_MOST]):
-        chosen[f"Class {names[index]}"] = class_examples(strips, index, each)
-    chosen["Several classes"] = mixed_examples(strips, _EXAMPLES)
-    return {
-        title: [_show(found, at) for at in places] for title, places in chosen.items() if places
-    }
+        title = names[index][0].upper() + names[index][1:]
+        chosen.append((title, class_examples(strips, index, each)))
+    chosen.append(("Several classes", mixed_examples(strips, _EXAMPLES)))
+    return [(title, [_show(found, at) for at in places]) for title, places in chosen if places]
 
 
 def show_twins(found: Exploration) -> list[list[Shown]]:
@@ -81,16 +86,15 @@ def _members(group: list[int], differing: Mapping[int, str]) -> list[int]:
     return [group[0], *sorted(group[1:], key=lambda at: at not in differing)][:_MEMBERS]
 
 
-def show_suspects(found: Exploration) -> dict[str, list[Shown]]:
-    """The gravest suspects of each kind, by its title; twins are shown elsewhere."""
-    return {
-        title: [
-            _show(found, each.strip, each.why)
-            for each in [each for each in found.suspects if each.kind == kind][:_SUSPECTS]
-        ]
-        for kind, title in KINDS.items()
-        if kind != "twin" and any(each.kind == kind for each in found.suspects)
-    }
+def show_suspects(found: Exploration) -> list[Gallery]:
+    """The gravest suspects of each kind, under how many there are; twins are shown elsewhere."""
+    galleries = []
+    for kind, title in KINDS.items():
+        suspects = [each for each in found.suspects if each.kind == kind]
+        if suspects and kind != "twin":
+            shown = [_show(found, each.strip, each.why) for each in suspects[:_SUSPECTS]]
+            galleries.append((f"{title}: {len(suspects)}", shown))
+    return galleries
 
 
 def sheet(shown: Sequence[Shown]) -> NDArray[np.uint8]:
@@ -119,11 +123,11 @@ def _show(found: Exploration, at: int, caption: str = "") -> Shown:
         else material.picture(facts.index)
     )
     classes = tuple(
-        (index, f"{material.classes.names[index]}: {shape.pixels} px, {100 * shape.share:.2f} %")
+        (index, f"{found.called[index]}: {shape.pixels} pixels, {100 * shape.share:.2f} %")
         for index, shape in enumerate(facts.shapes)
         if shape is not None
     )
-    width = shown_width(*facts.frame)
+    width = shown_width(*facts.frame, alone=_PAGE)
     drawing = outline(picture, material.masks(facts.index), width=width)
     return Shown(
         facts.name, caption, classes, drawing, facts.frame.width >= LONG * facts.frame.height

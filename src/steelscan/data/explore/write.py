@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from steelscan.data.explore.exploration import Exploration, explore_material
@@ -10,7 +10,15 @@ from steelscan.data.explore.figures import draw_figures
 from steelscan.data.explore.masks import EDGES
 from steelscan.data.explore.material import OnError, open_material
 from steelscan.data.explore.page import render
-from steelscan.data.explore.shown import Shown, png, sheet, show_examples, show_suspects, show_twins
+from steelscan.data.explore.shown import (
+    Gallery,
+    Shown,
+    png,
+    sheet,
+    show_examples,
+    show_suspects,
+    show_twins,
+)
 from steelscan.strip import (
     Frame,
     PerClass,
@@ -63,14 +71,13 @@ def explore(
 
 
 def _sheets(
-    examples: Mapping[str, list[Shown]],
-    twins: list[list[Shown]],
-    suspects: Mapping[str, list[Shown]],
+    examples: Sequence[Gallery], twins: Sequence[Sequence[Shown]], suspects: Sequence[Gallery]
 ) -> dict[str, bytes]:
     """The strips of the page as PNG files, one a heading."""
-    parts = {f"examples-{at:02d}": shown for at, shown in enumerate(examples.values())}
+    parts: dict[str, Sequence[Shown]] = {}
+    parts |= {f"examples-{at:02d}": shown for at, (_, shown) in enumerate(examples)}
     parts |= {f"near-duplicates-{at:02d}": shown for at, shown in enumerate(twins)}
-    parts |= {f"suspects-{at:02d}": shown for at, shown in enumerate(suspects.values())}
+    parts |= {f"suspects-{at:02d}": shown for at, (_, shown) in enumerate(suspects)}
     return {f"{name}.png": png(sheet(shown)) for name, shown in parts.items()}
 
 
