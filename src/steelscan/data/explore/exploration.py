@@ -299,6 +299,6 @@ def _twins(material: Material, gathered: Gathered, suspects: Sequence[Suspect]) 
     parted = None
     if material.groups is not None:
         named = material.groups
-        places = [gathered.strips[at].index for at in range(len(gathered.strips))]
+        places = [gathered.strips[at].place for at in range(len(gathered.strips))]
         parted = sum(len({named[places[at]] for at in each}) > 1 for each in members)
     return TwinFacts(len(members), sum(map(len, members)), len(differing), parted)

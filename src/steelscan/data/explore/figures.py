@@ -221,7 +221,8 @@ def _heat_map(
     from matplotlib.colors import LinearSegmentedColormap
 
     color = _colors(at + 1)[at]
-    scale = LinearSegmentedColormap.from_list("", ["white", color, _shade(color, 1.0, dark=0.35)])
+    stops = [(1.0, 1.0, 1.0), color, _shade(color, 1.0, dark=0.35)]
+    scale = LinearSegmentedColormap.from_list("", stops)
     image = panel.imshow(
         heat, cmap=scale, vmin=0, vmax=float(heat.max()), aspect="auto", interpolation="nearest"
     )
@@ -234,7 +235,7 @@ def _heat_map(
         spine.set_visible(True)
     bar = figure.colorbar(image, ax=panel, ticks=[0, float(heat.max())], pad=0.01, fraction=0.03)
     bar.ax.set_yticklabels(["0", f"{100 * heat.max():.0f} %"])
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
 
 

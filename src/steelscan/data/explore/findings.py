@@ -57,8 +57,8 @@ def _how_many(found: Exploration) -> list[str]:
     mixed = sum(counts.per_number[2:])
     defective = sum(counts.per_number[1:])
     if defective:
-        share = 100 * mixed / defective
-        said.append(f"{share:.1f} % of the pictures with defects hold more than one class.")
+        share = f"{100 * mixed / defective:.1f} % of the pictures with defects hold"
+        said.append(f"{share if mixed else 'No picture holds'} more than one class.")
     return said
 
 
@@ -114,9 +114,8 @@ def _twins(found: Exploration) -> list[str]:
     differ = f"; in {number(twins.differing)} of them labels differ" if twins.differing else ""
     sentences = [f"{said}{differ}."]
     if twins.parted:
-        sentences.append(
-            f"groups.csv tears {_many(twins.parted, 'group')} apart: a split by it leaks."
-        )
+        apart = _many(twins.parted, "group")
+        sentences.append(f"groups.csv puts the pictures of {apart} apart: a split may leak.")
     return sentences
 
 

@@ -16,7 +16,8 @@ from steelscan.data.explore.shape import MaskShape, heat_frame, shape_of, shared
 from steelscan.data.groups import group_pictures
 from steelscan.strip import Frame, MaskError, Picture, PictureError, progress
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _READERS = 2
 _AHEAD = 4
@@ -26,7 +27,7 @@ _AHEAD = 4
 class StripFacts(NamedTuple):
     """What is kept of one strip."""
 
-    index: int
+    place: int
     """Its place in the material."""
 
     name: str

@@ -73,7 +73,8 @@ def _tiles(found: Exploration) -> list[tuple[str, str]]:
         tiles.append(("clean", number(counts.clean)))
     tiles.append(("with a defect", number(sum(counts.per_number[1:]))))
     tiles.append(("classes", number(len(found.material.classes))))
-    tiles.append(("masks", number(sum(found.counts[-1].per_class))))
+    read = "masks read" if len(found.counts) > 1 else "masks"
+    tiles.append((read, number(sum(found.counts[-1].per_class))))
     if found.gathered.strips:
         tiles.append(("labels to look at", number(len(found.suspects))))
     return tiles

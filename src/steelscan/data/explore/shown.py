@@ -11,8 +11,11 @@ from steelscan.data.explore.choose import class_examples, clean_examples, mixed_
 from steelscan.data.explore.exploration import Exploration
 from steelscan.data.explore.suspects import KINDS, members_of
 from steelscan.evaluation import LONG, jpeg_link, outline, shown_width
+from steelscan.strip import Frame
 
-_EXAMPLES = 3
+_EXAMPLES, _EXAMPLES_BESIDE = 3, 4
+"""Strips under each heading: long ones, below each other, and others in a row."""
+
 _MOST = 48
 """So many examples of single classes a page shows at most; with many classes, fewer of each."""
 
@@ -22,8 +25,8 @@ _GREY = 96
 """Of the plane that outlines are drawn on where the picture is missing."""
 
 _GAP = 8
-_PAGE = 1000
-"""Pixels of width of a long strip: that of the page."""
+_PAGE, _HIGHEST = 1000, 260
+"""Pixels of a long strip at most: the page's width, and a height that leaves others in view."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +61,15 @@ Gallery = tuple[str, list[Shown]]
 def show_examples(found: Exploration) -> list[Gallery]:
     """Strips without defect, with each class, and with several together."""
     strips, names = found.gathered.strips, found.called
-    each = max(1, min(_EXAMPLES, _MOST // len(names)))
+    long = sum(_is_long(strip.frame) for strip in strips) > len(strips) / 2
+    most = _EXAMPLES if long else _EXAMPLES_BESIDE
+    each = max(1, min(most, _MOST // len(names)))
     frequent = sorted(range(len(names)), key=lambda at: -found.counts[-1].per_class[at])
     chosen = [("No defect", clean_examples(strips, each))]
     for index in sorted(frequent[:_MOST]):
         title = names[index][0].upper() + names[index][1:]
         chosen.append((title, class_examples(strips, index, each)))
-    chosen.append(("Several classes", mixed_examples(strips, _EXAMPLES)))
+    chosen.append(("Several classes", mixed_examples(strips, most)))
     return [(title, [_show(found, at) for at in places]) for title, places in chosen if places]
 
 
@@ -120,15 +125,19 @@ def _show(found: Exploration, at: int, caption: str = "") -> Shown:
     picture = (
         np.full(facts.frame, _GREY, np.uint8)
         if material.picture is None
-        else material.picture(facts.index)
+        else material.picture(facts.place)
     )
     classes = tuple(
         (index, f"{found.called[index]}: {shape.pixels} pixels, {100 * shape.share:.2f} %")
         for index, shape in enumerate(facts.shapes)
         if shape is not None
     )
+    height, long = facts.frame.height, _is_long(facts.frame)
     width = shown_width(*facts.frame, alone=_PAGE)
-    drawing = outline(picture, material.masks(facts.index), width=width)
-    return Shown(
-        facts.name, caption, classes, drawing, facts.frame.width >= LONG * facts.frame.height
-    )
+    width = min(width, round(_HIGHEST * facts.frame.width / height)) if long else width
+    drawing = outline(picture, material.masks(facts.place), width=width)
+    return Shown(facts.name, caption, classes, drawing, long)
+
+
+def _is_long(frame: Frame) -> bool:
+    return frame.width >= LONG * frame.height
