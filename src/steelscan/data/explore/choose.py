@@ -34,14 +34,13 @@ def class_examples(strips: Sequence[StripFacts], index: int, count: int) -> list
 def mixed_examples(strips: Sequence[StripFacts], count: int) -> list[int]:
     """Places of strips with several classes: as many combinations as possible, then more of each.
 
-    Those of most classes come first.
+    Those of most classes come first, then the most frequent.
     """
     by_combination: dict[tuple[int, ...], list[int]] = {}
     for at, strip in enumerate(strips):
         held = tuple(index for index, shape in enumerate(strip.shapes) if shape is not None)
         if len(held) > 1:
             by_combination.setdefault(held, []).append(at)
-    # Rare combinations of many classes are what is least likely to be met by chance.
     ranked = sorted(by_combination, key=lambda held: (-len(held), -len(by_combination[held]), held))
     rounds = max(map(len, by_combination.values()), default=0)
     turns = [

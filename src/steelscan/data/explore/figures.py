@@ -43,6 +43,8 @@ def draw_figures(found: Exploration) -> dict[str, Drawing]:
         with styled():
             figure = way(found)
             if figure is not None:
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")  # laid out once, for both forms
                 drawn[name] = svg_of(figure), png_of(figure)
     return drawn
 

@@ -182,7 +182,9 @@ def unusual_areas(strips: Sequence[StripFacts], classes: int) -> Iterator[Suspec
             continue
         sizes = np.log([shape.share for _, shape in held])
         median = np.median(sizes)
-        deviation = 1.4826 * np.median(np.abs(sizes - median))
+        apart = np.abs(sizes - median)
+        # Where more than half of the masks are of one size, the mean stands in for the median.
+        deviation = 1.4826 * np.median(apart) or 1.2533 * np.mean(apart)
         if deviation <= 0:
             continue
         for (at, shape), off in zip(held, (sizes - median) / deviation, strict=True):
