@@ -57,8 +57,8 @@ def _how_many(found: Exploration) -> list[str]:
     mixed = sum(counts.per_number[2:])
     defective = sum(counts.per_number[1:])
     if defective:
-        share = f"{100 * mixed / defective:.1f} % of the pictures with defects hold"
-        said.append(f"{share if mixed else 'No picture holds'} more than one class.")
+        who = f"{100 * mixed / defective:.1f} % of the pictures with defects hold"
+        said.append(f"{who if mixed else 'No picture holds'} more than one class.")
     return said
 
 
