@@ -107,6 +107,14 @@ class Exploration:
         names = self.material.classes.names
         return tuple(f"class {name}" if name.isdecimal() else name for name in names)
 
+    @property
+    def told_pieces(self) -> tuple[int, ...] | None:
+        """Pieces of each class by the table of labels; None where it tells none."""
+        labels = self.material.labels
+        if labels is None or labels.pieces is None:
+            return None
+        return tuple(labels.pieces.sum(axis=0).tolist())
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers, as JSON takes them."""
         return {
@@ -118,6 +126,7 @@ class Exploration:
             "min_area": self.min_area,
             "share_below_min_area": self.dropped,
             "pieces": None if self.pieces is None else [asdict(each) for each in self.pieces],
+            "pieces_by_labels": self.told_pieces,
             "specks_below": self.specks_below,
             "pixels_with_two_classes": self.shared_pixels,
             "heat": np.round(self.gathered.heat, 4).tolist() if self.gathered.strips else None,

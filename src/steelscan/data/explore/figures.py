@@ -252,34 +252,43 @@ def _light(found: Exploration) -> "Figure | None":
     black = np.array(
         [each.light.left + each.light.right for each in seen if each.light is not None]
     )
+    ended = black[black >= END]
     figure = _figure(2.5)
-    left, right = figure.subplots(1, 2)
+    panels = figure.subplots(1, 2 if ended.size else 1, squeeze=False)[0].tolist()
+    _brightness(panels[0], bright, clean)
+    if ended.size:
+        _black_ends(panels[1], ended)
+    for panel in panels:
+        panel.set_ylabel("pictures")
+        panel.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        panel.grid(axis="y")
+        panel.set_axisbelow(True)
+    return figure
+
+
+def _brightness(panel: "Axes", bright: NDArray[np.float64], clean: NDArray[np.bool_]) -> None:
     edges = np.linspace(0, 256, 65)
     parts = {"with defect": (bright[~clean], "#5b7fa6"), "clean": (bright[clean], _CLEAN)}
     parts = {name: part for name, part in parts.items() if part[0].size}
-    left.hist(
+    panel.hist(
         [values for values, _ in parts.values()],
         edges.tolist(),
         stacked=True,
         color=[color for _, color in parts.values()],
         label=list(parts),
     )
-    left.legend(frameon=False)
-    left.set_title("Mean brightness of the steel")
-    left.set_xlabel("grey level, 0 black to 255 white")
-    left.set_xlim(0, 255)
-    ended = black[black >= END]
-    right.hist(ended, np.linspace(0, 1, 41).tolist(), color="#374151")
-    right.set_title(f"Black ends, of the {_thousands(ended.size)} pictures that have one")
-    right.set_xlabel("share of the picture's width")
-    right.set_xticks(np.linspace(0, 1, 5), [f"{25 * at} %" for at in range(5)])
-    right.set_xlim(0, 1)
-    for panel in (left, right):
-        panel.set_ylabel("pictures")
-        panel.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        panel.grid(axis="y")
-        panel.set_axisbelow(True)
-    return figure
+    panel.legend(frameon=False)
+    panel.set_title("Mean brightness of the steel")
+    panel.set_xlabel("grey level, 0 black to 255 white")
+    panel.set_xlim(0, 255)
+
+
+def _black_ends(panel: "Axes", ended: NDArray[np.float64]) -> None:
+    panel.hist(ended, np.linspace(0, 1, 41).tolist(), color="#374151")
+    panel.set_title(f"Black ends, of the {_thousands(ended.size)} pictures that have one")
+    panel.set_xlabel("share of the picture's width")
+    panel.set_xticks(np.linspace(0, 1, 5), [f"{25 * at} %" for at in range(5)])
+    panel.set_xlim(0, 1)
 
 
 def _figure(height: float) -> "Figure":
