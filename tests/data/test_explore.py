@@ -138,7 +138,7 @@ def test_a_later_exploration_replaces_the_figures_of_an_earlier_one(
 
 def test_classes_sizes_and_names_of_any_kind(tmp_path: Path, save: Callable[..., bytes]) -> None:
     hostile = '<script>alert("x")</script>'
-    root, names = tmp_path / "odd", [hostile, "Фаза", "x" * 60, *(f"c{at}" for at in range(4))]
+    root, names = tmp_path / "odd", [hostile, "Фаза", "x" * 60, *(f"c{at}" for at in range(2))]
     (root / "images").mkdir(parents=True)
     (root / "masks").mkdir()
     rows = "".join(
@@ -147,7 +147,7 @@ def test_classes_sizes_and_names_of_any_kind(tmp_path: Path, save: Callable[...,
     (root / "classes.csv").write_text("value,name\n" + rows, "utf-8")
     rng = np.random.default_rng(0)
     for at, size in enumerate([(1, 1), (3, 900), (700, 2), (64, 64), (30, 200), (64, 64)]):
-        mask = rng.integers(0, 8, size).astype(np.uint8) if at != 5 else np.zeros(size, np.uint8)
+        mask = rng.integers(0, 6, size).astype(np.uint8) if at != 5 else np.zeros(size, np.uint8)
         (root / "images" / f"ä{at}.png").write_bytes(
             save(rng.integers(0, 256, size).astype(np.uint8))
         )
@@ -156,7 +156,7 @@ def test_classes_sizes_and_names_of_any_kind(tmp_path: Path, save: Callable[...,
     page = Page((tmp_path / "out" / "explore.html").read_text("utf-8"))
     assert "script" not in page.tags
     assert hostile in page.text
-    assert len(found.counts[0].per_class) == 7
+    assert len(found.counts[0].per_class) == 5
     assert len(found.sizes()) == 5
     assert found.shared_pixels == 0
 
