@@ -21,6 +21,7 @@ VERBS = (
     "runs",
     "compare",
     "convert",
+    "explore",
     "mill",
     "demo",
 )
@@ -92,6 +93,10 @@ def test_mill_makes_what_score_reads(
         ("mill", "/proc/mill"),
         ("convert", "nowhere", "out", "--to", "coco"),
         ("convert", ".", "out", "--to", "nothing"),
+        ("explore", "nowhere", "--out", "out"),
+        ("explore", "nowhere.csv", "--out", "out"),
+        ("explore", ".", "--out", "out", "--frame", "wide"),
+        ("explore", ".", "--out", "out", "--min-area", "much"),
     ],
 )
 def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
@@ -152,6 +157,7 @@ def test_the_light_install_lists_shows_mills_converts_and_scores(
         ("mill", tmp_path / "mill", "--strips", 5, *size),
         ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
         ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
+        ("explore", tmp_path / "mill", "--out", tmp_path / "explored"),
     ):
         done = command(light, *arguments)
         assert done.returncode == 0, done.stderr

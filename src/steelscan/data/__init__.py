@@ -49,6 +49,7 @@ from steelscan.data.crop import (
     padded_frame,
 )
 from steelscan.data.dataset import Dataset, check_trainable, open_dataset
+from steelscan.data.explore import Exploration, explore
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
 from steelscan.data.groups import group_strips
@@ -106,6 +107,7 @@ __all__ = [
     "Draws",
     "Elastic",
     "EveryStrip",
+    "Exploration",
     "Files",
     "Folds",
     "Gamma",
@@ -150,6 +152,7 @@ __all__ = [
     "crop_frame",
     "cut",
     "draw",
+    "explore",
     "find_pictures",
     "group_strips",
     "join_share",

@@ -1,6 +1,7 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
 from steelscan.evaluation.curves import Curve, draw_curves
+from steelscan.evaluation.drawing import png_of, styled, svg_of
 from steelscan.evaluation.exact import (
     EscapeWeighted,
     Grid,
@@ -17,6 +18,13 @@ from steelscan.evaluation.exact import (
 )
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.page import (
+    LONG,
+    css_color,
+    jpeg_link,
+    render_page,
+    shown_width,
+)
 from steelscan.evaluation.paired import (
     Difference,
     Differences,
@@ -32,6 +40,7 @@ from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thres
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
+    "LONG",
     "ClassRow",
     "Curve",
     "Difference",
@@ -56,9 +65,11 @@ __all__ = [
     "class_color",
     "count_levels",
     "count_pixels",
+    "css_color",
     "dice",
     "draw_curves",
     "every_level",
+    "jpeg_link",
     "merged_groups",
     "outline",
     "pair_scores",
@@ -67,12 +78,17 @@ __all__ = [
     "pairs_of_tables",
     "per_class",
     "pick_examples",
+    "png_of",
     "render",
+    "render_page",
     "score",
     "search_thresholds",
     "select_class",
+    "shown_width",
     "strip_weights",
+    "styled",
     "surface",
+    "svg_of",
     "triplet_surface",
     "write_report",
 ]
