@@ -21,6 +21,7 @@ VERBS = (
     "runs",
     "compare",
     "convert",
+    "shift",
     "mill",
     "demo",
 )

@@ -7,9 +7,10 @@ import lazy_loader
 from steelscan.data.adversarial import (
     FEWEST_LOOKS,
     LikeTestScores,
+    cross_parts,
     like_test,
     like_test_folds,
-    looks,
+    like_test_scores,
 )
 from steelscan.data.augment import (
     Augment,
@@ -53,6 +54,7 @@ from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
 from steelscan.data.groups import group_strips
 from steelscan.data.joined import JoinedStrips
+from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
@@ -80,6 +82,7 @@ from steelscan.data.sampling import (
     draw,
     join_share,
 )
+from steelscan.data.sides import Sides, open_sides
 
 if TYPE_CHECKING:
     from steelscan.data.transforms import Augmenter
@@ -117,6 +120,7 @@ __all__ = [
     "Jpeg",
     "LikeTest",
     "LikeTestScores",
+    "LookDifference",
     "Mill",
     "MilledStrip",
     "Mixup",
@@ -131,6 +135,7 @@ __all__ = [
     "Sharpen",
     "ShiftScaleTurn",
     "Shrink",
+    "Sides",
     "SteelCrop",
     "SteelShift",
     "Strips",
@@ -148,6 +153,7 @@ __all__ = [
     "chosen",
     "convert",
     "crop_frame",
+    "cross_parts",
     "cut",
     "draw",
     "find_pictures",
@@ -155,11 +161,14 @@ __all__ = [
     "join_share",
     "like_test",
     "like_test_folds",
+    "like_test_scores",
+    "look_differences",
     "looks",
     "make_folds",
     "make_strip",
     "open_dataset",
     "open_files",
+    "open_sides",
     "pad",
     "padded_frame",
     "picture_frame",

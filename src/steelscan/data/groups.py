@@ -61,7 +61,11 @@ def group_strips(dataset: Dataset) -> NDArray[np.int64]:
 
 def group_pictures(pictures: Iterable[Picture]) -> NDArray[np.int64]:
     """Number the group of near-duplicates of each picture, int64 ``(pictures,)``, from 0."""
-    prints = [fingerprint(picture) for picture in pictures]
+    return group_prints([fingerprint(picture) for picture in pictures])
+
+
+def group_prints(prints: Sequence[Fingerprint]) -> NDArray[np.int64]:
+    """Number the group of near-duplicates of each fingerprint, int64 ``(prints,)``, from 0."""
     leader = list(range(len(prints)))
 
     def lead(member: int) -> int:

@@ -1,5 +1,6 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
+from steelscan.evaluation.auc import area_under_curve, auc_interval, midranks
 from steelscan.evaluation.curves import Curve, draw_curves
 from steelscan.evaluation.exact import (
     EscapeWeighted,
@@ -17,6 +18,7 @@ from steelscan.evaluation.exact import (
 )
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.page import css_color, inline_jpeg, render_page, shown_size
 from steelscan.evaluation.paired import (
     Difference,
     Differences,
@@ -52,14 +54,19 @@ __all__ = [
     "Thresholds",
     "Tune",
     "Verdict",
+    "area_under_curve",
+    "auc_interval",
     "best",
     "class_color",
     "count_levels",
     "count_pixels",
+    "css_color",
     "dice",
     "draw_curves",
     "every_level",
+    "inline_jpeg",
     "merged_groups",
+    "midranks",
     "outline",
     "pair_scores",
     "paired_differences",
@@ -68,9 +75,11 @@ __all__ = [
     "per_class",
     "pick_examples",
     "render",
+    "render_page",
     "score",
     "search_thresholds",
     "select_class",
+    "shown_size",
     "strip_weights",
     "surface",
     "triplet_surface",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
     from steelscan.pipeline.score import Judgement, score_files
+    from steelscan.pipeline.shift import Shift, shift
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.written_comparison import comparison_text
@@ -38,6 +39,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "predictor": ["Predictor"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
         "score": ["Judgement", "score_files"],
+        "shift": ["Shift", "shift"],
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
         "written_comparison": ["comparison_text"],
@@ -59,6 +61,7 @@ __all__ = [
     "Recipe",
     "RunSummary",
     "Segment",
+    "Shift",
     "SoftGate",
     "Step",
     "Submission",
@@ -70,6 +73,7 @@ __all__ = [
     "runs_json",
     "runs_table",
     "score_files",
+    "shift",
     "submit",
     "train",
     "with_budget",
