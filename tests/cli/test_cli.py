@@ -22,6 +22,7 @@ VERBS = (
     "compare",
     "convert",
     "shift",
+    "audit",
     "mill",
     "demo",
 )

@@ -52,7 +52,7 @@ from steelscan.data.crop import (
 from steelscan.data.dataset import Dataset, check_trainable, open_dataset
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
-from steelscan.data.groups import group_strips
+from steelscan.data.groups import NearPair, group_strips, near_pairs
 from steelscan.data.joined import JoinedStrips
 from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
@@ -83,6 +83,16 @@ from steelscan.data.sampling import (
     join_share,
 )
 from steelscan.data.sides import Sides, open_sides
+from steelscan.data.suspects import (
+    ODD,
+    SPECK,
+    LabelDifference,
+    holes,
+    label_differences,
+    odd_sizes,
+    slivers,
+    specks,
+)
 
 if TYPE_CHECKING:
     from steelscan.data.transforms import Augmenter
@@ -91,6 +101,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"transforms
 
 __all__ = [
     "FEWEST_LOOKS",
+    "ODD",
+    "SPECK",
     "AllStrips",
     "Answer",
     "Augment",
@@ -118,6 +130,7 @@ __all__ = [
     "IsoNoise",
     "JoinedStrips",
     "Jpeg",
+    "LabelDifference",
     "LikeTest",
     "LikeTestScores",
     "LookDifference",
@@ -125,6 +138,7 @@ __all__ = [
     "MilledStrip",
     "Mixup",
     "MotionBlur",
+    "NearPair",
     "OneOf",
     "OpticalDistortion",
     "PictureFile",
@@ -158,7 +172,9 @@ __all__ = [
     "draw",
     "find_pictures",
     "group_strips",
+    "holes",
     "join_share",
+    "label_differences",
     "like_test",
     "like_test_folds",
     "like_test_scores",
@@ -166,6 +182,8 @@ __all__ = [
     "looks",
     "make_folds",
     "make_strip",
+    "near_pairs",
+    "odd_sizes",
     "open_dataset",
     "open_files",
     "open_sides",
@@ -177,6 +195,8 @@ __all__ = [
     "read_picture",
     "resize_masks",
     "resize_picture",
+    "slivers",
+    "specks",
     "teaches",
     "write_folds",
     "write_mill",

@@ -1,6 +1,12 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
 from steelscan.evaluation.auc import area_under_curve, auc_interval, midranks
+from steelscan.evaluation.contradiction import (
+    Contradiction,
+    Regions,
+    contradictions,
+    regions_of,
+)
 from steelscan.evaluation.curves import Curve, draw_curves
 from steelscan.evaluation.exact import (
     EscapeWeighted,
@@ -35,6 +41,7 @@ from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
     "ClassRow",
+    "Contradiction",
     "Curve",
     "Difference",
     "Differences",
@@ -47,6 +54,7 @@ __all__ = [
     "Part",
     "PixelCounts",
     "Prior",
+    "Regions",
     "Report",
     "Score",
     "Scores",
@@ -58,6 +66,7 @@ __all__ = [
     "auc_interval",
     "best",
     "class_color",
+    "contradictions",
     "count_levels",
     "count_pixels",
     "css_color",
@@ -74,6 +83,7 @@ __all__ = [
     "pairs_of_tables",
     "per_class",
     "pick_examples",
+    "regions_of",
     "render",
     "render_page",
     "score",

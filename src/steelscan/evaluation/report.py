@@ -20,6 +20,7 @@ from steelscan.strip import Classes, Frame, Masks, Picture, RecipeError, write_t
 Part: TypeAlias = tuple[Pairs, NDArray[np.int64] | None, NDArray[np.int64] | None]
 """The pairs of some strips, the group of each strip, and its fold; None where there are none."""
 
+
 @dataclass(frozen=True, eq=False)
 class Example:
     """A strip to be shown, with the Dice of each class, float ``(classes,)``."""
@@ -92,7 +93,8 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "title": report.title,
         "legend": [
-            {"name": name, "color": css_color(index)} for index, name in enumerate(report.classes.names)
+            {"name": name, "color": css_color(index)}
+            for index, name in enumerate(report.classes.names)
         ],
         "main": main,
         "headline": _headline(scores[main], empty[main]) if main is not None else [],

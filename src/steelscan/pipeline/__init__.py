@@ -17,6 +17,7 @@ from steelscan.pipeline.recipe import (
 )
 
 if TYPE_CHECKING:
+    from steelscan.pipeline.audit import Audit, audit
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
@@ -47,6 +49,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = [
+    "Audit",
     "Budget",
     "Classify",
     "Comparison",
@@ -65,6 +68,7 @@ __all__ = [
     "SoftGate",
     "Step",
     "Submission",
+    "audit",
     "compare",
     "comparison_text",
     "find_runs",

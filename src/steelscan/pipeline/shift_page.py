@@ -66,9 +66,7 @@ def _strips(found: Shift) -> list[dict[str, Any]]:
     for name, group, likeness, _ in likeness_rows(found):
         first.setdefault(group, (name, likeness))
     ranked = list(first.values())
-    row_of = {
-        found.sides.names[row]: row for row in np.flatnonzero(~found.sides.is_test).tolist()
-    }
+    row_of = {found.sides.names[row]: row for row in np.flatnonzero(~found.sides.is_test).tolist()}
     half = len(ranked) // 2
     ends = (
         ("Training strips most like test strips", ranked[:half][:_SHOWN]),
