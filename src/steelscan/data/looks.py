@@ -115,9 +115,9 @@ def look_differences(
 
     ``train`` and ``test`` are float64 ``(strips, 15)``, ``groups`` int64 of all of them, training
     strips first. Each number is tried twice: whether it is higher or lower on test strips, and
-    whether it lies farther from the median, on either side. All intervals together hold with
-    ``level``, so that of many numbers none is named by luck (Bonferroni). Raises InputError when a
-    side has fewer than two groups.
+    whether it lies farther from the median, on either side; the better way is told. All intervals
+    together hold with ``level``, so that of many numbers none is named by luck (Bonferroni).
+    Raises InputError when a side has fewer than two groups.
     """
     values = np.concatenate([train, test])
     is_test = np.arange(len(values)) >= len(train)
@@ -126,11 +126,18 @@ def look_differences(
     for number, column in zip(LOOKS, values.T, strict=True):
         apart = np.abs(column - np.median(column))
         varied = f"vary more in {number.name}", f"vary less in {number.name}"
+        tried = []
         for scores, words in ((column, (number.more, number.less)), (apart, varied)):
             auc = auc_interval(scores, is_test, groups, level=each)
             more = auc.value >= 0.5
             medians = float(np.median(scores[~is_test])), float(np.median(scores[is_test]))
             turned = auc if more else Score(1 - auc.value, 1 - auc.high, 1 - auc.low)
             text = words[0] if more else words[1]
-            found.append(LookDifference(number.name, text, turned, *medians, turned.low > 0.5))
-    return tuple(sorted(found, key=lambda each: (not each.certain, -each.auc.value)))
+            tried.append(LookDifference(number.name, text, turned, *medians, turned.low > 0.5))
+        found.append(min(tried, key=_telling))
+    return tuple(sorted(found, key=_telling))
+
+
+def _telling(each: LookDifference) -> tuple[bool, float]:
+    """The key by which the most telling comes first; of equals the first."""
+    return not each.certain, -each.auc.value

@@ -155,12 +155,13 @@ def _of_forms(dataset: Dataset) -> Iterator[tuple[int, Reason]]:
                 continue
             small = [hole for hole in holes(mask) if hole.pixels < SPECK]
             for kind, parts, words in (
-                ("speck", specks(mask), f"parts of fewer than {SPECK} pixels"),
-                ("sliver", slivers(mask), "parts one pixel wide"),
-                ("pinhole", small, f"holes of fewer than {SPECK} pixels"),
+                ("speck", specks(mask), f"of under {SPECK} pixels in its mask"),
+                ("sliver", slivers(mask), "one pixel wide in its mask"),
+                ("pinhole", small, f"of under {SPECK} pixels in its mask"),
             ):
                 if parts:
-                    told = f"class {names[at]} has {len(parts)} {words}"
+                    plural = "" if len(parts) == 1 else "s"
+                    told = f"class {names[at]} has {len(parts)} {kind}{plural} {words}"
                     yield row, Reason(kind, names[at], _FORMS[kind], told, parts[0][1:])
     scores = odd_sizes(areas)
     for row, at in np.argwhere(np.abs(scores) >= ODD).tolist():

@@ -1,4 +1,4 @@
-"""The page to look suspicious labels through: each strip with its label, and with what was found."""
+"""The page to look suspicious labels through: each strip with its label, and what was found."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
