@@ -65,7 +65,8 @@ def test_slips_of_the_hand_are_found_without_a_run(wrong: Path, tmp_path: Path) 
         rows = list(csv.DictReader(file))
     assert len(rows) == sum(len(strip.reasons) for strip in found.strips)
     worst = next(row for row in rows if row["rank"] == "1")
-    assert float(worst["score"]) == pytest.approx(found.strips[0].score, abs=1e-4)
+    assert worst["image"] == found.strips[0].name
+    assert float(worst["score"]) == pytest.approx(found.strips[0].reasons[0].score, abs=1e-4)
     written = sorted(path.name for path in (out / "relabel_labelme").glob("*.json"))
     assert written == [Path(found.strips[0].name).stem + ".json"]
     page = (out / "audit.html").read_text()

@@ -135,23 +135,23 @@ def _of_strip(strip: Regions, habits: _Habits) -> list[Contradiction]:
             size = min(1.0, 4 * each.pixels / habits.pixels[at])  # a crumb is soon found by chance
             score = each.mean * habits.confirmed[at] * size
             if each.rival is None:
-                told.append(Contradiction("missed", at, score, each.box, each.mean))
+                told.append(Contradiction("missed", at, float(score), each.box, each.mean))
             else:
                 doubted = 1 - each.rival_mean
                 other = Contradiction(
-                    "other class", each.rival, score * doubted, each.box, each.mean, at
+                    "other class", each.rival, float(score * doubted), each.box, each.mean, at
                 )
                 told.append(other)
     for each in strip.labelled:
         at = each.class_index
         if each.agreed < _TOUCHED and each.rival is None:
             score = (1 - each.peak) * habits.peak[at]
-            told.append(Contradiction("denied", at, score, each.box, each.peak))
+            told.append(Contradiction("denied", at, float(score), each.box, each.peak))
     for at, value in enumerate(strip.dice.tolist()):
         if value < habits.dice[at]:  # not where it is not a number
             score = (1 - value / habits.dice[at]) * habits.peak[at]
             box = next(each.box for each in strip.labelled if each.class_index == at)
-            told.append(Contradiction("out of place", at, score, box, value))
+            told.append(Contradiction("out of place", at, float(score), box, value))
     return told
 
 

@@ -139,7 +139,12 @@ def _ranked(dataset: Dataset, reasons: Mapping[int, Sequence[Reason]]) -> list[A
     for row, each in reasons.items():
         worst = tuple(sorted(each, key=lambda reason: -reason.score))
         strips.append(AuditedStrip(row, dataset.names[row], worst[0].score, worst))
-    return sorted(strips, key=lambda strip: (-strip.score, strip.name))
+
+    def place(strip: AuditedStrip) -> tuple[list[float], str]:
+        # Of copies that differ both are suspected alike: what the networks say then decides.
+        return [-each.score for each in strip.reasons], strip.name
+
+    return sorted(strips, key=place)
 
 
 def _of_forms(dataset: Dataset) -> Iterator[tuple[int, Reason]]:
