@@ -96,7 +96,9 @@ def _small(step: Classify | Segment) -> Classify | Segment:
 def told(name: str, order: list[str], kinds: dict[str, str], strips: int) -> None:
     """Print precision among the first k and recall of each kind."""
     print(f"\n{name}: {len(order)} of {strips} strips listed")
-    print("first k  with an error  random  " + "  ".join(f"{kind:>8}" for kind in KINDS))
+    print(
+        "first k  with an error  random  " + "  ".join(f"{kind:>8}" for kind in KINDS) + "  random"
+    )
     for k in (10, 20, len(kinds), 2 * len(kinds)):
         first = order[:k]
         hits = sum(image in kinds for image in first)
@@ -106,8 +108,9 @@ def told(name: str, order: list[str], kinds: dict[str, str], strips: int) -> Non
             for kind in KINDS
         ]
         shares = "  ".join(f"{recall:8.2f}" for recall in recalls)
-        print(f"{k:7}  {hits:6} = {hits / k:4.2f}  {len(kinds) / strips:6.2f}  {shares}")
-    print(f"(random order: each recall {', '.join(f'{k / strips:.2f}' for k in (10, 20))}, ...)")
+        print(
+            f"{k:7}  {hits:6} = {hits / k:4.2f}  {len(kinds) / strips:6.2f}  {shares}  {k / strips:6.2f}"
+        )
 
 
 def main() -> None:
