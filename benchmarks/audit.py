@@ -107,10 +107,9 @@ def told(name: str, order: list[str], kinds: dict[str, str], strips: int) -> Non
             / sum(each == kind for each in kinds.values())
             for kind in KINDS
         ]
-        shares = "  ".join(f"{recall:8.2f}" for recall in recalls)
-        print(
-            f"{k:7}  {hits:6} = {hits / k:4.2f}  {len(kinds) / strips:6.2f}  {shares}  {k / strips:6.2f}"
-        )
+        shares = "  ".join(f"{share:8.2f}" for share in recalls)
+        random = len(kinds) / strips
+        print(f"{k:7}  {hits:6} = {hits / k:4.2f}  {random:6.2f}  {shares}  {k / strips:6.2f}")
 
 
 def main() -> None:
