@@ -36,8 +36,17 @@ def shift(
     """
     from steelscan.pipeline import shift as find_shift
 
-    how = {"network": network, "folds": folds, "share": share, "seed": seed}
-    found = find_shift(data, out, test, **how, device=device, on_error=on_error)
+    found = find_shift(
+        data,
+        out,
+        test,
+        network=network,
+        folds=folds,
+        share=share,
+        seed=seed,
+        device=device,
+        on_error=on_error,
+    )
     print(found.text())
     if folds is not None:
         print(f"Folds: {folds}" if found.ranking else "Folds: none written")
