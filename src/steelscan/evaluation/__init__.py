@@ -1,5 +1,12 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
+from steelscan.evaluation.auc import area_under_curve, auc_interval, midranks
+from steelscan.evaluation.contradiction import (
+    Contradiction,
+    Regions,
+    contradictions,
+    regions_of,
+)
 from steelscan.evaluation.curves import Curve, draw_curves
 from steelscan.evaluation.drawing import png_of, styled, svg_of
 from steelscan.evaluation.exact import (
@@ -42,6 +49,7 @@ from steelscan.evaluation.tables import pairs_of_tables
 __all__ = [
     "LONG",
     "ClassRow",
+    "Contradiction",
     "Curve",
     "Difference",
     "Differences",
@@ -54,6 +62,7 @@ __all__ = [
     "Part",
     "PixelCounts",
     "Prior",
+    "Regions",
     "Report",
     "Score",
     "Scores",
@@ -61,8 +70,11 @@ __all__ = [
     "Thresholds",
     "Tune",
     "Verdict",
+    "area_under_curve",
+    "auc_interval",
     "best",
     "class_color",
+    "contradictions",
     "count_levels",
     "count_pixels",
     "css_color",
@@ -71,6 +83,7 @@ __all__ = [
     "every_level",
     "jpeg_link",
     "merged_groups",
+    "midranks",
     "outline",
     "pair_scores",
     "paired_differences",
@@ -79,6 +92,7 @@ __all__ = [
     "per_class",
     "pick_examples",
     "png_of",
+    "regions_of",
     "render",
     "render_page",
     "score",

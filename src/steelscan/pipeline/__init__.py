@@ -17,6 +17,7 @@ from steelscan.pipeline.recipe import (
 )
 
 if TYPE_CHECKING:
+    from steelscan.pipeline.audit import Audit, audit
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
     from steelscan.pipeline.score import Judgement, score_files
+    from steelscan.pipeline.shift import Shift, shift
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.written_comparison import comparison_text
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
@@ -38,6 +41,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "predictor": ["Predictor"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
         "score": ["Judgement", "score_files"],
+        "shift": ["Shift", "shift"],
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
         "written_comparison": ["comparison_text"],
@@ -45,6 +49,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = [
+    "Audit",
     "Budget",
     "Classify",
     "Comparison",
@@ -59,9 +64,11 @@ __all__ = [
     "Recipe",
     "RunSummary",
     "Segment",
+    "Shift",
     "SoftGate",
     "Step",
     "Submission",
+    "audit",
     "compare",
     "comparison_text",
     "find_runs",
@@ -70,6 +77,7 @@ __all__ = [
     "runs_json",
     "runs_table",
     "score_files",
+    "shift",
     "submit",
     "train",
     "with_budget",
