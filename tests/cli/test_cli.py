@@ -21,6 +21,7 @@ VERBS = (
     "runs",
     "compare",
     "convert",
+    "folds",
     "mill",
     "demo",
 )

@@ -37,6 +37,7 @@ from steelscan.data.augment import (
     UpTo,
     VFlip,
 )
+from steelscan.data.brought import BroughtFolds, origin, read_brought
 from steelscan.data.convert import Converted, convert
 from steelscan.data.crop import (
     Crop,
@@ -51,8 +52,9 @@ from steelscan.data.crop import (
 from steelscan.data.dataset import Dataset, check_trainable, open_dataset
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
-from steelscan.data.groups import group_strips
+from steelscan.data.groups import Groups, find_groups, group_strips
 from steelscan.data.joined import JoinedStrips
+from steelscan.data.leaks import Leak, leak, random_leak
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
@@ -95,6 +97,7 @@ __all__ = [
     "BalancedDraws",
     "Blur",
     "BrightnessContrast",
+    "BroughtFolds",
     "Clahe",
     "Converted",
     "Crop",
@@ -111,10 +114,12 @@ __all__ = [
     "Gamma",
     "GaussNoise",
     "GridDistortion",
+    "Groups",
     "HFlip",
     "IsoNoise",
     "JoinedStrips",
     "Jpeg",
+    "Leak",
     "LikeTest",
     "LikeTestScores",
     "Mill",
@@ -150,9 +155,11 @@ __all__ = [
     "crop_frame",
     "cut",
     "draw",
+    "find_groups",
     "find_pictures",
     "group_strips",
     "join_share",
+    "leak",
     "like_test",
     "like_test_folds",
     "looks",
@@ -160,9 +167,12 @@ __all__ = [
     "make_strip",
     "open_dataset",
     "open_files",
+    "origin",
     "pad",
     "padded_frame",
     "picture_frame",
+    "random_leak",
+    "read_brought",
     "read_folds",
     "read_index_picture",
     "read_picture",

@@ -74,12 +74,12 @@ class Groups:
                 f"Near-duplicates: {self.untold} of {len(self.numbers)} strips have too little "
                 "texture to be told from others; each stands alone."
             )
-        for chain in self.chains[:_TOLD]:
-            told.append(
-                f"Near-duplicates: {len(chain.strips)} strips around {names[chain.strips[0]]} "
-                f"hang together only link by link; cut at the weakest links into {chain.groups} "
-                f"groups, {chain.cut} like pairs stand in different ones."
-            )
+        told += [
+            f"Near-duplicates: {len(chain.strips)} strips around {names[chain.strips[0]]} hang "
+            f"together only link by link; cut at the weakest links into {chain.groups} groups, "
+            f"{chain.cut} like pairs stand in different ones."
+            for chain in self.chains[:_TOLD]
+        ]
         if len(self.chains) > _TOLD:
             strips = sum(len(chain.strips) for chain in self.chains[_TOLD:])
             rest = len(self.chains) - _TOLD
@@ -106,15 +106,20 @@ def find_groups(dataset: Dataset, *, look: bool = False) -> Groups:
     if dataset.group_labels is not None and not look:
         return Groups(_numbered(dataset.group_labels))
     prints = _in_threads(dataset)
-    return group_prints(list(track(prints, "Looking for near-duplicates", len(dataset))))
+    return join_prints(list(track(prints, "Looking for near-duplicates", len(dataset))))
 
 
 def group_pictures(pictures: Iterable[Picture]) -> NDArray[np.int64]:
     """Number the group of near-duplicates of each picture, int64 ``(pictures,)``, from 0."""
-    return group_prints([fingerprint(picture) for picture in pictures]).numbers
+    return group_prints([fingerprint(picture) for picture in pictures])
 
 
-def group_prints(prints: Sequence[Fingerprint]) -> Groups:
+def group_prints(prints: Sequence[Fingerprint]) -> NDArray[np.int64]:
+    """Number the group of near-duplicates of each fingerprint, int64 ``(prints,)``, from 0."""
+    return join_prints(prints).numbers
+
+
+def join_prints(prints: Sequence[Fingerprint]) -> Groups:
     """Group strips by their fingerprints; the order in which they are given makes no difference."""
     digests = [each.digest for each in prints]
     order = sorted(range(len(prints)), key=digests.__getitem__)

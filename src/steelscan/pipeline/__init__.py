@@ -18,6 +18,7 @@ from steelscan.pipeline.recipe import (
 
 if TYPE_CHECKING:
     from steelscan.pipeline.comparison import Comparison, compare
+    from steelscan.pipeline.dealt_folds import FoldsReport, check_folds, deal_folds, save_folds
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
     from steelscan.pipeline.predict import Prediction, predict
@@ -32,6 +33,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "comparison": ["Comparison", "compare"],
+        "dealt_folds": ["FoldsReport", "check_folds", "deal_folds", "save_folds"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "predict": ["Prediction", "predict"],
@@ -48,6 +50,7 @@ __all__ = [
     "Budget",
     "Classify",
     "Comparison",
+    "FoldsReport",
     "Forecast",
     "HardGate",
     "Judgement",
@@ -62,13 +65,16 @@ __all__ = [
     "SoftGate",
     "Step",
     "Submission",
+    "check_folds",
     "compare",
     "comparison_text",
+    "deal_folds",
     "find_runs",
     "plan_run",
     "predict",
     "runs_json",
     "runs_table",
+    "save_folds",
     "score_files",
     "submit",
     "train",
