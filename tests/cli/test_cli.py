@@ -152,6 +152,7 @@ def test_the_light_install_lists_shows_mills_converts_and_scores(
         ("show", "quick", "--json"),
         ("mill", tmp_path / "mill", "--strips", 5, *size),
         ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
+        ("folds", tmp_path / "mill", "--look", "--out", tmp_path / "folds.csv", "--count", 2),
         ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
     ):
         done = command(light, *arguments)

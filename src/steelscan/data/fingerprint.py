@@ -30,7 +30,7 @@ _SHIFT = 0.1
 _TEXTURE = 0.15
 """Contrast of a fine fingerprint below which it holds noise of the camera and nothing else."""
 
-_BLOCK = 1024
+_BLOCK = 256
 
 
 class Fingerprint(NamedTuple):

@@ -57,7 +57,7 @@ def train(
     """
     run = RunFolder(out)
     with run.held():
-        plan, notes = _planned(run, recipe, data, options)
+        plan, notes = planned(run, recipe, data, options)
         if on_plan is not None:
             on_plan(forecast(plan))
         return _carry(plan, notes)
@@ -71,13 +71,11 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
-        plan, _ = _planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
+        plan, _ = planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
         return forecast(replace(plan, run=run))
 
 
-def _planned(
-    run: RunFolder, recipe: Recipe, data: Path, options: Options
-) -> tuple[Plan, list[str]]:
+def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tuple[Plan, list[str]]:
     """Open the data, begin the run and deal its folds; returns its plan and sentences on it."""
     dataset = open_dataset(data, options.on_error)
     notes = [*recipe.changes, *check_trainable(dataset)]
