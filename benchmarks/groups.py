@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import Mill, find_groups, find_pictures, make_strip, open_dataset, read_picture
-from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, stacked
-from steelscan.data.groups import SAME, find_links, join_prints
+from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, proof, stacked
+from steelscan.data.groups import find_links, join_prints
 from steelscan.data.mill.rolls import scene_of
 from steelscan.strip import Picture
 
@@ -145,7 +145,7 @@ def listed(data: Path, sheet: Path | None) -> None:
         (one, other)
         for one in range(len(prints))
         for other in range(one + 1, len(prints))
-        if max(likeness(prints[one], prints[other]), likeness(prints[other], prints[one])) >= SAME
+        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
     }
     print(f"all pairs tried: {len(all_)} are alike, of which {len(links & all_)} were linked")
     if sheet is not None:

@@ -12,8 +12,16 @@ import pytest
 from PIL import Image
 
 from steelscan.data import find_groups, group_strips, open_dataset, read_picture
-from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, stacked
-from steelscan.data.groups import LARGEST, SAME, find_links, group_pictures, join_prints
+from steelscan.data.fingerprint import (
+    SAME,
+    Fingerprint,
+    fingerprint,
+    likeness,
+    nearest,
+    proof,
+    stacked,
+)
+from steelscan.data.groups import LARGEST, find_links, group_pictures, join_prints
 from steelscan.strip import PictureError
 
 Alter = Callable[[np.ndarray], np.ndarray]
@@ -214,7 +222,7 @@ def test_no_pair_that_is_alike_is_missed() -> None:
         (one, other)
         for one in range(len(prints))
         for other in range(one + 1, len(prints))
-        if likeness(prints[one], prints[other]) >= SAME
+        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
     }
     links = {(one, other) for one, other, _ in find_links(prints)}
     assert len(all_) >= 45 + 19
@@ -295,6 +303,25 @@ def test_no_pair_of_real_pictures_is_missed(real_data: Path, name: str) -> None:
         (one, other)
         for one in range(count)
         for other in range(one + 1, count)
-        if likeness(prints[one], prints[other]) >= SAME
+        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
     }
     assert {(one, other) for one, other, _ in find_links(prints)} == all_
+
+
+def checker_plate(seed: int, phase: int) -> np.ndarray:
+    """A plate with a pattern that comes again every 16 rows and 32 columns, and its own grain."""
+    rows, columns = np.mgrid[:128, phase : phase + 512]
+    pattern = np.cos(rows * np.pi / 8) * np.cos(columns * np.pi / 16)
+    grain = np.random.default_rng(seed).normal(0, 25, (128, 512))
+    return np.clip(110 + 35 * pattern + cv2.GaussianBlur(grain, (0, 0), 2), 0, 255).astype(np.uint8)
+
+
+def test_plates_of_one_pattern_are_not_one_plate_but_copies_of_one_are() -> None:
+    plates = [checker_plate(seed, 3 * seed) for seed in range(15)]
+    prints = [fingerprint(plate) for plate in plates]
+    assert likeness(prints[0], prints[1]) > SAME
+    assert all(each.demand > 0.85 for each in prints)
+    copies = [recoded(lit(plate, 0.9), 85) for plate in plates]
+    groups = group_pictures([*plates, *copies])
+    assert groups.tolist() == [*range(15)] * 2
+    assert fingerprint(steel(0)).demand == SAME

@@ -15,17 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.dataset import Dataset
-from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, stacked
+from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, proof, stacked
 from steelscan.strip import Picture, track
 
 LARGEST = 20
 """Strips up to which single links make a group. The largest group of one magnetic tile under all
 its lightings has 7, those of the competition 2 (44 known pairs)."""
-
-SAME = 0.5
-"""Correlation from which two strips are one. Unrelated Severstal strips stay under 0.2, altered
-copies above 0.6 save on nearly flat steel; NEU and the magnetic tiles have few pairs between 0.4
-and 0.6 (measured on 52, 725 and 665 pictures)."""
 
 _NEIGHBOURS = 10
 _MOST_NEIGHBOURS = 80
@@ -145,23 +140,22 @@ def find_links(prints: Sequence[Fingerprint]) -> list[tuple[int, int, float]]:
         return links
     spectra = stacked([prints[at] for at in firsts.tolist()])
     most = min(_MOST_NEIGHBOURS + 1, firsts.size)
-    found: dict[tuple[int, int], float] = {}
+    tried: dict[tuple[int, int], bool] = {}
     asked, kept = np.arange(firsts.size), min(_NEIGHBOURS + 1, firsts.size)
     while asked.size:
         alike = np.zeros(asked.size, np.int64)
         around = nearest(spectra[asked], spectra, kept)
         for row, (at, others) in enumerate(zip(asked.tolist(), around.tolist(), strict=True)):
             for pair in ((min(at, other), max(at, other)) for other in others if other != at):
-                if pair not in found:
-                    one, other = firsts[list(pair)]
-                    found[pair] = likeness(prints[one], prints[other])
-                alike[row] += found[pair] >= SAME
+                if pair not in tried:
+                    one, other = firsts[list(pair)].tolist()
+                    like = likeness(prints[one], prints[other])
+                    tried[pair] = like >= proof(prints[one], prints[other])
+                    if tried[pair]:
+                        links.append((one, other, like))
+                alike[row] += tried[pair]
         asked = asked[2 * alike >= kept - 1] if kept < most else asked[:0]
         kept = min(2 * kept, most)
-    for pair, like in found.items():
-        if like >= SAME:
-            one, other = firsts[list(pair)].tolist()
-            links.append((one, other, like))
     return sorted(links, key=lambda link: (-link[2], link[0], link[1]))
 
 
@@ -220,8 +214,8 @@ def _grow(prints: Sequence[Fingerprint], links: Sequence[tuple[int, int, float]]
 
 def _mutual(prints: Sequence[Fingerprint], ours: Sequence[int], theirs: Sequence[int]) -> bool:
     """Whether two groups are alike as a whole, and not at one link only."""
-    pairs = list(product(_spread(ours), _spread(theirs)))
-    alike = sum(likeness(prints[one], prints[other]) >= SAME for one, other in pairs)
+    pairs = [(prints[one], prints[other]) for one, other in product(_spread(ours), _spread(theirs))]
+    alike = sum(likeness(one, other) >= proof(one, other) for one, other in pairs)
     return alike >= _MUTUAL * len(pairs)
 
 

@@ -93,7 +93,7 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
         classes=dataset.classes,
         layout=dataset.layout,
         seed=options.seed,
-        folds=brought and brought.digest,
+        folds=None if brought is None else brought.digest,
     )
     run.begin(recipe, record)
     found = find_groups(dataset)
