@@ -24,6 +24,7 @@ VERBS = (
     "explore",
     "shift",
     "audit",
+    "folds",
     "mill",
     "demo",
 )
@@ -161,6 +162,7 @@ def test_the_light_install_lists_shows_mills_converts_and_scores(
         ("show", "quick", "--json"),
         ("mill", tmp_path / "mill", "--strips", 12, *size),
         ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
+        ("folds", tmp_path / "mill", "--look", "--out", tmp_path / "folds.csv", "--count", 2),
         ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
         ("explore", tmp_path / "mill", "--out", tmp_path / "explored"),
         ("audit", tmp_path / "mill", "--out", tmp_path / "audit"),

@@ -6,6 +6,7 @@ from steelscan.cli import (  # noqa: F401
     audit,
     data,
     explore,
+    folds,
     judge,
     recipes,
     shift,

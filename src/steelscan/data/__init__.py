@@ -38,6 +38,7 @@ from steelscan.data.augment import (
     UpTo,
     VFlip,
 )
+from steelscan.data.brought import BroughtFolds, origin, read_brought
 from steelscan.data.convert import Converted, convert
 from steelscan.data.crop import (
     Crop,
@@ -53,10 +54,12 @@ from steelscan.data.dataset import Dataset, check_trainable, open_dataset
 from steelscan.data.explore import Exploration, explore
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
-from steelscan.data.groups import NearPair, group_strips, near_pairs
+from steelscan.data.groups import Groups, find_groups, group_strips
 from steelscan.data.joined import JoinedStrips
+from steelscan.data.leaks import Leak, leak, random_leak
 from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
+from steelscan.data.near_pairs import NearPair, near_pairs
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
     Answer,
@@ -111,6 +114,7 @@ __all__ = [
     "BalancedDraws",
     "Blur",
     "BrightnessContrast",
+    "BroughtFolds",
     "Clahe",
     "Converted",
     "Crop",
@@ -128,11 +132,13 @@ __all__ = [
     "Gamma",
     "GaussNoise",
     "GridDistortion",
+    "Groups",
     "HFlip",
     "IsoNoise",
     "JoinedStrips",
     "Jpeg",
     "LabelDifference",
+    "Leak",
     "LikeTest",
     "LikeTestScores",
     "LookDifference",
@@ -173,11 +179,13 @@ __all__ = [
     "cut",
     "draw",
     "explore",
+    "find_groups",
     "find_pictures",
     "group_strips",
     "holes",
     "join_share",
     "label_differences",
+    "leak",
     "like_test",
     "like_test_folds",
     "like_test_scores",
@@ -190,9 +198,12 @@ __all__ = [
     "open_dataset",
     "open_files",
     "open_sides",
+    "origin",
     "pad",
     "padded_frame",
     "picture_frame",
+    "random_leak",
+    "read_brought",
     "read_folds",
     "read_index_picture",
     "read_picture",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from steelscan.data.dataset import open_dataset
 from steelscan.data.files import PictureFile, find_pictures, is_picture, open_files
-from steelscan.data.groups import Fingerprint, fingerprint, group_prints
+from steelscan.data.fingerprint import Fingerprint, fingerprint
+from steelscan.data.groups import group_prints
 from steelscan.data.looks import look
 from steelscan.data.picture import read_picture
 from steelscan.evaluation import merged_groups

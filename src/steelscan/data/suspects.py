@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.groups import NearPair
+from steelscan.data.near_pairs import NearPair
 from steelscan.strip import Mask, Masks
 
 SPECK = 16

@@ -19,6 +19,7 @@ from steelscan.pipeline.recipe import (
 if TYPE_CHECKING:
     from steelscan.pipeline.audit import Audit, audit
     from steelscan.pipeline.comparison import Comparison, compare
+    from steelscan.pipeline.dealt_folds import FoldsReport, check_folds, deal_folds, save_folds
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
     from steelscan.pipeline.predict import Prediction, predict
@@ -35,6 +36,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     submod_attrs={
         "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
+        "dealt_folds": ["FoldsReport", "check_folds", "deal_folds", "save_folds"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "predict": ["Prediction", "predict"],
@@ -53,6 +55,7 @@ __all__ = [
     "Budget",
     "Classify",
     "Comparison",
+    "FoldsReport",
     "Forecast",
     "HardGate",
     "Judgement",
@@ -69,13 +72,16 @@ __all__ = [
     "Step",
     "Submission",
     "audit",
+    "check_folds",
     "compare",
     "comparison_text",
+    "deal_folds",
     "find_runs",
     "plan_run",
     "predict",
     "runs_json",
     "runs_table",
+    "save_folds",
     "score_files",
     "shift",
     "submit",

@@ -27,6 +27,9 @@ class RunRecord(Spec):
     layout: Layout
     seed: int
 
+    folds: str | None = None
+    """SHA-256 of folds that were brought; None when the run dealt its own."""
+
 
 @dataclass(frozen=True)
 class Task:
