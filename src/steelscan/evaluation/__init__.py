@@ -29,9 +29,18 @@ from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
 from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
+from steelscan.evaluation.selection import (
+    Chosen,
+    Members,
+    best_set,
+    choose_honestly,
+    greedy_set,
+    subsets,
+)
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
+    "Chosen",
     "ClassRow",
     "Curve",
     "Difference",
@@ -40,6 +49,7 @@ __all__ = [
     "Example",
     "Grid",
     "MeanDice",
+    "Members",
     "Objective",
     "Pairs",
     "Part",
@@ -53,12 +63,15 @@ __all__ = [
     "Tune",
     "Verdict",
     "best",
+    "best_set",
+    "choose_honestly",
     "class_color",
     "count_levels",
     "count_pixels",
     "dice",
     "draw_curves",
     "every_level",
+    "greedy_set",
     "merged_groups",
     "outline",
     "pair_scores",
@@ -72,6 +85,7 @@ __all__ = [
     "search_thresholds",
     "select_class",
     "strip_weights",
+    "subsets",
     "surface",
     "triplet_surface",
     "write_report",
