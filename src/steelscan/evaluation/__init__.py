@@ -17,6 +17,14 @@ from steelscan.evaluation.exact import (
 )
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.page import (
+    css_color,
+    is_long,
+    jpeg,
+    legend,
+    render_page,
+    shown_width,
+)
 from steelscan.evaluation.paired import (
     Difference,
     Differences,
@@ -30,6 +38,7 @@ from steelscan.evaluation.report import Example, Part, Report, pick_examples, re
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
 from steelscan.evaluation.selection import (
+    Choose,
     Chosen,
     Members,
     best_set,
@@ -40,6 +49,7 @@ from steelscan.evaluation.selection import (
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
+    "Choose",
     "Chosen",
     "ClassRow",
     "Curve",
@@ -68,10 +78,14 @@ __all__ = [
     "class_color",
     "count_levels",
     "count_pixels",
+    "css_color",
     "dice",
     "draw_curves",
     "every_level",
     "greedy_set",
+    "is_long",
+    "jpeg",
+    "legend",
     "merged_groups",
     "outline",
     "pair_scores",
@@ -81,9 +95,11 @@ __all__ = [
     "per_class",
     "pick_examples",
     "render",
+    "render_page",
     "score",
     "search_thresholds",
     "select_class",
+    "shown_width",
     "strip_weights",
     "subsets",
     "surface",

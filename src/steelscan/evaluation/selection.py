@@ -146,8 +146,8 @@ def choose_honestly(
             honest[inside] += (sums[inside, there] - sums[inside, baseline]) / repeats
             same, choices = same + (there == index), choices + 1
     gains = np.stack([apparent, honest, apparent - honest], axis=1)
-    scores = _means(gains, strips, resamples, seed, level)
-    return Chosen(index, *scores, often=same / choices)
+    first, then, flattered = _means(gains, strips, resamples, seed, level)
+    return Chosen(index, first, then, flattered, same / choices)
 
 
 def _means(

@@ -18,6 +18,9 @@ from steelscan.pipeline.recipe import (
 
 if TYPE_CHECKING:
     from steelscan.pipeline.comparison import Comparison, compare
+    from steelscan.pipeline.comparison_page import write_comparison_page
+    from steelscan.pipeline.ensemble import EnsembleComparison, compare_ensemble
+    from steelscan.pipeline.ensemble_page import write_ensemble_page
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
     from steelscan.pipeline.predict import Prediction, predict
@@ -27,11 +30,15 @@ if TYPE_CHECKING:
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.written_comparison import comparison_text
+    from steelscan.pipeline.written_ensemble import ensemble_text
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "comparison": ["Comparison", "compare"],
+        "comparison_page": ["write_comparison_page"],
+        "ensemble": ["EnsembleComparison", "compare_ensemble"],
+        "ensemble_page": ["write_ensemble_page"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "predict": ["Prediction", "predict"],
@@ -41,6 +48,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
         "written_comparison": ["comparison_text"],
+        "written_ensemble": ["ensemble_text"],
     },
 )
 
@@ -48,6 +56,7 @@ __all__ = [
     "Budget",
     "Classify",
     "Comparison",
+    "EnsembleComparison",
     "Forecast",
     "HardGate",
     "Judgement",
@@ -63,7 +72,9 @@ __all__ = [
     "Step",
     "Submission",
     "compare",
+    "compare_ensemble",
     "comparison_text",
+    "ensemble_text",
     "find_runs",
     "plan_run",
     "predict",
@@ -73,4 +84,6 @@ __all__ = [
     "submit",
     "train",
     "with_budget",
+    "write_comparison_page",
+    "write_ensemble_page",
 ]

@@ -28,7 +28,7 @@ from steelscan.prediction.specs import Average, LogitMean, Mean, View
 from steelscan.prediction.sums import MapSum, WordList, ids_of, placed
 from steelscan.strip import Frame, Picture
 
-Answer: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32] | None]
+Combined: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32] | None]
 """Of all classes: levels ``(classes, height, width)``, and probabilities ``(classes,)`` where the
 networks have second heads."""
 
@@ -52,7 +52,7 @@ class Heard:
     own: Average
     """The average that is taken apart in `sets`."""
 
-    answers: Mapping[Average, Answer]
+    answers: Mapping[Average, Combined]
     """Of all voters together, as `predict_masks`, rounded, and `predict_classes` say it."""
 
     seconds: tuple[float, ...]
@@ -99,7 +99,7 @@ class Heard:
 
     def sets(
         self, stays: Sequence[bool], box: Box = (slice(None), slice(None))
-    ) -> Iterator[tuple[tuple[int, ...], Answer]]:
+    ) -> Iterator[tuple[tuple[int, ...], Combined]]:
         """The answers, by the average `own`, of each set of voters that is not empty.
 
         Voters that stay are in all sets; a set is their places, in rising order. Maps are those
@@ -202,7 +202,9 @@ def _one(
     return _Alone(maps, word, to_levels(shown.numpy()), ids_of(maps, voter.classes))
 
 
-def _answer(average: Average, maps: MapSum, words: WordList, classes: int, softmax: bool) -> Answer:
+def _answer(
+    average: Average, maps: MapSum, words: WordList, classes: int, softmax: bool
+) -> Combined:
     ids, means = maps.means()
     levels = to_levels(placed(ids, lowered(average, means, softmax), classes, 0.0))
     if not words.said:
