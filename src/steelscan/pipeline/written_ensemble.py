@@ -59,13 +59,16 @@ def conclusion(found: EnsembleComparison) -> str:
     setting = "refitted" if found.rules[0].refitted is not None else "held"
     told = []
     for verdict in ("better", "worse"):
+        judged = [(rule.name, getattr(rule, setting)) for rule in found.rules[1:]]
         names = [
-            rule.name
-            for rule in found.rules[1:]
-            if getattr(rule, setting).mean_dice.verdict == verdict
+            f"{name}, though more defective strips escape"
+            if verdict == "better" and scores.escapes.verdict == "worse"
+            else name
+            for name, scores in judged
+            if scores.mean_dice.verdict == verdict
         ]
         if names:
-            told.append(f"{verdict.capitalize()} than its own rule: {', '.join(names)}.")
+            told.append(f"{verdict.capitalize()} than its own rule: {'; '.join(names)}.")
     if not told:
         told.append("No rule is distinguishable from its own.")
     told[0] = f"With {SETTINGS[setting]}: {told[0][0].lower()}{told[0][1:]}"

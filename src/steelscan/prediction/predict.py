@@ -181,7 +181,10 @@ def said_by(voter: Voter, views: Sequence[View], picture: Picture, sort: Sort) -
 def _behind(first: Outputs, second: Outputs) -> Outputs:
     """The planes of each head of two answers, those of the second behind those of the first."""
     heads = zip(first, second, strict=True)
-    return Outputs(*(None if one is None else torch.cat([one, other], 1) for one, other in heads))
+    joined = (
+        None if one is None or other is None else torch.cat([one, other], 1) for one, other in heads
+    )
+    return Outputs(*joined)
 
 
 def _room(seen: Frame) -> Frame:
