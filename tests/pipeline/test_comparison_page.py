@@ -27,11 +27,11 @@ def decided_by(finished: Path, copy: Path, *rules: Rule) -> Path:
     run = RunFolder(copy)
     run.write_tuned(Tuned(rules=rules))
     dataset = open_dataset(Path(run.data.read_text().strip()))
-    answers = StoredAnswers.of_finished(run, dataset)
+    answers = StoredAnswers(run, dataset)
     parts = {}
     for name, judged in read_judged(run, 4).items():
         rows = [dataset.names.index(image) for image in judged.images]
-        counts = [count_pixels(answers.masks(row, rules), dataset.masks(row)) for row in rows]
+        counts = [count_pixels(answers.masks(row), dataset.masks(row)) for row in rows]
         parts[name] = replace(judged, pairs=Pairs.of(counts))
     write_judged(run, parts)
     return copy
@@ -51,10 +51,10 @@ def two_runs(
 def test_stored_answers_are_those_that_were_judged(finished: tuple[Path, Outcome]) -> None:
     run = RunFolder(finished[0])
     dataset = open_dataset(Path(run.data.read_text().strip()))
-    answers, rules = StoredAnswers.of_finished(run, dataset), run.load_tuned().rules
+    answers = StoredAnswers(run, dataset)
     for judged in read_judged(run, 4).values():
         for image, predicted in zip(judged.images, judged.pairs.predicted, strict=True):
-            masks = answers.masks(dataset.names.index(image), rules)
+            masks = answers.masks(dataset.names.index(image))
             assert masks.sum(axis=(1, 2)).tolist() == predicted.tolist()
 
 

@@ -433,7 +433,7 @@ def test_a_trained_run_is_met_to_the_bit_with_its_gates(
     folder = RunFolder(run)
     judged = read_judged(folder, 4)["out of fold"]
     dataset = open_dataset(Path(folder.data.read_text().strip()))
-    stored, files = StoredAnswers.of_finished(folder, dataset), StripFiles(tmp_path / "out/strips")
+    stored, files = StoredAnswers(folder, dataset), StripFiles(tmp_path / "out/strips")
     for image in judged.images:
         row = dataset.names.index(image)
         levels = files.opened(row, 0).levels.astype(int)

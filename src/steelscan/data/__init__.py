@@ -7,9 +7,10 @@ import lazy_loader
 from steelscan.data.adversarial import (
     FEWEST_LOOKS,
     LikeTestScores,
+    cross_parts,
     like_test,
     like_test_folds,
-    looks,
+    like_test_scores,
 )
 from steelscan.data.augment import (
     Augment,
@@ -49,10 +50,12 @@ from steelscan.data.crop import (
     padded_frame,
 )
 from steelscan.data.dataset import Dataset, check_trainable, open_dataset
+from steelscan.data.explore import Exploration, explore
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
-from steelscan.data.groups import group_strips
+from steelscan.data.groups import NearPair, group_strips, near_pairs
 from steelscan.data.joined import JoinedStrips
+from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
@@ -80,6 +83,17 @@ from steelscan.data.sampling import (
     draw,
     join_share,
 )
+from steelscan.data.sides import Sides, open_sides
+from steelscan.data.suspects import (
+    ODD,
+    SPECK,
+    LabelDifference,
+    holes,
+    label_differences,
+    odd_sizes,
+    slivers,
+    specks,
+)
 
 if TYPE_CHECKING:
     from steelscan.data.transforms import Augmenter
@@ -88,6 +102,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"transforms
 
 __all__ = [
     "FEWEST_LOOKS",
+    "ODD",
+    "SPECK",
     "AllStrips",
     "Answer",
     "Augment",
@@ -106,6 +122,7 @@ __all__ = [
     "Draws",
     "Elastic",
     "EveryStrip",
+    "Exploration",
     "Files",
     "Folds",
     "Gamma",
@@ -115,12 +132,15 @@ __all__ = [
     "IsoNoise",
     "JoinedStrips",
     "Jpeg",
+    "LabelDifference",
     "LikeTest",
     "LikeTestScores",
+    "LookDifference",
     "Mill",
     "MilledStrip",
     "Mixup",
     "MotionBlur",
+    "NearPair",
     "OneOf",
     "OpticalDistortion",
     "PictureFile",
@@ -131,6 +151,7 @@ __all__ = [
     "Sharpen",
     "ShiftScaleTurn",
     "Shrink",
+    "Sides",
     "SteelCrop",
     "SteelShift",
     "Strips",
@@ -148,18 +169,27 @@ __all__ = [
     "chosen",
     "convert",
     "crop_frame",
+    "cross_parts",
     "cut",
     "draw",
+    "explore",
     "find_pictures",
     "group_strips",
+    "holes",
     "join_share",
+    "label_differences",
     "like_test",
     "like_test_folds",
+    "like_test_scores",
+    "look_differences",
     "looks",
     "make_folds",
     "make_strip",
+    "near_pairs",
+    "odd_sizes",
     "open_dataset",
     "open_files",
+    "open_sides",
     "pad",
     "padded_frame",
     "picture_frame",
@@ -168,6 +198,8 @@ __all__ = [
     "read_picture",
     "resize_masks",
     "resize_picture",
+    "slivers",
+    "specks",
     "teaches",
     "write_folds",
     "write_mill",

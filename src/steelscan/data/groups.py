@@ -7,6 +7,7 @@ streaks, scratches and a dirty sensor look alike on all strips of a coil and pro
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import cv2
@@ -32,6 +33,9 @@ _TEXTURE = 0.15
 
 _BLOCK = 1024
 
+_LARGE = 50
+"""Pictures of a named group from which not all of its pairs are tried."""
+
 
 class Fingerprint(NamedTuple):
     """What is kept of a picture to find its near-duplicates; about 20 kB."""
@@ -44,6 +48,21 @@ class Fingerprint(NamedTuple):
 
     telling: bool
     """Whether the strip has texture enough to be told from others."""
+
+
+class NearPair(NamedTuple):
+    """Two pictures of the same piece of steel, by their places, and how they lie on each other."""
+
+    one: int
+    other: int
+    likeness: float
+    """Correlation where it is highest."""
+
+    down: int
+    """What is in row r of the one is in row ``r + down`` of the other, to some pixels."""
+
+    right: int
+    """The same for columns."""
 
 
 def group_strips(dataset: Dataset) -> NDArray[np.int64]:
@@ -61,7 +80,11 @@ def group_strips(dataset: Dataset) -> NDArray[np.int64]:
 
 def group_pictures(pictures: Iterable[Picture]) -> NDArray[np.int64]:
     """Number the group of near-duplicates of each picture, int64 ``(pictures,)``, from 0."""
-    prints = [fingerprint(picture) for picture in pictures]
+    return group_prints([fingerprint(picture) for picture in pictures])
+
+
+def group_prints(prints: Sequence[Fingerprint]) -> NDArray[np.int64]:
+    """Number the group of near-duplicates of each fingerprint, int64 ``(prints,)``, from 0."""
     leader = list(range(len(prints)))
 
     def lead(member: int) -> int:
@@ -73,6 +96,27 @@ def group_pictures(pictures: Iterable[Picture]) -> NDArray[np.int64]:
         if lead(one) != lead(other) and likeness(prints[one], prints[other]) >= _SAME:
             leader[lead(one)] = lead(other)
     return _numbered([lead(member) for member in range(len(prints))])
+
+
+def near_pairs(dataset: Dataset) -> list[NearPair]:
+    """All pairs of near-duplicates among a data set's strips, the most alike first.
+
+    They are found by fingerprint, which reads all pictures; what ``groups.csv`` joins is compared
+    too, but only pictures that really show the same steel are a pair. Raises PictureError.
+    """
+    rows = range(len(dataset))
+    shown = track(map(dataset.picture, rows), "Looking for near-duplicates", len(dataset))
+    prints = [fingerprint(picture) for picture in shown]
+    candidates = set(_candidates(prints))
+    if dataset.group_labels is not None:
+        candidates |= set(_within(dataset.group_labels, prints))
+    found = []
+    for one, other in sorted(candidates):
+        same, down, right = _laid_on(prints[one], prints[other])
+        if same >= _SAME:
+            scale = (dataset.frames[one].pixels / prints[one].fine.size) ** 0.5
+            found.append(NearPair(one, other, same, round(down * scale), round(right * scale)))
+    return sorted(found, key=lambda pair: -pair.likeness)
 
 
 def fingerprint(picture: Picture) -> Fingerprint:
@@ -93,10 +137,20 @@ def fingerprint(picture: Picture) -> Fingerprint:
 
 def likeness(one: Fingerprint, other: Fingerprint) -> float:
     """Correlation of two fine fingerprints, -1 to 1, at the shift where it is highest."""
+    return _laid_on(one, other)[0]
+
+
+def _laid_on(one: Fingerprint, other: Fingerprint) -> tuple[float, int, int]:
+    """Likeness, and how far down and right the one's steel lies in the other, in their pixels."""
     height = min(one.fine.shape[0], other.fine.shape[0])
     width = min(one.fine.shape[1], other.fine.shape[1])
     core = _middle(one.fine, height - 2 * round(height * _SHIFT), width - 2 * round(width * _SHIFT))
-    return float(cv2.matchTemplate(other.fine, core, cv2.TM_CCOEFF_NORMED).max())
+    found = np.asarray(cv2.matchTemplate(other.fine, core, cv2.TM_CCOEFF_NORMED))
+    row, column = np.unravel_index(int(found.argmax()), found.shape)
+    top, left = (
+        (whole - inner) // 2 for whole, inner in zip(one.fine.shape, core.shape, strict=True)
+    )
+    return float(found.max()), int(row) - top, int(column) - left
 
 
 def _even(picture: Picture, width: int, height: int, blur: float) -> NDArray[np.float32]:
@@ -126,6 +180,17 @@ def _candidates(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
         for row, others in zip(telling[start + rows].tolist(), telling[nearest], strict=True):
             seen.update((min(row, other), max(row, other)) for other in others.tolist())
     yield from sorted(seen)
+
+
+def _within(labels: Sequence[str], prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
+    """Pairs of telling pictures of one named group; a large group's nearest are tried anyway."""
+    members: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        if prints[row].telling:
+            members.setdefault(label, []).append(row)
+    for rows in members.values():
+        if len(rows) <= _LARGE:
+            yield from combinations(rows, 2)
 
 
 def _middle(fine: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -1,6 +1,14 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
+from steelscan.evaluation.auc import area_under_curve, auc_interval, midranks
+from steelscan.evaluation.contradiction import (
+    Contradiction,
+    Regions,
+    contradictions,
+    regions_of,
+)
 from steelscan.evaluation.curves import Curve, draw_curves
+from steelscan.evaluation.drawing import png_of, styled, svg_of
 from steelscan.evaluation.exact import (
     EscapeWeighted,
     Grid,
@@ -18,10 +26,9 @@ from steelscan.evaluation.exact import (
 from steelscan.evaluation.levels import count_levels
 from steelscan.evaluation.outline import class_color, outline
 from steelscan.evaluation.page import (
+    LONG,
     css_color,
-    is_long,
-    jpeg,
-    legend,
+    jpeg_link,
     render_page,
     shown_width,
 )
@@ -49,9 +56,11 @@ from steelscan.evaluation.selection import (
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
+    "LONG",
     "Choose",
     "Chosen",
     "ClassRow",
+    "Contradiction",
     "Curve",
     "Difference",
     "Differences",
@@ -65,6 +74,7 @@ __all__ = [
     "Part",
     "PixelCounts",
     "Prior",
+    "Regions",
     "Report",
     "Score",
     "Scores",
@@ -72,10 +82,13 @@ __all__ = [
     "Thresholds",
     "Tune",
     "Verdict",
+    "area_under_curve",
+    "auc_interval",
     "best",
     "best_set",
     "choose_honestly",
     "class_color",
+    "contradictions",
     "count_levels",
     "count_pixels",
     "css_color",
@@ -83,10 +96,9 @@ __all__ = [
     "draw_curves",
     "every_level",
     "greedy_set",
-    "is_long",
-    "jpeg",
-    "legend",
+    "jpeg_link",
     "merged_groups",
+    "midranks",
     "outline",
     "pair_scores",
     "paired_differences",
@@ -94,6 +106,8 @@ __all__ = [
     "pairs_of_tables",
     "per_class",
     "pick_examples",
+    "png_of",
+    "regions_of",
     "render",
     "render_page",
     "score",
@@ -101,8 +115,10 @@ __all__ = [
     "select_class",
     "shown_width",
     "strip_weights",
+    "styled",
     "subsets",
     "surface",
+    "svg_of",
     "triplet_surface",
     "write_report",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.curves import Curve, draw_curves, line_style
 from steelscan.evaluation.outline import outline
-from steelscan.evaluation.page import css_color, is_long, jpeg, legend, render_page, shown_width
+from steelscan.evaluation.page import LONG, css_color, jpeg_link, render_page, shown_width
 from steelscan.evaluation.pairs import Pairs, dice
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds
@@ -53,8 +53,7 @@ def write_report(path: Path, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as text: styles, drawings and pictures are all in it."""
-    room = "steelscan.evaluation"
-    return render_page(room, "report.html.jinja", "steelscan report", _content(report))
+    return render_page("steelscan.evaluation", "report.html.jinja", _content(report))
 
 
 def pick_examples(pairs: Pairs, count: int) -> dict[str, list[int]]:
@@ -93,7 +92,10 @@ def _content(report: Report) -> dict[str, Any]:
     main = next(iter(report.parts), None)
     return {
         "title": report.title,
-        "legend": legend(report.classes),
+        "legend": [
+            {"name": name, "color": css_color(index)}
+            for index, name in enumerate(report.classes.names)
+        ],
         "main": main,
         "headline": _headline(scores[main], empty[main]) if main is not None else [],
         "scores": scores,
@@ -212,13 +214,14 @@ def _threshold_rows(thresholds: Thresholds | None, classes: Classes) -> list[dic
 
 
 def _shown(example: Example, classes: Classes) -> dict[str, Any]:
-    target = shown_width(example.picture, 2)
+    height, width = example.picture.shape
+    target = shown_width(height, width)
     return {
         "name": example.name,
-        "long": is_long(example.picture),
+        "long": width >= LONG * height,
         "width": target,
-        "truth": jpeg(outline(example.picture, example.truth, width=target)),
-        "predicted": jpeg(outline(example.picture, example.predicted, width=target)),
+        "truth": jpeg_link(outline(example.picture, example.truth, width=target)),
+        "predicted": jpeg_link(outline(example.picture, example.predicted, width=target)),
         "verdicts": _verdicts(example, classes),
     }
 

@@ -17,6 +17,7 @@ from steelscan.pipeline.recipe import (
 )
 
 if TYPE_CHECKING:
+    from steelscan.pipeline.audit import Audit, audit
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.comparison_page import write_comparison_page
     from steelscan.pipeline.ensemble import EnsembleComparison, compare_ensemble
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
     from steelscan.pipeline.score import Judgement, score_files
+    from steelscan.pipeline.shift import Shift, shift
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.written_comparison import comparison_text
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
         "comparison_page": ["write_comparison_page"],
         "ensemble": ["EnsembleComparison", "compare_ensemble"],
@@ -45,6 +48,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "predictor": ["Predictor"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
         "score": ["Judgement", "score_files"],
+        "shift": ["Shift", "shift"],
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
         "written_comparison": ["comparison_text"],
@@ -53,6 +57,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = [
+    "Audit",
     "Budget",
     "Classify",
     "Comparison",
@@ -68,9 +73,11 @@ __all__ = [
     "Recipe",
     "RunSummary",
     "Segment",
+    "Shift",
     "SoftGate",
     "Step",
     "Submission",
+    "audit",
     "compare",
     "compare_ensemble",
     "comparison_text",
@@ -81,6 +88,7 @@ __all__ = [
     "runs_json",
     "runs_table",
     "score_files",
+    "shift",
     "submit",
     "train",
     "with_budget",

@@ -8,14 +8,14 @@ from typing import Any
 
 from steelscan.data import Dataset
 from steelscan.evaluation import (
+    LONG,
     Difference,
     Differences,
     Pairs,
     count_pixels,
+    css_color,
     dice,
-    is_long,
-    jpeg,
-    legend,
+    jpeg_link,
     outline,
     render_page,
     shown_width,
@@ -25,12 +25,15 @@ from steelscan.pipeline.difference_bars import Span, bar, widest
 from steelscan.pipeline.pairs_file import read_judged
 from steelscan.pipeline.run import RunFolder
 from steelscan.pipeline.run_data import open_data_of
-from steelscan.pipeline.stored import StoredAnswers
 from steelscan.pipeline.written_comparison import NUMBERS, OF_A_CLASS, SHARES, named_classes
 from steelscan.strip import Masks, MissingPartError, Picture, RunError, SteelscanError, write_text
 
 SHOWN = 24
 """Strips that are shown: two thirds of them at most that B does worse on."""
+
+
+_THIRD = 322
+"""Pixels of width of three pictures beside each other, on a page of 1000 with gaps of 16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ def write_comparison_page(
         ]
     }
     room = "steelscan.pipeline"
-    write_text(path, render_page(room, "comparison.html.jinja", "steelscan compare", content))
+    write_text(path, render_page(room, "comparison.html.jinja", content))
     return reason
 
 
@@ -120,18 +123,19 @@ def _masks(
     found: Comparison, dataset: Dataset, run: RunFolder, changes: Sequence[Change]
 ) -> list[Masks]:
     """The masks of a run on changed strips, which must be those that were judged."""
-    rules = run.load_tuned().rules
     judged = read_judged(run, len(found.classes))[found.part]
     row_of = {name: row for row, name in enumerate(dataset.names)}
     place_of = {name: place for place, name in enumerate(judged.images)}
     try:
-        answers = StoredAnswers.of_finished(run, dataset)
+        from steelscan.pipeline.stored import StoredAnswers  # what reads stores is of `train`
+
+        answers = StoredAnswers(run, dataset)
     except ModuleNotFoundError as error:
         needs = f"need {error.name}, which is not installed"
         raise MissingPartError("pictures", needs, "Run: pip install 'steelscan[train]'") from None
     made = []
     for change in changes:
-        masks = answers.masks(row_of[change.image], rules)
+        masks = answers.masks(row_of[change.image])
         if (masks.sum((1, 2)) != judged.pairs.predicted[place_of[change.image]]).any():
             what = f"keeps probabilities that make other masks of {change.image} than were judged"
             raise RunError(run.path, what, "Give the same train command again")
@@ -152,7 +156,9 @@ def _content(found: Comparison, run_a: Path, run_b: Path, reason: str) -> dict[s
             for name, scores in zip(found.classes.names, found.per_class, strict=True)
         ],
         "kinds": list(_kinds(found.changes)),
-        "legend": legend(found.classes),
+        "legend": [
+            {"name": name, "color": css_color(at)} for at, name in enumerate(found.classes.names)
+        ],
     }
 
 
@@ -208,7 +214,10 @@ def _section(
 
 def _shown(sight: _Sight) -> dict[str, Any]:
     change, picture = sight.change, sight.picture
-    width = shown_width(picture, 3)
+    height, width = picture.shape
+    shown = shown_width(height, width)
+    long = width >= LONG * height
+    shown = shown if long else min(shown, _THIRD)
     values = [_dice(masks, sight.masks[0]) for masks in sight.masks[1:]]
     told = (change.truth, change.one, change.other)
     titles = ("truth", f"A, Dice {values[0]:.3f}", f"B, Dice {values[1]:.3f}")
@@ -216,13 +225,13 @@ def _shown(sight: _Sight) -> dict[str, Any]:
         "name": change.image,
         "kind": change.kind,
         "gain": f"{change.gain:+.3f}",
-        "long": is_long(picture),
-        "width": width,
+        "long": long,
+        "width": shown,
         "views": [
             {
                 "title": title,
                 "classes": named_classes(names),
-                "source": jpeg(outline(picture, masks, width=width)),
+                "source": jpeg_link(outline(picture, masks, width=shown)),
             }
             for title, names, masks in zip(titles, told, sight.masks, strict=True)
         ],

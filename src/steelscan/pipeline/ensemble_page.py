@@ -24,8 +24,7 @@ from steelscan.strip import write_text
 def write_ensemble_page(path: Path, found: EnsembleComparison) -> None:
     """Write the comparison as one HTML file, whole or not at all. Raises OutputError."""
     room = "steelscan.pipeline"
-    page = render_page(room, "ensemble.html.jinja", "steelscan ensemble", _content(found))
-    write_text(path, page)
+    write_text(path, render_page(room, "ensemble.html.jinja", _content(found)))
 
 
 def _content(found: EnsembleComparison) -> dict[str, Any]:

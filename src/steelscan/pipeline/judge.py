@@ -6,24 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation import Pairs, count_levels, count_pixels, search_thresholds
-from steelscan.pipeline.decide import numbers, with_numbers
+from steelscan.pipeline.decide import decide, numbers, with_numbers
 from steelscan.pipeline.fitted import ask, load_voters
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import Tuned
-from steelscan.pipeline.stored import StoredAnswers, Stores, store_folders
+from steelscan.pipeline.stored import KeptAnswers, Stores, store_folders
 from steelscan.postprocess import Rule
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import track
+from steelscan.strip import Masks, track
 
 
-class Answers(StoredAnswers):
+class Answers(KeptAnswers):
     """What the networks say of every strip that judges, kept in the run's stores."""
 
     def __init__(self, plan: Plan) -> None:
         """Ask the networks about each strip that has no answer yet."""
         stores = {name: _asked(plan, name, step) for name, step in plan.recipe.named.items()}
         super().__init__(plan.recipe, plan.dataset, stores)
+
+    def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
+        """The masks that rules make of what was said of a strip."""
+        return decide(self.opened(row), rules)
 
 
 def suspicion(plan: Plan, strips: int) -> NDArray[np.float32]:

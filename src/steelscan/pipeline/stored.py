@@ -1,60 +1,34 @@
-"""What the networks of a run said, kept in its stores, and what is made of it. No torch here."""
+"""What the networks of a run said of the strips that judge it, as its folder keeps it. No torch."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from steelscan.data import Dataset
-from steelscan.pipeline.decide import Opened, Said, consult, decide
+from steelscan.data import Dataset, read_folds
+from steelscan.pipeline.decide import Opened, Said, consult, decide, weighed
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.pipeline.run import RunFolder, tasks
-from steelscan.postprocess import Rule
-from steelscan.strip import Frame, Masks
+from steelscan.prediction import ProbabilityStore
+from steelscan.strip import Frame, Masks, RunError
 
-if TYPE_CHECKING:
-    from steelscan.prediction import ProbabilityStore
-
-Stores: TypeAlias = "tuple[ProbabilityStore | None, ProbabilityStore | None]"
+Stores: TypeAlias = tuple[ProbabilityStore | None, ProbabilityStore | None]
 """The answers of a step: of its heads for masks, and for classes."""
 
 
-class StoredAnswers:
-    """What the networks of a recipe said of strips, by the names of its steps."""
+class KeptAnswers:
+    """What is kept of the answers of each step, by its name, and what they come to."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, stores: Mapping[str, Stores]) -> None:
         self._recipe, self._dataset, self._stores = recipe, dataset, stores
-
-    @classmethod
-    def of_finished(cls, run: RunFolder, dataset: Dataset) -> Self:
-        """Open the stores of a finished run, to read them only. Raises RunError."""
-        from steelscan.prediction import ProbabilityStore
-
-        recipe, round_ = run.load_recipe(), run.load_tuned().round
-
-        def opened(folder: Path, frames: Sequence[Frame]) -> ProbabilityStore:
-            return ProbabilityStore.to_read(folder, frames)
-
-        stores: dict[str, Stores] = {}
-        for name, step in recipe.named.items():
-            places = store_folders(run, recipe, name, step, round_)
-            masks, classes = places
-            stores[name] = (
-                None if masks is None else opened(masks, dataset.frames),
-                None if classes is None else opened(classes, ()),
-            )
-        return cls(recipe, dataset, stores)
 
     def opened(self, row: int) -> Opened:
         """What the last rules of the recipe get to see of a strip."""
         said = partial(self._said, row)
         return consult(self._recipe, said, len(self._dataset.classes), self._dataset.frames[row])
-
-    def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
-        """The masks that rules make of what was said of a strip."""
-        return decide(self.opened(row), rules)
 
     def _said(self, row: int, name: str) -> Said:
         masks, classes = self._stores[name]
@@ -62,6 +36,51 @@ class StoredAnswers:
             None if masks is None else masks[row].astype(np.uint8, copy=False),
             None if classes is None else classes[row].astype(np.float32, copy=False),
         )
+
+
+class StoredAnswers(KeptAnswers):
+    """Probabilities and decisions for strips that the networks asked were not fitted on."""
+
+    def __init__(self, run: RunFolder, dataset: Dataset) -> None:
+        """Open a run of this data set, to read it only.
+
+        Raises RunError when the folder is no run, not finished, without its probabilities, or of
+        another data set.
+        """
+        record, recipe, self._tuned = run.load_record(), run.load_recipe(), run.load_tuned()
+        if record.fingerprint != dataset.fingerprint:
+            found = "was made from other data, or from these with other labels"
+            raise RunError(run.path, found, "Name the data set that it was trained on")
+        stores: dict[str, Stores] = {}
+        for name, step in recipe.named.items():
+            masks, classes = store_folders(run, recipe, name, step, self._tuned.round)
+            stores[name] = (
+                None if masks is None else _to_read(run, name, masks, dataset.frames),
+                None if classes is None else _to_read(run, name, classes, ()),
+            )
+        super().__init__(recipe, dataset, stores)
+        folds = read_folds(run.folds, dataset.names)
+        judging = (*recipe.folds.holdout, *recipe.folds.validation)
+        every = [store for pair in stores.values() for store in pair if store is not None]
+        rows = [
+            row
+            for row in np.flatnonzero(np.isin(folds, judging)).tolist()
+            if all(row in store for store in every)
+        ]
+        self.rows: NDArray[np.int64] = np.array(rows, np.int64)
+        """The strips that were judged, int64, by their places in the data set."""
+
+    def levels(self, row: int) -> NDArray[np.uint8]:
+        """Probabilities of pixels as 255ths before any strip is cleared, by the last segmenters.
+
+        uint8 ``(classes, height, width)``.
+        """
+        name, step = self._recipe.rounds[-1].segment
+        return weighed(step, self._said(row, name))
+
+    def masks(self, row: int) -> Masks:
+        """What the run decided, bool ``(classes, height, width)``."""
+        return decide(self.opened(row), self._tuned.rules)
 
 
 def store_folders(
@@ -77,3 +96,10 @@ def store_folders(
         return None, run.probabilities(name, last)
     masks = run.probabilities(name, last)
     return masks, run.probabilities(f"{name}-classes", last) if step.gate is not None else None
+
+
+def _to_read(run: RunFolder, step: str, folder: Path, frames: Sequence[Frame]) -> ProbabilityStore:
+    if not (folder / "levels.zarr" / "zarr.json").exists():
+        found = f"holds no probabilities of the step {step}"
+        raise RunError(run.path, found, "Give the same train command again: it asks anew")
+    return ProbabilityStore.to_read(folder, frames)
