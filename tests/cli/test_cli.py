@@ -20,6 +20,7 @@ VERBS = (
     "submit",
     "runs",
     "compare",
+    "ensemble",
     "convert",
     "explore",
     "shift",

@@ -5,6 +5,7 @@ from steelscan.cli import (  # noqa: F401
     answer,
     audit,
     data,
+    ensemble,
     explore,
     folds,
     judge,

@@ -44,10 +44,21 @@ from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
 from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
+from steelscan.evaluation.selection import (
+    Choose,
+    Chosen,
+    Members,
+    best_set,
+    choose_honestly,
+    greedy_set,
+    subsets,
+)
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
     "LONG",
+    "Choose",
+    "Chosen",
     "ClassRow",
     "Contradiction",
     "Curve",
@@ -57,6 +68,7 @@ __all__ = [
     "Example",
     "Grid",
     "MeanDice",
+    "Members",
     "Objective",
     "Pairs",
     "Part",
@@ -73,6 +85,8 @@ __all__ = [
     "area_under_curve",
     "auc_interval",
     "best",
+    "best_set",
+    "choose_honestly",
     "class_color",
     "contradictions",
     "count_levels",
@@ -81,6 +95,7 @@ __all__ = [
     "dice",
     "draw_curves",
     "every_level",
+    "greedy_set",
     "jpeg_link",
     "merged_groups",
     "midranks",
@@ -101,6 +116,7 @@ __all__ = [
     "shown_width",
     "strip_weights",
     "styled",
+    "subsets",
     "surface",
     "svg_of",
     "triplet_surface",

@@ -19,7 +19,10 @@ from steelscan.pipeline.recipe import (
 if TYPE_CHECKING:
     from steelscan.pipeline.audit import Audit, audit
     from steelscan.pipeline.comparison import Comparison, compare
+    from steelscan.pipeline.comparison_page import write_comparison_page
     from steelscan.pipeline.dealt_folds import FoldsReport, check_folds, deal_folds, save_folds
+    from steelscan.pipeline.ensemble import EnsembleComparison, compare_ensemble
+    from steelscan.pipeline.ensemble_page import write_ensemble_page
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
     from steelscan.pipeline.predict import Prediction, predict
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.written_comparison import comparison_text
+    from steelscan.pipeline.written_ensemble import ensemble_text
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
@@ -37,6 +41,9 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
         "dealt_folds": ["FoldsReport", "check_folds", "deal_folds", "save_folds"],
+        "comparison_page": ["write_comparison_page"],
+        "ensemble": ["EnsembleComparison", "compare_ensemble"],
+        "ensemble_page": ["write_ensemble_page"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "predict": ["Prediction", "predict"],
@@ -47,6 +54,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
         "written_comparison": ["comparison_text"],
+        "written_ensemble": ["ensemble_text"],
     },
 )
 
@@ -55,6 +63,7 @@ __all__ = [
     "Budget",
     "Classify",
     "Comparison",
+    "EnsembleComparison",
     "FoldsReport",
     "Forecast",
     "HardGate",
@@ -74,8 +83,10 @@ __all__ = [
     "audit",
     "check_folds",
     "compare",
+    "compare_ensemble",
     "comparison_text",
     "deal_folds",
+    "ensemble_text",
     "find_runs",
     "plan_run",
     "predict",
@@ -87,4 +98,6 @@ __all__ = [
     "submit",
     "train",
     "with_budget",
+    "write_comparison_page",
+    "write_ensemble_page",
 ]

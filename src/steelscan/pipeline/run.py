@@ -96,6 +96,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def data(self) -> Path:
+        """Where the data set lay when the run was last trained."""
+        return self.path / "data.txt"
+
+    @property
     def folds(self) -> Path:
         """Image, group and fold of every strip."""
         return self.path / "folds.csv"

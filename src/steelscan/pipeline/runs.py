@@ -9,6 +9,7 @@ from pathlib import Path
 from steelscan.evaluation import Score
 from steelscan.pipeline.pairs_file import PARTS
 from steelscan.pipeline.plain_table import plain_table
+from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder, tasks
 from steelscan.prediction import EncoderFittedFor
@@ -58,7 +59,7 @@ class RunSummary:
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain values for JSON; None where undefined."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: plain_value(value) for name, value in asdict(self).items()}
 
 
 def find_runs(folders: Iterable[Path]) -> list[RunSummary]:
@@ -196,16 +197,3 @@ def _cell(scores: Mapping[str, Score], name: str, *, interval: bool = True) -> s
         return ""
     score = scores[name] if interval else Score(scores[name].value)
     return score.text(percent=name in ("escapes", "overkill"))
-
-
-def _plain(value: object) -> object:
-    """A value as JSON has it: paths as text, None for what is undefined."""
-    match value:
-        case Path():
-            return str(value)
-        case float() if value != value:  # noqa: PLR0124
-            return None
-        case dict():
-            return {name: _plain(inner) for name, inner in value.items()}
-        case _:
-            return value

@@ -1,48 +1,71 @@
-"""What a finished run said of the strips that it judged, read from its folder. No torch here."""
+"""What the networks of a run said of the strips that judge it, as its folder keeps it. No torch."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset, read_folds
-from steelscan.pipeline.decide import Said, consult, decide, weighed
-from steelscan.pipeline.recipe import Segment
+from steelscan.pipeline.decide import Opened, Said, consult, decide, weighed
+from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.pipeline.run import RunFolder, tasks
 from steelscan.prediction import ProbabilityStore
 from steelscan.strip import Frame, Masks, RunError
 
+Stores: TypeAlias = tuple[ProbabilityStore | None, ProbabilityStore | None]
+"""The answers of a step: of its heads for masks, and for classes."""
 
-class StoredAnswers:
+
+class KeptAnswers:
+    """What is kept of the answers of each step, by its name, and what they come to."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, stores: Mapping[str, Stores]) -> None:
+        self._recipe, self._dataset, self._stores = recipe, dataset, stores
+
+    def opened(self, row: int) -> Opened:
+        """What the last rules of the recipe get to see of a strip."""
+        said = partial(self._said, row)
+        return consult(self._recipe, said, len(self._dataset.classes), self._dataset.frames[row])
+
+    def _said(self, row: int, name: str) -> Said:
+        masks, classes = self._stores[name]
+        return Said(
+            None if masks is None else masks[row].astype(np.uint8, copy=False),
+            None if classes is None else classes[row].astype(np.float32, copy=False),
+        )
+
+
+class StoredAnswers(KeptAnswers):
     """Probabilities and decisions for strips that the networks asked were not fitted on."""
 
     def __init__(self, run: RunFolder, dataset: Dataset) -> None:
-        """Open a run of this data set.
+        """Open a run of this data set, to read it only.
 
         Raises RunError when the folder is no run, not finished, without its probabilities, or of
         another data set.
         """
-        record, self._recipe, self._tuned = run.load_record(), run.load_recipe(), run.load_tuned()
+        record, recipe, self._tuned = run.load_record(), run.load_recipe(), run.load_tuned()
         if record.fingerprint != dataset.fingerprint:
             found = "was made from other data, or from these with other labels"
             raise RunError(run.path, found, "Name the data set that it was trained on")
-        self._dataset = dataset
-        self._masks: dict[str, ProbabilityStore] = {}
-        self._classes: dict[str, ProbabilityStore] = {}
-        for name, step in self._recipe.named.items():
-            if isinstance(step, Segment):
-                self._masks[name] = self._open(run, name, name, dataset.frames)
-                if step.gate is not None:
-                    self._classes[name] = self._open(run, name, f"{name}-classes", ())
-            else:
-                self._classes[name] = self._open(run, name, name, ())
+        stores: dict[str, Stores] = {}
+        for name, step in recipe.named.items():
+            masks, classes = store_folders(run, recipe, name, step, self._tuned.round)
+            stores[name] = (
+                None if masks is None else _to_read(run, name, masks, dataset.frames),
+                None if classes is None else _to_read(run, name, classes, ()),
+            )
+        super().__init__(recipe, dataset, stores)
         folds = read_folds(run.folds, dataset.names)
-        judging = (*self._recipe.folds.holdout, *self._recipe.folds.validation)
-        stores = [*self._masks.values(), *self._classes.values()]
+        judging = (*recipe.folds.holdout, *recipe.folds.validation)
+        every = [store for pair in stores.values() for store in pair if store is not None]
         rows = [
             row
             for row in np.flatnonzero(np.isin(folds, judging)).tolist()
-            if all(row in store for store in stores)
+            if all(row in store for store in every)
         ]
         self.rows: NDArray[np.int64] = np.array(rows, np.int64)
         """The strips that were judged, int64, by their places in the data set."""
@@ -57,26 +80,26 @@ class StoredAnswers:
 
     def masks(self, row: int) -> Masks:
         """What the run decided, bool ``(classes, height, width)``."""
-        classes, frame = len(self._dataset.classes), self._dataset.frames[row]
-        opened = consult(self._recipe, partial(self._said, row), classes, frame)
-        return decide(opened, self._tuned.rules)
+        return decide(self.opened(row), self._tuned.rules)
 
-    def _said(self, row: int, name: str) -> Said:
-        masks, classes = self._masks.get(name), self._classes.get(name)
-        return Said(
-            None if masks is None else masks[row].astype(np.uint8, copy=False),
-            None if classes is None else classes[row].astype(np.float32, copy=False),
-        )
 
-    def _open(
-        self, run: RunFolder, step: str, name: str, frames: tuple[Frame, ...]
-    ) -> ProbabilityStore:
-        validation = self._recipe.folds.validation
-        fitted = tasks(self._recipe, validation, self._tuned.round)
-        last = max(task.round for task in fitted if task.step == step)
-        folder = run.probabilities(name, last)
-        if not (folder / "levels.zarr" / "zarr.json").exists():
-            found = f"holds no probabilities of the step {step}"
-            raise RunError(run.path, found, "Give the same train command again: it asks anew")
-        strips = len(self._dataset)
-        return ProbabilityStore(folder, strips, len(self._dataset.classes), frames)
+def store_folders(
+    run: RunFolder, recipe: Recipe, name: str, step: Classify | Segment, round_: int
+) -> tuple[Path | None, Path | None]:
+    """Where what a step says is kept, of masks and of classes; None where it says nothing of them.
+
+    Of a round in which none of its networks changed, it is that of the round before.
+    """
+    fitted = tasks(recipe, recipe.folds.validation, round_)
+    last = max(task.round for task in fitted if task.step == name)
+    if isinstance(step, Classify):
+        return None, run.probabilities(name, last)
+    masks = run.probabilities(name, last)
+    return masks, run.probabilities(f"{name}-classes", last) if step.gate is not None else None
+
+
+def _to_read(run: RunFolder, step: str, folder: Path, frames: Sequence[Frame]) -> ProbabilityStore:
+    if not (folder / "levels.zarr" / "zarr.json").exists():
+        found = f"holds no probabilities of the step {step}"
+        raise RunError(run.path, found, "Give the same train command again: it asks anew")
+    return ProbabilityStore.to_read(folder, frames)

@@ -29,7 +29,7 @@ from steelscan.pipeline.pseudo import learned, pseudo_label
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.strip import Masks, write_json
+from steelscan.strip import Masks, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def train(
     run = RunFolder(out)
     with run.held():
         plan, notes = planned(run, recipe, data, options)
+        write_text(run.data, f"{data.absolute()}\n")
         if on_plan is not None:
             on_plan(forecast(plan))
         return _carry(plan, notes)

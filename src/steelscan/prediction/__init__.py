@@ -19,6 +19,7 @@ from steelscan.prediction.specs import (
 
 if TYPE_CHECKING:
     from steelscan.prediction.averages import averaged
+    from steelscan.prediction.compared import Combined, Heard, hear
     from steelscan.prediction.predict import (
         Voter,
         predict_both,
@@ -33,6 +34,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "averages": ["averaged"],
+        "compared": ["Combined", "Heard", "hear"],
         "predict": ["Voter", "predict_both", "predict_classes", "predict_masks", "to_levels"],
         "store": ["ProbabilityStore"],
         "views": ["turn"],
@@ -41,9 +43,11 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 
 __all__ = [
     "Average",
+    "Combined",
     "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
+    "Heard",
     "LogitMean",
     "Mean",
     "Member",
@@ -53,6 +57,7 @@ __all__ = [
     "View",
     "Voter",
     "averaged",
+    "hear",
     "predict_both",
     "predict_classes",
     "predict_masks",

@@ -1,0 +1,18 @@
+"""Values as JSON has them."""
+
+from pathlib import Path
+
+
+def plain_value(value: object) -> object:
+    """A value as JSON has it: paths as text, tuples as lists, None for what is undefined."""
+    match value:
+        case Path():
+            return str(value)
+        case float() if value != value:  # noqa: PLR0124
+            return None
+        case dict():
+            return {name: plain_value(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [plain_value(inner) for inner in value]
+        case _:
+            return value
