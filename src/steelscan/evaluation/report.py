@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.curves import Curve, draw_curves, line_style
 from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.page import page_style
 from steelscan.evaluation.pairs import Pairs, dice
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds
@@ -62,13 +63,15 @@ def write_report(path: Path, report: Report) -> None:
 def render(report: Report) -> str:
     """The page as text: styles, drawings and pictures are all in it."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"decimal": _decimal, "percent": _percent}
     source = files("steelscan.evaluation").joinpath("report.html.jinja").read_text("utf-8")
-    return environment.from_string(source).render(_content(report))
+    style = Markup(page_style())
+    return environment.from_string(source).render(_content(report), style=style)
 
 
 def pick_examples(pairs: Pairs, count: int) -> dict[str, list[int]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
+    from steelscan.pipeline.plant import Plant, plant, rates_of
     from steelscan.pipeline.predict import Prediction, predict
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.written_comparison import comparison_text
+    from steelscan.pipeline.written_plant import plant_json, plant_page, plant_text, write_plant
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
@@ -34,6 +36,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "comparison": ["Comparison", "compare"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
+        "plant": ["Plant", "plant", "rates_of"],
         "predict": ["Prediction", "predict"],
         "predictor": ["Predictor"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
@@ -41,6 +44,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
         "written_comparison": ["comparison_text"],
+        "written_plant": ["plant_json", "plant_page", "plant_text", "write_plant"],
     },
 )
 
@@ -54,6 +58,7 @@ __all__ = [
     "KeepFound",
     "Options",
     "Outcome",
+    "Plant",
     "Prediction",
     "Predictor",
     "Recipe",
@@ -66,11 +71,17 @@ __all__ = [
     "comparison_text",
     "find_runs",
     "plan_run",
+    "plant",
+    "plant_json",
+    "plant_page",
+    "plant_text",
     "predict",
+    "rates_of",
     "runs_json",
     "runs_table",
     "score_files",
     "submit",
     "train",
     "with_budget",
+    "write_plant",
 ]

@@ -12,7 +12,7 @@ from steelscan.pipeline.plain_table import plain_table
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder, tasks
 from steelscan.prediction import EncoderFittedFor
-from steelscan.strip import InputError, RunError
+from steelscan.strip import InputError, RunError, as_json
 
 _DEPTH = 3
 _NUMBERS = ("mean_dice", "defect_dice", "escapes", "overkill")
@@ -58,7 +58,7 @@ class RunSummary:
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain values for JSON; None where undefined."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: as_json(value) for name, value in asdict(self).items()}
 
 
 def find_runs(folders: Iterable[Path]) -> list[RunSummary]:
@@ -196,16 +196,3 @@ def _cell(scores: Mapping[str, Score], name: str, *, interval: bool = True) -> s
         return ""
     score = scores[name] if interval else Score(scores[name].value)
     return score.text(percent=name in ("escapes", "overkill"))
-
-
-def _plain(value: object) -> object:
-    """A value as JSON has it: paths as text, None for what is undefined."""
-    match value:
-        case Path():
-            return str(value)
-        case float() if value != value:  # noqa: PLR0124
-            return None
-        case dict():
-            return {name: _plain(inner) for name, inner in value.items()}
-        case _:
-            return value

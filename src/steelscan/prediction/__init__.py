@@ -19,6 +19,7 @@ from steelscan.prediction.specs import (
 
 if TYPE_CHECKING:
     from steelscan.prediction.averages import averaged
+    from steelscan.prediction.kept import KeptProbabilities
     from steelscan.prediction.predict import (
         Voter,
         predict_both,
@@ -33,6 +34,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "averages": ["averaged"],
+        "kept": ["KeptProbabilities"],
         "predict": ["Voter", "predict_both", "predict_classes", "predict_masks", "to_levels"],
         "store": ["ProbabilityStore"],
         "views": ["turn"],
@@ -44,6 +46,7 @@ __all__ = [
     "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
+    "KeptProbabilities",
     "LogitMean",
     "Mean",
     "Member",

@@ -14,6 +14,7 @@ from steelscan.strip.errors import (
 )
 from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
 from steelscan.strip.output import (
+    as_json,
     cannot_write,
     output_folder,
     replacing,
@@ -48,6 +49,7 @@ __all__ = [
     "Spec",
     "SteelscanError",
     "TableError",
+    "as_json",
     "cannot_write",
     "check_masks",
     "decode",
