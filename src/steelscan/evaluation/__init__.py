@@ -1,5 +1,6 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
+from steelscan.evaluation.agreement import Agreement, agreement, majority
 from steelscan.evaluation.bounds import (
     events_allowed,
     lower_bound,
@@ -57,13 +58,15 @@ from steelscan.evaluation.paired import (
 from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
 from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
 from steelscan.evaluation.review import Rates, Review, Sorted, choose_review
+from steelscan.evaluation.running import RunningScores
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
 from steelscan.evaluation.sizes import Defects, SizeRow, by_size, defects_of
-from steelscan.evaluation.tables import pairs_of_tables
+from steelscan.evaluation.tables import pairs_of_tables, pixel_counts, shared_pixels
 
 __all__ = [
     "OPERATING_KEY",
+    "Agreement",
     "Bin",
     "ClassRow",
     "Curve",
@@ -88,6 +91,7 @@ __all__ = [
     "Reliability",
     "Report",
     "Review",
+    "RunningScores",
     "Score",
     "ScoredStrips",
     "Scores",
@@ -99,6 +103,7 @@ __all__ = [
     "Thresholds",
     "Tune",
     "Verdict",
+    "agreement",
     "best",
     "by_size",
     "choose_review",
@@ -114,6 +119,7 @@ __all__ = [
     "every_level",
     "expected_dice",
     "lower_bound",
+    "majority",
     "mean_overlap",
     "merged_groups",
     "operating_curve",
@@ -125,6 +131,7 @@ __all__ = [
     "pairs_of_tables",
     "per_class",
     "pick_examples",
+    "pixel_counts",
     "promise",
     "promises",
     "reliability",
@@ -134,6 +141,7 @@ __all__ = [
     "score",
     "search_thresholds",
     "select_class",
+    "shared_pixels",
     "strip_weights",
     "surface",
     "trials_needed",

@@ -17,6 +17,8 @@ from steelscan.pipeline.recipe import (
 )
 
 if TYPE_CHECKING:
+    from steelscan.pipeline.agree import Agreed, Band, agree, read_band
+    from steelscan.pipeline.asked import asked_of, read_frame
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
@@ -24,15 +26,20 @@ if TYPE_CHECKING:
     from steelscan.pipeline.predict import Prediction, predict
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
-    from steelscan.pipeline.score import Judgement, score_files
+    from steelscan.pipeline.score import Asked, Judgement, score_files
+    from steelscan.pipeline.streamed_score import score_stream
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
+    from steelscan.pipeline.written_agree import write_agreement
     from steelscan.pipeline.written_comparison import comparison_text
     from steelscan.pipeline.written_plant import plant_json, plant_page, plant_text, write_plant
+    from steelscan.pipeline.written_score import score_json, score_page, score_text
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "agree": ["Agreed", "Band", "agree", "read_band"],
+        "asked": ["asked_of", "read_frame"],
         "comparison": ["Comparison", "compare"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
@@ -40,15 +47,21 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "predict": ["Prediction", "predict"],
         "predictor": ["Predictor"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
-        "score": ["Judgement", "score_files"],
+        "score": ["Asked", "Judgement", "score_files"],
+        "streamed_score": ["score_stream"],
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
+        "written_agree": ["write_agreement"],
         "written_comparison": ["comparison_text"],
         "written_plant": ["plant_json", "plant_page", "plant_text", "write_plant"],
+        "written_score": ["score_json", "score_page", "score_text"],
     },
 )
 
 __all__ = [
+    "Agreed",
+    "Asked",
+    "Band",
     "Budget",
     "Classify",
     "Comparison",
@@ -67,6 +80,8 @@ __all__ = [
     "SoftGate",
     "Step",
     "Submission",
+    "agree",
+    "asked_of",
     "compare",
     "comparison_text",
     "find_runs",
@@ -77,11 +92,18 @@ __all__ = [
     "plant_text",
     "predict",
     "rates_of",
+    "read_band",
+    "read_frame",
     "runs_json",
     "runs_table",
     "score_files",
+    "score_json",
+    "score_page",
+    "score_stream",
+    "score_text",
     "submit",
     "train",
     "with_budget",
+    "write_agreement",
     "write_plant",
 ]

@@ -26,6 +26,7 @@ from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import read_rows, write_rows
 from steelscan.strip.runlength import decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
+from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "RunError",
     "Spec",
     "SteelscanError",
+    "StreamedMaskTable",
     "TableError",
     "as_json",
     "cannot_write",
