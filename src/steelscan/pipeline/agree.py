@@ -125,7 +125,8 @@ def _voted(
                 for file, of_class in zip(files, texts, strict=True)
             ]
             held = majority(runs, ties=ties)
-            voted.append(" ".join(map(str, (held + [1, 0]).ravel().tolist())))
+            held[:, 0] += 1  # run lengths count from 1
+            voted.append(" ".join(map(str, held.ravel().tolist())))
         yield image, voted
 
 
