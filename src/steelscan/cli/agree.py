@@ -25,7 +25,7 @@ def agree(
     ] = "out",
     band: Annotated[
         str | None,
-        typer.Option(help="Sane counts a class, and of any: 82-97,0-9,586-611,110-113/1801."),
+        typer.Option(help="Sane counts, the sum last: 82-97,0-9,586-611,110-113,786-820/1801."),
     ] = None,
     frame: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH of all pictures, to check run lengths.")

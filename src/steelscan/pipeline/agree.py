@@ -1,12 +1,11 @@
 """Submissions laid beside each other, and the one that most of them make. No torch here."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-
-import numpy as np
 
 from steelscan.evaluation import Agreement, Pairs, agreement, majority, pixel_counts
 from steelscan.pipeline.score import NO_FRAME
@@ -25,7 +24,7 @@ from steelscan.strip import (
 
 @dataclass(frozen=True)
 class Band:
-    """How many of so many ``strips`` a sane answer finds each class on, and maybe any class."""
+    """On how many of so many ``strips`` a sane answer finds each class, and maybe their sum."""
 
     ranges: tuple[tuple[int, int], ...]
     strips: int
@@ -40,7 +39,7 @@ class Agreed:
     found: Agreement
     band: Band | None
     outside: tuple[str, ...]
-    """A sentence on each count that lies outside the band."""
+    """A sentence on each answer with counts outside the band."""
     notes: tuple[str, ...]
 
 
@@ -83,7 +82,7 @@ def agree(
 
 
 def read_band(text: str) -> Band:
-    """Read a range a class, maybe one for any class, and of how many strips. Raises InputError.
+    """Read a range a class, maybe one for their sum, and of how many strips. Raises InputError.
 
     As "82-97,0-9,586-611,110-113,786-820/1801".
     """
@@ -159,16 +158,19 @@ def _tie(files: int, ties: bool) -> str:
 
 
 def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
-    """A sentence on each count outside the band, which is scaled to as many strips as there are."""
+    """A sentence on each answer outside the band, which is scaled to the strips that there are."""
     classes = found.found.shape[1] - 1
     if len(band.ranges) not in (classes, classes + 1):
         told = f"has {len(band.ranges)} ranges, there are {classes} classes"
-        raise InputError("band", told, "Give a range a class, and maybe one for any class")
+        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
     scale = found.strips / band.strips
-    for name, counts in zip(names, found.found, strict=True):
-        for at, (low, high) in enumerate(band.ranges):
-            if not np.floor(low * scale) <= counts[at] <= np.ceil(high * scale):
-                what = "any class" if at == classes else f"class {at + 1}"
-                yield f"{name} finds {what} on {counts[at]} strips, outside {low}-{high}" + (
-                    "" if scale == 1 else f" of {band.strips}"
-                )
+    for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
+        counts = [*of_classes, sum(of_classes)]
+        strange = [
+            f"{'all classes together' if at == classes else f'class {at + 1}'} {counts[at]} times, "
+            f"not {math.floor(low * scale)}-{math.ceil(high * scale)}"
+            for at, (low, high) in enumerate(band.ranges)
+            if not math.floor(low * scale) <= counts[at] <= math.ceil(high * scale)
+        ]
+        if strange:
+            yield f"{name} finds {'; '.join(strange)}."

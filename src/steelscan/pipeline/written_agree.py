@@ -67,11 +67,13 @@ def _tables(found: Agreed) -> dict[str, Rows]:
 def _counts(found: Agreed) -> Rows:
     counts = found.found.found
     classes = counts.shape[1] - 1
-    rows: Rows = [("", *(f"class {at + 1}" for at in range(classes)), "any class")]
-    rows += [(name, *map(str, row)) for name, row in zip(found.names, counts.tolist(), strict=True)]
+    head = (*(f"class {at + 1}" for at in range(classes)), "classes together", "any class")
+    rows: Rows = [("", *head)]
+    for name, row in zip(found.names, counts.tolist(), strict=True):
+        rows.append((name, *map(str, (*row[:-1], sum(row[:-1]), row[-1]))))
     if found.band:
         ranges = [f"{low}-{high}" for low, high in found.band.ranges]
-        ranges += [""] * (classes + 1 - len(ranges))
+        ranges += [""] * (classes + 2 - len(ranges))
         rows.append((f"sane, of {found.band.strips}", *ranges))
     return rows
 

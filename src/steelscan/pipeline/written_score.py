@@ -25,13 +25,15 @@ CALIBRATION_WORDS = (
     "over ten bins. Bars are exact 95 % intervals of independent strips."
 )
 
+_CALIBRATION = "Calibration: how often a class was there, by the probability that was said:"
+
 Rows = Sequence[tuple[str, ...]]
 
 
 def score_text(found: Judgement) -> str:
     """All of it as plain text."""
     blocks = [
-        Scores.table({"predicted": found.scores, **found.parts, "all empty": found.empty}),
+        Scores.table({**_judged(found), "all empty": found.empty}),
         found.class_table(),
     ]
     if found.overlaps:
@@ -42,7 +44,7 @@ def score_text(found: Judgement) -> str:
         blocks.append(f"{plain_table(size_rows(found.sizes, found.unit))}\n{SIZE_WORDS}")
     if found.reliability:
         table = plain_table(_reliability_rows(found))
-        blocks.append(f"Calibration of the classes' probabilities:\n{table}\n{CALIBRATION_WORDS}")
+        blocks.append(f"{_CALIBRATION}\n{table}\n{CALIBRATION_WORDS}")
     if found.expected is not None:
         blocks.append(f"{EXPECTED_WORDS} {_number(found.expected)}")
     notes = [f"Note: {note}" for note in found.notes]
@@ -68,7 +70,7 @@ def score_json(found: Judgement) -> dict[str, Any]:
 
 def score_page(found: Judgement, title: str) -> Page:
     """All of it as a page."""
-    columns = {"predicted": found.scores, **found.parts, "finds nothing": found.empty}
+    columns = {**_judged(found), "finds nothing": found.empty}
     sections = [
         Section(
             "Result",
@@ -99,6 +101,13 @@ _FIVE = (
     "defective strips on which nothing was found. Overkill: clean strips on which something was. "
     "Brackets hold 95 % bootstrap intervals."
 )
+
+
+def _judged(found: Judgement) -> dict[str, Scores]:
+    """The scores of all strips and of each part; the part alone where there is one only."""
+    return (
+        dict(found.parts) if len(found.parts) == 1 else {"predicted": found.scores, **found.parts}
+    )
 
 
 def _table(rows: Rows) -> Table:
@@ -153,16 +162,16 @@ def _fold_rows(found: Judgement) -> Rows:
 
 
 def _reliability_rows(found: Judgement) -> Rows:
-    first = next(iter(found.reliability.values()))
-    head = tuple(f"{each.low:g} to {each.high:g}" for each in first.bins)
-    rows: list[tuple[str, ...]] = [("seen where said", "answers", "error", "Brier", *head)]
-    for name, told in found.reliability.items():
-        numbers = (str(told.answers), f"{told.error:.4f}", f"{told.brier:.4f}")
+    told = found.reliability.values()
+    rows: list[tuple[str, ...]] = [("said", *found.reliability)]
+    for at, first in enumerate(next(iter(told)).bins):
+        bins = [each.bins[at] for each in told]
         seen = [
-            f"{100 * each.seen.value:.0f} % of {each.count}" if each.count else "-"
-            for each in told.bins
+            f"{100 * each.seen.value:.0f} % of {each.count}" if each.count else "-" for each in bins
         ]
-        rows.append((name, *numbers, *seen))
+        rows.append((f"{first.low:g} to {first.high:g}", *seen))
+    rows.append(("expected error", *(f"{each.error:.4f}" for each in told)))
+    rows.append(("Brier score", *(f"{each.brier:.4f}" for each in told)))
     return rows
 
 
