@@ -60,15 +60,17 @@ def agree(
     MaskError for wrong run lengths, InputError for fewer than two files, OutputError.
     """
     if len(files) < 2 or len(set(files)) != len(files):
-        found = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
-        raise InputError("submissions", found, "Name two or more that differ")
+        few = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
+        raise InputError("submissions", few, "Name two or more that differ")
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))
     voted = list(_voted(files, tables, images, classes, ties, frame or NO_FRAME))
     layout = layout or tables[0].layout
     write_mask_table(out, voted, layout)
-    texts = [[table.texts(image, classes) for image in images] for table in tables]
+    texts: list[list[Sequence[str]]] = [
+        [table.texts(image, classes) for image in images] for table in tables
+    ]
     texts.append([of_image for _, of_image in voted])
     found = _agreement(texts, images, frame or NO_FRAME)
     names = (*_names(files), "majority")

@@ -15,6 +15,7 @@ from steelscan.evaluation import (
     Overlap,
     Pairs,
     Reliability,
+    Score,
     Scores,
     SizeRow,
     by_size,
@@ -26,6 +27,7 @@ from steelscan.evaluation import (
     per_class,
     score,
 )
+from steelscan.pipeline.plain_table import plain_table
 from steelscan.strip import (
     Classes,
     Frame,
@@ -77,14 +79,20 @@ class Judgement:
 
     def class_table(self) -> str:
         """The rows of the classes as plain text."""
-        width = max(len("class"), *(len(row.name) for row in self.classes))
-        head = f"{'class':<{width}}  strips with it  missed  false alarms  Dice where defect"
-        lines = [
-            f"{row.name:<{width}}  {row.positives:>14}  {row.missed:>6}  {row.false_alarms:>12}"
-            f"  {row.defect_dice:>17.4f}"
-            for row in self.classes
-        ]
-        return "\n".join([head, *lines])
+        head = ("class", "strips with it", "missed", "false alarms", "Dice where defect")
+        return plain_table(
+            [
+                head,
+                *(
+                    (
+                        row.name,
+                        *map(str, (row.positives, row.missed, row.false_alarms)),
+                        Score(row.defect_dice).text(),
+                    )
+                    for row in self.classes
+                ),
+            ]
+        )
 
 
 class Counted:

@@ -36,8 +36,8 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
     pairs = counted.pairs
     written = np.concatenate([part.pairs.predicted for part in parts])
     if not np.array_equal(written, pairs.predicted):
-        found = "holds other probabilities than those that its scores were made of"
-        raise RunError(folder, found, "Train again into a new folder")
+        remedy = "Train again into a new folder"
+        raise RunError(folder, "holds other probabilities than its scores were made of", remedy)
     notes = []
     if PARTS[1] in answers.parts:
         notes.append(

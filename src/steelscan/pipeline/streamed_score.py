@@ -32,8 +32,8 @@ def score_stream(
     """
     asked = asked or Asked()
     if asked.mm_per_pixel is not None or asked.expected is not None:
-        found = "cannot be had in one pass"
-        raise InputError("sizes and expected Dice", found, "Leave them out, or leave out --stream")
+        remedy = "Leave them out, or leave out --stream"
+        raise InputError("sizes and expected Dice", "cannot be had in one pass", remedy)
     for path in (truth, predicted):
         if not path.is_file():
             raise InputError(path, "is no file", "Only CSV files can be read as a stream")
@@ -44,8 +44,8 @@ def score_stream(
     block, rows = [], 0
     with progress("Scoring rows", sum(table.count_rows() for table in tables)) as shown:
         for image, true, guess in _together(*tables):
-            texts = [_texts(each, count, image) for each in (guess, true)]
-            block.append(pixel_counts(*texts, frame, image))
+            said, there = (_texts(each, count, image) for each in (guess, true))
+            block.append(pixel_counts(said, there, frame, image))
             rows += len(true or ()) + len(guess or ())
             if len(block) == _BLOCK:
                 found.add(Pairs.of(block))

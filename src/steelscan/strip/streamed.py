@@ -41,7 +41,8 @@ class StreamedMaskTable:
         Raises TableError, naming the row, for images that are not sorted, for class ids that are
         no positive whole number, and for rows that stand twice. Run lengths are not looked into.
         """
-        last, of_image = "", {}
+        last = ""
+        of_image: dict[int, str] = {}
         for number, (image, class_id, text) in enumerate(self._rows(), start=2):
             if image != last and of_image:
                 yield last, of_image
