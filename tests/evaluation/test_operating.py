@@ -46,7 +46,7 @@ def test_many_scores_are_thinned_to_what_can_be_seen() -> None:
 def test_intervals_cover_the_truth_where_it_is_known() -> None:
     """Of strips drawn from known distributions, 95 % intervals hold the true share in most."""
     held = []
-    for seed in range(60):
+    for seed in range(40):
         curve = operating_curve(strips_at_random(300, seed), resamples=200)
         point = curve.at(0.5)
         true = beta.cdf(point.threshold, 4, 2)

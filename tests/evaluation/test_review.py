@@ -24,7 +24,7 @@ def test_fresh_strips_stay_below_the_rate_as_often_as_promised(
     count: int, rate: float, confidence: float
 ) -> None:
     """The true rates of the thresholds are known here, from the distributions themselves."""
-    random, times = np.random.default_rng(1), 1500
+    random, times = np.random.default_rng(1), 1000
     broken = np.zeros(2)
     for _ in range(times):
         found = choose_review(drawn(random, count, count), Rates(rate, rate, confidence))
