@@ -4,7 +4,7 @@ Synthetic strips in the layout of one row a pair: 14 % of the pairs hold a mask 
 frame of 256x1600, the prediction is the truth moved a little, missed, or made up. Each case runs in
 a process of its own, with the peak of its memory and the processor's time; rows are those of both
 files together. A stream draws 1,000 resamples of a Poisson bootstrap, the other way 1,000 of whole
-groups; beside each other, how far their intervals of mean Dice and of escapes lie apart.
+groups: their intervals of mean Dice and of escapes stand under each other.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/score.py --strips 10000 100000 1000000 --whole 100000
 """
@@ -12,12 +12,14 @@ Run: OMP_NUM_THREADS=1 python benchmarks/score.py --strips 10000 100000 1000000 
 import argparse
 import resource
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steelscan.evaluation import Scores
 from steelscan.pipeline import score_files, score_stream
@@ -26,19 +28,19 @@ from steelscan.strip import write_rows
 PIXELS, CLASSES = 256 * 1600, 4
 
 
-def runs(random: np.random.Generator) -> np.ndarray:
+def runs(random: np.random.Generator) -> NDArray[np.int64]:
     """First pixels and lengths of a mask, int64 ``(runs, 2)``."""
     count = int(random.integers(1, 41))
     edges = np.sort(random.choice(PIXELS // 2, 2 * count, replace=False)).reshape(-1, 2)
     return np.column_stack([2 * edges[:, 0] + 1, 2 * (edges[:, 1] - edges[:, 0]) - 1])
 
 
-def text(of: np.ndarray) -> str:
+def text(of: NDArray[np.int64]) -> str:
     """Runs as the competition writes them."""
     return " ".join(map(str, of.ravel().tolist()))
 
 
-def moved(of: np.ndarray) -> np.ndarray:
+def moved(of: NDArray[np.int64]) -> NDArray[np.int64]:
     """The same runs, each half as long."""
     return np.column_stack([of[:, 0], np.maximum(of[:, 1] // 2, 1)])
 
@@ -50,7 +52,7 @@ def write_tables(folder: Path, strips: int) -> None:
     texts = [(text(each), text(moved(each))) for each in pool]
     head = ("ImageId_ClassId", "EncodedPixels")
 
-    def rows(predicted: bool):
+    def rows(predicted: bool) -> Iterator[tuple[str, str]]:
         draw = np.random.default_rng(1)
         for strip in range(strips):
             for class_id, (kind, at) in enumerate(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steelscan.data import Dataset
 from steelscan.evaluation import Reliability, reliability_of_classes, score
@@ -62,7 +63,7 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
 
 
 def _reliability(
-    answers: StoredAnswers, images: list[str], present: np.ndarray
+    answers: StoredAnswers, images: list[str], present: NDArray[np.bool_]
 ) -> dict[str, Reliability]:
     words = answers.words(track(images, "Reading probabilities", len(images)))
     return reliability_of_classes(words, present, answers.record.classes.names)
