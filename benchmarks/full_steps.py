@@ -3,10 +3,11 @@
 Each distinct pair of a network and a stage is fitted for one optimizer step (one in each pass of
 the stage) by the project's own loop: real crops, augmentation, batch, accumulation, loss, optimizer
 and precision, random first weights, strips of a synthetic mill. Each runs in a process of its own,
-after the same step with a batch of 2, from which its memory is foreseen; what would not fit takes a
-smaller batch, and seconds and memory are drawn out in a line to the full one. Memory is the peak of
-what is resident, less what the process held before its network was built. Seconds are those of the
-step with its reading, cutting and augmenting, the first of a fresh process.
+after the same step with a batch of 2, from which its memory is foreseen; in a step that would not
+fit, what autograd keeps for the way back goes through files. Memory is the peak of what is
+resident, less what the process held before its network was built, and the most that stood in files.
+Seconds are those of the step with its reading, cutting and augmenting, the first of a fresh
+process.
 
 The log has one JSON line a case, the smallest first. The same command goes on where it stopped, and
 runs cases anew that failed. Linux only.
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -35,7 +37,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from networks import named  # the file beside this one
+from networks import named  # the files beside this one
+from spilled import spilling
 from steelscan import recipes
 from steelscan.data import (
     AllStrips,
@@ -139,15 +142,17 @@ class Case:
 class Measured:
     """One step: its batch, seconds, bytes, and how many tensors of parameters learned from it.
 
-    ``weights`` and ``state`` are the bytes of parameters and buffers, and of the optimizer;
-    ``fitted`` tensors are not frozen, of them ``silent`` got no gradient, ``wild`` one that is not
-    finite, and ``still`` are what they were before.
+    Of the ``peak`` so many bytes as are ``spilled`` stood in files. ``weights`` and ``state`` are
+    the bytes of parameters and buffers, and of the optimizer; ``fitted`` tensors are not frozen, of
+    them ``silent`` got no gradient, ``wild`` one that is not finite, and ``still`` are what they
+    were before.
     """
 
     batch: int
     wall: float
     cpu: float
     peak: int
+    spilled: int
     weights: int
     state: int
     loss: float
@@ -170,17 +175,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """What the log says of a case: a step, or why there is none; ``probes`` are smaller ones.
-
-    ``peak``, ``wall`` and ``cpu`` are those of the full batch, drawn out where the step had less.
-    """
+    """What the log says of a case: a step, or why there is none; ``probes`` are smaller ones."""
 
     id: str
     measured: Measured | None
     probes: tuple[Measured, ...]
-    peak: float
-    wall: float
-    cpu: float
     error: str | None
 
 
@@ -245,7 +244,7 @@ def peak() -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(case: Case, data: Path) -> Measured:
+def measure(case: Case, data: Path, spill: bool) -> Measured:
     """Fit one epoch of one step a pass, in this process, which is to end afterwards."""
     dataset = open_dataset(data)
     material = Material(dataset, np.arange(case.strips), case.resize, 0, case.classes)
@@ -259,13 +258,16 @@ def measure(case: Case, data: Path) -> Measured:
     stage = _Stage(network, training, 0, material, seen, accelerator, 0)
     learned = _Learned(stage)
     wall, cpu = time.perf_counter(), time.process_time()
-    with progress("a step", 1) as shown:
+    kept = spilling(data) if spill else nullcontext()
+    with kept as files, progress("a step", 1) as shown:
         loss = stage.epoch(0, shown)
+    spilled = files.most if files else 0
     return Measured(
         batch=training.batch,
         wall=time.perf_counter() - wall,
         cpu=time.process_time() - cpu,
-        peak=peak() - before,
+        peak=peak() - before + spilled,
+        spilled=spilled,
         weights=_bytes([*network.parameters(), *network.buffers()]),
         state=_bytes(_tensors(stage)),
         loss=loss,
@@ -317,13 +319,17 @@ def _bytes(tensors: Sequence[Tensor] | Iterator[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def alone(case: Case, batch: int, together: int, data: Path, limit: float, room: float) -> Measured:
+def alone(
+    case: Case, batch: int, together: int, data: Path, limit: float, room: float, *, spill: bool
+) -> Measured:
     """Measure a case at a batch, so many of them a step, in a process of its own.
 
-    Raises StepError when it does not come to its end.
+    With ``spill`` autograd keeps its tensors in files below ``data``. Raises StepError when it does
+    not come to its end.
     """
     command = [sys.executable, __file__, "--data", str(data), "--room", str(room)]
     command += ["--step", case.id, "--batch", str(batch), "--together", str(together)]
+    command += ["--spill"] * spill
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -336,23 +342,21 @@ def alone(case: Case, batch: int, together: int, data: Path, limit: float, room:
 
 
 def run(case: Case, data: Path, limit: float, most: float) -> Row:
-    """Foresee the memory of a step from small batches, and take the largest batch that fits."""
+    """Foresee the memory of a step from small batches, and run it whole, in files if need be."""
     room = min(most, free() - SPARE)
     probes: list[Measured] = []
+    full = case.training.batch
     try:
-        full = case.training.batch
         for batch in sorted({PROBE, min(4, full - 1)}):
             # what one small step says is too much rather than too little: nothing of it is fixed
             if PROBE <= batch < full and foreseen(case, probes, full) > room:
-                probes.append(alone(case, batch, min(2, case.together), data, limit, room))
-        fit = [batch for batch in range(1, full) if foreseen(case, probes, batch) <= room]
-        batch = full if foreseen(case, probes, full) <= room else max(fit, default=PROBE)
-        step = alone(case, batch, case.together, data, limit, room)
+                few = min(2, case.together)
+                probes.append(alone(case, batch, few, data, limit, room, spill=False))
+        spill = foreseen(case, probes, full) > room
+        step = alone(case, full, case.together, data, limit, room, spill=spill)
     except StepError as error:
-        return Row(case.id, None, tuple(probes), 0.0, 0.0, 0.0, str(error))
-    ratio = case.pixels / case.at(batch).pixels
-    whole = step.peak if batch == full else foreseen(case, [*probes, step], full) / MARGIN
-    return Row(case.id, step, tuple(probes), whole, step.wall * ratio, step.cpu * ratio, step.fault)
+        return Row(case.id, None, tuple(probes), str(error))
+    return Row(case.id, step, tuple(probes), step.fault)
 
 
 def foreseen(case: Case, steps: Sequence[Measured], batch: int) -> float:
@@ -397,7 +401,7 @@ def table(rows: Mapping[str, Row]) -> str:
         "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for case in cases():
-        cells = [*described(case), *numbers(case, rows.get(case.id))]
+        cells = [*described(case), *numbers(rows.get(case.id))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -435,17 +439,16 @@ def loss_words(loss: Loss) -> str:
             return loss.kind.replace("_", " ")
 
 
-def numbers(case: Case, row: Row | None) -> list[str]:
+def numbers(row: Row | None) -> list[str]:
     """The cells that say what was measured."""
     if row is None or row.measured is None:
         return ["", "", "", "", "", row.error or "" if row else "not run yet"]
     step = row.measured
-    part = step.batch < case.training.batch
-    note = [f"at batch {step.batch}, extrapolated to {case.training.batch}"] if part else []
+    note = [f"{step.spilled / GIB:.2f} GiB of it in files"] if step.spilled else []
     return [
-        f"{row.wall:.1f}",
-        f"{row.cpu:.1f}",
-        f"{row.peak / GIB:.2f}",
+        f"{step.wall:.1f}",
+        f"{step.cpu:.1f}",
+        f"{step.peak / GIB:.2f}",
         f"{(step.weights + step.state) / GIB:.2f}",
         f"{step.fitted - step.still} of {step.fitted}",
         "; ".join([*note, row.error] if row.error else note),
@@ -484,7 +487,8 @@ def run_all(log: Path, data: Path, limit: float, most: float) -> None:
         row = run(case, data, limit, most)
         with log.open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
-        told = f"{row.wall:.0f} s, {row.peak / GIB:.2f} GiB" if row.measured else ""
+        step = row.measured
+        told = f"{step.wall:.0f} s, {step.peak / GIB:.2f} GiB" if step else ""
         words = ", ".join(described(case)[:4])
         text = ", ".join(each for each in (told, row.error) if each)
         print(f"{number}/{len(waiting)} {words}: {text}", file=sys.stderr, flush=True)
@@ -495,7 +499,7 @@ def run_one(options: argparse.Namespace) -> None:
     (case,) = (case for case in cases() if case.id == options.step)
     most = int(options.room + SPARE)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    step = measure(case.at(options.batch, options.together), options.data)
+    step = measure(case.at(options.batch, options.together), options.data, options.spill)
     print(json.dumps(asdict(step)))
 
 
@@ -510,6 +514,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="run nothing, print what there is")
     for name, kind in (("step", str), ("room", float), ("batch", int), ("together", int)):
         parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
+    parser.add_argument("--spill", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
         run_one(options)

@@ -22,7 +22,12 @@ VERBS = (
     "submit",
     "runs",
     "compare",
+    "ensemble",
     "convert",
+    "explore",
+    "shift",
+    "audit",
+    "folds",
     "mill",
     "demo",
 )
@@ -99,6 +104,12 @@ def test_mill_makes_what_score_reads(
         ("mill", "/proc/mill"),
         ("convert", "nowhere", "out", "--to", "coco"),
         ("convert", ".", "out", "--to", "nothing"),
+        ("explore", "nowhere", "--out", "out"),
+        ("explore", "nowhere.csv", "--out", "out"),
+        ("explore", ".", "--out", "out", "--frame", "wide"),
+        ("explore", ".", "--out", "out", "--min-area", "much"),
+        ("shift", "nowhere", "--out", "out"),
+        ("audit", "nowhere", "--out", "out"),
     ],
 )
 def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
@@ -152,13 +163,18 @@ def test_the_light_install_lists_shows_mills_converts_and_scores(
     light: dict[str, str], tmp_path: Path
 ) -> None:
     size = ("--height", 64, "--width", 128)
+    images = tmp_path / "mill" / "train_images"
     for arguments in (
         ("--help",),
         ("list",),
         ("show", "quick", "--json"),
-        ("mill", tmp_path / "mill", "--strips", 5, *size),
+        ("mill", tmp_path / "mill", "--strips", 12, *size),
         ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
+        ("folds", tmp_path / "mill", "--look", "--out", tmp_path / "folds.csv", "--count", 2),
         ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
+        ("explore", tmp_path / "mill", "--out", tmp_path / "explored"),
+        ("audit", tmp_path / "mill", "--out", tmp_path / "audit"),
+        ("shift", tmp_path / "mill", "--test", images, "--out", tmp_path / "shift"),
     ):
         done = command(light, *arguments)
         assert done.returncode == 0, done.stderr

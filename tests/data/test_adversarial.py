@@ -1,12 +1,12 @@
 """Adversarial validation: what can be told apart is, what cannot is not, and groups stay whole."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.data import like_test, like_test_folds, looks
-from steelscan.data.adversarial import area_under_curve
+from steelscan.data import cross_parts, like_test, like_test_folds, look_differences, looks
 from steelscan.strip import InputError
 
 
@@ -72,18 +72,71 @@ def test_every_picture_has_a_look(shape, grey):
     assert np.isfinite(looks([np.full(shape, grey, np.uint8)])).all()
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))
-def test_the_area_is_the_chance_that_a_positive_is_above_a_negative(drawn):
-    scores = np.array([float(value) for value, _ in drawn])
-    positive = np.array([flag for _, flag in drawn])
-    if positive.all() or not positive.any():
-        return
-    wins = [
-        (one > other) + (one == other) / 2
-        for one in scores[positive]
-        for other in scores[~positive]
-    ]
-    assert area_under_curve(scores, positive) == pytest.approx(np.mean(wins))
+def test_strips_that_do_not_differ_are_told_apart_as_seldom_as_promised():
+    """At most one interval in forty lies above a half; with groups of copies, too."""
+    rng, told = np.random.default_rng(0), 0
+    for seed in range(100):
+        base = rng.normal(size=(60, 15))
+        copies = base[rng.integers(0, 3, 120) + 3 * np.repeat(np.arange(20), 6)]
+        groups = np.repeat(np.arange(20), 6)
+        train, test = copies[:72], copies[72:]
+        scores = like_test(train, test, groups[:72], seed, test_groups=groups[72:])
+        told += scores.told_apart
+    assert told <= 6  # of 100 with a chance of 1/40 each: more once in 1,000 times
+
+
+@given(st.integers(0, 999), st.integers(2, 30), st.integers(2, 30), st.integers(2, 6))
+def test_parts_hold_whole_groups_of_both_sides(seed, trains, tests, most):
+    rng = np.random.default_rng(seed)
+    groups = np.concatenate([np.repeat(np.arange(trains), 5), np.repeat(np.arange(tests), 5) + 40])
+    rng.shuffle(groups)
+    is_test = groups >= 40
+    parts = cross_parts(groups, is_test, seed, most)
+    assert len(parts) == min(most, trains, tests)
+    assert (np.sum(parts, axis=0) == 1).all()
+    for part in parts:
+        assert is_test[part].any()
+        assert not is_test[part].all()
+        assert not set(groups[part].tolist()) & set(groups[~part].tolist())
+
+
+@pytest.mark.parametrize(
+    ("how", "name", "words"),
+    [
+        ({"black": 0.6}, "black area", "have more black area"),
+        ({"light": 60}, "brightness", "are darker"),
+        ({"blurred": True}, "sharpness", "are less sharp, or have less noise"),
+    ],
+)
+def test_what_tells_strips_apart_is_said_in_words(how, name, words):
+    blurred = how.pop("blurred", False)
+    train = looks(strips(60, 1, black=0.05))
+    test = list(strips(50, 2, **{"black": 0.05, **how}))
+    if blurred:
+        test = [cv2.GaussianBlur(each, (0, 0), 2) for each in test]
+    found = look_differences(train, looks(test), np.arange(110))
+    (said,) = [each for each in found if each.name == name]
+    assert said.certain
+    assert said.words == words
+    assert (said.test < said.train) == ("less" in words or "darker" in words)
+    assert found[0].auc.value >= said.auc.value > 0.7
+
+
+def test_of_strips_alike_no_number_is_named():
+    for seed in range(10):
+        values = np.random.default_rng(seed).normal(size=(80, 15))
+        found = look_differences(values[:40], values[40:], np.arange(80))
+        assert len(found) == 15
+        assert not any(each.certain for each in found)
+
+
+def test_more_or_less_spread_is_seen_where_the_middle_is_the_same():
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(100, 15)), rng.normal(size=(100, 15))
+    test[:, 3] *= 5
+    first = look_differences(train, test, np.arange(200))[0]
+    assert first.words == "vary more in brightness"
+    assert first.certain
 
 
 @given(st.integers(2, 60), st.integers(1, 12), st.floats(0.01, 0.99), st.integers(0, 99))

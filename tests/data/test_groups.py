@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.data import group_strips, open_dataset, read_picture
-from steelscan.data.groups import fingerprint, group_pictures, likeness
+from steelscan.data import find_groups, group_strips, open_dataset, read_picture
+from steelscan.data.fingerprint import (
+    SAME,
+    Fingerprint,
+    fingerprint,
+    likeness,
+    nearest,
+    proof,
+    stacked,
+)
+from steelscan.data.groups import LARGEST, find_links, group_pictures, join_prints
+from steelscan.strip import PictureError
 
 Alter = Callable[[np.ndarray], np.ndarray]
 
@@ -31,7 +42,15 @@ def moved(picture: np.ndarray, down: int, right: int) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, picture.shape[::-1], borderMode=cv2.BORDER_REFLECT)
 
 
+def patched(picture: np.ndarray) -> np.ndarray:
+    """The patch by which most of the competition's duplicates differ."""
+    other = picture.copy()
+    other[:16, 195:640] = np.random.default_rng(0).integers(40, 220, (16, 445))
+    return other
+
+
 ALTERATIONS: dict[str, Alter] = {
+    "patched": lambda picture: recoded(patched(picture), 90),
     "recoded": lambda picture: recoded(picture, 30),
     "darker": lambda picture: recoded(lit(picture, 0.5)),
     "brighter": lambda picture: recoded(lit(picture, 1.4, 20)),
@@ -48,6 +67,19 @@ def strips(real_data: Path) -> list[np.ndarray]:
     folder = real_data / "severstal"
     paths = [*(folder / "train_images").iterdir(), *(folder / "unlabelled_images").iterdir()]
     return [read_picture(path) for path in sorted(paths)]
+
+
+def steel(seed: int, height: int = 64, width: int = 256) -> np.ndarray:
+    """Texture that goes on and on."""
+    rng = np.random.default_rng(seed)
+    grain = cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), 2)
+    return np.clip(110 + 150 * grain, 0, 255).astype(np.uint8)
+
+
+def chain(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Pictures of which each overlaps the next by 94 %, and the last shows other steel."""
+    band = steel(seed, width=256 + 16 * count)
+    return [band[:, 16 * at : 16 * at + 256] for at in range(count)]
 
 
 def pairs(groups: np.ndarray) -> np.ndarray:
@@ -137,3 +169,159 @@ def test_without_groups_csv_the_fingerprint_decides(real_data: Path) -> None:
     dataset = open_dataset(real_data / "severstal")
     assert dataset.group_labels is None
     assert group_strips(dataset).tolist() == list(range(32))
+
+
+def test_likeness_is_the_best_correlation_at_any_small_shift() -> None:
+    """A second way: every shift by itself, with NumPy's correlation."""
+    one, other = (
+        Fingerprint(np.ones(1, np.float32), steel(seed, 40, 60), telling=True) for seed in (0, 1)
+    )
+    moved_ = one._replace(fine=np.roll(one.fine, (3, -5), (0, 1)))
+    core = one.fine[4:36, 6:54]
+    for found in (other, moved_):
+        best = max(
+            np.corrcoef(core.ravel(), found.fine[y : y + 32, x : x + 48].ravel())[0, 1]
+            for y in range(9)
+            for x in range(13)
+        )
+        assert likeness(one, found) == pytest.approx(best, abs=1e-4)
+    assert likeness(one, moved_) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("kept", [1, 7])
+def test_nearest_are_those_of_a_full_sort(kept: int) -> None:
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(size=(600, 20)).astype(np.float32)
+    found = nearest(spectra[:300], spectra, kept)
+    closeness = spectra[:300] @ spectra.T
+    assert found.shape == (300, kept)
+    for row, places in enumerate(found):
+        assert set(places) == set(np.argsort(-closeness[row])[:kept])
+
+
+def test_the_spectrum_tells_a_shifted_picture_from_all_others() -> None:
+    bands = [steel(seed, 80, 320) for seed in range(40)]
+    spectra = stacked([fingerprint(band[:64, :256]) for band in bands])
+    shifted = stacked([fingerprint(band[6:70, 24:280]) for band in bands])
+    assert nearest(shifted, spectra, 1)[:, 0].tolist() == list(range(40))
+    assert np.allclose(np.linalg.norm(spectra, axis=1), 1, atol=1e-5)
+
+
+def test_no_pair_that_is_alike_is_missed() -> None:
+    """All pairs tried, both ways, against the search that tries a few for each strip."""
+    rng = np.random.default_rng(3)
+    bands = [steel(seed, 80, 300) for seed in range(45)]
+    pictures = [band[:64, :256] for band in bands]
+    for at, band in enumerate(bands):
+        down, right = rng.integers(0, 6), rng.integers(0, 25)
+        copy = band[down : down + 64, right : right + 256]
+        pictures.append(recoded(lit(copy, rng.uniform(0.6, 1.3), 10), 50 + at))
+    pictures += chain(20, seed=99)
+    prints = [fingerprint(picture) for picture in pictures]
+    all_ = {
+        (one, other)
+        for one in range(len(prints))
+        for other in range(one + 1, len(prints))
+        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
+    }
+    links = {(one, other) for one, other, _ in find_links(prints)}
+    assert len(all_) >= 45 + 19
+    assert links == all_
+
+
+def test_a_long_chain_is_cut_and_told() -> None:
+    pictures = chain(70)
+    prints = [fingerprint(picture) for picture in pictures]
+    assert all(likeness(*two) >= SAME for two in pairwise(prints))
+    assert likeness(prints[0], prints[-1]) < 0.3
+    groups = join_prints(prints)
+    sizes = np.bincount(groups.numbers)
+    assert sizes.max() <= LARGEST
+    assert len(sizes) <= 2 * 70 / LARGEST + 1  # and it is not shattered
+    (found,) = groups.chains
+    assert (found.strips, found.groups) == (tuple(range(70)), len(sizes))
+    links = find_links(prints)
+    assert found.cut == sum(groups.numbers[one] != groups.numbers[other] for one, other, _ in links)
+    (told,) = groups.notes([f"{at}.png" for at in range(70)])
+    assert told.startswith("Near-duplicates: 70 strips around 0.png hang together only link by")
+    assert f"into {len(sizes)} groups, {found.cut} like pairs" in told
+
+
+def test_many_copies_of_one_strip_stay_one_group_and_it_is_told() -> None:
+    rng = np.random.default_rng(0)
+    copies = [recoded(lit(steel(0), gain), 80) for gain in rng.uniform(0.7, 1.2, 3 * LARGEST)]
+    groups = join_prints([fingerprint(picture) for picture in [*copies, *copies[:20], steel(1)]])
+    assert groups.numbers.tolist() == [0] * (3 * LARGEST + 20) + [1]
+    assert groups.chains == ()
+    assert groups.notes(["a"] * 81) == ["Near-duplicates: 80 strips are one group, that of a."]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_the_strips_makes_no_difference(seed: int) -> None:
+    pictures = [*chain(45), *(steel(at) for at in range(20)), *(steel(at) for at in range(9))]
+    prints = [fingerprint(picture) for picture in pictures]
+    order = np.random.default_rng(seed).permutation(len(prints))
+    one, other = join_prints(prints), join_prints([prints[at] for at in order])
+    assert np.array_equal(pairs(one.numbers)[np.ix_(order, order)], pairs(other.numbers))
+    assert {frozenset(each.strips) for each in one.chains} == {
+        frozenset(order[list(each.strips)].tolist()) for each in other.chains
+    }
+
+
+def test_strips_without_texture_are_counted() -> None:
+    groups = join_prints([fingerprint(np.full((64, 256), 9, np.uint8)), fingerprint(steel(0))] * 2)
+    assert groups.numbers.tolist() == [0, 1, 2, 1]
+    (told,) = groups.notes(list("abcd"))
+    assert told.startswith("Near-duplicates: 2 of 4 strips have too little texture")
+
+
+def test_looking_although_groups_are_named(indexed: Callable[..., Path]) -> None:
+    root = indexed()
+    names = [f"s{at}" for at in range(8)]
+    (root / "groups.csv").write_text("image,group\n" + "".join(f"{name},x\n" for name in names))
+    (root / "images" / "s7.jpg").write_bytes((root / "images" / "s2.jpg").read_bytes())
+    dataset = open_dataset(root)
+    assert group_strips(dataset).tolist() == [0] * 8
+    assert find_groups(dataset, look=True).numbers.tolist() == [0, 1, 2, 3, 4, 5, 6, 2]
+
+
+def test_a_broken_picture_stops_the_search(indexed: Callable[..., Path]) -> None:
+    root = indexed()
+    whole = (root / "images" / "s3.jpg").read_bytes()
+    (root / "images" / "s3.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(PictureError, match=r"s3\.jpg"):
+        group_strips(open_dataset(root))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["neu", "tile"])
+def test_no_pair_of_real_pictures_is_missed(real_data: Path, name: str) -> None:
+    dataset = open_dataset(real_data / name)
+    prints = [fingerprint(dataset.picture(at)) for at in range(0, len(dataset), 2)]
+    count = len(prints)
+    all_ = {
+        (one, other)
+        for one in range(count)
+        for other in range(one + 1, count)
+        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
+    }
+    assert {(one, other) for one, other, _ in find_links(prints)} == all_
+
+
+def checker_plate(seed: int, phase: int) -> np.ndarray:
+    """A plate with a pattern that comes again every 16 rows and 32 columns, and its own grain."""
+    rows, columns = np.mgrid[:128, phase : phase + 512]
+    pattern = np.cos(rows * np.pi / 8) * np.cos(columns * np.pi / 16)
+    grain = np.random.default_rng(seed).normal(0, 25, (128, 512))
+    return np.clip(110 + 35 * pattern + cv2.GaussianBlur(grain, (0, 0), 2), 0, 255).astype(np.uint8)
+
+
+def test_plates_of_one_pattern_are_not_one_plate_but_copies_of_one_are() -> None:
+    plates = [checker_plate(seed, 3 * seed) for seed in range(15)]
+    prints = [fingerprint(plate) for plate in plates]
+    assert likeness(prints[0], prints[1]) > SAME
+    assert all(each.demand > 0.85 for each in prints)
+    copies = [recoded(lit(plate, 0.9), 85) for plate in plates]
+    groups = group_pictures([*plates, *copies])
+    assert groups.tolist() == [*range(15)] * 2
+    assert fingerprint(steel(0)).demand == SAME

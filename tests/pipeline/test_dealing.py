@@ -1,14 +1,18 @@
 """The folds of a run: dealt once, read again, and like the test strips where that is asked for."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from steelscan.data import Folds, LikeTest, Mill, group_strips, open_dataset, write_mill
+from steelscan.data import Dataset, Folds, LikeTest, Mill, group_strips, open_dataset, write_mill
+from steelscan.pipeline import Options, Recipe
 from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.run import RunFolder
+from steelscan.pipeline.train import planned
+from steelscan.strip import DatasetError, RunError
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +76,74 @@ def test_without_enough_test_strips_folds_are_dealt_as_ever(tests: int, tmp_path
     folds, told = dealt(run, Folds(count=3, validation=(0,)), dataset, group_strips(dataset), 0)
     assert set(folds.tolist()) == {0, 1, 2}
     assert told == []
+
+
+def bring(path: Path, dataset: Dataset, count: int) -> np.ndarray:
+    """Write folds that others might have dealt: no thought of groups, no group column."""
+    folds = np.arange(len(dataset)) % count
+    rows = zip(dataset.names, folds.tolist(), strict=True)
+    path.write_text("image,fold\n" + "".join(f"{name},{fold}\n" for name, fold in rows))
+    return folds
+
+
+def test_brought_folds_are_used_their_leak_told_and_a_change_refused(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    dataset, path, run = open_dataset(strips), tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
+    folds, options = bring(path, dataset, 4), Options(device="cpu", folds=path)
+    plan, notes = planned(run, tiny, strips, options)
+    assert np.array_equal(plan.folds, folds)
+    groups = group_strips(dataset)
+    parted = [
+        (one, other)
+        for one in range(len(folds))
+        for other in range(one)
+        if groups[one] == groups[other] and folds[one] != folds[other]
+    ]
+    (told,) = [note for note in notes if note.startswith("Folds: ")]
+    assert told.startswith(f"Folds: as brought, they part {len(parted)} of ")
+    assert len(parted) > 0
+    again, _ = planned(run, tiny, strips, options)
+    assert np.array_equal(again.folds, folds)
+    with pytest.raises(RunError, match="another folds"):
+        planned(run, tiny, strips, Options(device="cpu"))
+    path.write_text(path.read_text().replace(f"{dataset.names[0]},0", f"{dataset.names[0]},1"))
+    with pytest.raises(RunError, match="another folds"):
+        planned(run, tiny, strips, options)
+
+
+def test_a_run_that_dealt_its_own_takes_no_others_and_one_of_an_older_program_goes_on(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    path, run = tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
+    bring(path, open_dataset(strips), 4)
+    first, _ = planned(run, tiny, strips, Options(device="cpu"))
+    record = json.loads(run.record.read_text())
+    assert record.pop("folds") is None
+    run.record.write_text(json.dumps(record))  # as it was before folds could be brought
+    again, _ = planned(run, tiny, strips, Options(device="cpu"))
+    assert np.array_equal(first.folds, again.folds)
+    with pytest.raises(RunError, match="another folds"):
+        planned(run, tiny, strips, Options(device="cpu", folds=path))
+
+
+def test_brought_folds_must_be_as_many_as_the_recipe_has(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.csv"
+    bring(path, open_dataset(strips), 5)
+    with pytest.raises(DatasetError, match=r"has 5 folds, the recipe 4\. Change count"):
+        planned(RunFolder(tmp_path / "run"), tiny, strips, Options(device="cpu", folds=path))
+
+
+def test_folds_that_were_tampered_with_in_the_run_are_refused(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    dataset, path, run = open_dataset(strips), tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
+    bring(path, dataset, 4)
+    planned(run, tiny, strips, Options(device="cpu", folds=path))
+    lines = run.folds.read_text().splitlines()
+    lines[1] = f"{lines[1][:-1]}{(int(lines[1][-1]) + 1) % 4}"
+    run.folds.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match=r"folds\.csv: holds other folds than"):
+        planned(run, tiny, strips, Options(device="cpu", folds=path))

@@ -23,9 +23,9 @@ from steelscan.pipeline import (
     write_plant,
 )
 from steelscan.pipeline.decide import Said, consult, decide
+from steelscan.pipeline.judged_answers import JudgedAnswers
 from steelscan.pipeline.pairs_file import read_judged
 from steelscan.pipeline.run import RunFolder
-from steelscan.pipeline.stored import StoredAnswers
 from steelscan.pipeline.strip_score import class_scores, class_words
 from steelscan.postprocess import Threshold
 from steelscan.strip import Frame, InputError, RunError
@@ -124,9 +124,9 @@ def test_stored_answers_make_the_masks_that_the_run_wrote_down(
     finished: Finished, strips: Path
 ) -> None:
     dataset = open_dataset(strips)
-    answers = StoredAnswers(RunFolder(finished[0]), dataset)
+    answers = JudgedAnswers(RunFolder(finished[0]), dataset)
     for part in answers.parts.values():
-        made = [answers.masks(image).sum(axis=(1, 2)).tolist() for image in part.images]
+        made = [answers.masks_of(image).sum(axis=(1, 2)).tolist() for image in part.images]
         assert made == part.pairs.predicted.tolist()
 
 
@@ -171,13 +171,12 @@ def test_everything_is_counted_on_the_strips_out_of_fold(
     assert "Pass, review, stop" in page
 
 
-def test_without_rates_and_data_only_curves_are_drawn(finished: Finished, tmp_path: Path) -> None:
+def test_without_rates_only_curves_are_drawn(finished: Finished, tmp_path: Path) -> None:
     found = plant(finished[0])
     text = write_plant(found, tmp_path)
     assert found.review is None
-    assert found.sizes is None
+    assert found.sorted is None
     assert "Two thresholds" not in text
-    assert any("--data" in note for note in found.notes)
     assert json.loads((tmp_path / "plant.json").read_text())["review"] is None
 
 
@@ -187,8 +186,8 @@ def test_what_cannot_be_promised_or_counted_is_refused(
     run = finished[0]
     with pytest.raises(InputError, match="It takes 299 of them"):
         plant(run, Rates())
-    with pytest.raises(InputError, match="without the data"):
-        plant(run, mm_per_pixel=0.5)
+    with pytest.raises(InputError, match="mm per pixel"):
+        plant(run, mm_per_pixel=0.0)
     assert rates_of(None, None, 0.95) is None
     with pytest.raises(InputError, match="without an escape rate"):
         rates_of(None, 0.1, 0.95)
@@ -200,7 +199,7 @@ def test_what_cannot_be_promised_or_counted_is_refused(
     rows = (strips / "train.csv").read_text().splitlines()
     kept = [row for row in rows if not row.startswith(open_dataset(strips).names[0])]
     (tmp_path / "other" / "train.csv").write_text("\n".join(kept) + "\n")
-    with pytest.raises(RunError, match="made from other data"):
+    with pytest.raises(RunError, match="is other data than that"):
         plant(run, data=tmp_path / "other")
 
 
@@ -216,5 +215,5 @@ def test_a_run_is_read_without_writing_and_a_broken_store_is_one_error(
     with pytest.raises(RunError, match="holds no answer for strip"):
         plant(run)
     shutil.rmtree(run / "probabilities" / "segment")
-    with pytest.raises(RunError, match="holds no probabilities"):
+    with pytest.raises(RunError, match="holds no probabilities of the step segment"):
         plant(run)

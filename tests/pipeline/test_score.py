@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from steelscan.data import open_dataset, read_folds
-from steelscan.evaluation import Expected, defects_of, reliability, render_page
+from steelscan.evaluation import Expected, defects_of, page_text, reliability
 from steelscan.pipeline import (
     Asked,
     Outcome,
@@ -281,7 +281,7 @@ def test_all_that_was_found_is_written(finished: tuple[Path, Outcome], strips: P
     titles = [section.title for section in page.sections]
     assert titles[:5] == ["Result", "By class", "Overlap", "By fold", "By size of defect"]
     assert titles[5:] == ["Calibration", "At other frequencies"]
-    html = render_page(page)
+    html = page_text(page)
     assert html.count("<svg") == 1
     for name in found.parts:
         assert name in html

@@ -2,13 +2,15 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from itertools import groupby
 from math import inf, nan
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from steelscan.recipes import load, names
 
@@ -37,7 +39,7 @@ def steps():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
         yield import_module("full_steps")
-    for name in ("full_steps", "networks"):
+    for name in ("full_steps", "networks", "spilled"):
         sys.modules.pop(name, None)
 
 
@@ -74,7 +76,7 @@ def told_of(case):
 def measured(steps, case, batch, peak):
     case = case.at(batch)
     counts = {"fitted": 9, "silent": 0, "wild": 0, "still": 1}
-    return steps.Measured(case.training.batch, 2.0, 3.0, peak, 10, 20, 0.5, **counts)
+    return steps.Measured(case.training.batch, 2.0, 3.0, peak, 0, 10, 20, 0.5, **counts)
 
 
 def test_the_cases_are_every_stage_of_every_member_once(steps):
@@ -138,25 +140,68 @@ def test_memory_is_foreseen_on_the_line_through_two_steps(steps):
 
 
 @pytest.mark.parametrize(
-    ("room", "batches"), [(100, [2, 28]), (12, [2, 4, 11]), (13, [2, 4, 12]), (0, [2, 4, 2])]
+    ("room", "asked_for"),
+    [
+        (100, [(2, False), (28, False)]),
+        (29, [(2, False), (4, False), (28, False)]),
+        (28, [(2, False), (4, False), (28, True)]),
+    ],
 )
-def test_the_batch_is_the_largest_that_fits(steps, monkeypatch, room, batches):
+def test_a_step_goes_through_files_where_it_would_not_fit(steps, monkeypatch, room, asked_for):
     case = next(case for case in steps.cases() if case.training.batch == 28)
     asked = []
 
-    def alone(case, batch, *_):
-        asked.append(batch)
-        return measured(steps, case, batch, round((1 + batch) / steps.MARGIN * steps.GIB))
+    def alone(case, batch, *_, spill):
+        asked.append((batch, spill))
+        step = measured(steps, case, batch, round((1 + batch) / steps.MARGIN * steps.GIB))
+        return replace(step, spilled=20 * steps.GIB) if spill else step
 
     monkeypatch.setattr(steps, "alone", alone)
     monkeypatch.setattr(steps, "free", lambda: 1000 * steps.GIB)
     row = steps.run(case, Path(), 1.0, (room + 1e-3) * steps.GIB)
-    assert asked == batches
+    assert asked == asked_for
     assert row.error is None
-    assert row.wall == pytest.approx(2.0 * 28 / batches[-1])
-    assert row.peak == pytest.approx(29 / steps.MARGIN * steps.GIB, rel=0.01) or room == 0
-    note = steps.numbers(case, row)[-1]
-    assert note == ("" if batches[-1] == 28 else f"at batch {batches[-1]}, extrapolated to 28")
+    assert row.measured.batch == 28
+    assert steps.numbers(row)[-1] == ("20.00 GiB of it in files" if room == 28 else "")
+
+
+def test_gradients_are_the_same_to_the_last_bit_when_kept_in_files(steps, tmp_path):
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+    network.append(nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last))
+    picture = torch.rand(2, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+
+    def gradients(answer):
+        network.zero_grad()
+        (answer[:, 1:].transpose(2, 3) * answer.flip(2)[:, :-1]).mean().backward()
+        return [each.grad.clone() for each in network.parameters()]
+
+    plain = gradients(network(picture))
+    with steps.spilling(tmp_path) as files:
+        answer = network(picture)
+        held = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
+        assert sum(held) == files.now >= 2 * answer.nbytes
+        spilled = gradients(answer)
+    assert all(map(torch.equal, plain, spilled))
+    assert files.now == 0
+    assert files.most >= sum(held)
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_that_changes_is_written_anew_and_shared_memory_once(steps, tmp_path):
+    values = torch.rand(600, 1000)
+    with steps.spilling(tmp_path) as files:
+        weight = torch.ones(600, 1000, requires_grad=True)
+        first = weight * values
+        again = weight[:, 1:] * values[:, 1:]
+        assert files.now == values.nbytes
+        before = values.clone()
+        values.mul_(2)
+        second = weight * values
+        assert files.now == 2 * values.nbytes
+        (first.sum() + again.sum() + second.sum()).backward()
+    wanted = before + values
+    wanted[:, 1:] += before[:, 1:]
+    assert torch.equal(weight.grad, wanted)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +226,9 @@ def test_a_second_call_goes_on_and_runs_what_failed_anew(steps, monkeypatch, tmp
     def run(case, *_):
         ran.append(case.id)
         if case.id == last and len(ran) <= 48:
-            return steps.Row(case.id, None, (), 0.0, 0.0, 0.0, "over 9 s")
+            return steps.Row(case.id, None, (), "over 9 s")
         step = measured(steps, case, case.training.batch, 5)
-        return steps.Row(case.id, step, (step,), 5.0, 2.0, 3.0, None)
+        return steps.Row(case.id, step, (step,), None)
 
     monkeypatch.setattr(steps, "run", run)
     monkeypatch.setattr(steps, "make_data", lambda _: None)

@@ -22,20 +22,30 @@ def runs(
     print(runs_json(found) if json else runs_table(found))
 
 
-@app.command(epilog="Example: steelscan compare runs/first runs/second --list changed.csv")
+@app.command(epilog="Example: steelscan compare runs/first runs/second --html changed.html")
 def compare(
     run_a: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
     run_b: Annotated[Path, typer.Argument(help="Another one, on the same data.")],
     list_: Annotated[
         Path | None, typer.Option("--list", help="CSV file for all strips decided otherwise.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="HTML page, with pictures of strips decided otherwise.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Their data set, for the pictures, if that lies elsewhere by now."),
+    ] = None,
 ) -> None:
     """Compare two runs strip by strip: B less A, with intervals that say what may be luck."""
     from steelscan.pipeline import compare as compare_runs
-    from steelscan.pipeline import comparison_text
+    from steelscan.pipeline import comparison_text, write_comparison_page
 
     found = compare_runs(run_a, run_b)
     print(comparison_text(found))
     if list_ is not None:
         found.write_changes(list_)
         print(f"Changed strips: {list_}")
+    if html is not None:
+        reason = write_comparison_page(html, found, run_a, run_b, data)
+        print(f"Page: {html}{f' (no pictures: {reason})' if reason else ''}")

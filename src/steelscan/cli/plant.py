@@ -9,9 +9,7 @@ from steelscan.cli.app import app
 from steelscan.cli.options import Out
 
 
-@app.command(
-    epilog="Example: steelscan plant runs/first --escape-rate 0.02 --out plant/ --data strips/"
-)
+@app.command(epilog="Example: steelscan plant runs/first --escape-rate 0.02 --out plant/")
 def plant(
     run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
     out: Out,
@@ -25,7 +23,7 @@ def plant(
     ] = None,
     confidence: Annotated[float, typer.Option(help="How sure both promises are.")] = 0.95,
     data: Annotated[
-        Path | None, typer.Option(help="The run's data set: counts escapes per defect size.")
+        Path | None, typer.Option(help="The run's data set, if it lies elsewhere by now.")
     ] = None,
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in mm: sizes are then in mm2.")

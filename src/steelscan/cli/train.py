@@ -26,6 +26,9 @@ def train(
         Literal["full", "small", "tiny"],
         typer.Option(help="How much time: all, under an hour, or minutes, on a few strips."),
     ] = "full",
+    folds: Annotated[
+        Path | None, typer.Option(help="CSV of image,fold: folds of others, in place of its own.")
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be fitted, how long it takes, and stop.")
     ] = False,
@@ -43,7 +46,7 @@ def train(
         print(change)
     if weights == "random":
         chosen = chosen.with_random_weights()
-    options = Options(seed=seed, device=device, workers=workers, on_error=on_error)
+    options = Options(seed, device, workers, on_error, folds)
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return

@@ -7,9 +7,10 @@ import lazy_loader
 from steelscan.data.adversarial import (
     FEWEST_LOOKS,
     LikeTestScores,
+    cross_parts,
     like_test,
     like_test_folds,
-    looks,
+    like_test_scores,
 )
 from steelscan.data.augment import (
     Augment,
@@ -37,6 +38,7 @@ from steelscan.data.augment import (
     UpTo,
     VFlip,
 )
+from steelscan.data.brought import BroughtFolds, origin, read_brought
 from steelscan.data.convert import Converted, convert
 from steelscan.data.crop import (
     Crop,
@@ -49,11 +51,15 @@ from steelscan.data.crop import (
     padded_frame,
 )
 from steelscan.data.dataset import Dataset, check_trainable, open_dataset
+from steelscan.data.explore import Exploration, explore
 from steelscan.data.files import Files, PictureFile, find_pictures, open_files
 from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
-from steelscan.data.groups import group_strips
+from steelscan.data.groups import Groups, find_groups, group_strips
 from steelscan.data.joined import JoinedStrips
+from steelscan.data.leaks import Leak, leak, random_leak
+from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
+from steelscan.data.near_pairs import NearPair, near_pairs
 from steelscan.data.picture import picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
     Answer,
@@ -80,6 +86,17 @@ from steelscan.data.sampling import (
     draw,
     join_share,
 )
+from steelscan.data.sides import Sides, open_sides
+from steelscan.data.suspects import (
+    ODD,
+    SPECK,
+    LabelDifference,
+    holes,
+    label_differences,
+    odd_sizes,
+    slivers,
+    specks,
+)
 
 if TYPE_CHECKING:
     from steelscan.data.transforms import Augmenter
@@ -88,6 +105,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"transforms
 
 __all__ = [
     "FEWEST_LOOKS",
+    "ODD",
+    "SPECK",
     "AllStrips",
     "Answer",
     "Augment",
@@ -95,6 +114,7 @@ __all__ = [
     "BalancedDraws",
     "Blur",
     "BrightnessContrast",
+    "BroughtFolds",
     "Clahe",
     "Converted",
     "Crop",
@@ -106,21 +126,27 @@ __all__ = [
     "Draws",
     "Elastic",
     "EveryStrip",
+    "Exploration",
     "Files",
     "Folds",
     "Gamma",
     "GaussNoise",
     "GridDistortion",
+    "Groups",
     "HFlip",
     "IsoNoise",
     "JoinedStrips",
     "Jpeg",
+    "LabelDifference",
+    "Leak",
     "LikeTest",
     "LikeTestScores",
+    "LookDifference",
     "Mill",
     "MilledStrip",
     "Mixup",
     "MotionBlur",
+    "NearPair",
     "OneOf",
     "OpticalDistortion",
     "PictureFile",
@@ -131,6 +157,7 @@ __all__ = [
     "Sharpen",
     "ShiftScaleTurn",
     "Shrink",
+    "Sides",
     "SteelCrop",
     "SteelShift",
     "Strips",
@@ -148,26 +175,42 @@ __all__ = [
     "chosen",
     "convert",
     "crop_frame",
+    "cross_parts",
     "cut",
     "draw",
+    "explore",
+    "find_groups",
     "find_pictures",
     "group_strips",
+    "holes",
     "join_share",
+    "label_differences",
+    "leak",
     "like_test",
     "like_test_folds",
+    "like_test_scores",
+    "look_differences",
     "looks",
     "make_folds",
     "make_strip",
+    "near_pairs",
+    "odd_sizes",
     "open_dataset",
     "open_files",
+    "open_sides",
+    "origin",
     "pad",
     "padded_frame",
     "picture_frame",
+    "random_leak",
+    "read_brought",
     "read_folds",
     "read_index_picture",
     "read_picture",
     "resize_masks",
     "resize_picture",
+    "slivers",
+    "specks",
     "teaches",
     "write_folds",
     "write_mill",

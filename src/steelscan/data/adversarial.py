@@ -1,17 +1,12 @@
 """Adversarial validation: which training strips look most like the test strips (70th)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import sqrt
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import InputError, Picture
-
-_DARK = 15
-"""Mean grey below which a column shows no steel."""
+from steelscan.evaluation import Score, auc_interval, midranks
+from steelscan.strip import InputError
 
 FEWEST_LOOKS = 10
 """Below so many strips on either side nobody can say whether the sides differ."""
@@ -23,50 +18,28 @@ _STEPS = 25
 
 @dataclass(frozen=True)
 class LikeTestScores:
-    """How much each training strip looks like a test strip, by models that have not seen it.
+    """How much each strip looks like a test strip, by models that have not seen it.
 
     Attributes:
         likeness: float64 ``(training strips,)``, probabilities from 0 to 1.
-        auc: how well training and test strips are told apart; 0.5 is not at all.
-        told_apart: whether that is more than luck: over 0.5 by three standard errors.
+        of_test: the same of the test strips, float64 ``(test strips,)``.
+        found: how well training and test strips are told apart, an AUC with its interval; 0.5 is
+            not at all.
     """
 
     likeness: NDArray[np.float64]
-    auc: float
-    told_apart: bool
+    of_test: NDArray[np.float64]
+    found: Score
 
+    @property
+    def auc(self) -> float:
+        """How well training and test strips are told apart."""
+        return self.found.value
 
-def look(picture: Picture) -> NDArray[np.float64]:
-    """How a strip was taken, not what is on it: float64 ``(15,)``.
-
-    Share of black columns, on the left and on the right; mean and deviation of the columns' means;
-    grey levels of the steel at five quantiles; deviation along rows and columns; sharpness.
-    """
-    columns = picture.mean(axis=0)
-    black = columns < _DARK
-    half = len(columns) // 2
-    steel = picture[:, ~black] if not black.all() else picture
-    means = steel.mean(axis=0)
-    fine = cv2.Laplacian(steel.astype(np.float32), cv2.CV_32F)
-    numbers = [
-        black.mean(),
-        black[:half].mean() if half else 0.0,
-        black[half:].mean(),
-        means.mean(),
-        means.std(),
-        steel.mean(axis=1).std(),
-        *np.quantile(steel, (0.01, 0.25, 0.5, 0.75, 0.99)),
-        steel.std(),
-        np.abs(np.diff(steel.astype(np.float32), axis=0)).mean() if len(steel) > 1 else 0.0,
-        np.abs(np.diff(means)).mean() if len(means) > 1 else 0.0,
-        float(np.abs(np.asarray(fine)).mean()),
-    ]
-    return np.array(numbers, np.float64)
-
-
-def looks(pictures: Iterable[Picture]) -> NDArray[np.float64]:
-    """`look` of each picture, float64 ``(pictures, 15)``."""
-    return np.stack([look(picture) for picture in pictures])
+    @property
+    def told_apart(self) -> bool:
+        """Whether that is more than luck: the interval lies above 0.5."""
+        return self.found.low > 0.5
 
 
 def like_test(
@@ -74,28 +47,71 @@ def like_test(
     test: NDArray[np.float64],
     groups: NDArray[np.int64],
     seed: int = 0,
+    *,
+    test_groups: NDArray[np.int64] | None = None,
+    level: float = 0.95,
 ) -> LikeTestScores:
     """Tell training strips from test strips by their looks, out of fold.
 
     ``train`` and ``test`` are float64 ``(strips, numbers)``, ``groups`` int64 ``(training
-    strips,)``: near-duplicates are judged by one model. A ridge logistic regression on ranks and
-    their squares, in five parts. Raises InputError when either side has fewer than `FEWEST_LOOKS`.
+    strips,)`` and ``test_groups`` int64 ``(test strips,)``, where equal numbers are one group
+    (without it each test strip is one): near-duplicates are judged by one model. A ridge logistic
+    regression on ranks and their squares, in five parts. Raises InputError when either side has
+    fewer than `FEWEST_LOOKS` strips, or fewer than two groups.
     """
-    if min(len(train), len(test)) < FEWEST_LOOKS:
-        found = f"are {len(train)} for training and {len(test)} for the test"
-        raise InputError("strips", found, f"Adversarial validation needs {FEWEST_LOOKS} of each")
-    rng = np.random.default_rng(seed)
     values = _standard(np.concatenate([train, test]))
     labels = np.repeat([0.0, 1.0], [len(train), len(test)])
-    parts = np.concatenate([_dealt(groups, rng), rng.permutation(np.arange(len(test)) % _PARTS)])
+    every = joined_groups(groups, len(test), test_groups)
     said = np.zeros(len(labels))
-    for part in range(_PARTS):
-        away = parts == part
+    for away in cross_parts(every, labels > 0, seed, _PARTS):
         weights = _fitted(values[~away], labels[~away])
         said[away] = 1 / (1 + np.exp(-values[away] @ weights))
-    auc = area_under_curve(said, labels > 0)
-    error = sqrt((len(labels) + 1) / (12 * len(train) * len(test)))  # of an AUC of one half
-    return LikeTestScores(said[: len(train)], auc, auc > 0.5 + 3 * error)
+    return like_test_scores(said, labels > 0, every, level)
+
+
+def like_test_scores(
+    said: NDArray[np.float64], is_test: NDArray[np.bool_], groups: NDArray[np.int64], level: float
+) -> LikeTestScores:
+    """What probabilities of being a test strip, said out of fold, come to.
+
+    All are ``(strips,)``, training strips first.
+    """
+    found = auc_interval(said, is_test, groups, level=level, cross_fitted=True)
+    return LikeTestScores(said[~is_test], said[is_test], found)
+
+
+def joined_groups(
+    groups: NDArray[np.int64], tests: int, test_groups: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """The group of each training strip, then of each test strip, int64."""
+    if test_groups is None:
+        test_groups = np.arange(tests) + groups.max(initial=-1) + 1
+    return np.concatenate([groups, test_groups])
+
+
+def cross_parts(
+    groups: NDArray[np.int64], is_test: NDArray[np.bool_], seed: int, most: int
+) -> list[NDArray[np.bool_]]:
+    """Which strips each part holds, bool ``(strips,)``: whole groups, each part with both sides.
+
+    There are ``most`` parts, or as many as the side with fewer groups has. Raises InputError when
+    a side has fewer than `FEWEST_LOOKS` strips, or fewer than two groups.
+    """
+    sides = [int(np.count_nonzero(side)) for side in (~is_test, is_test)]
+    if min(sides) < FEWEST_LOOKS:
+        found = f"are {sides[0]} for training and {sides[1]} for the test"
+        raise InputError("strips", found, f"Adversarial validation needs {FEWEST_LOOKS} of each")
+    _, group = np.unique(groups, return_inverse=True)
+    trains, tests = (np.bincount(group, side) > 0 for side in (~is_test, is_test))
+    count = min(most, int(trains.sum()), int(tests.sum()))
+    if count < 2:
+        found = f"are {trains.sum()} groups for training and {tests.sum()} for the test"
+        raise InputError("strips", found, "Adversarial validation needs two groups of each")
+    rng = np.random.default_rng(seed)
+    part = np.zeros(len(trains), np.int64)
+    for kind in (trains & ~tests, tests & ~trains, trains & tests):
+        part[kind] = rng.permutation(np.arange(kind.sum()) % count)
+    return [part[group] == number for number in range(count)]
 
 
 def like_test_folds(
@@ -113,32 +129,11 @@ def like_test_folds(
     return np.where(np.isin(group, judges), 0, 1).astype(np.int64)
 
 
-def area_under_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """The chance that a positive has a higher score than a negative; ties count one half."""
-    ranks = _ranks(scores)
-    count = positive.sum()
-    above = ranks[positive].sum() - count * (count + 1) / 2
-    return float(above / (count * (~positive).sum()))
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, equal values at their mean rank."""
-    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(times)
-    return np.asarray((last - (times - 1) / 2)[place], np.float64)
-
-
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks from -1 to 1, their squares and a constant: no number is too far out."""
-    ranks = np.stack([_ranks(column) for column in values.T], axis=1)
+    ranks = np.stack([midranks(column) for column in values.T], axis=1)
     ranks = 2 * (ranks - 0.5) / len(values) - 1
     return np.column_stack([np.ones(len(values)), ranks, ranks**2 - 1 / 3])
-
-
-def _dealt(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """A part for each strip, one for each group."""
-    _, group = np.unique(groups, return_inverse=True)
-    return np.asarray(rng.permutation(np.arange(group.max() + 1) % _PARTS)[group], np.int64)
 
 
 def _fitted(values: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +61,14 @@ def convert(
     from_: str | None = None,
     copy_pictures: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
+    only: Collection[str] | None = None,
 ) -> Converted:
     """Write a data set anew in the format ``to``, pictures byte for byte.
 
     ``source`` is a folder, a zip (unpacked for a while beside ``target``), or the annotations' file
     of a format that has one. Without ``from_`` its format is found by what lies there. ``target``,
-    a new or empty folder, appears when all is written. A ``groups.csv`` is taken along.
+    a new or empty folder, appears when all is written. A ``groups.csv`` is taken along. With
+    ``only`` the pictures of these names are written, and no others.
 
     Pictures must have the size that the annotations give. One that is missing or of another size
     stops with PictureError, with ``on_error="skip"`` it is left out and noted. Without
@@ -81,7 +83,7 @@ def convert(
     with _new_folder(target) as folder, _opened(source, folder) as root:
         place = locate(root, given, source)
         pictures = folder / wanted.pictures if copy_pictures else None
-        passage = _Passage(place, pictures, on_error == "skip")
+        passage = _Passage(place, pictures, on_error == "skip", only)
         with progress("Converting", len(passage.there)) as shown:
             losses = wanted.write(folder / wanted.file, passage.labelled(shown))
         passage.notes += _copy_beside(place, folder)
@@ -95,6 +97,7 @@ class _Passage:
     place: Place
     pictures: Path | None
     skip: bool
+    only: Collection[str] | None = None
     count: int = 0
     masks: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -113,6 +116,8 @@ class _Passage:
         used: set[str] = set()
         seen = 0
         for each in self.place.format.read(self.place.annotations):
+            if self.only is not None and each.image not in self.only:
+                continue
             seen += 1
             ways = (key(inside + each.image) for inside in self.place.inside)
             name = next((self.there[way] for way in ways if way in self.there), None)
@@ -157,7 +162,7 @@ class _Passage:
         names = self.there.values()
         usual = {name for name in names if name.startswith(self.place.inside[0])}
         unused = len((usual or set(names)) - used)
-        if unused:
+        if unused and self.only is None:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
 
     def _learn(self, each: Labelled) -> None:

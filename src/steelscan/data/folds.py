@@ -1,6 +1,6 @@
 """Folds: which strips judge and which teach, near-duplicates never on both sides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -85,27 +85,44 @@ def write_folds(
     write_rows(path, _COLUMNS, zip(names, groups.tolist(), folds.tolist(), strict=True))
 
 
-def read_folds(path: Path, names: Sequence[str]) -> NDArray[np.int64]:
+def read_folds(path: Path, names: Sequence[str], *, parted: bool = False) -> NDArray[np.int64]:
     """Read the fold of each strip, int64 ``(strips,)`` in the order of ``names``.
 
-    Rows of other images are passed over. Raises TableError for a file that cannot be read or
-    means nothing, and DatasetError when a strip has no fold, or a group stands in two.
+    Rows of other images are passed over. With ``parted`` a group may stand in several folds, as
+    in folds that were brought and not dealt here. Raises TableError for a file that cannot be
+    read or means nothing, and DatasetError when a strip has no fold, or a group stands in two.
     """
-    try:
-        rows = read_table(path.read_bytes(), _COLUMNS, path)
-    except OSError as error:
-        raise TableError(path, f"cannot be read ({error.strerror})", "Check the path") from error
-    fold_of: dict[str, int] = {}
-    fold_of_group: dict[str, int] = {}
-    for image, group, text in rows:
-        if not text.isdecimal():
-            raise TableError(path, f"gives {image} the fold {text!r}", "Number folds from 0")
-        fold = int(text)
-        if fold_of.setdefault(image, fold) != fold:
-            raise DatasetError(path, f"puts {image} into two folds", "Keep one row an image")
+    rows = read_table(table_bytes(path), _COLUMNS, path)
+    fold_of_group: dict[str, str] = {}
+    for _, group, fold in rows if not parted else ():
         if fold_of_group.setdefault(group, fold) != fold:
             remedy = "Keep near-duplicates together, or no score can be trusted"
             raise DatasetError(path, f"splits group {group} over two folds", remedy)
+    return folds_of(path, [(image, fold) for image, _, fold in rows], names)
+
+
+def table_bytes(path: Path) -> bytes:
+    """The content of a table of folds. Raises TableError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TableError(path, f"cannot be read ({error.strerror})", "Check the path") from error
+
+
+def folds_of(
+    path: Path, rows: Iterable[tuple[str, str]], names: Sequence[str]
+) -> NDArray[np.int64]:
+    """The fold of each strip, int64 ``(strips,)``, from rows of image and fold as text.
+
+    Raises TableError for a fold that is no number, DatasetError for an image in two folds and
+    for a strip without one.
+    """
+    fold_of: dict[str, int] = {}
+    for image, text in rows:
+        if not text.isdecimal():
+            raise TableError(path, f"gives {image} the fold {text!r}", "Number folds from 0")
+        if fold_of.setdefault(image, int(text)) != int(text):
+            raise DatasetError(path, f"puts {image} into two folds", "Keep one row an image")
     missing = [name for name in names if name not in fold_of]
     if missing:
         found = f"names no fold for {len(missing)} of {len(names)} strips, as {missing[0]}"

@@ -1,136 +1,258 @@
 """Near-duplicates: strips that show the same piece of steel must stand on one side of a split.
 
-Every picture gets two fingerprints, both free of brightness and contrast: a coarse one, whose
-nearest neighbours are candidates, and a fine one, by which each candidate is tried at all small
-shifts. What runs straight along a whole row or column is taken out of the fine one: rolling
-streaks, scratches and a dirty sensor look alike on all strips of a coil and prove nothing.
+Links between strips are found by fingerprint, strongest first, and join their strips to groups.
+One strip that overlaps the next, and that the next, would chain a whole coil; so a group past
+`LARGEST` strips grows only by others that are like many of its own, and what is cut is told.
 """
 
+import os
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.dataset import Dataset
+from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, proof, stacked
 from steelscan.strip import Picture, track
 
-_COARSE_SIDE = 32
-_FINE_PIXELS = 16384
+LARGEST = 20
+"""Strips up to which single links make a group. The largest group of one magnetic tile under all
+its lightings has 7, those of the competition 2 (44 known pairs)."""
+
 _NEIGHBOURS = 10
-_SHIFT = 0.1
-"""How far one picture may lie beside the other, as a share of its sides."""
+_MOST_NEIGHBOURS = 80
+_TOLD = 3
+"""Chains that are told one by one."""
 
-_SAME = 0.5
-"""Correlation from which two strips are one. Unrelated Severstal strips stay under 0.2, altered
-copies above 0.6 save on nearly flat steel; NEU and the magnetic tiles have few pairs between 0.4
-and 0.6 (measured on 52, 725 and 665 pictures)."""
+_MUTUAL = 0.5
+"""Share of the pairs across two groups that must be alike when the two make a large one."""
 
-_TEXTURE = 0.15
-"""Contrast of a fine fingerprint below which it holds noise of the camera and nothing else."""
-
-_BLOCK = 1024
+_SAMPLE = 4
+"""Strips of each group that are compared for that."""
 
 
-class Fingerprint(NamedTuple):
-    """What is kept of a picture to find its near-duplicates; about 20 kB."""
+@dataclass(frozen=True)
+class Chain:
+    """Strips that hang together link by link, cut at weak links into groups."""
 
-    coarse: NDArray[np.float32]
-    """float32 ``(1024,)`` of length 1."""
+    strips: tuple[int, ...]
+    """Places of the strips, rising."""
 
-    fine: NDArray[np.uint8]
-    """uint8 ``(height, width)``, about 16,384 pixels, of the picture's proportions."""
+    groups: int
+    """How many groups were made of them."""
 
-    telling: bool
-    """Whether the strip has texture enough to be told from others."""
+    cut: int
+    """Links between strips of different groups: near-duplicates that a split may part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The group of near-duplicates of every strip, and what had to be decided about them."""
+
+    numbers: NDArray[np.int64]
+    """int64 ``(strips,)``, from 0 in the order of the strips."""
+
+    chains: tuple[Chain, ...] = ()
+    """Chains that were cut, the longest first."""
+
+    untold: int = 0
+    """Strips with too little texture to be told from others; each is a group of its own."""
+
+    def notes(self, names: Sequence[str]) -> list[str]:
+        """What a user must know of these groups, as sentences; [] when nothing was decided."""
+        told = []
+        if self.untold:
+            told.append(
+                f"Near-duplicates: {self.untold} of {len(self.numbers)} strips have too little "
+                "texture to be told from others; each stands alone."
+            )
+        told += [
+            f"Near-duplicates: {len(chain.strips)} strips around {names[chain.strips[0]]} hang "
+            f"together only link by link; cut at the weakest links into {chain.groups} groups, "
+            f"{chain.cut} like pairs stand in different ones."
+            for chain in self.chains[:_TOLD]
+        ]
+        if len(self.chains) > _TOLD:
+            strips = sum(len(chain.strips) for chain in self.chains[_TOLD:])
+            rest = len(self.chains) - _TOLD
+            told.append(f"Near-duplicates: {rest} more such chains, of {strips} strips, were cut.")
+        sizes = np.bincount(self.numbers, minlength=1)
+        for number in np.flatnonzero(sizes > LARGEST).tolist():
+            first = names[int(np.flatnonzero(self.numbers == number)[0])]
+            told.append(f"Near-duplicates: {sizes[number]} strips are one group, that of {first}.")
+        return told
 
 
 def group_strips(dataset: Dataset) -> NDArray[np.int64]:
-    """Number the group of near-duplicates of each strip, int64 ``(strips,)``, from 0.
+    """Number the group of near-duplicates of each strip; the numbers of `find_groups`."""
+    return find_groups(dataset).numbers
 
-    Groups are those of ``groups.csv``, else found by fingerprint, which reads all pictures (6 ms
-    and 20 kB each). Strips without texture stay alone, or all dark ones would be one group.
-    Raises PictureError.
+
+def find_groups(dataset: Dataset, *, look: bool = False) -> Groups:
+    """Find the group of near-duplicates of each strip.
+
+    Groups are those of ``groups.csv``, else (or with ``look``) found by fingerprint, which reads
+    all pictures, 18 kB kept of each. Strips without texture stay alone, or all dark ones would be
+    one group. Raises PictureError.
     """
-    if dataset.group_labels is not None:
-        return _numbered(dataset.group_labels)
-    pictures = (dataset.picture(index) for index in range(len(dataset)))
-    return group_pictures(track(pictures, "Looking for near-duplicates", len(dataset)))
+    if dataset.group_labels is not None and not look:
+        return Groups(_numbered(dataset.group_labels))
+    return join_prints(take_prints(dataset))
+
+
+def take_prints(dataset: Dataset) -> list[Fingerprint]:
+    """The fingerprints of all strips, in order. Raises PictureError."""
+    return list(track(_in_threads(dataset), "Looking for near-duplicates", len(dataset)))
 
 
 def group_pictures(pictures: Iterable[Picture]) -> NDArray[np.int64]:
     """Number the group of near-duplicates of each picture, int64 ``(pictures,)``, from 0."""
-    prints = [fingerprint(picture) for picture in pictures]
-    leader = list(range(len(prints)))
+    return group_prints([fingerprint(picture) for picture in pictures])
 
-    def lead(member: int) -> int:
+
+def group_prints(prints: Sequence[Fingerprint]) -> NDArray[np.int64]:
+    """Number the group of near-duplicates of each fingerprint, int64 ``(prints,)``, from 0."""
+    return join_prints(prints).numbers
+
+
+def join_prints(prints: Sequence[Fingerprint]) -> Groups:
+    """Group strips by their fingerprints; the order in which they are given makes no difference."""
+    digests = [each.digest for each in prints]
+    order = sorted(range(len(prints)), key=digests.__getitem__)
+    sorted_prints = [prints[at] for at in order]
+    found = find_links(sorted_prints)
+    leads = _grow(sorted_prints, found)
+    lead = np.empty(len(prints), np.int64)
+    lead[order] = leads
+    links = [(order[one], order[other]) for one, other, _ in found]
+    untold = sum(not each.telling for each in prints)
+    return Groups(_numbered(lead.tolist()), tuple(_chains(lead, links)), untold)
+
+
+def find_links(prints: Sequence[Fingerprint]) -> list[tuple[int, int, float]]:
+    """Pairs of strips that are one, ``(one, other, likeness)`` with one < other, likest first.
+
+    Each strip is held against its nearest neighbours by spectrum; one that is like half of them
+    is held against twice as many, up to `_MOST_NEIGHBOURS`. Of strips with the same fingerprint
+    one stands for all.
+    """
+    firsts, links = _copies(prints)
+    if firsts.size < 2:
+        return links
+    spectra = stacked([prints[at] for at in firsts.tolist()])
+    most = min(_MOST_NEIGHBOURS + 1, firsts.size)
+    tried: dict[tuple[int, int], bool] = {}
+    asked, kept = np.arange(firsts.size), min(_NEIGHBOURS + 1, firsts.size)
+    while asked.size:
+        alike = np.zeros(asked.size, np.int64)
+        around = nearest(spectra[asked], spectra, kept)
+        for row, (at, others) in enumerate(zip(asked.tolist(), around.tolist(), strict=True)):
+            for pair in ((min(at, other), max(at, other)) for other in others if other != at):
+                if pair not in tried:
+                    one, other = firsts[list(pair)].tolist()
+                    like = likeness(prints[one], prints[other])
+                    tried[pair] = like >= proof(prints[one], prints[other])
+                    if tried[pair]:
+                        links.append((one, other, like))
+                alike[row] += tried[pair]
+        asked = asked[2 * alike >= kept - 1] if kept < most else asked[:0]
+        kept = min(2 * kept, most)
+    return sorted(links, key=lambda link: (-link[2], link[0], link[1]))
+
+
+def _copies(
+    prints: Sequence[Fingerprint],
+) -> tuple[NDArray[np.int64], list[tuple[int, int, float]]]:
+    """Telling strips without those of the same fingerprint as an earlier one, and their links."""
+    last: dict[bytes, int] = {}
+    firsts, links = [], []
+    for at, each in enumerate(prints):
+        if each.telling:
+            if each.digest in last:
+                links.append((last[each.digest], at, 1.0))
+            else:
+                firsts.append(at)
+            last[each.digest] = at
+    return np.array(firsts, np.int64), links
+
+
+class _Forest:
+    """Groups as they grow: each strip leads to another of its group, the last to itself."""
+
+    def __init__(self, count: int) -> None:
+        self._leader = list(range(count))
+        self.members = {at: [at] for at in range(count)}
+
+    def lead(self, member: int) -> int:
+        leader = self._leader
         while leader[member] != member:
             leader[member] = member = leader[leader[member]]
         return member
 
-    for one, other in _candidates(prints):
-        if lead(one) != lead(other) and likeness(prints[one], prints[other]) >= _SAME:
-            leader[lead(one)] = lead(other)
-    return _numbered([lead(member) for member in range(len(prints))])
+    def join(self, one: int, other: int) -> None:
+        self._leader[other] = one
+        self.members[one] += self.members.pop(other)
 
 
-def fingerprint(picture: Picture) -> Fingerprint:
-    """Take the fingerprint of a picture, uint8 ``(height, width)``."""
-    height, width = picture.shape
-    shrink = (_FINE_PIXELS / picture.size) ** 0.5
-    fine = _even(picture, max(1, round(width * shrink)), max(1, round(height * shrink)), blur=1)
-    fine += fine.mean() - fine.mean(axis=0) - fine.mean(axis=1, keepdims=True)
-    coarse = _even(picture, 2 * _COARSE_SIDE, 2 * _COARSE_SIDE, blur=2)
-    halved = cv2.resize(coarse, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA)
-    flat = halved.reshape(-1) - halved.mean()
-    return Fingerprint(
-        coarse=(flat / max(float(np.linalg.norm(flat)), 1e-6)).astype(np.float32),
-        fine=np.clip(np.rint(fine * 20 + 128), 0, 255).astype(np.uint8),
-        telling=bool(fine.std() >= _TEXTURE),
-    )
+def _grow(prints: Sequence[Fingerprint], links: Sequence[tuple[int, int, float]]) -> list[int]:
+    """Join strips along links, the strongest first; the leader of each strip's group."""
+    forest = _Forest(len(prints))
+    refused: set[tuple[int, int, int, int]] = set()
+    for one, other, _ in links:
+        first, second = sorted((forest.lead(one), forest.lead(other)))
+        if first == second:
+            continue
+        ours, theirs = forest.members[first], forest.members[second]
+        asked = (first, len(ours), second, len(theirs))
+        if asked in refused:
+            continue
+        if len(ours) + len(theirs) > LARGEST and not _mutual(prints, ours, theirs):
+            refused.add(asked)
+            continue
+        forest.join(first, second)
+    return [forest.lead(at) for at in range(len(prints))]
 
 
-def likeness(one: Fingerprint, other: Fingerprint) -> float:
-    """Correlation of two fine fingerprints, -1 to 1, at the shift where it is highest."""
-    height = min(one.fine.shape[0], other.fine.shape[0])
-    width = min(one.fine.shape[1], other.fine.shape[1])
-    core = _middle(one.fine, height - 2 * round(height * _SHIFT), width - 2 * round(width * _SHIFT))
-    return float(cv2.matchTemplate(other.fine, core, cv2.TM_CCOEFF_NORMED).max())
+def _mutual(prints: Sequence[Fingerprint], ours: Sequence[int], theirs: Sequence[int]) -> bool:
+    """Whether two groups are alike as a whole, and not at one link only."""
+    pairs = [(prints[one], prints[other]) for one, other in product(_spread(ours), _spread(theirs))]
+    alike = sum(likeness(one, other) >= proof(one, other) for one, other in pairs)
+    return alike >= _MUTUAL * len(pairs)
 
 
-def _even(picture: Picture, width: int, height: int, blur: float) -> NDArray[np.float32]:
-    """Shrink a picture and take out its lighting: mean 0 and contrast 1 around each pixel."""
-    shrunk = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(shrunk.astype(np.float32), (0, 0), blur)
-    detail = small - cv2.GaussianBlur(small, (0, 0), 4)
-    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 8))
-    # One grey level more, so that the noise of even steel is not blown up to texture.
-    even: NDArray[np.float32] = np.clip(detail / (contrast + 1), -3, 3)
-    return even
+def _spread(members: Sequence[int]) -> list[int]:
+    """A few members, spread over all."""
+    ranked = sorted(members)
+    places = np.linspace(0, len(ranked) - 1, min(_SAMPLE, len(ranked))).round().astype(int)
+    return [ranked[place] for place in places]
 
 
-def _candidates(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
-    """Pairs worth a closer look: telling pictures and their nearest neighbours."""
-    telling = np.flatnonzero([one.telling for one in prints])
-    if telling.size < 2:
-        return
-    coarse = np.stack([prints[at].coarse for at in telling.tolist()])
-    kept = min(_NEIGHBOURS, telling.size - 1)
-    seen: set[tuple[int, int]] = set()
-    for start in range(0, telling.size, _BLOCK):
-        likeness_to_all = coarse[start : start + _BLOCK] @ coarse.T
-        rows = np.arange(len(likeness_to_all))
-        likeness_to_all[rows, start + rows] = -2  # not itself
-        nearest = np.argpartition(-likeness_to_all, kept - 1, axis=1)[:, :kept]
-        for row, others in zip(telling[start + rows].tolist(), telling[nearest], strict=True):
-            seen.update((min(row, other), max(row, other)) for other in others.tolist())
-    yield from sorted(seen)
+def _chains(lead: NDArray[np.int64], links: Sequence[tuple[int, int]]) -> Iterator[Chain]:
+    """What hangs together by links and stands in several groups, the longest first."""
+    whole = _Forest(len(lead))
+    for one, other in links:
+        first, second = whole.lead(one), whole.lead(other)
+        if first != second:
+            whole.join(first, second)
+    cut: dict[int, int] = {}
+    for one, other in links:
+        if lead[one] != lead[other]:
+            cut[whole.lead(one)] = cut.get(whole.lead(one), 0) + 1
+    for top in sorted(cut, key=lambda top: (-len(whole.members[top]), min(whole.members[top]))):
+        strips = tuple(sorted(whole.members[top]))
+        yield Chain(strips, len(set(lead[list(strips)].tolist())), cut[top])
 
 
-def _middle(fine: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    top, left = (fine.shape[0] - height) // 2, (fine.shape[1] - width) // 2
-    return fine[top : top + height, left : left + width]
+def _in_threads(dataset: Dataset) -> Iterator[Fingerprint]:
+    """The fingerprints of all strips in order; decoding and shrinking leave Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            yield from pool.map(lambda at: fingerprint(dataset.picture(at)), range(len(dataset)))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _numbered(labels: Sequence[Hashable]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
 from steelscan.evaluation.agreement import Agreement, agreement, majority
+from steelscan.evaluation.auc import area_under_curve, auc_interval, midranks
 from steelscan.evaluation.bounds import (
     events_allowed,
     lower_bound,
@@ -14,7 +15,14 @@ from steelscan.evaluation.calibration import (
     reliability,
     reliability_of_classes,
 )
+from steelscan.evaluation.contradiction import (
+    Contradiction,
+    Regions,
+    contradictions,
+    regions_of,
+)
 from steelscan.evaluation.curves import Curve, draw_curves
+from steelscan.evaluation.drawing import png_of, styled, svg_of
 from steelscan.evaluation.drawn import OPERATING_KEY, draw_operating, draw_reliability
 from steelscan.evaluation.exact import (
     EscapeWeighted,
@@ -46,7 +54,13 @@ from steelscan.evaluation.overlap import (
     mean_overlap,
     overlaps,
 )
-from steelscan.evaluation.page import Page, Section, Table, render_page, write_page
+from steelscan.evaluation.page import (
+    LONG,
+    css_color,
+    jpeg_link,
+    render_page,
+    shown_width,
+)
 from steelscan.evaluation.paired import (
     Difference,
     Differences,
@@ -61,14 +75,28 @@ from steelscan.evaluation.review import Rates, Review, Sorted, choose_review
 from steelscan.evaluation.running import RunningScores
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
+from steelscan.evaluation.selection import (
+    Choose,
+    Chosen,
+    Members,
+    best_set,
+    choose_honestly,
+    greedy_set,
+    subsets,
+)
 from steelscan.evaluation.sizes import Defects, SizeRow, by_size, defects_of
+from steelscan.evaluation.table_page import Page, Section, Table, page_text, write_page
 from steelscan.evaluation.tables import pairs_of_tables, pixel_counts, shared_pixels
 
 __all__ = [
+    "LONG",
     "OPERATING_KEY",
     "Agreement",
     "Bin",
+    "Choose",
+    "Chosen",
     "ClassRow",
+    "Contradiction",
     "Curve",
     "Defects",
     "Difference",
@@ -78,6 +106,7 @@ __all__ = [
     "Expected",
     "Grid",
     "MeanDice",
+    "Members",
     "Objective",
     "OperatingCurve",
     "Overlap",
@@ -88,6 +117,7 @@ __all__ = [
     "Point",
     "Prior",
     "Rates",
+    "Regions",
     "Reliability",
     "Report",
     "Review",
@@ -104,12 +134,18 @@ __all__ = [
     "Tune",
     "Verdict",
     "agreement",
+    "area_under_curve",
+    "auc_interval",
     "best",
+    "best_set",
     "by_size",
+    "choose_honestly",
     "choose_review",
     "class_color",
+    "contradictions",
     "count_levels",
     "count_pixels",
+    "css_color",
     "defects_of",
     "dice",
     "draw_curves",
@@ -118,13 +154,17 @@ __all__ = [
     "events_allowed",
     "every_level",
     "expected_dice",
+    "greedy_set",
+    "jpeg_link",
     "lower_bound",
     "majority",
     "mean_overlap",
     "merged_groups",
+    "midranks",
     "operating_curve",
     "outline",
     "overlaps",
+    "page_text",
     "pair_scores",
     "paired_differences",
     "pairs_at",
@@ -132,8 +172,10 @@ __all__ = [
     "per_class",
     "pick_examples",
     "pixel_counts",
+    "png_of",
     "promise",
     "promises",
+    "regions_of",
     "reliability",
     "reliability_of_classes",
     "render",
@@ -142,8 +184,12 @@ __all__ = [
     "search_thresholds",
     "select_class",
     "shared_pixels",
+    "shown_width",
     "strip_weights",
+    "styled",
+    "subsets",
     "surface",
+    "svg_of",
     "trials_needed",
     "triplet_surface",
     "upper_bound",

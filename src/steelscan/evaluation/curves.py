@@ -1,12 +1,11 @@
 """Learning curves as one SVG drawing."""
 
-import io
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from steelscan.evaluation.drawing import styled, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +34,6 @@ def draw_curves(curves: Sequence[Curve]) -> str:
     taken at every epoch is drawn through those that have it; nan leaves a gap. The drawing is the
     same for the same numbers. Returns "" when nothing finite was logged.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     logged = [item for curve in curves for row in curve.rows for item in row.items()]
@@ -45,40 +43,14 @@ def draw_curves(curves: Sequence[Curve]) -> str:
         return ""
     columns = min(3, len(metrics))
     rows = -(-len(metrics) // columns)
-    with rc_context(_STYLE), warnings.catch_warnings():
-        # The browser has its own fonts: a letter that matplotlib's lacks is still shown.
-        warnings.filterwarnings("ignore", message="Glyph")
+    with styled():
         figure = Figure(figsize=(10.4, 2.5 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, metric in zip(panels, metrics, strict=False):
             _panel(panel, metric, curves)
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
-        drawing = io.StringIO()
-        figure.savefig(drawing, format="svg", transparent=True)
-    return _bare(drawing.getvalue())
-
-
-_STYLE: dict[Any, Any] = {
-    "axes.edgecolor": "#c4c9cf",
-    "axes.labelcolor": "#6b7280",
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": "#374151",
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9,
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "grid.color": "#eceef1",
-    "grid.linewidth": 0.8,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "steelscan",
-    "text.color": "#4b5563",
-    "text.parse_math": False,
-    "xtick.color": "#6b7280",
-    "ytick.color": "#6b7280",
-}
+        return svg_of(figure)
 
 
 def _panel(panel: "Axes", metric: str, curves: Sequence[Curve]) -> None:
@@ -104,10 +76,3 @@ def _panel(panel: "Axes", metric: str, curves: Sequence[Curve]) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panel.yaxis.set_major_locator(MaxNLocator(nbins=5))
     panel.grid(axis="y")
-
-
-def _bare(svg: str) -> str:
-    """The ``<svg>`` element alone, without what only a file of its own needs."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)

@@ -1,7 +1,5 @@
 """Operating curves and reliability as SVG drawings, in the style of the learning curves."""
 
-import io
-import warnings
 from collections.abc import Callable, Mapping
 from math import isinf
 from typing import TYPE_CHECKING
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from steelscan.evaluation.calibration import Reliability
-from steelscan.evaluation.curves import _STYLE, _bare
+from steelscan.evaluation.drawing import styled, svg_of
 from steelscan.evaluation.operating import OperatingCurve
 from steelscan.evaluation.review import Review
 
@@ -90,15 +88,13 @@ def _unit_square(panel: "Axes") -> None:
 
 def _panels(count: int, draw: "Callable[[Axes, int], None]") -> str:
     """Three panels a row, drawn one after another; "" where there is none."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     if not count:
         return ""
     columns = min(3, count)
     rows = -(-count // columns)
-    with rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the browser has its own fonts
+    with styled():
         figure = Figure(figsize=(10.4, 2.9 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for at, panel in enumerate(panels):
@@ -106,6 +102,4 @@ def _panels(count: int, draw: "Callable[[Axes, int], None]") -> str:
                 draw(panel, at)
             else:
                 panel.set_axis_off()
-        drawing = io.StringIO()
-        figure.savefig(drawing, format="svg", transparent=True)
-    return _bare(drawing.getvalue())
+        return svg_of(figure)

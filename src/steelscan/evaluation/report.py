@@ -1,20 +1,17 @@
 """The report of a run: one HTML file that needs nothing beside it."""
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from math import isnan
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.curves import Curve, draw_curves, line_style
-from steelscan.evaluation.outline import class_color, outline
-from steelscan.evaluation.page import page_style
+from steelscan.evaluation.outline import outline
+from steelscan.evaluation.page import LONG, css_color, jpeg_link, render_page, shown_width
 from steelscan.evaluation.pairs import Pairs, dice
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds
@@ -22,12 +19,6 @@ from steelscan.strip import Classes, Masks, Picture, RecipeError, write_text
 
 Part: TypeAlias = tuple[Pairs, NDArray[np.int64] | None, NDArray[np.int64] | None]
 """The pairs of some strips, the group of each strip, and its fold; None where there are none."""
-
-_PAGE_WIDTH, _HALF_WIDTH, _HALF_HEIGHT = 924, 480, 420
-"""Pixels of a shown picture: alone in its row, or beside another one. The page has 1000, of which
-76 are for the words before a row (report.html.jinja)."""
-_LONG = 2.5
-"""Pictures so many times wider than high stand above each other, others side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +53,7 @@ def write_report(path: Path, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as text: styles, drawings and pictures are all in it."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"decimal": _decimal, "percent": _percent}
-    source = files("steelscan.evaluation").joinpath("report.html.jinja").read_text("utf-8")
-    style = Markup(page_style())
-    return environment.from_string(source).render(_content(report), style=style)
+    return render_page("steelscan.evaluation", "report.html.jinja", _content(report))
 
 
 def pick_examples(pairs: Pairs, count: int) -> dict[str, list[int]]:
@@ -111,7 +93,8 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "title": report.title,
         "legend": [
-            {"name": name, "color": _css(index)} for index, name in enumerate(report.classes.names)
+            {"name": name, "color": css_color(index)}
+            for index, name in enumerate(report.classes.names)
         ],
         "main": main,
         "headline": _headline(scores[main], empty[main]) if main is not None else [],
@@ -197,7 +180,7 @@ def _headline(scores: Scores, empty: Scores) -> list[dict[str, Any]]:
 
 
 def _class_rows(rows: list[ClassRow]) -> list[dict[str, Any]]:
-    return [{"color": _css(index), "row": row} for index, row in enumerate(rows)]
+    return [{"color": css_color(index), "row": row} for index, row in enumerate(rows)]
 
 
 def _fold_rows(pairs: Pairs, folds: NDArray[np.int64] | None) -> list[tuple[int, Scores]]:
@@ -218,7 +201,7 @@ def _threshold_rows(thresholds: Thresholds | None, classes: Classes) -> list[dic
     return [
         {
             "name": name,
-            "color": _css(index),
+            "color": css_color(index),
             "start": start.of_class(index),
             "now": thresholds.of_class(index),
             "tuned": thresholds.tuned[index],
@@ -232,15 +215,13 @@ def _threshold_rows(thresholds: Thresholds | None, classes: Classes) -> list[dic
 
 def _shown(example: Example, classes: Classes) -> dict[str, Any]:
     height, width = example.picture.shape
-    long = width >= _LONG * height
-    beside = max(1, min(_HALF_WIDTH, round(width * _HALF_HEIGHT / height)))
-    target = _PAGE_WIDTH if long else beside
+    target = shown_width(height, width)
     return {
         "name": example.name,
-        "long": long,
+        "long": width >= LONG * height,
         "width": target,
-        "truth": _jpeg(outline(example.picture, example.truth, width=target)),
-        "predicted": _jpeg(outline(example.picture, example.predicted, width=target)),
+        "truth": jpeg_link(outline(example.picture, example.truth, width=target)),
+        "predicted": jpeg_link(outline(example.picture, example.predicted, width=target)),
         "verdicts": _verdicts(example, classes),
     }
 
@@ -253,26 +234,5 @@ def _verdicts(example: Example, classes: Classes) -> list[dict[str, str]]:
             continue
         value = f"Dice {example.dice[index]:.3f}"
         text = value if true and guessed else "missed" if true else "false alarm"
-        verdicts.append({"name": name, "color": _css(index), "text": text})
+        verdicts.append({"name": name, "color": css_color(index), "text": text})
     return verdicts
-
-
-def _jpeg(picture: NDArray[np.uint8]) -> str:
-    # Thin coloured lines need every pixel's own colour: no chroma subsampling.
-    fine = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    options = [cv2.IMWRITE_JPEG_QUALITY, 85, *fine]
-    _, code = cv2.imencode(".jpg", picture[..., ::-1], options)
-    return "data:image/jpeg;base64," + b64encode(code.tobytes()).decode()
-
-
-def _css(index: int) -> str:
-    red, green, blue = class_color(index)
-    return f"rgb({red},{green},{blue})"
-
-
-def _decimal(value: float | None, digits: int = 4) -> str:
-    return "—" if value is None or isnan(value) else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return "—" if value is None or isnan(value) else f"{100 * value:.1f} %"

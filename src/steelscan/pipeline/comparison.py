@@ -23,7 +23,7 @@ from steelscan.strip import Classes, RunError, write_rows
 _TELLING = 6
 """Groups that differ, all to one side, from which that is no luck at a level of 0.95."""
 
-_CHANGES = ("clean to defective", "defective to clean", "other classes")
+CHANGES = ("clean to defective", "defective to clean", "other classes")
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _changes(images: Sequence[str], a: Pairs, b: Pairs, classes: Classes) -> tup
             tuple(name for name, count in zip(classes.names, each[row], strict=True) if count)
             for each in counts
         )
-        kind = _CHANGES[2 if one and other else 0 if other else 1]
+        kind = CHANGES[2 if one and other else 0 if other else 1]
         return Change(images[row], kind, truth, one, other, float(gains[row]))
 
     return tuple(change(row) for row in order.tolist())

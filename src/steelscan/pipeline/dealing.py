@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from steelscan.data import (
     FEWEST_LOOKS,
+    BroughtFolds,
     Dataset,
     Folds,
     LikeTest,
+    leak,
     like_test,
     like_test_folds,
     looks,
@@ -17,8 +19,33 @@ from steelscan.data import (
     read_folds,
     write_folds,
 )
+from steelscan.pipeline.dealt_folds import leak_told
 from steelscan.pipeline.run import RunFolder
-from steelscan.strip import track, write_json
+from steelscan.strip import DatasetError, RunError, track, write_json
+
+
+def check_count(brought: BroughtFolds, spec: Folds | LikeTest) -> None:
+    """Raise DatasetError when brought folds are not as many as a recipe has."""
+    if brought.count != spec.count:
+        found = f"has {brought.count} folds, the recipe {spec.count}"
+        remedy = "Change count, validation and holdout in a recipe of your own (show --json)"
+        raise DatasetError(brought.path, found, remedy)
+
+
+def as_brought(
+    run: RunFolder, brought: BroughtFolds, dataset: Dataset, groups: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The folds of a table, int64 ``(strips,)``, and a sentence on the near-duplicates they part.
+
+    They are written down as a run's own. Raises RunError when others stand there.
+    """
+    if not run.folds.exists():
+        write_folds(run.folds, dataset.names, groups, brought.numbers)
+    folds = read_folds(run.folds, dataset.names, parted=True)
+    if not np.array_equal(folds, brought.numbers):
+        remedy = "Name another --out, or restore the file"
+        raise RunError(run.folds, f"holds other folds than {brought.path}", remedy)
+    return folds, leak_told(leak(folds, groups, dataset.present), len(dataset))
 
 
 def dealt(

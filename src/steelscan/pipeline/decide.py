@@ -39,14 +39,32 @@ class Opened(NamedTuple):
     """What the classifier or the second heads asked last say of each class, ``(classes,)``."""
 
 
+class Admitted(NamedTuple):
+    """What is left to outline when the last segmenters of a recipe are asked about a strip."""
+
+    classes: NDArray[np.bool_]
+    """Which classes may be outlined, ``(classes,)``."""
+
+    word: NDArray[np.float32] | None
+    """What the classifier or the second heads asked last say of each class, ``(classes,)``."""
+
+
 def consult(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> Opened:
     """What the networks of a recipe say of a strip, up to its last rules.
 
     Each round asks its classifiers, then its segmenters, and what its rules leave empty is closed
     to the next; networks are asked only while a class is open.
     """
+    admitted = admit(recipe, ask, classes)
+    if not admitted.classes.any():
+        return Opened(np.zeros((classes, *frame), np.uint8), admitted.word)
+    name, segment = recipe.rounds[-1].segment
+    return outlined(segment, ask(name), admitted)
+
+
+def admit(recipe: Recipe, ask: Ask, classes: int) -> Admitted:
+    """What all networks of a recipe but the last segmenters leave to be outlined on a strip."""
     opened = np.ones(classes, np.bool_)
-    levels = np.zeros((classes, *frame), np.uint8)
     word = None
     for at, (classifies, (name, segment), rules) in enumerate(recipe.rounds, start=1):
         for judge, step in classifies:
@@ -54,14 +72,18 @@ def consult(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> Opened:
                 word = ask(judge).classes
                 assert word is not None
                 opened &= passing(step, word)
-        if not opened.any():
-            return Opened(np.zeros_like(levels), word)
-        said = ask(name)
-        word = word if said.classes is None else said.classes
-        levels = gated(weighed(segment, said), opened)
-        if at < len(recipe.rounds):
-            opened &= decide(Opened(levels, word), rules).any((1, 2))
-    return Opened(levels, word)
+        if at == len(recipe.rounds) or not opened.any():
+            break
+        found = outlined(segment, ask(name), Admitted(opened, word))
+        word = found.word
+        opened &= decide(found, rules).any((1, 2))
+    return Admitted(opened, word)
+
+
+def outlined(segment: Segment, said: Said, admitted: Admitted) -> Opened:
+    """What the rules behind a step get to see, of what its networks say."""
+    word = admitted.word if said.classes is None else said.classes
+    return Opened(gated(weighed(segment, said), admitted.classes), word)
 
 
 def passing(step: Classify, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -1,50 +1,33 @@
 """The strips that judge a run: what its networks say of them, which rules that suggests."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation import Pairs, count_levels, count_pixels, search_thresholds
-from steelscan.pipeline.decide import Opened, Said, consult, decide, numbers, with_numbers
+from steelscan.pipeline.decide import decide, numbers, with_numbers
 from steelscan.pipeline.fitted import ask, load_voters
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.recipe import Classify, Segment
 from steelscan.pipeline.run import Tuned
+from steelscan.pipeline.stored import KeptAnswers, Stores, store_folders
 from steelscan.postprocess import Rule
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import Frame, Masks, track
-
-_Stores: TypeAlias = tuple[ProbabilityStore | None, ProbabilityStore | None]
-"""The answers of a step: of its heads for masks, and for classes."""
+from steelscan.strip import Masks, track
 
 
-class Answers:
+class Answers(KeptAnswers):
     """What the networks say of every strip that judges, kept in the run's stores."""
 
     def __init__(self, plan: Plan) -> None:
         """Ask the networks about each strip that has no answer yet."""
-        self._plan = plan
-        self._stores = {name: _asked(plan, name, step) for name, step in plan.recipe.named.items()}
-
-    def opened(self, row: int) -> Opened:
-        """What the last rules of the recipe get to see of a strip."""
-        plan = self._plan
-        said = partial(self._said, row)
-        return consult(plan.recipe, said, plan.classes, plan.dataset.frames[row])
+        stores = {name: _asked(plan, name, step) for name, step in plan.recipe.named.items()}
+        super().__init__(plan.recipe, plan.dataset, stores)
 
     def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
         """The masks that rules make of what was said of a strip."""
         return decide(self.opened(row), rules)
-
-    def _said(self, row: int, name: str) -> Said:
-        masks, classes = self._stores[name]
-        return Said(
-            None if masks is None else masks[row].astype(np.uint8, copy=False),
-            None if classes is None else classes[row].astype(np.float32, copy=False),
-        )
 
 
 def suspicion(plan: Plan, strips: int) -> NDArray[np.float32]:
@@ -62,14 +45,13 @@ def suspicion(plan: Plan, strips: int) -> NDArray[np.float32]:
     return found
 
 
-def _asked(plan: Plan, name: str, step: Classify | Segment) -> _Stores:
+def _asked(plan: Plan, name: str, step: Classify | Segment) -> Stores:
     """The stores of a step, after its networks were asked about each strip that is not in them."""
-    masks = _store(plan, name, name, plan.dataset.frames) if isinstance(step, Segment) else None
-    classes = None
-    if isinstance(step, Classify):
-        classes = _store(plan, name, name, ())
-    elif step.gate is not None:
-        classes = _store(plan, name, f"{name}-classes", ())
+    folders = store_folders(plan.run, plan.recipe, name, step, plan.round)
+    masks, classes = (
+        None if folder is None else ProbabilityStore(folder, *_shape(plan), frames)
+        for folder, frames in zip(folders, (plan.dataset.frames, ()), strict=True)
+    )
     stores = [store for store in (masks, classes) if store is not None]
     for folds, rows in plan.judged_by:
         missing = [int(row) for row in rows if any(row not in store for store in stores)]
@@ -86,11 +68,8 @@ def _asked(plan: Plan, name: str, step: Classify | Segment) -> _Stores:
     return masks, classes
 
 
-def _store(plan: Plan, step: str, name: str, frames: Sequence[Frame]) -> ProbabilityStore:
-    """A store of what a step says; that of an earlier round where no network has changed since."""
-    last = max(task.round for task in plan.tasks(step, plan.recipe.folds.validation))
-    folder = plan.run.probabilities(name, last)
-    return ProbabilityStore(folder, len(plan.dataset), plan.classes, frames)
+def _shape(plan: Plan) -> tuple[int, int]:
+    return len(plan.dataset), plan.classes
 
 
 def tune(plan: Plan, answers: Answers) -> Tuned:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,8 @@ class Options:
     device: Device = "auto"
     workers: int = 0
     on_error: Literal["stop", "skip"] = "stop"
+    folds: Path | None = None
+    """A table of folds that others dealt; None: the run deals its own."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset, open_dataset
+from steelscan.data import Dataset
 from steelscan.evaluation import (
     OperatingCurve,
     Rates,
@@ -23,9 +23,10 @@ from steelscan.evaluation import (
     promises,
     score,
 )
+from steelscan.pipeline.judged_answers import JudgedAnswers
 from steelscan.pipeline.pairs_file import PARTS, Judged
 from steelscan.pipeline.run import RunFolder
-from steelscan.pipeline.stored import StoredAnswers
+from steelscan.pipeline.run_data import open_data_of
 from steelscan.strip import Classes, InputError, track, write_rows
 
 
@@ -51,8 +52,7 @@ class Plant:
     confidence: float
     review: Review | None
     held_out: ScoredStrips | None
-    sizes: Sequence[SizeRow] | None
-    """None where the data was not named."""
+    sizes: Sequence[SizeRow]
     unit: str
     """That of the sizes: "px" or "mm2"."""
     notes: tuple[str, ...]
@@ -115,17 +115,15 @@ def plant(
     """Work out what a plant counts from the stored answers of a finished run.
 
     A strip's score is that of `class_scores`: the weakest of all probabilities that decide, and of
-    the classes the highest. With ``rates``, two thresholds are chosen that keep them. With
-    ``data``, which the run was made from, escapes are counted per defect size.
+    the classes the highest. With ``rates``, two thresholds are chosen that keep them. Masks
+    are those of the data set where the run left it, or where ``data`` says it lies by now.
 
     Raises RunError for a folder that is no finished run or is of other data, InputError for rates
-    that cannot be promised from so few strips and for a pixel size without the data.
+    that cannot be promised from so few strips and for a pixel of no size.
     """
-    if mm_per_pixel is not None and data is None:
-        raise InputError("mm per pixel", "is given without the data", "Name it with --data")
     folder = RunFolder(run)
-    dataset = None if data is None else open_dataset(data)
-    answers = StoredAnswers(folder, dataset)
+    dataset = open_data_of(folder, data)
+    answers = JudgedAnswers(folder, dataset)
     judged = answers.parts[PARTS[1]]
     rest = answers.parts.get(PARTS[0])
     scores, strips = _scored(answers, judged)
@@ -151,13 +149,13 @@ def plant(
         confidence=confidence,
         review=review,
         held_out=None if rest is None else _scored(answers, rest)[1],
-        sizes=None if dataset is None else _sizes(answers, judged, dataset, mm_per_pixel),
+        sizes=_sizes(answers, judged, dataset, mm_per_pixel),
         unit="px" if mm_per_pixel is None else "mm2",
-        notes=tuple(_notes(strips, review, dataset)),
+        notes=tuple(_notes(strips, review)),
     )
 
 
-def _scored(answers: StoredAnswers, judged: Judged) -> tuple[NDArray[np.float64], ScoredStrips]:
+def _scored(answers: JudgedAnswers, judged: Judged) -> tuple[NDArray[np.float64], ScoredStrips]:
     """The score of each class of some strips, and of the strips."""
     images = track(judged.images, "Reading probabilities", len(judged.images))
     scores = answers.scores(images)
@@ -166,18 +164,18 @@ def _scored(answers: StoredAnswers, judged: Judged) -> tuple[NDArray[np.float64]
 
 
 def _sizes(
-    answers: StoredAnswers, judged: Judged, dataset: Dataset, mm_per_pixel: float | None
+    answers: JudgedAnswers, judged: Judged, dataset: Dataset, mm_per_pixel: float | None
 ) -> list[SizeRow]:
     row_of = {name: row for row, name in enumerate(dataset.names)}
     defects = [
-        defects_of(answers.masks(image), dataset.masks(row_of[image]))
+        defects_of(answers.masks_of(image), dataset.masks(row_of[image]))
         for image in track(judged.images, "Measuring defects", len(judged.images))
     ]
     escaped = np.asarray(~(judged.pairs.predicted > 0).any(axis=1))
     return by_size(defects, escaped, judged.groups, mm_per_pixel=mm_per_pixel)
 
 
-def _notes(strips: ScoredStrips, review: Review | None, dataset: Dataset | None) -> Iterator[str]:
+def _notes(strips: ScoredStrips, review: Review | None) -> Iterator[str]:
     """What must be known beside the numbers, as sentences."""
     yield (
         "Each strip was judged by networks that were not fitted on it; what is deployed is all of "
@@ -189,5 +187,3 @@ def _notes(strips: ScoredStrips, review: Review | None, dataset: Dataset | None)
         yield "No strip is defective: escapes are not known."
     if review is not None and review.low <= strips.scores.min():
         yield "No strip passes unseen at the lower threshold: every one scores as high."
-    if dataset is None:
-        yield "Escapes per defect size need the strips' masks: name the data with --data."

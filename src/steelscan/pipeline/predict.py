@@ -1,6 +1,5 @@
 """Pictures to masks, one by one, into a folder: what a finished run is for."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from cv2.typing import MatLike
 from steelscan.data import PictureFile, find_pictures, read_picture
 from steelscan.evaluation import outline
 from steelscan.pipeline.answers import AnswerLog
+from steelscan.pipeline.claim import claim
 from steelscan.pipeline.engine import Device, accelerator
 from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.run import RunFolder
@@ -21,11 +21,8 @@ from steelscan.strip import (
     InputError,
     Masks,
     Picture,
-    RunError,
-    output_folder,
     write_bytes,
     write_rows,
-    write_text,
 )
 
 
@@ -59,7 +56,7 @@ def predict(
     _check_stems(sources)
     run_folder = RunFolder(run)
     predictor = Predictor.load(run_folder, accelerator(device).device)
-    _own(output_folder(out), run_folder)
+    claim(out, "predicted_by.txt", run_folder)
     log = AnswerLog(out / "answers.jsonl", [source.name for source in sources])
     named = {source.name: source for source in sources}
 
@@ -84,16 +81,6 @@ def _check_stems(sources: Sequence[PictureFile]) -> None:
         if other != source.name:
             found = f"has the same name as {other} but for its ending"
             raise InputError(source.name, found, "Rename one: their masks would be one file")
-
-
-def _own(out: Path, run: RunFolder) -> None:
-    """Mark a folder as this run's answers. Raises RunError when it holds those of another."""
-    mark = out / "predicted_by.txt"
-    content = run.recipe.read_bytes() + run.record.read_bytes() + run.thresholds.read_bytes()
-    own = f"{hashlib.sha256(content).hexdigest()}\n"
-    if mark.exists() and mark.read_text() != own:
-        raise RunError(out, "holds predictions of another run", "Name another --out")
-    write_text(mark, own)
 
 
 def _draw(out: Path, name: str, picture: Picture, masks: Masks, overlays: bool) -> None:

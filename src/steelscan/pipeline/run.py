@@ -27,6 +27,9 @@ class RunRecord(Spec):
     layout: Layout
     seed: int
 
+    folds: str | None = None
+    """SHA-256 of folds that were brought; None when the run dealt its own."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -91,6 +94,11 @@ class RunFolder:
     def record(self) -> Path:
         """What the run was made from."""
         return self.path / "run.json"
+
+    @property
+    def data(self) -> Path:
+        """Where the data set lay when the run was last trained."""
+        return self.path / "data.txt"
 
     @property
     def folds(self) -> Path:

@@ -9,10 +9,11 @@ from pathlib import Path
 from steelscan.evaluation import Score
 from steelscan.pipeline.pairs_file import PARTS
 from steelscan.pipeline.plain_table import plain_table
+from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder, tasks
 from steelscan.prediction import EncoderFittedFor
-from steelscan.strip import InputError, RunError, as_json
+from steelscan.strip import InputError, RunError
 
 _DEPTH = 3
 _NUMBERS = ("mean_dice", "defect_dice", "escapes", "overkill")
@@ -58,7 +59,7 @@ class RunSummary:
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain values for JSON; None where undefined."""
-        return {name: as_json(value) for name, value in asdict(self).items()}
+        return {name: plain_value(value) for name, value in asdict(self).items()}
 
 
 def find_runs(folders: Iterable[Path]) -> list[RunSummary]:

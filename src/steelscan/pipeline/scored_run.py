@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset
 from steelscan.evaluation import Reliability, reliability_of_classes, score
+from steelscan.pipeline.judged_answers import JudgedAnswers
 from steelscan.pipeline.pairs_file import PARTS
 from steelscan.pipeline.run import RunFolder
 from steelscan.pipeline.score import Asked, Counted, Judgement, judged
-from steelscan.pipeline.stored import StoredAnswers
 from steelscan.strip import RunError, track
 
 
@@ -25,12 +25,12 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
     Masks are made anew from the stored probabilities. Raises RunError for a run that is not
     finished, or whose masks are not those that it wrote down.
     """
-    answers = StoredAnswers(RunFolder(folder), dataset)
+    answers = JudgedAnswers(RunFolder(folder), dataset)
     row_of = {name: row for row, name in enumerate(dataset.names)}
     images = [image for part in answers.parts.values() for image in part.images]
     counted = Counted()
     for image in track(images, "Scoring", len(images)):
-        counted.add(answers.masks(image), dataset.masks(row_of[image]))
+        counted.add(answers.masks_of(image), dataset.masks(row_of[image]))
     parts = answers.parts.values()
     groups = np.concatenate([part.groups for part in parts])
     folds = np.concatenate([part.folds for part in parts])
@@ -63,7 +63,7 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
 
 
 def _reliability(
-    answers: StoredAnswers, images: list[str], present: NDArray[np.bool_]
+    answers: JudgedAnswers, images: list[str], present: NDArray[np.bool_]
 ) -> dict[str, Reliability]:
     words = answers.words(track(images, "Reading probabilities", len(images)))
     return reliability_of_classes(words, present, answers.record.classes.names)

@@ -1,107 +1,105 @@
-"""What a finished run says of the strips that judge it, from its stores: no network is asked."""
+"""What the networks of a run said of the strips that judge it, as its folder keeps it. No torch."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset
-from steelscan.pipeline.decide import Said, consult, decide
-from steelscan.pipeline.pairs_file import Judged, read_judged
+from steelscan.data import Dataset, read_folds
+from steelscan.pipeline.decide import Opened, Said, consult, decide, weighed
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
-from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.pipeline.strip_score import class_scores, class_words
-from steelscan.prediction import KeptProbabilities
-from steelscan.strip import Frame, Masks, RunError, read_rows
+from steelscan.pipeline.run import RunFolder, tasks
+from steelscan.prediction import ProbabilityStore
+from steelscan.strip import Frame, Masks, RunError
+
+Stores: TypeAlias = tuple[ProbabilityStore | None, ProbabilityStore | None]
+"""The answers of a step: of its heads for masks, and for classes."""
 
 
-@dataclass(frozen=True)
-class _Stores:
-    masks: KeptProbabilities | None
-    classes: KeptProbabilities | None
+class KeptAnswers:
+    """What is kept of the answers of each step, by its name, and what they come to."""
 
+    def __init__(self, recipe: Recipe, dataset: Dataset, stores: Mapping[str, Stores]) -> None:
+        self._recipe, self._dataset, self._stores = recipe, dataset, stores
 
-class StoredAnswers:
-    """The out-of-fold and held-out answers of a run, by the names of its strips."""
-
-    def __init__(self, run: RunFolder, dataset: Dataset | None = None) -> None:
-        """Open what a run has kept.
-
-        Masks are made only with the ``dataset``, which knows the sizes of strips. Raises RunError
-        for a folder that is no finished run, or one of other data.
-        """
-        self.recipe: Recipe = run.load_recipe()
-        self.record: RunRecord = run.load_record()
-        self.tuned: Tuned = run.load_tuned()
-        self.parts: dict[str, Judged] = read_judged(run, len(self.record.classes))
-        self._run = run
-        self._frames: Sequence[Frame] = ()
-        if dataset is not None:
-            if dataset.fingerprint != self.record.fingerprint:
-                found = f"was made from other data than {dataset.root}"
-                raise RunError(run.path, found, "Name the data that it was trained on")
-            self._frames = dataset.frames
-
-    def scores(self, images: Iterable[str]) -> NDArray[np.float64]:
-        """The score of each class on each of these strips, float64 ``(strips, classes)``."""
-        count = len(self.record.classes)
-        rows = [
-            class_scores(self.recipe, partial(self._said, self._row[name]), count)
-            for name in images
-        ]
-        return np.array(rows).reshape(-1, count)
-
-    def words(self, images: Iterable[str]) -> NDArray[np.float64]:
-        """What is said of each class on these whole strips, float64 ``(strips, classes)``."""
-        count = len(self.record.classes)
-        rows = [
-            class_words(self.recipe, partial(self._said, self._row[name]), count) for name in images
-        ]
-        return np.array(rows).reshape(-1, count)
-
-    def masks(self, image: str) -> Masks:
-        """The masks that the run made of a strip. Raises RunError."""
-        row = self._row[image]
-        if not self._frames:
-            found = "does not know how large its strips are"
-            raise RunError(self._run.path, found, "Name its data as well")
+    def opened(self, row: int) -> Opened:
+        """What the last rules of the recipe get to see of a strip."""
         said = partial(self._said, row)
-        opened = consult(self.recipe, said, len(self.record.classes), self._frames[row])
-        return decide(opened, self.tuned.rules)
+        return consult(self._recipe, said, len(self._dataset.classes), self._dataset.frames[row])
 
     def _said(self, row: int, name: str) -> Said:
-        stores = self._stores[name]
-        masks, classes = (
-            None if each is None else each[row] for each in (stores.masks, stores.classes)
-        )
+        masks, classes = self._stores[name]
         return Said(
-            None if masks is None else masks.astype(np.uint8, copy=False),
-            None if classes is None else classes.astype(np.float32, copy=False),
+            None if masks is None else masks[row].astype(np.uint8, copy=False),
+            None if classes is None else classes[row].astype(np.float32, copy=False),
         )
 
-    @cached_property
-    def _row(self) -> dict[str, int]:
-        """The place of each strip in the stores, by its name: that of the data set's order."""
-        path = self._run.folds
-        table = read_rows(self._run.read(path), path, "Give the same train command again")
-        if "image" not in table.columns:
-            raise RunError(path, "has no column image", "Give the same train command again")
-        return {image: row for row, image in enumerate(table["image"])}
 
-    @cached_property
-    def _stores(self) -> dict[str, _Stores]:
-        return {name: self._open(name, step) for name, step in self.recipe.named.items()}
+class StoredAnswers(KeptAnswers):
+    """Probabilities and decisions for strips that the networks asked were not fitted on."""
 
-    def _open(self, name: str, step: Classify | Segment) -> _Stores:
-        fitted = tasks(self.recipe, self.recipe.folds.validation, self.tuned.round)
-        last = max(task.round for task in fitted if task.step == name)
+    def __init__(self, run: RunFolder, dataset: Dataset) -> None:
+        """Open a run of this data set, to read it only.
 
-        def kept(store: str, frames: Sequence[Frame] = ()) -> KeptProbabilities:
-            return KeptProbabilities(self._run.probabilities(store, last), frames)
+        Raises RunError when the folder is no run, not finished, without its probabilities, or of
+        another data set.
+        """
+        record, recipe, self._tuned = run.load_record(), run.load_recipe(), run.load_tuned()
+        if record.fingerprint != dataset.fingerprint:
+            found = "was made from other data, or from these with other labels"
+            raise RunError(run.path, found, "Name the data set that it was trained on")
+        stores: dict[str, Stores] = {}
+        for name, step in recipe.named.items():
+            masks, classes = store_folders(run, recipe, name, step, self._tuned.round)
+            stores[name] = (
+                None if masks is None else _to_read(run, name, masks, dataset.frames),
+                None if classes is None else _to_read(run, name, classes, ()),
+            )
+        super().__init__(recipe, dataset, stores)
+        folds = read_folds(run.folds, dataset.names)
+        judging = (*recipe.folds.holdout, *recipe.folds.validation)
+        every = [store for pair in stores.values() for store in pair if store is not None]
+        rows = [
+            row
+            for row in np.flatnonzero(np.isin(folds, judging)).tolist()
+            if all(row in store for store in every)
+        ]
+        self.rows: NDArray[np.int64] = np.array(rows, np.int64)
+        """The strips that were judged, int64, by their places in the data set."""
 
-        if isinstance(step, Classify):
-            return _Stores(None, kept(name))
-        second = None if step.gate is None else kept(f"{name}-classes")
-        return _Stores(kept(name, self._frames), second)
+    def levels(self, row: int) -> NDArray[np.uint8]:
+        """Probabilities of pixels as 255ths before any strip is cleared, by the last segmenters.
+
+        uint8 ``(classes, height, width)``.
+        """
+        name, step = self._recipe.rounds[-1].segment
+        return weighed(step, self._said(row, name))
+
+    def masks(self, row: int) -> Masks:
+        """What the run decided, bool ``(classes, height, width)``."""
+        return decide(self.opened(row), self._tuned.rules)
+
+
+def store_folders(
+    run: RunFolder, recipe: Recipe, name: str, step: Classify | Segment, round_: int
+) -> tuple[Path | None, Path | None]:
+    """Where what a step says is kept, of masks and of classes; None where it says nothing of them.
+
+    Of a round in which none of its networks changed, it is that of the round before.
+    """
+    fitted = tasks(recipe, recipe.folds.validation, round_)
+    last = max(task.round for task in fitted if task.step == name)
+    if isinstance(step, Classify):
+        return None, run.probabilities(name, last)
+    masks = run.probabilities(name, last)
+    return masks, run.probabilities(f"{name}-classes", last) if step.gate is not None else None
+
+
+def _to_read(run: RunFolder, step: str, folder: Path, frames: Sequence[Frame]) -> ProbabilityStore:
+    if not (folder / "levels.zarr" / "zarr.json").exists():
+        found = f"holds no probabilities of the step {step}"
+        raise RunError(run.path, found, "Give the same train command again: it asks anew")
+    return ProbabilityStore.to_read(folder, frames)

@@ -8,14 +8,15 @@ from tempfile import TemporaryDirectory
 
 from steelscan.data import (
     check_trainable,
-    group_strips,
+    find_groups,
     open_dataset,
+    read_brought,
 )
 from steelscan.evaluation import Scores, score
 from steelscan.models import encoder_of
 from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.answers import AnswerLog
-from steelscan.pipeline.dealing import dealt
+from steelscan.pipeline.dealing import as_brought, check_count, dealt
 from steelscan.pipeline.decide import numbers
 from steelscan.pipeline.fitted import Lessons, fit_task
 from steelscan.pipeline.forecast import Forecast, forecast
@@ -28,7 +29,7 @@ from steelscan.pipeline.pseudo import learned, pseudo_label
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.strip import Masks, write_json
+from steelscan.strip import Masks, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def train(
     """
     run = RunFolder(out)
     with run.held():
-        plan, notes = _planned(run, recipe, data, options)
+        plan, notes = planned(run, recipe, data, options)
+        write_text(run.data, f"{data.absolute()}\n")
         if on_plan is not None:
             on_plan(forecast(plan))
         return _carry(plan, notes)
@@ -70,13 +72,11 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
-        plan, _ = _planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
+        plan, _ = planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
         return forecast(replace(plan, run=run))
 
 
-def _planned(
-    run: RunFolder, recipe: Recipe, data: Path, options: Options
-) -> tuple[Plan, list[str]]:
+def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tuple[Plan, list[str]]:
     """Open the data, begin the run and deal its folds; returns its plan and sentences on it."""
     dataset = open_dataset(data, options.on_error)
     notes = [*recipe.changes, *check_trainable(dataset)]
@@ -86,15 +86,24 @@ def _planned(
     check_classes(recipe, len(dataset.classes))
     if recipe.tune is not None:
         numbers(recipe.rules, len(dataset.classes))  # what cannot be tuned is refused before a fit
+    brought = None if options.folds is None else read_brought(options.folds, dataset)
+    if brought is not None:
+        check_count(brought, recipe.folds)
     record = RunRecord(
         fingerprint=dataset.fingerprint,
         classes=dataset.classes,
         layout=dataset.layout,
         seed=options.seed,
+        folds=None if brought is None else brought.digest,
     )
     run.begin(recipe, record)
-    groups = group_strips(dataset)
-    folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
+    found = find_groups(dataset)
+    groups = found.numbers
+    notes += found.notes(dataset.names)
+    if brought is None:
+        folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
+    else:
+        folds, told = as_brought(run, brought, dataset, groups)
     notes += told
     return Plan(run, recipe, dataset, groups, folds, options), notes
 

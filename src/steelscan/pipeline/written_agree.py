@@ -8,7 +8,8 @@ from typing import Any
 from steelscan.evaluation import Page, Section, Table, write_page
 from steelscan.pipeline.agree import Agreed
 from steelscan.pipeline.plain_table import plain_table
-from steelscan.strip import as_json, write_json, write_text
+from steelscan.pipeline.plain_values import plain_value
+from steelscan.strip import write_json, write_text
 
 Rows = list[tuple[str, ...]]
 
@@ -41,7 +42,7 @@ def agreement_json(found: Agreed) -> dict[str, Any]:
         "names": list(found.names),
         "strips": found.found.strips,
         "found": found.found.found.tolist(),
-        **{name: as_json(getattr(found.found, name).tolist()) for name in _WORDS},
+        **{name: plain_value(getattr(found.found, name).tolist()) for name in _WORDS},
         "outside": list(found.outside),
         "notes": list(found.notes),
     }

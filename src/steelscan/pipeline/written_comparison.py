@@ -9,20 +9,20 @@ from steelscan.pipeline.comparison import Comparison
 from steelscan.pipeline.plain_table import plain_table
 
 _LISTED = 20
-_NUMBERS = {
+NUMBERS = {
     "mean_dice": "mean Dice",
     "defect_dice": "Dice where defect",
     "clean_kept": "clean pairs kept",
     "escapes": "escapes",
     "overkill": "overkill",
 }
-_OF_A_CLASS = {
+OF_A_CLASS = {
     "mean_dice": "mean Dice",
     "defect_dice": "Dice where defect",
     "escapes": "missed",
     "overkill": "false alarms",
 }
-_SHARES = ("escapes", "overkill")
+SHARES = ("escapes", "overkill")
 _HEAD = ("A", "B", "B - A", "95 % interval", "groups that differ", "B is")
 
 
@@ -31,7 +31,7 @@ def comparison_text(found: Comparison) -> str:
     scores = found.scores
     blocks = [
         f"{scores.strips} strips {found.part} in {scores.groups} groups; A is the first run.",
-        plain_table([("", *_HEAD), *_rows(scores, _NUMBERS)]),
+        plain_table([("", *_HEAD), *_rows(scores, NUMBERS)]),
         plain_table([("class", "", *_HEAD), *_rows_of_classes(found)]),
         _changes(found),
         *(f"Note: {note}" for note in found.notes),
@@ -42,13 +42,13 @@ def comparison_text(found: Comparison) -> str:
 
 def _rows(scores: Differences, titles: dict[str, str]) -> list[tuple[str, ...]]:
     return [
-        (title, *_cells(getattr(scores, name), name in _SHARES)) for name, title in titles.items()
+        (title, *_cells(getattr(scores, name), name in SHARES)) for name, title in titles.items()
     ]
 
 
 def _rows_of_classes(found: Comparison) -> list[tuple[str, ...]]:
     named = zip(found.classes.names, found.per_class, strict=True)
-    return [(name, *row) for name, scores in named for row in _rows(scores, _OF_A_CLASS)]
+    return [(name, *row) for name, scores in named for row in _rows(scores, OF_A_CLASS)]
 
 
 def _cells(number: Difference, percent: bool) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def _changes(found: Comparison) -> str:
         (
             change.image,
             change.kind,
-            *map(_named, (change.truth, change.one, change.other)),
+            *map(named_classes, (change.truth, change.one, change.other)),
             f"{change.gain:+.4f}",
         )
         for change in found.changes[:_LISTED]
@@ -90,5 +90,6 @@ def _changes(found: Comparison) -> str:
     return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 
-def _named(classes: Sequence[str]) -> str:
+def named_classes(classes: Sequence[str]) -> str:
+    """Classes by name; "clean" where there is none."""
     return " ".join(classes) or "clean"

@@ -15,13 +15,14 @@ from steelscan.evaluation import (
     SizeRow,
     Sorted,
     Table,
-    class_color,
+    css_color,
     draw_operating,
     write_page,
 )
 from steelscan.pipeline.plain_table import plain_table
+from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.plant import Plant
-from steelscan.strip import as_json, output_folder, write_json, write_text
+from steelscan.strip import output_folder, write_json, write_text
 
 _RATES = (0.0, 0.01, 0.02, 0.05, 0.1)
 _SIZE_HEAD = ("size", "defects", "nothing of it found", "less than half found", "strips", "escapes")
@@ -69,13 +70,13 @@ def plant_json(found: Plant) -> dict[str, Any]:
         "pieces": found.curve.pieces,
         "now": found.now.to_dict(),
         "promised_now": list(found.promised_now),
-        "curve": as_json(asdict(found.curve)),
-        "classes": {name: as_json(asdict(curve)) for name, curve in found.class_curves.items()},
-        "review": as_json(asdict(found.review)) if found.review else None,
+        "curve": plain_value(asdict(found.curve)),
+        "classes": {name: plain_value(asdict(curve)) for name, curve in found.class_curves.items()},
+        "review": plain_value(asdict(found.review)) if found.review else None,
         "sorted": asdict(found.sorted) if found.sorted else None,
         "sorted_held_out": asdict(found.sorted_held_out) if found.sorted_held_out else None,
         "size_unit": found.unit,
-        "sizes": None if found.sizes is None else [as_json(asdict(row)) for row in found.sizes],
+        "sizes": [plain_value(asdict(row)) for row in found.sizes],
         "notes": list(found.notes),
     }
 
@@ -175,7 +176,7 @@ def _class_rates(found: Plant) -> list[tuple[str, ...]]:
 
 def _colored(found: Plant, title: str) -> Table:
     head, rows = _split(_class_rates(found))
-    colors = [f"rgb{class_color(index)}" for index in range(len(rows))]
+    colors = [css_color(index) for index in range(len(rows))]
     title += ": false alarms where at most so many of its strips are missed"
     return Table(head, rows, title, colors)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from steelscan.evaluation import Page, Score, Scores, Section, Table, draw_reliability
 from steelscan.pipeline.plain_table import plain_table
+from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.score import Judgement
 from steelscan.pipeline.written_plant import SIZE_WORDS, size_rows
-from steelscan.strip import as_json
 
 IOU_WORDS = (
     "IoU over pixels: shared pixels of the whole set over all that are true or predicted. Over "
@@ -53,17 +53,18 @@ def score_text(found: Judgement) -> str:
 
 def score_json(found: Judgement) -> dict[str, Any]:
     """All of it as plain values; None where undefined."""
+    told = found.reliability.items()
     return {
         "scores": found.scores.to_dict(),
         "empty": found.empty.to_dict(),
-        "classes": [as_json(asdict(row)) for row in found.classes],
-        "overlaps": [as_json(asdict(row)) for row in found.overlaps],
+        "classes": [plain_value(asdict(row)) for row in found.classes],
+        "overlaps": [plain_value(asdict(row)) for row in found.overlaps],
         "parts": {name: part.to_dict() for name, part in found.parts.items()},
         "folds": {str(fold): part.to_dict() for fold, part in found.folds.items()},
         "size_unit": found.unit,
-        "sizes": None if found.sizes is None else [as_json(asdict(row)) for row in found.sizes],
-        "expected_dice": as_json(found.expected),
-        "reliability": {name: as_json(asdict(each)) for name, each in found.reliability.items()},
+        "sizes": plain_value(None if found.sizes is None else [*map(asdict, found.sizes)]),
+        "expected_dice": plain_value(found.expected),
+        "reliability": {name: plain_value(asdict(each)) for name, each in told},
         "notes": list(found.notes),
     }
 

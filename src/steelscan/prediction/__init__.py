@@ -19,7 +19,7 @@ from steelscan.prediction.specs import (
 
 if TYPE_CHECKING:
     from steelscan.prediction.averages import averaged
-    from steelscan.prediction.kept import KeptProbabilities
+    from steelscan.prediction.compared import Combined, Heard, hear
     from steelscan.prediction.predict import (
         Voter,
         predict_both,
@@ -34,7 +34,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "averages": ["averaged"],
-        "kept": ["KeptProbabilities"],
+        "compared": ["Combined", "Heard", "hear"],
         "predict": ["Voter", "predict_both", "predict_classes", "predict_masks", "to_levels"],
         "store": ["ProbabilityStore"],
         "views": ["turn"],
@@ -43,10 +43,11 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 
 __all__ = [
     "Average",
+    "Combined",
     "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
-    "KeptProbabilities",
+    "Heard",
     "LogitMean",
     "Mean",
     "Member",
@@ -56,6 +57,7 @@ __all__ = [
     "View",
     "Voter",
     "averaged",
+    "hear",
     "predict_both",
     "predict_classes",
     "predict_masks",

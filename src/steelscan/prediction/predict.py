@@ -1,9 +1,8 @@
 """From a strip to the probabilities of an ensemble, at the strip's own size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,11 +14,15 @@ from steelscan.data import Shrink, pad, padded_frame, resize_picture
 from steelscan.models import Outputs, StripNetwork
 from steelscan.prediction.averages import lifted, lowered
 from steelscan.prediction.specs import Average, LogitMean, Mean, PowerMean, Tiles, View
+from steelscan.prediction.sums import MapSum, WordList, placed
 from steelscan.prediction.tiles import in_tiles
 from steelscan.prediction.views import turn
 from steelscan.strip import Frame, Picture
 
 _MEAN = Mean()
+
+Sort: TypeAlias = Literal["shares", "logits", "both"]
+"""What a voter is asked for: probabilities, logits, or both of one answer."""
 
 
 @dataclass(frozen=True)
@@ -99,97 +102,60 @@ def _predict(
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
     """Ask each voter once, for the heads that are wanted."""
     frame = Frame(*picture.shape)
-    mirrored = [view != "identity" for view in views]
-    outlined, judged, softmax = _Sum(), _List(), False
+    outlined, judged, softmax = MapSum(), WordList(), False
     for voter in voters:
-        asked = _asked(voter, views, picture, logits=isinstance(average, LogitMean))
+        asked = said_by(voter, views, picture, sort_for(average))
         if "masks" in heads:
             assert asked.masks is not None
-            turned = [turn(planes, view) for planes, view in zip(asked.masks, views, strict=True)]
-            planes = torch.stack(turned)
-            if isinstance(average, PowerMean):  # a power of what is between, not between powers
-                planes = torch.stack([_enlarged(each, frame) for each in planes])
             softmax = voter.network.output == "softmax"
-            mean = lifted(average, planes, mirrored, softmax=softmax).mean(0)
-            outlined.add(_enlarged(mean, frame), voter.classes)
+            outlined.add(lifted_maps(average, asked.masks, views, frame, softmax), voter.classes)
         if "classes" in heads:
             assert asked.classes is not None
-            judged.add(lifted(average, asked.classes, mirrored).mean(0), voter.classes)
+            judged.add(lifted_words(average, asked.classes, views), voter.classes)
     masks = said = None
     if "masks" in heads:
         ids, means = outlined.means()
-        masks = _placed(ids, lowered(average, means, softmax), classes, 0.0)
+        masks = placed(ids, lowered(average, means, softmax), classes, 0.0)
     if "classes" in heads:
         ids, means = judged.means()
-        said = _placed(ids, lowered(average, means), classes, np.nan)
+        said = placed(ids, lowered(average, means), classes, np.nan)
     return masks, said
 
 
-@dataclass
-class _Sum:
-    """The sum, a class, of the maps of the voters that know it: only one voter's are held."""
+def lifted_maps(
+    average: Average, planes: Tensor, views: Sequence[View], frame: Frame, softmax: bool
+) -> Tensor:
+    """What a voter's maps add to an average, float ``(classes, height, width)`` of the strip.
 
-    totals: dict[int, NDArray[np.float32]] = field(default_factory=dict)
-    counts: dict[int, int] = field(default_factory=dict)
-
-    def add(self, planes: Tensor, classes: tuple[int, ...] | None) -> None:
-        """Add the maps ``(classes, height, width)`` of a voter that knows these classes."""
-        for known, plane in zip(_ids(planes, classes), planes.numpy(), strict=True):
-            self.totals[known] = self.totals[known] + plane if known in self.totals else plane
-            self.counts[known] = self.counts.get(known, 0) + 1
-
-    def means(self) -> tuple[list[int], Tensor]:
-        """The classes that are known, and the mean of each."""
-        ids = sorted(self.totals)
-        means = [self.totals[known] / np.float32(self.counts[known]) for known in ids]
-        return ids, torch.from_numpy(np.stack(means))
+    ``planes`` is what it says of each view, ``(views, classes, ...)`` as it sees the strip:
+    probabilities, for `LogitMean` logits, with one plane more where they are for ``softmax``.
+    """
+    turned = torch.stack([turn(each, view) for each, view in zip(planes, views, strict=True)])
+    if isinstance(average, PowerMean):  # a power of what is between, not between powers
+        turned = torch.stack([_enlarged(each, frame) for each in turned])
+    return _enlarged(lifted(average, turned, _mirrored(views), softmax=softmax).mean(0), frame)
 
 
-@dataclass
-class _List:
-    """What voters say of whole strips: float ``(classes,)`` each, and of which classes."""
-
-    said: list[Tensor] = field(default_factory=list)
-    ids: list[tuple[int, ...]] = field(default_factory=list)
-
-    def add(self, said: Tensor, classes: tuple[int, ...] | None) -> None:
-        """Add the answer of a voter that knows these classes."""
-        self.said.append(said)
-        self.ids.append(_ids(said, classes))
-
-    def means(self) -> tuple[list[int], Tensor]:
-        """The classes that are known, and the mean of each over the voters that know it.
-
-        Classes that the same voters know are averaged together: torch adds up long and short rows
-        in different orders.
-        """
-        known = sorted(set(chain.from_iterable(self.ids)))
-        means = torch.empty(len(known))
-        by_voters: dict[tuple[int, ...], list[int]] = {}
-        for class_id in known:
-            who = tuple(at for at, ids in enumerate(self.ids) if class_id in ids)
-            by_voters.setdefault(who, []).append(class_id)
-        for who, together in by_voters.items():
-            rows = [self.said[at][[self.ids[at].index(each) for each in together]] for at in who]
-            means[[known.index(each) for each in together]] = torch.stack(rows).mean(0)
-        return known, means
+def lifted_words(average: Average, said: Tensor, views: Sequence[View]) -> Tensor:
+    """What a voter's judgement ``(views, classes)`` adds to an average, float ``(classes,)``."""
+    return lifted(average, said, _mirrored(views)).mean(0)
 
 
-def _ids(answer: Tensor, classes: tuple[int, ...] | None) -> tuple[int, ...]:
-    return classes or tuple(range(1, len(answer) + 1))
+def sort_for(average: Average) -> Sort:
+    """What an average is made of."""
+    return "logits" if isinstance(average, LogitMean) else "shares"
 
 
-def _placed(
-    ids: Sequence[int], probabilities: Tensor, classes: int | None, unknown: float
-) -> NDArray[np.float32]:
-    """Probabilities ``(ids, ...)`` among those of all classes; of the others, this value."""
-    whole = np.full((classes or ids[-1], *probabilities.shape[1:]), unknown, np.float32)
-    whole[np.array(ids) - 1] = probabilities.numpy()
-    return whole
+def _mirrored(views: Sequence[View]) -> list[bool]:
+    return [view != "identity" for view in views]
 
 
-def _asked(voter: Voter, views: Sequence[View], picture: Picture, *, logits: bool) -> Outputs:
-    """Probabilities or logits of each view of a strip, ``(views, classes, ...)``, not padded."""
+def said_by(voter: Voter, views: Sequence[View], picture: Picture, sort: Sort) -> Outputs:
+    """What a voter says of each view of a strip, ``(views, planes, ...)``, not padded.
+
+    "shares" are probabilities, a plane a class; "logits" have one more where they are for
+    softmax; "both" are probabilities, then logits, of the same answer.
+    """
     seen = _seen(voter, picture)
     resized = resize_picture(picture, seen).copy()  # torch wants it writable and unmirrored
     turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
@@ -199,7 +165,8 @@ def _asked(voter: Voter, views: Sequence[View], picture: Picture, *, logits: boo
     def ask(strips: Tensor) -> Outputs:
         with torch.inference_mode():
             outputs: Outputs = voter.network(strips.to(device))
-            said = outputs if logits else voter.network.probabilities(outputs)
+            shares = outputs if sort == "logits" else voter.network.probabilities(outputs)
+            said = _behind(shares, outputs) if sort == "both" else shares
         return Outputs(*(None if head is None else head.float().cpu() for head in said))
 
     # A CPU answers one view after another sooner, and with less memory, than all at once.
@@ -209,6 +176,15 @@ def _asked(voter: Voter, views: Sequence[View], picture: Picture, *, logits: boo
     )
     inside = None if said.masks is None else said.masks[..., : seen.height, : seen.width]
     return Outputs(inside, said.classes)
+
+
+def _behind(first: Outputs, second: Outputs) -> Outputs:
+    """The planes of each head of two answers, those of the second behind those of the first."""
+    heads = zip(first, second, strict=True)
+    joined = (
+        None if one is None or other is None else torch.cat([one, other], 1) for one, other in heads
+    )
+    return Outputs(*joined)
 
 
 def _room(seen: Frame) -> Frame:

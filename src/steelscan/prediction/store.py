@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from steelscan.strip import Frame, cannot_write, write_text
+from steelscan.strip import Frame, RunError, cannot_write, write_text
 
 
 class ProbabilityStore:
@@ -22,6 +23,7 @@ class ProbabilityStore:
     def __init__(self, folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> None:
         """Open or make the store for mask probabilities, or without frames for classes."""
         self._frames = frames
+        self._log = folder / "strips.txt"
         largest = tuple(np.max(frames, axis=0).tolist()) if frames else ()
         shape = (classes, *largest)
         place = folder / "levels.zarr"
@@ -38,7 +40,6 @@ class ProbabilityStore:
             # to look for empty chunks, which need no file, takes about as long as to write
             with zarr.config.set({"array.write_empty_chunks": True}):
                 self._array = zarr.open_array(place, mode="r+")
-            self._log = folder / "strips.txt"
             self._log.touch()
             text = self._log.read_text()
         except OSError as error:
@@ -46,7 +47,21 @@ class ProbabilityStore:
         whole, _, cut_short = text.rpartition("\n")
         if cut_short:  # by a crash; the next line must not make it whole
             write_text(self._log, f"{whole}\n")
-        self._known = {int(line) for line in whole.split("\n") if line}
+        self._known = _strips_in(whole)
+
+    @classmethod
+    def to_read(cls, folder: Path, frames: Sequence[Frame]) -> Self:
+        """Open a store that is there, to read it only. Raises RunError when it is not there."""
+        store = cls.__new__(cls)
+        store._frames = frames
+        store._log = folder / "strips.txt"
+        try:
+            store._array = zarr.open_array(folder / "levels.zarr", mode="r")
+            store._known = _strips_in(store._log.read_text().rpartition("\n")[0])
+        except OSError:
+            remedy = "Give the same train command again: it fits no network twice"
+            raise RunError(folder, "holds no probabilities that can be read", remedy) from None
+        return store
 
     def __contains__(self, strip: int) -> bool:
         return strip in self._known
@@ -70,3 +85,7 @@ class ProbabilityStore:
         except OSError as error:
             raise cannot_write(self._log.parent, error) from error
         self._known.add(strip)
+
+
+def _strips_in(text: str) -> set[int]:
+    return {int(line) for line in text.split("\n") if line}

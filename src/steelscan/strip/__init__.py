@@ -14,7 +14,6 @@ from steelscan.strip.errors import (
 )
 from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
 from steelscan.strip.output import (
-    as_json,
     cannot_write,
     output_folder,
     replacing,
@@ -51,7 +50,6 @@ __all__ = [
     "SteelscanError",
     "StreamedMaskTable",
     "TableError",
-    "as_json",
     "cannot_write",
     "check_masks",
     "decode",

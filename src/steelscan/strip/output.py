@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +45,6 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON whole or not at all. Raises OutputError."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def as_json(value: object) -> Any:
-    """A value as JSON has it: paths as text, None for numbers that are undefined or infinite."""
-    match value:
-        case Path():
-            return str(value)
-        case float() if not isfinite(value):
-            return None
-        case dict():
-            return {name: as_json(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [as_json(inner) for inner in value]
-        case _:
-            return value
 
 
 def output_folder(path: Path) -> Path:

@@ -1,0 +1,240 @@
+"""How well near-duplicates are found, by kind of change and against groups.csv, and how fast.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/groups.py changes --data DATA [--mill 600]
+     OMP_NUM_THREADS=1 python benchmarks/groups.py listed --data DATA [--sheet FOLDER]
+     OMP_NUM_THREADS=1 python benchmarks/groups.py speed --data DATA [--strips 12568]
+
+`changes` makes altered copies of real strips (and of strips of the mill, whose own repeats are
+planted) and counts which are found. `listed` holds what is found against the data set's groups.csv
+and draws the pairs in which they differ. `speed` takes the time of each part.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.data import Mill, find_groups, find_pictures, make_strip, open_dataset, read_picture
+from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, proof, stacked
+from steelscan.data.groups import find_links, join_prints
+from steelscan.data.mill.rolls import scene_of
+from steelscan.strip import Picture
+
+Alter = Callable[[Picture], Picture]
+
+
+def recoded(picture: Picture, quality: int = 85) -> Picture:
+    """A picture as a JPEG file gives it back."""
+    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def lit(picture: Picture, gain: object, offset: float = 0.0) -> Picture:
+    """Other light, clipped as a camera does."""
+    return np.clip(picture * np.asarray(gain) + offset, 0, 255).astype(np.uint8)
+
+
+def contrasted(picture: Picture) -> Picture:
+    """More contrast around the mean."""
+    return lit(picture - picture.mean(), 1.6, float(picture.mean()))
+
+
+def windows(picture: Picture, share: float) -> tuple[Picture, Picture]:
+    """Two windows of one picture, the second lower and to the right by a share of its sides."""
+    rows, columns = (round(share / (1 + share) * side) for side in picture.shape)
+    height, width = picture.shape[0] - rows, picture.shape[1] - columns
+    return picture[:height, :width], picture[rows:, columns:]
+
+
+def turned(picture: Picture, degrees: float, scale: float = 1.0) -> Picture:
+    """Turned around its middle, or enlarged."""
+    height, width = picture.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
+    turned_ = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(turned_, np.uint8)
+
+
+def patched(picture: Picture) -> Picture:
+    """The patch of the competition's duplicates: rows 0 to 15, columns 195 to 640 of 1600."""
+    other = picture.copy()
+    left, right = (round(share * picture.shape[1] / 1600) for share in (195, 640))
+    rows = round(16 * picture.shape[0] / 256)
+    rng = np.random.default_rng(int(picture.sum(dtype=np.int64)))
+    other[:rows, left:right] = rng.integers(40, 220, (rows, right - left))
+    return other
+
+
+CHANGES: dict[str, Alter] = {
+    "JPEG 95": lambda picture: recoded(picture, 95),
+    "JPEG 75": lambda picture: recoded(picture, 75),
+    "JPEG 50": lambda picture: recoded(picture, 50),
+    "half the light": lambda picture: recoded(lit(picture, 0.5)),
+    "1.4 x + 20": lambda picture: recoded(lit(picture, 1.4, 20)),
+    "contrast 1.6": lambda picture: recoded(contrasted(picture)),
+    "lit from one side": lambda p: recoded(lit(p, np.linspace(0.6, 1.3, p.shape[1]))),
+    "patch": lambda picture: recoded(patched(picture)),
+    "patch, light, JPEG 50": lambda picture: recoded(lit(patched(picture), 0.75), 50),
+    "(limit) turned 1 degree": lambda picture: recoded(turned(picture, 1)),
+    "(limit) 5 % larger": lambda picture: recoded(turned(picture, 0, 1.05)),
+    "(another) mirrored": lambda picture: picture[:, ::-1],
+}
+
+MOVES = {"moved 1 %": 0.01, "moved 4 %": 0.04, "moved 8 %": 0.08, "(limit) moved 20 %": 0.2}
+
+
+def changes(strips: list[Picture], scenes: NDArray[np.int64]) -> None:
+    """A row a kind of change: copies found, and joined pairs that really are one."""
+    prints = [fingerprint(strip) for strip in strips]
+    print(
+        "| change | copies found | likeness, lowest / 10 % / median | joined pairs that are one |"
+    )
+    print("|---|---|---|---|")
+    _row("none: what is there", prints, [], scenes)
+    for name, change in CHANGES.items():
+        copies = [fingerprint(np.ascontiguousarray(change(strip))) for strip in strips]
+        _row(name, prints, copies, scenes)
+    for name, share in MOVES.items():
+        pairs = [windows(strip, share) for strip in strips]
+        ones = [fingerprint(np.ascontiguousarray(one)) for one, _ in pairs]
+        others = [fingerprint(recoded(np.ascontiguousarray(other))) for _, other in pairs]
+        _row(name, ones, others, scenes)
+
+
+def _row(
+    name: str, prints: list[Fingerprint], copies: list[Fingerprint], scenes: NDArray[np.int64]
+) -> None:
+    groups = join_prints([*prints, *copies]).numbers
+    truth = np.concatenate([scenes, scenes]) if copies else scenes
+    joined, right, listed = _agree(groups, truth)
+    if copies:
+        count = len(prints)
+        found = int(np.count_nonzero(groups[:count] == groups[count:]))
+        alike = [likeness(*pair) for pair in zip(prints, copies, strict=True)]
+        spread = " / ".join(f"{value:.2f}" for value in np.quantile(alike, (0, 0.1, 0.5)))
+        print(f"| {name} | {found} of {count} | {spread} | {right} of {joined} |")
+    else:
+        print(f"| {name} | {right} of {listed} pairs | | {right} of {joined} |")
+    sys.stdout.flush()
+
+
+def _agree(found: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[int, int, int]:
+    """Pairs that are joined, that are joined rightly, and that should be."""
+    upper = np.triu_indices(len(found), 1)
+    joined = (found[:, None] == found)[upper]
+    listed = (truth[:, None] == truth)[upper]
+    return int(joined.sum()), int((joined & listed).sum()), int(listed.sum())
+
+
+def listed(data: Path, sheet: Path | None) -> None:
+    """What is found against groups.csv, and against trying all pairs."""
+    dataset = open_dataset(data)
+    assert dataset.group_labels is not None, "the data set has no groups.csv"
+    _, labels = np.unique(dataset.group_labels, return_inverse=True)
+    found = find_groups(dataset, look=True).numbers
+    joined, both, there = _agree(found, labels)
+    print(f"{data.name}: {joined} pairs found, {there} in groups.csv, {both} in both")
+    prints = [fingerprint(dataset.picture(row)) for row in range(len(dataset))]
+    links = {(one, other) for one, other, _ in find_links(prints)}
+    all_ = {
+        (one, other)
+        for one in range(len(prints))
+        for other in range(one + 1, len(prints))
+        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
+    }
+    print(f"all pairs tried: {len(all_)} are alike, of which {len(links & all_)} were linked")
+    if sheet is not None:
+        sheet.mkdir(parents=True, exist_ok=True)
+        same, told = found[:, None] == found, labels[:, None] == labels
+        pictures = [dataset.picture(row) for row in range(len(dataset))]
+        for name, wanted in {"found only": same & ~told, "listed only": told & ~same}.items():
+            pairs = np.argwhere(np.triu(wanted, 1))
+            rng = np.random.default_rng(0)
+            shown = pairs[np.sort(rng.permutation(len(pairs))[:40])]
+            if len(shown):
+                _draw(sheet / f"{data.name}, {name}.png", pictures, prints, shown)
+            print(f"{len(shown)} of {len(pairs)} {name}")
+
+
+def _draw(
+    path: Path, pictures: list[Picture], prints: list[Fingerprint], pairs: NDArray[np.int64]
+) -> None:
+    cells = []
+    for one, other in pairs.tolist():
+        beside = np.hstack([cv2.resize(pictures[at], (150, 150)) for at in (one, other)])
+        cell = cv2.copyMakeBorder(beside, 16, 4, 2, 4, cv2.BORDER_CONSTANT, value=(255,))
+        text = f"{likeness(prints[one], prints[other]):.2f}"
+        cv2.putText(cell, text, (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0,), 1)
+        cells.append(cell)
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % 5)
+    rows = [np.hstack(cells[at : at + 5]) for at in range(0, len(cells), 5)]
+    cv2.imwrite(str(path), np.vstack(rows))
+
+
+def speed(data: Path, strips: int) -> None:
+    """CPU seconds of each part at growing numbers of strips, and the most memory."""
+    files = find_pictures(data)
+    for count in (len(files) // 4, len(files) // 2, len(files)):
+        start = time.process_time()
+        prints = [fingerprint(read_picture(file.read())) for file in files[:count]]
+        took = time.process_time() - start
+        each = f"{1e3 * took / count:.2f} ms each"
+        print(f"decode and fingerprint: {count} strips, {took:.1f} s, {each}")
+    shape = prints[0].fine.shape
+    rng = np.random.default_rng(0)
+    for count in (strips // 4, strips // 2, strips):
+        spectra = rng.normal(size=(count, prints[0].spectrum.size)).astype(np.float32)
+        spectra /= np.linalg.norm(spectra, axis=1, keepdims=True)
+        start = time.process_time()
+        nearest(spectra, spectra, 11)
+        print(f"neighbours by spectrum: {count} strips, {time.process_time() - start:.1f} s")
+    random = [
+        Fingerprint(spectrum, rng.integers(0, 256, shape, np.uint8), telling=True)
+        for spectrum in spectra
+    ]
+    start = time.process_time()
+    join_prints(random)
+    took = time.process_time() - start
+    print(f"all of the grouping: {strips} random fingerprints, {took:.1f} s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"most memory of this process: {peak:.0f} MiB; {stacked(random).nbytes / 2**20:.0f} spectra"
+    )
+
+
+def _mill(count: int) -> tuple[list[Picture], NDArray[np.int64]]:
+    mill = Mill(strips=count, seed=7)
+    strips = [recoded(make_strip(mill, index).picture, 92) for index in range(count)]
+    return strips, np.array([scene_of(mill, index) for index in range(count)])
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("changes", "listed", "speed"))
+    parser.add_argument("--data", type=Path, action="append", default=[])
+    parser.add_argument("--mill", type=int, default=0)
+    parser.add_argument("--strips", type=int, default=12568)
+    parser.add_argument("--sheet", type=Path)
+    asked = parser.parse_args()
+    cv2.setNumThreads(1)
+    if asked.what == "listed":
+        listed(asked.data[0], asked.sheet)
+    elif asked.what == "speed":
+        speed(asked.data[0], asked.strips)
+    elif asked.mill:
+        changes(*_mill(asked.mill))
+    else:
+        pictures = [
+            read_picture(file.read()) for data in asked.data for file in find_pictures(data)
+        ]
+        changes(pictures, np.arange(len(pictures)))
+
+
+if __name__ == "__main__":
+    main()

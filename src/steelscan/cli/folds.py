@@ -1,0 +1,47 @@
+"""The verb that deals folds, and checks those of others: folds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steelscan.cli.app import app
+from steelscan.cli.options import OnError, Seed
+
+
+@app.command(epilog="Example: steelscan folds data/severstal --out folds.csv --count 5 --seed 0")
+def folds(
+    data: Annotated[Path, typer.Argument(help="Data set: a folder or a zip.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV of image,group,fold; the report is beside it as JSON.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=2, help="How many folds.")] = 5,
+    seed: Seed = 0,
+    check: Annotated[
+        Path | None, typer.Option(help="Deal none: judge these, a CSV of image,fold.")
+    ] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Look for near-duplicates even with a groups.csv.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    on_error: OnError = "stop",
+) -> None:
+    """Deal folds with near-duplicates together and classes even, or check folds of others.
+
+    Says what random folds would have leaked. Without --out nothing is written.
+    """
+    from steelscan.data import open_dataset
+    from steelscan.pipeline import check_folds, deal_folds, save_folds
+
+    if check is not None and out is not None:
+        raise typer.BadParameter("--check writes no folds: leave --out or --check away")
+    dataset = open_dataset(data, on_error)
+    if check is not None:
+        report = check_folds(dataset, check, look=look)
+    else:
+        report = deal_folds(dataset, count, seed, look=look)
+    print(report.json() if json else report.text())
+    if out is not None:
+        save_folds(report, out)
+        if not json:
+            print(f"Folds: {out}")

@@ -1,0 +1,118 @@
+"""A table of which classes stand on which picture, without masks.
+
+``ImageId,has1,has2,...``, 0 or 1 a class; maybe ``area_pct1,...``, the mask's share of the picture
+in per cent, and ``instances1,...``, its number of pieces. In place of the numbers, names of classes
+may stand: ``has_scratch``.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.strip import Classes, TableError, read_rows
+
+_EXPECTED = "Expected ImageId,has1,has2,... with 0 or 1, and maybe area_pct1,... and instances1,..."
+_CLASS = re.compile(r"has(\d+|_.+)")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """What a table says of each picture."""
+
+    names: tuple[str, ...]
+    classes: Classes
+
+    present: NDArray[np.bool_]
+    """bool ``(pictures, classes)``."""
+
+    shares: NDArray[np.float64] | None
+    """Mask as a share of the picture, 0 to 1, float64 ``(pictures, classes)``; None: not told."""
+
+    pieces: NDArray[np.int64] | None
+    """Components of each mask, int64 ``(pictures, classes)``; None where the table lacks them."""
+
+
+def is_label_table(content: bytes, where: object) -> bool:
+    """Whether a CSV file is such a table, by its columns. Raises TableError for no CSV."""
+    return bool(_class_columns(read_rows(content, where, _EXPECTED).columns))
+
+
+def read_label_table(path: Path) -> LabelTable:
+    """Read a table, plain or gzipped.
+
+    Raises TableError, naming the file and the row, for missing columns, numbers that are none, a
+    picture that stands twice, and a class that is absent and has an area or pieces all the same.
+    """
+    try:
+        table = read_rows(path.read_bytes(), path, _EXPECTED)
+    except OSError as error:
+        raise TableError(path, f"cannot be read ({error.strerror})", _EXPECTED) from None
+    keys = _class_columns(table.columns)
+    if "ImageId" not in table.columns or not keys:
+        raise TableError(path, f"has the columns {', '.join(table.columns)}", _EXPECTED)
+    names = tuple(table["ImageId"].to_list())
+    _check_names(names, path)
+
+    def numbers(stem: str) -> NDArray[np.float64] | None:
+        columns = [stem + key for key in keys]
+        if not set(columns) <= set(table.columns):
+            return None
+        return np.stack([_numbers(table[name].to_list(), name, path) for name in columns], axis=1)
+
+    has, percent, pieces = numbers("has"), numbers("area_pct"), numbers("instances")
+    assert has is not None  # by its columns the classes are known
+    _check(has, (has == 0) | (has == 1), "is neither 0 nor 1", path)
+    if percent is not None:
+        fits = (percent <= 100) & ((has == 1) | (percent == 0))
+        _check(percent, fits, "is no area of that class in per cent", path)
+    if pieces is not None:
+        whole = pieces == np.round(pieces)
+        _check(pieces, whole & ((pieces > 0) == (has == 1)), "is no number of its pieces", path)
+    return LabelTable(
+        names,
+        Classes(names=tuple(key.lstrip("_") for key in keys)),
+        has == 1,
+        None if percent is None else percent / 100,
+        None if pieces is None else pieces.astype(np.int64),
+    )
+
+
+def _class_columns(columns: list[str]) -> list[str]:
+    """What follows ``has`` in the columns' names, in the order of the classes."""
+    keys = [name.removeprefix("has") for name in columns if _CLASS.fullmatch(name)]
+    numbered = all(key.isdecimal() for key in keys)
+    return sorted(keys, key=int) if numbered else keys
+
+
+def _check_names(names: tuple[str, ...], path: Path) -> None:
+    seen: set[str] = set()
+    for row, name in enumerate(names, start=2):
+        if not name or name in seen:
+            found = f"row {row} names {'no picture' if not name else f'{name} again'}"
+            raise TableError(path, found, "Keep one row a picture")
+        seen.add(name)
+    if not names:
+        raise TableError(path, "has no row", "Keep one row a picture")
+
+
+def _numbers(cells: list[str], column: str, path: Path) -> NDArray[np.float64]:
+    values = np.empty(len(cells))
+    for at, cell in enumerate(cells):
+        try:
+            values[at] = float(cell)
+        except ValueError:
+            values[at] = np.nan
+        if not (np.isfinite(values[at]) and values[at] >= 0):
+            found = f"row {at + 2} has {cell!r} in the column {column}"
+            raise TableError(path, found, "Give a number from 0 up")
+    return values
+
+
+def _check(values: NDArray[np.float64], fine: NDArray[np.bool_], why: str, path: Path) -> None:
+    if not fine.all():
+        row, column = (int(at) for at in np.argwhere(~fine)[0])
+        found = f"row {row + 2}, class {column + 1}: {values[row, column]:g} {why}"
+        raise TableError(path, found, _EXPECTED)

@@ -1,0 +1,126 @@
+"""The page of an ensemble's comparison: one HTML file that needs nothing beside it."""
+
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from steelscan.evaluation import Difference, Score, render_page
+from steelscan.pipeline.difference_bars import Span, bar, widest
+from steelscan.pipeline.ensemble import EnsembleComparison
+from steelscan.pipeline.ensemble_sets import LeftOut, Selection
+from steelscan.pipeline.written_ensemble import (
+    SETTINGS,
+    conclusion,
+    gain_text,
+    is_idle,
+    named,
+    reproduction,
+    seconds,
+    selection_title,
+)
+from steelscan.strip import write_text
+
+
+def write_ensemble_page(path: Path, found: EnsembleComparison) -> None:
+    """Write the comparison as one HTML file, whole or not at all. Raises OutputError."""
+    room = "steelscan.pipeline"
+    write_text(path, render_page(room, "ensemble.html.jinja", _content(found)))
+
+
+def _content(found: EnsembleComparison) -> dict[str, Any]:
+    return {
+        "title": f"The ensemble of {found.recipe}",
+        "found": found,
+        "conclusion": conclusion(found),
+        "reproduction": reproduction(found),
+        "tables": [_table(found, setting) for setting in SETTINGS],
+        "meanings": [(rule.name, rule.meaning) for rule in found.rules],
+        "selections": _selections(found),
+        "left_out": _left_out(found),
+        "members": [(each, seconds(each)) for each in found.members],
+        "slowest": max((each.seconds for each in found.members), default=0.0),
+    }
+
+
+def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
+    """The rules by one setting of thresholds; None where that was not judged."""
+    scores = [getattr(rule, setting) for rule in found.rules]
+    if any(each is None for each in scores):
+        return None
+    numbers: list[Difference] = [each.mean_dice for each in scores]
+    reach = widest(_span(number) for number in numbers[1:])
+    rows = [
+        {
+            "name": rule.name,
+            "scores": each,
+            "number": each.mean_dice,
+            "gain": _gain(each.mean_dice) if at else None,
+            "bar": bar(_span(each.mean_dice), reach) if at else None,
+        }
+        for at, (rule, each) in enumerate(zip(found.rules, scores, strict=True))
+    ]
+    return {"title": SETTINGS[setting].capitalize(), "rows": rows, "reach": reach}
+
+
+def _selections(found: EnsembleComparison) -> dict[str, Any] | None:
+    pairs = (("exhaustive", found.exhaustive), ("greedy", found.greedy))
+    known = [(selection_title(name), each) for name, each in pairs if each is not None]
+    if not known:
+        return None
+    spans = [_score_span(score) for _, each in known for score in _scores(each).values()]
+    reach = widest(spans)
+    rows = [
+        {
+            "title": title,
+            "selection": each,
+            "members": named(each),
+            "gains": [
+                {"title": kind, "text": gain_text(score), "bar": bar(_score_span(score), reach)}
+                for kind, score in _scores(each).items()
+            ],
+        }
+        for title, each in known
+    ]
+    return {"rows": rows, "sets": known[0][1].sets, "reach": reach}
+
+
+def _scores(selection: Selection) -> dict[str, Score]:
+    return {
+        "where chosen": selection.chosen.apparent,
+        "on other groups": selection.chosen.honest,
+        "optimism": selection.chosen.optimism,
+    }
+
+
+def _left_out(found: EnsembleComparison) -> dict[str, Any] | None:
+    if not found.left_out:
+        return None
+    adds = [each.adds.mean_dice for each in found.left_out if each.adds is not None]
+    reach = widest(map(_span, adds))
+    return {"rows": [_left_out_row(each, reach) for each in found.left_out], "reach": reach}
+
+
+def _left_out_row(each: LeftOut, reach: float) -> dict[str, Any]:
+    number = None if each.adds is None else each.adds.mean_dice
+    return {
+        "member": each.member,
+        "verdict": each.verdict,
+        "idle": is_idle(each),
+        "gain": None if number is None else _gain(number),
+        "bar": None if number is None else bar(_span(number), reach),
+    }
+
+
+def _span(number: Difference) -> Span:
+    return Span(number.value, number.low, number.high)
+
+
+def _score_span(score: Score) -> Span:
+    return Span(score.value, score.low, score.high)
+
+
+def _gain(number: Difference) -> str:
+    if isnan(number.value):
+        return "undefined"
+    known = not isnan(number.low)
+    return f"{number.value:+.4f}" + (f" [{number.low:+.4f}, {number.high:+.4f}]" if known else "")

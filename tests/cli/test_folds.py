@@ -1,0 +1,105 @@
+"""The verb folds: dealt, written, checked, and brought to a training."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelscan import cli
+from steelscan.data import Mill, open_dataset, read_folds, write_mill
+
+
+@pytest.fixture(scope="module")
+def milled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("milled") / "strips"
+    write_mill(Mill(strips=40, seed=2, height=64, width=128, roll=(1, 3)), root)
+    return root
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["steelscan", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+def test_folds_are_written_with_what_they_are_of(
+    milled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "made" / "folds.csv"
+    assert run(monkeypatch, "folds", milled, "--out", out, "--count", 4, "--seed", 3) == 0
+    printed = capsys.readouterr().out
+    dataset = open_dataset(milled)
+    folds = read_folds(out, dataset.names)
+    for fold, line in enumerate(printed.splitlines()[1:5]):
+        members = folds == fold
+        clean = ~dataset.present[members].any(axis=1)
+        counts = [members.sum(), clean.sum(), *dataset.present[members].sum(axis=0)]
+        assert [int(cell) for cell in line.split()] == [fold, *counts]
+    assert "THESE folds part none." in printed
+    assert "RANDOM folds would part" in printed
+    told = json.loads(out.with_suffix(".json").read_text())
+    assert (told["fingerprint"], told["seed"]) == (dataset.fingerprint, 3)
+    first = out.read_bytes()
+    assert run(monkeypatch, "folds", milled, "--out", out, "--count", 4, "--seed", 3) == 0
+    assert out.read_bytes() == first
+    assert run(monkeypatch, "folds", milled, "--out", out, "--count", 4, "--seed", 4) == 0
+    assert out.read_bytes() != first
+
+
+def test_what_folds_of_others_part(
+    milled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset = open_dataset(milled)
+    theirs = np.arange(len(dataset)) % 2
+    path = tmp_path / "theirs.csv"
+    rows = zip(dataset.names, theirs.tolist(), strict=True)
+    path.write_text("image,fold\n" + "".join(f"{name},{fold}\n" for name, fold in rows))
+    assert run(monkeypatch, "folds", milled, "--check", path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    with (milled / "groups.csv").open() as file:
+        group = {row["image"]: row["group"] for row in csv.DictReader(file)}
+    pairs = [
+        (one, other)
+        for one in range(len(dataset))
+        for other in range(one)
+        if group[dataset.names[one]] == group[dataset.names[other]]
+    ]
+    parted = [pair for pair in pairs if theirs[pair[0]] != theirs[pair[1]]]
+    assert 0 < len(parted) < len(pairs)
+    assert (told["parted"]["pairs"], told["parted"]["all_pairs"]) == (len(parted), len(pairs))
+    assert told["counts"]["strips"] == [20, 20]
+    assert run(monkeypatch, "folds", milled, "--check", path) == 0
+    assert f"THESE folds part {len(parted)} of {len(pairs)} pairs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--count", 400, "--out", "f.csv"),
+        ("--check", "nowhere.csv"),
+        ("--out", "/proc/none/f.csv"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(
+    arguments: tuple[object, ...],
+    milled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "folds", milled, *arguments) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("Error: ")
+    assert not (tmp_path / "f.csv").exists()
