@@ -17,9 +17,10 @@ from steelscan.strip import DatasetError, RunError
 
 @pytest.fixture(scope="module")
 def darker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty strips, of which some rolls are as dark as the thirty test strips."""
+    """Sixty strips of short rolls, of which some are as dark as the thirty test strips."""
     root = tmp_path_factory.mktemp("darker") / "strips"
-    write_mill(Mill(strips=60, seed=5, height=64, width=256, black_share=0.0), root, 30)
+    mill = Mill(strips=60, seed=5, height=64, width=256, black_share=0.0, roll=(1, 3))
+    write_mill(mill, root, 30)
     dataset = open_dataset(root)
     groups = group_strips(dataset)
     last = groups > groups.max() * 0.6
