@@ -2,6 +2,7 @@
 
 # Each of these adds its verbs; the help lists them in this order.
 from steelscan.cli import (  # noqa: F401
+    agree,
     answer,
     audit,
     data,
@@ -9,7 +10,9 @@ from steelscan.cli import (  # noqa: F401
     explore,
     folds,
     judge,
+    plant,
     recipes,
+    score,
     shift,
     train,
 )

@@ -25,6 +25,7 @@ from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import read_rows, write_rows
 from steelscan.strip.runlength import decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
+from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RunError",
     "Spec",
     "SteelscanError",
+    "StreamedMaskTable",
     "TableError",
     "cannot_write",
     "check_masks",
