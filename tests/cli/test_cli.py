@@ -21,6 +21,7 @@ VERBS = (
     "runs",
     "compare",
     "convert",
+    "check",
     "mill",
     "demo",
 )
@@ -92,6 +93,9 @@ def test_mill_makes_what_score_reads(
         ("mill", "/proc/mill"),
         ("convert", "nowhere", "out", "--to", "coco"),
         ("convert", ".", "out", "--to", "nothing"),
+        ("check", "nowhere"),
+        ("check", "."),
+        ("check", ".", "--from", "nothing"),
     ],
 )
 def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
@@ -141,7 +145,7 @@ def command(light: dict[str, str], *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(program, env=light, capture_output=True, text=True, check=False)
 
 
-def test_the_light_install_lists_shows_mills_converts_and_scores(
+def test_the_light_install_lists_shows_mills_converts_checks_and_scores(
     light: dict[str, str], tmp_path: Path
 ) -> None:
     size = ("--height", 64, "--width", 128)
@@ -151,6 +155,7 @@ def test_the_light_install_lists_shows_mills_converts_and_scores(
         ("show", "quick", "--json"),
         ("mill", tmp_path / "mill", "--strips", 5, *size),
         ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
+        ("check", tmp_path / "coco"),
         ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
     ):
         done = command(light, *arguments)

@@ -37,6 +37,7 @@ from steelscan.data.augment import (
     UpTo,
     VFlip,
 )
+from steelscan.data.check import CheckReport, Finding, check
 from steelscan.data.convert import Converted, convert
 from steelscan.data.crop import (
     Crop,
@@ -95,6 +96,7 @@ __all__ = [
     "BalancedDraws",
     "Blur",
     "BrightnessContrast",
+    "CheckReport",
     "Clahe",
     "Converted",
     "Crop",
@@ -107,6 +109,7 @@ __all__ = [
     "Elastic",
     "EveryStrip",
     "Files",
+    "Finding",
     "Folds",
     "Gamma",
     "GaussNoise",
@@ -144,6 +147,7 @@ __all__ = [
     "VFlip",
     "WeightedDraws",
     "WholeStrip",
+    "check",
     "check_trainable",
     "chosen",
     "convert",

@@ -12,6 +12,7 @@ from steelscan.strip.errors import (
     SteelscanError,
     TableError,
 )
+from steelscan.strip.faults import Fault, Severity
 from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
 from steelscan.strip.output import (
     cannot_write,
@@ -30,6 +31,7 @@ from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask
 __all__ = [
     "Classes",
     "DatasetError",
+    "Fault",
     "Frame",
     "InputError",
     "Layout",
@@ -45,6 +47,7 @@ __all__ = [
     "Progress",
     "RecipeError",
     "RunError",
+    "Severity",
     "Spec",
     "SteelscanError",
     "TableError",
