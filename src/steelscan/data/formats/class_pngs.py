@@ -54,8 +54,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
             where, found = files.where(f"masks/{folder}"), "is a folder for no class of classes.csv"
             watch.error(DatasetError(where, found, "Name the class there", Fault.UNKNOWN_CLASS))
     found = dict(pictures(files, "images", watch))
-    known = set(map(plain, found))
-    masks = {name: _OfClass(files.under(f"masks/{name}"), known, watch) for name in classes.names}
+    masks = {name: _OfClass(files, name, watch) for name in classes.names}
     for image, frame in found.items():
         canvas = Canvas(image, frame, classes)  # unwatched: empty masks are the rule here
         for name, inside in masks.items():
@@ -92,10 +91,10 @@ def png_of(image: Image.Image) -> bytes:
 class _OfClass:
     """The PNGs of one class, by their pictures."""
 
-    def __init__(self, files: Files, known: set[str], watch: Watch) -> None:
-        self._files = files
-        names = [name for name in files.walk() if name.lower().endswith(".png")]
-        refuse_strays(iter(names), known, files, "images", watch)
+    def __init__(self, files: Files, class_name: str, watch: Watch) -> None:
+        self._files = files.under(f"masks/{class_name}")
+        names = [name for name in self._files.walk() if name.lower().endswith(".png")]
+        refuse_strays(names, self._files, files.under("images"), watch)
         self._names = {plain(name): name for name in names}
 
     def mask(self, image: str, frame: Frame) -> Mask:

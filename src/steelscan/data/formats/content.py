@@ -1,6 +1,6 @@
 """What a format's files hold, by a model of it, and the pictures beside them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
@@ -52,7 +52,7 @@ def pictures(files: Files, folder: str, watch: Watch = STRICT) -> Iterator[tuple
     have the same stem: then one annotation would belong to both.
     """
     inside = files.under(folder)
-    names = sorted(filter(is_picture, inside.walk()))
+    names = picture_names(inside)
     if not names:
         remedy = "Put the pictures there: the annotations alone do not say their names and sizes"
         raise DatasetError(inside.where(""), "holds no pictures", remedy, Fault.NO_PICTURE)
@@ -75,17 +75,23 @@ def framed(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tuple[s
             yield name, _frame(files, name)
 
 
+def picture_names(files: Files) -> list[str]:
+    """Names of all pictures there, sorted; whether they can be read is not asked."""
+    return sorted(filter(is_picture, files.walk()))
+
+
 def refuse_strays(
-    found: Iterator[str], names: set[str], files: Files, folder: str, watch: Watch = STRICT
+    found: Iterable[str], files: Files, pictures: Files, watch: Watch = STRICT
 ) -> None:
     """Refuse files, named relative to ``files``, that belong to none of the pictures.
 
-    ``names`` are the pictures' names as `plain` gives them. Raises DatasetError.
+    Raises DatasetError.
     """
+    names = set(map(plain, picture_names(pictures)))
     for name in found:
         if plain(name) not in names:
             said = "annotates a picture that is missing"
-            remedy = f"Add its picture to {folder}/, or remove the file"
+            remedy = f"Add its picture to {pictures.where('')}, or remove the file"
             watch.error(DatasetError(files.where(name), said, remedy, Fault.NO_PICTURE))
 
 

@@ -62,7 +62,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     folder = files.under("SegmentationClass")
     masks = {plain(name): name for name in folder.walk() if name.lower().endswith(".png")}
     found = dict(pictures(files, "JPEGImages", watch))
-    refuse_strays(iter(masks.values()), set(map(plain, found)), folder, "JPEGImages", watch)
+    refuse_strays(masks.values(), folder, files.under("JPEGImages"), watch)
     for image, frame in found.items():
         with watch.over():
             png = masks.get(plain(image))

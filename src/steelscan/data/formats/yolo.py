@@ -36,7 +36,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     if not texts:
         raise DatasetError(labels.where(""), "holds no text files", "Name a YOLO data set")
     found = dict(pictures(files, "images", watch))
-    refuse_strays(iter(texts.values()), set(map(plain, found)), labels, "images", watch)
+    refuse_strays(texts.values(), labels, files.under("images"), watch)
     for name, frame in found.items():
         canvas = Canvas(name, frame, classes, watch)
         text = texts.get(plain(name))
