@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -436,37 +437,42 @@ def test_cmyk_pictures_are_refused(knotty: Path, tmp_path: Path) -> None:
     assert "is a CMYK picture" in str(refused(knotty, tmp_path / "out", "voc"))
 
 
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A folder of a user without rights, as whom this process goes on for a while."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o777)
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Go on as a user without rights for a while; the administrator may write everywhere."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
-    yield folder
-    if root:
-        os.seteuid(0)
-    shutil.rmtree(folder)
-
-
-def test_read_only_folders(unprivileged: Path) -> None:
-    root = unprivileged / "strips ß"
-    masks = np.ones((2, 5, 6), np.bool_)
-    lay(root, "yolo", [("Blech ä.png", masks), ("钢.png", masks)])
-    places = sorted(root.rglob("*"), reverse=True)
-    for place in [*places, root]:
-        place.chmod(0o555 if place.is_dir() else 0o444)
     try:
-        assert convert(root, unprivileged / "out", "coco").pictures == 2
-        assert check(root).count("error") == 0
-        error = refused(root, root / "out", "coco")
-        assert isinstance(error, OutputError)
-        assert "Permission denied" in str(error)
+        yield
     finally:
-        for place in [root, *reversed(places)]:
+        if root:
+            os.seteuid(0)
+
+
+def test_read_only_folders() -> None:
+    masks = np.ones((2, 5, 6), np.bool_)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        root = folder / "strips ß"
+        lay(root, "yolo", [("Blech ä.png", masks), ("钢.png", masks)])
+        places = sorted([root, *root.rglob("*")], reverse=True)
+        for place in places:
+            place.chmod(0o555 if place.is_dir() else 0o444)
+        loading = nullcontext()  # what is loaded late is not for users without rights
+        for number, rights in enumerate((loading, unprivileged())):
+            with rights:
+                assert convert(root, folder / str(number), "coco").pictures == 2
+                assert check(root).count("error") == 0
+        with unprivileged():
+            error = refused(root, root / "out", "coco")
+            assert isinstance(error, OutputError)
+            assert "Permission denied" in str(error)
+            copied = folder / "1" / "images" / "钢.png"
+            copied.write_bytes(b"")  # copies are not read-only
+        for place in reversed(places):
             place.chmod(0o755)
-    (unprivileged / "out" / "images" / "钢.png").write_bytes(b"")  # copies are not read-only
 
 
 def test_a_polygon_that_crosses_itself_is_filled_by_even_and_odd(tmp_path: Path) -> None:
@@ -529,7 +535,7 @@ def assert_close(form: Format, root: Path, strips: list[Labelled], exact: bool, 
 
 
 def test_every_pair_of_formats_keeps_real_masks(real_data: Path, tmp_path: Path) -> None:
-    assert exact_pairs([("severstal", 16)], real_data, tmp_path) == 81
+    assert exact_pairs([("severstal", 11)], real_data, tmp_path) == 81
 
 
 @pytest.mark.slow

@@ -261,7 +261,7 @@ def _temporary(beside: Path, real: Path, ending: str) -> Iterator[Path]:
         raise cannot_write(beside, error) from error
     except SteelscanError as error:
         parts = (error.where, error.found, error.remedy)
-        said = (part.replace(str(folder), str(real)) for part in parts)
-        raise type(error)(*said, error.fault) from error
+        where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
+        raise type(error)(where, found, remedy, error.fault) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -51,8 +51,11 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     classes = listed[1] if listed else make_classes(folders, files.where("masks"))
     for folder in folders:
         if folder not in classes.names:
-            where, found = files.where(f"masks/{folder}"), "is a folder for no class of classes.csv"
-            watch.error(DatasetError(where, found, "Name the class there", Fault.UNKNOWN_CLASS))
+            where, strange = (
+                files.where(f"masks/{folder}"),
+                "is a folder for no class of classes.csv",
+            )
+            watch.error(DatasetError(where, strange, "Name the class there", Fault.UNKNOWN_CLASS))
     found = dict(pictures(files, "images", watch))
     masks = {name: _OfClass(files, name, watch) for name in classes.names}
     for image, frame in found.items():
