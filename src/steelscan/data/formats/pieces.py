@@ -138,8 +138,8 @@ class _Text:
                 continue
             except (ValueError, RecursionError) as error:  # endless numbers; endless nesting
                 raise self.broken(str(error)) from None
-            size, whole = end - self._at, end < len(self._text)
-            if whole or not self._more():  # 12 may go on as 123
+            size, whole = end - self._at, end + len("e+1") <= len(self._text)
+            if whole or not self._more():  # 12 may go on as 123, and 12e+ as 12e+3
                 content = self._text[self._at : self._at + size].encode("latin-1")
                 start, self._at = self.place, self._at + size
                 return Piece("", -1, value, start, content)
