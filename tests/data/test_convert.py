@@ -540,7 +540,7 @@ def test_every_pair_of_formats_keeps_real_masks(real_data: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_every_pair_of_formats_keeps_many_real_masks(real_data: Path, tmp_path: Path) -> None:
-    many = [("severstal", 1), ("neu", 60), ("tile", 60)]
+    many = [("severstal", 2), ("neu", 60), ("tile", 60)]
     assert exact_pairs(many, real_data, tmp_path) == 3 * 81
 
 
