@@ -28,6 +28,7 @@ VERBS = (
     "shift",
     "audit",
     "folds",
+    "check",
     "mill",
     "demo",
 )
@@ -110,6 +111,9 @@ def test_mill_makes_what_score_reads(
         ("explore", ".", "--out", "out", "--min-area", "much"),
         ("shift", "nowhere", "--out", "out"),
         ("audit", "nowhere", "--out", "out"),
+        ("check", "nowhere"),
+        ("check", "."),
+        ("check", ".", "--from", "nothing"),
     ],
 )
 def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
@@ -171,7 +175,7 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def test_the_light_install_lists_shows_mills_converts_and_scores(
+def test_the_light_install_lists_shows_mills_converts_checks_and_scores(
     light: dict[str, str], tmp_path: Path
 ) -> None:
     """In one process: what the extra holds is missing from its beginning to its end."""
@@ -183,6 +187,7 @@ def test_the_light_install_lists_shows_mills_converts_and_scores(
         ("show", "quick", "--json"),
         ("mill", mill, "--strips", "12", *size),
         ("convert", mill, str(tmp_path / "coco"), "--to", "coco"),
+        ("check", str(tmp_path / "coco")),
         ("folds", mill, "--look", "--out", str(tmp_path / "folds.csv"), "--count", "2"),
         ("score", mill, f"{mill}/train.csv"),
         ("explore", mill, "--out", str(tmp_path / "explored")),

@@ -12,6 +12,7 @@ from steelscan.strip.errors import (
     SteelscanError,
     TableError,
 )
+from steelscan.strip.faults import Fault, Severity
 from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
 from steelscan.strip.output import (
     cannot_write,
@@ -31,6 +32,7 @@ from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask
 __all__ = [
     "Classes",
     "DatasetError",
+    "Fault",
     "Frame",
     "InputError",
     "Layout",
@@ -46,6 +48,7 @@ __all__ = [
     "Progress",
     "RecipeError",
     "RunError",
+    "Severity",
     "Spec",
     "SteelscanError",
     "StreamedMaskTable",
