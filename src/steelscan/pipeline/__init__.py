@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from steelscan.pipeline.score import Judgement, score_files
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
+    from steelscan.pipeline.tune import Tuned, tune_run
     from steelscan.pipeline.written_comparison import comparison_text
+    from steelscan.pipeline.written_tuning import tuning_text
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
@@ -40,7 +42,9 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "score": ["Judgement", "score_files"],
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
+        "tune": ["Tuned", "tune_run"],
         "written_comparison": ["comparison_text"],
+        "written_tuning": ["tuning_text"],
     },
 )
 
@@ -62,6 +66,7 @@ __all__ = [
     "SoftGate",
     "Step",
     "Submission",
+    "Tuned",
     "compare",
     "comparison_text",
     "find_runs",
@@ -72,5 +77,7 @@ __all__ = [
     "score_files",
     "submit",
     "train",
+    "tune_run",
+    "tuning_text",
     "with_budget",
 ]

@@ -47,19 +47,21 @@ def predict(
     device: Device = "auto",
     on_error: Literal["stop", "skip"] = "stop",
     overlays: bool = True,
+    thresholds: Path | None = None,
 ) -> Prediction:
     """Outline the defects of pictures: a folder, a file, a glob pattern or a zip.
 
     Writes ``submission.csv``, ``masks/*.png`` (pixel value = class id, 0 = sound steel; where
     classes overlap the highest id) and ``overlays/*.jpg``. The same call after an interruption
-    goes on. Raises PictureError for a picture that cannot be read, or with ``on_error="skip"``
-    lists it in ``skipped.csv``; it then has no mask and no row.
+    goes on. ``thresholds`` is a file that `tune_run` wrote for this run; without one its own
+    thresholds decide. Raises PictureError for a picture that cannot be read, or with
+    ``on_error="skip"`` lists it in ``skipped.csv``; it then has no mask and no row.
     """
     sources = find_pictures(pictures)
     _check_stems(sources)
     run_folder = RunFolder(run)
-    predictor = Predictor.load(run_folder, accelerator(device).device)
-    _own(output_folder(out), run_folder)
+    predictor = Predictor.load(run_folder, accelerator(device).device, thresholds)
+    _own(output_folder(out), run_folder, thresholds)
     log = AnswerLog(out / "answers.jsonl", [source.name for source in sources])
     named = {source.name: source for source in sources}
 
@@ -86,13 +88,14 @@ def _check_stems(sources: Sequence[PictureFile]) -> None:
             raise InputError(source.name, found, "Rename one: their masks would be one file")
 
 
-def _own(out: Path, run: RunFolder) -> None:
+def _own(out: Path, run: RunFolder, thresholds: Path | None) -> None:
     """Mark a folder as this run's answers. Raises RunError when it holds those of another."""
     mark = out / "predicted_by.txt"
-    content = run.recipe.read_bytes() + run.record.read_bytes() + run.thresholds.read_bytes()
+    used = thresholds or run.thresholds
+    content = run.recipe.read_bytes() + run.record.read_bytes() + used.read_bytes()
     own = f"{hashlib.sha256(content).hexdigest()}\n"
     if mark.exists() and mark.read_text() != own:
-        raise RunError(out, "holds predictions of another run", "Name another --out")
+        raise RunError(out, "holds predictions of another run or thresholds", "Name another --out")
     write_text(mark, own)
 
 
