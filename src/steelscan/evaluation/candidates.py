@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,8 +148,9 @@ class Candidates:
                 found.append(self.default)
                 continue
             least = round(decision_threshold(expected), 3)
-            name = "label" if self.words is None else "gate"
-            found.append(self.default._replace(**{name: least}))
+            behind = self.words is not None
+            changed = {"gate": least} if behind else {"label": least}
+            found.append(self.default._replace(**changed))  # type: ignore[arg-type]
         return found
 
     def place(self, numbers: Numbers) -> tuple[int, ...]:
@@ -182,5 +183,5 @@ def _axes(levels: NDArray[np.int32], default: Numbers) -> _Axes:
     return _Axes(gates, label, pixel, area)
 
 
-def _nearest(axis: NDArray[np.float64] | NDArray[np.int64], value: float) -> int:
+def _nearest(axis: NDArray[np.number[Any]], value: float) -> int:
     return int(np.abs(axis - value).argmin())

@@ -52,9 +52,15 @@ class SetSurfaces:
         words = np.ones((len(telling), 1), np.bool_)
         if behind is not None:
             words = or_sure(behind.said)[telling, None] > behind.gates
-        self._shape = words.shape[1:] + passes.shape[1:] + gained.shape[1:]
-        every = (words[:, :, None, None] & passes[:, None]).reshape(len(telling), -1)
-        self._passes, self._gained = every, gained.reshape(len(telling), -1)
+        gates, (labels, tops), (pixels, areas) = (
+            words.shape[1],
+            passes.shape[1:],
+            gained.shape[1:],
+        )
+        self._shape = gates, labels, tops, pixels, areas
+        every = words[:, :, None, None] & passes[:, None]
+        self._passes = every.reshape(len(telling), gates * labels * tops)
+        self._gained = gained.reshape(len(telling), pixels * areas)
 
     def scores(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """The surface of each set, as on its strips alone.
@@ -70,11 +76,11 @@ class SetSurfaces:
             some = weights[start : start + step, self._telling]
             let = some[:, None, :] * self._passes.T[None]
             kept[start : start + step] = (
-                let.reshape(-1, len(self._telling)) @ self._gained
+                let.reshape(len(some) * kept.shape[1], len(self._telling)) @ self._gained
             ).reshape(len(some), *kept.shape[1:])
         kept += (weights @ self._empty)[:, None, None]
         gates, labels, top_areas, pixels, areas = self._shape
         whole = kept.reshape(len(times), gates, labels, top_areas, pixels, areas)
         if areas == 1:  # a triplet's areas are asked for above its top
             whole = np.moveaxis(whole, 3, 5)
-        return whole.reshape(len(times), gates, labels, pixels, -1)
+        return whole.reshape(len(times), gates, labels, pixels, top_areas * areas)

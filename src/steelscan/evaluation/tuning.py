@@ -131,8 +131,9 @@ def tune_carefully(
             for at, (default, objective) in enumerate(zip(numbers, objectives, strict=True))
         ]
 
-    gated = image_gate is not None and words is not None
-    behind = behind_gate(levels, words, image_gate) if gated else levels
+    behind = levels
+    if image_gate is not None and words is not None:
+        behind = behind_gate(levels, words, image_gate)
     each = candidates(behind, defaults)
     decisions = _tune_classes(each, groups, tune)
     kept = [
@@ -141,7 +142,7 @@ def tune_carefully(
     ]
     total, used = joined([decision.fit for decision in decisions]), joined(kept)
     gate = None
-    if gated:
+    if image_gate is not None and words is not None:
         opened = candidates(levels, [decision.used for decision in decisions])
         gate = _tune_gate(ImageGate(opened, words, image_gate), groups, tune)
         total = _behind(total, gate.fit)

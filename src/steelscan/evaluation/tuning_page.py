@@ -110,7 +110,7 @@ def _content(page: TuningPage) -> dict[str, Any]:
     }
 
 
-def _gate(gate: Decision[float] | None) -> dict[str, str] | None:
+def _gate(gate: Decision[float] | None) -> dict[str, Any] | None:
     if gate is None:
         return None
     return {
@@ -244,7 +244,7 @@ def _curve(panel: "Axes", stretch: Stretch, default: float, title: str) -> None:
     panel.set_title(title)
     panel.grid(axis="y")
     if spread:
-        ticks = places[:: max(1, len(places) // 4)]
+        ticks = list(range(0, len(places), max(1, len(places) // 4)))
         panel.set_xticks(ticks, [str(int(stretch.values[tick])) for tick in ticks])
 
 

@@ -14,7 +14,7 @@ from steelscan.pipeline.pairs_file import Judged
 from steelscan.pipeline.recipe import Classify, HardGate, Recipe, Segment
 from steelscan.pipeline.run import RunFolder, tasks
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
-from steelscan.strip import RecipeError, RunError, per_class, track
+from steelscan.strip import PerClass, RecipeError, RunError, per_class, track
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset
@@ -63,6 +63,7 @@ def gate_of(recipe: Recipe, classes: int) -> Gate | None:
 
 def numbers_of(rules: Sequence[Rule], classes: int, gate: Gate | None) -> tuple[Numbers, ...]:
     """The numbers of each class, as a recipe has them. Raises RecipeError for other rules."""
+    three: tuple[PerClass[float], PerClass[float], PerClass[int]]
     match rules:
         case [Threshold() as rule]:
             three = rule.label, rule.pixel, 0

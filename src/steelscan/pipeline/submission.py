@@ -81,8 +81,8 @@ def submit(
     layout = layout or record.layout
     if images is None:
         if thresholds is not None:
-            found = "are given, and the run's own answers were made with its own thresholds"
-            raise InputError("--thresholds", found, "Name the pictures to answer: --images")
+            why = "are given, and the run's own answers were made with its own thresholds"
+            raise InputError("--thresholds", why, "Name the pictures to answer: --images")
         folder.load_tuned()
         path = out or run / f"submission-{layout}.csv"
         texts, left_out = _own_answers(folder)

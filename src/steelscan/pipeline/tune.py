@@ -90,7 +90,7 @@ def tune_run(
     if kind == "triplet" and triplet:
         defaults = _as_triplets(recipe.rules, defaults)
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
-    objectives = per_class(wanted, classes, "objective")
+    objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_judged(folder, classes)
     if PARTS[1] not in parts:
         remedy = "Train with validation folds"

@@ -1,5 +1,7 @@
 """The tuning of a run, written out for people."""
 
+from typing import Any
+
 from steelscan.evaluation import (
     Crossfit,
     Decision,
@@ -40,7 +42,7 @@ def tuning_text(done: Tuned) -> str:
     return "\n\n".join(blocks)
 
 
-def _row(name: str, fit: Crossfit[object] | Crossfit[Numbers]) -> tuple[str, ...]:
+def _row(name: str, fit: Crossfit[Any]) -> tuple[str, ...]:
     return (name, *(fit.score(which).text() for which in range(3)), _signed(fit.optimism))
 
 
