@@ -279,6 +279,19 @@ def test_the_decision_rule_sets_the_gate_or_else_the_label(luck):
     assert behind == start._replace(gate=found.label)
 
 
+def test_what_is_worse_is_said_to_be_and_no_gate_of_the_image_is_decided(luck):
+    made = luck.simulate(400, np.random.default_rng(11))
+    start = Numbers(None, 0.95, 0.3, 371)
+    peaks = CarefulTune(by="auto", resamples=20)
+    how = {"words": made.words[:, None], "image_gate": 0.0}
+    done = tune_carefully(made.levels[:, :, None], made.groups, [start], [MeanDice()], peaks, **how)
+    (one,) = done.classes
+    assert done.image_gate is None
+    assert not one.tuned
+    assert one.fit.gain.high < 0
+    assert one.reason.startswith("what was found is worse")
+
+
 def test_a_plateau_holds_what_cannot_be_told_from_the_numbers_used(luck):
     made = luck.simulate(120, np.random.default_rng(9))
     candidates = Candidates(made.levels, None, luck.POOR, MeanDice())

@@ -90,6 +90,20 @@ def _said(predictor: Predictor, name: str, dataset: object, row: int) -> object:
     return ask(step, predictor.voters[name], dataset.picture(row), 4)  # type: ignore[attr-defined]
 
 
+def test_the_decision_rule_leaves_the_gate_of_the_image(
+    run: Path, strips: Path, tmp_path: Path
+) -> None:
+    """Behind it nothing changes: what the recipe scores on strips held out is the same."""
+    searched, decided = (
+        tune_run(run, strips, tmp_path / by, tune=QUICK.but(by=by)) for by in ("search", "auto")
+    )
+    assert searched.held_out is not None
+    assert decided.held_out is not None
+    assert decided.held_out[0] == searched.held_out[0]
+    told = read_tuned(decided.thresholds, RunFolder(run))
+    assert told.gate == TunedGate(step="classify", threshold=0.2)
+
+
 def test_predict_and_submit_take_the_file_and_others_do_not_mix(
     run: Path, strips: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ the choice held still they would be too narrow, for on other strips another sett
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from statistics import NormalDist
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -22,9 +23,9 @@ from steelscan.strip import InputError
 
 T = TypeVar("T")
 
-_TWICE = 2.0
-"""A resample carries the luck of its strips and the luck of the draw: optimism and its spread come
-out twice as large on it as on the strips themselves (benchmarks/luck.py)."""
+_TWO_LUCKS = sqrt(2)
+"""On a resample a search meets the luck of its strips and that of the draw, which is as large: the
+optimism has twice the variance that it has on the strips themselves (benchmarks/luck.py)."""
 
 
 class Searched(Protocol[T]):
@@ -97,7 +98,7 @@ class Crossfit(Generic[T]):
     @property
     def optimism(self) -> Score:
         """The score on the strips searched, less that on the strips not searched."""
-        drawn = (self.drawn.searched - self.drawn.unsearched) / _TWICE
+        drawn = (self.drawn.searched - self.drawn.unsearched) / _TWO_LUCKS
         return _around(float(self.found.searched - self.found.unsearched), drawn, self.level)
 
 

@@ -113,7 +113,8 @@ def tune_carefully(
 
     ``levels`` is int32 ``(strips, 2, classes, 256)`` from `count_levels`, before the gates that
     are searched; ``groups`` int64 ``(strips,)``. ``words`` is what a classifier says, ``(strips,
-    classes)``: it is asked by ``image_gate``, or by the gates of the ``defaults``. Raises
+    classes)``: it is asked by ``image_gate``, which no expected Dice says anything of and which
+    stands where that decides, or by the gates of the ``defaults``. Raises
     MaskError for other levels, InputError where an objective is not defined or groups are too few.
     """
     tune = tune or CarefulTune()
@@ -142,7 +143,7 @@ def tune_carefully(
     ]
     total, used = joined([decision.fit for decision in decisions]), joined(kept)
     gate = None
-    if image_gate is not None and words is not None:
+    if image_gate is not None and words is not None and tune.by == "search":
         opened = candidates(levels, [decision.used for decision in decisions])
         gate = _tune_gate(ImageGate(opened, words, image_gate), groups, tune)
         total = _behind(total, gate.fit)
@@ -265,6 +266,8 @@ def _judged(
     told = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on strips not searched"
     if gain.low > 0:
         return True, f"gain {told}"
+    if gain.high < 0:
+        return False, f"what was found is worse, {told}"
     return False, (
         f"the gain, {told}, is not distinguishable from nothing; {needed} groups that hold "
         f"{what} are needed{_for(tune)}, there are {holding}"
