@@ -281,7 +281,7 @@ def test_the_decision_rule_sets_the_gate_or_else_the_label(luck):
 
 def test_what_is_worse_is_said_to_be_and_no_gate_of_the_image_is_decided(luck):
     made = luck.simulate(400, np.random.default_rng(11))
-    start = Numbers(None, 0.95, 0.3, 371)
+    start = Numbers(None, 0.95, 0.3, 0)
     peaks = CarefulTune(by="auto", resamples=20)
     how = {"words": made.words[:, None], "image_gate": 0.0}
     done = tune_carefully(made.levels[:, :, None], made.groups, [start], [MeanDice()], peaks, **how)
