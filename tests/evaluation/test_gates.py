@@ -84,7 +84,7 @@ def by_definition(maps, truth, words, kind, objective, gate, setting):
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.kind)
 @pytest.mark.parametrize("kind", ["threshold", "triplet"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(strips_and_words)
 def test_every_setting_behind_every_gate_scores_as_one_by_one(kind, objective, drawn):
     maps, truth, words = drawn
@@ -106,7 +106,7 @@ def test_every_setting_behind_every_gate_scores_as_one_by_one(kind, objective, d
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.kind)
 @pytest.mark.parametrize("kind", ["threshold", "triplet"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(strips_and_words, st.integers(0, 99))
 def test_many_sets_at_once_score_as_each_alone(kind, objective, drawn, seed):
     """A strip that a set holds twice counts as if it stood there twice."""
