@@ -16,6 +16,7 @@ from steelscan.cli import (  # noqa: F401
     score,
     shift,
     train,
+    tune,
 )
 from steelscan.cli.app import app, main
 

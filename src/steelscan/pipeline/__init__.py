@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from steelscan.pipeline.streamed_score import score_stream
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
+    from steelscan.pipeline.tune import Tuned, tune_run
     from steelscan.pipeline.written_agree import write_agreement
     from steelscan.pipeline.written_comparison import comparison_text
     from steelscan.pipeline.written_ensemble import ensemble_text
     from steelscan.pipeline.written_plant import plant_json, plant_page, plant_text, write_plant
     from steelscan.pipeline.written_score import score_json, score_page, score_text
+    from steelscan.pipeline.written_tuning import tuning_text
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
@@ -69,6 +71,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "written_plant": ["plant_json", "plant_page", "plant_text", "write_plant"],
         "written_score": ["score_json", "score_page", "score_text"],
         "written_ensemble": ["ensemble_text"],
+        "tune": ["Tuned", "tune_run"],
+        "written_tuning": ["tuning_text"],
     },
 )
 
@@ -98,6 +102,7 @@ __all__ = [
     "SoftGate",
     "Step",
     "Submission",
+    "Tuned",
     "agree",
     "asked_of",
     "audit",
@@ -128,6 +133,8 @@ __all__ = [
     "shift",
     "submit",
     "train",
+    "tune_run",
+    "tuning_text",
     "with_budget",
     "write_agreement",
     "write_comparison_page",
