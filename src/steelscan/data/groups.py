@@ -61,6 +61,9 @@ class Groups:
     untold: int = 0
     """Strips with too little texture to be told from others; each is a group of its own."""
 
+    named: bool = False
+    """Whether ``groups.csv`` names them."""
+
     def notes(self, names: Sequence[str]) -> list[str]:
         """What a user must know of these groups, as sentences; [] when nothing was decided."""
         told = []
@@ -80,6 +83,8 @@ class Groups:
             rest = len(self.chains) - _TOLD
             told.append(f"Near-duplicates: {rest} more such chains, of {strips} strips, were cut.")
         sizes = np.bincount(self.numbers, minlength=1)
+        if self.named:
+            return told
         for number in np.flatnonzero(sizes > LARGEST).tolist():
             first = names[int(np.flatnonzero(self.numbers == number)[0])]
             told.append(f"Near-duplicates: {sizes[number]} strips are one group, that of {first}.")
@@ -99,7 +104,7 @@ def find_groups(dataset: Dataset, *, look: bool = False) -> Groups:
     one group. Raises PictureError.
     """
     if dataset.group_labels is not None and not look:
-        return Groups(_numbered(dataset.group_labels))
+        return Groups(_numbered(dataset.group_labels), named=True)
     return join_prints(take_prints(dataset))
 
 
