@@ -1,18 +1,17 @@
 """The page of a tuning: one HTML file that says what was gained, and how much of it is luck."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steelscan.evaluation.candidates import Numbers
-from steelscan.evaluation.curves import _STYLE, _bare
+from steelscan.evaluation.drawing import styled, svg_of
 from steelscan.evaluation.gates import Kind
 from steelscan.evaluation.outline import class_color
+from steelscan.evaluation.page import render_page
 from steelscan.evaluation.plateau import Plateau, Stretch
 from steelscan.evaluation.scores import Score, Scores
 from steelscan.evaluation.tuning import Decision, Tuning
@@ -45,13 +44,7 @@ class TuningPage:
 
 def write_tuning_page(path: Path, page: TuningPage) -> None:
     """Write the page as one HTML file, whole or not at all. Raises OutputError."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = files("steelscan.evaluation").joinpath("tuning.html.jinja").read_text("utf-8")
-    write_text(path, environment.from_string(source).render(_content(page)))
+    write_text(path, render_page("steelscan.evaluation", "tuning.html.jinja", _content(page)))
 
 
 def verdict(tuning: Tuning) -> str:
@@ -210,10 +203,9 @@ def _held_out(scores: tuple[Scores, Scores, Scores] | None) -> list[tuple[str, l
 
 def _draw(found: Plateau, default: Numbers, used: Numbers, kind: Kind) -> str:
     """A curve for each threshold alone, and the map of label by pixel, as an ``<svg>`` element."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with styled():
         count = len(found.stretches) + 1
         figure = Figure(figsize=(10.4, 2.5), layout="constrained")
         panels = figure.subplots(1, count, width_ratios=[1] * (count - 1) + [1.25])
@@ -225,9 +217,7 @@ def _draw(found: Plateau, default: Numbers, used: Numbers, kind: Kind) -> str:
             panel.set_ylim(floor - room, top + room)
             panel.tick_params(labelleft=number == 0)
         _map(panels[-1], found, default, used, kind)
-        drawing = io.StringIO()
-        figure.savefig(drawing, format="svg", transparent=True)
-    return _bare(drawing.getvalue())
+        return svg_of(figure)
 
 
 def _curve(panel: "Axes", stretch: Stretch, default: float, title: str) -> None:
