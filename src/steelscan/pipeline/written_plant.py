@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from steelscan.evaluation import (
     Page,
     Score,
     Section,
-    SizeRow,
     Sorted,
     Table,
     css_color,
@@ -22,15 +21,10 @@ from steelscan.evaluation import (
 from steelscan.pipeline.plain_table import plain_table
 from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.plant import Plant
+from steelscan.pipeline.size_table import SIZE_WORDS, percent_text, size_rows
 from steelscan.strip import output_folder, write_json, write_text
 
 _RATES = (0.0, 0.01, 0.02, 0.05, 0.1)
-_SIZE_HEAD = ("size", "defects", "nothing of it found", "less than half found", "strips", "escapes")
-
-SIZE_WORDS = (
-    "A defect is a connected piece of a true mask. Strips are sorted by their largest defect. "
-    "Brackets hold 95 % intervals by group."
-)
 
 
 def write_plant(found: Plant, out: Path) -> str:
@@ -117,24 +111,6 @@ _WHAT_A_CURVE_IS = (
 )
 
 
-def size_rows(sizes: Sequence[SizeRow], unit: str) -> list[tuple[str, ...]]:
-    """A head and a row for each class of sizes."""
-    return [
-        _SIZE_HEAD,
-        *(
-            (
-                row.title(unit),
-                str(row.defects),
-                _percent(row.missed),
-                _percent(row.uncovered),
-                str(row.strips),
-                _percent(row.escapes),
-            )
-            for row in sizes
-        ),
-    ]
-
-
 def _counted(found: Plant) -> str:
     curve = found.curve
     return (
@@ -159,7 +135,7 @@ def _rates(curve: OperatingCurve) -> list[tuple[str, ...]]:
     for rate in _RATES:
         point = curve.where_escapes_are_at_most(rate)
         if point is not None:
-            cells = (_percent(point.escapes), _percent(point.overkill))
+            cells = (percent_text(point.escapes), percent_text(point.overkill))
             rows.append((f"{100 * rate:g} %", f"{point.threshold:.4f}", *cells))
     return rows
 
@@ -169,7 +145,7 @@ def _class_rates(found: Plant) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("class", "strips with it", *head)]
     for name, curve in found.class_curves.items():
         points = [curve.where_escapes_are_at_most(rate) for rate in _RATES]
-        cells = [_percent(Score(point.overkill.value if point else nan)) for point in points]
+        cells = [percent_text(Score(point.overkill.value if point else nan)) for point in points]
         rows.append((name, str(curve.defective), *cells))
     return rows
 
@@ -202,10 +178,6 @@ def _sorted_rows(found: Sorted) -> list[tuple[str, ...]]:
         ("clean", *map(str, clean)),
         ("share of all", *shares),
     ]
-
-
-def _percent(score: Score) -> str:
-    return "-" if isnan(score.value) else score.text(percent=True)
 
 
 def _split(rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -9,7 +9,7 @@ from steelscan.evaluation import Page, Score, Scores, Section, Table, draw_relia
 from steelscan.pipeline.plain_table import plain_table
 from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.score import Judgement
-from steelscan.pipeline.written_plant import SIZE_WORDS, size_rows
+from steelscan.pipeline.size_table import SIZE_WORDS, size_rows
 
 IOU_WORDS = (
     "IoU over pixels: shared pixels of the whole set over all that are true or predicted. Over "
