@@ -25,7 +25,7 @@ its lightings has 7, those of the competition 2 (44 known pairs)."""
 _NEIGHBOURS = 10
 _MOST_NEIGHBOURS = 80
 _TOLD = 3
-"""Chains that are told one by one."""
+"""Chains, and large groups, that are told one by one."""
 
 _MUTUAL = 0.5
 """Share of the pairs across two groups that must be alike when the two make a large one."""
@@ -80,15 +80,22 @@ class Groups:
         ]
         if len(self.chains) > _TOLD:
             strips = sum(len(chain.strips) for chain in self.chains[_TOLD:])
-            rest = len(self.chains) - _TOLD
-            told.append(f"Near-duplicates: {rest} more such chains, of {strips} strips, were cut.")
+            told.append(f"Near-duplicates: {strips} strips of shorter chains were cut likewise.")
+        return told if self.named else [*told, *self._large(names)]
+
+    def _large(self, names: Sequence[str]) -> Iterator[str]:
+        """A sentence on each of the largest groups past `LARGEST`, and on the rest of them."""
         sizes = np.bincount(self.numbers, minlength=1)
-        if self.named:
-            return told
-        for number in np.flatnonzero(sizes > LARGEST).tolist():
+        large = [at for at in np.argsort(-sizes, kind="stable").tolist() if sizes[at] > LARGEST]
+        for number in large[:_TOLD]:
             first = names[int(np.flatnonzero(self.numbers == number)[0])]
-            told.append(f"Near-duplicates: {sizes[number]} strips are one group, that of {first}.")
-        return told
+            yield f"Near-duplicates: {sizes[number]} strips are one group, that of {first}."
+        if len(large) > _TOLD:
+            strips = int(sizes[large[_TOLD:]].sum())
+            yield (
+                f"Near-duplicates: {strips} strips stand in {len(large) - _TOLD} more groups of "
+                f"over {LARGEST}."
+            )
 
 
 def group_strips(dataset: Dataset) -> NDArray[np.int64]:
