@@ -120,7 +120,7 @@ def test_predict_and_submit_take_the_file_and_others_do_not_mix(
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
         found = predict(run, pictures, out, device="cpu", thresholds=closed, overlays=False)
         assert found.clean == found.pictures == 3
-        with pytest.raises(RunError, match="another run or thresholds"):
+        with pytest.raises(RunError, match="another run or with other settings"):
             predict(run, pictures, out, device="cpu", overlays=False)
     answers = tmp_path / "open.csv"
     wide = tuned.but(

@@ -54,5 +54,7 @@ def test_a_recipe_runs_whole_and_learns_as_before(name, strips, tmp_path):
     stored = json.loads(CURVES.read_text())[name]
     assert list(found) == list(stored)
     for place, losses in found.items():
-        # other processors add up in another order, which grows from step to step
-        assert losses == pytest.approx(stored[place], rel=0.02), place
+        # Other processors add up in another order, which grows from step to step: with the same
+        # code two of them were 3.3 % apart after six epochs, and less than 2 % after four.
+        for epoch, (loss, before) in enumerate(zip(losses, stored[place], strict=True), start=1):
+            assert loss == pytest.approx(before, rel=max(0.02, 0.01 * epoch)), (place, epoch)
