@@ -23,7 +23,7 @@ from steelscan.evaluation.exact import (
     surface,
     triplet_surface,
 )
-from steelscan.evaluation.levels import count_levels
+from steelscan.evaluation.levels import LEVELS, count_levels
 from steelscan.evaluation.outline import class_color, outline
 from steelscan.evaluation.page import (
     LONG,
@@ -56,6 +56,7 @@ from steelscan.evaluation.selection import (
 from steelscan.evaluation.tables import pairs_of_tables
 
 __all__ = [
+    "LEVELS",
     "LONG",
     "Choose",
     "Chosen",
