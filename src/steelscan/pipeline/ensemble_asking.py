@@ -215,7 +215,7 @@ def _of_sets(
     """How many pixels each set of members finds and how many of them are right, and histograms."""
     _, segment = question.step
     found = _of_no_set(truth)
-    empty = found["set0"]
+    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
     box = heard.box(_lowest(question, len(truth)))
     true = truth[:, box[0], box[1]]
     outside = empty - count_levels(np.zeros(true.shape, np.uint8), true)
