@@ -9,8 +9,9 @@ The loop is the one of public kernels, without the search for connected componen
 have: for each setting, for each strip, threshold the float32 map, ask its highest value and its
 area, count Dice. It gets settings of the full grid, drawn by chance, until its time is over; the
 same settings on the same strips must score the same in the table of all. Its rate is scaled to all
-strips. What counting the levels of all maps would take is measured on the same strips and scaled.
-MiB are the most that the process held during a line, less what it held before (Linux only).
+strips. A second loop does the same with triplets behind a classifier's threshold. What counting the
+levels of all maps would take is measured on the same strips and scaled. Seconds are those of the
+processor, MiB the most that the process held during a line, less what it held before (Linux only).
 
 Run: OMP_NUM_THREADS=1 python benchmarks/thresholds.py
 """
@@ -34,6 +35,8 @@ from steelscan.evaluation import (
     best,
     count_levels,
     every_level,
+    gated_best,
+    gated_surface,
     search_thresholds,
     surface,
     triplet_surface,
@@ -47,6 +50,8 @@ AREAS = (4000, 3500, 20_000, 30_000)
 """About half of the defects of each class are larger, in pixels."""
 FREQUENT = 2
 FALSE_ALARMS = 0.05
+GATES = np.arange(20) / 20
+"""Thresholds of a classifier."""
 GOAL_SECONDS, GOAL_MIB, GOAL_TIMES = 10, 2048, 1000
 
 T = TypeVar("T")
@@ -76,28 +81,43 @@ def make_levels(positives: int, area: int, rng: np.random.Generator) -> NDArray[
     return np.stack([defect + sound, true], axis=1).astype(np.int32)
 
 
+def make_words(levels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """What a classifier says of each strip: mostly right, and rarely unsure."""
+    held = levels[:, 1].any(axis=1)
+    return np.where(held, rng.beta(6, 1, STRIPS), rng.beta(1, 6, STRIPS)).astype(np.float32)
+
+
 class Map(NamedTuple):
     """One strip of one class."""
 
     probabilities: NDArray[np.float32]
     truth: NDArray[np.bool_]
+    word: float = 1.0
+    """What a classifier says of it."""
 
 
-def lay_out(levels: NDArray[np.int32]) -> Map:
+def lay_out(levels: NDArray[np.int32], word: float) -> Map:
     """A map with the counts of one strip, int32 ``(2, 256)``."""
     parts = [levels[1], levels[0] - levels[1]]
     pixels = np.concatenate([np.repeat(np.arange(256), part) for part in parts])
     truth = np.arange(len(pixels)) < levels[1].sum()
     plane = (pixels / 255).astype(np.float32)
-    return Map(plane.reshape(FRAME), truth.reshape(FRAME))
+    return Map(plane.reshape(FRAME), truth.reshape(FRAME), word)
 
 
-def usual(maps: Sequence[Map], setting: Setting) -> float:
-    """Mean Dice at one setting, as the loop of public kernels finds it."""
+def usual(maps: Sequence[Map], setting: Setting, gate: float | None = None) -> float:
+    """Mean Dice at one setting, as the loop of public kernels finds it.
+
+    With a gate the setting is a triplet behind it.
+    """
     scores = []
-    for plane, truth in maps:
+    for plane, truth, word in maps:
         mask = plane > setting.pixel
-        if plane.max() <= setting.label or mask.sum() < setting.area:
+        if gate is None:
+            kept = plane.max() > setting.label and mask.sum() >= setting.area
+        else:
+            kept = word > gate and (plane > setting.label).sum() >= setting.area
+        if not kept:
             mask = np.zeros_like(mask)
         sizes = mask.sum() + truth.sum()
         scores.append(2 * (mask & truth).sum() / sizes if sizes else 1.0)
@@ -113,9 +133,9 @@ def memory(name: str) -> float:
 def measured(work: Callable[[], T]) -> tuple[T, float, float]:
     """What some work gives, its seconds, and the most MiB that it held beyond those before."""
     Path("/proc/self/clear_refs").write_text("5")  # the kernel counts the most anew, see proc(5)
-    before, start = memory("VmRSS"), time.perf_counter()
+    before, start = memory("VmRSS"), time.process_time()
     given = work()
-    return given, time.perf_counter() - start, memory("VmHWM") - before
+    return given, time.process_time() - start, memory("VmHWM") - before
 
 
 def grid() -> Grid:
@@ -134,7 +154,9 @@ def row(name: str, strips: int, settings: int, seconds: float, mib: float) -> fl
     return rate
 
 
-def whole_set(levels: Sequence[NDArray[np.int32]]) -> tuple[float, float, float]:
+def whole_set(
+    levels: Sequence[NDArray[np.int32]], words: Sequence[NDArray[np.float32]]
+) -> tuple[float, float, float]:
     """Print a line for each search of all classes; the first one's rate, seconds and MiB."""
     whole = grid()
     count = len(levels) * int(np.prod(whole.shape))
@@ -148,10 +170,20 @@ def whole_set(levels: Sequence[NDArray[np.int32]]) -> tuple[float, float, float]
             best(triplet_surface(each, whole), whole) for each in levels
         ],
     }
+    pairs = list(zip(levels, words, strict=True))
+    behind: dict[str, Callable[[], object]] = {
+        "full grid behind 20 gates": lambda: [gated_best(*pair, GATES, whole) for pair in pairs],
+        "triplets behind 20 gates": lambda: [
+            gated_best(*pair, GATES, whole, kind="triplet") for pair in pairs
+        ],
+    }
     first = []
     for name, work in ways.items():
         _, seconds, mib = measured(work)
         first.append((row(name, STRIPS, count, seconds, mib), seconds, mib))
+    for name, work in behind.items():
+        _, seconds, mib = measured(work)
+        row(name, STRIPS, len(GATES) * count, seconds, mib)
     together = np.stack(levels, axis=2)
     start = Thresholds(label=(0.5,) * 4, pixel=(0.5,) * 4, area=(600,) * 4)
     for kind, size in (("full", count), ("twentieths", 4 * 19 * 19 * 18)):
@@ -162,35 +194,48 @@ def whole_set(levels: Sequence[NDArray[np.int32]]) -> tuple[float, float, float]
 
 
 def beside(
-    levels: NDArray[np.int32], limit: float, rng: np.random.Generator
+    levels: NDArray[np.int32],
+    words: NDArray[np.float32],
+    limit: float,
+    rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Print the line of the usual loop on a part of one class.
+    """Print the lines of the usual loops on a part of one class.
 
-    Returns its rate, and the seconds that counting the levels of all maps would take.
+    Returns the first one's rate, and the seconds that counting the levels of all maps would take.
     """
     whole = grid()
-    maps = [lay_out(each) for each in levels]
-    scores, places = surface(levels, whole), []
-    far, end = 0.0, time.perf_counter() + limit
+    maps = [lay_out(each, float(word)) for each, word in zip(levels, words, strict=True)]
+    rate, notes = 0.0, []
+    for gated in (False, True):
+        scores = surface(levels, whole)[None]
+        if gated:
+            some = Grid(whole.label[::8], whole.pixel[::8], whole.area)
+            scores = gated_surface(levels, words, GATES, some, kind="triplet")
+        places, far, end = [], 0.0, time.process_time() + limit / (1 + gated)
 
-    def loop() -> None:
-        nonlocal far
-        while time.perf_counter() < end:
-            label, pixel, area = (int(place) for place in rng.integers(0, whole.shape))
-            places.append((label, pixel, area))
-            found = usual(maps, whole.setting(label, pixel, area))
-            far = max(far, abs(found - float(scores[label, pixel, area])))
+        def loop(scores=scores, places=places, end=end, axes=some if gated else whole) -> float:
+            far = 0.0
+            while time.process_time() < end:
+                gate, *place = (int(place) for place in rng.integers(0, scores.shape))
+                places.append((gate, *place))
+                setting = axes.setting(*place)
+                found = usual(maps, setting, float(GATES[gate]) if len(scores) > 1 else None)
+                far = max(far, abs(found - float(scores[(gate, *place)])))
+            return far
 
-    _, seconds, mib = measured(loop)
-    rate = row("usual loop", len(levels), len(places), seconds, mib)
-    seen = len({float(scores[place]) for place in places})
-    print(f"\n{len(places)} settings, {seen} scores: the loop's and ours differ by {far:.1e}")
-    assert far < 1e-12
+        far, seconds, mib = measured(loop)
+        name = "usual loop, triplets behind gates" if gated else "usual loop"
+        found = row(name, len(levels), len(places), seconds, mib)
+        rate = rate or found
+        seen = len({float(scores[place]) for place in places})
+        notes.append(f"{name}: {len(places)} settings, {seen} scores, differ by {far:.1e}")
+        assert far < 1e-12
+    print("\n" + "\n".join(notes))
     stored = [(255 * each.probabilities).round().astype(np.uint8) for each in maps]
-    start = time.perf_counter()
-    for plane, (_, truth) in zip(stored, maps, strict=True):
+    start = time.process_time()
+    for plane, (_, truth, _) in zip(stored, maps, strict=True):
         count_levels(plane[None], truth[None])
-    counting = (time.perf_counter() - start) / len(maps) * STRIPS * len(POSITIVES)
+    counting = (time.process_time() - start) / len(maps) * STRIPS * len(POSITIVES)
     print(f"counting the levels of all maps before that, once: {counting:.0f} s")
     return rate, counting
 
@@ -203,13 +248,16 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     levels = [make_levels(*each, rng) for each in zip(POSITIVES, AREAS, strict=True)]
+    words = [make_words(each, rng) for each in levels]
     held = sum(each.nbytes for each in levels) >> 20
     print(f"{STRIPS} strips, {len(levels)} classes; the counts take {held} MiB")
     print("| way | strips | settings | seconds | settings a second, one class, all strips | MiB |")
     print("|---|---:|---:|---:|---:|---:|")
-    rate, seconds, mib = whole_set(levels)
+    rate, seconds, mib = whole_set(levels, words)
     part = rng.permutation(STRIPS)[: options.strips]
-    usual_rate, counting = beside(levels[FREQUENT][part], options.seconds, rng)
+    usual_rate, counting = beside(
+        levels[FREQUENT][part], words[FREQUENT][part], options.seconds, rng
+    )
     met = {True: "met", False: "MISSED"}
     print(f"goal: full grid in {GOAL_SECONDS} s: {seconds:.1f} s, {met[seconds < GOAL_SECONDS]}")
     print(f"goal: in {GOAL_MIB} MiB: {mib:.0f} MiB, {met[mib < GOAL_MIB]}")

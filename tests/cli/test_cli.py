@@ -17,15 +17,19 @@ VERBS = (
     "train",
     "predict",
     "score",
+    "plant",
+    "agree",
     "submit",
     "runs",
     "compare",
     "ensemble",
+    "tune",
     "convert",
     "explore",
     "shift",
     "audit",
     "folds",
+    "check",
     "mill",
     "demo",
 )
@@ -93,8 +97,14 @@ def test_mill_makes_what_score_reads(
         ("train", "quick", "--data", "nowhere", "--out", "run"),
         ("train", "nothing.json", "--data", "nowhere", "--out", "run"),
         ("score", "nowhere.csv", "nowhere.csv"),
+        ("score", "nowhere.csv", "nowhere.csv", "--stream"),
+        ("score", "nowhere", "nowhere", "--frame", "256"),
+        ("plant", "nowhere", "--out", "out"),
+        ("plant", "nowhere", "--overkill-rate", 0.1, "--out", "out"),
+        ("agree", "nowhere.csv", "nothing.csv", "--out", "out"),
         ("predict", "nowhere", "nowhere", "--out", "out"),
         ("mill", "/proc/mill"),
+        ("tune", "nowhere", "--data", "nowhere"),
         ("convert", "nowhere", "out", "--to", "coco"),
         ("convert", ".", "out", "--to", "nothing"),
         ("explore", "nowhere", "--out", "out"),
@@ -103,6 +113,9 @@ def test_mill_makes_what_score_reads(
         ("explore", ".", "--out", "out", "--min-area", "much"),
         ("shift", "nowhere", "--out", "out"),
         ("audit", "nowhere", "--out", "out"),
+        ("check", "nowhere"),
+        ("check", "."),
+        ("check", ".", "--from", "nothing"),
     ],
 )
 def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
@@ -152,25 +165,44 @@ def command(light: dict[str, str], *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(program, env=light, capture_output=True, text=True, check=False)
 
 
-def test_the_light_install_lists_shows_mills_converts_and_scores(
+ONE_BY_ONE = """
+import json, sys
+from steelscan import cli
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["steelscan", *words]
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert not end.code, words
+"""
+
+
+def test_the_light_install_lists_shows_mills_converts_checks_and_scores(
     light: dict[str, str], tmp_path: Path
 ) -> None:
-    size = ("--height", 64, "--width", 128)
-    images = tmp_path / "mill" / "train_images"
-    for arguments in (
+    """In one process: what the extra holds is missing from its beginning to its end."""
+    size = ("--height", "64", "--width", "128")
+    mill = str(tmp_path / "mill")
+    verbs = [
         ("--help",),
         ("list",),
         ("show", "quick", "--json"),
-        ("mill", tmp_path / "mill", "--strips", 12, *size),
-        ("convert", tmp_path / "mill", tmp_path / "coco", "--to", "coco"),
-        ("folds", tmp_path / "mill", "--look", "--out", tmp_path / "folds.csv", "--count", 2),
-        ("score", tmp_path / "mill", tmp_path / "mill" / "train.csv"),
-        ("explore", tmp_path / "mill", "--out", tmp_path / "explored"),
-        ("audit", tmp_path / "mill", "--out", tmp_path / "audit"),
-        ("shift", tmp_path / "mill", "--test", images, "--out", tmp_path / "shift"),
-    ):
-        done = command(light, *arguments)
-        assert done.returncode == 0, done.stderr
+        ("mill", mill, "--strips", "12", *size),
+        ("convert", mill, str(tmp_path / "coco"), "--to", "coco"),
+        ("check", str(tmp_path / "coco")),
+        ("folds", mill, "--look", "--out", str(tmp_path / "folds.csv"), "--count", "2"),
+        ("score", mill, f"{mill}/train.csv"),
+        ("explore", mill, "--out", str(tmp_path / "explored")),
+        ("audit", mill, "--out", str(tmp_path / "audit")),
+        ("shift", mill, "--test", f"{mill}/train_images", "--out", str(tmp_path / "shift")),
+    ]
+    program = [sys.executable, "-c", ONE_BY_ONE, json.dumps(verbs)]
+    done = subprocess.run(program, env=light, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "coco").is_dir()
+    assert "mean Dice" in done.stdout
+    done = command(light, "list")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_light_install_says_what_training_needs(light: dict[str, str], tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """Conversion between formats: there and back, guesses, refusals, and nothing half-written."""
 
 import io
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +14,12 @@ import pytest
 from PIL import Image
 
 from steelscan import cli
-from steelscan.data import Dataset, Mill, convert, open_dataset, write_mill
+from steelscan.data import Dataset, Mill, check, convert, open_dataset, write_mill
 from steelscan.data.formats import FORMATS, READERS, WRITERS, Format, Labelled
 from steelscan.strip import (
     Classes,
     DatasetError,
+    Fault,
     Frame,
     InputError,
     OutputError,
@@ -419,6 +424,124 @@ def test_errors_in_a_zip_name_the_zip(
     assert refused(packed, tmp_path / "out", "voc").where == f"{packed}/images/z.png"
     notes = convert(packed, tmp_path / "out", "voc", on_error="skip").notes
     assert notes == ("left out: images/z.png does not exist",)
+
+
+def cmyk() -> bytes:
+    file = io.BytesIO()
+    Image.new("CMYK", (16, 12)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_cmyk_pictures_are_refused(knotty: Path, tmp_path: Path) -> None:
+    (knotty / "images" / "z.png").write_bytes(cmyk())
+    assert "is a CMYK picture" in str(refused(knotty, tmp_path / "out", "voc"))
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Go on as a user without rights for a while; the administrator may write everywhere."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_read_only_folders() -> None:
+    masks = np.ones((2, 5, 6), np.bool_)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        root = folder / "strips ß"
+        lay(root, "yolo", [("Blech ä.png", masks), ("钢.png", masks)])
+        places = sorted([root, *root.rglob("*")], reverse=True)
+        for place in places:
+            place.chmod(0o555 if place.is_dir() else 0o444)
+        loading = nullcontext()  # what is loaded late is not for users without rights
+        for number, rights in enumerate((loading, unprivileged())):
+            with rights:
+                assert convert(root, folder / str(number), "coco").pictures == 2
+                assert check(root).count("error") == 0
+        with unprivileged():
+            error = refused(root, root / "out", "coco")
+            assert isinstance(error, OutputError)
+            assert "Permission denied" in str(error)
+            copied = folder / "1" / "images" / "钢.png"
+            copied.write_bytes(b"")  # copies are not read-only
+        for place in reversed(places):
+            place.chmod(0o755)
+
+
+def test_a_polygon_that_crosses_itself_is_filled_by_even_and_odd(tmp_path: Path) -> None:
+    """A pentagram: its arms are inside, its middle, wound around twice, is not."""
+    lay(tmp_path / "set", "yolo", [("a.png", np.zeros((2, 100, 100), np.bool_))])
+    turns = np.arange(5) * 4 * np.pi / 5 - np.pi / 2
+    corners = np.stack([np.cos(turns), np.sin(turns)], axis=1) * 0.45 + 0.5
+    line = " ".join(f"{at:.6f}" for at in corners.reshape(-1))
+    (tmp_path / "set" / "labels" / "a.txt").write_text(f"0 {line}\n")
+    convert(tmp_path / "set", tmp_path / "out", "index_pngs")
+    mask = open_dataset(tmp_path / "out").masks(0)[0]
+    assert not mask[50, 50]
+    arms = (50 + (corners - 0.5) * 70).astype(int)
+    assert all(mask[row, column] for column, row in arms.tolist())
+    assert check(tmp_path / "set").counts == {Fault.POLYGON_CROSSED: 1}
+
+
+# Every pair of formats, with real masks
+
+
+def exact_pairs(names: list[tuple[str, int]], real_data: Path, root: Path) -> int:
+    """Carry real masks from each format to each; returns how many pairs were tried."""
+    tried = 0
+    for name, step in names:
+        dataset = open_dataset(real_data / name)
+        strips = [
+            Labelled(dataset.names[at], dataset.frames[at], dataset.masks(at), dataset.classes)
+            for at in range(0, len(dataset), step)
+        ]
+        assert any(one.masks.any() for one in strips)
+        for first in FORMATS:
+            lay_as(root / name / first.name, first, strips, dataset)
+            for second in FORMATS:
+                target = root / name / f"{first.name}-{second.name}"
+                done = convert(root / name / first.name, target, second.name, first.name)
+                assert_close(second, target, strips, first.holes and second.holes, done.text())
+                tried += 1
+                shutil.rmtree(target)
+            shutil.rmtree(root / name / first.name)
+    return tried
+
+
+def lay_as(root: Path, form: Format, strips: list[Labelled], dataset: Dataset) -> None:
+    for one in strips:
+        place = root / form.pictures / one.image
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(dataset.picture(dataset.names.index(one.image))).save(place)
+    form.write(root / form.file, strips)
+
+
+def assert_close(form: Format, root: Path, strips: list[Labelled], exact: bool, told: str) -> None:
+    back = {one.image: one for one in form.read(root / form.file)}
+    assert back.keys() == {one.image for one in strips}
+    wrong = [int((back[one.image].masks != one.masks).sum()) for one in strips]
+    assert not (exact and any(wrong))
+    pixels = [int(one.masks.sum() + back[one.image].masks.sum()) for one in strips]
+    shared = [int((one.masks & back[one.image].masks).sum()) for one in strips]
+    assert 2 * sum(shared) > 0.995 * sum(pixels)
+    assert "Lost" not in told or (any(wrong) and form.name == "yolo")
+
+
+def test_every_pair_of_formats_keeps_real_masks(real_data: Path, tmp_path: Path) -> None:
+    assert exact_pairs([("severstal", 11)], real_data, tmp_path) == 81
+
+
+@pytest.mark.slow
+def test_every_pair_of_formats_keeps_many_real_masks(real_data: Path, tmp_path: Path) -> None:
+    many = [("severstal", 2), ("neu", 60), ("tile", 60)]
+    assert exact_pairs(many, real_data, tmp_path) == 3 * 81
 
 
 # The verb and its page

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.data import Dataset, check_trainable, open_dataset
+from steelscan.data import Dataset, check_trainable, convert, open_dataset
 from steelscan.data.dataset import _MANY
 from steelscan.strip import (
     DatasetError,
@@ -23,6 +23,7 @@ from steelscan.strip import (
 )
 
 BuildSet = Callable[..., Path]
+Save = Callable[..., bytes]
 Damage = Callable[[Path], object]
 
 
@@ -469,3 +470,23 @@ def test_real_indexed_sets(
         masks = dataset.masks(at)
         assert masks.any(axis=(1, 2)).tolist() == dataset.present[at].tolist()
         assert masks.sum(axis=0).max() <= 1
+
+
+def test_pixels_to_be_ignored_are_sound_and_told(indexed: BuildSet, save: Save) -> None:
+    root = indexed()
+    index = np.zeros((24, 40), np.uint8)
+    index[3:6], index[9:12] = 1, 255
+    (root / "masks/s1.png").write_bytes(save(index))
+    with pytest.raises(MaskError, match=r"values 255, .*'255,ignore'"):
+        open_dataset(root)
+    (root / "classes.csv").write_text("value,name\n1,scratch\n2,hole\n255,ignore\n")
+    dataset = open_dataset(root)
+    assert dataset.classes.names == ("scratch", "hole")
+    masks = dataset.masks(dataset.names.index("s1.jpg"))
+    assert np.array_equal(masks, np.stack([index == 1, index == 2]))
+    assert dataset.ignored == 1
+    assert any("1 strips hold pixels to be ignored" in said for said in check_trainable(dataset))
+    assert "120 pixels called neither" in convert(root, root.parent / "out", "voc").text()
+    (root / "classes.csv").write_text("value,name\n1,scratch\n2,ignore\n255,ignore\n")
+    with pytest.raises(TableError, match="two values"):
+        open_dataset(root)

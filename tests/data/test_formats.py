@@ -594,7 +594,7 @@ def coco_images(*names: str) -> str:
 
 
 COCO_DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
-    "empty": ("", DatasetError, "is not as expected"),
+    "empty": ("", DatasetError, "is no whole JSON: EOF"),
     "cut off": (COCO_SAMPLE[:300], DatasetError, "EOF"),
     "no images": ('{"annotations": [], "categories": []}', DatasetError, "images Field required"),
     "a list": ("[]", DatasetError, "is not as expected"),

@@ -22,7 +22,7 @@ from steelscan.evaluation import (
     search_thresholds,
     surface,
 )
-from steelscan.evaluation.search import _axes, _Calm, _calm_best, _gain, _grid, _Index
+from steelscan.evaluation.search import _Calm, _calm_best, _gain, _grid, _Index, axes_of
 from steelscan.strip import MaskError, RecipeError
 
 CAREFREE = Tune(gain=0, errors=0, positives=1)
@@ -161,7 +161,7 @@ def test_the_search_equals_brute_force_over_the_whole_grid(seed):
         maps[strip] = np.minimum(maps[strip], level)
     levels = levels_of(maps, truth)
     start = Setting(0.72, 0.55, 7)
-    axes = _axes(start, CAREFREE, levels[:, :, 0])
+    axes = axes_of(start, CAREFREE, levels[:, :, 0])
     assert [len(axis) for axis in axes[:2]] == [20, 19]
     assert 0.72 in axes.label
     assert {0, 7} < set(axes.area.tolist())
@@ -186,7 +186,7 @@ def test_only_what_may_be_tuned_changes(tuned):
     found = search_thresholds(levels_of(maps, truth), start, CAREFREE.but(**flags))
     changed = {name for name in flags if getattr(found, name) != getattr(start, name)}
     assert changed == {tuned}
-    axes = _axes(Setting(0.5, 0.5, 1), CAREFREE.but(**flags), levels_of(maps, truth)[:, :, 0])
+    axes = axes_of(Setting(0.5, 0.5, 1), CAREFREE.but(**flags), levels_of(maps, truth)[:, :, 0])
     assert {name for name in flags if len(getattr(axes, name)) > 1} == {tuned}
     assert found.defaults == start
 
@@ -325,14 +325,14 @@ def test_the_full_grid_finds_what_lies_between_two_twentieths():
 def test_the_full_grid_holds_every_level_and_the_start_itself():
     maps, truth = strips_at_random(10)
     levels = levels_of(maps, truth)[:, :, 0]
-    axes = _axes(Setting(0.72, 0.2, 7), Tune(grid="full"), levels)
+    axes = axes_of(Setting(0.72, 0.2, 7), Tune(grid="full"), levels)
     assert _grid(axes).label.tolist() == _grid(axes).pixel.tolist() == list(range(1, 257))
     assert 0.72 in axes.label
     assert 0.2 in axes.pixel
     assert 7 in axes.area
     assert (np.diff(axes.label) > 0).all()
     frame = Setting(0.5, 0.5, 0), np.full((1, 2, 256), 1600, np.int32)
-    assert len(_axes(frame[0], Tune(grid="full"), frame[1]).area) == 66
+    assert len(axes_of(frame[0], Tune(grid="full"), frame[1]).area) == 66
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -342,7 +342,7 @@ def test_what_the_full_grid_takes_is_near_its_best(seed):
     start = thresholds(0.1, 0.1, 0)
     full = search_thresholds(levels, start, CAREFREE.but(grid="full"))
     for index in range(2):
-        axes = _axes(start.of_class(index), CAREFREE.but(grid="full"), levels[:, :, index])
+        axes = axes_of(start.of_class(index), CAREFREE.but(grid="full"), levels[:, :, index])
         highest = surface(levels[:, :, index], _grid(axes)).max()
         assert highest - 0.03 < full.after[index] <= highest + 1e-12
         assert full.after[index] > full.before[index] + 0.1

@@ -1,6 +1,8 @@
 """Every network: shapes, input, gradients, weights; against timm's own three-colour networks."""
 
 import warnings
+from copy import deepcopy
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -58,9 +60,15 @@ SPECS = [
     TwoHeaded(segmenter=Psp(**small, decoder_channels=32, output="softmax")),
     TwoHeaded(segmenter=asymmetric, dropout=0.5, pool="max"),
 ]
-every_network = pytest.mark.parametrize(
-    "spec", SPECS, ids=lambda spec: f"{spec.kind}-{encoder_of(spec).kind}-{SPECS.index(spec)}"
-)
+EXPORTED = tuple(SPECS[at] for at in (1, 4, 7, 9, 11, 13, 15))
+"""Of each kind one or two with most of its settings: an export takes seconds."""
+
+
+def label(spec):
+    return f"{spec.kind}-{encoder_of(spec).kind}-{SPECS.index(spec)}"
+
+
+every_network = pytest.mark.parametrize("spec", SPECS, ids=label)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -76,9 +84,19 @@ def of_kind(kind, **encoder):
     return TwoHeaded(segmenter=Fpn(**encoder)) if kind is TwoHeaded else kind(**encoder)
 
 
-def build(spec, seed=0, classes=CLASSES):
+def built(spec, seed=0, classes=CLASSES):
     torch.manual_seed(seed)
     return build_network(spec, classes)[0].eval()
+
+
+once = cache(built)
+
+
+def build(spec):
+    """A network of one's own, copied from one that is built once."""
+    network = deepcopy(once(spec))
+    torch.manual_seed(0)
+    return network
 
 
 def logits_of(network, strips):
@@ -99,6 +117,7 @@ def test_the_suite_holds_every_kind_of_network():
     assert segmenters == set(KINDS) - {Classifier, TwoHeaded}
     two_headed = [spec for spec in SPECS if isinstance(spec, TwoHeaded)]
     assert {type(spec.segmenter) for spec in two_headed} == segmenters
+    assert {type(spec) for spec in EXPORTED} == set(KINDS)
 
 
 @every_network
@@ -176,7 +195,7 @@ def test_one_backward_step_reaches_every_parameter(spec):
 
 @every_network
 def test_a_state_loaded_into_another_network_gives_its_answers(spec):
-    network, other = build(spec), build(spec, seed=1)
+    network, other = build(spec), built(spec, seed=1)
     with torch.no_grad():  # running means are part of the state too
         for buffer in network.buffers():
             if buffer.dtype.is_floating_point:
@@ -193,7 +212,7 @@ def test_a_state_loaded_into_another_network_gives_its_answers(spec):
 
 @every_network
 def test_the_same_seed_gives_the_same_network(spec):
-    one, same, other = build(spec, 3), build(spec, 3), build(spec, 4)
+    one, same, other = built(spec, 3), built(spec, 3), built(spec, 4)
     pairs = zip(one.state_dict().values(), same.state_dict().values(), strict=True)
     assert all(torch.equal(*pair) for pair in pairs)
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
@@ -203,7 +222,7 @@ def test_the_same_seed_gives_the_same_network(spec):
 def test_the_first_layer_takes_the_channels_and_the_last_gives_the_classes(spec):
     channels = encoder_of(spec).channels
     for classes in (1, 5):
-        network = build(spec, classes=classes)
+        network = built(spec, classes=classes)
         first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
         assert first.in_channels == channels
         assert network.mean.shape == network.std.shape == (1, channels, 1, 1)
@@ -243,7 +262,13 @@ class Plain(nn.Module):
         return tuple(logits for logits in self.network(strips) if logits is not None)
 
 
-@every_network
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, id=label(spec), marks=() if spec in EXPORTED else pytest.mark.slow)
+        for spec in SPECS
+    ],
+)
 def test_onnx_says_what_torch_says(spec, tmp_path):
     network = Plain(build(spec))
     path = tmp_path / "network.onnx"
@@ -278,14 +303,14 @@ def test_dropout_and_channels_do_what_their_names_say():
             assert frozen
             answers = [network(strips()).classes for _ in range(2)]
             assert torch.equal(*answers) == same
-    slim, wide = (build(Unet(**small, decoder_channels=channels))
+    slim, wide = (built(Unet(**small, decoder_channels=channels))
                   for channels in ((16, 8, 4), (64, 32, 16)))  # fmt: skip
     assert slim.body.segmentation_head[0].in_channels == 4
     assert wide.body.segmentation_head[0].in_channels == 16
-    fpn = build(Fpn(**small, **narrow))
+    fpn = built(Fpn(**small, **narrow))
     assert fpn.body.decoder.p5.out_channels == 16
     assert fpn.body.segmentation_head[0].in_channels == 32
-    psp = build(Psp(**small, decoder_channels=48, dropout=0.4))
+    psp = built(Psp(**small, decoder_channels=48, dropout=0.4))
     assert psp.body.segmentation_head[0].in_channels == 48
     assert psp.body.decoder.dropout.p == 0.4
 
@@ -324,7 +349,7 @@ def test_settings_without_sense_are_refused():
         with pytest.raises(ValidationError):
             kind(encoder=SMALL, **wrong)
     with pytest.raises(RecipeError, match="has 8 channels, of which scSE takes a sixteenth"):
-        build(Unet(**small, decoder_channels=(16, 8), attention="scse"))
+        built(Unet(**small, decoder_channels=(16, 8), attention="scse"))
 
 
 def test_only_the_installed_encoder_has_weights_and_the_others_say_so(package):
@@ -346,7 +371,7 @@ def parts_of(network):
 @every_kind
 @pytest.mark.parametrize("channels", [1, 3])
 def test_all_tensors_of_the_package_arrive_in_the_encoder(kind, channels, package):
-    network = build(of_kind(kind, encoder=PACKAGED, channels=channels))
+    network = built(of_kind(kind, encoder=PACKAGED, channels=channels))
     own = parts_of(network).state_dict()
     arrived = {
         name for name in own if not name.endswith("num_batches_tracked")
@@ -372,7 +397,7 @@ def test_all_tensors_of_the_package_arrive_in_the_encoder(kind, channels, packag
 
 @every_kind
 def test_random_weights_are_not_those_of_the_package(kind, package):
-    own = parts_of(build(of_kind(kind, encoder=PACKAGED, weights="random"))).state_dict()
+    own = parts_of(built(of_kind(kind, encoder=PACKAGED, weights="random"))).state_dict()
     weights = [name for name in own if name in package.state and own[name].ndim == 4]
     assert len(weights) > 10
     shown = [name for name in weights if own[name].shape == package.state[name].shape]
@@ -393,14 +418,14 @@ def test_the_grey_network_says_what_timm_says_of_three_equal_channels(package):
     assert len({*config["mean"], *config["std"]}) == 1  # else three equal channels are not equal
     colours = (strips().float() / 255 - config["mean"][0]) / config["std"][0]
     for channels in (1, 3):
-        ours = build(Classifier(encoder=PACKAGED, channels=channels))
+        ours = built(Classifier(encoder=PACKAGED, channels=channels))
         ours.body.classifier.load_state_dict(theirs.classifier.state_dict())
         with torch.inference_mode():
             expected = theirs(colours.expand(-1, 3, -1, -1))
             assert torch.allclose(ours(strips()).classes, expected, atol=1e-4, rtol=1e-4)
     features = timm.create_model(PACKAGED, features_only=True).eval()
     features.load_state_dict(weights, strict=False)
-    encoder = build(Unet(encoder=PACKAGED)).body.encoder
+    encoder = built(Unet(encoder=PACKAGED)).body.encoder
     with torch.inference_mode():
         grey = encoder(colours)[-5:]
         for ours, theirs in zip(grey, features(colours.expand(-1, 3, -1, -1)), strict=True):
@@ -418,8 +443,8 @@ def test_the_grey_network_says_what_timm_says_of_three_equal_channels(package):
 )
 def test_three_channels_say_what_one_says_whose_weights_are_their_sum(spec):
     inside = encoder_of(spec).but(channels=3)
-    three = build(spec.but(segmenter=inside) if isinstance(spec, TwoHeaded) else inside)
-    one = build(spec, seed=1)
+    three = built(spec.but(segmenter=inside) if isinstance(spec, TwoHeaded) else inside)
+    one = built(spec, seed=1)
     assert len(set(three.mean.flatten().tolist())) == 1  # else the channels are not equal
     state = three.state_dict()
     summed = {
@@ -446,7 +471,7 @@ def seen_by(network):
 
 @pytest.mark.parametrize("encoder", [SMALL, "mobilenetv3_small_050", PACKAGED])
 def test_normalisation_is_that_of_the_encoder_averaged_over_colours(encoder):
-    network = build(Classifier(encoder=encoder, weights="random"))
+    network = built(Classifier(encoder=encoder, weights="random"))
     config = timm.get_pretrained_cfg(encoder)
     assert float(network.mean) == pytest.approx(255 * sum(config.mean) / 3)
     assert float(network.std) == pytest.approx(255 * sum(config.std) / 3)
@@ -458,7 +483,7 @@ def test_normalisation_is_that_of_the_encoder_averaged_over_colours(encoder):
 def test_three_channels_have_the_normalisation_of_each_colour(encoder):
     spec = Classifier(encoder=encoder, weights="random", channels=3)
     config = timm.get_pretrained_cfg(encoder)
-    seen = seen_by(build(spec))
+    seen = seen_by(built(spec))
     assert seen.shape[1] == 3
     for channel, (mean, std) in enumerate(zip(config.mean, config.std, strict=True)):
         expected = (strips(32, 32)[:, 0].double() / 255 - mean) / std
@@ -467,7 +492,7 @@ def test_three_channels_have_the_normalisation_of_each_colour(encoder):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_unit_scale_divides_by_255_and_does_nothing_else(channels):
-    seen = seen_by(build(Classifier(**small, scale="unit", channels=channels)))
+    seen = seen_by(built(Classifier(**small, scale="unit", channels=channels)))
     expected = (strips(32, 32).double() / 255).expand(-1, channels, -1, -1)
     assert torch.allclose(seen, expected, atol=1e-6)
 
@@ -492,7 +517,7 @@ def test_unit_scale_divides_by_255_and_does_nothing_else(channels):
     ids=lambda spec: f"{encoder_of(spec).encoder}-{spec.kind}",
 )
 def test_a_copied_encoder_gives_the_same_features_and_leaves_the_head(source, target):
-    one, other = build(without_weights(source), 1), build(without_weights(target), 2)
+    one, other = built(without_weights(source), 1), built(without_weights(target), 2)
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
     fresh = {name: tensor.clone() for name, tensor in other.features().items()}
     copy_encoder(one, other)
@@ -519,7 +544,7 @@ def test_a_copied_encoder_gives_the_same_features_and_leaves_the_head(source, ta
     ids=lambda spec: spec.model_dump_json(exclude_defaults=True),
 )
 def test_encoders_of_two_kinds_are_refused(target):
-    one, other = build(Fpn(**small)), build(target)
+    one, other = built(Fpn(**small)), built(target)
     before = [tensor.clone() for tensor in other.state_dict().values()]
     with pytest.raises(RecipeError, match="same encoder"):
         copy_encoder(one, other)

@@ -1,7 +1,5 @@
 """Every network of every recipe at its full size, without memory: shapes on torch's meta device."""
 
-from functools import cache
-
 import pytest
 import torch
 from torch import nn
@@ -13,9 +11,7 @@ from steelscan.models import (
     Psp,
     TwoHeaded,
     Unet,
-    build_network,
     encoder_of,
-    without_weights,
 )
 from steelscan.prediction import EncoderFittedFor
 
@@ -38,26 +34,20 @@ EVERY = tuple(dict.fromkeys(spec for name in recipes.names() for spec in network
 every_network = pytest.mark.parametrize("spec", EVERY, ids=label)
 
 
-@cache
-def build(spec):
-    with torch.device("meta"):
-        return build_network(without_weights(spec), CLASSES)[0].eval()
-
-
 def test_there_are_so_many_networks():
     assert len(recipes.names()) == 10
     assert len(EVERY) == 37
 
 
 @every_network
-def test_it_is_built_and_answers(spec):
-    network = build(spec)
+def test_it_is_built_and_answers(spec, of_shapes, only_shapes):
+    network = of_shapes(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert 1e6 < parameters < 3e8
     maps = []
     if network.head != "classes":
         network.body.encoder.register_forward_hook(lambda _, __, out: maps.extend(out))
-    with torch.device("meta"), torch.inference_mode():
+    with only_shapes(), torch.inference_mode():
         outputs = network(torch.empty(1, 1, HEIGHT, WIDTH))
         probabilities = network.probabilities(outputs)
     if isinstance(spec, Classifier | TwoHeaded):
@@ -81,10 +71,10 @@ def the(**wanted):
     return found[0]
 
 
-def test_the_14th_has_the_channels_that_its_author_states():
+def test_the_14th_has_the_channels_that_its_author_states(of_shapes):
     plain, deep = the(encoder="legacy_seresnext50_32x4d", kind="asymmetric_unet"), the(stem="deep")
     for spec in (plain, deep):
-        decoder = build(spec).body.decoder
+        decoder = of_shapes(spec).body.decoder
         centre = [layer for layer in decoder.centre.modules() if isinstance(layer, nn.Conv2d)]
         assert [(one.in_channels, one.out_channels) for one in centre] == [(2048, 512), (512, 256)]
         blocks = [
@@ -98,19 +88,19 @@ def test_the_14th_has_the_channels_that_its_author_states():
             (256 + 64, 64, 64),
         ]
         assert (decoder.join[0].in_channels, decoder.join[0].out_channels) == (256, 64)
-        assert build(spec).body.segmentation_head.logits.in_channels == 64
+        assert of_shapes(spec).body.segmentation_head.logits.in_channels == 64
 
 
-def test_the_10th_pyramids_that_add_and_that_lay_side_by_side_end_alike():
+def test_the_10th_pyramids_that_add_and_that_lay_side_by_side_end_alike(of_shapes):
     for encoder in ("legacy_seresnext50_32x4d", "tf_efficientnet_b3"):
-        added = build(Fpn(encoder=encoder)).body.decoder.out_channels
-        beside = build(the(encoder=encoder, merge="cat")).body.decoder.out_channels
+        added = of_shapes(Fpn(encoder=encoder)).body.decoder.out_channels
+        beside = of_shapes(the(encoder=encoder, merge="cat")).body.decoder.out_channels
         assert beside == added == 128
 
 
 @pytest.mark.parametrize("spec", [spec for spec in EVERY if encoder_of(spec).mish], ids=label)
-def test_no_relu_is_left_where_the_recipe_says_mish(spec):
-    modules = list(build(spec).modules())
+def test_no_relu_is_left_where_the_recipe_says_mish(spec, of_shapes):
+    modules = list(of_shapes(spec).modules())
     assert not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in modules)
     assert sum(isinstance(module, nn.Mish) for module in modules) >= 10
 

@@ -55,9 +55,9 @@ def tiny() -> Recipe:
         epochs=2,
         keep=Last(),
     )
-    classifier = Classifier(encoder="mobilenetv3_small_050", weights="random", dropout=0.1)
+    classifier = Classifier(encoder="test_resnet", weights="random", dropout=0.1)
     segmenter = Fpn(
-        encoder="mobilenetv3_small_050",
+        encoder="test_resnet",
         weights="random",
         pyramid_channels=32,
         segmentation_channels=32,

@@ -14,10 +14,8 @@ from steelscan.models import (
     Classifier,
     Psp,
     TwoHeaded,
-    build_network,
     copy_encoder,
     encoder_of,
-    without_weights,
 )
 from steelscan.pipeline import Classify, Recipe, Segment, with_budget
 from steelscan.prediction import EncoderFittedFor, EncoderOf
@@ -272,12 +270,6 @@ def label(spec):
 EVERY = [(budget, spec) for budget in SHRINKING for spec in networks_left(budget)]
 
 
-@cache
-def build(spec):
-    with torch.device("meta"):
-        return build_network(without_weights(spec), CLASSES)[0].eval()
-
-
 def test_there_are_networks_of_every_kind():
     for budget in SHRINKING:
         left = networks_left(budget)
@@ -288,15 +280,15 @@ def test_there_are_networks_of_every_kind():
 
 
 @pytest.mark.parametrize("which", EVERY, ids=label)
-def test_a_network_that_is_left_is_built_and_answers(which):
+def test_a_network_that_is_left_is_built_and_answers(which, of_shapes, only_shapes):
     budget, spec = which
-    network = build(spec)
+    network = of_shapes(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters < {"small": 5e7, "tiny": 4e6}[budget]
     maps = []
     if network.head != "classes":
         network.body.encoder.register_forward_hook(lambda _, __, out: maps.extend(out))
-    with torch.device("meta"), torch.inference_mode():
+    with only_shapes(), torch.inference_mode():
         outputs = network(torch.empty(1, 1, HEIGHT, WIDTH))
         probabilities = network.probabilities(outputs)
     if isinstance(spec, Classifier | TwoHeaded):
@@ -311,7 +303,7 @@ def test_a_network_that_is_left_is_built_and_answers(which):
 
 @every_recipe
 @each_way
-def test_encoders_that_are_lent_go_on_to_fit(name, budget):
+def test_encoders_that_are_lent_go_on_to_fit(name, budget, of_shapes):
     recipe = shrunk(name, budget)
     for member in members(recipe):
         start = member.start
@@ -321,7 +313,7 @@ def test_encoders_that_are_lent_go_on_to_fit(name, budget):
             lender = start.network
         else:
             continue
-        source, target = build(lender), build(member.network)
+        source, target = of_shapes(lender), of_shapes(member.network)
         copy_encoder(source, target)
         assert len(target.features()) >= 20
 

@@ -104,6 +104,7 @@ def test_brought_folds_are_used_their_leak_told_and_a_change_refused(
     (told,) = [note for note in notes if note.startswith("Folds: ")]
     assert told.startswith(f"Folds: as brought, they part {len(parted)} of ")
     assert len(parted) > 0
+    assert told in plan.split  # which the forecast tells before anything is fitted
     again, _ = planned(run, tiny, strips, options)
     assert np.array_equal(again.folds, folds)
     with pytest.raises(RunError, match="another folds"):

@@ -94,7 +94,7 @@ def averaged(recipe: Recipe) -> Recipe:
         optimizer=SGD(lr=1e-3), keep=BestAverage(count=2, refresh=1), batch=5, epochs=3
     )
     second = stage.but(accumulate_to=8, averaging=Ema(), validate_on=2)
-    judge = Classifier(encoder="mobilenetv3_small_050", weights="random")
+    judge = Classifier(encoder="test_resnet", weights="random")
     assert recipe.classify is not None
     (clearer,) = recipe.classify.ensemble.members
     lent = EncoderFittedFor(network=judge, stages=(clearer.stages[0].but(crop=WholeStrip()),))
@@ -292,7 +292,7 @@ def test_a_table_of_many_networks_fits_a_page(strips: Path, tiny: Recipe, tmp_pa
         assert all(line == line.rstrip() for line in lines)
         named = lines[1 : lines.index("")]
         assert len(named) == len(fits)
-        assert all("fpn mob" in line or "classifier mob" in line for line in named)
+        assert all("fpn test_" in line or "classifier test_" in line for line in named)
         assert "estimates" in lines[-1]
 
 

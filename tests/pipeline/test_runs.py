@@ -164,14 +164,27 @@ def test_runs_are_listed_compared_and_submitted_without_torch(
         (tmp_path / f"{name}.py").write_text(line)
     light = {**os.environ, "PYTHONPATH": str(tmp_path)}
     run, out = str(finished[0]), str(tmp_path / "joined.csv")
-    for arguments in (
+    verbs = [
         ["runs", run],
         ["runs", run, "--json"],
         ["compare", run, run, "--list", str(tmp_path / "changed.csv")],
         ["submit", run, "--layout", "joined", "--out", out],
-    ):
-        program = [sys.executable, "-m", "steelscan", *arguments]
-        done = subprocess.run(program, env=light, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
+    ]
+    code = """
+import json, sys
+from steelscan import cli
+for words in json.loads(sys.argv[1]):
+    print("verb", words[0])
+    sys.argv = ["steelscan", *words]
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert not end.code, words
+"""
+    program = [sys.executable, "-c", code, json.dumps(verbs)]
+    done = subprocess.run(program, env=light, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.split("verb ")[1:]
+    assert [text.split()[0] for text in told] == [words[0] for words in verbs]
+    assert all(len(text.splitlines()) > 1 for text in told)
     assert Path(out).exists()

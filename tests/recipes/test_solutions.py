@@ -66,7 +66,7 @@ from steelscan.losses import (
     SoftmaxFocal,
     build_loss,
 )
-from steelscan.models import StripNetwork, build_network, encoder_of, without_weights
+from steelscan.models import StripNetwork, encoder_of
 from steelscan.pipeline import Classify, HardGate, KeepFound, Segment, SoftGate
 from steelscan.pipeline.dealing import dealt
 from steelscan.pipeline.decide import Said, consult, decide
@@ -726,15 +726,10 @@ def test_the_fourth_gates_after_it_has_averaged_the_logits_of_each_head():
     assert 0 < found.any((1, 2)).sum() < 4
 
 
-def on_meta(network):
-    with torch.device("meta"):
-        return build_network(without_weights(network), 4)[0].eval()
-
-
-def test_the_stems_of_the_fourth_take_one_grey_channel():
+def test_the_stems_of_the_fourth_take_one_grey_channel(of_shapes):
     """K:114716."""
     for member in recipes.load("fourth_place").segment.ensemble.members:
-        network = on_meta(member.network)
+        network = of_shapes(member.network)
         first = next(layer for layer in network.encoder.modules() if isinstance(layer, nn.Conv2d))
         assert first.in_channels == 1
 
@@ -841,18 +836,18 @@ def test_the_ninth_sends_each_class_that_passes_to_its_own_network():
         assert masks.any((1, 2)).tolist() == masks.all((1, 2)).tolist()
 
 
-def pyramid_strides(network):
+def pyramid_strides(built, only_shapes):
     """The strides of the encoder's maps that go into a pyramid of a strip of 64x96."""
-    seen, built = [], on_meta(network)
+    seen = []
     for layer in built.body.decoder.modules():  # all that an encoder's map goes into
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
             layer.register_forward_pre_hook(lambda _, given: seen.append(64 // given[0].shape[2]))
-    with torch.device("meta"), torch.inference_mode():
+    with only_shapes(), torch.inference_mode():
         built(torch.empty(1, 1, 64, 96))
     return sorted(seen), built.body.decoder.out_channels
 
 
-def test_the_pyramids_of_the_tenth_differ_by_maps_and_not_by_width():
+def test_the_pyramids_of_the_tenth_differ_by_maps_and_not_by_width(of_shapes, only_shapes):
     """K:114465: A of strides 4 to 32, B of 2 to 16, C of all five, D side by side, as wide as A."""
     networks = [m.network for m in recipes.load("tenth_place").segment.ensemble.members]
     for encoder in (SE50, "tf_efficientnet_b3"):
@@ -860,10 +855,13 @@ def test_the_pyramids_of_the_tenth_differ_by_maps_and_not_by_width():
             next(each for each in networks if (each.encoder, each.merge) == (encoder, merge))
             for merge in ("add", "cat")
         )
-        assert pyramid_strides(plain) == ([4, 8, 16, 32], 128)
-        assert pyramid_strides(beside) == ([4, 8, 16, 32], 128)
-    assert pyramid_strides(plain.but(finest=2, coarsest=16))[0] == [2, 4, 8, 16]
-    assert pyramid_strides(plain.but(finest=2))[0] == [2, 4, 8, 16, 32]
+        assert pyramid_strides(of_shapes(plain), only_shapes) == ([4, 8, 16, 32], 128)
+        assert pyramid_strides(of_shapes(beside), only_shapes) == ([4, 8, 16, 32], 128)
+    for spec, strides in (
+        (plain.but(finest=2, coarsest=16), [2, 4, 8, 16]),
+        (plain.but(finest=2), [2, 4, 8, 16, 32]),
+    ):
+        assert pyramid_strides(of_shapes(spec), only_shapes)[0] == strides
 
 
 def test_the_tenth_never_answers_the_second_class():
@@ -956,14 +954,14 @@ def test_the_middle_step_of_the_twelfth_can_only_remove():
     assert min(seen[True], seen[False]) > 20
 
 
-def test_the_fourteenth_gives_logits_at_stride_2_and_enlarges_them():
+def test_the_fourteenth_gives_logits_at_stride_2_and_enlarges_them(of_shapes, only_shapes):
     """K:114367."""
     for member in recipes.load("fourteenth_place").segment.ensemble.members:
-        network, sizes = on_meta(member.network), []
+        network, sizes = of_shapes(member.network), []
         network.body.segmentation_head.logits.register_forward_hook(
             lambda _, __, out, sizes=sizes: sizes.append(tuple(out.shape))
         )
-        with torch.device("meta"), torch.inference_mode():
+        with only_shapes(), torch.inference_mode():
             outputs = network(torch.empty(1, 1, 64, 128))
         assert sizes == [(1, 4, 32, 64)]
         assert outputs.masks.shape == (1, 4, 64, 128)

@@ -2,16 +2,21 @@
 
 # Each of these adds its verbs; the help lists them in this order.
 from steelscan.cli import (  # noqa: F401
+    agree,
     answer,
     audit,
+    check,
     data,
     ensemble,
     explore,
     folds,
     judge,
+    plant,
     recipes,
+    score,
     shift,
     train,
+    tune,
 )
 from steelscan.cli.app import app, main
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, OnError, Out
+from steelscan.cli.options import Device, OnError, Out, Thresholds
 
 
 @app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
@@ -17,6 +17,7 @@ def predict(
     device: Device = "auto",
     on_error: OnError = "stop",
     overlays: Annotated[bool, typer.Option(help="Draw the outlines on the pictures.")] = True,
+    thresholds: Thresholds = None,
 ) -> None:
     """Outline the defects of pictures: masks, overlays and a submission.csv.
 
@@ -24,7 +25,15 @@ def predict(
     """
     from steelscan.pipeline import predict as predict_pictures
 
-    done = predict_pictures(run, images, out, device=device, on_error=on_error, overlays=overlays)
+    done = predict_pictures(
+        run,
+        images,
+        out,
+        device=device,
+        on_error=on_error,
+        overlays=overlays,
+        thresholds=thresholds,
+    )
     found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
     print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
     if done.skipped:
@@ -47,6 +56,7 @@ def submit(
     ] = None,
     device: Device = "auto",
     on_error: OnError = "stop",
+    thresholds: Thresholds = None,
 ) -> None:
     """Write the submission of a finished run again, in either layout of the competition.
 
@@ -54,5 +64,13 @@ def submit(
     """
     from steelscan.pipeline import submit as submit_run
 
-    done = submit_run(run, out, layout=layout, images=images, device=device, on_error=on_error)
+    done = submit_run(
+        run,
+        out,
+        layout=layout,
+        images=images,
+        device=device,
+        on_error=on_error,
+        thresholds=thresholds,
+    )
     print(done.text())

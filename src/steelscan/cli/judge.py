@@ -1,4 +1,4 @@
-"""Verbs that judge answers and runs: score, runs and compare."""
+"""Verbs that judge runs: runs and compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,23 +6,6 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-
-
-@app.command(epilog="Example: steelscan score data/severstal predicted/submission.csv")
-def score(
-    truth: Annotated[Path, typer.Argument(help="Data set, or CSV of run lengths.")],
-    predicted: Annotated[Path, typer.Argument(help="CSV, predict's folder, or PNG masks.")],
-) -> None:
-    """Score predictions against the truth: five numbers, with intervals, and each class."""
-    from steelscan.evaluation import Scores
-    from steelscan.pipeline import score_files
-
-    found = score_files(truth, predicted)
-    print(Scores.table({"predicted": found.scores, "all empty": found.empty}))
-    print()
-    print(found.class_table())
-    for note in found.notes:
-        print(f"Note: {note}")
 
 
 @app.command(epilog="Example: steelscan runs runs/ --json")

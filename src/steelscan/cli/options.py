@@ -17,3 +17,6 @@ Weights = Annotated[
 OnError = Annotated[
     Literal["stop", "skip"], typer.Option(help="What to do with a file that cannot be used.")
 ]
+Thresholds = Annotated[
+    Path | None, typer.Option(help="File that steelscan tune wrote for this run.")
+]

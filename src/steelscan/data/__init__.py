@@ -39,6 +39,7 @@ from steelscan.data.augment import (
     VFlip,
 )
 from steelscan.data.brought import BroughtFolds, origin, read_brought
+from steelscan.data.check import CheckReport, Finding, check
 from steelscan.data.convert import Converted, convert
 from steelscan.data.crop import (
     Crop,
@@ -115,6 +116,7 @@ __all__ = [
     "Blur",
     "BrightnessContrast",
     "BroughtFolds",
+    "CheckReport",
     "Clahe",
     "Converted",
     "Crop",
@@ -128,6 +130,7 @@ __all__ = [
     "EveryStrip",
     "Exploration",
     "Files",
+    "Finding",
     "Folds",
     "Gamma",
     "GaussNoise",
@@ -171,6 +174,7 @@ __all__ = [
     "VFlip",
     "WeightedDraws",
     "WholeStrip",
+    "check",
     "check_trainable",
     "chosen",
     "convert",

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.files import Files
-from steelscan.data.listing import read_classes
+from steelscan.data.listing import read_classes, read_ignored
 from steelscan.data.picture import read_index_picture
+from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
     DatasetError,
+    Fault,
     Frame,
     Layout,
     MaskError,
@@ -34,6 +36,19 @@ class Checked(NamedTuple):
     digest: bytes
     """A hash of the masks' whole content."""
 
+    ignored: int = 0
+    """How many pixels are called neither sound nor defective; they are read as sound."""
+
+
+class Found(NamedTuple):
+    """The masks of one strip."""
+
+    masks: Masks
+    """bool ``(classes, height, width)``."""
+
+    ignored: int = 0
+    """As in `Checked`."""
+
 
 class Annotations(Protocol):
     """The masks of all strips, by the names of their pictures."""
@@ -47,8 +62,8 @@ class Annotations(Protocol):
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip. Raises MaskError when they do not fit the frame."""
 
-    def masks(self, name: str, frame: Frame) -> Masks:
-        """Masks of a strip, bool ``(classes, height, width)``. Raises MaskError."""
+    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
+        """Masks of a strip. Raises MaskError, or leaves out what the watch takes."""
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation whose picture is not among ``names``."""
@@ -68,43 +83,58 @@ class RunLengths:
             key(image): {class_id: text for class_id, text in row.items() if text.strip()}
             for image, row in table.rows.items()
         }
+        # In the other layout every strip has a row for each class, empty or not.
+        rows = table.rows.items() if table.layout == "columns" else ()
+        self._blank = {
+            key(image): [class_id for class_id, text in row.items() if not text.strip()]
+            for image, row in rows
+        }
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
         texts = self._texts.get(key(name), {})
         present = np.zeros(len(self.classes), np.bool_)
         for class_id, text in texts.items():
-            where = f"{self._where}, {name}, class {class_id}"
-            if class_id > len(self.classes):
-                found = f"classes.csv ends at class {len(self.classes)}"
-                raise MaskError(where, found, "Name the class there, or remove the row")
+            where = self._checked_class(name, class_id)
             present[class_id - 1] = parse(text, frame, where).size > 0
         content = "\n".join(f"{at} {' '.join(texts[at].split())}" for at in sorted(texts))
         return Checked(present, hashlib.sha256(content.encode()).digest())
 
-    def masks(self, name: str, frame: Frame) -> Masks:
+    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
         masks = np.zeros((len(self.classes), *frame), np.bool_)
         for class_id, text in self._texts.get(key(name), {}).items():
-            masks[class_id - 1] = decode(text, frame, f"{self._where}, {name}, class {class_id}")
-        return masks
+            with watch.over():
+                where = self._checked_class(name, class_id)
+                masks[class_id - 1] = decode(text, frame, where)
+        for class_id in self._blank.get(key(name), ()):
+            where = f"{self._where}, {name}, class {class_id}"
+            watch.note(Fault.EMPTY, where, "a row holds no run, though clean strips need none")
+        return Found(masks)
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation without a picture; see `Annotations`."""
         missing = self._texts.keys() - {key(name) for name in names}
+        found = f"is named in {self._where}, but there is no such picture"
         remedy = f"Add it to {self.folder}/, or remove its rows"
-        return [
-            MaskError(image, f"is named in {self._where}, but there is no such picture", remedy)
-            for image in sorted(missing)
-        ]
+        return [MaskError(image, found, remedy, Fault.NO_PICTURE) for image in sorted(missing)]
+
+    def _checked_class(self, name: str, class_id: int) -> str:
+        where = f"{self._where}, {name}, class {class_id}"
+        if class_id > len(self.classes):
+            found = f"classes.csv ends at class {len(self.classes)}"
+            remedy = "Name the class there, or remove the row"
+            raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
+        return where
 
 
 class IndexPictures:
     """``images/`` and, of the same stems, ``masks/`` whose pixel values are the classes.
 
     Value 0 is sound steel, the other values are those of ``classes.csv``; class ids count them
-    up in order. Every picture has a mask picture: that of a clean strip is all 0. A missing one
-    is refused, because it would turn a forgotten defect into sound steel.
+    up in order. What is to be ignored there (see `read_ignored`) is read as sound, and counted.
+    Every picture has a mask picture: that of a clean strip is all 0. A missing one is refused,
+    because it would turn a forgotten defect into sound steel.
     """
 
     folder = "images"
@@ -118,56 +148,69 @@ class IndexPictures:
         self._values, self.classes = found
         self._known = np.zeros(256, np.bool_)
         self._known[[0, *self._values]] = True
+        self._ignored = read_ignored(files)
+        if self._ignored is not None:
+            self._known[self._ignored] = True
         self._files = files.under("masks")
         self._stems: dict[str, str] = {}
         for name in self._files.names():
             other = self._stems.setdefault(stem(name), name)
             if other != name:
                 found_twice = f"has the same stem as {other}"
-                raise DatasetError(self._files.where(name), found_twice, "Keep one of the two")
+                where, remedy = self._files.where(name), "Keep one of the two"
+                raise DatasetError(where, found_twice, remedy, Fault.SAME_NAME)
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
-        index = self._index(name, frame)
-        counts = np.bincount(index.reshape(-1), minlength=256)
-        strange = np.flatnonzero((counts > 0) & ~self._known)
-        if strange.size:
-            shown = ", ".join(map(str, strange[:5].tolist()))
-            found = f"holds the pixel values {shown}, which classes.csv does not name"
-            remedy = "Store 0 for sound steel and a value of classes.csv for each class, losslessly"
-            raise MaskError(self._files.where(self._stems[stem(name)]), found, remedy)
+        index, counts = self._index(name, frame)
         content = repr((*frame, self._values)).encode() + index.tobytes()
-        return Checked(counts[list(self._values)] > 0, hashlib.sha256(content).digest())
+        present = counts[list(self._values)] > 0
+        return Checked(present, hashlib.sha256(content).digest(), self._ignored_in(counts))
 
-    def masks(self, name: str, frame: Frame) -> Masks:
+    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:  # noqa: ARG002
         """Masks of a strip; see `Annotations`."""
-        index = self._index(name, frame)
-        return np.stack([index == value for value in self._values])
+        index, counts = self._index(name, frame)
+        masks = np.stack([index == value for value in self._values])
+        return Found(masks, self._ignored_in(counts))
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation without a picture; see `Annotations`."""
         missing = self._stems.keys() - {stem(name) for name in names}
         remedy = f"Add it to {self.folder}/, or remove the mask"
-        return [
-            MaskError(self._files.where(self._stems[lost]), "is a mask without a picture", remedy)
-            for lost in sorted(missing)
-        ]
+        lost = [self._files.where(self._stems[stray]) for stray in sorted(missing)]
+        found = "is a mask without a picture"
+        return [MaskError(where, found, remedy, Fault.NO_PICTURE) for where in lost]
 
-    def _index(self, name: str, frame: Frame) -> NDArray[np.uint8]:
+    def _ignored_in(self, counts: NDArray[np.int64]) -> int:
+        return int(counts[self._ignored]) if self._ignored is not None else 0
+
+    def _index(self, name: str, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Pixel values of a strip's mask, all of them known, and how many pixels have each."""
         file = self._stems.get(stem(name))
         if file is None:
             where = self._files.where(PurePosixPath(name).stem + ".png")
-            raise MaskError(where, "is missing", "Add it; the mask of a clean strip is all 0")
+            remedy = "Add it; the mask of a clean strip is all 0"
+            raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(file)
         try:
             content = self._files.read(file)
         except DatasetError as error:
-            raise MaskError(error.where, error.found, error.remedy) from error
+            raise MaskError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
         index = read_index_picture(content, where)
         if index.shape != frame:
             found = f"is {Frame(*index.shape)}, its picture {name} is {frame}"
-            raise MaskError(where, found, "Save both with the same height and width")
-        return index
+            raise MaskError(where, found, "Save both with the same height and width", Fault.SIZE)
+        counts = np.bincount(index.reshape(-1), minlength=256)
+        strange = np.flatnonzero((counts > 0) & ~self._known)
+        if strange.size:
+            shown = ", ".join(map(str, strange[:5].tolist()))
+            found = f"holds the pixel values {shown}, which classes.csv does not name"
+            remedy = (
+                "Store 0 for sound steel and a value of classes.csv for each class, losslessly; a "
+                "row '255,ignore' there has pixels of 255 read as sound"
+            )
+            raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
+        return index, counts
 
 
 def key(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -9,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from steelscan.data.annotations import key
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats import Labelled, Loss
 from steelscan.data.formats.labelled import check_name
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import picture_frame
+from steelscan.data.shelf import Shelf
 from steelscan.strip import (
     DatasetError,
+    Fault,
     OutputError,
     PictureError,
     Progress,
@@ -80,11 +82,11 @@ def convert(
     """
     wanted = format_named("--to", to)
     given = format_named("--from", from_) if from_ is not None else None
-    with _new_folder(target) as folder, _opened(source, folder) as root:
+    with _new_folder(target) as folder, opened_source(source, folder) as root:
         place = locate(root, given, source)
         pictures = folder / wanted.pictures if copy_pictures else None
         passage = _Passage(place, pictures, on_error == "skip", only)
-        with progress("Converting", len(passage.there)) as shown:
+        with progress("Converting", len(passage.shelf)) as shown:
             losses = wanted.write(folder / wanted.file, passage.labelled(shown))
         passage.notes += _copy_beside(place, folder)
     return Converted(passage.count, passage.masks, losses, passage.summary())
@@ -105,8 +107,7 @@ class _Passage:
     learnt: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.files = open_files(self.place.top)
-        self.there = {key(name): name for name in self.files.walk() if is_picture(name)}
+        self.shelf = Shelf(self.place)
 
     def labelled(self, shown: Progress) -> Iterator[Labelled]:
         """Read, copy each picture, and hand its masks on.
@@ -119,8 +120,7 @@ class _Passage:
             if self.only is not None and each.image not in self.only:
                 continue
             seen += 1
-            ways = (key(inside + each.image) for inside in self.place.inside)
-            name = next((self.there[way] for way in ways if way in self.there), None)
+            name = self.shelf.find(each.image)
             usable = self._carry(each, name)
             if name is not None:
                 used.add(name)
@@ -145,10 +145,11 @@ class _Passage:
         """Check and copy a picture; False where it cannot be used, or is not copied any more."""
         try:
             if name is not None:
-                _copy(each, self.files, name, None if self._stopping() else self.pictures)
+                _copy(each, self.shelf.files, name, None if self._stopping() else self.pictures)
             elif self.pictures is not None:
-                where = self.place.top / (self.place.inside[0] + each.image)
-                raise PictureError(where, "does not exist", "Put it there, or name it correctly")
+                where, found = self.shelf.where(each.image), self.shelf.missing(each.image)
+                remedy = "Put it there, or name it correctly"
+                raise PictureError(where, found, remedy, Fault.NO_PICTURE)
         except PictureError as error:
             self.problems.append(error)
             return False
@@ -158,10 +159,8 @@ class _Passage:
         return bool(self.problems) and not self.skip
 
     def _note_unused(self, used: set[str]) -> None:
-        """Count forgotten pictures in the usual folder, or anywhere if it does not exist."""
-        names = self.there.values()
-        usual = {name for name in names if name.startswith(self.place.inside[0])}
-        unused = len((usual or set(names)) - used)
+        """Count forgotten pictures."""
+        unused = len(set(self.shelf.own) - used)
         if unused and self.only is None:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
 
@@ -178,12 +177,12 @@ def _copy(each: Labelled, files: Files, name: str, folder: Path | None) -> None:
     try:
         content = files.read(name)
     except DatasetError as error:
-        raise PictureError(error.where, error.found, error.remedy) from error
+        raise PictureError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
     frame = picture_frame(content, files.where(name))
     if frame != each.frame:
         found = f"is {frame}, its annotations are for {each.frame}"
         remedy = "Put the picture there that was annotated, or export the annotations again"
-        raise PictureError(files.where(name), found, remedy)
+        raise PictureError(files.where(name), found, remedy, Fault.SIZE)
     if folder is None:
         return
     place = folder / check_name(each.image, files.where(name))
@@ -232,8 +231,11 @@ def _new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _opened(source: Path, beside: Path) -> Iterator[Path]:
-    """Lend the source: a folder or a file as it is, a zip unpacked beside the target."""
+def opened_source(source: Path, beside: Path | None = None) -> Iterator[Path]:
+    """Lend the source: a folder or a file as it is, a zip unpacked for a while.
+
+    It is unpacked beside a path, or into the system's folder for temporary files.
+    """
     if source.is_dir():
         yield source
         return
@@ -241,13 +243,15 @@ def _opened(source: Path, beside: Path) -> Iterator[Path]:
         yield source
         return
     files = open_files(source)
-    with _temporary(beside, source, "unpacked") as folder:
-        for name in files.walk():
-            place = folder / check_name(name, source)
+    names = [check_name(name, source) for name in files.walk()]
+    with _temporary(
+        beside or Path(tempfile.gettempdir(), source.stem), source, "unpacked"
+    ) as folder:
+        for name in names:
+            place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            with files.open(name) as packed:
-                content = packed.read()
-            place.write_bytes(content)
+            with files.open(name) as packed, place.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
         yield folder
 
 
@@ -262,6 +266,7 @@ def _temporary(beside: Path, real: Path, ending: str) -> Iterator[Path]:
         raise cannot_write(beside, error) from error
     except SteelscanError as error:
         parts = (error.where, error.found, error.remedy)
-        raise type(error)(*(part.replace(str(folder), str(real)) for part in parts)) from error
+        where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
+        raise type(error)(where, found, remedy, error.fault) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from steelscan.data.picture import picture_frame, read_picture
 from steelscan.strip import (
     Classes,
     DatasetError,
+    Fault,
     Frame,
     Layout,
     MaskError,
@@ -66,6 +67,9 @@ class Dataset:
     fingerprint: str
     """SHA-256 over names, bytes in pictures, classes and masks; the same wherever it lies."""
 
+    ignored: int
+    """How many strips hold pixels called neither sound nor defective, which are read as sound."""
+
     _files: Files = field(repr=False)
     _annotations: Annotations = field(repr=False)
 
@@ -78,7 +82,7 @@ class Dataset:
 
     def masks(self, index: int) -> Masks:
         """Masks of a strip, bool ``(classes, height, width)``. Raises MaskError."""
-        return self._annotations.masks(self.names[index], self.frames[index])
+        return self._annotations.find(self.names[index], self.frames[index]).masks
 
     def test_picture(self, index: int) -> Picture:
         """Picture of a test strip, uint8 ``(height, width)``. Raises PictureError."""
@@ -107,11 +111,13 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
     listed in ``skipped``; pictures are then read whole, so that damage further down is listed too.
     What is wrong with the whole raises DatasetError or TableError either way.
     """
-    files, annotations = _detect(open_files(path))
+    files, annotations = detect(open_files(path))
     pictures = files.under(annotations.folder)
     names = [name for name in pictures.names() if is_picture(name)]
     if not names:
-        raise DatasetError(files.where(annotations.folder), "holds no pictures", "Add pictures")
+        raise DatasetError(
+            files.where(annotations.folder), "holds no pictures", "Add pictures", Fault.NO_PICTURE
+        )
     skipped: list[tuple[str, str]] = []
     kept: list[tuple[str, Frame, Checked]] = []
     stems = Counter(map(stem, names))
@@ -139,6 +145,7 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
         skipped=tuple(skipped),
         layout=annotations.layout,
         fingerprint=_fingerprint(kept, pictures, annotations.classes),
+        ignored=sum(checked.ignored > 0 for _, _, checked in kept),
         _files=files,
         _annotations=annotations,
     )
@@ -160,12 +167,17 @@ def check_trainable(dataset: Dataset) -> list[str]:
         for name, count in zip(dataset.classes.names, counts, strict=True)
         if count < 3
     ]
+    if dataset.ignored:
+        warnings.append(
+            f"{dataset.ignored} strips hold pixels to be ignored: they are learnt as sound steel."
+        )
     if dataset.present.any(axis=1).all():
         warnings.append("No strip is clean: false alarms on sound steel cannot be judged.")
     return warnings
 
 
-def _detect(files: Files) -> tuple[Files, Annotations]:
+def detect(files: Files) -> tuple[Files, Annotations]:
+    """The files of the data set, maybe below one folder, and its masks. Raises DatasetError."""
     inner = files.folders()
     if not {"train_images", "images"} & set(inner) and len(inner) == 1:
         files = files.under(inner[0])
@@ -182,7 +194,8 @@ def _detect(files: Files) -> tuple[Files, Annotations]:
 def _check_alone(name: str, stems: Counter[str], pictures: Files) -> None:
     if stems[stem(name)] > 1:
         remedy = "Keep one of them: masks and groups may be named by the stem alone"
-        raise PictureError(pictures.where(name), "shares its stem with another picture", remedy)
+        found = "shares its stem with another picture"
+        raise PictureError(pictures.where(name), found, remedy, Fault.SAME_NAME)
 
 
 def _check(
@@ -196,7 +209,7 @@ def _check(
             with pictures.open(name) as file:
                 frame = picture_frame(file, where)
     except DatasetError as error:
-        raise PictureError(error.where, error.found, error.remedy) from error
+        raise PictureError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
     return frame, annotations.check(name, frame)
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 import weakref
 import zipfile
 import zlib
@@ -13,7 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from steelscan.data.picture import SUFFIXES
-from steelscan.strip import DatasetError, PictureError
+from steelscan.strip import DatasetError, Fault, PictureError
+
+_SMALL = 1 << 28
+"""Zips that unpack to so many bytes harm nobody."""
+
+_DENSEST = 100
+"""Larger ones may grow so many times: pictures and annotations grow ten to thirty times."""
 
 
 class Files(ABC):
@@ -74,7 +81,11 @@ class Files(ABC):
 
 
 def open_files(path: Path) -> Files:
-    """Open a folder or a zip. Raises DatasetError when the path is neither."""
+    """Open a folder or a zip.
+
+    Raises DatasetError when the path is neither; and, when a zip is first asked, for one that holds
+    names that lead out of it, links, the same name twice, or far more bytes than files could.
+    """
     if path.is_dir():
         return _Folder(path)
     if not path.exists():
@@ -155,8 +166,9 @@ class _Folder(Files):
     def walk(self) -> Iterator[str]:
         for folder, inner, names in os.walk(self.root):
             inner[:] = _sorted(inner)
-            base = Path(folder).relative_to(self.root)
-            yield from ((base / name).as_posix() for name in _sorted(names))
+            base = Path(folder).relative_to(self.root).as_posix()
+            inside = "" if base == "." else f"{base}/"
+            yield from (inside + name for name in _sorted(names))
 
     def exists(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -235,6 +247,7 @@ class _Zip(Files):
                 with ExitStack() as opened:
                     file = opened.enter_context(self.root.open("rb"))
                     handle = (process, zipfile.ZipFile(file))
+                    _check_archive(handle[1], self.root)
                     weakref.finalize(self, opened.pop_all().close)
             except (OSError, zipfile.BadZipFile) as error:
                 found = f"cannot be opened as a zip ({error})"
@@ -244,6 +257,29 @@ class _Zip(Files):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handle": None}
+
+
+def _check_archive(packed: zipfile.ZipFile, root: Path) -> None:
+    """Refuse what could harm before anything is unpacked. Raises DatasetError."""
+    seen: set[str] = set()
+    for entry in packed.infolist():
+        name, found = entry.filename, ""
+        parts = name.rstrip("/").split("/")
+        if "\\" in name or any(part in ("", ".", "..") for part in parts) or name[1:2] == ":":
+            found = f"holds the name {name[:80]!r}, which may lead out of a folder"
+        elif stat.S_ISLNK(entry.external_attr >> 16):
+            found = f"holds a link, {name[:80]}"
+        elif entry.flag_bits & 1:
+            found = f"is locked with a password ({name[:80]})"
+        elif name in seen and _visible(name):
+            found = f"holds {name[:80]} twice"
+        if found:
+            raise DatasetError(root, found, "Pack plain files anew", Fault.UNSAFE_NAME)
+        seen.add(name)
+    unpacked = sum(entry.file_size for entry in packed.infolist())
+    if unpacked > max(_SMALL, _DENSEST * root.stat().st_size):
+        found = f"would grow from {root.stat().st_size} to {unpacked} bytes, as no pictures do"
+        raise DatasetError(root, found, "Unpack it yourself if you trust it", Fault.UNREADABLE_FILE)
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

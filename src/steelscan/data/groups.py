@@ -25,7 +25,7 @@ its lightings has 7, those of the competition 2 (44 known pairs)."""
 _NEIGHBOURS = 10
 _MOST_NEIGHBOURS = 80
 _TOLD = 3
-"""Chains that are told one by one."""
+"""Chains, and large groups, that are told one by one."""
 
 _MUTUAL = 0.5
 """Share of the pairs across two groups that must be alike when the two make a large one."""
@@ -61,6 +61,9 @@ class Groups:
     untold: int = 0
     """Strips with too little texture to be told from others; each is a group of its own."""
 
+    named: bool = False
+    """Whether ``groups.csv`` names them."""
+
     def notes(self, names: Sequence[str]) -> list[str]:
         """What a user must know of these groups, as sentences; [] when nothing was decided."""
         told = []
@@ -77,13 +80,22 @@ class Groups:
         ]
         if len(self.chains) > _TOLD:
             strips = sum(len(chain.strips) for chain in self.chains[_TOLD:])
-            rest = len(self.chains) - _TOLD
-            told.append(f"Near-duplicates: {rest} more such chains, of {strips} strips, were cut.")
+            told.append(f"Near-duplicates: {strips} strips of shorter chains were cut likewise.")
+        return told if self.named else [*told, *self._large(names)]
+
+    def _large(self, names: Sequence[str]) -> Iterator[str]:
+        """A sentence on each of the largest groups past `LARGEST`, and on the rest of them."""
         sizes = np.bincount(self.numbers, minlength=1)
-        for number in np.flatnonzero(sizes > LARGEST).tolist():
+        large = [at for at in np.argsort(-sizes, kind="stable").tolist() if sizes[at] > LARGEST]
+        for number in large[:_TOLD]:
             first = names[int(np.flatnonzero(self.numbers == number)[0])]
-            told.append(f"Near-duplicates: {sizes[number]} strips are one group, that of {first}.")
-        return told
+            yield f"Near-duplicates: {sizes[number]} strips are one group, that of {first}."
+        if len(large) > _TOLD:
+            strips = int(sizes[large[_TOLD:]].sum())
+            yield (
+                f"Near-duplicates: {strips} strips stand in {len(large) - _TOLD} more groups of "
+                f"over {LARGEST}."
+            )
 
 
 def group_strips(dataset: Dataset) -> NDArray[np.int64]:
@@ -99,7 +111,7 @@ def find_groups(dataset: Dataset, *, look: bool = False) -> Groups:
     one group. Raises PictureError.
     """
     if dataset.group_labels is not None and not look:
-        return Groups(_numbered(dataset.group_labels))
+        return Groups(_numbered(dataset.group_labels), named=True)
     return join_prints(take_prints(dataset))
 
 

@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 from steelscan.data.files import Files
 from steelscan.strip import Classes, DatasetError, TableError, read_rows
 
+_IGNORE = "ignore"
+
 
 def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tuple[str, ...]]:
     """Read columns of a CSV file as text, stripped, one tuple a row.
@@ -26,11 +28,26 @@ def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tu
 def read_classes(files: Files) -> tuple[tuple[int, ...], Classes] | None:
     """Pixel values, rising, and classes of ``classes.csv`` (value,name); None where it lacks.
 
-    A row of value 0, sound steel, may stand there and is no class. Raises TableError and
-    DatasetError.
+    Rows of value 0, sound steel, and of the name ``ignore`` may stand there and are no classes.
+    Raises TableError and DatasetError.
     """
     if not files.exists("classes.csv"):
         return None
+    where = files.where("classes.csv")
+    names = {value: name for value, name in _values(files).items() if value and name != _IGNORE}
+    if not names or len(set(names.values())) != len(names):
+        raise TableError(where, "names no class, or one twice", "Name each class once")
+    values = tuple(sorted(names))
+    return values, Classes(names=tuple(names[value] for value in values))
+
+
+def read_ignored(files: Files) -> int | None:
+    """The pixel value that ``classes.csv`` calls ``ignore``: neither sound nor defective."""
+    found = [value for value, name in _values(files).items() if value and name == _IGNORE]
+    return found[0] if found else None
+
+
+def _values(files: Files) -> dict[int, str]:
     where = files.where("classes.csv")
     names: dict[int, str] = {}
     for value, name in read_table(files.read("classes.csv"), ("value", "name"), where):
@@ -38,11 +55,9 @@ def read_classes(files: Files) -> tuple[tuple[int, ...], Classes] | None:
             remedy = "Give each class a value of its own from 1 to 255"
             raise TableError(where, f"gives class {name!r} the value {value!r}", remedy)
         names[int(value)] = name
-    names.pop(0, None)
-    if not names or len(set(names.values())) != len(names):
-        raise TableError(where, "names no class, or one twice", "Name each class once")
-    values = tuple(sorted(names))
-    return values, Classes(names=tuple(names[value] for value in values))
+    if list(names.values()).count(_IGNORE) > 1:
+        raise TableError(where, f"calls two values {_IGNORE}", "Keep one of them")
+    return names
 
 
 def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:

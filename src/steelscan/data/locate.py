@@ -1,12 +1,12 @@
 """In which format the annotations of a data set are, and where they lie."""
 
-import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
 from steelscan.data.files import open_files
 from steelscan.data.formats import FORMATS, Format
+from steelscan.data.formats.pieces import pieces
 from steelscan.strip import DatasetError, InputError
 
 _BY_NAME = {each.name: each for each in FORMATS}
@@ -23,6 +23,12 @@ _JSON_MARKS = {
     "labelme": {"shapes", "imagePath"},
 }
 """Fields that tell the JSON formats apart; those of Label Studio stand in each task of a list."""
+
+_COCO_ELEMENTS = {
+    "images": {"id", "file_name", "height", "width"},
+    "annotations": {"id", "image_id", "category_id"},
+}
+"""By them one element tells the format, so that no more of a large file is read."""
 
 
 class Place(NamedTuple):
@@ -130,22 +136,31 @@ def _labelme_below(root: Path) -> _Candidates:
 
 
 def _kind(path: Path) -> str | None:
-    """Format of an annotations' file by its content; None where it is of none, or broken."""
+    """Format of an annotations' file by its beginning; None where it is of none, or broken."""
     try:
-        content = path.read_bytes()
-        if content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
-            with path.open("rb") as file:
+        with path.open("rb") as file:
+            if file.read(100).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+                file.seek(0)
                 _, first = next(ElementTree.iterparse(file, events=("start",)))
-            return "cvat" if first.tag == "annotations" else None
-        parsed = json.loads(content)
+                return "cvat" if first.tag == "annotations" else None
+            file.seek(0)
+            return _kind_of_json(file, path)
     except (
-        OSError, ValueError, LookupError, RecursionError, StopIteration, ElementTree.ParseError
+        OSError, ValueError, LookupError, StopIteration, ElementTree.ParseError, DatasetError
     ):  # fmt: skip
         return None
-    listed = isinstance(parsed, list)
-    one = parsed[0] if listed and parsed else parsed
-    fields = one.keys() if isinstance(one, dict) else set()
-    for name, marks in _JSON_MARKS.items():
-        if marks <= fields and listed == (name == "label_studio"):
-            return name
+
+
+def _kind_of_json(file: BinaryIO, path: Path) -> str | None:
+    seen: set[str] = set()
+    for piece in pieces(file, path):
+        fields = piece.value.keys() if isinstance(piece.value, dict) else set()
+        if not piece.name and piece.at >= 0:
+            return "label_studio" if _JSON_MARKS["label_studio"] <= fields else None
+        if fields >= _COCO_ELEMENTS.get(piece.name, {""}):
+            return "coco"
+        seen.add(piece.name)
+        for name in ("coco", "labelme"):
+            if seen >= _JSON_MARKS[name]:
+                return name
     return None

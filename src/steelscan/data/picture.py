@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from steelscan.strip import Frame, MaskError, Picture, PictureError
+from steelscan.strip import Fault, Frame, MaskError, Picture, PictureError
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
 """Endings of picture files, in lower case."""
@@ -23,6 +23,8 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _EIGHT_BITS = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"))
 _INDEX_MODES = frozenset(("1", "L", "P"))
 _ORIENTATION = 0x0112
+_TINT = 32
+"""Red, green and blue of grey steel may lie so far apart: cameras and JPEG tint it a little."""
 
 Source = Path | bytes | BinaryIO
 """A file by its path, its content, or an open file."""
@@ -42,7 +44,8 @@ def read_picture(source: Source, name: object = None) -> Picture:
         if image.has_transparency_data:
             alpha = image.convert("RGBA").getchannel("A")
             if alpha.getextrema() != (255, 255):
-                _refuse(where, "has transparent pixels", "Save it as grey without transparency")
+                remedy = "Save it as grey without transparency"
+                _refuse(where, "has transparent pixels", remedy, Fault.TRANSPARENT)
         return np.array(image if image.mode == "L" else image.convert("L"))
 
 
@@ -65,11 +68,21 @@ def read_index_picture(source: Source, name: object = None) -> NDArray[np.uint8]
         with _opened(source, name) as (image, where):
             if image.mode not in _INDEX_MODES:
                 remedy = "Save it with one 8-bit channel whose values are the classes"
-                _refuse(where, f"is no index picture (its mode is {image.mode})", remedy)
+                found = f"is no index picture (its mode is {image.mode})"
+                _refuse(where, found, remedy, Fault.MODE)
             image.load()
             return np.array(image).astype(np.uint8, copy=False)
     except PictureError as error:
-        raise MaskError(error.where, error.found, error.remedy) from error
+        raise MaskError(error.where, error.found, error.remedy, error.fault) from error
+
+
+def has_colour(source: Source) -> bool:
+    """Whether any pixel of a picture is clearly no grey. Raises PictureError."""
+    with _opened(source, None) as (image, _):
+        if image.mode in ("1", "L", "LA"):
+            return False
+        colours = np.asarray(image.convert("RGB"))
+        return bool((colours.max(axis=2) - colours.min(axis=2)).max() > _TINT)
 
 
 @contextmanager
@@ -98,17 +111,19 @@ def _file(source: Source) -> AbstractContextManager[BinaryIO]:
 def _check_header(image: Image.Image, where: object) -> None:
     if image.mode.startswith(("I", "F")) or _is_deep(image):
         remedy = "Convert it to 8 bits with the range that your camera uses"
-        _refuse(where, f"has more than 8 bits a channel (mode {image.mode})", remedy)
+        found = f"has more than 8 bits a channel (mode {image.mode})"
+        _refuse(where, found, remedy, Fault.DEEP)
     if image.mode not in _EIGHT_BITS:
-        _refuse(where, f"is a {image.mode} picture", "Save it as 8-bit grey or RGB")
+        remedy = "Save it as 8-bit grey or RGB"
+        _refuse(where, f"is a {image.mode} picture", remedy, Fault.MODE)
     if getattr(image, "n_frames", 1) > 1:
         found = f"holds {getattr(image, 'n_frames', 0)} pictures"
-        _refuse(where, found, "Save each as a file of its own")
+        _refuse(where, found, "Save each as a file of its own", Fault.PAGES)
     if ("exif" in image.info or image.format == "TIFF") and image.getexif().get(
         _ORIENTATION, 1
     ) != 1:
         remedy = "Save it upright, without the orientation tag, as its masks were drawn"
-        _refuse(where, "is stored turned or mirrored (EXIF orientation)", remedy)
+        _refuse(where, "is stored turned or mirrored (EXIF orientation)", remedy, Fault.TURNED)
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -133,5 +148,5 @@ def _refuse_unreadable(where: object, error: Exception) -> NoReturn:
     _refuse(where, f"is damaged or cut off ({reason})", "Copy or export the file again")
 
 
-def _refuse(where: object, found: str, remedy: str) -> NoReturn:
-    raise PictureError(where, found, remedy)
+def _refuse(where: object, found: str, remedy: str, fault: Fault = Fault.UNREADABLE) -> NoReturn:
+    raise PictureError(where, found, remedy, fault)

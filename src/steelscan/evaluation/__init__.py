@@ -1,14 +1,32 @@
 """Masks against truth: Dice and what a plant counts, threshold search, outlines, the report."""
 
+from steelscan.evaluation.agreement import Agreement, agreement, majority
 from steelscan.evaluation.auc import area_under_curve, auc_interval, midranks
+from steelscan.evaluation.bounds import (
+    events_allowed,
+    lower_bound,
+    promise,
+    trials_needed,
+    upper_bound,
+)
+from steelscan.evaluation.calibration import (
+    Bin,
+    Reliability,
+    reliability,
+    reliability_of_classes,
+)
+from steelscan.evaluation.candidates import By, Candidates, Numbers
 from steelscan.evaluation.contradiction import (
     Contradiction,
     Regions,
     contradictions,
     regions_of,
 )
+from steelscan.evaluation.crossfit import Crossfit, Spread, Totals, crossfit, deal
 from steelscan.evaluation.curves import Curve, draw_curves
+from steelscan.evaluation.decision import decision_threshold, dice_if_predicted
 from steelscan.evaluation.drawing import png_of, styled, svg_of
+from steelscan.evaluation.drawn import OPERATING_KEY, draw_operating, draw_reliability
 from steelscan.evaluation.exact import (
     EscapeWeighted,
     Grid,
@@ -23,8 +41,31 @@ from steelscan.evaluation.exact import (
     surface,
     triplet_surface,
 )
+from steelscan.evaluation.gates import (
+    Gated,
+    Kind,
+    every_gate,
+    gate_scores,
+    gated_best,
+    gated_surface,
+)
+from steelscan.evaluation.image_gate import ImageGate
 from steelscan.evaluation.levels import LEVELS, count_levels
+from steelscan.evaluation.operating import (
+    OperatingCurve,
+    Point,
+    ScoredStrips,
+    operating_curve,
+    promises,
+)
 from steelscan.evaluation.outline import class_color, outline
+from steelscan.evaluation.overlap import (
+    Expected,
+    Overlap,
+    expected_dice,
+    mean_overlap,
+    overlaps,
+)
 from steelscan.evaluation.page import (
     LONG,
     css_color,
@@ -41,7 +82,10 @@ from steelscan.evaluation.paired import (
     select_class,
 )
 from steelscan.evaluation.pairs import Pairs, PixelCounts, count_pixels, dice
+from steelscan.evaluation.plateau import Plateau, Stretch, as_good, plateau
 from steelscan.evaluation.report import Example, Part, Report, pick_examples, render, write_report
+from steelscan.evaluation.review import Rates, Review, Sorted, choose_review
+from steelscan.evaluation.running import RunningScores
 from steelscan.evaluation.scores import ClassRow, Score, Scores, per_class, score
 from steelscan.evaluation.search import Thresholds, Tune, pairs_at, search_thresholds
 from steelscan.evaluation.selection import (
@@ -53,73 +97,168 @@ from steelscan.evaluation.selection import (
     greedy_set,
     subsets,
 )
-from steelscan.evaluation.tables import pairs_of_tables
+from steelscan.evaluation.sets import Behind, SetSurfaces
+from steelscan.evaluation.sizes import Defects, SizeRow, by_size, defects_of
+from steelscan.evaluation.table_page import Page, Section, Table, page_text, write_page
+from steelscan.evaluation.tables import pairs_of_tables, pixel_counts, shared_pixels
+from steelscan.evaluation.tuning import (
+    CarefulTune,
+    Decision,
+    Tuning,
+    behind_gate,
+    fewest_groups,
+    groups_to_see,
+    tune_carefully,
+)
+from steelscan.evaluation.tuning_page import (
+    TuningPage,
+    numbers_text,
+    stretches_text,
+    verdict,
+    write_tuning_page,
+)
 
 __all__ = [
     "LEVELS",
     "LONG",
+    "OPERATING_KEY",
+    "Agreement",
+    "Behind",
+    "Bin",
+    "By",
+    "Candidates",
+    "CarefulTune",
     "Choose",
     "Chosen",
     "ClassRow",
     "Contradiction",
+    "Crossfit",
     "Curve",
+    "Decision",
+    "Defects",
     "Difference",
     "Differences",
     "EscapeWeighted",
     "Example",
+    "Expected",
+    "Gated",
     "Grid",
+    "ImageGate",
+    "Kind",
     "MeanDice",
     "Members",
+    "Numbers",
     "Objective",
+    "OperatingCurve",
+    "Overlap",
+    "Page",
     "Pairs",
     "Part",
     "PixelCounts",
+    "Plateau",
+    "Point",
     "Prior",
+    "Rates",
     "Regions",
+    "Reliability",
     "Report",
+    "Review",
+    "RunningScores",
     "Score",
+    "ScoredStrips",
     "Scores",
+    "Section",
+    "SetSurfaces",
     "Setting",
+    "SizeRow",
+    "Sorted",
+    "Spread",
+    "Stretch",
+    "Table",
     "Thresholds",
+    "Totals",
     "Tune",
+    "Tuning",
+    "TuningPage",
     "Verdict",
+    "agreement",
     "area_under_curve",
+    "as_good",
     "auc_interval",
+    "behind_gate",
     "best",
     "best_set",
+    "by_size",
     "choose_honestly",
+    "choose_review",
     "class_color",
     "contradictions",
     "count_levels",
     "count_pixels",
+    "crossfit",
     "css_color",
+    "deal",
+    "decision_threshold",
+    "defects_of",
     "dice",
+    "dice_if_predicted",
     "draw_curves",
+    "draw_operating",
+    "draw_reliability",
+    "events_allowed",
+    "every_gate",
     "every_level",
+    "expected_dice",
+    "fewest_groups",
+    "gate_scores",
+    "gated_best",
+    "gated_surface",
     "greedy_set",
+    "groups_to_see",
     "jpeg_link",
+    "lower_bound",
+    "majority",
+    "mean_overlap",
     "merged_groups",
     "midranks",
+    "numbers_text",
+    "operating_curve",
     "outline",
+    "overlaps",
+    "page_text",
     "pair_scores",
     "paired_differences",
     "pairs_at",
     "pairs_of_tables",
     "per_class",
     "pick_examples",
+    "pixel_counts",
+    "plateau",
     "png_of",
+    "promise",
+    "promises",
     "regions_of",
+    "reliability",
+    "reliability_of_classes",
     "render",
     "render_page",
     "score",
     "search_thresholds",
     "select_class",
+    "shared_pixels",
     "shown_width",
+    "stretches_text",
     "strip_weights",
     "styled",
     "subsets",
     "surface",
     "svg_of",
+    "trials_needed",
     "triplet_surface",
+    "tune_carefully",
+    "upper_bound",
+    "verdict",
+    "write_page",
     "write_report",
+    "write_tuning_page",
 ]

@@ -179,15 +179,28 @@ def strip_weights(true: NDArray[np.int64], objective: Objective) -> NDArray[np.f
     ``true`` holds the true pixels of the class, int64 ``(strips,)``. Raises InputError when a
     prior gives a share to strips with the class, or to strips without it, and there are none.
     """
+    return set_weights(np.ones(len(true)), true, objective) if len(true) else np.empty(0)
+
+
+def set_weights(
+    times: NDArray[np.float64], true: NDArray[np.int64], objective: Objective
+) -> NDArray[np.float64]:
+    """The same for a set that holds each strip so many ``times``, float64 ``(strips,)``.
+
+    Raises as `strip_weights`, and InputError for a set of no strip.
+    """
+    if not times.any():
+        raise InputError("set of strips", "holds none", "Leave it out")
     if not isinstance(objective, Prior):
-        return np.full(len(true), 1 / max(len(true), 1))
+        return np.asarray(times / times.sum(), np.float64)
     weights = np.zeros(len(true))
     shares = {"with": objective.positives, "without": 1 - objective.positives}
     for (name, share), part in zip(shares.items(), (true > 0, true == 0), strict=True):
-        if share > 0 and not part.any():
+        of_part = times[part].sum()
+        if share > 0 and not of_part:
             found = f"gives {share:g} to strips {name} the class, and there is none"
             raise InputError("Prior.positives", found, "Take strips of both sorts, or mean Dice")
-        weights[part] = share / max(int(np.count_nonzero(part)), 1)
+        weights[part] = share * times[part] / max(of_part, 1)
     return weights
 
 
@@ -203,21 +216,43 @@ class _Gains(NamedTuple):
 def _kept_for_gain(
     levels: NDArray[np.int32], pixel: NDArray[np.int64], objective: Objective | None
 ) -> _Gains:
+    objective = objective or MeanDice()
+    cut = cut_masks(levels, pixel, objective)
+    weights = strip_weights(cut.true, objective)
+    return _Gains(cut.predicted, weights[:, None] * cut.gains, float(weights @ cut.empty))
+
+
+class Cut(NamedTuple):
+    """The masks of one class at some pixel thresholds, before any weight of a strip."""
+
+    predicted: Counts
+    """Pixels from each lowest level on, int64 ``(strips, 257)``."""
+    true: NDArray[np.int64]
+    """True pixels, int64 ``(strips,)``."""
+    gains: NDArray[np.float64]
+    """What the mask scores more than an empty one, float64 ``(strips, pixels)``."""
+    empty: NDArray[np.float64]
+    """What an empty mask scores, float64 ``(strips,)``."""
+
+
+def cut_masks(levels: NDArray[np.int32], pixel: NDArray[np.int64], objective: Objective) -> Cut:
+    """What each strip scores at some pixel thresholds, lowest levels that pass, int64 ``(n,)``.
+
+    ``levels`` is one class of `count_levels`, int32 ``(strips, 2, 256)``. Raises MaskError for
+    other levels or none.
+    """
     if levels.dtype != np.int32 or levels.ndim != 3 or levels.shape[1:] != (2, LEVELS):
         found = f"are {levels.dtype} {levels.shape}"
         raise MaskError("levels", found, "Give int32 (strips, 2, 256), one class")
     if not len(levels):
         raise MaskError("levels", "are of no strip", "Give those of at least one")
-    objective = objective or MeanDice()
     predicted, shared = from_lowest(levels[:, 0]), from_lowest(levels[:, 1])
     true = shared[:, :1]
     cut = Pairs(
         predicted[:, pixel], np.broadcast_to(true, (len(true), len(pixel))), shared[:, pixel]
     )
     nothing = pair_scores(Pairs(true, true, true).emptied(), objective)
-    weights = strip_weights(true[:, 0], objective)
-    gains = weights[:, None] * (pair_scores(cut, objective) - nothing)
-    return _Gains(predicted, gains, float(weights @ nothing[:, 0]))
+    return Cut(predicted, true[:, 0], pair_scores(cut, objective) - nothing, nothing[:, 0])
 
 
 def from_lowest(counts: NDArray[np.int32]) -> Counts:

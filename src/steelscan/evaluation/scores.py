@@ -72,13 +72,17 @@ class Scores:
     @staticmethod
     def table(columns: Mapping[str, "Scores"]) -> str:
         """Lay named scores side by side as plain text: a row for each of the five numbers."""
-        titles = ("", *columns)
-        lines = [titles, *zip(_TITLES, *(_cells(each) for each in columns.values()), strict=True)]
+        lines = [("", *columns), *Scores.rows(columns)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
         )
+
+    @staticmethod
+    def rows(columns: Mapping[str, "Scores"]) -> list[tuple[str, ...]]:
+        """A row for each of the five numbers: its title, and its text for each of the columns."""
+        return list(zip(_TITLES, *(_cells(each) for each in columns.values()), strict=True))
 
 
 _NUMBERS = [field.name for field in fields(Scores)][:5]
@@ -204,17 +208,28 @@ def _interval(
     under: NDArray[np.float64],
     level: float,
 ) -> tuple[float, float]:
-    speaking = under > 0
-    if speaking.sum() < 2:
+    speaking = float((under > 0).sum())
+    return interval(drawn, speaking, bool(over.any()), np.array_equal(over, under), level)
+
+
+def interval(
+    drawn: NDArray[np.float64], speaking: float, some: bool, every: bool, level: float
+) -> tuple[float, float]:
+    """The interval of one share from its resamples, ``(resamples,)``, nan where undefined.
+
+    ``speaking`` is how many groups have a say; ``some`` and ``every`` tell whether any and all of
+    what was asked is so.
+    """
+    if speaking < 2:
         return nan, nan  # one group says nothing about how groups differ
     tail = (1 - level) / 2
     # Where all groups agree on 0 or on 1, resampling shows no spread at all, though "0 of 20
     # escaped" leaves room for 17 %. The exact bound holds there: n groups that all show 1 have
     # a chance of at most mean**n (Clopper and Pearson 1934).
-    room = 1 - tail ** (1 / speaking.sum())
-    if not over.any():
+    room = 1 - tail ** (1 / speaking)
+    if not some:
         return 0.0, float(room)
-    if np.array_equal(over, under):
+    if every:
         return float(1 - room), 1.0
     low, high = np.quantile(drawn[~np.isnan(drawn)], [tail, 1 - tail])
     return float(low), float(high)

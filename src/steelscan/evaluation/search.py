@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from steelscan.evaluation.calm import calm_place
 from steelscan.evaluation.exact import (
     Grid,
     MeanDice,
@@ -33,8 +34,6 @@ _AREAS = (1e-4, 8)
 """Areas tried, as a share of the frame and doublings of it: 0.01 % to 2.56 %; in Severstal's frame
 41 to 10486 pixels, where the winners' areas lie between 100 and 4000."""
 _AREAS_A_DOUBLING = {"twentieths": 2, "full": 8}
-_AS_GOOD = 1e-4
-"""Settings this near to the best count as equally good."""
 
 
 class Tune(Spec):
@@ -184,7 +183,7 @@ def _search_class(levels: NDArray[np.int32], start: Setting, tune: Tune, aim: Ob
     if positives < tune.positives:
         few = f"{positives} strip{'s hold' if positives != 1 else ' holds'} it"
         return kept(f"{few}, {tune.positives} are needed")
-    axes = _axes(start, tune, levels)
+    axes = axes_of(start, tune, levels)
     origin = _Index(*(int(np.searchsorted(a, v)) for a, v in zip(axes, start, strict=True)))
     at = _calm_best(surface(levels, _grid(axes), aim), origin, _CALM[tune.grid])
     best = Setting(float(axes.label[at[0]]), float(axes.pixel[at[1]]), int(axes.area[at[2]]))
@@ -226,7 +225,8 @@ _CALM = {"twentieths": _Calm(), "full": _Calm((7, 7, 2), passes=2)}
 """As far on both grids: a twentieth, and half a doubling of the area."""
 
 
-def _axes(start: Setting, tune: Tune, levels: NDArray[np.int32]) -> _Axes:
+def axes_of(start: Setting, tune: Tune, levels: NDArray[np.int32]) -> _Axes:
+    """The values to try of each threshold; ``levels`` is ``(strips, 2, 256)``."""
     frame = float(np.median(levels[:, 0].sum(axis=1)))
     least, doublings = _AREAS
     steps = _AREAS_A_DOUBLING[tune.grid]
@@ -255,29 +255,9 @@ def _grid(axes: _Axes) -> Grid:
 
 
 def _calm_best(scores: NDArray[np.float64], origin: _Index, calm: _Calm | None = None) -> _Index:
-    """Where the average of a setting and its neighbours is best; near the origin if many are.
-
-    Beyond an edge the edge itself counts again. Distances are in reaches of each axis.
-    """
+    """The place of the setting to trust; see `steelscan.evaluation.calm.calm_place`."""
     calm = calm or _Calm()
-    distance = np.zeros(scores.shape)
-    for axis, steps in enumerate(calm.reach):
-        for _ in range(calm.passes):
-            scores = _averaged(scores, axis, steps)
-        away = np.abs(np.arange(scores.shape[axis]) - origin[axis]) / steps
-        distance += away.reshape([-1 if axis == each else 1 for each in range(scores.ndim)])
-    good = scores >= scores.max() - _AS_GOOD
-    nearest = np.unravel_index(int(np.where(good, distance, np.inf).argmin()), scores.shape)
-    return _Index(*(int(place) for place in nearest))
-
-
-def _averaged(scores: NDArray[np.float64], axis: int, steps: int) -> NDArray[np.float64]:
-    """Each score averaged with those up to some steps away along an axis."""
-    places = np.arange(scores.shape[axis])
-    around = places[:, None] + np.arange(-steps, steps + 1)
-    shares = np.zeros((len(places), len(places)))
-    np.add.at(shares, (places[:, None], around.clip(0, len(places) - 1)), 1 / (2 * steps + 1))
-    return np.moveaxis(np.tensordot(shares, scores, (1, axis)), 0, axis)
+    return _Index(*calm_place(scores, origin, calm.reach, calm.passes))
 
 
 def _pairs_at(levels: NDArray[np.int32], setting: Setting) -> Pairs:

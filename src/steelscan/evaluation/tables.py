@@ -42,19 +42,27 @@ def pairs_of_tables(
         if frame is None:
             found = f"image {name} has no known size"
             raise TableError("frames", found, "Name the folder that holds its picture")
-        for column in range(count):
-            guess, true = (
-                parse(text, frame, f"{where}, image {name}, class {column + 1}")
-                if (text := table.rows.get(name, {}).get(column + 1, ""))
-                else _NO_RUNS
-                for where, table in (("prediction", predicted), ("truth", truth))
-            )
-            counts[:, row, column] = (
-                guess[:, 1].sum(),
-                true[:, 1].sum(),
-                shared_pixels(guess, true),
-            )
+        texts = predicted.texts(name, count), truth.texts(name, count)
+        counts[:, row] = pixel_counts(*texts, frame, name)
     return Pairs(*counts)
+
+
+def pixel_counts(
+    predicted: Sequence[str], truth: Sequence[str], frame: Frame, image: str
+) -> NDArray[np.int64]:
+    """Count predicted, true and shared pixels of one image, int64 ``(3, classes)``.
+
+    ``predicted`` and ``truth`` are run lengths, one text a class. Raises MaskError, naming table,
+    image and class, for run lengths that are wrong.
+    """
+    counts = np.zeros((3, len(truth)), np.int64)
+    for column, texts in enumerate(zip(predicted, truth, strict=True)):
+        guess, true = (
+            parse(text, frame, f"{where}, image {image}, class {column + 1}") if text else _NO_RUNS
+            for where, text in zip(("prediction", "truth"), texts, strict=True)
+        )
+        counts[:, column] = guess[:, 1].sum(), true[:, 1].sum(), shared_pixels(guess, true)
+    return counts
 
 
 _NO_RUNS: Runs = np.empty((0, 2), np.int64)

@@ -17,6 +17,8 @@ from steelscan.pipeline.recipe import (
 )
 
 if TYPE_CHECKING:
+    from steelscan.pipeline.agree import Agreed, Band, agree, read_band
+    from steelscan.pipeline.asked import asked_of, read_frame
     from steelscan.pipeline.audit import Audit, audit
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.comparison_page import write_comparison_page
@@ -25,19 +27,28 @@ if TYPE_CHECKING:
     from steelscan.pipeline.ensemble_page import write_ensemble_page
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.plan import Options
+    from steelscan.pipeline.plant import Plant, plant, rates_of
     from steelscan.pipeline.predict import Prediction, predict
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
-    from steelscan.pipeline.score import Judgement, score_files
+    from steelscan.pipeline.score import Asked, Judgement, score_files
     from steelscan.pipeline.shift import Shift, shift
+    from steelscan.pipeline.streamed_score import score_stream
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
+    from steelscan.pipeline.tune import Tuned, tune_run
+    from steelscan.pipeline.written_agree import write_agreement
     from steelscan.pipeline.written_comparison import comparison_text
     from steelscan.pipeline.written_ensemble import ensemble_text
+    from steelscan.pipeline.written_plant import plant_json, plant_page, plant_text, write_plant
+    from steelscan.pipeline.written_score import score_json, score_page, score_text
+    from steelscan.pipeline.written_tuning import tuning_text
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "agree": ["Agreed", "Band", "agree", "read_band"],
+        "asked": ["asked_of", "read_frame"],
         "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
         "dealt_folds": ["FoldsReport", "check_folds", "deal_folds", "save_folds"],
@@ -46,20 +57,30 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "ensemble_page": ["write_ensemble_page"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
+        "plant": ["Plant", "plant", "rates_of"],
         "predict": ["Prediction", "predict"],
         "predictor": ["Predictor"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
-        "score": ["Judgement", "score_files"],
+        "score": ["Asked", "Judgement", "score_files"],
+        "streamed_score": ["score_stream"],
         "shift": ["Shift", "shift"],
         "submission": ["Submission", "submit"],
         "train": ["Outcome", "plan_run", "train"],
+        "written_agree": ["write_agreement"],
         "written_comparison": ["comparison_text"],
+        "written_plant": ["plant_json", "plant_page", "plant_text", "write_plant"],
+        "written_score": ["score_json", "score_page", "score_text"],
         "written_ensemble": ["ensemble_text"],
+        "tune": ["Tuned", "tune_run"],
+        "written_tuning": ["tuning_text"],
     },
 )
 
 __all__ = [
+    "Agreed",
+    "Asked",
     "Audit",
+    "Band",
     "Budget",
     "Classify",
     "Comparison",
@@ -71,6 +92,7 @@ __all__ = [
     "KeepFound",
     "Options",
     "Outcome",
+    "Plant",
     "Prediction",
     "Predictor",
     "Recipe",
@@ -80,6 +102,9 @@ __all__ = [
     "SoftGate",
     "Step",
     "Submission",
+    "Tuned",
+    "agree",
+    "asked_of",
     "audit",
     "check_folds",
     "compare",
@@ -89,15 +114,30 @@ __all__ = [
     "ensemble_text",
     "find_runs",
     "plan_run",
+    "plant",
+    "plant_json",
+    "plant_page",
+    "plant_text",
     "predict",
+    "rates_of",
+    "read_band",
+    "read_frame",
     "runs_json",
     "runs_table",
     "save_folds",
     "score_files",
+    "score_json",
+    "score_page",
+    "score_stream",
+    "score_text",
     "shift",
     "submit",
     "train",
+    "tune_run",
+    "tuning_text",
     "with_budget",
+    "write_agreement",
     "write_comparison_page",
     "write_ensemble_page",
+    "write_plant",
 ]

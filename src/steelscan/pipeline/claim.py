@@ -19,5 +19,7 @@ def claim(out: Path, mark: str, run: RunFolder, *settings: str) -> None:
     own = f"{hashlib.sha256(content).hexdigest()}\n"
     file = out / mark
     if file.exists() and file.read_text() != own:
-        raise RunError(out, "holds answers of another run", "Name another --out")
+        raise RunError(
+            out, "holds answers of another run or with other settings", "Name another --out"
+        )
     write_text(file, own)

@@ -83,6 +83,7 @@ class FoldsReport:
             "folds": int(self.folds.max()) + 1,
             "counts": {name: found.tolist() for name, found in self.counts.items()},
             "deviation": {name: _apart(found) for name, found in self.counts.items()},
+            "groups_named": self.groups.named,
             "groups": int(self.groups.numbers.max()) + 1,
             "largest_groups": [
                 {"first": first, "strips": size, "folds": folds}
@@ -116,6 +117,8 @@ class FoldsReport:
         if self.largest:
             named = (f"{first} {size}" for first, size, _ in self.largest)
             told[0] += f" Largest, by a strip of each: {', '.join(named)}."
+        if self.groups.named:
+            told.append("Groups are those of groups.csv; --look finds near-duplicates by sight.")
         told += self.groups.notes(self.dataset.names)
         if not random.all_pairs:
             return [*told, "No near-duplicates: any folds will do."]

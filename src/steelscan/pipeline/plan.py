@@ -34,6 +34,7 @@ class Plan:
     """All that the steps of a run need to know.
 
     ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` counts those of pseudo-labels.
+    ``split`` are sentences on how strips were grouped and dealt, told before anything is fitted.
     """
 
     run: RunFolder
@@ -43,6 +44,7 @@ class Plan:
     folds: NDArray[np.int64]
     options: Options
     round: int = 0
+    split: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:

@@ -44,19 +44,22 @@ def predict(
     device: Device = "auto",
     on_error: Literal["stop", "skip"] = "stop",
     overlays: bool = True,
+    thresholds: Path | None = None,
 ) -> Prediction:
     """Outline the defects of pictures: a folder, a file, a glob pattern or a zip.
 
     Writes ``submission.csv``, ``masks/*.png`` (pixel value = class id, 0 = sound steel; where
     classes overlap the highest id) and ``overlays/*.jpg``. The same call after an interruption
-    goes on. Raises PictureError for a picture that cannot be read, or with ``on_error="skip"``
-    lists it in ``skipped.csv``; it then has no mask and no row.
+    goes on. ``thresholds`` is a file that `tune_run` wrote for this run; without one its own
+    thresholds decide. Raises PictureError for a picture that cannot be read, or with
+    ``on_error="skip"`` lists it in ``skipped.csv``; it then has no mask and no row.
     """
     sources = find_pictures(pictures)
     _check_stems(sources)
     run_folder = RunFolder(run)
-    predictor = Predictor.load(run_folder, accelerator(device).device)
-    claim(out, "predicted_by.txt", run_folder)
+    predictor = Predictor.load(run_folder, accelerator(device).device, thresholds)
+    used = () if thresholds is None else (thresholds.read_text(),)
+    claim(out, "predicted_by.txt", run_folder, *used)
     log = AnswerLog(out / "answers.jsonl", [source.name for source in sources])
     named = {source.name: source for source in sources}
 

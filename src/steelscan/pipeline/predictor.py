@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -10,6 +11,7 @@ from steelscan.pipeline.decide import Opened, Said, consult, decide
 from steelscan.pipeline.fitted import ask, load_voters
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder, RunRecord, tasks
+from steelscan.pipeline.tuned_file import read_tuned, with_gate
 from steelscan.postprocess import Rule
 from steelscan.prediction import Voter
 from steelscan.strip import Frame, Masks, Picture
@@ -26,10 +28,18 @@ class Predictor:
     """The networks of each step, by its name."""
 
     @classmethod
-    def load(cls, run: RunFolder, device: torch.device) -> Self:
-        """Load a run whose training has ended. Raises RunError otherwise."""
+    def load(cls, run: RunFolder, device: torch.device, thresholds: Path | None = None) -> Self:
+        """Load a run whose training has ended, maybe with thresholds that were tuned later.
+
+        Raises RunError for a run that is not finished, and for thresholds of another one.
+        """
         recipe, tuned = run.load_recipe(), run.load_tuned()
-        return cls.of_round(run, recipe, tuned.rules, tuned.round, recipe.folds.validation, device)
+        rules = tuned.rules
+        if thresholds is not None:
+            later = read_tuned(thresholds, run)
+            rules = later.rules
+            recipe = recipe if later.gate is None else with_gate(recipe, later.gate)
+        return cls.of_round(run, recipe, rules, tuned.round, recipe.folds.validation, device)
 
     @classmethod
     def of_round(

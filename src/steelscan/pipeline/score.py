@@ -1,7 +1,7 @@
 """Predictions against truth, both from files. No torch here."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,24 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset, group_strips, open_dataset, read_index_picture
 from steelscan.evaluation import (
     ClassRow,
+    Defects,
+    Expected,
+    Overlap,
     Pairs,
+    Reliability,
+    Score,
     Scores,
+    SizeRow,
+    by_size,
     count_pixels,
+    defects_of,
+    expected_dice,
+    overlaps,
     pairs_of_tables,
     per_class,
     score,
 )
+from steelscan.pipeline.plain_table import plain_table
 from steelscan.strip import (
     Classes,
     Frame,
@@ -30,8 +41,19 @@ from steelscan.strip import (
     track,
 )
 
-_NO_FRAME = Frame(2**31, 2**31)
+NO_FRAME = Frame(2**31, 2**31)
 """Stands for a picture of unknown size: run lengths are then not checked against it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted beside the five numbers."""
+
+    frame: Frame | None = None
+    """The size of every picture, where the truth is a table that does not know it."""
+    mm_per_pixel: float | None = None
+    expected: Expected | None = None
+    """How frequent classes are where the answer is to be scored."""
 
 
 @dataclass(frozen=True)
@@ -42,61 +64,154 @@ class Judgement:
     empty: Scores
     classes: list[ClassRow]
     notes: tuple[str, ...]
+    overlaps: Sequence[Overlap] = ()
+    """Of each class, and last their mean."""
+    parts: Mapping[str, Scores] = field(default_factory=dict)
+    """Of a run: the strips held out, and those out of fold."""
+    folds: Mapping[int, Scores] = field(default_factory=dict)
+    sizes: Sequence[SizeRow] | None = None
+    """Defects by size; None where the sizes of pictures are not known."""
+    unit: str = "px"
+    expected: float | None = None
+    """Mean Dice where classes are as frequent as was asked."""
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    """Of the probabilities of classes on whole strips, where a run has them."""
 
     def class_table(self) -> str:
         """The rows of the classes as plain text."""
-        width = max(len("class"), *(len(row.name) for row in self.classes))
-        head = f"{'class':<{width}}  strips with it  missed  false alarms  Dice where defect"
-        lines = [
-            f"{row.name:<{width}}  {row.positives:>14}  {row.missed:>6}  {row.false_alarms:>12}"
-            f"  {row.defect_dice:>17.4f}"
-            for row in self.classes
-        ]
-        return "\n".join([head, *lines])
+        head = ("class", "strips with it", "missed", "false alarms", "Dice where defect")
+        return plain_table(
+            [
+                head,
+                *(
+                    (
+                        row.name,
+                        *map(str, (row.positives, row.missed, row.false_alarms)),
+                        Score(row.defect_dice).text(),
+                    )
+                    for row in self.classes
+                ),
+            ]
+        )
 
 
-def score_files(truth: Path, predicted: Path) -> Judgement:
-    """Score predictions: a CSV file, or a folder with index PNG masks.
+class Counted:
+    """The pixels and the defects of strips, counted one after another."""
+
+    def __init__(self) -> None:
+        self._pixels: list[NDArray[np.int64]] = []
+        self.defects: list[Defects] = []
+
+    def add(self, predicted: Masks, truth: Masks) -> None:
+        """Count a strip. Raises MaskError when the two do not fit each other."""
+        self._pixels.append(count_pixels(predicted, truth))
+        self.defects.append(defects_of(predicted, truth))
+
+    @property
+    def pairs(self) -> Pairs:
+        """The pixels of all strips."""
+        return Pairs.of(self._pixels)
+
+
+def score_files(truth: Path, predicted: Path, asked: Asked | None = None) -> Judgement:
+    """Score predictions: a CSV file, a folder with index PNG masks, or a run.
 
     The truth is a CSV file of run lengths or a data set. A folder of predictions may be what
-    `predict` wrote: its ``submission.csv`` is then read. Raises InputError's kin when the two do
-    not fit each other.
+    `predict` wrote: its ``submission.csv`` is then read. A run whose data the truth is, is judged
+    by what it said of strips that its networks were not fitted on. Raises InputError's kin when
+    the two do not fit each other.
     """
+    asked = asked or Asked()
     if truth.is_file() and truth.suffix != ".zip":
-        return _score_tables(read_mask_table(truth), _table(predicted))
+        return _score_tables(read_mask_table(truth), _table(predicted), asked)
+    if asked.frame is not None:
+        found = "is given, though the truth is a data set and knows it"
+        raise InputError("frame", found, "Leave it out")
     dataset = open_dataset(truth)
+    if (predicted / "run.json").exists():
+        from steelscan.pipeline.scored_run import is_run_of, score_run
+
+        if is_run_of(predicted, dataset):
+            return score_run(predicted, dataset, asked)
     if predicted.is_dir() and not (predicted / "submission.csv").exists():
         names, masks = _pictures(dataset, predicted)
     else:
         names, masks = _texts(dataset, _table(predicted))
-    rows = [dataset.names.index(name) for name in names]
-    counted = (
-        count_pixels(guess, dataset.masks(row)) for row, guess in zip(rows, masks, strict=True)
-    )
-    pairs = Pairs.of(list(track(counted, "Scoring", len(rows))))
+    row_of = {name: row for row, name in enumerate(dataset.names)}
+    rows = [row_of[name] for name in names]
+    counted = Counted()
+    for row, guess in track(zip(rows, masks, strict=True), "Scoring", len(rows)):
+        counted.add(guess, dataset.masks(row))
     notes = []
     if len(rows) < len(dataset):
         notes.append(f"{len(dataset) - len(rows)} strips of the data set are not predicted.")
-    return _judged(pairs, dataset.classes, group_strips(dataset)[rows], notes)
+    groups = group_strips(dataset)[rows]
+    return judged(counted.pairs, dataset.classes, groups, notes, asked, counted.defects)
 
 
-def _score_tables(truth: MaskTable, predicted: MaskTable) -> Judgement:
-    pairs = pairs_of_tables(truth, predicted, _NO_FRAME)
-    notes = ["Picture sizes are unknown: run lengths were not checked against them."]
-    if "joined" not in (truth.layout, predicted.layout):
-        notes.append("Neither file lists clean strips: those that both leave out do not count.")
-    return _judged(pairs, Classes(names=tuple(map(str, range(1, pairs.classes + 1)))), None, notes)
-
-
-def _judged(
-    pairs: Pairs, classes: Classes, groups: NDArray[np.int64] | None, notes: Sequence[str]
+def judged(
+    pairs: Pairs,
+    classes: Classes,
+    groups: NDArray[np.int64] | None,
+    notes: Sequence[str],
+    asked: Asked,
+    defects: Sequence[Defects] | None = None,
 ) -> Judgement:
+    """All that follows from the pixels of strips, and from their defects where these are known."""
+    sizes = None
+    if defects is not None:
+        of = np.arange(len(pairs)) if groups is None else groups
+        escaped = np.asarray(~(pairs.predicted > 0).any(axis=1))
+        sizes = by_size(defects, escaped, of, mm_per_pixel=asked.mm_per_pixel)
+    elif asked.mm_per_pixel is not None:
+        found = "is given, and the sizes of the pictures are not known"
+        raise InputError("mm per pixel", found, "Give --frame HEIGHTxWIDTH, or a data set")
     return Judgement(
         score(pairs, groups),
         score(pairs.emptied(), groups),
         per_class(pairs, classes),
         tuple(notes),
+        overlaps(pairs, classes),
+        sizes=sizes,
+        unit="px" if asked.mm_per_pixel is None else "mm2",
+        expected=None if asked.expected is None else expected_dice(pairs, asked.expected),
     )
+
+
+def numbered(classes: int) -> Classes:
+    """Classes of which only their number is known: they go by their ids."""
+    return Classes(names=tuple(map(str, range(1, classes + 1))))
+
+
+def _score_tables(truth: MaskTable, predicted: MaskTable, asked: Asked) -> Judgement:
+    frame = asked.frame
+    pairs = pairs_of_tables(truth, predicted, frame or NO_FRAME)
+    notes, defects = [], None
+    if frame is None:
+        notes.append(
+            "Picture sizes are unknown: run lengths were not checked against them, and defects not "
+            "sorted by size. Give --frame HEIGHTxWIDTH if all are of one size."
+        )
+    else:
+        defects = _defects_of_tables(truth, predicted, frame, pairs.classes)
+    if "joined" not in (truth.layout, predicted.layout):
+        notes.append("Neither file lists clean strips: those that both leave out do not count.")
+    return judged(pairs, numbered(pairs.classes), None, notes, asked, defects)
+
+
+def _defects_of_tables(
+    truth: MaskTable, predicted: MaskTable, frame: Frame, classes: int
+) -> list[Defects]:
+    """The defects of each image that either table lists, in sorted order."""
+    names = sorted({*truth.rows, *predicted.rows})
+    found = []
+    for name in track(names, "Measuring defects", len(names)):
+        both = [
+            np.stack([decode(text, frame, name) for text in table.texts(name, classes)])
+            for table in (predicted, truth)
+        ]
+        found.append(defects_of(*both))
+    return found
 
 
 def _table(predicted: Path) -> MaskTable:

@@ -62,6 +62,7 @@ def submit(
     images: str | None = None,
     device: "Device" = "auto",
     on_error: Literal["stop", "skip"] = "stop",
+    thresholds: Path | None = None,
 ) -> Submission:
     """Write the submission of a finished run again, or its answers for other pictures.
 
@@ -69,7 +70,8 @@ def submit(
     laid out anew, which needs no torch: each image stands there once, in the order of the names,
     and its run lengths were checked against its size. They go to ``submission-LAYOUT.csv`` in the
     run folder where ``out`` is None. With ``images`` (a folder, picture, zip or glob pattern) the
-    networks answer those; an interrupted call goes on when given again.
+    networks answer those; an interrupted call goes on when given again. ``thresholds``, a file that
+    `tune_run` wrote, goes with ``images`` alone: the run's own answers were made with its own.
 
     Raises RunError for a run that is not finished or whose answers do not hold together, MaskError
     for run lengths that are wrong, InputError's kin for pictures, OutputError.
@@ -78,13 +80,16 @@ def submit(
     record = folder.load_record()
     layout = layout or record.layout
     if images is None:
+        if thresholds is not None:
+            why = "are given, and the run's own answers were made with its own thresholds"
+            raise InputError("--thresholds", why, "Name the pictures to answer: --images")
         folder.load_tuned()
         path = out or run / f"submission-{layout}.csv"
         texts, left_out = _own_answers(folder)
         write_mask_table(path, texts.items(), layout)
     else:
         path = _place_for_others(folder, out)
-        texts, left_out = _ask(folder, images, path, layout, device, on_error)
+        texts, left_out = _ask(folder, images, path, layout, device, on_error, thresholds)
     found = {
         name: sum(bool(of_classes[at]) for of_classes in texts.values())
         for at, name in enumerate(record.classes.names)
@@ -141,19 +146,20 @@ def _ask(
     layout: Layout,
     device: "Device",
     on_error: Literal["stop", "skip"],
+    thresholds: Path | None,
 ) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Answer pictures and write their submission; returns run lengths, and pictures left out."""
     from steelscan.pipeline.engine import accelerator
     from steelscan.pipeline.predictor import Predictor
 
     named = {source.name: source for source in find_pictures(images)}
-    predictor = Predictor.load(run, accelerator(device).device)
+    predictor = Predictor.load(run, accelerator(device).device, thresholds)
 
     def answer(name: str) -> Masks:
         return predictor.masks(read_picture(named[name].read(), name))
 
     output_folder(out.parent)
-    kept = out.with_name(f".{out.name}.{_mark(run, images)}.jsonl")
+    kept = out.with_name(f".{out.name}.{_mark(run, images, thresholds)}.jsonl")
     log = AnswerLog(kept, named)
     left_out = log.fill(answer, "Answering", on_error)
     texts = dict(sorted(log.rows()))
@@ -162,8 +168,9 @@ def _ask(
     return texts, [name for name, _ in left_out]
 
 
-def _mark(run: RunFolder, images: str) -> str:
+def _mark(run: RunFolder, images: str, thresholds: Path | None) -> str:
     """Eight digits that tell the answers of one run for one place from all others."""
-    content = run.recipe.read_bytes() + run.record.read_bytes() + run.thresholds.read_bytes()
+    used = thresholds or run.thresholds
+    content = run.recipe.read_bytes() + run.record.read_bytes() + used.read_bytes()
     place = Path(images).resolve()
     return hashlib.sha256(content + str(place).encode()).hexdigest()[:8]

@@ -99,13 +99,13 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
     run.begin(recipe, record)
     found = find_groups(dataset)
     groups = found.numbers
-    notes += found.notes(dataset.names)
     if brought is None:
         folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
     else:
         folds, told = as_brought(run, brought, dataset, groups)
-    notes += told
-    return Plan(run, recipe, dataset, groups, folds, options), notes
+    split = (*found.notes(dataset.names), *told)
+    plan = Plan(run, recipe, dataset, groups, folds, options, split=split)
+    return plan, [*notes, *split]
 
 
 def _carry(plan: Plan, notes: list[str]) -> Outcome:

@@ -8,10 +8,15 @@ from types import ModuleType
 
 from pydantic import ValidationError
 
+from steelscan.evaluation import Prior
 from steelscan.pipeline import Recipe
 from steelscan.strip import RecipeError
 
-__all__ = ["load", "names", "source", "summary"]
+__all__ = ["load", "names", "public_board", "source", "summary"]
+
+_PUBLIC_STRIPS = 1801
+_PUBLIC_DEFECTS = (128, 43, 741, 120)
+"""Public test strips of the competition that hold each class, as Heng probed the board."""
 
 
 def names() -> list[str]:
@@ -39,6 +44,11 @@ def summary(name: str) -> str:
 def source(name: str) -> str:
     """The Python source of a recipe. Raises RecipeError when there is no such recipe."""
     return inspect.getsource(_module(name))
+
+
+def public_board() -> tuple[Prior, ...]:
+    """What to search for, class by class, to do well on the competition's public board."""
+    return tuple(Prior(positives=held / _PUBLIC_STRIPS) for held in _PUBLIC_DEFECTS)
 
 
 def _module(name: str) -> ModuleType:

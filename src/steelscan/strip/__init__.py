@@ -12,6 +12,7 @@ from steelscan.strip.errors import (
     SteelscanError,
     TableError,
 )
+from steelscan.strip.faults import Fault, Severity
 from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
 from steelscan.strip.output import (
     cannot_write,
@@ -25,11 +26,13 @@ from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import read_rows, write_rows
 from steelscan.strip.runlength import decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
+from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
     "Classes",
     "DatasetError",
+    "Fault",
     "Frame",
     "InputError",
     "Layout",
@@ -45,8 +48,10 @@ __all__ = [
     "Progress",
     "RecipeError",
     "RunError",
+    "Severity",
     "Spec",
     "SteelscanError",
+    "StreamedMaskTable",
     "TableError",
     "cannot_write",
     "check_masks",

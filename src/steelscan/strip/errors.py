@@ -15,15 +15,21 @@ Every message has the same three pieces: where (file, field), what was found the
 The command line prints it as one line and exits with status 2.
 """
 
+from steelscan.strip.faults import Fault
+
 
 class SteelscanError(Exception):
-    """An error with a place, a finding and a way out; all three are plain sentences' parts."""
+    """An error with a place, a finding and a way out; all three are plain sentences' parts.
 
-    def __init__(self, where: object, found: str, remedy: str) -> None:
+    ``fault`` names what is wrong with a data set, where the error is about one.
+    """
+
+    def __init__(self, where: object, found: str, remedy: str, fault: Fault | None = None) -> None:
         super().__init__(where, found, remedy)
         self.where = str(where)
         self.found = found
         self.remedy = remedy
+        self.fault = fault
 
     def __str__(self) -> str:
         return f"{self.where}: {self.found}. {self.remedy}."

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.strip.errors import MaskError
+from steelscan.strip.faults import Fault
 from steelscan.strip.frame import Frame, Mask
 
 _NUMBERS_AND_SPACE = b"0123456789 \t\r\n"
@@ -23,25 +24,25 @@ def parse(text: str, frame: Frame, where: object = "run lengths") -> NDArray[np.
     runs that overlap or are out of order. ``where`` names the source in that message.
     """
     if text.encode(errors="replace").translate(None, _NUMBERS_AND_SPACE):
-        raise MaskError(where, f"run lengths hold more than numbers: {text[:40]!r}", _REMEDY)
+        found = f"run lengths hold more than numbers: {text[:40]!r}"
+        raise MaskError(where, found, _REMEDY, Fault.RUNS)
     if not text or text.isspace():
         return np.empty((0, 2), np.int64)
     numbers = np.fromstring(text, dtype=np.int64, sep=" ")
     if numbers.size % 2:
-        raise MaskError(where, f"run lengths come in odd number ({numbers.size})", _REMEDY)
+        found = f"run lengths come in odd number ({numbers.size})"
+        raise MaskError(where, found, _REMEDY, Fault.RUNS)
     runs = numbers.reshape(-1, 2)
     starts, lengths = runs[:, 0], runs[:, 1]
     last = frame.pixels
     if numbers.min() < 1 or numbers.max() > last or (starts + lengths).max() > last + 1:
-        raise MaskError(
-            where,
-            f"run lengths reach outside the frame {frame}, which has pixels 1 to {last}",
-            _REMEDY,
-        )
+        found = f"run lengths reach outside the frame {frame}, which has pixels 1 to {last}"
+        raise MaskError(where, found, _REMEDY, Fault.OUTSIDE)
     overlapping = starts[1:] < starts[:-1] + lengths[:-1]
     if overlapping.any():
         at = starts[1:][overlapping][0]
-        raise MaskError(where, f"the run at pixel {at} overlaps the one before it", _REMEDY)
+        found = f"the run at pixel {at} overlaps the one before it"
+        raise MaskError(where, found, _REMEDY, Fault.RUNS)
     starts -= 1
     return runs
 

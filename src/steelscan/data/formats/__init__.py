@@ -8,7 +8,7 @@ say something of a mask reports it as `Loss`.
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from steelscan.data.formats import (
     class_pngs,
@@ -22,8 +22,16 @@ from steelscan.data.formats import (
     yolo,
 )
 from steelscan.data.formats.labelled import Labelled, Loss
+from steelscan.data.watch import STRICT, Watch
 
-Reader = Callable[[Path], Iterator[Labelled]]
+
+class Reader(Protocol):
+    """Reads annotations; what becomes of their faults is the watch's matter."""
+
+    def __call__(self, path: Path, watch: Watch = STRICT, /) -> Iterator[Labelled]:
+        """Read picture by picture."""
+
+
 Writer = Callable[[Path, Iterable[Labelled]], tuple[Loss, ...]]
 
 
@@ -42,17 +50,27 @@ class Format(NamedTuple):
     holes: bool = True
     """Whether a mask with a hole comes back as it was."""
 
+    names_pictures: bool = False
+    """Whether annotations, not the folder, say which pictures there are."""
+
     overlaps: bool = True
     """Whether masks that overlap come back as they were."""
 
 
 FORMATS: tuple[Format, ...] = (
     Format("class_pngs", class_pngs.read, class_pngs.write, "", "images"),
-    Format("coco", coco.read, coco.write, "annotations.json", "images"),
-    Format("cvat", cvat.read, cvat.write, "annotations.xml", "images"),
+    Format("coco", coco.read, coco.write, "annotations.json", "images", names_pictures=True),
+    Format("cvat", cvat.read, cvat.write, "annotations.xml", "images", names_pictures=True),
     Format("index_pngs", index_pngs.read, index_pngs.write, "", "images", overlaps=False),
-    Format("label_studio", label_studio.read, label_studio.write, "annotations.json", "images"),
-    Format("labelme", labelme.read, labelme.write, "", ""),
+    Format(
+        "label_studio",
+        label_studio.read,
+        label_studio.write,
+        "annotations.json",
+        "images",
+        names_pictures=True,
+    ),
+    Format("labelme", labelme.read, labelme.write, "", "", names_pictures=True),
     Format("run_lengths", run_lengths.read, run_lengths.write, "", "train_images"),
     Format("voc", voc.read, voc.write, "", "JPEGImages", overlaps=False),
     Format("yolo", yolo.read, yolo.write, "", "images", holes=False),

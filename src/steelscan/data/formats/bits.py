@@ -9,7 +9,7 @@ bits that choose among the four sizes, the length less one in that size, and the
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import MaskError
+from steelscan.strip import Fault, MaskError
 
 _SIZES = (3, 4, 8, 16)
 _AGAIN = "Export the annotations again"
@@ -23,17 +23,17 @@ def unpack(packed: object, values: int, where: object) -> NDArray[np.uint8]:
     try:
         content = bytes(packed)  # type: ignore[call-overload]
     except (TypeError, ValueError):
-        raise MaskError(where, "holds more than bytes in its rle", _AGAIN) from None
+        raise MaskError(where, "holds more than bytes in its rle", _AGAIN, Fault.RUNS) from None
     bits = "".join(f"{byte:08b}" for byte in content)
     try:
         count, word = int(bits[:32], 2), int(bits[32:37], 2) + 1
         sizes = [int(bits[at : at + 4], 2) + 1 for at in range(37, 53, 4)]
         if count != values or word > 8:
             found = f"holds {count} values of {word} bits, its picture has {values} of 8"
-            raise MaskError(where, found, _AGAIN)
+            raise MaskError(where, found, _AGAIN, Fault.RUNS)
         return _unpacked(bits, 53, values, word, sizes)
     except ValueError:
-        raise MaskError(where, "breaks off within its rle", _AGAIN) from None
+        raise MaskError(where, "breaks off within its rle", _AGAIN, Fault.RUNS) from None
 
 
 def pack(values: NDArray[np.bool_]) -> bytes:

@@ -14,13 +14,22 @@ import numpy as np
 from PIL import Image
 
 from steelscan.data.files import Files, open_files
-from steelscan.data.formats.content import pictures, plain, refuse_strays
-from steelscan.data.formats.labelled import Canvas, Labelled, Loss, check_all, make_classes
+from steelscan.data.formats.content import pictures, plain, read_mask_file, refuse_strays
+from steelscan.data.formats.labelled import (
+    Canvas,
+    Labelled,
+    Loss,
+    check_all,
+    check_mask_size,
+    make_classes,
+)
 from steelscan.data.listing import read_classes
 from steelscan.data.picture import read_index_picture
+from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
     DatasetError,
+    Fault,
     Frame,
     Mask,
     MaskError,
@@ -30,7 +39,7 @@ from steelscan.strip import (
 )
 
 
-def read(path: Path) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
 
     Raises DatasetError when pictures or folders do not fit together, PictureError for what is no
@@ -42,20 +51,18 @@ def read(path: Path) -> Iterator[Labelled]:
     classes = listed[1] if listed else make_classes(folders, files.where("masks"))
     for folder in folders:
         if folder not in classes.names:
-            strange = "is a folder for no class of classes.csv"
-            raise DatasetError(files.where(f"masks/{folder}"), strange, "Name the class there")
-    found = dict(pictures(files, "images"))
-    known = set(map(plain, found))
-    masks = {name: _by_picture(files, name, known) for name in classes.names}
+            where, strange = (
+                files.where(f"masks/{folder}"),
+                "is a folder for no class of classes.csv",
+            )
+            watch.error(DatasetError(where, strange, "Name the class there", Fault.UNKNOWN_CLASS))
+    found = dict(pictures(files, "images", watch))
+    masks = {name: _OfClass(files, name, watch) for name in classes.names}
     for image, frame in found.items():
-        canvas = Canvas(image, frame, classes)
+        canvas = Canvas(image, frame, classes)  # unwatched: empty masks are the rule here
         for name, inside in masks.items():
-            of_class = files.under(f"masks/{name}")
-            png = inside.get(plain(image))
-            if png is None:
-                where = of_class.where(PurePosixPath(image).with_suffix(".png").as_posix())
-                raise MaskError(where, "is missing", "Add it; it is black where nothing is")
-            canvas.mask(name, _mask(of_class, png, image, frame), png)
+            with watch.over():
+                canvas.mask(name, inside.mask(image, frame), name)
         yield canvas.labelled()
 
 
@@ -84,24 +91,29 @@ def png_of(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _by_picture(files: Files, class_name: str, known: set[str]) -> dict[str, str]:
-    inside = files.under(f"masks/{class_name}")
-    names = [name for name in inside.walk() if name.lower().endswith(".png")]
-    refuse_strays(iter(names), known, inside, "images")
-    return {plain(name): name for name in names}
+class _OfClass:
+    """The PNGs of one class, by their pictures."""
 
+    def __init__(self, files: Files, class_name: str, watch: Watch) -> None:
+        self._files = files.under(f"masks/{class_name}")
+        names = [name for name in self._files.walk() if name.lower().endswith(".png")]
+        refuse_strays(names, self._files, files.under("images"), watch)
+        self._names = {plain(name): name for name in names}
 
-def _mask(files: Files, png: str, image: str, frame: Frame) -> Mask:
-    where = files.where(png)
-    values = read_index_picture(files.read(png), where)
-    if values.shape != frame:
-        found = f"is {Frame(*values.shape)}, its picture {image} is {frame}"
-        raise MaskError(where, found, "Save both with the same height and width")
-    mask = values > 0
-    if mask.any() and values.max() != values[mask].min():
-        remedy = "Store 0 and one other value, without smoothed borders"
-        raise MaskError(where, "holds several values beside 0", remedy)
-    return mask
+    def mask(self, image: str, frame: Frame) -> Mask:
+        png = self._names.get(plain(image))
+        if png is None:
+            where = self._files.where(PurePosixPath(image).with_suffix(".png").as_posix())
+            remedy = "Add it; it is black where nothing is"
+            raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
+        where = self._files.where(png)
+        values = read_index_picture(read_mask_file(self._files, png), where)
+        check_mask_size(where, values.shape, image, frame)
+        mask = values > 0
+        if mask.any() and values.max() != values[mask].min():
+            remedy = "Store 0 and one other value, without smoothed borders"
+            raise MaskError(where, "holds several values beside 0", remedy, Fault.UNKNOWN_CLASS)
+        return mask
 
 
 def _check_folders(classes: Classes, path: Path) -> Classes:

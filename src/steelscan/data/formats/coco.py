@@ -8,15 +8,15 @@ told apart.
 """
 
 import json
-from collections import defaultdict
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from steelscan.data.formats.content import parse_json, read_file
+from steelscan.data.formats.content import Model, opened, parse_json
 from steelscan.data.formats.counts import from_counts, to_counts
 from steelscan.data.formats.labelled import (
     Canvas,
@@ -28,8 +28,14 @@ from steelscan.data.formats.labelled import (
     make_classes,
     make_frame,
 )
+from steelscan.data.formats.pieces import Piece, pieces
 from steelscan.data.formats.polygon import outlines
-from steelscan.strip import DatasetError, Frame, Mask, MaskError, write_text
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import Classes, DatasetError, Fault, Frame, Mask, MaskError, replacing
+
+_Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_LISTS = ("images", "annotations", "categories")
+_AGAIN = "Export the annotations again"
 
 
 class _Counts(BaseModel):
@@ -38,80 +44,178 @@ class _Counts(BaseModel):
 
 
 class _Image(BaseModel):
-    id: int
+    id: _Id
     file_name: str
     height: int
     width: int
 
 
 class _Category(BaseModel):
-    id: int
+    id: _Id
     name: str
 
 
-class _Annotation(BaseModel):
-    id: int
-    image_id: int
-    category_id: int
+class _Ids(BaseModel):
+    id: _Id
+    image_id: _Id
+    category_id: _Id
+
+
+class _Annotation(_Ids):
     segmentation: list[list[float]] | _Counts = []
 
 
-class _Coco(BaseModel):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
+class _Listed(NamedTuple):
+    """A picture as it is remembered."""
+
+    name: str
+    height: int
+    width: int
 
 
-def read(path: Path) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """Read a COCO file, picture by picture in its order; the pictures are not looked at.
 
-    Classes stand in the order of the categories' ids. Raises DatasetError for what is no COCO
-    file and for ids and names that stand twice or nowhere, and MaskError for a segmentation that
-    is empty, a box alone, or of another size than its picture.
+    The file is read twice: once to learn where each annotation stands (40 bytes each are kept, and
+    the names of the pictures), then annotation by annotation. Classes stand in the order of the
+    categories' ids. Raises DatasetError for what is no COCO file and for ids and names that stand
+    twice or nowhere, and MaskError for a segmentation that is empty, a box alone, or of another
+    size than its picture.
     """
-    coco = parse_json(_Coco, read_file(path), path, "COCO JSON")
-    names = {each.id: each.name for each in sorted(coco.categories, key=lambda each: each.id)}
-    images = {each.id: each for each in coco.images}
-    if len(names) != len(coco.categories) or len(images) != len(coco.images):
-        raise DatasetError(path, "gives two images or two categories one id", "Number them anew")
-    classes = make_classes(tuple(names.values()), path)
-    check_distinct((each.file_name for each in coco.images), path)
-    of_image: defaultdict[int, list[_Annotation]] = defaultdict(list)
-    for annotation in coco.annotations:
-        if annotation.image_id not in images or annotation.category_id not in names:
+    with opened(path) as file:
+        index = _Index(path, watch)
+        for piece in pieces(file, path):
+            with watch.over():
+                index.add(piece)
+        index.finish()
+        for image_id in index.images:
+            with watch.over():
+                yield _labelled(index, image_id, file)
+
+
+class _Index:
+    """What a COCO file lists, and where its annotations stand in it."""
+
+    classes: Classes
+
+    def __init__(self, path: Path, watch: Watch) -> None:
+        self.path, self.watch = path, watch
+        self.images: dict[int, _Listed] = {}
+        self.names: dict[int, str] = {}
+        self._lists: set[str] = set()
+        # For each annotation: its id, its picture, its class, its first byte, its length.
+        self._ids, self._of, self._class, self._starts, self._sizes = (array("q") for _ in range(5))
+
+    def add(self, piece: Piece) -> None:
+        """Remember what a piece of the file lists."""
+        if piece.name not in _LISTS:
+            return
+        if piece.at < 0:
+            if piece.value != []:
+                raise self._broken(f"{piece.name} is no list")
+            self._lists.add(piece.name)
+        elif piece.name == "images":
+            image = self._parse(_Image, piece)
+            if image.id in self.images:
+                raise self._twice("images")
+            self.images[image.id] = _Listed(image.file_name, image.height, image.width)
+        elif piece.name == "categories":
+            category = self._parse(_Category, piece)
+            if category.id in self.names:
+                raise self._twice("categories")
+            self.names[category.id] = category.name
+        else:
+            ids = self._parse(_Ids, piece)
+            self._ids.append(ids.id)
+            self._of.append(ids.image_id)
+            self._class.append(ids.category_id)
+            self._starts.append(piece.start)
+            self._sizes.append(len(piece.content))
+
+    def finish(self) -> None:
+        """Put all in order once the file is read; refuse what belongs to nothing."""
+        for name in _LISTS:
+            if name not in self._lists:
+                raise self._broken(f"{name} Field required")
+        self.names = dict(sorted(self.names.items()))
+        self.classes = make_classes(tuple(self.names.values()), self.path)
+        check_distinct((image.name for image in self.images.values()), self.path, self.watch)
+        of = np.frombuffer(self._of, np.int64)
+        pictured = np.isin(of, np.fromiter(self.images, np.int64))
+        known = np.isin(np.frombuffer(self._class, np.int64), np.fromiter(self.names, np.int64))
+        for at in np.flatnonzero(~(pictured & known)).tolist():
             found = (
-                f"annotation {annotation.id} belongs to image {annotation.image_id}, category "
-                f"{annotation.category_id}, which are not both listed"
+                f"annotation {self._ids[at]} belongs to image {self._of[at]}, category "
+                f"{self._class[at]}, which are not both listed"
             )
-            raise DatasetError(path, found, "Add the missing one, or remove the annotation")
-        of_image[annotation.image_id].append(annotation)
-    for image in coco.images:
-        frame = make_frame(image.height, image.width, f"{path}, {image.file_name}")
-        canvas = Canvas(check_name(image.file_name, path), frame, classes)
-        for annotation in of_image[image.id]:
-            where = f"{path}, {image.file_name}, annotation {annotation.id}"
-            _draw(canvas, annotation, names[annotation.category_id], frame, where)
-        yield canvas.labelled()
+            fault = Fault.UNKNOWN_CLASS if pictured[at] else Fault.NO_PICTURE
+            remedy = "Add the missing one, or remove the annotation"
+            self.watch.error(DatasetError(self.path, found, remedy, fault))
+        usable = np.flatnonzero(known)
+        self._order = usable[np.argsort(of[usable], kind="stable")]
+        self._sorted = of[self._order]
+
+    def annotations(self, image_id: int, file: BinaryIO) -> Iterator[_Annotation]:
+        """Read the annotations of a picture."""
+        first = np.searchsorted(self._sorted, image_id, "left")
+        last = np.searchsorted(self._sorted, image_id, "right")
+        for at in self._order[first:last].tolist():
+            file.seek(self._starts[at])
+            content = file.read(self._sizes[at])
+            with self.watch.over():
+                where = f"{self.path}, annotation {self._ids[at]}"
+                yield parse_json(_Annotation, content, where, "COCO JSON")
+
+    def _parse(self, model: type[Model], piece: Piece) -> Model:
+        where = f"{self.path}, {piece.name} {piece.at}"
+        return parse_json(model, piece.content, where, "COCO JSON")
+
+    def _twice(self, what: str) -> DatasetError:
+        found, remedy = f"gives two {what} one id", "Number them anew"
+        return DatasetError(self.path, found, remedy, Fault.SAME_NAME)
+
+    def _broken(self, why: str) -> DatasetError:
+        found, remedy = f"is not as expected: {why}", "Export it again as COCO JSON"
+        return DatasetError(self.path, found, remedy, Fault.UNREADABLE_FILE)
+
+
+def _labelled(index: _Index, image_id: int, file: BinaryIO) -> Labelled:
+    image = index.images[image_id]
+    where = f"{index.path}, {image.name}"
+    name, frame = check_name(image.name, index.path), make_frame(image.height, image.width, where)
+    canvas = Canvas(name, frame, index.classes, index.watch)
+    for each in index.annotations(image_id, file):
+        with index.watch.over():
+            class_name = index.names[each.category_id]
+            _draw(canvas, each, class_name, frame, f"{where}, annotation {each.id}")
+    return canvas.labelled()
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write a COCO file. Nothing is lost; raises DatasetError, MaskError and OutputError."""
+    """Write a COCO file. Nothing is lost; raises DatasetError, MaskError and OutputError.
+
+    Annotations go to the disk as they come, so that only the list of pictures is held.
+    """
     images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    categories: list[dict[str, Any]] = []
-    for image_id, each in enumerate(check_all(labelled, path), start=1):
-        height, width = each.frame
-        images.append({"id": image_id, "file_name": each.image, "height": height, "width": width})
-        categories = [
-            {"id": class_id, "name": name}
-            for class_id, name in zip(each.classes.ids, each.classes.names, strict=True)
-        ]
-        for class_id, mask in zip(each.classes.ids, each.masks, strict=True):
-            if mask.any():
-                ids = {"id": len(annotations) + 1, "image_id": image_id, "category_id": class_id}
-                annotations.append(ids | _segmentation(mask))
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+    classes: Classes | None = None
+    written = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"annotations": [')
+        for image_id, each in enumerate(check_all(labelled, path), start=1):
+            height, width = each.frame
+            size = {"height": height, "width": width}
+            images.append({"id": image_id, "file_name": each.image} | size)
+            classes = each.classes
+            for class_id, mask in zip(each.classes.ids, each.masks, strict=True):
+                if mask.any():
+                    ids = {"id": written + 1, "image_id": image_id, "category_id": class_id}
+                    file.write(",\n" if written else "\n")
+                    file.write(json.dumps(ids | _segmentation(mask)))
+                    written += 1
+        named = zip(classes.ids, classes.names, strict=True) if classes else ()
+        categories = [{"id": class_id, "name": name} for class_id, name in named]
+        rest = {"images": images, "categories": categories}
+        file.write("\n],\n" + json.dumps(rest, ensure_ascii=False)[1:] + "\n")
     return ()
 
 
@@ -126,7 +230,7 @@ def unpack(text: str, where: object) -> list[int]:
     for char in text:
         bits = ord(char) - 48
         if not 0 <= bits < 64:
-            raise MaskError(where, f"packed counts hold {char!r}", "Export the annotations again")
+            raise MaskError(where, f"packed counts hold {char!r}", _AGAIN, Fault.RUNS)
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
@@ -134,7 +238,7 @@ def unpack(text: str, where: object) -> list[int]:
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     if shift:
-        raise MaskError(where, "packed counts break off", "Export the annotations again")
+        raise MaskError(where, "packed counts break off", _AGAIN, Fault.RUNS)
     return counts
 
 
@@ -154,11 +258,12 @@ def _draw(canvas: Canvas, annotation: _Annotation, name: str, frame: Frame, wher
     segmentation = annotation.segmentation
     if not segmentation:
         found = "has no segmentation: a box alone says where, not which pixels"
-        raise MaskError(where, found, "Outline the defect, or remove the annotation")
+        remedy = "Outline the defect, or remove the annotation"
+        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
     if isinstance(segmentation, _Counts):
         if segmentation.size != frame:
             found = f"is {Frame(*segmentation.size)}, its picture is {frame}"
-            raise MaskError(where, found, "Give both the same height and width")
+            raise MaskError(where, found, "Give both the same height and width", Fault.SIZE)
         counts = segmentation.counts
         counts = unpack(counts, where) if isinstance(counts, str) else counts
         columns = from_counts(counts, frame.pixels, where).reshape(frame.width, frame.height)
@@ -167,7 +272,7 @@ def _draw(canvas: Canvas, annotation: _Annotation, name: str, frame: Frame, wher
     for polygon in segmentation:
         if len(polygon) % 2:
             found = f"a polygon has {len(polygon)} numbers, an odd count"
-            raise MaskError(where, found, "Give x and y for each corner")
+            raise MaskError(where, found, "Give x and y for each corner", Fault.POLYGON)
         canvas.polygon(name, np.reshape(polygon, (-1, 2)), where)
 
 

@@ -1,8 +1,9 @@
 """What a format's files hold, by a model of it, and the pictures beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,18 +11,22 @@ from steelscan.data.annotations import key, stem
 from steelscan.data.files import Files, is_picture
 from steelscan.data.formats.labelled import check_name
 from steelscan.data.picture import picture_frame
-from steelscan.strip import DatasetError, Frame
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_file(path: Path) -> bytes:
-    """Content of one file. Raises DatasetError."""
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open one file for reading. Raises DatasetError, also for errors in the block's reading."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         found = f"cannot be read ({error.strerror})"
-        raise DatasetError(path, found, "Name the file that holds the annotations") from error
+        remedy = "Name the file that holds the annotations"
+        raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE) from error
 
 
 def parse_json(model: type[Model], content: bytes, where: object, program: str) -> Model:
@@ -36,42 +41,76 @@ def parse_json(model: type[Model], content: bytes, where: object, program: str) 
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         found = " ".join(filter(None, ("is not as expected:", place, first["msg"])))
-        raise DatasetError(where, found, f"Export it again as {program}") from None
+        remedy = f"Export it again as {program}"
+        raise DatasetError(where, found, remedy, Fault.UNREADABLE_FILE) from None
 
 
-def pictures(files: Files, folder: str) -> Iterator[tuple[str, Frame]]:
+def pictures(files: Files, folder: str, watch: Watch = STRICT) -> Iterator[tuple[str, Frame]]:
     """Names relative to ``folder``, sorted, and frames of its pictures, from their headers.
 
     Raises PictureError for what is no picture, and DatasetError when there is none, or when two
     have the same stem: then one annotation would belong to both.
     """
     inside = files.under(folder)
-    names = sorted(filter(is_picture, inside.walk()))
+    names = picture_names(inside)
     if not names:
         remedy = "Put the pictures there: the annotations alone do not say their names and sizes"
-        raise DatasetError(inside.where(""), "holds no pictures", remedy)
+        raise DatasetError(inside.where(""), "holds no pictures", remedy, Fault.NO_PICTURE)
+    for name, frame in framed(inside, names, watch):
+        with watch.over():
+            yield check_name(name, inside.where(name)), frame
+
+
+def framed(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tuple[str, Frame]]:
+    """Pictures of stems that differ, and their frames, from their headers."""
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(plain(name), name)
         if other != name:
-            raise DatasetError(inside.where(name), f"has the stem of {other}", "Rename one of them")
-    for name in names:
-        with inside.open(name) as file:
-            frame = picture_frame(file, inside.where(name))
-        yield check_name(name, inside.where(name)), frame
+            found = f"has the stem of {other}"
+            error = DatasetError(files.where(name), found, "Rename one of them", Fault.SAME_NAME)
+            watch.error(error)
+    for name in seen.values():
+        with watch.over():
+            yield name, _frame(files, name)
 
 
-def refuse_strays(found: Iterator[str], names: set[str], files: Files, folder: str) -> None:
+def picture_names(files: Files) -> list[str]:
+    """Names of all pictures there, sorted; whether they can be read is not asked."""
+    return sorted(filter(is_picture, files.walk()))
+
+
+def refuse_strays(
+    found: Iterable[str], files: Files, pictures: Files, watch: Watch = STRICT
+) -> None:
     """Refuse files, named relative to ``files``, that belong to none of the pictures.
 
-    ``names`` are the pictures' names as `plain` gives them. Raises DatasetError.
+    Raises DatasetError.
     """
+    names = set(map(plain, picture_names(pictures)))
     for name in found:
         if plain(name) not in names:
-            remedy = f"Add its picture to {folder}/, or remove the file"
-            raise DatasetError(files.where(name), "annotates a picture that is missing", remedy)
+            said = "annotates a picture that is missing"
+            remedy = f"Add its picture to {pictures.where('')}, or remove the file"
+            watch.error(DatasetError(files.where(name), said, remedy, Fault.NO_PICTURE))
+
+
+def read_mask_file(files: Files, name: str) -> bytes:
+    """Content of a mask picture. Raises MaskError."""
+    try:
+        return files.read(name)
+    except DatasetError as error:
+        raise MaskError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
 
 
 def plain(name: str) -> str:
     """A name without its ending: what a picture and its annotation share."""
     return key((PurePosixPath(name).parent / stem(name)).as_posix())
+
+
+def _frame(files: Files, name: str) -> Frame:
+    try:
+        with files.open(name) as file:
+            return picture_frame(file, files.where(name))
+    except DatasetError as error:
+        raise PictureError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import MaskError
+from steelscan.strip import Fault, MaskError
 
 
 def from_counts(counts: Sequence[int], pixels: int, where: object) -> NDArray[np.bool_]:
@@ -17,7 +17,8 @@ def from_counts(counts: Sequence[int], pixels: int, where: object) -> NDArray[np
     if total != pixels or min(counts, default=0) < 0:
         shown = total if abs(total) < 10**12 else "far too many"  # Python prints no endless number
         found = f"counts cover {shown} pixels, the mask has {pixels}"
-        raise MaskError(where, found, "Export the annotations again; the file may be cut off")
+        remedy = "Export the annotations again; the file may be cut off"
+        raise MaskError(where, found, remedy, Fault.RUNS)
     return np.repeat(np.arange(len(counts)) % 2 == 1, np.asarray(counts, np.int64))
 
 

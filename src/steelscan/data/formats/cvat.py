@@ -5,7 +5,6 @@ counts of pixels along its rows, the first outside. Boxes, ellipses, lines, poin
 say where, not which pixels, and are refused; tags are passed over.
 """
 
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.formats.content import read_file
+from steelscan.data.annotations import key
+from steelscan.data.formats.content import opened
 from steelscan.data.formats.counts import from_counts, to_counts
 from steelscan.data.formats.labelled import (
     Canvas,
@@ -25,38 +25,36 @@ from steelscan.data.formats.labelled import (
     make_classes,
     make_frame,
 )
-from steelscan.strip import Classes, DatasetError, Mask, MaskError, write_bytes
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, replacing
 
 _AGAIN = "Export it again as CVAT for images 1.1"
 
 
-def read(path: Path) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """Read a CVAT file, picture by picture in its order; the pictures are not looked at.
 
-    Classes are the labels of its ``meta``, in order. Raises DatasetError for what is no such file
-    and for pictures that stand twice, and MaskError for unknown classes, for shapes that enclose
-    no pixels, and for masks that do not fill their box or leave the picture.
+    Of the file one picture is held. Classes are the labels of its ``meta``, in order. Raises
+    DatasetError for what is no such file and for pictures that stand twice, and MaskError for
+    unknown classes, for shapes that enclose no pixels, and for masks that do not fill their box or
+    leave the picture.
     """
-    content = read_file(path)
-    try:
-        root = ElementTree.fromstring(content)
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
-        raise DatasetError(path, f"is no whole XML file ({error})", _AGAIN) from None
-    if root.tag != "annotations" or root.find("track") is not None:
-        found = "holds a video's tracks" if root.tag == "annotations" else f"is XML of {root.tag}"
-        raise DatasetError(path, found, _AGAIN)
-    names = [(label.findtext("name") or "").strip() for label in root.iterfind("meta//label")]
-    classes = make_classes(list(dict.fromkeys(names)), path)
-    images = root.findall("image")
-    check_distinct((image.get("name", "") for image in images), path)
-    for image in images:
-        name = check_name(image.get("name", ""), path)
-        where = f"{path}, {name}"
-        frame = make_frame(_number(image, "height", where), _number(image, "width", where), where)
-        canvas = Canvas(name, frame, classes)
-        for number, shape in enumerate(image, start=1):
-            _draw(canvas, shape, f"{where}, shape {number}")
-        yield canvas.labelled()
+    labels: list[str] = []
+    classes: Classes | None = None
+    seen: set[str] = set()
+    for element in _elements(path):
+        if element.tag == "meta":
+            labels += [(each.findtext("name") or "").strip() for each in element.iter("label")]
+            continue
+        classes = classes or make_classes(list(dict.fromkeys(labels)), path)
+        with watch.over():
+            name = check_name(element.get("name", ""), path)
+            if key(name) in seen:
+                check_distinct((name, name), path, watch)
+            seen.add(key(name))
+            yield _labelled(element, name, classes, path, watch)
+    if classes is None:
+        make_classes(list(dict.fromkeys(labels)), path)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -64,27 +62,48 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
 
     Raises DatasetError, also for a class whose name XML does not keep, MaskError and OutputError.
     """
-    root = ElementTree.Element("annotations")
-    ElementTree.SubElement(root, "version").text = "1.1"
-    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
     classes: Classes | None = None
-    for number, each in enumerate(check_all(labelled, path)):
-        classes = classes or _check_writable(each.classes, path)
-        size = {"width": str(each.frame.width), "height": str(each.frame.height)}
-        names = {"id": str(number), "name": each.image}
-        image = ElementTree.SubElement(root, "image", names | size)
-        for name, mask in each.by_class().items():
-            if mask.any():
-                ElementTree.SubElement(image, "mask", _attributes(name, mask))
-    labels = ElementTree.SubElement(task, "labels")
-    for name in classes.names if classes else ():
-        label = ElementTree.SubElement(labels, "label")
-        ElementTree.SubElement(label, "name").text = name
-    ElementTree.indent(root)
-    file = io.BytesIO()
-    ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
-    write_bytes(path, file.getvalue() + b"\n")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(b"<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n")
+        for number, each in enumerate(check_all(labelled, path)):
+            if classes is None:
+                classes = _check_writable(each.classes, path)
+                file.write(_text(*_head(classes)))
+            file.write(_text(_image(number, each)))
+        file.write(b"</annotations>\n")
     return ()
+
+
+def _elements(path: Path) -> Iterator[ElementTree.Element]:
+    """The ``meta`` and ``image`` elements, each forgotten when the next one is asked for."""
+    try:
+        with opened(path) as file:
+            events = ElementTree.iterparse(file, events=("start", "end"))
+            _, root = next(events)
+            if root.tag != "annotations":
+                raise DatasetError(path, f"is XML of {root.tag}", _AGAIN, Fault.UNREADABLE_FILE)
+            for event, element in events:
+                if event == "start" and element.tag == "track":
+                    found = "holds a video's tracks"
+                    raise DatasetError(path, found, _AGAIN, Fault.UNREADABLE_FILE)
+                if event == "end" and element.tag in ("meta", "image"):
+                    yield element
+                    root.clear()
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
+        found = f"is no whole XML file ({error})"
+        raise DatasetError(path, found, _AGAIN, Fault.UNREADABLE_FILE) from None
+
+
+def _labelled(
+    image: ElementTree.Element, name: str, classes: Classes, path: Path, watch: Watch
+) -> Labelled:
+    where = f"{path}, {name}"
+    frame = make_frame(_number(image, "height", where), _number(image, "width", where), where)
+    canvas = Canvas(name, frame, classes, watch)
+    for number, shape in enumerate(image, start=1):
+        with watch.over():
+            _draw(canvas, shape, f"{where}, shape {number}")
+    return canvas.labelled()
 
 
 def _draw(canvas: Canvas, shape: ElementTree.Element, where: str) -> None:
@@ -99,14 +118,16 @@ def _draw(canvas: Canvas, shape: ElementTree.Element, where: str) -> None:
         try:
             counts = [int(count) for count in shape.get("rle", "").split(",")]
         except ValueError:
-            raise MaskError(where, "holds more than counts in its rle", _AGAIN) from None
+            found = "holds more than counts in its rle"
+            raise MaskError(where, found, _AGAIN, Fault.RUNS) from None
         mask = from_counts(counts, box.pixels, where).reshape(box)
         canvas.mask(
             label, mask, where, (_number(shape, "top", where), _number(shape, "left", where))
         )
     else:
         found = f"is a {shape.tag}, which says where, not which pixels"
-        raise MaskError(where, found, "Outline the defect as a polygon or a mask")
+        remedy = "Outline the defect as a polygon or a mask"
+        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
 
 
 def _points(text: str, where: str) -> NDArray[np.float64]:
@@ -114,7 +135,8 @@ def _points(text: str, where: str) -> NDArray[np.float64]:
         pairs = [[float(part) for part in pair.split(",")] for pair in text.split(";")]
         return np.array(pairs, np.float64)
     except ValueError:
-        raise MaskError(where, "holds more than points 'x,y;x,y'", _AGAIN) from None
+        found = "holds more than points 'x,y;x,y'"
+        raise MaskError(where, found, _AGAIN, Fault.POLYGON) from None
 
 
 def _number(element: ElementTree.Element, name: str, where: str) -> int:
@@ -123,6 +145,32 @@ def _number(element: ElementTree.Element, name: str, where: str) -> int:
         return int(text)
     except ValueError:
         raise MaskError(where, f"gives {name} as {text[:40]!r}", _AGAIN) from None
+
+
+def _head(classes: Classes) -> tuple[ElementTree.Element, ElementTree.Element]:
+    version, meta = ElementTree.Element("version"), ElementTree.Element("meta")
+    version.text = "1.1"
+    labels = ElementTree.SubElement(ElementTree.SubElement(meta, "task"), "labels")
+    for name in classes.names:
+        label = ElementTree.SubElement(labels, "label")
+        ElementTree.SubElement(label, "name").text = name
+    return version, meta
+
+
+def _image(number: int, each: Labelled) -> ElementTree.Element:
+    size = {"width": str(each.frame.width), "height": str(each.frame.height)}
+    image = ElementTree.Element("image", {"id": str(number), "name": each.image} | size)
+    for name, mask in each.by_class().items():
+        if mask.any():
+            ElementTree.SubElement(image, "mask", _attributes(name, mask))
+    return image
+
+
+def _text(*elements: ElementTree.Element) -> bytes:
+    for element in elements:
+        ElementTree.indent(element, level=1)
+    lines = (ElementTree.tostring(element, encoding="unicode") for element in elements)
+    return "".join(f"  {line}\n" for line in lines).encode()
 
 
 def _attributes(name: str, mask: Mask) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Index pictures: ``images/``, ``masks/*.png`` whose values are the classes, ``classes.csv``.
 
-The value 255 has no meaning of its own here: on reading it is refused like every value that
-``classes.csv`` does not name, and is a class where that names it.
+The value 255 has no meaning of its own: it is refused like every value that ``classes.csv`` does
+not name. A row ``255,ignore`` there (or of another value) says that such pixels are neither sound
+nor defective: they are read as sound, and counted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,17 +10,33 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from steelscan.data.dataset import open_dataset
+from steelscan.data.dataset import detect
+from steelscan.data.files import is_picture, open_files
 from steelscan.data.formats.class_pngs import png_of
+from steelscan.data.formats.content import framed
 from steelscan.data.formats.labelled import Labelled, Loss, check_all, flatten
-from steelscan.strip import Classes, write_bytes, write_rows
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import Classes, DatasetError, Fault, write_bytes, write_rows
 
 
-def read(path: Path) -> Iterator[Labelled]:
-    """Read a folder or zip, as `open_dataset` does, with all its errors."""
-    dataset = open_dataset(path)
-    for at, (name, frame) in enumerate(zip(dataset.names, dataset.frames, strict=True)):
-        yield Labelled(name, frame, dataset.masks(at), dataset.classes)
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+    """Read a folder or zip as `open_dataset` does, strip by strip; of pictures only the headers.
+
+    Raises DatasetError and TableError for what is wrong with the whole, PictureError and MaskError
+    for what is wrong with a strip.
+    """
+    files, annotations = detect(open_files(path))
+    inside = files.under(annotations.folder)
+    names = [name for name in inside.names() if is_picture(name)]
+    if not names:
+        where = files.where(annotations.folder)
+        raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
+    for name, frame in framed(inside, sorted(names), watch):
+        with watch.over():
+            found = annotations.find(name, frame, watch)
+            yield Labelled(name, frame, found.masks, annotations.classes, ignored=found.ignored)
+    for stray in annotations.strays(names):
+        watch.error(stray)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

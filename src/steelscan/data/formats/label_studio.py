@@ -10,14 +10,14 @@ region names, by name, unless ``classes.txt`` beside the file lists them, one a 
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 import numpy as np
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 
 from steelscan.data.formats.bits import pack, unpack
-from steelscan.data.formats.content import parse_json, read_file
+from steelscan.data.formats.content import opened, parse_json
 from steelscan.data.formats.labelled import (
     Canvas,
     Labelled,
@@ -28,9 +28,21 @@ from steelscan.data.formats.labelled import (
     make_classes,
     make_frame,
 )
+from steelscan.data.formats.pieces import pieces
 from steelscan.data.picture import picture_frame
-from steelscan.strip import Classes, DatasetError, Frame, Mask, MaskError, write_text
+from steelscan.data.watch import SILENT, STRICT, Watch
+from steelscan.strip import (
+    Classes,
+    DatasetError,
+    Fault,
+    Frame,
+    Mask,
+    MaskError,
+    replacing,
+    write_text,
+)
 
+_PROGRAM = "Label Studio JSON"
 _SHAPES = ("brushlabels", "polygonlabels")
 _NO_SHAPES = ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "pairwise")
 """Results that speak of the whole picture."""
@@ -60,28 +72,28 @@ class _Task(BaseModel):
     annotations: list[_Annotation]
 
 
-class _Export(RootModel[list[_Task]]):
-    pass
-
-
-def read(path: Path) -> Iterator[Labelled]:
-    """Read a Label Studio file, picture by picture in its order.
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+    """Read a Label Studio file, picture by picture in its order; one task of it is held.
 
     Raises DatasetError for what is no such file, for tasks not annotated once and for pictures
     that stand twice, and MaskError for regions of a turned picture, of another size, without a
     class, or that enclose no pixels.
     """
-    export = parse_json(_Export, read_file(path), path, "Label Studio JSON").root
-    tasks = [(_image(task, path), _regions(task, path), task) for task in export]
-    check_distinct((image for image, _, _ in tasks), path)
-    classes = _classes([region for _, regions, _ in tasks for region in regions], path)
-    for image, regions, task in tasks:
-        where = f"{path}, task {task.id}"
-        frame = _frame(image, regions, task, path)
-        canvas = Canvas(image, frame, classes)
-        for number, region in enumerate(regions, start=1):
-            _draw(canvas, region, frame, f"{where}, region {number}")
-        yield canvas.labelled()
+    images: dict[int, str] = {}
+    labels: set[str] = set()
+    with opened(path) as file:
+        for at, task in _tasks(file, path, watch):
+            with watch.over():
+                regions = _regions(task, path)
+                images[at] = _image(task, path)
+                labels.update(*(region.labels() for region in regions))
+        check_distinct(images.values(), path, watch)
+        classes = _classes(labels, path)
+        file.seek(0)
+        for at, task in _tasks(file, path, SILENT):
+            if at in images:
+                with watch.over():
+                    yield _labelled(task, images[at], classes, path, watch)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -91,19 +103,43 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
     OutputError.
     """
     classes: Classes | None = None
-    tasks: list[dict[str, Any]] = []
-    for number, each in enumerate(check_all(labelled, path, flat=True), start=1):
-        classes = classes or _check_writable(each.classes, path)
-        size = {"width": each.frame.width, "height": each.frame.height}
-        masks = each.by_class().items()
-        result = [_region(number, name, mask) for name, mask in masks if mask.any()]
-        annotations = [{"id": number, "was_cancelled": False, "result": result}]
-        data = {"image": quote(each.image), **size}
-        tasks.append({"id": number, "data": data, "annotations": annotations})
-    write_text(path, json.dumps(tasks, ensure_ascii=False) + "\n")
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for number, each in enumerate(check_all(labelled, path, flat=True), start=1):
+            classes = classes or _check_writable(each.classes, path)
+            size = {"width": each.frame.width, "height": each.frame.height}
+            masks = each.by_class().items()
+            result = [_region(number, name, mask) for name, mask in masks if mask.any()]
+            annotations = [{"id": number, "was_cancelled": False, "result": result}]
+            data = {"image": quote(each.image), **size}
+            file.write(",\n" if number > 1 else "[\n")
+            task = {"id": number, "data": data, "annotations": annotations}
+            file.write(json.dumps(task, ensure_ascii=False))
+        file.write("\n]\n")
     listed = "".join(f"{name}\n" for name in (classes.names if classes else ()))
     write_text(path.with_name("classes.txt"), listed)
     return ()
+
+
+def _tasks(file: BinaryIO, path: Path, watch: Watch) -> Iterator[tuple[int, _Task]]:
+    for piece in pieces(file, path):
+        if piece.name:
+            found = "is not as expected: Input should be a valid list"
+            remedy = f"Export it again as {_PROGRAM}"
+            raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE)
+        if piece.at >= 0:
+            with watch.over():
+                where = f"{path}, element {piece.at}"
+                yield piece.at, parse_json(_Task, piece.content, where, _PROGRAM)
+
+
+def _labelled(task: _Task, image: str, classes: Classes, path: Path, watch: Watch) -> Labelled:
+    where, regions = f"{path}, task {task.id}", _regions(task, path)
+    frame = _frame(image, regions, task, path)
+    canvas = Canvas(image, frame, classes, watch)
+    for number, region in enumerate(regions, start=1):
+        with watch.over():
+            _draw(canvas, region, frame, f"{where}, region {number}")
+    return canvas.labelled()
 
 
 def _image(task: _Task, path: Path) -> str:
@@ -111,7 +147,7 @@ def _image(task: _Task, path: Path) -> str:
     address = task.data.get("image", texts[0] if len(texts) == 1 else None)
     if not isinstance(address, str):
         found = f"task {task.id} does not say which of its data is the picture"
-        raise DatasetError(path, found, "Name that field 'image'")
+        raise DatasetError(path, found, "Name that field 'image'", Fault.UNCLEAR)
     local = address.partition("?d=")[2] or address.partition("?")[0]
     return check_name(unquote(local).rpartition("/")[2], path)
 
@@ -120,16 +156,18 @@ def _regions(task: _Task, path: Path) -> list[_Region]:
     done = [each for each in task.annotations if not each.was_cancelled]
     if len(done) != 1:
         found = f"task {task.id} was annotated {len(done)} times"
-        raise DatasetError(path, found, "Export each task with exactly one annotation")
+        fault = Fault.UNCLEAR if done else Fault.NO_ANNOTATION
+        raise DatasetError(path, found, "Export each task with exactly one annotation", fault)
     return [region for region in done[0].result if region.type not in _NO_SHAPES]
 
 
-def _classes(regions: list[_Region], path: Path) -> Classes:
+def _classes(labels: set[str], path: Path) -> Classes:
     beside = path.with_name("classes.txt")
     if beside.is_file():
-        lines = read_file(beside).decode("utf-8-sig", errors="replace").splitlines()
+        with opened(beside) as file:
+            lines = file.read().decode("utf-8-sig", errors="replace").splitlines()
         return make_classes([line.strip() for line in lines if line.strip()], beside)
-    return make_classes(sorted({name for region in regions for name in region.labels()}), path)
+    return make_classes(sorted(labels), path)
 
 
 def _frame(image: str, regions: list[_Region], task: _Task, path: Path) -> Frame:
@@ -137,7 +175,8 @@ def _frame(image: str, regions: list[_Region], task: _Task, path: Path) -> Frame
     sizes = {(region.original_height, region.original_width) for region in regions}
     data = (task.data.get("height"), task.data.get("width"))
     if len(sizes) > 1:
-        raise MaskError(where, "has regions of pictures of several sizes", "Export it again")
+        found = "has regions of pictures of several sizes"
+        raise MaskError(where, found, "Export it again", Fault.SIZE)
     if sizes:
         return make_frame(*sizes.pop(), where)
     if isinstance(data[0], int) and isinstance(data[1], int):
@@ -145,20 +184,23 @@ def _frame(image: str, regions: list[_Region], task: _Task, path: Path) -> Frame
     picture = path.parent / "images" / PurePosixPath(image)
     if not picture.is_file():
         remedy = f"Put its picture at {picture}, or give its data width and height"
-        raise MaskError(where, "is clean, and nothing says the size of its picture", remedy)
+        found = "is clean, and nothing says the size of its picture"
+        raise MaskError(where, found, remedy, Fault.NO_PICTURE)
     return picture_frame(picture)
 
 
 def _draw(canvas: Canvas, region: _Region, frame: Frame, where: str) -> None:
     if region.type not in _SHAPES or not ({"rle", "points"} & region.value.keys()):
         found = f"is of the type {region.type}, which says where, not which pixels"
-        raise MaskError(where, found, "Outline the defect with a brush or a polygon")
+        remedy = "Outline the defect with a brush or a polygon"
+        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
     if region.image_rotation:
         found = "was drawn on a turned picture"
-        raise MaskError(where, found, "Turn the picture back in Label Studio, and draw it again")
+        remedy = "Turn the picture back in Label Studio, and draw it again"
+        raise MaskError(where, found, remedy, Fault.UNCLEAR)
     names = region.labels()
     if not names:
-        raise MaskError(where, "has no class", "Give the region a label")
+        raise MaskError(where, "has no class", "Give the region a label", Fault.UNKNOWN_CLASS)
     for name in names:
         if "rle" in region.value:
             values = unpack(region.value["rle"], frame.pixels * 4, where)
@@ -173,7 +215,8 @@ def _pixels(points: object, frame: Frame, where: str) -> object:
         percent = np.asarray(points, np.float64)
         return percent * (frame.width / 100, frame.height / 100)
     except (TypeError, ValueError):
-        raise MaskError(where, "holds more than points", "Export it again") from None
+        found = "holds more than points"
+        raise MaskError(where, found, "Export it again", Fault.POLYGON) from None
 
 
 def _region(number: int, name: str, mask: Mask) -> dict[str, Any]:

@@ -9,8 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.annotations import key, stem
-from steelscan.data.formats.polygon import fill
-from steelscan.strip import Classes, DatasetError, Frame, Mask, MaskError, Masks, check_masks
+from steelscan.data.formats.polygon import crosses_itself, fill
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import (
+    Classes,
+    DatasetError,
+    Fault,
+    Frame,
+    Mask,
+    MaskError,
+    Masks,
+    check_masks,
+)
 
 _MOST_PIXELS = 178_956_970  # beyond it the pictures themselves are refused
 
@@ -57,8 +67,9 @@ class Loss(NamedTuple):
 class Canvas:
     """The masks of one picture while its file is read; each shape adds to its class."""
 
-    def __init__(self, image: str, frame: Frame, classes: Classes) -> None:
-        self._image, self._frame, self._classes = image, frame, classes
+    def __init__(self, image: str, frame: Frame, classes: Classes, watch: Watch = STRICT) -> None:
+        self.classes = classes
+        self._image, self._frame, self._watch = image, frame, watch
         self._masks = np.zeros((len(classes), *frame), np.bool_)
         self._clipped = self._vanished = 0
 
@@ -67,6 +78,14 @@ class Canvas:
         filled = fill(self._mask(class_name, where), points, where)
         self._clipped += filled.outside
         self._vanished += filled.pixels == 0
+        if filled.outside:
+            found = "a polygon reaches outside the picture, and is cut there"
+            self._watch.note(Fault.POLYGON_OUTSIDE, where, found)
+        if not filled.pixels:
+            self._watch.note(Fault.EMPTY, where, "a polygon covers no pixel's centre")
+        if self._watch.closely and crosses_itself(points):
+            found = "sides of a polygon cross: what it winds around twice is outside"
+            self._watch.note(Fault.POLYGON_CROSSED, where, found)
 
     def mask(
         self, class_name: str, mask: Mask, where: object, at: tuple[int, int] = (0, 0)
@@ -78,20 +97,24 @@ class Canvas:
         (top, left), (height, width) = at, mask.shape
         if min(at) < 0 or top + height > self._frame.height or left + width > self._frame.width:
             found = f"a mask of {Frame(height, width)} at row {top}, column {left} leaves the frame"
-            raise MaskError(where, f"{found} {self._frame}", "Export the annotations again")
+            again = "Export the annotations again"
+            raise MaskError(where, f"{found} {self._frame}", again, Fault.OUTSIDE)
         self._mask(class_name, where)[top : top + height, left : left + width] |= mask
+        if not mask.any():
+            self._watch.note(Fault.EMPTY, where, "a mask holds no pixel")
 
     def labelled(self) -> Labelled:
         """Everything added so far."""
         return Labelled(
-            self._image, self._frame, self._masks, self._classes, self._clipped, self._vanished
+            self._image, self._frame, self._masks, self.classes, self._clipped, self._vanished
         )
 
     def _mask(self, class_name: str, where: object) -> Mask:
-        if class_name not in self._classes.names:
-            found = f"names the class {class_name!r}, known are {', '.join(self._classes.names)}"
-            raise MaskError(where, found, "Correct the name, or add it to the list of classes")
-        mask: NDArray[np.bool_] = self._masks[self._classes.names.index(class_name)]
+        if class_name not in self.classes.names:
+            found = f"names the class {class_name!r}, known are {', '.join(self.classes.names)}"
+            remedy = "Correct the name, or add it to the list of classes"
+            raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
+        mask: NDArray[np.bool_] = self._masks[self.classes.names.index(class_name)]
         return mask
 
 
@@ -99,7 +122,7 @@ def make_classes(names: Sequence[str], where: object) -> Classes:
     """Classes by their names. Raises DatasetError when none is named, or one twice."""
     if not names or len(set(names)) != len(names) or not all(names):
         found = "names no class" if not names else "names a class twice, or without a name"
-        raise DatasetError(where, found, "Name each class once")
+        raise DatasetError(where, found, "Name each class once", Fault.UNREADABLE_FILE)
     return Classes(names=tuple(names))
 
 
@@ -107,7 +130,8 @@ def make_frame(height: int, width: int, where: object) -> Frame:
     """A frame as a file gives it. Raises MaskError when no picture has that size."""
     if height < 1 or width < 1 or height * width > _MOST_PIXELS:
         found = f"gives the picture a height of {height} and a width of {width}"
-        raise MaskError(where, found, "Give the size of the picture in pixels")
+        remedy = "Give the size of the picture in pixels"
+        raise MaskError(where, found, remedy, Fault.UNREADABLE_FILE)
     return Frame(height, width)
 
 
@@ -122,16 +146,25 @@ def check_name(name: str, where: object) -> str:
     ):
         found = f"names the picture {name!r}, which may lie outside the data set"
         remedy = "Name pictures relative to their folder, with / between folders and without .."
-        raise DatasetError(where, found, remedy)
+        raise DatasetError(where, found, remedy, Fault.UNSAFE_NAME)
     return name
 
 
-def check_distinct(names: Iterable[str], where: object) -> None:
+def check_mask_size(where: object, found: Sequence[int], image: str, frame: Frame) -> None:
+    """Refuse a mask picture, (height, width), of another size than its picture's frame."""
+    if tuple(found) != frame:
+        sizes = f"is {Frame(*found)}, its picture {image} is {frame}"
+        remedy = "Save both with the same height and width"
+        raise MaskError(where, sizes, remedy, Fault.SIZE)
+
+
+def check_distinct(names: Iterable[str], where: object, watch: Watch = STRICT) -> None:
     """Refuse names that stand twice. Raises DatasetError."""
     seen: set[str] = set()
     for name in names:
         if key(name) in seen:
-            raise DatasetError(where, f"names the picture {name} twice", "Keep one of the two")
+            found = f"names the picture {name} twice"
+            watch.error(DatasetError(where, found, "Keep one of the two", Fault.SAME_NAME))
         seen.add(key(name))
 
 

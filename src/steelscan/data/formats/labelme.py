@@ -29,7 +29,8 @@ from steelscan.data.formats.labelled import (
     make_frame,
 )
 from steelscan.data.picture import read_index_picture
-from steelscan.strip import Classes, DatasetError, Mask, MaskError, write_json, write_text
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, write_json, write_text
 
 _NO_CLASS = ("", "__ignore__", "_background_")
 """Lines of ``labels.txt`` that name no defect."""
@@ -49,7 +50,7 @@ class _File(BaseModel):
     imageWidth: int  # noqa: N815
 
 
-def read(path: Path) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """Read a folder or zip of JSON files, sorted by name; the pictures are not looked at.
 
     A picture's name is relative to ``path``. Raises DatasetError for files that are no LabelMe
@@ -62,20 +63,23 @@ def read(path: Path) -> Iterator[Labelled]:
         raise DatasetError(path, "holds no JSON files", "Name the folder where LabelMe saved")
     # Only names are kept of a first look: shapes and embedded pictures would fill the memory.
     labels: set[str] = set()
-    images: list[str] = []
+    images: dict[str, str] = {}
     for name in names:
-        content = _parse(files, name)
-        images.append(_image(name, content, files))
-        labels.update(shape.label for shape in content.shapes)
-    check_distinct(images, path)
+        with watch.over():
+            content = _parse(files, name)
+            images[name] = _image(name, content, files)
+            labels.update(shape.label for shape in content.shapes)
+    check_distinct(images.values(), path, watch)
     classes = _classes(files, labels)
-    for name in names:
-        content, where = _parse(files, name), files.where(name)
-        frame = make_frame(content.imageHeight, content.imageWidth, where)
-        canvas = Canvas(_image(name, content, files), frame, classes)
-        for number, shape in enumerate(content.shapes, start=1):
-            _draw(canvas, shape, f"{where}, shape {number}")
-        yield canvas.labelled()
+    for name, image in images.items():
+        with watch.over():
+            content, where = _parse(files, name), files.where(name)
+            frame = make_frame(content.imageHeight, content.imageWidth, where)
+            canvas = Canvas(image, frame, classes, watch)
+            for number, shape in enumerate(content.shapes, start=1):
+                with watch.over():
+                    _draw(canvas, shape, f"{where}, shape {number}")
+            yield canvas.labelled()
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -131,16 +135,18 @@ def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:
         found = f"is a {shape.shape_type}, which says where, not which pixels"
         if shape.shape_type == "mask":
             found = "is a mask without its PNG, or without its two corners"
-        raise MaskError(where, found, "Outline the defect as a polygon or a mask")
+        remedy = "Outline the defect as a polygon or a mask"
+        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
     (left, top), (right, bottom) = shape.points
     try:
         content = base64.b64decode(shape.mask, validate=True)
     except ValueError:  # wrong padding, and characters beyond ASCII
-        raise MaskError(where, "holds no base64 in its mask", "Save the file again") from None
+        found, remedy = "holds no base64 in its mask", "Save the file again"
+        raise MaskError(where, found, remedy, Fault.RUNS) from None
     mask = read_index_picture(content, where) > 0
     if not np.allclose(mask.shape, (bottom - top + 1, right - left + 1)):
         found = f"holds a mask of {mask.shape[0]}x{mask.shape[1]} between other corners"
-        raise MaskError(where, found, "Save the file again with LabelMe")
+        raise MaskError(where, found, "Save the file again with LabelMe", Fault.SIZE)
     canvas.mask(shape.label, mask, where, (round(top), round(left)))
 
 

@@ -14,13 +14,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Mask, MaskError
+from steelscan.strip import Fault, Mask, MaskError
 
 _FARTHEST = 1e9
 """Coordinates beyond it are damage."""
 
 _ROUNDED = 1e-2
 """So far outside, in pixels, a corner may lie because its file rounded it."""
+
+
+_PAIRS_AT_ONCE = 1_000_000
 
 
 class Filled(NamedTuple):
@@ -76,16 +79,61 @@ def outlines(mask: Mask) -> tuple[list[NDArray[np.int64]], bool]:
     return found, not outer.all()
 
 
+def crosses_itself(points: object) -> bool:
+    """Whether two sides of a polygon, ``(corners, 2)`` of x, y, cross between their ends.
+
+    Sides that only touch, or lie on one another, do not cross.
+    """
+    corners = _corners(points, "polygon")
+    ends = np.roll(corners, -1, axis=0)
+    order = np.argsort(np.minimum(corners[:, 0], ends[:, 0]))
+    starts, ends = corners[order], ends[order]
+    low, high = np.minimum(starts, ends), np.maximum(starts, ends)
+    # Of the sides behind it, each need only meet those that begin before it ends.
+    behind = np.searchsorted(low[:, 0], high[:, 0], side="right")
+    counts = behind - np.arange(len(starts)) - 1
+    blocks = np.cumsum(counts) // _PAIRS_AT_ONCE
+    return any(
+        _any_cross(starts, ends, np.flatnonzero(blocks == block), counts)
+        for block in range(int(blocks[-1]) + 1)
+    )
+
+
+def _any_cross(
+    starts: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    sides: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> bool:
+    """Whether any of some sides crosses one of the ``counts`` sides that follow it."""
+    of = counts[sides]
+    one = np.repeat(sides, of)
+    other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(of) - of, of)
+    a, b, c, d = starts[one], ends[one], starts[other], ends[other]
+    apart = _side(a, b, c) * _side(a, b, d) < 0
+    return bool((apart & (_side(c, d, a) * _side(c, d, b) < 0)).any())
+
+
+def _side(
+    start: NDArray[np.float64], end: NDArray[np.float64], point: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """On which side of a line each point lies: positive, negative, or 0 upon it."""
+    (dx, dy), (x, y) = (end - start).T, (point - start).T
+    return np.asarray(np.sign(dx * y - dy * x))
+
+
 def _corners(points: object, where: object) -> NDArray[np.float64]:
     remedy = "Give x and y in pixels for three corners or more"
     try:
         corners = np.asarray(points, np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise MaskError(where, "a polygon holds more than pairs of numbers", remedy) from None
+        found = "a polygon holds more than pairs of numbers"
+        raise MaskError(where, found, remedy, Fault.POLYGON) from None
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
-        raise MaskError(where, f"a polygon has {len(corners)} corners", remedy)
+        raise MaskError(where, f"a polygon has {len(corners)} corners", remedy, Fault.POLYGON)
     if not (np.abs(corners) <= _FARTHEST).all():
-        raise MaskError(where, "a polygon's corner lies nowhere near the picture", remedy)
+        found = "a polygon's corner lies nowhere near the picture"
+        raise MaskError(where, found, remedy, Fault.POLYGON)
     return corners
 
 

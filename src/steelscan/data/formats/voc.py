@@ -17,12 +17,21 @@ from PIL import Image
 
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.class_pngs import png_of
-from steelscan.data.formats.content import pictures, plain, refuse_strays
-from steelscan.data.formats.labelled import Labelled, Loss, check_all, flatten, make_classes
+from steelscan.data.formats.content import pictures, plain, read_mask_file, refuse_strays
+from steelscan.data.formats.labelled import (
+    Labelled,
+    Loss,
+    check_all,
+    check_mask_size,
+    flatten,
+    make_classes,
+)
 from steelscan.data.picture import picture_frame
+from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
     DatasetError,
+    Fault,
     Frame,
     MaskError,
     PictureError,
@@ -42,7 +51,7 @@ class _LabelMap(NamedTuple):
     """Colour of each class as one number."""
 
 
-def read(path: Path) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
 
     Raises DatasetError when ``labelmap.txt`` or pictures are missing, PictureError for what is no
@@ -52,14 +61,17 @@ def read(path: Path) -> Iterator[Labelled]:
     labels = _label_map(files)
     folder = files.under("SegmentationClass")
     masks = {plain(name): name for name in folder.walk() if name.lower().endswith(".png")}
-    found = dict(pictures(files, "JPEGImages"))
-    refuse_strays(iter(masks.values()), set(map(plain, found)), folder, "JPEGImages")
+    found = dict(pictures(files, "JPEGImages", watch))
+    refuse_strays(masks.values(), folder, files.under("JPEGImages"), watch)
     for image, frame in found.items():
-        png = masks.get(plain(image))
-        if png is None:
-            where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
-            raise MaskError(where, "is missing", "Add it; that of a clean strip is black")
-        yield _labelled(image, frame, labels, folder.read(png), folder.where(png))
+        with watch.over():
+            png = masks.get(plain(image))
+            if png is None:
+                where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
+                remedy = "Add it; that of a clean strip is black"
+                raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
+            content = read_mask_file(folder, png)
+            yield _labelled(image, frame, labels, content, folder.where(png))
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -121,9 +133,7 @@ def _label_map(files: Files) -> _LabelMap:
 
 def _labelled(image: str, frame: Frame, labels: _LabelMap, content: bytes, where: str) -> Labelled:
     pixels, grey = _pixels(content, where)
-    if pixels.shape != frame:
-        found = f"is {Frame(*pixels.shape)}, its picture {image} is {frame}"
-        raise MaskError(where, found, "Save both with the same height and width")
+    check_mask_size(where, pixels.shape, image, frame)
     known, ignored = (labels.values, 255) if grey else (labels.colours, _packed(*colour(255)))
     ignored = -1 if ignored in known else ignored
     strange = pixels[~np.isin(pixels, (0, ignored, *known))]
@@ -132,7 +142,8 @@ def _labelled(image: str, frame: Frame, labels: _LabelMap, content: bytes, where
         found = (
             f"holds the value {shown} at {strange.size} pixels, which labelmap.txt does not name"
         )
-        raise MaskError(where, found, "Name it there, and store masks losslessly")
+        remedy = "Name it there, and store masks losslessly"
+        raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
     masks = np.stack([pixels == value for value in known])
     return Labelled(image, frame, masks, labels.classes, ignored=int((pixels == ignored).sum()))
 
@@ -142,7 +153,7 @@ def _pixels(content: bytes, where: str) -> tuple[NDArray[np.int32], bool]:
     try:
         picture_frame(content, where)
     except PictureError as error:
-        raise MaskError(error.where, error.found, error.remedy) from error
+        raise MaskError(error.where, error.found, error.remedy, error.fault) from error
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             if image.mode in ("1", "L"):
@@ -151,7 +162,8 @@ def _pixels(content: bytes, where: str) -> tuple[NDArray[np.int32], bool]:
             return red << 16 | green << 8 | blue, False
     except Exception as error:  # Pillow's readers raise almost anything on bad bytes
         found = f"is damaged or no PNG ({str(error)[:80]})"
-        raise MaskError(where, found, "Copy or export the file again") from error
+        remedy = "Copy or export the file again"
+        raise MaskError(where, found, remedy, Fault.UNREADABLE) from error
 
 
 def _packed(red: int, green: int, blue: int) -> int:

@@ -19,10 +19,11 @@ from steelscan.data.files import Files, open_files
 from steelscan.data.formats.content import pictures, plain, refuse_strays
 from steelscan.data.formats.labelled import Canvas, Labelled, Loss, check_all, make_classes
 from steelscan.data.formats.polygon import fill, outlines
-from steelscan.strip import Classes, DatasetError, Frame, MaskError, write_text
+from steelscan.data.watch import STRICT, Watch
+from steelscan.strip import Classes, DatasetError, Fault, Frame, MaskError, write_text
 
 
-def read(path: Path) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
 
     Raises DatasetError when classes, pictures or ``labels/`` are missing or do not fit together,
@@ -34,17 +35,16 @@ def read(path: Path) -> Iterator[Labelled]:
     texts = {plain(name): name for name in labels.walk() if name.endswith(".txt")}
     if not texts:
         raise DatasetError(labels.where(""), "holds no text files", "Name a YOLO data set")
-    found = dict(pictures(files, "images"))
-    refuse_strays(iter(texts.values()), set(map(plain, found)), labels, "images")
+    found = dict(pictures(files, "images", watch))
+    refuse_strays(texts.values(), labels, files.under("images"), watch)
     for name, frame in found.items():
-        canvas = Canvas(name, frame, classes)
+        canvas = Canvas(name, frame, classes, watch)
         text = texts.get(plain(name))
-        lines = _lines(labels, text) if text else []
-        for number, line in enumerate(lines, start=1):
-            where = f"{labels.where(text or '')}, line {number}"
-            if line.strip():
-                class_name, corners = _polygon(line, classes, where)
-                canvas.polygon(class_name, corners * (frame.width, frame.height), where)
+        if text is None:
+            watch.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
+        else:
+            with watch.over():
+                _draw(canvas, labels, text, frame, watch)
         yield canvas.labelled()
 
 
@@ -73,6 +73,15 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
     )
     write_text(path / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}")
     return tuple(losses)
+
+
+def _draw(canvas: Canvas, labels: Files, text: str, frame: Frame, watch: Watch) -> None:
+    for number, line in enumerate(_lines(labels, text), start=1):
+        where = f"{labels.where(text)}, line {number}"
+        if line.strip():
+            with watch.over():
+                class_name, corners = _polygon(line, canvas.classes, where)
+                canvas.polygon(class_name, corners * (frame.width, frame.height), where)
 
 
 def _classes(files: Files) -> Classes:
@@ -106,17 +115,19 @@ def _polygon(line: str, classes: Classes, where: object) -> tuple[str, NDArray[n
     first, *rest = line.split()
     if not first.isdecimal() or len(first) > 9 or int(first) >= len(classes):
         found = f"names the class {first[:40]!r}, known are 0 to {len(classes) - 1}"
-        raise MaskError(where, found, "Correct the number, or add the class to data.yaml")
+        remedy = "Correct the number, or add the class to data.yaml"
+        raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
     if len(rest) == 4:
         found = "is a box (4 numbers), which says where, not which pixels"
-        raise MaskError(where, found, "Export a segmentation data set")
+        raise MaskError(where, found, "Export a segmentation data set", Fault.NO_OUTLINE)
     if len(rest) % 2 or len(rest) < 6:
         found = f"has {len(rest)} numbers behind its class"
-        raise MaskError(where, found, "Give x and y for three corners or more")
+        raise MaskError(where, found, "Give x and y for three corners or more", Fault.POLYGON)
     try:
         return classes.names[int(first)], np.array(rest, np.float64).reshape(-1, 2)
     except ValueError:
-        raise MaskError(where, "holds more than numbers", "Give shares from 0 to 1") from None
+        found, remedy = "holds more than numbers", "Give shares from 0 to 1"
+        raise MaskError(where, found, remedy, Fault.POLYGON) from None
 
 
 def _closed(polygons: list[NDArray[np.int64]], frame: Frame) -> int:

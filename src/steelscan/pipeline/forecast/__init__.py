@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from textwrap import fill
 
 import torch
 
@@ -15,7 +16,7 @@ from steelscan.models import encoder_of
 from steelscan.pipeline.forecast.asks import asks_of
 from steelscan.pipeline.forecast.fits import Fit, fits_of, round_plans
 from steelscan.pipeline.forecast.speed import Clock, Cost
-from steelscan.pipeline.forecast.table import AskRow, FitRow, rows_text, size_text, time_text
+from steelscan.pipeline.forecast.table import WIDTH, AskRow, FitRow, rows_text, size_text, time_text
 from steelscan.pipeline.plan import Plan
 
 
@@ -23,13 +24,15 @@ from steelscan.pipeline.plan import Plan
 class Forecast:
     """What a run will fit and ask, and what of it is done; ``device`` is where it was timed.
 
-    ``aside`` are bytes that the largest fit left needs on disk only until it ends.
+    ``aside`` are bytes that the largest fit left needs on disk only until it ends; ``split`` are
+    sentences on how strips were grouped and dealt.
     """
 
     fits: tuple[FitRow, ...]
     asks: tuple[AskRow, ...]
     aside: int
     device: str
+    split: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -50,13 +53,14 @@ class Forecast:
         """Lines for people, at most 100 columns wide; the last says what was estimated."""
         fits = sum(row.folds * row.rounds for row in self.fits)
         fitting = sum(row.seconds for row in self.fits)
+        split = "".join(f"\n{fill(sentence, WIDTH)}" for sentence in self.split)
         return f"""{rows_text(self.fits, self.asks)}
 
 {fits} fits, {sum(row.done for row in self.fits)} done. Left: {time_text(fitting)} of fitting, \
 {time_text(self.seconds - fitting)} of asking, {time_text(self.seconds)} in all.
 On disk: {size_text(self.bytes)} at the end, {size_text(self.peak)} at most.
 At most: each test strip teaches, and no gate spares a network a strip.
-Times are estimates from a few passes of each network on this {self.device}."""
+Times are estimates from a few passes of each network on this {self.device}.{split}"""
 
 
 def forecast(plan: Plan) -> Forecast:
@@ -74,7 +78,8 @@ def forecast(plan: Plan) -> Forecast:
     rows = tuple(_row([fit for fit in fits if fit.name == name], costs) for name in names)
     asks = tuple(asks_of(plans, costs))
     asides = [fit.aside * costs[fit.folder].bytes for fit in fits if not fit.finished]
-    return Forecast(rows, asks, max(asides, default=0), plan.accelerator.device.type.upper())
+    device = plan.accelerator.device.type.upper()
+    return Forecast(rows, asks, max(asides, default=0), device, plan.split)
 
 
 def _row(fits: Sequence[Fit], costs: Mapping[Path, Cost]) -> FitRow:

@@ -1,0 +1,79 @@
+"""Peak memory of reading a COCO file, beside the file's size and beside Python's own JSON.
+
+Files are made with polygons of a hundred corners, as outlines of masks have, and read picture by
+picture, each in a process of its own; the peak of a process that only imports is taken off.
+
+Run: python benchmarks/coco_memory.py --annotations 1000 50000 200000
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+_CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+from steelscan.data.formats import READERS
+how, path = sys.argv[1:]
+start, count = time.process_time(), 0
+if how == "steelscan":
+    count = sum(1 for _ in READERS["coco"](Path(path)))
+elif how == "json":
+    count = len(json.loads(Path(path).read_bytes())["images"])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time() - start, count)
+"""
+
+
+def make(path: Path, annotations: int) -> None:
+    """Write a COCO file with four annotations a picture."""
+    rng = np.random.default_rng(0)
+    with path.open("w") as file:
+        file.write('{"images": [')
+        for at in range(annotations // 4):
+            image = {"id": at, "file_name": f"{at:07}.jpg", "height": 256, "width": 1600}
+            file.write((", " if at else "") + json.dumps(image))
+        file.write('], "categories": [{"id": 1, "name": "scratch"}], "annotations": [')
+        turn = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+        for at in range(annotations):
+            radius = rng.uniform(20, 60, (100, 1))
+            corners = np.stack([np.cos(turn), np.sin(turn)], axis=1) * radius + (800, 128)
+            shape = [corners.round(3).reshape(-1).tolist()]
+            # Dealt out, not picture by picture: the worst order for a reader.
+            ids = {"id": at, "image_id": at % (annotations // 4), "category_id": 1}
+            file.write((", " if at else "") + json.dumps({**ids, "segmentation": shape}))
+        file.write("]}")
+
+
+def measured(how: str, path: Path) -> tuple[float, float]:
+    """Peak of a process in MiB, and its CPU seconds."""
+    command = [sys.executable, "-c", _CHILD, how, str(path)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    peak, seconds, _ = done.stdout.split()
+    return int(peak) / 1024, float(seconds)
+
+
+def main() -> None:
+    """Print one row a file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--annotations", type=int, nargs="+", default=[1000, 50_000, 200_000])
+    options = parser.parse_args()
+    print("annotations  file MiB  steelscan MiB  CPU s  json.loads MiB  CPU s")
+    for count in options.annotations:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "coco.json"
+            make(path, count)
+            base, _ = measured("nothing", path)
+            ours, seconds = measured("steelscan", path)
+            theirs, their_seconds = measured("json", path)
+            size = path.stat().st_size / 2**20
+        row = f"{count:>11}  {size:>8.1f}  {ours - base:>13.1f}  {seconds:>5.1f}"
+        print(f"{row}  {theirs - base:>14.1f}  {their_seconds:>5.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Tables of run lengths row by row: the same as whole, and what cannot be meant is refused."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, write_mask_table
+
+STRIPS = [
+    ("a.jpg", ["1 3", ""]),
+    ("b, c.jpg", ["", ""]),
+    ("d_1.jpg", ["", "2 2 9 1"]),
+    ("é.jpg", ["5 5", "1 1"]),
+]
+
+
+@pytest.mark.parametrize("layout", ["joined", "columns"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_stream_gives_what_the_whole_table_holds(
+    layout: str, zipped: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.csv"
+    write_mask_table(path, STRIPS, layout)
+    if zipped:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    table = StreamedMaskTable(path)
+    assert table.layout == layout
+    whole = read_mask_table(path)
+    assert dict(table) == whole.rows
+    assert dict(table) == whole.rows  # a second time
+    assert table.count_rows() == sum(map(len, whole.rows.values()))
+
+
+def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("\ufeffEncodedPixels,note,ClassId,ImageId\n1 2,x,3,a\n")
+    assert list(StreamedMaskTable(path)) == [("a", {3: "1 2"})]
+
+
+def test_a_mask_of_very_many_runs_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    text = " ".join(f"{2 * at + 1} 1" for at in range(50_000))
+    write_mask_table(path, [("a", [text])])
+    assert list(StreamedMaskTable(path)) == [("a", {1: text})]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "has the columns a, b"),
+        ("ImageId_ClassId,EncodedPixels\nb_1,\na_1,\n", "in row 3 after 'b'"),
+        ("ImageId_ClassId,EncodedPixels\na_1,\na_2,\na_1,\n", "row 4 repeats image a, class 1"),
+        ("ImageId_ClassId,EncodedPixels\na_1,\nb_1,\na_1,\n", "Sort its rows"),
+        ("ImageId_ClassId,EncodedPixels\na,1 1\n", "row 2 names image ''"),
+        ("ImageId,ClassId,EncodedPixels\na,0,1 1\n", "class '0'"),
+        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 is cut short"),
+    ],
+)
+def test_what_cannot_be_meant_names_the_row(content: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(content)
+    with pytest.raises(TableError, match=told):
+        list(StreamedMaskTable(path))
+
+
+def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="cannot be read"):
+        StreamedMaskTable(tmp_path / "nothing.csv")
+    path = tmp_path / "table.csv"
+    write_mask_table(path, [(f"{at:05}", ["1 1"]) for at in range(20_000)])
+    path.write_bytes(gzip.compress(path.read_bytes())[:-3000])
+    with pytest.raises(TableError, match="cannot be read"):
+        list(StreamedMaskTable(path))
+    path.write_bytes(b"ImageId_ClassId,EncodedPixels\n\xff\xfe_1,\n")
+    with pytest.raises(TableError, match="is no CSV"):
+        list(StreamedMaskTable(path))
