@@ -76,6 +76,9 @@ def test_each_changed_strip_is_shown_thrice_and_the_page_needs_nothing_beside_it
         assert change.image in content
     words = unescape(re.sub(r"<[^>]*>", " ", content))
     assert found.sentence in words
+    escaped = sum(bool(change.truth) and not change.other for change in shown)
+    assert escaped > 0
+    assert words.count("escapes with B") == escaped
     kinds = {
         kind: sum(change.kind == kind for change in found.changes)
         for kind in ("clean to defective", "defective to clean", "other classes")

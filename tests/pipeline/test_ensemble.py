@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from steelscan.data import Folds, WholeStrip, group_strips, make_folds, open_dataset
-from steelscan.evaluation import Pairs, Tune, count_levels, count_pixels, pairs_at
+from steelscan.evaluation import (
+    Pairs,
+    Tune,
+    count_levels,
+    count_pixels,
+    pairs_at,
+    search_thresholds,
+)
 from steelscan.losses import BCE, SoftmaxFocal
 from steelscan.models import Fpn, StripNetwork, Unet
 from steelscan.pipeline import (
@@ -34,7 +41,16 @@ from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
 from steelscan.pipeline.stored import StoredAnswers
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
-from steelscan.prediction import Ensemble, LogitMean, Mean, Member, PowerMean, Voter
+from steelscan.prediction import (
+    Ensemble,
+    LogitMean,
+    Mean,
+    Member,
+    PowerMean,
+    Voter,
+    predict_masks,
+    to_levels,
+)
 from steelscan.strip import InputError, RunError
 from steelscan.training import AdamW, Training
 
@@ -201,19 +217,18 @@ def test_an_oracle_noise_and_two_copies_are_told_apart(world: World) -> None:
     everyone = score[0, 1, 2, 3]
     assert found.rules[0].held.mean_dice.other == pytest.approx(everyone, abs=1e-3)
     assert score[0,] == 1.0
-    for selection in (found.exhaustive, found.greedy):
-        assert selection is not None
+    for selection in (found.held.exhaustive, found.held.greedy):
         assert selection.members == (1,)
         assert selection.sets == 15
         assert selection.chosen.apparent.value == pytest.approx(1 - everyone, abs=1e-3)
         assert selection.chosen.honest.value == pytest.approx(1 - everyone, abs=1e-3)
         assert selection.time < 0.7
-    for left_out in found.left_out:
+    for left_out in found.held.left_out:
         others = tuple(at for at in range(4) if at != left_out.member - 1)
         assert left_out.adds is not None
         expected = everyone - score[others]
         assert left_out.adds.mean_dice.value == pytest.approx(expected, abs=1e-3)
-    verdicts = [left_out.verdict for left_out in found.left_out]
+    verdicts = [left_out.verdict for left_out in found.held.left_out]
     assert verdicts[0] == "adds"
     assert verdicts[1] == "does harm"
     assert verdicts[2] == verdicts[3]
@@ -246,7 +261,7 @@ def test_refitted_thresholds_are_found_on_other_groups_than_those_that_they_deci
     monkeypatch.setattr(module, "search_thresholds", spy)
     monkeypatch.setattr(module, "_PARTS", 5)
     found = compared(world, run, keep=True)
-    assert len(searched) == 5 * len(found.rules)
+    assert len(searched) == 5 * (len(found.rules) + 3)  # and of three sets of members
     assert sum(searched[:5]) == 4 * STRIPS
     # the same by hand, from histograms instead of masks
     files = StripFiles(world.folder / "out" / "strips")
@@ -266,6 +281,36 @@ def test_refitted_thresholds_are_found_on_other_groups_than_those_that_they_deci
     refitted = found.rules[raw].refitted
     assert refitted is not None
     assert refitted.mean_dice.other == pytest.approx(total / STRIPS)
+
+
+def test_sets_are_refitted_as_ensembles_of_their_members_would_be(world: World) -> None:
+    """Of each set the whole maps, and the search on all of them, by hand."""
+    tune = Tune(positives=1, gain=0, errors=0)
+    eyes = [DULL, NOISE, (9.0, 3.0, 5)]
+    found = compared(world, world.run(eyes, tune=tune))
+    parts = make_folds(world.dataset.present, group_strips(world.dataset), 2, 0)
+    start = module.numbers(RULES, 2)
+    score = {}
+    for chosen in ((0, 1, 2), (0, 1), (0, 2), (1, 2), (0,), (1,), (2,)):
+        voters = [voter(eyes[at]) for at in chosen]
+        levels = []
+        for row in range(STRIPS):
+            maps = predict_masks(voters, ("identity", "hflip"), world.dataset.picture(row))
+            levels.append(count_levels(to_levels(maps), world.dataset.masks(row)))
+        both = np.stack(levels)
+        total = 0.0
+        for part in (0, 1):
+            best = search_thresholds(both[parts != part], start, tune)
+            total += _dice(pairs_at(both[parts == part], best)) * (parts == part).sum()
+        score[chosen] = total / STRIPS
+    assert found.refitted is not None
+    for left_out in found.refitted.left_out:
+        others = tuple(at for at in range(3) if at != left_out.member - 1)
+        number = left_out.adds.mean_dice
+        assert (number.one, number.other) == pytest.approx((score[others], score[0, 1, 2]))
+    best = found.refitted.exhaustive
+    assert score[tuple(member - 1 for member in best.members)] == max(score.values())
+    assert best.chosen.apparent.value == pytest.approx(max(score.values()) - score[0, 1, 2])
 
 
 def _dice(pairs: Pairs) -> float:
@@ -296,22 +341,22 @@ def test_members_of_some_folds_and_classes_are_asked_about_no_others(world: Worl
     )
     found = compared(world, world.run([ORACLE, DULL, DULL, ORACLE], members=members))
     assert found.same_pairs == found.pairs
-    verdicts = {each.member: each.verdict for each in found.left_out}
+    verdicts = {each.member: each.verdict for each in found.held.left_out}
     assert verdicts[2] == "the only one of its class and fold"
     assert list(verdicts.values()).count(verdicts[2]) == 1
-    adds = {each.member: each.adds for each in found.left_out}
+    adds = {each.member: each.adds for each in found.held.left_out}
     assert adds[1].strips == STRIPS
     assert adds[4].strips == STRIPS // 2
     # sets hold member 2, and 3 or 4 with 1: class 1 of fold 1 needs 1 or 3, class 2 needs 3 or 4
-    assert found.exhaustive.sets == 5
+    assert found.held.exhaustive.sets == 5
 
 
 def test_members_named_may_be_left_out_and_the_others_stay(world: World) -> None:
     run = world.run([ORACLE, NOISE, DULL])
     found = compared(world, run, members=[2])
-    assert found.exhaustive.sets == 2
-    assert found.exhaustive.members == (1, 3)
-    assert [each.member for each in found.left_out] == [2]
+    assert found.held.exhaustive.sets == 2
+    assert found.held.exhaustive.members == (1, 3)
+    assert [each.member for each in found.held.left_out] == [2]
     assert [fact.free for fact in found.members] == [False, True, False]
     with pytest.raises(InputError, match="names 4"):
         compared(world, run, "other", members=[4])
@@ -322,7 +367,7 @@ def test_too_many_members_are_refused_with_both_ways_out(world: World) -> None:
     with pytest.raises(InputError, match=r"2047 sets to try.*--members.*--rules-only"):
         compared(world, run)
     found = compared(world, run, sets=False)
-    assert found.exhaustive is None
+    assert found.held is None
     assert len(found.rules) == 7
 
 
@@ -348,7 +393,8 @@ def test_an_interrupted_comparison_goes_on_and_ends_the_same(
     found = compared(world, run, keep=True)
     assert calls.count == STRIPS
     assert found.rules == whole.rules
-    assert found.exhaustive.chosen == whole.exhaustive.chosen
+    assert found.refitted.left_out == whole.refitted.left_out
+    assert found.held.exhaustive.chosen == whole.held.exhaustive.chosen
     again = compared(world, run)
     assert calls.count == STRIPS  # what is kept is not asked again
     assert replace(again, bytes=0) == replace(found, bytes=0)
@@ -428,7 +474,7 @@ def test_a_trained_run_is_met_to_the_bit_with_its_gates(
     assert found.same_pairs == found.pairs
     own = found.rules[0]
     assert own.held.mean_dice.one == outcome.scores["out of fold"].mean_dice.value
-    assert found.exhaustive is None
+    assert found.held is None
     assert "soft gating" in [rule.name for rule in found.rules]
     folder = RunFolder(run)
     judged = read_judged(folder, 4)["out of fold"]

@@ -50,7 +50,7 @@ from steelscan.evaluation.gates import (
     gated_surface,
 )
 from steelscan.evaluation.image_gate import ImageGate
-from steelscan.evaluation.levels import count_levels
+from steelscan.evaluation.levels import LEVELS, count_levels
 from steelscan.evaluation.operating import (
     OperatingCurve,
     Point,
@@ -119,6 +119,7 @@ from steelscan.evaluation.tuning_page import (
 )
 
 __all__ = [
+    "LEVELS",
     "LONG",
     "OPERATING_KEY",
     "Agreement",

@@ -224,6 +224,7 @@ def _shown(sight: _Sight) -> dict[str, Any]:
     return {
         "name": change.image,
         "kind": change.kind,
+        "harm": _harm(change),
         "gain": f"{change.gain:+.3f}",
         "long": long,
         "width": shown,
@@ -236,6 +237,15 @@ def _shown(sight: _Sight) -> dict[str, Any]:
             for title, names, masks in zip(titles, told, sight.masks, strict=True)
         ],
     }
+
+
+def _harm(change: Change) -> str:
+    """What a plant would hold against the change, whatever its Dice; "" for nothing."""
+    if change.truth and change.one and not change.other:
+        return "escapes with B"
+    if not change.truth and change.other and not change.one:
+        return "stopped for nothing with B"
+    return ""
 
 
 def _dice(masks: Masks, truth: Masks) -> float:

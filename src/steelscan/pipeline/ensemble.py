@@ -21,7 +21,7 @@ from steelscan.pipeline.claim import claim
 from steelscan.pipeline.engine import Device, accelerator
 from steelscan.pipeline.ensemble_asking import Question, StripFiles, ask_members
 from steelscan.pipeline.ensemble_rules import combining_rules
-from steelscan.pipeline.ensemble_sets import LeftOut, Selection, select_members
+from steelscan.pipeline.ensemble_sets import Picker, Sets
 from steelscan.pipeline.ensemble_thresholds import Judge
 from steelscan.pipeline.pairs_file import PARTS, Judged, read_judged
 from steelscan.pipeline.plain_values import plain_value
@@ -33,7 +33,7 @@ from steelscan.strip import InputError, RunError
 MOST_FREE = 10
 """Members that may be left out: with more, there are too many sets of them to try each."""
 
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ class EnsembleComparison:
     members: tuple[MemberFacts, ...]
     rules: tuple[RuleResult, ...]
     """The recipe's own first."""
-    exhaustive: Selection | None
-    greedy: Selection | None
-    left_out: tuple[LeftOut, ...]
+    held: Sets | None
+    """Sets of members by the run's thresholds; None where only rules were compared."""
+    refitted: Sets | None
+    """Sets of members by thresholds that suit each of them; None where these are not searched."""
     same_pairs: int
     """Pairs of strip and class that the own rule answers as the run did, to the pixel."""
     pairs: int
@@ -194,13 +195,8 @@ def _compared(
             )
         )
     facts = _facts(question, files, rows.tolist(), parameters)
-    exhaustive: Selection | None = None
-    greedy: Selection | None = None
-    left_out: tuple[LeftOut, ...] = ()
-    if question.sets:
-        exhaustive, greedy, left_out = select_members(
-            question, files, rows.tolist(), judged, np.array([fact.seconds for fact in facts])
-        )
+    seconds = np.array([fact.seconds for fact in facts])
+    picker = Picker(question, files, rows.tolist(), judged, seconds) if question.sets else None
     same = _same(own_held, judged.pairs)
     return EnsembleComparison(
         run=question.run.path,
@@ -212,13 +208,12 @@ def _compared(
         groups=len(np.unique(judged.groups)),
         members=facts,
         rules=tuple(results),
-        exhaustive=exhaustive,
-        greedy=greedy,
-        left_out=left_out,
+        held=picker.held() if picker else None,
+        refitted=picker.refitted(judge) if picker and not judge.refusal else None,
         same_pairs=int(same.sum()),
         pairs=same.size,
         bytes=files.bytes(),
-        notes=tuple(_notes(question, judge)),
+        notes=(*_notes(question, judge), *_own_gain(own_held, own_refitted, judged)),
     )
 
 
@@ -276,3 +271,16 @@ def _notes(question: Question, judge: Judge) -> Iterator[str]:
         yield "No view is mirrored: heng_mixed is the mean."
     if len(question.stays) < 2:
         yield "The step has one member: there are no sets of members to compare."
+
+
+def _own_gain(held: Pairs, refitted: Pairs | None, judged: Judged) -> Iterator[str]:
+    """A sentence where the run's thresholds do not even suit its own rule."""
+    if refitted is None:
+        return
+    gain = paired_differences(held, refitted, judged.groups).mean_dice
+    if gain.verdict == "better":
+        yield (
+            f"Thresholds found anew gain its own rule {gain.value:+.4f} [{gain.low:+.4f}, "
+            f"{gain.high:+.4f}]: where thresholds are held, differences of rules and of members "
+            "are mostly about thresholds. Tune them first."
+        )

@@ -1,7 +1,7 @@
 """The members of a run asked anew, strip by strip, about strips that they were not fitted on.
 
 A file a strip keeps what its networks came to: the map of each rule, and of each set of members no
-more than how many pixels it finds and how many of them are right.
+more than how many pixels it finds, how many of them are right, and how many lie at each level.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset
-from steelscan.evaluation import count_pixels
+from steelscan.evaluation import Tune, count_levels, count_pixels
 from steelscan.pipeline.decide import Admitted, Opened, Said, admit, decide, outlined
 from steelscan.pipeline.ensemble_rules import CombiningRule, gates_by_classifier
 from steelscan.pipeline.fitted import ask
@@ -81,6 +81,16 @@ class StripFiles:
         """Pixels of each set of members, int64 ``(3, classes)``; bit n stands for member n."""
         with np.load(self.path(row)) as found:
             return dict(zip(found["sets"].tolist(), found["counts"].astype(np.int64), strict=True))
+
+    def levels(self, row: int, sets: Sequence[int]) -> NDArray[np.int32]:
+        """Histograms of some sets of members, by their bits: int32 ``(sets, 2, classes, 256)``.
+
+        As `count_levels` gives them, but that pixels below all thresholds that are searched count
+        as 0. Of members that were not asked, and of none, they are those of an empty map.
+        """
+        with np.load(self.path(row)) as found:
+            known = [f"set{bits}" if f"set{bits}" in found else "set0" for bits in sets]
+            return np.stack([found[name] for name in known])
 
     def seconds(self, row: int) -> NDArray[np.float64]:
         """What asking each member took, float64 ``(members,)``; nan for those not asked."""
@@ -158,9 +168,14 @@ def _nothing(
 ) -> dict[str, NDArray[np.generic]]:
     """What is kept of a strip of which no class may be outlined: nothing is found by any."""
     closed = Opened(np.zeros(truth.shape, np.uint8), admitted.word)
+    return _kept([closed] * len(question.rules), seconds) | _of_no_set(truth)
+
+
+def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
+    """What is kept of a set of members that finds nothing."""
     counts = count_pixels(np.zeros_like(truth), truth)[None]
-    found = _kept([closed] * len(question.rules), seconds)
-    return {**found, "sets": np.array([0]), "counts": counts.astype(np.int32)}
+    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
+    return {"sets": np.array([0]), "counts": counts.astype(np.int32), "set0": empty}
 
 
 def _kept(opened: Sequence[Opened], seconds: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
@@ -197,24 +212,31 @@ def _outlined(segment: Segment, answer: Combined, admitted: Admitted) -> Opened:
 def _of_sets(
     question: Question, heard: Heard, members: Sequence[int], admitted: Admitted, truth: Masks
 ) -> dict[str, NDArray[np.generic]]:
-    """How many pixels each set of members finds, and how many of them are right."""
+    """How many pixels each set of members finds and how many of them are right, and histograms."""
     _, segment = question.step
-    true = truth.sum(axis=(1, 2))
-    box = heard.box(_lowest(question.tuned.rules, len(truth)))
+    found = _of_no_set(truth)
+    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
+    box = heard.box(_lowest(question, len(truth)))
+    true = truth[:, box[0], box[1]]
+    outside = empty - count_levels(np.zeros(true.shape, np.uint8), true)
     stays = [question.stays[member] for member in members]
-    sets, counts = [0], [count_pixels(np.zeros_like(truth), truth)]
+    sets, counts = list(found["sets"].tolist()), [found["counts"][0]]
     for chosen, answer in heard.sets(stays, box):
-        masks = decide(_outlined(segment, answer, admitted), question.tuned.rules)
-        inside = count_pixels(masks, truth[:, box[0], box[1]])
-        inside[1] = true
-        sets.append(sum(1 << members[at] for at in chosen))
-        counts.append(inside)
-    return {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
+        opened = _outlined(segment, answer, admitted)
+        pixels = count_pixels(decide(opened, question.tuned.rules), true)
+        pixels[1] = truth.sum(axis=(1, 2))
+        bits = sum(1 << members[at] for at in chosen)
+        sets.append(bits)
+        counts.append(pixels)
+        found[f"set{bits}"] = outside + count_levels(opened.levels, true)
+    return found | {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
 
 
-def _lowest(rules: Sequence[Rule], classes: int) -> int:
-    """The lowest level that can be part of any mask."""
-    return lowest_level(min(_least(rules[0], classes)))
+def _lowest(question: Question, classes: int) -> int:
+    """The lowest level that can be part of any mask, by thresholds held or searched."""
+    grid = (question.recipe.tune or Tune()).grid
+    searched = 0.05 if grid == "twentieths" else 0.0
+    return lowest_level(min(searched, *_least(question.tuned.rules[0], classes)))
 
 
 def _least(rule: Rule, classes: int) -> Iterator[float]:

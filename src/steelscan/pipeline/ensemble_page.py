@@ -7,7 +7,7 @@ from typing import Any
 from steelscan.evaluation import Difference, Score, render_page
 from steelscan.pipeline.difference_bars import Span, bar, widest
 from steelscan.pipeline.ensemble import EnsembleComparison
-from steelscan.pipeline.ensemble_sets import LeftOut, Selection
+from steelscan.pipeline.ensemble_sets import LeftOut, Selection, Sets
 from steelscan.pipeline.written_ensemble import (
     SETTINGS,
     conclusion,
@@ -16,7 +16,7 @@ from steelscan.pipeline.written_ensemble import (
     named,
     reproduction,
     seconds,
-    selection_title,
+    selections,
 )
 from steelscan.strip import write_text
 
@@ -35,8 +35,7 @@ def _content(found: EnsembleComparison) -> dict[str, Any]:
         "reproduction": reproduction(found),
         "tables": [_table(found, setting) for setting in SETTINGS],
         "meanings": [(rule.name, rule.meaning) for rule in found.rules],
-        "selections": _selections(found),
-        "left_out": _left_out(found),
+        "sets": [_sets(found, setting) for setting in SETTINGS],
         "members": [(each, seconds(each)) for each in found.members],
         "slowest": max((each.seconds for each in found.members), default=0.0),
     }
@@ -62,13 +61,14 @@ def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
     return {"title": SETTINGS[setting].capitalize(), "rows": rows, "reach": reach}
 
 
-def _selections(found: EnsembleComparison) -> dict[str, Any] | None:
-    pairs = (("exhaustive", found.exhaustive), ("greedy", found.greedy))
-    known = [(selection_title(name), each) for name, each in pairs if each is not None]
-    if not known:
+def _sets(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
+    """Sets of members by one setting of thresholds; None where that was not judged."""
+    sets: Sets | None = getattr(found, setting)
+    if sets is None:
         return None
-    spans = [_score_span(score) for _, each in known for score in _scores(each).values()]
-    reach = widest(spans)
+    chosen = selections(sets)
+    scores = [score for each in chosen.values() for score in _scores(each).values()]
+    reach = widest(map(_score_span, scores))
     rows = [
         {
             "title": title,
@@ -79,9 +79,18 @@ def _selections(found: EnsembleComparison) -> dict[str, Any] | None:
                 for kind, score in _scores(each).items()
             ],
         }
-        for title, each in known
+        for title, each in chosen.items()
     ]
-    return {"rows": rows, "sets": known[0][1].sets, "reach": reach}
+    adds = [each.adds.mean_dice for each in sets.left_out if each.adds is not None]
+    reach_added = widest(map(_span, adds))
+    return {
+        "title": SETTINGS[setting].capitalize(),
+        "sets": sets.exhaustive.sets,
+        "rows": rows,
+        "reach": reach,
+        "left_out": [_left_out_row(each, reach_added) for each in sets.left_out],
+        "reach_added": reach_added,
+    }
 
 
 def _scores(selection: Selection) -> dict[str, Score]:
@@ -90,14 +99,6 @@ def _scores(selection: Selection) -> dict[str, Score]:
         "on other groups": selection.chosen.honest,
         "optimism": selection.chosen.optimism,
     }
-
-
-def _left_out(found: EnsembleComparison) -> dict[str, Any] | None:
-    if not found.left_out:
-        return None
-    adds = [each.adds.mean_dice for each in found.left_out if each.adds is not None]
-    reach = widest(map(_span, adds))
-    return {"rows": [_left_out_row(each, reach) for each in found.left_out], "reach": reach}
 
 
 def _left_out_row(each: LeftOut, reach: float) -> dict[str, Any]:

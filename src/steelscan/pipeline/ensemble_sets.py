@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation import (
+    LEVELS,
     Choose,
     Chosen,
     Differences,
@@ -21,8 +22,11 @@ from steelscan.evaluation import (
     subsets,
 )
 from steelscan.pipeline.ensemble_asking import Question, StripFiles
+from steelscan.pipeline.ensemble_thresholds import Judge
 from steelscan.pipeline.pairs_file import Judged
 from steelscan.strip import track
+
+_BYTES_AT_ONCE = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,17 @@ class LeftOut:
         )
 
 
+@dataclass(frozen=True)
+class Sets:
+    """What is to be said of sets of members by one setting of thresholds."""
+
+    exhaustive: Selection
+    """The best of all."""
+    greedy: Selection
+    """The one grown greedily."""
+    left_out: tuple[LeftOut, ...]
+
+
 class _Counted(NamedTuple):
     values: NDArray[np.float64]
     """Mean Dice of each strip by each set, ``(strips, sets)``."""
@@ -68,50 +83,112 @@ class _Counted(NamedTuple):
     """Those of all members, and of all but one, by the place of the set."""
 
 
-def select_members(
-    question: Question,
-    files: StripFiles,
-    rows: Sequence[int],
-    judged: Judged,
-    seconds: NDArray[np.float64],
-) -> tuple[Selection, Selection, tuple[LeftOut, ...]]:
-    """The best of all sets of members, the one grown greedily, and what each member adds.
+class Picker:
+    """Picks members of a question's ensemble, by thresholds held or found anew.
 
-    Sets decide by the run's own rule and thresholds. One that leaves some class of some fold
-    without a network, where all members together have one, is not chosen.
+    A set that leaves some class of some fold without a network, where all members together have
+    one, is not chosen.
     """
-    members = range(len(question.stays))
-    staying = [member for member in members if question.stays[member]]
-    sets = subsets(len(question.stays), staying)
-    everyone = sets.index(tuple(members))
-    without = {
-        member: sets.index(tuple(other for other in members if other != member))
-        for member in members
-        if not question.stays[member] and len(question.stays) > 1
-    }
-    counted = _count(question, files, rows, sets, (everyone, *without.values()))
-    allowed = np.array([_covers(question, each) for each in sets])
 
-    def selection(choose: Choose) -> Selection:
-        found = choose_honestly(counted.values, judged.groups, choose, everyone)
-        picked = list(sets[found.index])
-        share = float(np.nansum(seconds[picked]) / np.nansum(seconds))
+    def __init__(
+        self,
+        question: Question,
+        files: StripFiles,
+        rows: Sequence[int],
+        judged: Judged,
+        seconds: NDArray[np.float64],
+    ) -> None:
+        """``seconds`` is what asking each member takes, float64 ``(members,)``."""
+        self._question, self._files, self._rows = question, files, rows
+        self._judged, self._seconds = judged, seconds
+        members = range(len(question.stays))
+        self._sets = subsets(len(members), [each for each in members if question.stays[each]])
+        self._everyone = self._sets.index(tuple(members))
+        self._without = {
+            member: self._sets.index(tuple(other for other in members if other != member))
+            for member in members
+            if not question.stays[member] and len(members) > 1
+        }
+        self._allowed = np.array([_covers(question, each) for each in self._sets])
+        self._present = {
+            row: sum(1 << member for member in question.members(fold))
+            for fold, of_fold in question.rows.items()
+            for row in of_fold
+        }
+        self._bits = [sum(1 << member for member in chosen) for chosen in self._sets]
+
+    def held(self) -> Sets:
+        """By the run's own rule and thresholds."""
+        return self._told(self._count())
+
+    def refitted(self, judge: Judge) -> Sets:
+        """By the run's own rule, with the thresholds that suit each set.
+
+        They are found on other groups than those that they decide. Rules that the search does not
+        know have no say, on either side of a difference.
+        """
+        return self._told(self._count_anew(judge))
+
+    def _told(self, counted: _Counted) -> Sets:
+        return Sets(
+            self._selection(counted, best_set(self._sets, self._allowed)),
+            self._selection(counted, greedy_set(self._sets, self._allowed)),
+            tuple(self._left_out(counted, member) for member in self._without),
+        )
+
+    def _selection(self, counted: _Counted, choose: Choose) -> Selection:
+        found = choose_honestly(counted.values, self._judged.groups, choose, self._everyone)
+        picked = list(self._sets[found.index])
+        share = float(np.nansum(self._seconds[picked]) / np.nansum(self._seconds))
         named = tuple(member + 1 for member in picked)
-        return Selection(named, int(allowed.sum()), found, share)
+        return Selection(named, int(self._allowed.sum()), found, share)
 
-    def left_out(member: int, place: int) -> LeftOut:
-        if not allowed[place]:
+    def _left_out(self, counted: _Counted, member: int) -> LeftOut:
+        place = self._without[member]
+        if not self._allowed[place]:
             return LeftOut(member + 1, None)
-        folds = question.recipe.folds_of(question.step[1].ensemble.members[member])
-        there = np.isin(judged.folds, folds)
-        less, all_ = (counted.pairs[each].select(there) for each in (place, everyone))
-        return LeftOut(member + 1, paired_differences(less, all_, judged.groups[there]))
+        folds = self._question.recipe.folds_of(self._question.step[1].ensemble.members[member])
+        there = np.isin(self._judged.folds, folds)
+        less, all_ = (counted.pairs[each].select(there) for each in (place, self._everyone))
+        return LeftOut(member + 1, paired_differences(less, all_, self._judged.groups[there]))
 
-    return (
-        selection(best_set(sets, allowed)),
-        selection(greedy_set(sets, allowed)),
-        tuple(left_out(member, place) for member, place in without.items()),
-    )
+    def _count(self) -> _Counted:
+        """What each set comes to on each strip, by those of it that are fitted for its fold."""
+        values = np.empty((len(self._rows), len(self._sets)))
+        kept = (self._everyone, *self._without.values())
+        pairs: dict[int, list[NDArray[np.int64]]] = {place: [] for place in kept}
+        for at, row in enumerate(track(self._rows, "Counting sets", len(self._rows))):
+            counts = self._files.counts(row)
+            present = self._present[row]
+            stacked = np.stack([counts.get(bits & present, counts[0]) for bits in self._bits])
+            values[at] = dice(Pairs(stacked[:, 0], stacked[:, 1], stacked[:, 2])).mean(axis=1)
+            for place in kept:
+                pairs[place].append(stacked[place])
+        return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})
+
+    def _count_anew(self, judge: Judge) -> _Counted:
+        """The same with thresholds found for each set; a few sets at a time are in memory."""
+        values = np.empty((len(self._rows), len(self._sets)))
+        kept = (self._everyone, *self._without.values())
+        pairs = {}
+        size = len(self._rows) * len(self._question.dataset.classes) * 2 * LEVELS * 4
+        step = max(1, _BYTES_AT_ONCE // size)
+        starts = range(0, len(self._bits), step)
+        for start in track(starts, "Refitting sets", len(starts)):
+            some = range(start, min(start + step, len(self._bits)))
+            levels = np.stack(
+                [
+                    self._files.levels(row, [self._bits[at] & self._present[row] for at in some])
+                    for row in self._rows
+                ],
+                axis=1,
+            )
+            for place, of_set in zip(some, levels, strict=True):
+                found = judge.crossed(of_set)
+                values[:, place] = dice(found).mean(axis=1)
+                if place in kept:
+                    pairs[place] = found
+        return _Counted(values, pairs)
 
 
 def _covers(question: Question, chosen: Members) -> bool:
@@ -128,28 +205,3 @@ def _covers(question: Question, chosen: Members) -> bool:
         }
 
     return covered(chosen) == covered(range(len(members)))
-
-
-def _count(
-    question: Question,
-    files: StripFiles,
-    rows: Sequence[int],
-    sets: Sequence[Members],
-    kept: Sequence[int],
-) -> _Counted:
-    """What each set comes to on each strip; a set is there by those fitted for the strip's fold."""
-    masks = [sum(1 << member for member in chosen) for chosen in sets]
-    present = {
-        row: sum(1 << member for member in question.members(fold))
-        for fold, of_fold in question.rows.items()
-        for row in of_fold
-    }
-    values = np.empty((len(rows), len(sets)))
-    pairs: dict[int, list[NDArray[np.int64]]] = {place: [] for place in kept}
-    for at, row in enumerate(track(rows, "Counting sets of members", len(rows))):
-        counts = files.counts(row)
-        stacked = np.stack([counts.get(mask & present[row], counts[0]) for mask in masks])
-        values[at] = dice(Pairs(stacked[:, 0], stacked[:, 1], stacked[:, 2])).mean(axis=1)
-        for place in kept:
-            pairs[place].append(stacked[place])
-    return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})

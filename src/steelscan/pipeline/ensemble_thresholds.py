@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import make_folds
-from steelscan.evaluation import Pairs, Tune, count_levels, count_pixels, search_thresholds
+from steelscan.evaluation import (
+    Pairs,
+    Thresholds,
+    Tune,
+    count_levels,
+    count_pixels,
+    pairs_at,
+    search_thresholds,
+)
 from steelscan.pipeline.decide import decide, numbers, with_numbers
 from steelscan.pipeline.ensemble_asking import Question, StripFiles
 from steelscan.postprocess import MinArea, Rule
@@ -56,11 +64,26 @@ class Judge:
             return Pairs.of(held), None
         return Pairs.of(held), self._refitted(rule, np.stack(levels))
 
+    def crossed(self, levels: NDArray[np.int32]) -> Pairs:
+        """The pairs of histograms ``(strips, 2, classes, 256)``, by thresholds of other strips.
+
+        Rules that are not searched have no say here.
+        """
+        counts = np.zeros((3, len(levels), self._classes), np.int64)
+        for part in np.unique(self._parts):
+            there = self._parts == part
+            pairs = pairs_at(levels[there], self._found(levels[~there]))
+            counts[:, there] = pairs.predicted, pairs.truth, pairs.shared
+        return Pairs(*counts)
+
+    def _found(self, levels: NDArray[np.int32]) -> Thresholds:
+        return search_thresholds(levels, self._start, self._tune)
+
     def _refitted(self, rule: int, levels: NDArray[np.int32]) -> Pairs:
         counts = np.zeros((len(self._rows), 3, self._classes), np.int64)
         name = self._question.rules[rule].name
         for part in track(np.unique(self._parts).tolist(), f"Refitting {name}", _PARTS):
-            found = search_thresholds(levels[self._parts != part], self._start, self._tune)
+            found = self._found(levels[self._parts != part])
             rules: tuple[Rule, ...] = (*with_numbers(found), *self._rules[self.searched :])
             for at in np.flatnonzero(self._parts == part).tolist():
                 row = self._rows[at]

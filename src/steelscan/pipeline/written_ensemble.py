@@ -1,10 +1,11 @@
 """The comparison of an ensemble's rules and members, written out for people."""
 
+from collections.abc import Iterator
 from math import isnan
 
 from steelscan.evaluation import Difference, Score
 from steelscan.pipeline.ensemble import EnsembleComparison, MemberFacts
-from steelscan.pipeline.ensemble_sets import LeftOut, Selection
+from steelscan.pipeline.ensemble_sets import LeftOut, Selection, Sets
 from steelscan.pipeline.plain_table import plain_table
 
 SETTINGS = {"held": "thresholds held", "refitted": "thresholds refitted"}
@@ -72,8 +73,9 @@ def conclusion(found: EnsembleComparison) -> str:
     if not told:
         told.append("No rule is distinguishable from its own.")
     told[0] = f"With {SETTINGS[setting]}: {told[0][0].lower()}{told[0][1:]}"
-    idle = [str(each.member) for each in found.left_out if is_idle(each)]
-    if found.left_out:
+    sets = found.refitted or found.held
+    idle = [str(each.member) for each in sets.left_out if is_idle(each)] if sets else []
+    if sets:
         told.append(
             f"Members that, left out one at a time, are not missed: {', '.join(idle)}."
             if idle
@@ -85,11 +87,6 @@ def conclusion(found: EnsembleComparison) -> str:
 def is_idle(left_out: LeftOut) -> bool:
     """Whether a member can be left out alone without a loss that is more than luck."""
     return left_out.adds is not None and left_out.adds.mean_dice.verdict != "better"
-
-
-def selection_title(name: str) -> str:
-    """How a way to choose is called."""
-    return {"exhaustive": "best of all sets", "greedy": "grown greedily"}[name]
 
 
 def named(selection: Selection) -> str:
@@ -124,29 +121,37 @@ def seconds(member: MemberFacts) -> str:
     return "unknown" if isnan(member.seconds) else f"{member.seconds:.3f}"
 
 
-def _sets(found: EnsembleComparison) -> list[str]:
-    if found.exhaustive is None or found.greedy is None:
-        return []
-    rows = [
-        (
-            selection_title(name),
-            named(each),
-            gain_text(each.chosen.apparent),
-            gain_text(each.chosen.honest),
-            gain_text(each.chosen.optimism),
-            f"{100 * each.chosen.often:.0f} %",
-            f"{100 * each.time:.0f} %",
+def _sets(found: EnsembleComparison) -> Iterator[str]:
+    """The sets of members by each setting of thresholds."""
+    for setting, title in SETTINGS.items():
+        sets: Sets | None = getattr(found, setting)
+        if sets is None:
+            continue
+        rows = [
+            (
+                name,
+                named(each),
+                gain_text(each.chosen.apparent),
+                gain_text(each.chosen.honest),
+                gain_text(each.chosen.optimism),
+                f"{100 * each.chosen.often:.0f} %",
+                f"{100 * each.time:.0f} %",
+            )
+            for name, each in selections(sets).items()
+        ]
+        head = ("chosen", "members", "gain where chosen", "gain on other groups", "optimism")
+        left_out = [(str(each.member), *_added(each), each.verdict) for each in sets.left_out]
+        yield (
+            f"Sets of members by its own rule, {title}, over all members, in mean Dice; "
+            f"{sets.exhaustive.sets} sets:"
         )
-        for name, each in (("exhaustive", found.exhaustive), ("greedy", found.greedy))
-    ]
-    head = ("chosen", "members", "gain where chosen", "gain on other groups", "optimism")
-    left_out = [(str(each.member), *_added(each), each.verdict) for each in found.left_out]
-    return [
-        f"Sets of members by the own rule, thresholds held, over all {len(found.members)} "
-        f"members, in mean Dice; {found.exhaustive.sets} sets:",
-        plain_table([(*head, "as often", "time"), *rows]),
-        plain_table([("member", "adds to the others", "95 % interval", "it"), *left_out]),
-    ]
+        yield plain_table([(*head, "as often", "time"), *rows])
+        yield plain_table([("member", "adds to the others", "95 % interval", "it"), *left_out])
+
+
+def selections(sets: Sets) -> dict[str, Selection]:
+    """The sets that were chosen, by how."""
+    return {"best of all sets": sets.exhaustive, "grown greedily": sets.greedy}
 
 
 def _added(left_out: LeftOut) -> tuple[str, str]:
