@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does; it proves nothing here.
+settings.register_profile("steelscan", deadline=None)
+settings.load_profile("steelscan")
 
 
 @pytest.fixture(scope="session")
