@@ -82,7 +82,7 @@ class StripNetwork(nn.Module):
                 f"is {height}x{width}, not a multiple of {self.stride}",
                 f"Pad it to {padded[0]}x{padded[1]}",
             )
-        logits = self.body((strips.float() - self.mean) / self.std)
+        logits = self.body((strips.to(self.mean.dtype) - self.mean) / self.std)
         return Outputs(*logits) if self.head == "both" else Outputs(**{self.head: logits})
 
     def probabilities(self, outputs: Outputs) -> Outputs:

@@ -55,7 +55,7 @@ class WordList:
         in different orders.
         """
         known = sorted(set(chain.from_iterable(self.ids)))
-        means = torch.empty(len(known))
+        means = torch.empty(len(known), dtype=self.said[0].dtype)
         by_voters: dict[tuple[int, ...], list[int]] = {}
         for class_id in known:
             who = tuple(at for at, ids in enumerate(self.ids) if class_id in ids)
