@@ -89,6 +89,19 @@ def test_pseudo_labelled_strips_join_or_are_a_share_of_an_epoch(strips, pseudo, 
     assert sum(row >= 5 for row in drawn) == others
 
 
+@pytest.mark.parametrize("most", [1, 4, 10, 11])
+def test_an_epoch_ends_after_its_most_draws(strips, most):
+    """With the same crops as the longer one begins with, and then its share of pseudo-labels."""
+    whole, ended = (crops_of(strips, TRAINING.but(most_draws=each)) for each in (None, most))
+    assert len(ended) == min(most, len(whole))
+    assert [as_bytes(ended[at]) for at in range(len(ended))] == [
+        as_bytes(whole[at]) for at in range(len(ended))
+    ]
+    taught = TRAINING.but(most_draws=most, pseudo=0.5)
+    joined = EpochCrops(strips, np.arange(3), taught, (7, 0, 0), np.array([3]))
+    assert len(joined) == 2 * min(most, len(whole))
+
+
 def test_material_keeps_the_strips_that_teach_in_a_stage(strips):
     material = Material(strips, np.arange(5), None, 0, (2,), np.array([5, 6]))
     assert material.taught(TRAINING).rows.tolist() == list(range(5))

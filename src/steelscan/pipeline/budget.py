@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm, sqrt
 
-from steelscan.data import BalancedDraws, Crop, Draws, Shrink, WholeStrip
+from steelscan.data import Crop, Shrink, WholeStrip
 from steelscan.models import (
     Fpn,
     Network,
@@ -31,15 +31,14 @@ class _Limits:
     folds: int
     epochs: int
     batch: int
-    draws: int
+    area: int
+    """Pixels of the crops of an epoch, in all."""
     judges: int
     """Strips on which a network is validated while it is fitted."""
     checkpoints: int
     rounds: int | None
-    narrow: bool
-    """Whether decoders are narrow."""
-    copies: bool
-    """Whether networks that are alike are all fitted."""
+    width: int
+    """Of decoders: so many times the narrowest."""
     encoders: Mapping[str, str]
     """What stands in for an encoder."""
 
@@ -69,15 +68,14 @@ miniatures, with half a million weights at most. All have maps of strides 2 to 3
 _LIMITS = {
     "small": _Limits(
         pixels=128 * 800,
-        folds=2,
+        folds=1,
         epochs=8,
         batch=8,
-        draws=128,
-        judges=100,
+        area=64 * 128 * 256,
+        judges=24,
         checkpoints=3,
         rounds=None,
-        narrow=False,
-        copies=True,
+        width=2,
         encoders={name: small for name, (small, _) in _STAND_INS.items()},
     ),
     "tiny": _Limits(
@@ -85,12 +83,11 @@ _LIMITS = {
         folds=1,
         epochs=3,
         batch=4,
-        draws=32,
+        area=32 * 128 * 256,
         judges=16,
         checkpoints=2,
         rounds=1,
-        narrow=True,
-        copies=False,
+        width=1,
         encoders={name: tiny for name, (_, tiny) in _STAND_INS.items()},
     ),
 }
@@ -100,9 +97,10 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
     """Shrink what costs a recipe its time; its ``changes`` then say what became of it.
 
     Steps, heads, losses, samplers, augmentations, views and rules stay. Strips are seen smaller,
-    and crops with them; encoders become smaller ones; folds, epochs, batches and what is averaged
-    become fewer, and at "tiny" decoders narrow, and a step's networks that are alike by then
-    become one. Nothing grows, and the same budget again changes nothing. "full" changes nothing.
+    and crops with them; encoders become smaller ones, and decoders narrower; folds, epochs, what
+    an epoch draws, batches and what is averaged become fewer; a step's networks that are alike by
+    then become one. Half precision, which only saves time where a device knows it, becomes whole.
+    Nothing grows, and the same budget again changes nothing. "full" changes nothing.
     """
     if budget == "full":
         return recipe
@@ -120,16 +118,14 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
         folds=recipe.folds.but(validation=left),
         pseudo_labels=pseudo,
     )
-    told = changes(recipe, shrunk)
-    if not limits.copies:
-        single = _without_copies(shrunk)
-        fewer = (
-            line(f"networks of {name}:", [(_size(step), _size(single.named[name]))])
-            for name, step in shrunk.named.items()
-        )
-        shrunk, told = single, (*told, *filter(None, fewer))
+    single = _without_copies(shrunk)
+    fewer = (
+        line(f"networks of {name}:", [(_size(step), _size(single.named[name]))])
+        for name, step in shrunk.named.items()
+    )
+    told = (*changes(recipe, shrunk), *filter(None, fewer))
     said = (f"Budget {budget}: {sentence}." for sentence in told)
-    return shrunk.but(budget=budget, changes=(*recipe.changes, *said))
+    return single.but(budget=budget, changes=(*recipe.changes, *said))
 
 
 def _step(step: Step, folds: Mapping[int, int], limits: _Limits) -> Step:
@@ -167,33 +163,37 @@ def _network(network: Network, limits: _Limits) -> Network:
     if isinstance(network, TwoHeaded):
         return network.but(segmenter=_network(network.segmenter, limits))
     network = network.but(encoder=limits.encoders.get(network.encoder, network.encoder))
-    return _narrow(network) if limits.narrow and network.kind != "classifier" else network
+    return network if network.kind == "classifier" else _narrow(network, limits.width)
 
 
-def _narrow(network: Segmenter) -> Segmenter:
-    """The same network with at most so many channels in its decoder.
+def _narrow(network: Segmenter, width: int) -> Segmenter:
+    """The same network with at most so many times the fewest channels in its decoder.
 
-    Not fewer than attention (a sixteenth of them) and group norms (of 32) take.
+    Those are not fewer than attention (a sixteenth of them) and group norms (of 32) take.
     """
+
+    def most(channels: Sequence[int], *fewest: int) -> tuple[int, ...]:
+        pairs = zip(channels, fewest, strict=False)
+        return tuple(min(channel, width * few) for channel, few in pairs)
+
     match network:
         case Unet():
-            return network.but(decoder_channels=_most(network.decoder_channels, 64, 32, 16, 16, 16))
+            return network.but(decoder_channels=most(network.decoder_channels, 64, 32, 16, 16, 16))
         case Fpn():
-            return network.but(
-                pyramid_channels=min(network.pyramid_channels, 64), segmentation_channels=32
+            pyramid, segmentation = most(
+                (network.pyramid_channels, network.segmentation_channels), 64, 32
             )
+            return network.but(pyramid_channels=pyramid, segmentation_channels=segmentation)
         case Psp():
-            return network.but(decoder_channels=min(network.decoder_channels, 64))
+            (channels,) = most((network.decoder_channels,), 64)
+            return network.but(decoder_channels=channels)
         case _:
+            (block,) = most((network.block_channels,), 16)
             return network.but(
-                centre_channels=_most(network.centre_channels, 64, 32),
-                middle_channels=_most(network.middle_channels, 32, 32, 32, 32),
-                block_channels=16,
+                centre_channels=most(network.centre_channels, 64, 32),
+                middle_channels=most(network.middle_channels, 32, 32, 32, 32),
+                block_channels=block,
             )
-
-
-def _most(channels: Sequence[int], *most: int) -> tuple[int, ...]:
-    return tuple(min(pair) for pair in zip(channels, most, strict=False))
 
 
 def _stage(stage: Training, scale: float, limits: _Limits) -> Training:
@@ -210,10 +210,11 @@ def _stage(stage: Training, scale: float, limits: _Limits) -> Training:
             each.but(crop=crop, batch=batch)
             for each, crop, batch in zip(stage.more_passes, crops[1:], batches[1:], strict=True)
         ),
-        draws=_draws(stage.draws, limits),
+        most_draws=_most_draws(stage, crops, limits),
         batch=batches[0],
         accumulate_to=together,
         epochs=min(stage.epochs, limits.epochs),
+        precision="float32",
         validate_on=min(stage.validate_on or limits.judges, limits.judges),
         keep=_keep(stage.keep, limits),
     )
@@ -253,10 +254,13 @@ def _batches(sizes: Sequence[int], most: int) -> list[int]:
     return batches
 
 
-def _draws(draws: Draws, limits: _Limits) -> Draws:
-    if not isinstance(draws, BalancedDraws):
-        return draws
-    return draws.but(draws=min(draws.draws, limits.draws))
+def _most_draws(stage: Training, crops: Sequence[Crop], limits: _Limits) -> int:
+    """Strips of an epoch whose crops, in all passes, have no more pixels than they may."""
+    each = sum(
+        limits.pixels if crop.kind == "whole" else crop.height * crop.width for crop in crops
+    )
+    most = max(limits.batch, limits.area // each)
+    return most if stage.most_draws is None else min(most, stage.most_draws)
 
 
 def _keep(keep: Keep, limits: _Limits) -> Keep:

@@ -89,9 +89,8 @@ _TOPICS: Mapping[str, Callable[[Recipe], Iterable[object]]] = {
     ),
     "crop": _crop_labels,
     "batch": _batch_labels,
-    "draws an epoch": lambda recipe: (
-        getattr(stage.draws, "draws", None) for stage in _stages(recipe)
-    ),
+    "draws an epoch:": lambda recipe: (_at_most(stage.most_draws) for stage in _stages(recipe)),
+    "precision": lambda recipe: (stage.precision for stage in _stages(recipe)),
     "epochs": lambda recipe: (stage.epochs for stage in _stages(recipe)),
     "strips that validate a fit:": lambda recipe: (
         _at_most(stage.validate_on) for stage in _stages(recipe)

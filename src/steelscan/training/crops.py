@@ -39,7 +39,8 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         _, _, epoch, *_ = seed
         rng = np.random.default_rng(seed)
         pool = np.concatenate([rows, pseudo]) if training.pseudo == "all" else rows
-        self._rows = pool[draw(training.draws, strips.present[pool], rng, epoch)]
+        drawn = draw(training.draws, strips.present[pool], rng, epoch)
+        self._rows = pool[drawn[: training.most_draws]]
         if training.pseudo != "all":
             self._rows = join_share(self._rows, pseudo, training.pseudo, rng)
         used = np.concatenate([rows, pseudo])

@@ -196,7 +196,8 @@ class Training(Spec):
     strips of the validation fold, or ``validate_on`` of them, are scored every ``validate_every``
     epochs and at the end; ``watch`` is the number that ranks networks: mean Dice (a classifier:
     minus cross entropy), or Dice on pairs with a defect. ``pseudo`` is the share of an epoch's
-    strips that are pseudo-labelled, or "all" where they simply join.
+    strips that are pseudo-labelled, or "all" where they simply join. An epoch ends after
+    ``most_draws`` of the strips that are drawn, where that is given.
     """
 
     crop: Crop
@@ -205,6 +206,7 @@ class Training(Spec):
     mixup: Mixup | None = None
     strips: Strips = AllStrips()
     draws: Draws = EveryStrip()
+    most_draws: PositiveInt | None = None
     pseudo: Share | Literal["all"] = "all"
     loss: Loss
     optimizer: Optimizer
