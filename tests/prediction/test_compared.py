@@ -143,12 +143,12 @@ def test_no_set_reaches_a_level_outside_its_box(kind, own):
     """All are heard less and less away from the middle of the strip."""
     heard = hear(VOTERS[kind], VIEWS, STRIP, own, (), planes_of(kind))
     rows, columns = np.ogrid[: STRIP.shape[0], : STRIP.shape[1]]
-    away = torch.from_numpy(np.hypot(rows - 15, columns - 40).astype(np.float32))
+    away = np.hypot(rows - 15, columns - 40).astype(np.float32)
     for alone in heard._alone:
         if own.kind == "logit_mean":
-            alone.maps.sub_(away / 3)
+            np.subtract(alone.maps, away / 3, out=alone.maps)
         else:
-            alone.maps.mul_(torch.exp(-away / 9))
+            np.multiply(alone.maps, np.exp(-away / 9), out=alone.maps)
     box = heard.box(60)
     inside = np.zeros(STRIP.shape, np.bool_)
     inside[box] = True

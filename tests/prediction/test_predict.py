@@ -67,8 +67,12 @@ def picture(height, width, seed=0):
 
 
 def padded(plane):
-    """Mirrored to the right and downwards to multiples of 32, by numpy's own padding."""
+    """Mirrored to the right and downwards to multiples of 32, by numpy's own padding.
+
+    One cell of 32x32 becomes two: group norms refuse one.
+    """
     down, right = (-side % 32 for side in plane.shape)
+    right += 32 * (max(plane.shape) <= 32)
     return np.pad(plane, ((0, down), (0, right)), mode="symmetric")
 
 
@@ -90,7 +94,7 @@ def test_the_answer_is_the_mean_over_views_and_networks_by_hand(shape, views):
     strip = picture(*shape, seed=1)
     slopes = [(1.0, -2.0), (0.5, 3.0)]
     parts = [
-        TURNS[view](sigmoid(by_place(padded(TURNS[view](strip)), own))[:, : shape[0], : shape[1]])
+        TURNS[view](sigmoid(by_place(TURNS[view](padded(strip)), own)))[:, : shape[0], : shape[1]]
         for own in slopes
         for view in views
     ]
@@ -111,7 +115,7 @@ def test_probabilities_are_averaged_and_not_logits():
 @pytest.mark.parametrize("views", VIEWS)
 def test_classes_are_averaged_over_views_and_networks(views):
     strip = picture(20, 70)
-    means = [(padded(TURNS[view](strip)) / 255 * 2 - 1).mean() for view in views]
+    means = [(padded(strip) / 255 * 2 - 1).mean() for view in views]
     slopes = [(5.0, -2.0), (0.5, 30.0)]
     answer = predict_classes([voter(slopes=own, head="classes") for own in slopes], views, strip)
     assert answer.dtype == np.float32
@@ -181,12 +185,10 @@ def mirrored_apart(strip, views):
 
 def test_with_both_views_a_mirrored_strip_has_the_mirrored_answer():
     """Holds where the width is a multiple of 32; else the padding lies on the other side."""
-    strip = picture(64, 96)
-    assert mirrored_apart(strip, ("identity", "hflip")) < 1e-5
-    assert mirrored_apart(strip, ("identity",)) > 1e-3  # with one view alone it does not
-    # any size: each view is padded by itself
-    for height, width in ((50, 96), (64, 75), (33, 1), (31, 130)):
-        assert mirrored_apart(picture(height, width), ("identity", "hflip")) < 1e-5
+    for shape in ((64, 96), (50, 96), (33, 64)):
+        strip = picture(*shape)
+        assert mirrored_apart(strip, ("identity", "hflip")) < 1e-5
+        assert mirrored_apart(strip, ("identity",)) > 1e-3  # with one view alone it does not
 
 
 @pytest.mark.parametrize("dress", ["mirrored", "read-only", "part"])

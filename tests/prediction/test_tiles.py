@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from steelscan.data import Shrink
-from steelscan.models import Outputs, StripNetwork
-from steelscan.prediction import LogitMean, Mean, PowerMean, Tiles, Voter, predict_both
+from steelscan.models import StripNetwork
+from steelscan.prediction import Heads, LogitMean, Mean, PowerMean, Tiles, Voter, predict_both
 from steelscan.prediction.tiles import in_tiles, starts, weights
 
 sizes = st.tuples(st.integers(1, 6), st.integers(0, 3)).filter(lambda each: 2 * each[1] <= each[0])
@@ -58,15 +58,14 @@ def test_what_each_tile_says_is_blended_by_a_loop_alike(size, length, seed):
     spec, width = tiles(*size), 32 * length
     asked = []
 
-    def ask(strips):
-        asked.append(strips)
+    def ask(part):
+        asked.append(part)
         rng = np.random.default_rng((seed, len(asked)))
-        shape = strips.shape[0], 2, *strips.shape[2:]
-        said = [rng.random(each).astype(np.float32) for each in (shape, shape[:2])]
-        return Outputs(*map(torch.from_numpy, said))
+        shape = 2, 2, *part.shape
+        return Heads(*(rng.random(each).astype(np.float32) for each in (shape, shape[:2])))
 
-    strips = torch.arange(2 * 3 * width, dtype=torch.float32).reshape(2, 1, 3, width)
-    answer = in_tiles(ask, strips, spec)
+    strip = np.arange(3 * width).astype(np.uint8).reshape(3, width)
+    answer = in_tiles(ask, strip, spec)
     lefts = starts(spec, width)
     assert len(asked) == len(lefts)
     assert all(each.shape[-1] <= spec.width for each in asked)
@@ -84,8 +83,8 @@ def test_what_each_tile_says_is_blended_by_a_loop_alike(size, length, seed):
                 mine = min(mine, max(0.0, (tile - column - 0.5) / spec.overlap * 2 - 0.5))
             total[..., left + column] += mine * masks[..., column]
             say[left + column] += mine
-    assert np.allclose(answer.masks.numpy(), total / say, atol=1e-5)
-    assert np.allclose(answer.classes.numpy(), classes)
+    assert np.allclose(answer.masks, total / say, atol=1e-5)
+    assert np.allclose(answer.classes, classes)
 
 
 class Local(nn.Module):

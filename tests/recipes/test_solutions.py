@@ -377,9 +377,9 @@ def test_the_classifier_of_the_tenth_is_that_of_the_public_starter_pipeline():
     assert classify.ensemble.views == THREE
     assert classify.ensemble.average == PowerMean(t=0.5, form="starter")
     assert (classify.threshold, classify.gate) == (0.5, "class")
-    said = torch.tensor([[0.2], [0.36], [0.64]])
+    said = np.array([[0.2], [0.36], [0.64]])
     found = averaged(classify.ensemble.average, said, (False, True, True))
-    assert float(found) == pytest.approx((0.2 + 0.6 + 0.8) / 3)
+    assert found.item() == pytest.approx((0.2 + 0.6 + 0.8) / 3)
 
 
 def test_augmentations_of_the_tenth():
@@ -1050,7 +1050,7 @@ def test_strips_of_the_fourteenth_come_in_the_order_0_1_2_3_4():
 def test_powers_of_the_seventieth_are_averaged_as_they_stand():
     """Its formula: the sum of p ** 0.5 over N; 0.25 becomes 0.5."""
     average = recipes.load("seventieth_place").segment.ensemble.average
-    given = torch.tensor([[0.25, 0.0, 1.0, 0.81], [0.25, 0.0, 1.0, 0.01], [0.25, 1.0, 1.0, 0.49]])
+    given = np.array([[0.25, 0.0, 1.0, 0.81], [0.25, 0.0, 1.0, 0.01], [0.25, 1.0, 1.0, 0.49]])
     found = averaged(average, given, (False, True, True))
     assert found.tolist() == pytest.approx([0.5, 1 / 3, 1.0, (0.9 + 0.1 + 0.7) / 3])
     true = averaged(average.but(form="true"), given, (False, True, True))

@@ -20,47 +20,67 @@ from steelscan.prediction.specs import (
 if TYPE_CHECKING:
     from steelscan.prediction.averages import averaged
     from steelscan.prediction.compared import Combined, Heard, hear
+    from steelscan.prediction.heads import Heads, Sort
     from steelscan.prediction.predict import (
-        Voter,
+        Answerer,
         predict_both,
         predict_classes,
         predict_masks,
+        said_by,
+        sort_for,
         to_levels,
     )
     from steelscan.prediction.store import ProbabilityStore
     from steelscan.prediction.views import turn
+    from steelscan.prediction.voter import Viewed, Voter
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "averages": ["averaged"],
         "compared": ["Combined", "Heard", "hear"],
-        "predict": ["Voter", "predict_both", "predict_classes", "predict_masks", "to_levels"],
+        "heads": ["Heads", "Sort"],
+        "predict": [
+            "Answerer",
+            "predict_both",
+            "predict_classes",
+            "predict_masks",
+            "said_by",
+            "sort_for",
+            "to_levels",
+        ],
         "store": ["ProbabilityStore"],
         "views": ["turn"],
+        "voter": ["Viewed", "Voter"],
     },
 )
 
 __all__ = [
+    "Answerer",
     "Average",
     "Combined",
     "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
+    "Heads",
     "Heard",
     "LogitMean",
     "Mean",
     "Member",
     "PowerMean",
     "ProbabilityStore",
+    "Sort",
     "Tiles",
     "View",
+    "Viewed",
     "Voter",
     "averaged",
     "hear",
     "predict_both",
     "predict_classes",
     "predict_masks",
+    "said_by",
+    "sort_for",
     "to_levels",
     "turn",
 ]

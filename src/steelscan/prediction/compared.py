@@ -11,13 +11,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from steelscan.models import Outputs
-from steelscan.prediction.averages import lowered
+from steelscan.prediction.averages import Floats, lowered
+from steelscan.prediction.heads import Heads, Sort
 from steelscan.prediction.predict import (
-    Sort,
-    Voter,
+    Answerer,
     lifted_maps,
     lifted_words,
     said_by,
@@ -38,8 +36,8 @@ Box: TypeAlias = tuple[slice, slice]
 class _Alone(NamedTuple):
     """What one voter adds to the average that is taken apart, and its share of a vote."""
 
-    maps: Tensor
-    word: Tensor | None
+    maps: Floats
+    word: Floats | None
     levels: NDArray[np.uint8]
     ids: tuple[int, ...]
 
@@ -91,7 +89,7 @@ class Heard:
         reached = np.zeros((height, width), np.bool_)
         for alone in self._alone:
             maps = lowered(self.own, alone.maps, self._softmax)
-            reached |= (to_levels(maps.numpy()) >= lowest - 1).any(axis=0)
+            reached |= (to_levels(maps) >= lowest - 1).any(axis=0)
         rows, columns = (np.flatnonzero(reached.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
             return slice(0), slice(0)
@@ -136,7 +134,7 @@ class Heard:
 
 
 def hear(
-    voters: Sequence[Voter],
+    voters: Sequence[Answerer],
     views: Sequence[View],
     picture: Picture,
     own: Average,
@@ -155,7 +153,7 @@ def hear(
         start = time.perf_counter()
         both = said_by(voter, views, picture, "both")
         seconds.append(time.perf_counter() - start)
-        softmax = voter.network.output == "softmax"
+        softmax = voter.softmax
         parts = _apart(both)
         lifts = {
             each: _lifted(each, parts[sort_for(each)], views, frame, softmax) for each in every
@@ -169,37 +167,38 @@ def hear(
     return Heard(classes, own, answers, tuple(seconds), alone, softmax)
 
 
-def _apart(both: Outputs) -> dict[Sort, Outputs]:
+def _apart(both: Heads) -> dict[Sort, Heads]:
     """Probabilities and logits of an answer that holds them behind each other."""
-    shares: list[Tensor | None] = []
-    logits: list[Tensor | None] = []
-    for head in both:
-        planes = 0 if head is None else head.shape[1] // 2
-        shares.append(None if head is None else head[:, :planes])
-        logits.append(None if head is None else head[:, planes:])
-    return {"shares": Outputs(*shares), "logits": Outputs(*logits)}
+    parts: list[tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]] = [
+        (None, None)
+        if head is None
+        else (head[:, : head.shape[1] // 2], head[:, head.shape[1] // 2 :])
+        for head in both
+    ]
+    shares, logits = zip(*parts, strict=True)
+    return {"shares": Heads(*shares), "logits": Heads(*logits)}
 
 
 def _lifted(
-    average: Average, said: Outputs, views: Sequence[View], frame: Frame, softmax: bool
-) -> tuple[Tensor, Tensor | None]:
+    average: Average, said: Heads, views: Sequence[View], frame: Frame, softmax: bool
+) -> tuple[Floats, Floats | None]:
     assert said.masks is not None
     maps = lifted_maps(average, said.masks, views, frame, softmax)
     return maps, None if said.classes is None else lifted_words(average, said.classes, views)
 
 
 def _one(
-    lifts: Mapping[Average, tuple[Tensor, Tensor | None]],
-    shares: Outputs,
+    lifts: Mapping[Average, tuple[Floats, Floats | None]],
+    shares: Heads,
     own: Average,
-    voter: Voter,
+    voter: Answerer,
     views: Sequence[View],
     frame: Frame,
 ) -> _Alone:
     maps, word = lifts[own]
     mean = Mean()
     shown, _ = lifts.get(mean) or _lifted(mean, shares, views, frame, False)
-    return _Alone(maps, word, to_levels(shown.numpy()), ids_of(maps, voter.classes))
+    return _Alone(maps, word, to_levels(shown), ids_of(maps, voter.classes))
 
 
 def _answer(

@@ -1,45 +1,55 @@
-"""From a strip to the probabilities of an ensemble, at the strip's own size."""
+"""From a strip to the probabilities of an ensemble, at the strip's own size. No torch here.
+
+What trains and what is deployed both go this way; they differ in who answers: a network of torch
+(`Voter`), or a graph of a bundle.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from steelscan.data import Shrink, pad, padded_frame, resize_picture
-from steelscan.models import Outputs, StripNetwork
-from steelscan.prediction.averages import lifted, lowered
+from steelscan.prediction.averages import Floats, lifted, lowered, mean_of
+from steelscan.prediction.heads import Heads, Sort
 from steelscan.prediction.specs import Average, LogitMean, Mean, PowerMean, Tiles, View
 from steelscan.prediction.sums import MapSum, WordList, placed
 from steelscan.prediction.tiles import in_tiles
-from steelscan.prediction.views import turn
 from steelscan.strip import Frame, Picture
 
 _MEAN = Mean()
 
-Sort: TypeAlias = Literal["shares", "logits", "both"]
-"""What a voter is asked for: probabilities, logits, or both of one answer."""
 
+class Answerer(Protocol):
+    """What has a say in an ensemble.
 
-@dataclass(frozen=True)
-class Voter:
-    """A fitted network, in eval mode, the size at which it sees a strip, and what it knows.
-
-    ``classes`` are the ids, from 1, of the classes that it answers for; None: all.
+    It sees a strip as ``resize`` says (None: at its size), whole or in ``tiles``. Of ``classes``,
+    ids from 1, it knows only those (None: all). Logits of its masks are for ``softmax`` or not.
     """
 
-    network: StripNetwork
-    resize: Shrink | None
-    classes: tuple[int, ...] | None = None
-    tiles: Tiles | None = None
+    @property
+    def resize(self) -> Shrink | None: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
+    def tiles(self) -> Tiles | None: ...  # noqa: D102
+    @property
+    def softmax(self) -> bool: ...  # noqa: D102
+
+    def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
+        """What it says of a strip, uint8 ``(height, width)``, of a size that its stride divides.
+
+        "shares" are probabilities, a plane a class; "logits" have one more where they are for
+        softmax; "both" are probabilities, then logits, of the same answer. A mean alone may be
+        given where the average is linear in these.
+        """
+        ...
 
 
 def predict_classes(
-    voters: Sequence[Voter],
+    voters: Sequence[Answerer],
     views: Sequence[View],
     picture: Picture,
     average: Average = _MEAN,
@@ -56,7 +66,7 @@ def predict_classes(
 
 
 def predict_masks(
-    voters: Sequence[Voter],
+    voters: Sequence[Answerer],
     views: Sequence[View],
     picture: Picture,
     average: Average = _MEAN,
@@ -74,7 +84,7 @@ def predict_masks(
 
 
 def predict_both(
-    voters: Sequence[Voter],
+    voters: Sequence[Answerer],
     views: Sequence[View],
     picture: Picture,
     average: Average = _MEAN,
@@ -87,13 +97,13 @@ def predict_both(
     return masks, said
 
 
-def to_levels(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
     """Probabilities as whole 255ths, as they are stored and cleaned; rounded to the nearest."""
     return np.rint(probabilities * 255).astype(np.uint8)
 
 
 def _predict(
-    voters: Sequence[Voter],
+    voters: Sequence[Answerer],
     views: Sequence[View],
     picture: Picture,
     average: Average,
@@ -107,7 +117,7 @@ def _predict(
         asked = said_by(voter, views, picture, sort_for(average))
         if "masks" in heads:
             assert asked.masks is not None
-            softmax = voter.network.output == "softmax"
+            softmax = voter.softmax
             outlined.add(lifted_maps(average, asked.masks, views, frame, softmax), voter.classes)
         if "classes" in heads:
             assert asked.classes is not None
@@ -123,22 +133,22 @@ def _predict(
 
 
 def lifted_maps(
-    average: Average, planes: Tensor, views: Sequence[View], frame: Frame, softmax: bool
-) -> Tensor:
+    average: Average, planes: Floats, views: Sequence[View], frame: Frame, softmax: bool
+) -> Floats:
     """What a voter's maps add to an average, float ``(classes, height, width)`` of the strip.
 
-    ``planes`` is what it says of each view, ``(views, classes, ...)`` as it sees the strip:
-    probabilities, for `LogitMean` logits, with one plane more where they are for ``softmax``.
+    ``planes`` is what it says of each view, or on their mean, ``(answers, planes, ...)`` as it sees
+    the strip: probabilities, for `LogitMean` logits, with one plane more where they are for
+    ``softmax``.
     """
-    turned = torch.stack([turn(each, view) for each, view in zip(planes, views, strict=True)])
     if isinstance(average, PowerMean):  # a power of what is between, not between powers
-        turned = torch.stack([_enlarged(each, frame) for each in turned])
-    return _enlarged(lifted(average, turned, _mirrored(views), softmax=softmax).mean(0), frame)
+        planes = np.stack([_enlarged(each, frame) for each in planes])
+    return _enlarged(mean_of(lifted(average, planes, _mirrored(views), softmax=softmax)), frame)
 
 
-def lifted_words(average: Average, said: Tensor, views: Sequence[View]) -> Tensor:
-    """What a voter's judgement ``(views, classes)`` adds to an average, float ``(classes,)``."""
-    return lifted(average, said, _mirrored(views)).mean(0)
+def lifted_words(average: Average, said: Floats, views: Sequence[View]) -> Floats:
+    """What a voter's judgement ``(answers, classes)`` adds to an average, float ``(classes,)``."""
+    return mean_of(lifted(average, said, _mirrored(views)))
 
 
 def sort_for(average: Average) -> Sort:
@@ -150,41 +160,17 @@ def _mirrored(views: Sequence[View]) -> list[bool]:
     return [view != "identity" for view in views]
 
 
-def said_by(voter: Voter, views: Sequence[View], picture: Picture, sort: Sort) -> Outputs:
-    """What a voter says of each view of a strip, ``(views, planes, ...)``, not padded.
+def said_by(voter: Answerer, views: Sequence[View], picture: Picture, sort: Sort) -> Heads:
+    """What a voter says of a strip, ``(answers, planes, ...)`` as it sees it, not padded."""
+    frame = Frame(*picture.shape)
+    seen = voter.resize.frame(frame) if voter.resize else frame
+    strip = pad(resize_picture(picture, seen), _room(seen))
 
-    "shares" are probabilities, a plane a class; "logits" have one more where they are for
-    softmax; "both" are probabilities, then logits, of the same answer.
-    """
-    seen = _seen(voter, picture)
-    resized = resize_picture(picture, seen).copy()  # torch wants it writable and unmirrored
-    turned = [turn(torch.from_numpy(resized), view).numpy() for view in views]
-    batch = np.stack([pad(strip, _room(seen)) for strip in turned])[:, None]
-    device = next(voter.network.parameters()).device
+    def ask(part: Picture) -> Heads:
+        return voter.answer(part, views, sort)
 
-    def ask(strips: Tensor) -> Outputs:
-        with torch.inference_mode():
-            outputs: Outputs = voter.network(strips.to(device))
-            shares = outputs if sort == "logits" else voter.network.probabilities(outputs)
-            said = _behind(shares, outputs) if sort == "both" else shares
-        return Outputs(*(None if head is None else head.float().cpu() for head in said))
-
-    # A CPU answers one view after another sooner, and with less memory, than all at once.
-    parts = torch.split(torch.from_numpy(batch), 1 if device.type == "cpu" else len(batch))
-    said = _joined(
-        [in_tiles(ask, part, voter.tiles) if voter.tiles else ask(part) for part in parts]
-    )
-    inside = None if said.masks is None else said.masks[..., : seen.height, : seen.width]
-    return Outputs(inside, said.classes)
-
-
-def _behind(first: Outputs, second: Outputs) -> Outputs:
-    """The planes of each head of two answers, those of the second behind those of the first."""
-    heads = zip(first, second, strict=True)
-    joined = (
-        None if one is None or other is None else torch.cat([one, other], 1) for one, other in heads
-    )
-    return Outputs(*joined)
+    masks, classes = in_tiles(ask, strip, voter.tiles) if voter.tiles else ask(strip)
+    return Heads(None if masks is None else masks[..., : seen.height, : seen.width], classes)
 
 
 def _room(seen: Frame) -> Frame:
@@ -194,22 +180,10 @@ def _room(seen: Frame) -> Frame:
     return Frame(room.height, 2 * room.width) if room == one_cell else room
 
 
-def _joined(parts: Sequence[Outputs]) -> Outputs:
-    """The answers for parts of a batch as those for all of it."""
-    heads = zip(*parts, strict=True)
-    return Outputs(*(None if head[0] is None else torch.cat(head) for head in heads))
-
-
-def _seen(voter: Voter, picture: Picture) -> Frame:
-    frame = Frame(*picture.shape)
-    return voter.resize.frame(frame) if voter.resize else frame
-
-
-def _enlarged(planes: Tensor, frame: Frame) -> Tensor:
+def _enlarged(planes: Floats, frame: Frame) -> Floats:
     """Scale ``(classes, height, width)`` to a frame, bilinearly."""
-    if tuple(planes.shape[1:]) == tuple(frame):
+    if planes.shape[1:] == tuple(frame):
         return planes
-    enlarged = [
-        cv2.resize(plane.numpy(), frame[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes
-    ]
-    return torch.from_numpy(np.stack(enlarged))
+    return np.stack(
+        [cv2.resize(plane, frame[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes]
+    )

@@ -1,80 +1,77 @@
-"""What voters say of one strip, gathered: each class over those that know it."""
+"""What voters say of one strip, gathered: each class over those that know it. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from steelscan.prediction.averages import Floats, mean_of
 
 
 @dataclass
 class MapSum:
     """The sum, a class, of the maps of the voters that know it: only one voter's are held."""
 
-    totals: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    totals: dict[int, Floats] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
 
-    def add(self, planes: Tensor, classes: tuple[int, ...] | None) -> None:
+    def add(self, planes: Floats, classes: tuple[int, ...] | None) -> None:
         """Add the maps ``(classes, height, width)`` of a voter that knows these classes."""
-        for known, plane in zip(ids_of(planes, classes), planes.numpy(), strict=True):
+        for known, plane in zip(ids_of(planes, classes), planes, strict=True):
             self.totals[known] = self.totals[known] + plane if known in self.totals else plane
             self.counts[known] = self.counts.get(known, 0) + 1
 
-    def with_maps(self, planes: Tensor, classes: tuple[int, ...] | None) -> "MapSum":
+    def with_maps(self, planes: Floats, classes: tuple[int, ...] | None) -> "MapSum":
         """The sum with the maps of one voter more; this one stays as it is."""
         more = MapSum(dict(self.totals), dict(self.counts))
         more.add(planes, classes)
         return more
 
-    def means(self) -> tuple[list[int], Tensor]:
+    def means(self) -> tuple[list[int], Floats]:
         """The classes that are known, and the mean of each."""
         ids = sorted(self.totals)
-        means = [self.totals[known] / np.float32(self.counts[known]) for known in ids]
-        return ids, torch.from_numpy(np.stack(means))
+        return ids, np.stack([self.totals[known] / np.float32(self.counts[known]) for known in ids])
 
 
 @dataclass
 class WordList:
     """What voters say of whole strips: float ``(classes,)`` each, and of which classes."""
 
-    said: list[Tensor] = field(default_factory=list)
+    said: list[Floats] = field(default_factory=list)
     ids: list[tuple[int, ...]] = field(default_factory=list)
 
-    def add(self, said: Tensor, classes: tuple[int, ...] | None) -> None:
+    def add(self, said: Floats, classes: tuple[int, ...] | None) -> None:
         """Add the answer of a voter that knows these classes."""
         self.said.append(said)
         self.ids.append(ids_of(said, classes))
 
-    def means(self) -> tuple[list[int], Tensor]:
-        """The classes that are known, and the mean of each over the voters that know it.
-
-        Classes that the same voters know are averaged together: torch adds up long and short rows
-        in different orders.
-        """
+    def means(self) -> tuple[list[int], Floats]:
+        """The classes that are known, and the mean of each over the voters that know it."""
         known = sorted(set(chain.from_iterable(self.ids)))
-        means = torch.empty(len(known), dtype=self.said[0].dtype)
-        by_voters: dict[tuple[int, ...], list[int]] = {}
-        for class_id in known:
-            who = tuple(at for at, ids in enumerate(self.ids) if class_id in ids)
-            by_voters.setdefault(who, []).append(class_id)
-        for who, together in by_voters.items():
-            rows = [self.said[at][[self.ids[at].index(each) for each in together]] for at in who]
-            means[[known.index(each) for each in together]] = torch.stack(rows).mean(0)
-        return known, means
+        means = [
+            mean_of(
+                [
+                    said[ids.index(class_id)]
+                    for said, ids in zip(self.said, self.ids, strict=True)
+                    if class_id in ids
+                ]
+            )
+            for class_id in known
+        ]
+        return known, np.array(means)
 
 
-def ids_of(answer: Tensor, classes: tuple[int, ...] | None) -> tuple[int, ...]:
+def ids_of(answer: Floats, classes: tuple[int, ...] | None) -> tuple[int, ...]:
     """The ids of the classes of an answer ``(classes, ...)``; None: all, from 1."""
     return classes or tuple(range(1, len(answer) + 1))
 
 
 def placed(
-    ids: Sequence[int], probabilities: Tensor, classes: int | None, unknown: float
+    ids: Sequence[int], probabilities: Floats, classes: int | None, unknown: float
 ) -> NDArray[np.float32]:
     """Probabilities ``(ids, ...)`` among those of all classes; of the others, this value."""
     whole = np.full((classes or ids[-1], *probabilities.shape[1:]), unknown, np.float32)
-    whole[np.array(ids) - 1] = probabilities.numpy()
+    whole[np.array(ids) - 1] = probabilities
     return whole

@@ -1,14 +1,13 @@
-"""Strips of any length through a network in tiles, whose overlap is blended."""
+"""Strips of any length through a network in tiles, whose overlap is blended. No torch here."""
 
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from steelscan.models import Outputs
+from steelscan.prediction.heads import Heads
 from steelscan.prediction.specs import Tiles
+from steelscan.strip import Picture
 
 
 def starts(tiles: Tiles, width: int) -> list[int]:
@@ -38,29 +37,31 @@ def weights(tiles: Tiles, *, first: bool, last: bool) -> NDArray[np.float32]:
     return np.clip(says, 0, 1).astype(np.float32)
 
 
-def in_tiles(ask: Callable[[Tensor], Outputs], strips: Tensor, tiles: Tiles) -> Outputs:
-    """What a network says of strips ``(strips, 1, height, width)``, asked a tile at a time.
+def in_tiles(ask: Callable[[Picture], Heads], strip: Picture, tiles: Tiles) -> Heads:
+    """What is said of a strip, uint8 ``(height, width)``, asked a tile at a time.
 
-    ``ask`` gives float32 on the CPU. Maps are blended as `weights` says; of each class the highest
-    answer of all tiles stands, for a defect in one of them is a defect of the strip. Strips that
-    are no wider than a tile are asked whole.
+    Maps are blended as `weights` says; of each class the highest answer of all tiles stands, for a
+    defect in one of them is a defect of the strip. A strip that is no wider than a tile is asked
+    whole.
     """
-    width = strips.shape[-1]
+    width = strip.shape[-1]
     if width <= tiles.width:
-        return ask(strips)
+        return ask(strip)
     lefts = starts(tiles, width)
-    masks: Tensor | None = None
-    classes: Tensor | None = None
-    total = torch.zeros(width)
+    masks: NDArray[np.float32] | None = None
+    classes: NDArray[np.float32] | None = None
+    total = np.zeros(width, np.float32)
     for left in lefts:
         place = slice(left, left + tiles.width)
-        said = ask(strips[..., place])
-        says = torch.from_numpy(weights(tiles, first=left == 0, last=left == lefts[-1]))
+        said = ask(strip[:, place])
+        says = weights(tiles, first=left == 0, last=left == lefts[-1])
         total[place] += says
         if said.masks is not None:
             if masks is None:
-                masks = torch.zeros(*said.masks.shape[:-1], width)
+                masks = np.zeros((*said.masks.shape[:-1], width), np.float32)
             masks[..., place] += said.masks * says
         if said.classes is not None:
-            classes = said.classes if classes is None else classes.maximum(said.classes)
-    return Outputs(None if masks is None else masks / total, classes)
+            classes = said.classes if classes is None else np.maximum(classes, said.classes)
+    if masks is not None:
+        masks /= total
+    return said._replace(masks=masks, classes=classes)
