@@ -211,10 +211,11 @@ def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
     rng = np.random.default_rng(seed)
     says = {name: (rng.integers(0, 9, 3) / 8).astype(np.float32) for name in ROUNDS.named}
     drawn = {name: rng.integers(0, 256, (3, *FRAME)).astype(np.uint8) for name in ROUNDS.named}
-    asked = []
+    asked, opens = [], {}
 
-    def ask(name):
+    def ask(name, classes):
         asked.append(name)
+        opens[name] = classes.tolist()
         outlines = name.startswith("segment")
         return Said(drawn[name] if outlines else None, says[name])
 
@@ -237,6 +238,8 @@ def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
     assert np.array_equal(levels, expected)
     assert asked == list(ROUNDS.named)[: len(asked)]
     assert ("classify3" in asked) == bool(found)
+    if found:
+        assert opens["classify3"] == [index in found for index in range(3)]
     masks = decide(opened, ROUNDS.rules)
     assert np.array_equal(masks, expected / 255 > 0.5)
 

@@ -104,7 +104,7 @@ def test_a_class_is_found_exactly_where_its_score_is_above_the_threshold(
         scores = class_scores(recipe, said.__getitem__, CLASSES)
         for threshold in (0.1, 0.3, 0.5, 0.7, 0.9, *(scores - 1e-6), *(scores + 1e-6)):
             by_hand = moved(recipe, float(np.clip(threshold, 0, 1)))
-            opened = consult(by_hand, said.__getitem__, CLASSES, FRAME)
+            opened = consult(by_hand, lambda name, _, said=said: said[name], CLASSES, FRAME)
             masks = decide(opened, by_hand.rules)
             assert masks.any(axis=(1, 2)).tolist() == (scores > np.clip(threshold, 0, 1)).tolist()
 

@@ -75,7 +75,10 @@ def test_what_is_counted_decides_as_the_run_does(run: Path, strips: Path, tiny: 
     for image in part.images:
         row = dataset.names.index(image)
         opened = consult(
-            tiny, lambda name, row=row: _said(predictor, name, dataset, row), 4, dataset.frames[row]
+            tiny,
+            lambda name, _, row=row: _said(predictor, name, dataset, row),
+            4,
+            dataset.frames[row],
         )
         counts.append(count_pixels(decide(opened, tiny.rules), dataset.masks(row)))
     assert done.held_out is not None
@@ -255,7 +258,7 @@ def test_a_hard_gate_is_opened_while_it_is_counted(run: Path, tiny: Recipe) -> N
     opened = consult(recipe, asked, 4, Frame(64, 160))
     assert np.array_equal(opened.levels, levels)
     assert np.array_equal(asked.word("segment"), words)
-    closed = consult(recipe, lambda _: Said(levels, words), 4, Frame(64, 160))
+    closed = consult(recipe, lambda *_: Said(levels, words), 4, Frame(64, 160))
     assert not closed.levels.any()
 
 

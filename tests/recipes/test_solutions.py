@@ -703,7 +703,7 @@ def sigmoid(values):
 
 def answers(recipe, says, frame):
     """The masks of a recipe whose steps are told what their networks say."""
-    opened = consult(recipe, lambda name: says[name], 4, frame)
+    opened = consult(recipe, lambda name, _: says[name], 4, frame)
     return opened.levels, decide(opened, recipe.rules)
 
 

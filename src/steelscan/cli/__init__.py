@@ -5,6 +5,7 @@ from steelscan.cli import (  # noqa: F401
     agree,
     answer,
     audit,
+    bundle,
     check,
     data,
     ensemble,

@@ -61,7 +61,7 @@ from steelscan.data.leaks import Leak, leak, random_leak
 from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.near_pairs import NearPair, near_pairs
-from steelscan.data.picture import picture_frame, read_index_picture, read_picture
+from steelscan.data.picture import Source, picture_frame, read_index_picture, read_picture
 from steelscan.data.pseudo import (
     Answer,
     PseudoLabels,
@@ -161,6 +161,7 @@ __all__ = [
     "ShiftScaleTurn",
     "Shrink",
     "Sides",
+    "Source",
     "SteelCrop",
     "SteelShift",
     "Strips",

@@ -8,9 +8,11 @@ from steelscan.pipeline.budget import with_budget
 from steelscan.pipeline.recipe import (
     Budget,
     Classify,
+    Deciding,
     HardGate,
     KeepFound,
     Recipe,
+    Round,
     Segment,
     SoftGate,
     Step,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.comparison_page import write_comparison_page
     from steelscan.pipeline.dealt_folds import FoldsReport, check_folds, deal_folds, save_folds
+    from steelscan.pipeline.decide import AskOpen, Opened, Said, consult, decide, passing, weighed
     from steelscan.pipeline.ensemble import EnsembleComparison, compare_ensemble
     from steelscan.pipeline.ensemble_page import write_ensemble_page
     from steelscan.pipeline.forecast import Forecast
@@ -30,13 +33,16 @@ if TYPE_CHECKING:
     from steelscan.pipeline.plant import Plant, plant, rates_of
     from steelscan.pipeline.predict import Prediction, predict
     from steelscan.pipeline.predictor import Predictor
+    from steelscan.pipeline.run import RunFolder, tasks
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
     from steelscan.pipeline.score import Asked, Judgement, score_files
     from steelscan.pipeline.shift import Shift, shift
+    from steelscan.pipeline.stored import StoredAnswers
     from steelscan.pipeline.streamed_score import score_stream
     from steelscan.pipeline.submission import Submission, submit
     from steelscan.pipeline.train import Outcome, plan_run, train
     from steelscan.pipeline.tune import Tuned, tune_run
+    from steelscan.pipeline.tuned_file import mark
     from steelscan.pipeline.written_agree import write_agreement
     from steelscan.pipeline.written_comparison import comparison_text
     from steelscan.pipeline.written_ensemble import ensemble_text
@@ -51,6 +57,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "asked": ["asked_of", "read_frame"],
         "audit": ["Audit", "audit"],
         "comparison": ["Comparison", "compare"],
+        "decide": ["AskOpen", "Opened", "Said", "consult", "decide", "passing", "weighed"],
         "dealt_folds": ["FoldsReport", "check_folds", "deal_folds", "save_folds"],
         "comparison_page": ["write_comparison_page"],
         "ensemble": ["EnsembleComparison", "compare_ensemble"],
@@ -60,6 +67,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "plant": ["Plant", "plant", "rates_of"],
         "predict": ["Prediction", "predict"],
         "predictor": ["Predictor"],
+        "stored": ["StoredAnswers"],
+        "run": ["RunFolder", "tasks"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
         "score": ["Asked", "Judgement", "score_files"],
         "streamed_score": ["score_stream"],
@@ -72,35 +81,43 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "written_score": ["score_json", "score_page", "score_text"],
         "written_ensemble": ["ensemble_text"],
         "tune": ["Tuned", "tune_run"],
+        "tuned_file": ["mark"],
         "written_tuning": ["tuning_text"],
     },
 )
 
 __all__ = [
     "Agreed",
+    "AskOpen",
     "Asked",
     "Audit",
     "Band",
     "Budget",
     "Classify",
     "Comparison",
+    "Deciding",
     "EnsembleComparison",
     "FoldsReport",
     "Forecast",
     "HardGate",
     "Judgement",
     "KeepFound",
+    "Opened",
     "Options",
     "Outcome",
     "Plant",
     "Prediction",
     "Predictor",
     "Recipe",
+    "Round",
+    "RunFolder",
     "RunSummary",
+    "Said",
     "Segment",
     "Shift",
     "SoftGate",
     "Step",
+    "StoredAnswers",
     "Submission",
     "Tuned",
     "agree",
@@ -110,9 +127,13 @@ __all__ = [
     "compare",
     "compare_ensemble",
     "comparison_text",
+    "consult",
     "deal_folds",
+    "decide",
     "ensemble_text",
     "find_runs",
+    "mark",
+    "passing",
     "plan_run",
     "plant",
     "plant_json",
@@ -132,9 +153,11 @@ __all__ = [
     "score_text",
     "shift",
     "submit",
+    "tasks",
     "train",
     "tune_run",
     "tuning_text",
+    "weighed",
     "with_budget",
     "write_agreement",
     "write_comparison_page",

@@ -127,7 +127,7 @@ class _Asked:
             found = f"holds no probabilities of {image}"
             raise RunError(run.path, found, "Give the same train command again")
 
-    def __call__(self, name: str) -> Said:
+    def __call__(self, name: str, _: object = None) -> Said:
         masks = self._stores[name][0]
         levels = None if masks is None else masks[self._row].astype(np.uint8, copy=False)
         if self._stores[name][1] is None:

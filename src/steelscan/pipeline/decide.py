@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation import Thresholds
-from steelscan.pipeline.recipe import Classify, HardGate, Recipe, Segment, SoftGate
+from steelscan.pipeline.recipe import Deciding, HardGate, Judging, Outlining, SoftGate
 from steelscan.postprocess import MinArea, Rule, Threshold, clean
 from steelscan.strip import Frame, Masks, RecipeError, per_class
 
@@ -27,6 +27,9 @@ class Said(NamedTuple):
 
 Ask: TypeAlias = Callable[[str], Said]
 """Gives what the networks of a step say of a strip, by the step's name."""
+
+AskOpen: TypeAlias = Callable[[str, NDArray[np.bool_]], Said]
+"""The same; hears too which classes are open, ``(classes,)``. Of others anything may be said."""
 
 
 class Opened(NamedTuple):
@@ -49,7 +52,7 @@ class Admitted(NamedTuple):
     """What the classifier or the second heads asked last say of each class, ``(classes,)``."""
 
 
-def consult(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> Opened:
+def consult(recipe: Deciding, ask: AskOpen, classes: int, frame: Frame) -> Opened:
     """What the networks of a recipe say of a strip, up to its last rules.
 
     Each round asks its classifiers, then its segmenters, and what its rules leave empty is closed
@@ -59,34 +62,34 @@ def consult(recipe: Recipe, ask: Ask, classes: int, frame: Frame) -> Opened:
     if not admitted.classes.any():
         return Opened(np.zeros((classes, *frame), np.uint8), admitted.word)
     name, segment = recipe.rounds[-1].segment
-    return outlined(segment, ask(name), admitted)
+    return outlined(segment, ask(name, admitted.classes), admitted)
 
 
-def admit(recipe: Recipe, ask: Ask, classes: int) -> Admitted:
+def admit(recipe: Deciding, ask: AskOpen, classes: int) -> Admitted:
     """What all networks of a recipe but the last segmenters leave to be outlined on a strip."""
     opened = np.ones(classes, np.bool_)
     word = None
     for at, (classifies, (name, segment), rules) in enumerate(recipe.rounds, start=1):
         for judge, step in classifies:
             if opened.any():
-                word = ask(judge).classes
+                word = ask(judge, opened).classes
                 assert word is not None
                 opened &= passing(step, word)
         if at == len(recipe.rounds) or not opened.any():
             break
-        found = outlined(segment, ask(name), Admitted(opened, word))
+        found = outlined(segment, ask(name, opened), Admitted(opened, word))
         word = found.word
         opened &= decide(found, rules).any((1, 2))
     return Admitted(opened, word)
 
 
-def outlined(segment: Segment, said: Said, admitted: Admitted) -> Opened:
+def outlined(segment: Outlining, said: Said, admitted: Admitted) -> Opened:
     """What the rules behind a step get to see, of what its networks say."""
     word = admitted.word if said.classes is None else said.classes
     return Opened(gated(weighed(segment, said), admitted.classes), word)
 
 
-def passing(step: Classify, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+def passing(step: Judging, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The classes that may be outlined on a strip, bool ``(classes,)``.
 
     ``probabilities`` is what the classifier says, ``(classes,)``; what it does not judge, which is
@@ -98,7 +101,7 @@ def passing(step: Classify, probabilities: NDArray[np.float32]) -> NDArray[np.bo
     return above if step.gate == "class" else np.full(classes, above.any())
 
 
-def weighed(step: Segment, said: Said) -> NDArray[np.uint8]:
+def weighed(step: Outlining, said: Said) -> NDArray[np.uint8]:
     """The mask probabilities of a step after its gate, uint8 ``(classes, height, width)``."""
     levels, classes = said
     assert levels is not None

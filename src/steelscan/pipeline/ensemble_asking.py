@@ -157,7 +157,7 @@ def _found(
 
 
 def _admitted(predictor: Predictor, picture: Picture, classes: int) -> Admitted:
-    def said(name: str) -> Said:
+    def said(name: str, _: object) -> Said:
         return ask(predictor.recipe.named[name], predictor.voters[name], picture, classes)
 
     return admit(predictor.recipe, said, classes)

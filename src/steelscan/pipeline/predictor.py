@@ -7,7 +7,7 @@ from typing import Self
 
 import torch
 
-from steelscan.pipeline.decide import Opened, Said, consult, decide
+from steelscan.pipeline.decide import AskOpen, Opened, Said, consult, decide
 from steelscan.pipeline.fitted import ask, load_voters
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder, RunRecord, tasks
@@ -62,14 +62,19 @@ class Predictor:
         }
         return cls(recipe, record, rules, voters)
 
+    def ask(self, picture: Picture) -> AskOpen:
+        """Who gives what the networks of a step say of a strip."""
+
+        def said(name: str, _: object) -> Said:
+            step, voters = self.recipe.named[name], self.voters[name]
+            return ask(step, voters, picture, len(self.record.classes))
+
+        return said
+
     def opened(self, picture: Picture) -> Opened:
         """What the rules get to see; networks whose step has no class left are not asked."""
-        classes = len(self.record.classes)
-
-        def said(name: str) -> Said:
-            return ask(self.recipe.named[name], self.voters[name], picture, classes)
-
-        return consult(self.recipe, said, classes, Frame(*picture.shape))
+        asking, frame = self.ask(picture), Frame(*picture.shape)
+        return consult(self.recipe, asking, len(self.record.classes), frame)
 
     def masks(self, picture: Picture) -> Masks:
         """The masks of a strip, bool ``(classes, height, width)``."""

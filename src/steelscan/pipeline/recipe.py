@@ -1,7 +1,7 @@
 """A recipe: the ordered steps from a strip to its masks. No torch here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,9 @@ Budget = Literal["full", "small", "tiny"]
 """How much of a recipe's time is spent: all of it, under an hour, or minutes on two CPU cores."""
 
 
+Gate = Literal["image", "class"]
+
+
 class Classify(Spec):
     """Judge whole strips; what is not above ``threshold`` is not outlined.
 
@@ -26,7 +29,7 @@ class Classify(Spec):
     kind: Literal["classify"] = "classify"
     ensemble: Ensemble
     threshold: PerClass[Share] = 0.5
-    gate: Literal["image", "class"] = "image"
+    gate: Gate = "image"
 
 
 class SoftGate(Spec):
@@ -48,6 +51,9 @@ class HardGate(Spec):
     threshold: PerClass[Share] = 0.5
 
 
+OwnGate = Annotated[SoftGate | HardGate, Field(discriminator="kind")]
+
+
 class Segment(Spec):
     """Give each pixel a probability for each class.
 
@@ -56,7 +62,7 @@ class Segment(Spec):
 
     kind: Literal["segment"] = "segment"
     ensemble: Ensemble
-    gate: Annotated[SoftGate | HardGate, Field(discriminator="kind")] | None = None
+    gate: OwnGate | None = None
 
 
 class KeepFound(Spec):
@@ -74,12 +80,39 @@ _NEEDS = {"classify": "pictures", "segment": "pictures", "keep_found": "masks"}
 _MAKES = {"classify": "pictures", "segment": "probabilities", "keep_found": "pictures"}
 
 
-class Round(NamedTuple):
+class Judging(Protocol):
+    """What decides which classes go on: a `Classify`, or what is deployed of one."""
+
+    @property
+    def threshold(self) -> PerClass[Share]: ...  # noqa: D102
+    @property
+    def gate(self) -> Gate: ...  # noqa: D102
+
+
+class Outlining(Protocol):
+    """What decides which maps go on: a `Segment`, or what is deployed of one."""
+
+    @property
+    def gate(self) -> SoftGate | HardGate | None: ...  # noqa: D102
+
+
+Judge_co = TypeVar("Judge_co", bound=Judging, covariant=True)
+Outliner_co = TypeVar("Outliner_co", bound=Outlining, covariant=True)
+
+
+class Round(NamedTuple, Generic[Judge_co, Outliner_co]):
     """The steps from a picture to masks: judge, outline, decide. Asking steps go by their names."""
 
-    classifies: tuple[tuple[str, Classify], ...]
-    segment: tuple[str, Segment]
+    classifies: tuple[tuple[str, Judge_co], ...]
+    segment: tuple[str, Outliner_co]
     rules: tuple[Rule, ...]
+
+
+class Deciding(Protocol):
+    """What goes from a picture to masks in rounds: a `Recipe`, or what is deployed of one."""
+
+    @property
+    def rounds(self) -> Sequence[Round[Judging, Outlining]]: ...  # noqa: D102
 
 
 class Recipe(Spec):
@@ -209,10 +242,10 @@ class Recipe(Spec):
         return named
 
     @property
-    def rounds(self) -> tuple[Round, ...]:
+    def rounds(self) -> tuple[Round[Classify, Segment], ...]:
         """The steps in rounds, each of which outlines; all but the last end with `KeepFound`."""
         names = iter(self.named.items())
-        rounds: list[Round] = []
+        rounds: list[Round[Classify, Segment]] = []
         classifies: list[tuple[str, Classify]] = []
         for step in self.steps:
             match step:

@@ -1,7 +1,6 @@
 """What the networks of a run said of the strips that judge it, as its folder keeps it. No torch."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,7 +26,10 @@ class KeptAnswers:
 
     def opened(self, row: int) -> Opened:
         """What the last rules of the recipe get to see of a strip."""
-        said = partial(self._said, row)
+
+        def said(name: str, _: object) -> Said:
+            return self._said(row, name)
+
         return consult(self._recipe, said, len(self._dataset.classes), self._dataset.frames[row])
 
     def _said(self, row: int, name: str) -> Said:

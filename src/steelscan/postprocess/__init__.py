@@ -13,6 +13,7 @@ from steelscan.postprocess.components import (
     fill_holes,
     remove_small_components,
 )
+from steelscan.postprocess.defects import Defect, defects_of
 from steelscan.postprocess.outlines import FillEdges, Polygons, fill_edges, polygons
 from steelscan.postprocess.overlap import OneClassAPixel, one_class_a_pixel
 from steelscan.postprocess.rules import Binarizer, Cleaner, Rule, clean
@@ -30,6 +31,7 @@ from steelscan.postprocess.thresholds import (
 __all__ = [
     "Binarizer",
     "Cleaner",
+    "Defect",
     "FillEdges",
     "FillHoles",
     "MinArea",
@@ -44,6 +46,7 @@ __all__ = [
     "Threshold",
     "Triplet",
     "clean",
+    "defects_of",
     "fill_edges",
     "fill_holes",
     "lowest_level",

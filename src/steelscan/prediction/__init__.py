@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from steelscan.prediction.heads import Heads, Sort
     from steelscan.prediction.predict import (
         Answerer,
+        Head,
+        Poll,
         predict_both,
         predict_classes,
         predict_masks,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         to_levels,
     )
     from steelscan.prediction.store import ProbabilityStore
+    from steelscan.prediction.sums import Left
     from steelscan.prediction.views import turn
     from steelscan.prediction.voter import Viewed, Voter
 
@@ -42,6 +45,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "heads": ["Heads", "Sort"],
         "predict": [
             "Answerer",
+            "Head",
+            "Poll",
             "predict_both",
             "predict_classes",
             "predict_masks",
@@ -50,6 +55,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
             "to_levels",
         ],
         "store": ["ProbabilityStore"],
+        "sums": ["Left"],
         "views": ["turn"],
         "voter": ["Viewed", "Voter"],
     },
@@ -62,11 +68,14 @@ __all__ = [
     "EncoderFittedFor",
     "EncoderOf",
     "Ensemble",
+    "Head",
     "Heads",
     "Heard",
+    "Left",
     "LogitMean",
     "Mean",
     "Member",
+    "Poll",
     "PowerMean",
     "ProbabilityStore",
     "Sort",

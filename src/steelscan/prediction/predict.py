@@ -5,7 +5,7 @@ What trains and what is deployed both go this way; they differ in who answers: a
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,11 +15,13 @@ from steelscan.data import Shrink, pad, padded_frame, resize_picture
 from steelscan.prediction.averages import Floats, lifted, lowered, mean_of
 from steelscan.prediction.heads import Heads, Sort
 from steelscan.prediction.specs import Average, LogitMean, Mean, PowerMean, Tiles, View
-from steelscan.prediction.sums import MapSum, WordList, placed
+from steelscan.prediction.sums import Left, MapSum, WordList, placed
 from steelscan.prediction.tiles import in_tiles
 from steelscan.strip import Frame, Picture
 
 _MEAN = Mean()
+
+Head: TypeAlias = Literal["masks", "classes"]
 
 
 class Answerer(Protocol):
@@ -108,28 +110,54 @@ def _predict(
     picture: Picture,
     average: Average,
     classes: int | None,
-    heads: set[Literal["masks", "classes"]],
+    heads: set[Head],
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
     """Ask each voter once, for the heads that are wanted."""
-    frame = Frame(*picture.shape)
-    outlined, judged, softmax = MapSum(), WordList(), False
+    poll = Poll(views, picture, average, heads)
     for voter in voters:
-        asked = said_by(voter, views, picture, sort_for(average))
-        if "masks" in heads:
-            assert asked.masks is not None
-            softmax = voter.softmax
-            outlined.add(lifted_maps(average, asked.masks, views, frame, softmax), voter.classes)
-        if "classes" in heads:
-            assert asked.classes is not None
-            judged.add(lifted_words(average, asked.classes, views), voter.classes)
-    masks = said = None
-    if "masks" in heads:
-        ids, means = outlined.means()
-        masks = placed(ids, lowered(average, means, softmax), classes, 0.0)
-    if "classes" in heads:
-        ids, means = judged.means()
-        said = placed(ids, lowered(average, means), classes, np.nan)
-    return masks, said
+        poll.ask(voter)
+    masks = poll.masks(classes) if "masks" in heads else None
+    return masks, poll.classes(classes) if "classes" in heads else None
+
+
+class Poll:
+    """The voters of an ensemble asked about one strip, one by one, and what they come to."""
+
+    def __init__(
+        self, views: Sequence[View], picture: Picture, average: Average, heads: set[Head]
+    ) -> None:
+        self._views, self._picture, self._average, self._heads = views, picture, average, heads
+        self._softmax = False
+        self._outlined, self._judged = MapSum(), WordList()
+
+    def ask(self, voter: Answerer) -> None:
+        """Ask one voter more, for the heads that are wanted."""
+        said = said_by(voter, self._views, self._picture, sort_for(self._average))
+        if "masks" in self._heads:
+            assert said.masks is not None
+            self._softmax = voter.softmax
+            frame = Frame(*self._picture.shape)
+            maps = lifted_maps(self._average, said.masks, self._views, frame, self._softmax)
+            self._outlined.add(maps, voter.classes)
+        if "classes" in self._heads:
+            assert said.classes is not None
+            words = lifted_words(self._average, said.classes, self._views)
+            self._judged.add(words, voter.classes)
+
+    def masks(self, classes: int | None, left: Left | None = None) -> NDArray[np.float32]:
+        """The probabilities of pixels, as `predict_masks` gives them.
+
+        ``left`` says of voters not asked yet how many know each class, and which probability they
+        give all pixels: with 1 the result is the most that the answer can become, with 0 the
+        least; not so where logits are averaged, which know no end.
+        """
+        ids, means = self._outlined.means(left)
+        return placed(ids, lowered(self._average, means, self._softmax), classes, 0.0)
+
+    def classes(self, classes: int | None, left: Left | None = None) -> NDArray[np.float32]:
+        """The probabilities of classes, as `predict_classes` gives them; ``left`` as above."""
+        ids, means = self._judged.means(left)
+        return placed(ids, lowered(self._average, means), classes, np.nan)
 
 
 def lifted_maps(

@@ -1,13 +1,21 @@
 """What voters say of one strip, gathered: each class over those that know it. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.prediction.averages import Floats, mean_of
+
+
+class Left(NamedTuple):
+    """Voters that were not asked: how many know each class, by its id, and what all of them say."""
+
+    knowing: Mapping[int, int]
+    saying: float
 
 
 @dataclass
@@ -29,10 +37,20 @@ class MapSum:
         more.add(planes, classes)
         return more
 
-    def means(self) -> tuple[list[int], Floats]:
-        """The classes that are known, and the mean of each."""
+    def means(self, left: Left | None = None) -> tuple[list[int], Floats]:
+        """The classes that are known, and the mean of each, with what is ``left``.
+
+        Only of classes that someone was asked about.
+        """
         ids = sorted(self.totals)
-        return ids, np.stack([self.totals[known] / np.float32(self.counts[known]) for known in ids])
+        planes = []
+        for known in ids:
+            total, count = self.totals[known], self.counts[known]
+            if left is not None:
+                more = left.knowing.get(known, 0)
+                total, count = total + np.float32(more * left.saying), count + more
+            planes.append(total / np.float32(count))
+        return ids, np.stack(planes)
 
 
 @dataclass
@@ -47,19 +65,20 @@ class WordList:
         self.said.append(said)
         self.ids.append(ids_of(said, classes))
 
-    def means(self) -> tuple[list[int], Floats]:
+    def means(self, left: Left | None = None) -> tuple[list[int], Floats]:
         """The classes that are known, and the mean of each over the voters that know it."""
         known = sorted(set(chain.from_iterable(self.ids)))
-        means = [
-            mean_of(
-                [
-                    said[ids.index(class_id)]
-                    for said, ids in zip(self.said, self.ids, strict=True)
-                    if class_id in ids
-                ]
-            )
-            for class_id in known
-        ]
+        means = []
+        for class_id in known:
+            words = [
+                said[ids.index(class_id)]
+                for said, ids in zip(self.said, self.ids, strict=True)
+                if class_id in ids
+            ]
+            if left is not None:
+                more = left.knowing.get(class_id, 0)
+                words += [words[0].dtype.type(left.saying)] * more
+            means.append(mean_of(words))
         return known, np.array(means)
 
 

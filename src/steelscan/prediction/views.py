@@ -9,4 +9,5 @@ _AXES: dict[View, list[int]] = {"identity": [], "hflip": [-1], "vflip": [-2]}
 
 def turn(planes: Tensor, view: View) -> Tensor:
     """Mirror ``(..., height, width)`` as the view says; doing it twice undoes it."""
-    return planes.flip(_AXES[view])
+    axes = _AXES[view]
+    return planes.flip(axes) if axes else planes

@@ -1,6 +1,7 @@
 """The vocabulary: frame, classes, masks, run lengths, the base of all specs, the error tree."""
 
 from steelscan.strip.errors import (
+    BundleError,
     DatasetError,
     InputError,
     MaskError,
@@ -30,6 +31,7 @@ from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
+    "BundleError",
     "Classes",
     "DatasetError",
     "Fault",

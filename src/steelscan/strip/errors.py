@@ -9,6 +9,7 @@
     │   └── RecipeError       a recipe does not hold together
     ├── OutputError           a result cannot be written: no permission, no space
     ├── RunError              a run folder belongs to another recipe or data set, or is in use
+    ├── BundleError           a bundle is broken, not to be trusted, or decides otherwise
     └── MissingPartError      a part that this installation lacks: an extra, a weight file
 
 Every message has the same three pieces: where (file, field), what was found there, the way out.
@@ -65,6 +66,10 @@ class OutputError(SteelscanError):
 
 class RunError(SteelscanError):
     """A run folder belongs to another recipe or data set, or is in use."""
+
+
+class BundleError(SteelscanError):
+    """A bundle is broken, not to be trusted, or decides otherwise than what was trained."""
 
 
 class MissingPartError(SteelscanError):

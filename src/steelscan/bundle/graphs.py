@@ -1,0 +1,154 @@
+"""The networks of a run as graphs that need no torch."""
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import torch
+from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
+from timm.layers import Conv2dSame
+from torch import Tensor, nn
+from torch.nn import functional
+
+from steelscan.prediction import Sort, View, Viewed, Voter
+from steelscan.strip import MissingPartError
+
+_OPSET = 18
+
+
+def _example() -> Tensor:
+    return torch.zeros(1, 1, 128, 256, dtype=torch.uint8)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the tracer has to say: the sizes that it warns of are those of a stride."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def exportable(voter: Voter, views: Sequence[View], sort: Sort, *, averaged: bool) -> nn.Module:
+    """The module that answers for a voter, of parts that can be traced for strips of any size."""
+    network = copy.deepcopy(voter.network).cpu().float().eval()
+    _replace(network)
+    return Viewed(network, views, sort, together=False, averaged=averaged).eval()
+
+
+def to_onnx(module: nn.Module) -> bytes:
+    """A module as ONNX for strips whose sides are any multiples of 32.
+
+    By torch's tracing exporter: its other one takes some twenty times as long for these networks,
+    and what either writes is held against the network afterwards.
+    """
+    content = BytesIO()
+    with _quiet(), torch.inference_mode():
+        torch.onnx.export(
+            _Plain(module),
+            (_example(),),
+            content,  # type: ignore[arg-type]  # it takes files too
+            dynamo=False,
+            input_names=["strips"],
+            dynamic_axes={"strips": {2: "height", 3: "width"}},
+            opset_version=_OPSET,
+        )
+    return content.getvalue()
+
+
+def to_openvino(onnx: bytes) -> bytes:
+    """An ONNX file as one of OpenVINO: eight bytes for the length of its XML, that, its weights.
+
+    Raises MissingPartError where OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        found = "is not installed"
+        raise MissingPartError("openvino", found, "Run: pip install openvino") from None
+    model = openvino.Core().read_model(onnx)
+    xml, weights = BytesIO(), BytesIO()
+    openvino.serialize(model, xml, weights)
+    length = len(xml.getvalue()).to_bytes(8, "little")
+    return length + xml.getvalue() + weights.getvalue()
+
+
+def to_torchscript(module: nn.Module) -> bytes:
+    """A module as TorchScript, for strips whose sides are any multiples of 32."""
+    trace: Any = torch.jit.trace
+    save: Any = torch.jit.save
+    content = BytesIO()
+    with _quiet(), torch.inference_mode():
+        save(trace(_Plain(module), _example(), check_trace=False), content)
+    return content.getvalue()
+
+
+class _Plain(nn.Module):
+    """A module whose heads are a tuple of those that are there."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, strips: Tensor) -> tuple[Tensor, ...]:
+        """Return the heads."""
+        return tuple(head for head in self.module(strips) if head is not None)
+
+
+def _replace(module: nn.Module) -> None:
+    """Put parts that do the same for strips of any size into the place of those that cannot."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, Conv2dSame):
+            setattr(module, name, _SameConv(child))
+        elif isinstance(child, PSPBlock):
+            setattr(module, name, _Bins(child))
+        else:
+            _replace(child)
+
+
+class _SameConv(nn.Conv2d):
+    """TensorFlow's padding, which is the same for all sizes that the stride divides."""
+
+    def __init__(self, other: Conv2dSame) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(other.__dict__)
+        sides = zip(other.kernel_size, other.stride, other.dilation, strict=True)
+        high, wide = (max(apart * (kernel - 1) + 1 - step, 0) for kernel, step, apart in sides)
+        self._around = [wide // 2, wide - wide // 2, high // 2, high - high // 2]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pad and convolve."""
+        padded = functional.pad(maps, self._around)
+        step, apart = self.stride, self.dilation
+        return functional.conv2d(padded, self.weight, self.bias, step, 0, apart, self.groups)
+
+
+class _Bins(nn.Module):
+    """A block of a PSPNet: means over bins of maps of any size, as products of matrices."""
+
+    def __init__(self, other: nn.Module) -> None:
+        super().__init__()
+        self._bins = int(str(other.pool_size))
+        assert isinstance(other.pool, nn.Sequential)
+        self.behind = other.pool[1]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return ``(strips, channels, height, width)``."""
+        height, width = maps.shape[-2:]
+        rows, columns = (_shares(self._bins, length, maps) for length in (height, width))
+        means = self.behind(rows @ maps @ columns.transpose(0, 1))
+        return functional.interpolate(
+            means, size=(height, width), mode="bilinear", align_corners=True
+        )
+
+
+def _shares(bins: int, length: int, like: Tensor) -> Tensor:
+    """What each of so many places adds to each bin, ``(bins, length)``."""
+    number = torch.arange(bins, device=like.device)[:, None]
+    first = torch.div(number * length, bins, rounding_mode="floor")
+    last = torch.div((number + 1) * length + bins - 1, bins, rounding_mode="floor")
+    place = torch.arange(length, device=like.device)[None]
+    inside = ((place >= first) & (place < last)).to(like.dtype)
+    return inside / (last - first).to(like.dtype)

@@ -1,0 +1,151 @@
+"""What runs on the line: a bundle that scans strips. No torch here."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.bundle.asking import Consultation
+from steelscan.bundle.package import Package, read_package
+from steelscan.bundle.specs import Manifest, Outline
+from steelscan.bundle.voters import Device, GraphVoter, open_voters
+from steelscan.data import Source, read_picture
+from steelscan.pipeline import Opened, consult, decide
+from steelscan.postprocess import Defect, defects_of
+from steelscan.strip import Classes, Frame, InputError, Masks, Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What a bundle finds on a strip."""
+
+    masks: Masks
+    """bool ``(classes, height, width)``."""
+    defects: tuple[Defect, ...]
+    asked: tuple[str, ...]
+    """The networks that were asked, by their files."""
+    seconds: Mapping[str, float]
+    """Spent on "network" (with resizing and averaging) and on "cleaning" (rules, defects)."""
+    probabilities: NDArray[np.float32] | None = None
+    """Of pixels, ``(classes, height, width)``, behind all gates; only on request."""
+    words: NDArray[np.float32] | None = None
+    """Of classes on the whole strip, ``(classes,)``, where networks judge that; on request."""
+
+    @property
+    def defective(self) -> bool:
+        """Whether anything was found: the verdict."""
+        return bool(self.defects)
+
+
+class Bundle:
+    """A bundle in memory, ready to scan; to be used from several threads at once."""
+
+    def __init__(self, package: Package, threads: int, device: Device) -> None:
+        self.package = package
+        self.threads = threads
+        self._voters: Mapping[str, Sequence[GraphVoter]] = {
+            step.name: open_voters(package, step.graphs, threads, device)
+            for step in package.manifest.steps
+        }
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.package.manifest
+
+    @property
+    def classes(self) -> Classes:
+        """The classes that it finds."""
+        return self.package.manifest.classes
+
+    def scan(self, picture: Picture, *, probabilities: bool = False, cascade: bool = True) -> Scan:
+        """Find the defects of a strip, uint8 ``(height, width)``.
+
+        Networks that cannot change the masks are not asked; with ``cascade`` off, or where
+        ``probabilities`` are wanted, all are. Raises InputError for what is no such picture.
+        """
+        if picture.dtype != np.uint8 or picture.ndim != 2 or not picture.size:
+            found = f"is {picture.dtype} {picture.shape}"
+            raise InputError("picture", found, "Give uint8 (height, width), as read_picture does")
+        start = time.perf_counter()
+        opened, asked = self.look(picture, cascade=cascade and not probabilities)
+        middle = time.perf_counter()
+        masks = decide(opened, self.manifest.rules)
+        defects = defects_of(masks, opened.levels)
+        seconds = {"network": middle - start, "cleaning": time.perf_counter() - middle}
+        shown = _shown(opened) if probabilities else (None, None)
+        return Scan(masks, defects, asked, seconds, *shown)
+
+    def look(self, picture: Picture, *, cascade: bool) -> tuple[Opened, tuple[str, ...]]:
+        """What the last rules get to see of a strip, and the networks that were asked for it."""
+        asking = Consultation(self.manifest, self._voters, picture, cascade=cascade)
+        opened = consult(self.manifest, asking, len(self.classes), Frame(*picture.shape))
+        return opened, tuple(asking.asked)
+
+    @property
+    def networks(self) -> int:
+        """How many networks it has."""
+        return sum(map(len, self._voters.values()))
+
+    @property
+    def leaves_early(self) -> bool:
+        """Whether strips leave early that other networks might have stopped."""
+        steps = self.manifest.steps
+        return any(isinstance(step, Outline) and step.early is not None for step in steps)
+
+    def scan_file(self, source: Source, name: object = None) -> Scan:
+        """Read a picture and scan it. Raises PictureError."""
+        return self.scan(read_picture(source, name))
+
+    def scan_all(
+        self, sources: Iterable[Source], *, workers: int | None = None, cascade: bool = True
+    ) -> Iterator[Scan]:
+        """Scan many pictures, in their order, several at a time: so decoding waits for nobody.
+
+        No more than twice as many as there are ``workers`` (None: as many as cores that this
+        process may use) are held. Raises PictureError at the first that cannot be read.
+        """
+        count = workers or usable_cores()
+        waiting: deque[Future[Scan]] = deque()
+
+        def one(source: Source) -> Scan:
+            return self.scan(read_picture(source), cascade=cascade)
+
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                for source in sources:
+                    waiting.append(pool.submit(one, source))
+                    if len(waiting) >= 2 * count:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load(path: str | Path, *, threads: int = 1, device: Device = "cpu") -> Bundle:
+    """Load a bundle; ``threads`` work on each strip.
+
+    Several strips at once (`Bundle.scan_all`) use cores better than several threads on one.
+    Raises BundleError for a file that is no bundle, is broken or is not to be trusted,
+    MissingPartError where its runtime is not installed.
+    """
+    cv2.setNumThreads(threads)
+    return Bundle(read_package(Path(path)), threads, device)
+
+
+def _shown(opened: Opened) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    return opened.levels.astype(np.float32) / np.float32(255), opened.word
