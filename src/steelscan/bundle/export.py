@@ -30,6 +30,7 @@ from steelscan.pipeline import (
     Segment,
     StoredAnswers,
     consult,
+    decide,
     mark,
 )
 from steelscan.prediction import LogitMean, Mean, Voter, sort_for
@@ -123,9 +124,12 @@ def _chosen(run: RunFolder, dataset: Dataset, count: int) -> list[int]:
 
 def _expected(predictor: Predictor, dataset: Dataset, row: int) -> Expected:
     picture, classes = dataset.picture(row), len(dataset.classes)
-    margins = Margins(predictor.recipe, predictor.ask(picture), classes)
+    ask, every = predictor.ask(picture), np.ones(classes, np.bool_)
+    said = {name: ask(name, every) for name in predictor.recipe.named}
+    margins = Margins(predictor.recipe, lambda name, _: said[name], classes)
     opened = consult(predictor.recipe, margins, classes, Frame(*picture.shape))
-    return record(dataset.names[row], picture, opened, predictor.rules, margins.margin)
+    masks = decide(opened, predictor.rules)
+    return record(dataset.names[row], picture, masks, said, margins.margin)
 
 
 def _networks(

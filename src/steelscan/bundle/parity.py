@@ -6,7 +6,7 @@ deployed is held against that, strips nearest to a threshold first.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,28 +16,39 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from steelscan.bundle.specs import Precision
-from steelscan.pipeline import AskOpen, Deciding, HardGate, Opened, Said, decide
-from steelscan.postprocess import Rule, Share, Threshold, Triplet, defects_of
+from steelscan.pipeline import AskOpen, Deciding, HardGate, Said
+from steelscan.postprocess import Share, Threshold, Triplet, defects_of
 from steelscan.strip import Frame, Masks, Picture, Spec, decode, encode, per_class
 
 _CELL = 32
 """Sides of the cells whose mean levels are recorded, in pixels."""
 
 
+class Answer(Spec):
+    """What the networks of one step say of a strip, whether a gate lets it count or not.
+
+    ``words`` are probabilities of classes, None for one that no network knows; ``cells`` are mean
+    levels in cells of 32x32 pixels, a class, in hundredths, int16 in base64.
+    """
+
+    step: str
+    words: tuple[float | None, ...] | None
+    cells: str | None
+
+
 class Expected(Spec):
-    """What the trained networks decide of a strip.
+    """What the trained networks decide of a strip, and what all of them say.
 
     ``picture`` is the SHA-256 of its size and pixels; ``masks`` are run lengths, a class each;
-    ``cells`` are mean levels in cells of 32x32 pixels before any rule, a class, in hundredths,
-    int16 in base64; ``margin`` is how far the strip's verdict lies from the threshold that decides
-    it, as a share of 1.
+    ``margin`` is how far the strip's verdict lies from the threshold that decides it, as a share
+    of 1.
     """
 
     name: str
     picture: str
     frame: tuple[int, int]
     masks: tuple[str, ...]
-    cells: str
+    answers: tuple[Answer, ...]
     margin: NonNegativeFloat
 
 
@@ -50,14 +61,15 @@ class Limits(Spec):
     """At least: pixels in both masks over pixels in either."""
     changed: Share
     """Share of strips whose list of defects is another: how many of a class there are."""
-    cells: NonNegativeFloat
-    """Levels, of 255, that the mean of a cell may lie beside."""
+    levels: NonNegativeFloat
+    """Of 255: so far may the probability of a class lie beside, or the mean of a cell of 32x32
+    pixels, of any step, also where a gate closes it."""
 
 
 LIMITS: Mapping[Precision, Limits] = {
-    "fp32": Limits(flipped=0.0, iou=0.999, changed=0.01, cells=0.5),
-    "fp16": Limits(flipped=0.0, iou=0.995, changed=0.02, cells=3.0),
-    "int8": Limits(flipped=0.01, iou=0.95, changed=0.1, cells=255.0),
+    "fp32": Limits(flipped=0.0, iou=0.999, changed=0.01, levels=0.5),
+    "fp16": Limits(flipped=0.0, iou=0.995, changed=0.02, levels=3.0),
+    "int8": Limits(flipped=0.01, iou=0.95, changed=0.1, levels=255.0),
 }
 """What a proof holds a precision to; of 8-bit integers levels may differ, decisions hardly."""
 
@@ -71,7 +83,7 @@ class Parity(Spec):
     iou: Share
     class_ious: tuple[Share, ...]
     changed: tuple[str, ...]
-    cells: NonNegativeFloat
+    levels: NonNegativeFloat
     nearest: NonNegativeFloat
     """The least margin of a strip."""
 
@@ -84,8 +96,8 @@ class Parity(Spec):
             found.append(f"IoU of masks {self.iou:.5f} is below {limits.iou}")
         if len(self.changed) > limits.changed * self.strips:
             found.append(f"{len(self.changed)} of {self.strips} lists of defects change")
-        if self.cells > limits.cells:
-            found.append(f"levels differ by {self.cells:.2f} of 255, more than {limits.cells}")
+        if self.levels > limits.levels:
+            found.append(f"levels differ by {self.levels:.2f} of 255, more than {limits.levels}")
         return found
 
     def text(self) -> str:
@@ -93,7 +105,7 @@ class Parity(Spec):
         return (
             f"{self.strips} strips, {self.defective} of them defective: {len(self.flipped)} "
             f"verdicts flip, IoU of masks {self.iou:.6f}, {len(self.changed)} lists of defects "
-            f"change, levels within {self.cells:.2f} of 255; nearest to a threshold "
+            f"change, levels within {self.levels:.2f} of 255; nearest to a threshold "
             f"{self.nearest:.4f}"
         )
 
@@ -107,15 +119,15 @@ class Proof:
     _defective: int = 0
     _flipped: list[str] = field(default_factory=list)
     _changed: list[str] = field(default_factory=list)
-    _cells: float = 0.0
+    _levels: float = 0.0
     _nearest: float = 1.0
 
     def __post_init__(self) -> None:
         self._both = np.zeros(self.classes, np.int64)
         self._either = np.zeros(self.classes, np.int64)
 
-    def hold(self, expected: Expected, masks: Masks, levels: NDArray[np.uint8]) -> None:
-        """Hold one strip's masks and levels, as before any rule, against what is expected."""
+    def hold(self, expected: Expected, masks: Masks, said: Mapping[str, Said]) -> None:
+        """Hold one strip's masks, and what each step says of it, against what is expected."""
         frame = Frame(*expected.frame)
         truth = np.stack([decode(text, frame) for text in expected.masks])
         self._strips += 1
@@ -123,8 +135,8 @@ class Proof:
         self._both += (truth & masks).sum((1, 2))
         self._either += (truth | masks).sum((1, 2))
         self._nearest = min(self._nearest, expected.margin)
-        apart = cells_of(levels) - read_cells(expected.cells, self.classes, frame)
-        self._cells = max(self._cells, float(np.abs(apart).max()))
+        for answer in expected.answers:
+            self._levels = max(self._levels, *_apart(answer, said[answer.step], frame))
         if truth.any() != masks.any():
             self._flipped.append(expected.name)
         if _counts(truth) != _counts(masks):
@@ -141,7 +153,7 @@ class Proof:
             iou=float(self._both.sum() / every) if every else 1.0,
             class_ious=tuple(map(float, shares)),
             changed=tuple(self._changed),
-            cells=self._cells,
+            levels=self._levels,
             nearest=self._nearest,
         )
 
@@ -152,20 +164,42 @@ def _counts(masks: Masks) -> list[int]:
     return [found.count(class_id) for class_id in range(1, len(masks) + 1)]
 
 
+def _apart(answer: Answer, said: Said, frame: Frame) -> Iterator[float]:
+    """How far answers lie beside what is expected, in levels of 255."""
+    if answer.words is not None:
+        assert said.classes is not None
+        words = np.array([np.nan if word is None else word for word in answer.words])
+        apart = np.abs(said.classes - words)
+        apart[np.isnan(words) & np.isnan(said.classes)] = 0
+        yield float(np.nan_to_num(apart, nan=1.0).max() * 255)
+    if answer.cells is not None:
+        assert said.levels is not None
+        expected = read_cells(answer.cells, len(said.levels), frame)
+        yield float(np.abs(cells_of(said.levels) - expected).max())
+
+
 def record(
-    name: str, picture: Picture, opened: Opened, rules: Sequence[Rule], margin: float
+    name: str, picture: Picture, masks: Masks, said: Mapping[str, Said], margin: float
 ) -> Expected:
-    """Write down what the trained networks decide of a strip."""
-    masks = decide(opened, rules)
-    cells = np.rint(cells_of(opened.levels) * 100).astype("<i2")
+    """Write down what the trained networks decide of a strip, and what each step says of it."""
     return Expected(
         name=name,
         picture=picture_sha256(picture),
         frame=(picture.shape[0], picture.shape[1]),
         masks=tuple(map(encode, masks)),
-        cells=base64.b64encode(cells.tobytes()).decode(),
+        answers=tuple(_answer(step, each) for step, each in said.items()),
         margin=margin,
     )
+
+
+def _answer(step: str, said: Said) -> Answer:
+    words = cells = None
+    if said.classes is not None:
+        words = tuple(None if np.isnan(word) else float(word) for word in said.classes)
+    if said.levels is not None:
+        hundredths = np.rint(cells_of(said.levels) * 100).astype("<i2")
+        cells = base64.b64encode(hundredths.tobytes()).decode()
+    return Answer(step=step, words=words, cells=cells)
 
 
 def picture_sha256(picture: Picture) -> str:
@@ -183,7 +217,7 @@ def cells_of(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def read_cells(text: str, classes: int, frame: Frame) -> NDArray[np.float32]:
-    """The mean levels that `record` wrote."""
+    """The mean levels of an `Answer`, float32 ``(classes, rows, columns)``."""
     shape = (classes, *(-(-side // _CELL) for side in frame))
     hundredths = np.frombuffer(base64.b64decode(text), "<i2").astype(np.float32)
     return hundredths.reshape(shape) / np.float32(100)

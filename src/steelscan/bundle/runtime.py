@@ -17,7 +17,7 @@ from steelscan.bundle.package import Package, read_package
 from steelscan.bundle.specs import Manifest, Outline
 from steelscan.bundle.voters import Device, GraphVoter, open_voters
 from steelscan.data import Source, read_picture
-from steelscan.pipeline import Opened, consult, decide
+from steelscan.pipeline import Opened, Said, consult, decide
 from steelscan.postprocess import Defect, defects_of
 from steelscan.strip import Classes, Frame, InputError, Masks, Picture
 
@@ -88,6 +88,18 @@ class Bundle:
         asking = Consultation(self.manifest, self._voters, picture, cascade=cascade)
         opened = consult(self.manifest, asking, len(self.classes), Frame(*picture.shape))
         return opened, tuple(asking.asked)
+
+    def say(self, picture: Picture) -> dict[str, Said]:
+        """What the networks of each step say of a strip, all of them, whatever the gates."""
+        asking = Consultation(self.manifest, self._voters, picture, cascade=False)
+        every = np.ones(len(self.classes), np.bool_)
+        return {step.name: asking(step.name, every) for step in self.manifest.steps}
+
+    def decided(self, said: Mapping[str, Said], picture: Picture) -> Masks:
+        """The masks of a strip of which this is said, bool ``(classes, height, width)``."""
+        frame, classes = Frame(*picture.shape), len(self.classes)
+        opened = consult(self.manifest, lambda name, _: said[name], classes, frame)
+        return decide(opened, self.manifest.rules)
 
     @property
     def networks(self) -> int:

@@ -25,16 +25,14 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
     proof = Proof(len(bundle.classes))
     ordered = sorted(strips, key=lambda each: each[0].margin)
     for expected, picture in track(ordered, "Proving", len(ordered)):
-        opened, asked = bundle.look(picture, cascade=True)
-        masks = decide(opened, bundle.manifest.rules)
-        if len(asked) < bundle.networks:
-            sooner = masks
-            opened, _ = bundle.look(picture, cascade=False)
-            masks = decide(opened, bundle.manifest.rules)
-            if not bundle.leaves_early and not np.array_equal(sooner, masks):
+        said = bundle.say(picture)
+        masks = bundle.decided(said, picture)
+        if not bundle.leaves_early:
+            sooner, asked = bundle.look(picture, cascade=True)
+            if not np.array_equal(decide(sooner, bundle.manifest.rules), masks):
                 found = f"is decided otherwise by {', '.join(asked)} alone"
                 raise BundleError(expected.name, found, "Report this")
-        proof.hold(expected, masks, opened.levels)
+        proof.hold(expected, masks, said)
     return proof.parity()
 
 
