@@ -6,10 +6,13 @@ from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from steelscan.pipeline import Outcome, Recipe
 
 # How long an example takes depends on what else the machine does; it proves nothing here.
 settings.register_profile("steelscan", deadline=None)
@@ -81,3 +84,88 @@ def of_shapes(only_shapes: Callable[[], AbstractContextManager[None]]) -> Callab
             return build_network(without_weights(spec), 4)[0].eval()
 
     return lambda spec: deepcopy(build(spec))
+
+
+@pytest.fixture(scope="session")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small mill of strips."""
+    from steelscan.data import Mill, write_mill
+
+    folder = tmp_path_factory.mktemp("mill") / "strips"
+    mill = Mill(strips=28, seed=3, height=64, width=160, roll=(1, 3), faint_share=0.0)
+    write_mill(mill, folder, test_strips=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> "Recipe":
+    """A recipe that fits the small mill in seconds."""
+    from steelscan.data import BalancedDraws, Folds, HFlip, RandomCrop, Shrink, WholeStrip
+    from steelscan.evaluation import Tune
+    from steelscan.losses import BCE, Dice, Mix
+    from steelscan.models import Classifier, Fpn
+    from steelscan.pipeline import Classify, Recipe, Segment
+    from steelscan.postprocess import MinArea, Threshold
+    from steelscan.prediction import Ensemble, Member
+    from steelscan.training import AdamW, Cosine, Last, Training
+
+    clear = Training(
+        crop=WholeStrip(),
+        draws=BalancedDraws(draws=12),
+        loss=BCE(),
+        optimizer=AdamW(lr=1e-3),
+        batch=4,
+        epochs=2,
+    )
+    outline = Training(
+        crop=RandomCrop(height=64, width=64, defect=0.8),
+        augment=(HFlip(),),
+        draws=BalancedDraws(draws=12, clean=0.2),
+        loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))),
+        optimizer=AdamW(lr=1e-3),
+        schedule=Cosine(warmup=0.1),
+        batch=4,
+        epochs=2,
+        keep=Last(),
+    )
+    classifier = Classifier(encoder="test_resnet", weights="random", dropout=0.1)
+    segmenter = Fpn(
+        encoder="test_resnet",
+        weights="random",
+        pyramid_channels=32,
+        segmentation_channels=32,
+    )
+    return Recipe(
+        name="tiny",
+        folds=Folds(count=4, validation=(0, 1), holdout=(3,)),
+        steps=(
+            Classify(
+                ensemble=Ensemble(
+                    members=(
+                        Member(network=classifier, stages=(clear,), resize=Shrink(pixels=64 * 80)),
+                    )
+                ),
+                threshold=0.2,
+            ),
+            Segment(
+                ensemble=Ensemble(
+                    members=(Member(network=segmenter, stages=(outline,)),),
+                    views=("identity", "hflip"),
+                )
+            ),
+            Threshold(),
+            MinArea(pixels=4),
+        ),
+        tune=Tune(positives=3),
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(
+    strips: Path, tiny: "Recipe", tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, "Outcome"]:
+    """A finished run of both, and what it came to."""
+    from steelscan.pipeline import Options, train
+
+    run = tmp_path_factory.mktemp("finished") / "run"
+    return run, train(tiny, strips, run, Options(device="cpu"))
