@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -69,10 +71,11 @@ def to_openvino(onnx: bytes) -> bytes:
         found = "is not installed"
         raise MissingPartError("openvino", found, "Run: pip install openvino") from None
     model = openvino.Core().read_model(onnx)
-    xml, weights = BytesIO(), BytesIO()
-    openvino.serialize(model, xml, weights)
-    length = len(xml.getvalue()).to_bytes(8, "little")
-    return length + xml.getvalue() + weights.getvalue()
+    with TemporaryDirectory() as folder:
+        xml, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
+        openvino.save_model(model, xml, compress_to_fp16=False)
+        content = xml.read_bytes()
+        return len(content).to_bytes(8, "little") + content + weights.read_bytes()
 
 
 def to_torchscript(module: nn.Module) -> bytes:

@@ -67,7 +67,7 @@ class Limits(Spec):
 
 
 LIMITS: Mapping[Precision, Limits] = {
-    "fp32": Limits(flipped=0.0, iou=0.999, changed=0.01, levels=0.5),
+    "fp32": Limits(flipped=0.0, iou=0.999, changed=0.01, levels=0.1),
     "fp16": Limits(flipped=0.0, iou=0.995, changed=0.02, levels=3.0),
     "int8": Limits(flipped=0.01, iou=0.95, changed=0.1, levels=255.0),
 }

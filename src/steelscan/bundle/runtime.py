@@ -112,12 +112,12 @@ class Bundle:
         steps = self.manifest.steps
         return any(isinstance(step, Outline) and step.early is not None for step in steps)
 
-    def scan_file(self, source: Source, name: object = None) -> Scan:
+    def scan_file(self, source: Source | str, name: object = None) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
-        return self.scan(read_picture(source, name))
+        return self.scan(_read(source, name))
 
     def scan_all(
-        self, sources: Iterable[Source], *, workers: int | None = None, cascade: bool = True
+        self, sources: Iterable[Source | str], *, workers: int | None = None, cascade: bool = True
     ) -> Iterator[Scan]:
         """Scan many pictures, in their order, several at a time: so decoding waits for nobody.
 
@@ -127,8 +127,8 @@ class Bundle:
         count = workers or usable_cores()
         waiting: deque[Future[Scan]] = deque()
 
-        def one(source: Source) -> Scan:
-            return self.scan(read_picture(source), cascade=cascade)
+        def one(source: Source | str) -> Scan:
+            return self.scan(_read(source), cascade=cascade)
 
         with ThreadPoolExecutor(count) as pool:
             try:
@@ -141,6 +141,10 @@ class Bundle:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+def _read(source: Source | str, name: object = None) -> Picture:
+    return read_picture(Path(source) if isinstance(source, str) else source, name)
 
 
 def usable_cores() -> int:

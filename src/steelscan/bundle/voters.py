@@ -1,5 +1,6 @@
 """The networks of a bundle, each ready to have its say. No torch here."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -145,7 +146,10 @@ def _torchscript(content: bytes, threads: int, device: Device) -> Run:
             "this bundle", found, "Run: pip install 'steelscan[train]'"
         ) from None
     torch.set_num_threads(threads)
-    module: Any = torch.jit.load(io.BytesIO(content), map_location=device).eval()  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is deprecated
+        load: Any = torch.jit.load
+        module = load(io.BytesIO(content), map_location=device).eval()
 
     def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         with torch.inference_mode():

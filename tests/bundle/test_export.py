@@ -1,0 +1,329 @@
+"""A run and its bundle: the same decisions, and every planted fault is caught."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from steelscan.bundle import export, load, read_package, verify
+from steelscan.bundle.package import write_package
+from steelscan.data import Mill, find_pictures, read_picture, write_mill
+from steelscan.pipeline import Outcome, Predictor, RunFolder
+from steelscan.strip import BundleError, DatasetError, RunError
+
+Finished = tuple[Path, Outcome]
+
+
+@pytest.fixture(scope="module")
+def predictor(finished: Finished) -> Predictor:
+    return Predictor.load(RunFolder(finished[0]), torch.device("cpu"))
+
+
+def test_masks_of_strips_it_never_saw_are_those_of_the_run(
+    exported: Path, strips: Path, predictor: Predictor
+) -> None:
+    bundle = load(exported)
+    found = 0
+    for source in find_pictures(strips / "train_images"):
+        picture = read_picture(source.read())
+        masks = predictor.masks(picture)
+        scan = bundle.scan(picture)
+        assert np.array_equal(scan.masks, masks)
+        assert scan.defective == masks.any()
+        assert sum(defect.area for defect in scan.defects) == masks.sum()
+        found += scan.defective
+    assert found > 3
+
+
+def test_strips_of_any_size_are_scanned_as_the_run_does(
+    exported: Path, predictor: Predictor
+) -> None:
+    rng = np.random.default_rng(0)
+    bundle = load(exported, threads=2)
+    for shape in ((1, 1), (33, 70), (64, 400), (100, 64)):
+        picture = cv2.GaussianBlur(rng.integers(0, 256, shape).astype(np.uint8), (5, 5), 0)
+        opened = predictor.opened(picture)
+        scan = bundle.scan(picture, probabilities=True)
+        assert scan.probabilities is not None
+        assert scan.probabilities.shape == (4, *shape)
+        assert np.abs(scan.probabilities * 255 - opened.levels).max() <= 1.01
+
+
+def test_all_at_once_is_one_by_one_in_order(exported: Path, strips: Path) -> None:
+    bundle = load(exported)
+    paths = sorted((strips / "train_images").iterdir())
+    scans = list(bundle.scan_all(iter(paths), workers=2))
+    assert len(scans) == len(paths)
+    for path, scan in zip(paths, scans, strict=True):
+        alone = bundle.scan_file(path)
+        assert np.array_equal(scan.masks, alone.masks)
+        assert scan.defects == alone.defects
+        assert set(scan.seconds) == {"network", "cleaning"}
+
+
+def test_verify_repeats_the_proof_with_and_without_data(exported: Path, strips: Path) -> None:
+    own = verify(exported)
+    assert own.strips == 4
+    every = verify(exported, str(strips / "train_images"))
+    assert every.strips == read_package(exported).json("certificate.json")["parity"]["strips"]
+    assert not every.flipped
+    assert every.levels < 0.5
+    with pytest.raises(BundleError, match="not of the strips"):
+        verify(exported, str(strips / "test_images"))
+    with pytest.raises(DatasetError):
+        verify(exported, str(strips / "nothing"))
+
+
+def test_what_a_bundle_says_of_itself(exported: Path, finished: Finished) -> None:
+    package = read_package(exported)
+    certificate = package.json("certificate.json")
+    checkpoints = list((finished[0] / "networks").rglob("checkpoint.safetensors"))
+    assert len(certificate["weights"]) == len(checkpoints) == 4
+    assert certificate["data"] == RunFolder(finished[0]).load_record().fingerprint
+    assert certificate["parity"]["flipped"] == []
+    card = package.contents["card.md"].decode()
+    for heading in ("## Data", "## Scores", "## Networks", "## Weights", "## Proof"):
+        assert heading in card
+    assert f"{finished[1].scores['out of fold'].mean_dice.value:.4f}" in card
+    assert not [name for name in package.contents if name.endswith((".pkl", ".pt", ".bin"))]
+
+
+def faulty(exported: Path, out: Path, change: "object") -> Path:
+    """The bundle with its manifest changed."""
+    package = read_package(exported)
+    text = change(package.manifest.model_dump_json())  # type: ignore[operator]
+    manifest = type(package.manifest).model_validate_json(text)
+    write_package(out, manifest, package.contents)
+    return out
+
+
+def with_network(exported: Path, out: Path, step: str, change: "object") -> Path:
+    """The bundle with one of its networks changed."""
+    import onnx
+
+    package = read_package(exported)
+    contents = dict(package.contents)
+    for name, content in package.contents.items():
+        if name.startswith(f"networks/{step}"):
+            model = onnx.load_from_string(content)
+            change(model)  # type: ignore[operator]
+            contents[name] = model.SerializeToString()
+    write_package(out, package.manifest, contents)
+    return out
+
+
+def shift(axis: int) -> "object":
+    """Makes masks move by one pixel."""
+
+    def change(model: "object") -> None:
+        import onnx
+        from onnx import TensorProto, helper
+
+        graph = model.graph  # type: ignore[attr-defined]
+        (given,) = (each for each in graph.output if len(each.type.tensor_type.shape.dim) == 5)
+        own, before = given.name, f"{given.name}_before"
+        for node in graph.node:
+            node.output[:] = [before if name == own else name for name in node.output]
+        pads = [0] * 10
+        pads[axis] = 1
+        graph.initializer.append(helper.make_tensor("pads", TensorProto.INT64, [10], pads))
+        starts, ends = [0] * 5, [2**31 - 1] * 5
+        ends[axis] = -1
+        graph.initializer.append(helper.make_tensor("starts", TensorProto.INT64, [5], starts))
+        graph.initializer.append(helper.make_tensor("ends", TensorProto.INT64, [5], ends))
+        graph.node.append(helper.make_node("Pad", [before, "pads"], ["padded"], mode="edge"))
+        graph.node.append(helper.make_node("Slice", ["padded", "starts", "ends"], [own]))
+        onnx.checker.check_model(model)
+
+    return change
+
+
+def swap(model: "object") -> None:
+    """Makes the first two classes change places."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph  # type: ignore[attr-defined]
+    for given in graph.output:
+        own, before = given.name, f"{given.name}_before"
+        for node in graph.node:
+            node.output[:] = [before if name == own else name for name in node.output]
+        order = f"order_{own}"
+        graph.initializer.append(helper.make_tensor(order, TensorProto.INT64, [4], [1, 0, 2, 3]))
+        graph.node.append(helper.make_node("Gather", [before, order], [own], axis=2))
+
+
+def normalise(model: "object") -> None:
+    """Makes the normalisation another: what is subtracted is a twentieth larger."""
+    from onnx import numpy_helper
+
+    graph = model.graph  # type: ignore[attr-defined]
+    taken = {name for node in graph.node if node.op_type == "Sub" for name in node.input}
+    tensors = [each for each in graph.initializer if each.name in taken]
+    constants = (each for each in graph.node if each.op_type == "Constant")
+    tensors += [each.attribute[0].t for each in constants if taken & set(each.output)]
+    assert tensors
+    for tensor in tensors:
+        changed = numpy_helper.to_array(tensor) * np.float32(1.05)
+        tensor.CopyFrom(numpy_helper.from_array(changed, tensor.name))
+
+
+NETWORK_FAULTS = {
+    "masks one row lower": ("segment", shift(3)),
+    "masks one column further": ("segment", shift(4)),
+    "classes of masks swapped": ("segment", swap),
+    "classes of words swapped": ("classify", swap),
+    "normalisation of the segmenter": ("segment", normalise),
+    "normalisation of the classifier": ("classify", normalise),
+}
+
+
+@pytest.mark.parametrize("fault", NETWORK_FAULTS)
+def test_a_faulty_network_is_caught(exported: Path, tmp_path: Path, fault: str) -> None:
+    step, change = NETWORK_FAULTS[fault]
+    bad = with_network(exported, tmp_path / "bad", step, change)
+    with pytest.raises(BundleError, match="decides otherwise"):
+        verify(bad)
+
+
+def test_another_filter_for_resizing_is_caught(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steelscan.prediction import predict
+
+    def nearest(picture: "np.ndarray", frame: tuple[int, int]) -> "np.ndarray":
+        return cv2.resize(picture, frame[::-1], interpolation=cv2.INTER_NEAREST)
+
+    monkeypatch.setattr(predict, "resize_picture", nearest)
+    with pytest.raises(BundleError, match="decides otherwise"):
+        verify(exported)
+
+
+MANIFEST_FAULTS = {
+    "another threshold of the classifier": ('"threshold":0.2', '"threshold":0.99'),
+    "another size": ('"pixels":5120', '"pixels":2560'),
+}
+
+
+@pytest.mark.parametrize("fault", MANIFEST_FAULTS)
+def test_a_faulty_manifest_is_caught(exported: Path, tmp_path: Path, fault: str) -> None:
+    old, new = MANIFEST_FAULTS[fault]
+    bad = faulty(exported, tmp_path / "bad", lambda text: _replaced(text, old, new))
+    with pytest.raises(BundleError, match="decides otherwise"):
+        verify(bad)
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def test_nothing_is_packaged_where_the_proof_fails(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = import_module("steelscan.bundle.export")
+    write = room._WRITTEN["onnx"]
+
+    def broken(module: torch.nn.Module) -> bytes:
+        with torch.no_grad():
+            module.network.mean += 20  # type: ignore[operator,union-attr]
+        return write(module)
+
+    monkeypatch.setattr(room, "_WRITTEN", {"onnx": broken})
+    with pytest.raises(BundleError, match="was not packaged"):
+        export(finished[0], tmp_path / "bad.steelscan", strips=4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_has_not_ended_or_whose_data_changed_is_refused(
+    finished: Finished, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError):
+        export(tmp_path / "none", tmp_path / "x")
+    write_mill(Mill(strips=8, seed=9, height=64, width=160), tmp_path / "other")
+    with pytest.raises(RunError, match="other data"):
+        export(finished[0], tmp_path / "x", data=tmp_path / "other")
+
+
+@pytest.mark.parametrize("written_for", ["torchscript", "openvino"])
+def test_other_runtimes_hold_the_same_proof(
+    finished: Finished, tmp_path: Path, written_for: str, predictor: Predictor, strips: Path
+) -> None:
+    if written_for == "openvino":
+        pytest.importorskip("openvino")
+    path = tmp_path / "other.steelscan"
+    done = export(finished[0], path, strips=6, written_for=written_for)  # type: ignore[arg-type]
+    assert not done.parity.flipped
+    assert verify(path).strips == 4
+    bundle = load(path)
+    picture = read_picture(next(iter(sorted((strips / "test_images").iterdir()))))
+    assert np.array_equal(bundle.scan(picture).masks, predictor.masks(picture))
+
+
+LIGHT = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "torchvision", "timm", "segmentation_models_pytorch",
+                                  "albumentations", "accelerate", "zarr", "onnx", "safetensors"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+import json, time
+start = time.perf_counter()
+from steelscan.bundle import load, verify
+from steelscan.data import read_picture
+bundle = load(sys.argv[1])
+scan = bundle.scan_file(sys.argv[2])
+seconds = time.perf_counter() - start
+parity = verify(sys.argv[1])
+assert "torch" not in sys.modules
+print(json.dumps({"pixels": int(scan.masks.sum()), "strips": parity.strips, "seconds": seconds}))
+"""
+
+
+def test_a_bundle_scans_and_proves_itself_where_torch_cannot_be_imported(
+    exported: Path, strips: Path, predictor: Predictor
+) -> None:
+    picture = sorted((strips / "train_images").iterdir())[0]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, exported, picture],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["strips"] == 4
+    assert said["pixels"] == predictor.masks(read_picture(picture)).sum()
+
+
+def test_a_network_whose_weights_lie_elsewhere_is_refused(exported: Path, tmp_path: Path) -> None:
+    import onnx
+
+    def outside(model: "onnx.ModelProto") -> None:
+        tensor = model.graph.initializer[0]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        entry = tensor.external_data.add()
+        entry.key, entry.value = "location", "/etc/passwd"
+
+    bad = with_network(exported, tmp_path / "bad", "segment", outside)
+    with pytest.raises(BundleError, match="lie outside"):
+        load(bad)
+
+
+def test_a_network_that_is_none_is_named(exported: Path, tmp_path: Path) -> None:
+    package = read_package(exported)
+    contents = {
+        name: b"no network" if name.startswith("networks/segment") else content
+        for name, content in package.contents.items()
+    }
+    write_package(tmp_path / "bad", package.manifest, contents)
+    with pytest.raises(BundleError, match=r"networks/segment-1\.onnx: cannot be loaded"):
+        load(tmp_path / "bad")
