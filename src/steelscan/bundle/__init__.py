@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from steelscan.bundle.package import Package, read_package
+from steelscan.bundle.pictures import scan_pictures
 from steelscan.bundle.runtime import Bundle, Scan, load
 from steelscan.bundle.specs import Format, Manifest, Precision
 from steelscan.bundle.verify import known_strips, prove, verify
@@ -29,5 +30,6 @@ __all__ = [
     "load",
     "prove",
     "read_package",
+    "scan_pictures",
     "verify",
 ]

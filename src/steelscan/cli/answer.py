@@ -1,44 +1,74 @@
 """Verbs by which a finished run answers for pictures: predict and submit."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from steelscan.cli.app import app
 from steelscan.cli.options import Device, OnError, Out, Thresholds
 
+if TYPE_CHECKING:
+    from steelscan.pipeline import Prediction
+
 
 @app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
 def predict(
-    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder of a finished training, or a bundle.", metavar="RUN")
+    ],
     images: Annotated[str, typer.Argument(help="Folder, picture, zip, or quoted glob pattern.")],
     out: Out,
     device: Device = "auto",
     on_error: OnError = "stop",
     overlays: Annotated[bool, typer.Option(help="Draw the outlines on the pictures.")] = True,
     thresholds: Thresholds = None,
+    cores: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures at once, by a bundle; all cores if not given."),
+    ] = None,
 ) -> None:
     """Outline the defects of pictures: masks, overlays and a submission.csv.
 
-    After an interruption the same command goes on where it stopped.
+    After an interruption the same command goes on where it stopped. A bundle needs no PyTorch.
     """
-    from steelscan.pipeline import predict as predict_pictures
+    if run.is_file():
+        done = _scan(run, images, out, on_error, overlays, thresholds, cores)
+    else:
+        from steelscan.pipeline import predict as predict_pictures
 
-    done = predict_pictures(
-        run,
-        images,
-        out,
-        device=device,
-        on_error=on_error,
-        overlays=overlays,
-        thresholds=thresholds,
-    )
+        done = predict_pictures(
+            run,
+            images,
+            out,
+            device=device,
+            on_error=on_error,
+            overlays=overlays,
+            thresholds=thresholds,
+        )
     found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
     print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
     print(f"Masks, overlays and submission.csv: {out}")
+
+
+def _scan(
+    bundle: Path,
+    images: str,
+    out: Path,
+    on_error: Literal["stop", "skip"],
+    overlays: bool,
+    thresholds: Path | None,
+    cores: int | None,
+) -> "Prediction":
+    from steelscan.bundle import scan_pictures
+    from steelscan.strip import InputError
+
+    if thresholds is not None:
+        remedy = "Give them to steelscan export"
+        raise InputError("--thresholds", "go into a bundle when it is made", remedy)
+    return scan_pictures(bundle, images, out, on_error=on_error, overlays=overlays, cores=cores)
 
 
 @app.command(epilog="Example: steelscan submit runs/first --layout joined")

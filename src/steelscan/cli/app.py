@@ -33,6 +33,7 @@ _TRAIN = {
     "accelerate",
     "albumentations",
     "filelock",
+    "onnx",
     "safetensors",
     "segmentation_models_pytorch",
     "timm",

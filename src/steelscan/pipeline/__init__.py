@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.agree import Agreed, Band, agree, read_band
     from steelscan.pipeline.asked import asked_of, read_frame
     from steelscan.pipeline.audit import Audit, audit
+    from steelscan.pipeline.claim import claim
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.comparison_page import write_comparison_page
     from steelscan.pipeline.dealt_folds import FoldsReport, check_folds, deal_folds, save_folds
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from steelscan.pipeline.ensemble import EnsembleComparison, compare_ensemble
     from steelscan.pipeline.ensemble_page import write_ensemble_page
     from steelscan.pipeline.forecast import Forecast
+    from steelscan.pipeline.pictures import Prediction, answer_pictures, find_distinct
     from steelscan.pipeline.plan import Options
     from steelscan.pipeline.plant import Plant, plant, rates_of
-    from steelscan.pipeline.predict import Prediction, predict
+    from steelscan.pipeline.predict import predict
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.run import RunFolder, tasks
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
@@ -65,7 +67,9 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "plant": ["Plant", "plant", "rates_of"],
-        "predict": ["Prediction", "predict"],
+        "claim": ["claim"],
+        "pictures": ["Prediction", "answer_pictures", "find_distinct"],
+        "predict": ["predict"],
         "predictor": ["Predictor"],
         "stored": ["StoredAnswers"],
         "run": ["RunFolder", "tasks"],
@@ -121,9 +125,11 @@ __all__ = [
     "Submission",
     "Tuned",
     "agree",
+    "answer_pictures",
     "asked_of",
     "audit",
     "check_folds",
+    "claim",
     "compare",
     "compare_ensemble",
     "comparison_text",
@@ -131,6 +137,7 @@ __all__ = [
     "deal_folds",
     "decide",
     "ensemble_text",
+    "find_distinct",
     "find_runs",
     "mark",
     "passing",

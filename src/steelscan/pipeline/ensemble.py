@@ -131,7 +131,14 @@ def compare_ensemble(
         raise RunError(run, found, "Name a run with several members")
     free = _free(run, count, members) if sets and count > 1 else ()
     rules = combining_rules(recipe)
-    claim(out, "compared_run.txt", folder, _VERSION, str(free), *(rule.name for rule in rules))
+    claim(
+        out,
+        "compared_run.txt",
+        folder.made_of(),
+        _VERSION,
+        str(free),
+        *(rule.name for rule in rules),
+    )
     dataset = open_data_of(folder, data)
     rows = _rows(judged, dataset)
     question = Question(

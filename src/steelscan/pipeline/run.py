@@ -195,6 +195,10 @@ class RunFolder:
         write_text(self.recipe, recipe.model_dump_json(indent=2) + "\n")
         write_text(self.record, record.model_dump_json(indent=2) + "\n")
 
+    def made_of(self) -> bytes:
+        """What tells a finished run from all others."""
+        return self.recipe.read_bytes() + self.record.read_bytes() + self.thresholds.read_bytes()
+
     def load_recipe(self) -> Recipe:
         """Read the recipe of this run. Raises RunError when the folder is no run."""
         return _load(Recipe, self.recipe)

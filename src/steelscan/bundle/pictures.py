@@ -1,0 +1,46 @@
+"""Pictures to masks by a bundle, as `steelscan.pipeline.predict` does by a run. No torch here."""
+
+from pathlib import Path
+from typing import Literal
+
+from steelscan.bundle.runtime import load, usable_cores
+from steelscan.bundle.voters import Device
+from steelscan.pipeline import Prediction, answer_pictures, claim, find_distinct
+from steelscan.strip import Masks, Picture
+
+
+def scan_pictures(
+    bundle: Path,
+    pictures: str,
+    out: Path,
+    *,
+    device: Device = "cpu",
+    on_error: Literal["stop", "skip"] = "stop",
+    overlays: bool = True,
+    cascade: bool = True,
+    cores: int | None = None,
+) -> Prediction:
+    """Outline the defects of pictures: a folder, a file, a glob pattern or a zip.
+
+    Writes what `steelscan.pipeline.predict` writes, and goes on after an interruption. So many
+    pictures are worked on at once as ``cores`` says; None: as this process may use. Raises
+    BundleError, DatasetError, PictureError.
+    """
+    sources = find_distinct(pictures)
+    count = cores or usable_cores()
+    opened = load(bundle, device=device)
+    claim(out, "predicted_by.txt", opened.package.sha256.encode())
+
+    def masks_of(picture: Picture) -> Masks:
+        return opened.scan(picture, cascade=cascade).masks
+
+    return answer_pictures(
+        sources,
+        masks_of,
+        out,
+        opened.classes,
+        opened.manifest.layout,
+        on_error=on_error,
+        overlays=overlays,
+        workers=count,
+    )
