@@ -327,3 +327,10 @@ def test_a_network_that_is_none_is_named(exported: Path, tmp_path: Path) -> None
     write_package(tmp_path / "bad", package.manifest, contents)
     with pytest.raises(BundleError, match=r"networks/segment-1\.onnx: cannot be loaded"):
         load(tmp_path / "bad")
+
+
+def test_a_number_that_cannot_be_told_is_said_so() -> None:
+    from steelscan.bundle.card import _number
+
+    assert _number({"value": None, "low": None, "high": None}) == "there are no such strips"
+    assert _number({"value": 0.5, "low": 0.25, "high": 1.0}) == "0.5000 [0.2500, 1.0000]"

@@ -1,7 +1,7 @@
 """The model card: what a bundle is, as a page that people read. No torch here."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from steelscan.bundle.parity import Parity
@@ -47,8 +47,7 @@ def _lines(
         yield f"**{part}**, {numbers['strips']} strips"
         yield ""
         for name, label in _NUMBERS.items():
-            found = numbers[name]
-            yield f"- {label}: {found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+            yield f"- {label}: {_number(numbers[name])}"
         yield ""
     yield from _luck(thresholds)
     yield "## Networks"
@@ -71,6 +70,13 @@ def _lines(
     yield "## Proof"
     yield ""
     yield f"{parity.text()}."
+
+
+def _number(found: Mapping[str, float | None]) -> str:
+    """A number with its interval; some cannot be told of all strips."""
+    if found["value"] is None:
+        return "there are no such strips"
+    return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
 
 
 def _luck(thresholds: Path | None) -> Iterator[str]:

@@ -22,6 +22,7 @@ _LARGEST = 8 * 2**30
 """Bytes of a bundle, all its files together."""
 _LARGEST_MANIFEST = 16 * 2**20
 _MOST_FILES = 10_000
+_NAME = "Name a file that steelscan export wrote"
 _AGAIN = "Ask for it again, or export it anew"
 
 
@@ -71,7 +72,7 @@ def read_package(path: Path) -> Package:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
     except OSError as error:
-        raise BundleError(path, f"cannot be read ({error.strerror})", "Name a bundle") from None
+        raise BundleError(path, f"cannot be read ({error.strerror})", _NAME) from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(path, f"is no bundle, or a broken one ({error})", _AGAIN) from None
 
@@ -80,7 +81,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Package:
     members = archive.infolist()
     names = [member.filename for member in members]
     if MANIFEST not in names:
-        raise BundleError(path, f"is no bundle: it holds no {MANIFEST}", "Name a bundle")
+        raise BundleError(path, f"is no bundle: it holds no {MANIFEST}", _NAME)
     if len(set(names)) < len(names) or len(names) > _MOST_FILES:
         raise BundleError(path, "holds a file twice, or too many files", _AGAIN)
     if sum(member.file_size for member in members) > _LARGEST:

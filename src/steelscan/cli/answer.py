@@ -32,7 +32,7 @@ def predict(
 
     After an interruption the same command goes on where it stopped. A bundle needs no PyTorch.
     """
-    if run.is_file():
+    if not run.is_dir():
         done = _scan(run, images, out, on_error, overlays, thresholds, cores)
     else:
         from steelscan.pipeline import predict as predict_pictures
