@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from steelscan.bundle.early import EarlyExit
 from steelscan.bundle.parity import Parity
 from steelscan.bundle.specs import Manifest
 from steelscan.pipeline import RunFolder
@@ -17,13 +18,23 @@ _NUMBERS = {
 }
 
 
-def card_of(run: RunFolder, manifest: Manifest, parity: Parity, thresholds: Path | None) -> str:
+def card_of(
+    run: RunFolder,
+    manifest: Manifest,
+    parity: Parity,
+    thresholds: Path | None,
+    early: EarlyExit | None,
+) -> str:
     """The card of a run's bundle, as Markdown."""
-    return "\n".join(_lines(run, manifest, parity, thresholds)) + "\n"
+    return "\n".join(_lines(run, manifest, parity, thresholds, early)) + "\n"
 
 
 def _lines(
-    run: RunFolder, manifest: Manifest, parity: Parity, thresholds: Path | None
+    run: RunFolder,
+    manifest: Manifest,
+    parity: Parity,
+    thresholds: Path | None,
+    early: EarlyExit | None,
 ) -> Iterator[str]:
     recipe, record = run.load_recipe(), run.load_record()
     yield f"# {manifest.recipe}, budget {recipe.budget}"
@@ -70,6 +81,9 @@ def _lines(
     yield "## Proof"
     yield ""
     yield f"{parity.text()}."
+    if early is not None:
+        yield ""
+        yield f"{early.text()}."
 
 
 def _number(found: Mapping[str, float | None]) -> str:

@@ -16,6 +16,7 @@ from torch import nn
 
 import steelscan
 from steelscan.bundle.card import card_of
+from steelscan.bundle.early import EarlyExit, find_early
 from steelscan.bundle.graphs import exportable, to_onnx, to_openvino, to_torchscript
 from steelscan.bundle.package import Package, write_package
 from steelscan.bundle.parity import LIMITS, Expected, Margins, Parity, lines, record
@@ -54,6 +55,7 @@ class Exported:
     package: Package
     parity: Parity
     bytes: int
+    early: EarlyExit | None
 
 
 def export(
@@ -65,12 +67,15 @@ def export(
     written_for: Format = "onnx",
     thresholds: Path | None = None,
     mm_per_pixel: float | None = None,
+    escape_budget: float | None = None,
 ) -> Exported:
     """Write a run as a bundle, after a proof that it decides as the run's networks do.
 
     The proof is made on strips that judged the run (``data``: where they lie; None: where they lay
     when it was trained): half of them those nearest to a threshold, half drawn from the others.
-    ``thresholds`` is a file that `steelscan.pipeline.tune_run` wrote for this run.
+    ``thresholds`` is a file that `steelscan.pipeline.tune_run` wrote for this run. With an
+    ``escape_budget``, a share of the defective strips, those strips leave early of which the first
+    segmenter finds next to nothing, as far as no more escape by it.
 
     Raises BundleError where the bundle decides otherwise (nothing is written then), RunError for a
     run that is not finished, DatasetError where its strips are not to be found, OutputError.
@@ -83,6 +88,10 @@ def export(
         _expected(predictor, dataset, row) for row in track(rows, "Asking the run", len(rows))
     ]
     manifest, graphs = _networks(predictor, dataset, written_for, mm_per_pixel)
+    early = None
+    if escape_budget is not None:
+        early = find_early(folder, predictor, dataset, escape_budget)
+        manifest = _leaving_early(manifest, early)
     pictures = {dataset.names[row]: dataset.picture(row) for row in rows}
     package = Package(manifest, graphs)
     parity = prove(Bundle(package, 1, "cpu"), [(each, pictures[each.name]) for each in expected])
@@ -93,11 +102,11 @@ def export(
         **graphs,
         **_references(expected, pictures),
         "expected.jsonl": lines(expected),
-        "certificate.json": _json(_certificate(folder, dataset, parity, manifest.precision)),
-        "card.md": card_of(folder, manifest, parity, thresholds).encode(),
+        "certificate.json": _json(_certificate(folder, dataset, parity, manifest.precision, early)),
+        "card.md": card_of(folder, manifest, parity, thresholds, early).encode(),
     }
     package = write_package(out, manifest, contents)
-    return Exported(out, package, parity, out.stat().st_size)
+    return Exported(out, package, parity, out.stat().st_size, early)
 
 
 def _dataset(run: RunFolder, data: Path | None) -> Dataset:
@@ -169,6 +178,16 @@ def _networks(
     return manifest, contents
 
 
+def _leaving_early(manifest: Manifest, early: EarlyExit | None) -> Manifest:
+    """The manifest whose last segmenters may be left out. Raises RunError where that saves none."""
+    if early is None:
+        found = "has no level at which strips may leave early: one segmenter, or too many escapes"
+        raise RunError("--escape-budget", found, "Leave it out, or give more")
+    *others, last = manifest.deployed
+    outline = last.outline.but(early=early.level)
+    return manifest.but(deployed=(*others, last.but(outline=outline)))
+
+
 def _graph(file: str, voter: Voter) -> Graph:
     head = voter.network.head
     return Graph(
@@ -220,7 +239,11 @@ def _references(expected: Sequence[Expected], pictures: Mapping[str, Picture]) -
 
 
 def _certificate(
-    run: RunFolder, dataset: Dataset, parity: Parity, precision: Precision
+    run: RunFolder,
+    dataset: Dataset,
+    parity: Parity,
+    precision: Precision,
+    early: EarlyExit | None,
 ) -> dict[str, Any]:
     """What was held against what, by which code, on which data, and what came of it."""
     predicted = sorted(run.path.glob("networks/**/checkpoint.safetensors"))
@@ -238,6 +261,7 @@ def _certificate(
         "precision": precision,
         "limits": LIMITS[precision].model_dump(),
         "parity": parity.model_dump(),
+        "early": None if early is None else early.model_dump(),
     }
 
 

@@ -27,6 +27,12 @@ def export(
     mm_per_pixel: Annotated[
         float | None, typer.Option(min=1e-6, help="Millimetres of steel that a pixel shows.")
     ] = None,
+    escape_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of defective strips that may leave early, unseen by most networks."
+        ),
+    ] = None,
 ) -> None:
     """Write a finished run as one file that decides as it does, and needs no PyTorch.
 
@@ -42,7 +48,10 @@ def export(
         written_for=written_for,
         thresholds=thresholds,
         mm_per_pixel=mm_per_pixel,
+        escape_budget=escape_budget,
     )
+    if done.early is not None:
+        print(f"Early: {done.early.text()}")
     print(f"Proven: {done.parity.text()}")
     print(f"Bundle ({done.bytes / 1e6:.1f} MB): {done.path}")
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.decide import AskOpen, Opened, Said, consult, decide, passing, weighed
     from steelscan.pipeline.ensemble import EnsembleComparison, compare_ensemble
     from steelscan.pipeline.ensemble_page import write_ensemble_page
+    from steelscan.pipeline.fitted import ask
     from steelscan.pipeline.forecast import Forecast
     from steelscan.pipeline.pictures import Prediction, answer_pictures, find_distinct
     from steelscan.pipeline.plan import Options
@@ -64,6 +65,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "comparison_page": ["write_comparison_page"],
         "ensemble": ["EnsembleComparison", "compare_ensemble"],
         "ensemble_page": ["write_ensemble_page"],
+        "fitted": ["ask"],
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "plant": ["Plant", "plant", "rates_of"],
@@ -126,6 +128,7 @@ __all__ = [
     "Tuned",
     "agree",
     "answer_pictures",
+    "ask",
     "asked_of",
     "audit",
     "check_folds",

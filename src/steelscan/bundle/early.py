@@ -1,0 +1,114 @@
+"""Up to which level of the first network a strip need not be shown to the others.
+
+The networks left out so could still change something, and a defect may escape. How many do is
+measured on strips that the networks asked were not fitted on, and stands in the bundle.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import NonNegativeInt
+
+from steelscan.data import Dataset, read_folds
+from steelscan.evaluation import upper_bound
+from steelscan.pipeline import Predictor, RunFolder, StoredAnswers, ask, weighed
+from steelscan.postprocess import Share
+from steelscan.strip import InputError, Spec, track
+
+
+class EarlyExit(Spec):
+    """What leaving early costs and saves, on the strips that judged a run.
+
+    ``level`` is the highest level, of 255, of the first network with which a strip leaves; of the
+    ``shown`` strips that its gates let through, ``left`` do. Of the ``defective`` strips (as
+    labelled) the run finds so many, and ``escapes`` of these are lost; no more than ``at_most`` of
+    all defective strips are, at a confidence of 95 %, for strips like these.
+    """
+
+    level: NonNegativeInt
+    shown: NonNegativeInt
+    left: NonNegativeInt
+    defective: NonNegativeInt
+    escapes: NonNegativeInt
+    at_most: Share
+
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.left} of {self.shown} strips leave after the first segmenter, at level "
+            f"{self.level} of 255 or less; escapes added by the gate: {self.escapes} of "
+            f"{self.defective} defective strips, at most {self.at_most:.1%} (95 %)"
+        )
+
+
+def find_early(
+    run: RunFolder, predictor: Predictor, dataset: Dataset, budget: float
+) -> EarlyExit | None:
+    """The highest level that loses no more than this share of the defective strips.
+
+    None where no level does, or where a fold has one segmenter only. Raises InputError for a
+    budget that is not between 0 and 1, RunError for a run without its answers.
+    """
+    if not 0 <= budget < 1:
+        raise InputError("--escape-budget", f"is {budget}", "Give a share, as 0.005")
+    stored = StoredAnswers(run, dataset)
+    truth = np.asarray(dataset.present[stored.rows].any(1))
+    found = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])
+    highest = _first_levels(run, predictor, dataset, stored)
+    if highest is None:
+        return None
+    return early_exit(highest, truth, found, budget)
+
+
+def early_exit(
+    highest: NDArray[np.int64], truth: NDArray[np.bool_], found: NDArray[np.bool_], budget: float
+) -> EarlyExit | None:
+    """The same of numbers: a strip each, ``(strips,)``.
+
+    ``highest`` is the highest level of the first network, -1 for strips that it is not shown.
+    """
+    lost = np.sort(highest[truth & found])
+    allowed = int(budget * truth.sum() + 1e-9)
+    level = 254 if allowed >= len(lost) else int(lost[allowed]) - 1
+    if level < 0:
+        return None
+    shown = highest >= 0
+    left = shown & (highest <= level)
+    escapes = int((left & truth & found).sum())
+    defective = int(truth.sum())
+    return EarlyExit(
+        level=level,
+        shown=int(shown.sum()),
+        left=int(left.sum()),
+        defective=defective,
+        escapes=escapes,
+        at_most=upper_bound(escapes, defective) if defective else 1.0,
+    )
+
+
+def _first_levels(
+    run: RunFolder, predictor: Predictor, dataset: Dataset, stored: StoredAnswers
+) -> NDArray[np.int64] | None:
+    """The highest level that the first network of a fold gives a class that is open."""
+    recipe, classes = predictor.recipe, len(dataset.classes)
+    name, segment = recipe.rounds[-1].segment
+    folds = read_folds(run.folds, dataset.names)[stored.rows]
+    validation = recipe.folds.validation
+    highest = np.full(len(stored.rows), -1, np.int64)
+    for fold in validation:
+        judged = folds == fold
+        if fold == validation[0]:
+            judged |= ~np.isin(folds, validation)  # held out: no network was fitted on them
+        rows = np.flatnonzero(judged).tolist()
+        own = Predictor.of_round(
+            run, recipe, (), run.load_tuned().round, (fold,), torch.device("cpu")
+        )
+        if len(own.voters[name]) < 2:
+            return None
+        for at in track(rows, f"Asking the first segmenter, fold {fold}", len(rows)):
+            row = int(stored.rows[at])
+            opened = stored.opened(row).levels.any((1, 2))
+            if opened.any():
+                said = ask(segment, own.voters[name][:1], dataset.picture(row), classes)
+                highest[at] = int(weighed(segment, said)[opened].max())
+    return highest
