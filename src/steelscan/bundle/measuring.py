@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 import steelscan.strip
@@ -22,8 +24,11 @@ from steelscan.bundle.package import Package
 from steelscan.bundle.runtime import Bundle, Scan, load
 from steelscan.bundle.specs import Format, Manifest, Precision
 from steelscan.data import find_pictures, picture_frame, read_picture
+from steelscan.pipeline import HardGate
 from steelscan.postprocess import Threshold
 from steelscan.strip import BundleError, InputError, Spec, SteelscanError
+
+Asking = Literal["cascade", "gates", "all", "soonest"]
 
 STEPS = ("decoding", "network", "cleaning")
 """Where the time of a strip goes."""
@@ -40,8 +45,9 @@ class Setting(Spec):
     ``data`` are pictures as `steelscan.data.find_pictures` takes them, None those that the bundle
     brings along; of ``frame`` only, where that is given. They are repeated, all as often, until
     there are ``scans``. ``cores`` are used as "threads" that work on one strip, or by "workers"
-    that take a strip each. Networks are ``asked`` as in use ("cascade"), "all" of them, or the
-    strip is cleared as soon as a strip can be ("soonest"), whatever it shows.
+    that take a strip each. Networks are ``asked`` as in use ("cascade"), or until the recipe's own
+    gates close ("gates"); or, whatever the strip shows, as many as can be ("all") or as few as it
+    takes to clear one ("soonest").
     """
 
     bundle: str
@@ -49,7 +55,7 @@ class Setting(Spec):
     scans: PositiveInt = 100
     cores: PositiveInt = 1
     way: Literal["threads", "workers"] = "threads"
-    asked: Literal["cascade", "all", "soonest"] = "cascade"
+    asked: Asking = "cascade"
     frame: tuple[PositiveInt, PositiveInt] | None = None
 
 
@@ -157,11 +163,9 @@ def measure_here(setting: Setting, started: float, tell: Callable[[int], object]
     pictures = strips_of(bundle.package, setting)
     named = time.perf_counter()
     name, content = pictures[0]
-    bundle.scan_file(content, name, cascade=setting.asked != "all")
+    bundle.scan_file(content, name)
     answered = time.perf_counter()
-    if setting.asked == "soonest":
-        bundle = Bundle(_clearing(bundle.package), bundle.threads, "cpu")
-    clock = _timed(bundle, setting, _ready(bundle, setting, pictures), tell)
+    clock = _timed(bundle, setting, pictures, tell)
     return Measured(
         setting=setting,
         recipe=bundle.manifest.recipe,
@@ -199,11 +203,6 @@ def strips_of(package: Package, setting: Setting) -> list[tuple[str, bytes]]:
     return [(name, read()) for name, read in spread]
 
 
-def _clearing(package: Package) -> Package:
-    """The bundle with a first step that nothing passes, so that it clears every strip if it can."""
-    return Package(clearing(package.manifest), package.contents)
-
-
 def clearing(manifest: Manifest) -> Manifest:
     """A manifest whose first step lets nothing pass: all that is asked is asked to be sure of it.
 
@@ -218,57 +217,49 @@ def clearing(manifest: Manifest) -> Manifest:
     return manifest.but(deployed=(first, *others))
 
 
-def _ready(
-    bundle: Bundle, setting: Setting, pictures: Sequence[tuple[str, bytes]]
-) -> list[tuple[bytes, int, bool]]:
-    """Warm up: all networks, on pictures of each size, by all workers; once on each picture.
+def opening(manifest: Manifest) -> Manifest:
+    """A manifest whose steps let everything pass up to the last, so that all networks are asked.
 
-    Gives contents, networks asked and whether anything was found; of "soonest" only those
-    pictures for which the fewest were asked.
+    But of a strip of which a step says that a class has a probability of exactly 0.
     """
-    contents = [content for _, content in pictures]
-    sizes = {read_picture(content, name).shape: content for name, content in pictures}
-    for content in sizes.values():
-        for _ in _scans(bundle, setting, [content] * 2 * setting.cores, cascade=False):
-            pass
-    once = _scans(bundle, setting, contents, cascade=setting.asked != "all")
-    ready = [
-        (content, len(scan.asked), scan.defective)
-        for content, scan in zip(contents, once, strict=True)
+    rounds = [
+        each.but(judges=tuple(judge.but(threshold=0.0) for judge in each.judges))
+        for each in manifest.deployed
     ]
-    if setting.asked == "soonest":
-        fewest = min(asked for _, asked, _ in ready)
-        ready = [each for each in ready if each[1] == fewest]
-    return ready
+    for at, each in enumerate(rounds[:-1]):
+        outline = each.outline
+        if isinstance(outline.gate, HardGate):
+            outline = outline.but(gate=HardGate(threshold=0.0))
+        rounds[at] = each.but(outline=outline, rules=(Threshold(label=0.0, pixel=0.0),))
+    return manifest.but(deployed=tuple(rounds))
 
 
-def _scans(
-    bundle: Bundle, setting: Setting, contents: Sequence[bytes], *, cascade: bool
-) -> Iterator[Scan]:
-    if setting.way == "threads":
-        return (bundle.scan_file(content, cascade=cascade) for content in contents)
-    return bundle.scan_all(contents, workers=setting.cores, cascade=cascade)
+def _as_if(bundle: Bundle, manifest: Manifest) -> Bundle:
+    """A bundle with the same networks in memory, which decides by another manifest."""
+    other = copy(bundle)
+    other.package = Package(manifest, bundle.package.contents)
+    return other
 
 
 def _timed(
     bundle: Bundle,
     setting: Setting,
-    ready: Sequence[tuple[bytes, int, bool]],
+    pictures: Sequence[tuple[str, bytes]],
     tell: Callable[[int], object],
 ) -> dict[str, Any]:
-    """Scan until there are enough scans, and say how long that took."""
-    contents, asked, defective = zip(*ready, strict=True)
+    """Warm up, then scan until there are enough scans, and say how long that took."""
+    opened = _as_if(bundle, opening(bundle.manifest))
+    _warm_up(opened, setting, pictures)
+    if setting.asked == "all":
+        bundle = opened
+    elif setting.asked == "soonest":
+        bundle = _as_if(bundle, clearing(bundle.manifest))
+    contents, asked, defective = zip(*_once(bundle, setting, pictures), strict=True)
     rounds = -(-setting.scans // len(contents))
-    spent, told = [], time.perf_counter()
     cpu, wall = time.process_time(), time.perf_counter()
-    for scan in _scans(bundle, setting, contents * rounds, cascade=setting.asked != "all"):
-        spent.append([scan.seconds[step] for step in STEPS])
-        if time.perf_counter() - told > _BETWEEN_NOTES:
-            tell(len(spent))
-            told = time.perf_counter()
+    spent = _spent(_scans(bundle, setting, contents * rounds), tell)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    milliseconds = 1000 * np.array(spent)
-    p50, p99 = np.percentile(milliseconds.sum(axis=1), (50, 99)).tolist()
+    p50, p99 = np.percentile(spent.sum(axis=1), (50, 99)).tolist()
     return {
         "frames": tuple(tuple(picture_frame(content)) for content in contents),
         "asked": asked,
@@ -278,8 +269,53 @@ def _timed(
         "cpu": cpu,
         "p50": p50,
         "p99": p99,
-        "steps": dict(zip(STEPS, milliseconds.mean(axis=0).tolist(), strict=True)),
+        "steps": dict(zip(STEPS, spent.mean(axis=0).tolist(), strict=True)),
     }
+
+
+def _warm_up(bundle: Bundle, setting: Setting, pictures: Sequence[tuple[str, bytes]]) -> None:
+    """Have all networks and workers meet pictures of each size. Raises PictureError."""
+    sizes = {read_picture(content, name).shape: content for name, content in pictures}
+    for content in sizes.values():
+        for _ in _scans(bundle, setting.but(asked="all"), [content] * 2 * setting.cores):
+            pass
+
+
+def _once(
+    bundle: Bundle, setting: Setting, pictures: Sequence[tuple[str, bytes]]
+) -> list[tuple[bytes, int, bool]]:
+    """Contents of pictures, how many networks each is asked of, whether anything is found.
+
+    Where "all" or the "soonest" are asked for, only those pictures of which it is so.
+    """
+    contents = [content for _, content in pictures]
+    told = [
+        (content, len(scan.asked), scan.defective)
+        for content, scan in zip(contents, _scans(bundle, setting, contents), strict=True)
+    ]
+    wanted = {"all": max, "soonest": min}.get(setting.asked)
+    if wanted is not None:
+        number = wanted(asked for _, asked, _ in told)
+        told = [each for each in told if each[1] == number]
+    return told
+
+
+def _scans(bundle: Bundle, setting: Setting, contents: Sequence[bytes]) -> Iterator[Scan]:
+    cascade = setting.asked in {"cascade", "soonest"}
+    if setting.way == "threads":
+        return (bundle.scan_file(content, cascade=cascade) for content in contents)
+    return bundle.scan_all(contents, workers=setting.cores, cascade=cascade)
+
+
+def _spent(scans: Iterator[Scan], tell: Callable[[int], object]) -> NDArray[np.float64]:
+    """Milliseconds that each scan took, float64 ``(scans, steps)``."""
+    spent, told = [], time.perf_counter()
+    for scan in scans:
+        spent.append([scan.seconds[step] for step in STEPS])
+        if time.perf_counter() - told > _BETWEEN_NOTES:
+            tell(len(spent))
+            told = time.perf_counter()
+    return 1000 * np.array(spent)
 
 
 def peak_memory() -> float | None:

@@ -26,7 +26,7 @@ def bench(
 
     At least ``strips`` scans each, of the pictures of ``data`` (None: those that a bundle brings
     along). ``threads`` are numbers of cores; none: one, and all that may be used. With ``cascade``
-    off all networks are asked. Raises what `measure` raises.
+    off networks are asked until the recipe's own gates close. Raises what `measure` raises.
     """
     for bundle in bundles:  # the last should not turn out to be none when all others are measured
         read_package(bundle)
@@ -39,7 +39,7 @@ def bench(
             scans=strips,
             cores=count,
             way="threads" if way == "threads" else "workers",
-            asked="cascade" if cascade else "all",
+            asked="cascade" if cascade else "gates",
         )
         for bundle in bundles
         for way, count in sorted(ways, key=lambda each: each[1])

@@ -24,7 +24,11 @@ def bench(
         str, typer.Option(help="Numbers of cores to try, such as 1,2; else 1 and all.")
     ] = "",
     cascade: Annotated[
-        bool, typer.Option("--cascade/--no-cascade", help="Whether strips may leave early.")
+        bool,
+        typer.Option(
+            "--cascade/--no-cascade",
+            help="Whether strips leave once all is decided; else by gates alone.",
+        ),
     ] = True,
     json: Json = None,
 ) -> None:
