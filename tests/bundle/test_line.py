@@ -206,7 +206,7 @@ def three(every, seen, soonest):
     [
         ((20.0, 15.0, 5.0), 2, "Holds it, with all networks asked for every strip."),
         ((45.0, 24.0, 5.0), 2, "Holds it if at least 50 % of strips leave after the first network"),
-        ((45.0, 24.0, 5.0), 2, "2 of 4 did: 50 % [7 %, 93 %]; 3 left before all"),
+        ((45.0, 24.0, 5.0), 2, "2 of 4 did: 50 % [7 %, 93 %].\n1 of 4 left later, before"),
         ((45.0, 24.0, 5.0), 2, "the machine keeps up"),
         ((45.0, 26.0, 5.0), 2, "the machine falls behind"),
         ((95.0, 45.0, 26.0), 2, "Does not hold it: not even if the first network cleared every"),

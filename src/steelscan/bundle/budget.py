@@ -223,7 +223,8 @@ def _verdict(found: Plan) -> Iterator[str]:
         even = "no strip can leave early"
         if found.costs.soonest is not None:
             even = f"not even if {found.first} cleared every strip"
-        yield f"Does not hold it: {even}. The table says how many cores like these would."
+        yield f"Does not hold it: {even}."
+        yield "The table says how many cores like these would."
     else:
         least = ceil(100 * needed)
         yield f"Holds it if at least {least} % of strips leave after {found.first}."
@@ -236,12 +237,12 @@ def _left(found: Plan, left: int) -> Iterator[str]:
     count = len(found.cascade.asked)
     low, high = (bound(left, count, 0.975) for bound in (lower_bound, upper_bound))
     share = f"{100 * left / count:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %]"
-    yield (
-        f"Of the pictures measured {left} of {count} did: {share}; {found.cascade.early} left "
-        "before all were asked."
-    )
+    yield f"Of the pictures measured {left} of {count} did: {share}."
+    later = found.cascade.early - left
+    if later > 0:
+        yield f"{later} of {count} left later, before all networks were asked."
     kept = "keeps up" if found.costs.seen <= found.line.budget_ms else "falls behind"
-    yield f"With strips like these pictures the machine {kept}."
+    yield f"With strips like these, at {found.costs.seen:.1f} ms each, the machine {kept}."
     if found.every.setting.data is None:
         yield "The bundle brings defective strips along first: give --data, strips as they come."
 

@@ -93,11 +93,15 @@ def share_needed(budget_ms: float, every_ms: float, soonest_ms: float | None) ->
 
     0 where none must; None where all of them would not do, or none can.
     """
-    if every_ms <= budget_ms:
+    if _keeps(budget_ms, every_ms):
         return 0.0
-    if soonest_ms is None or soonest_ms > budget_ms:
+    if soonest_ms is None or not _keeps(budget_ms, soonest_ms):
         return None
-    return (every_ms - budget_ms) / (every_ms - soonest_ms)
+    return min(1.0, (every_ms - budget_ms) / (every_ms - soonest_ms))
+
+
+def _keeps(budget_ms: float, strip_ms: float) -> bool:
+    return strip_ms * (1 - _ROUNDING) <= budget_ms
 
 
 def cores_needed(budget_ms: float, strip_ms: float, cores: int) -> int:
