@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import count
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from steelscan.bundle.budget import LineAsked, line_asked, plan_json, plan_text, planned_with
@@ -77,11 +77,12 @@ def mixed(share, every, soonest, strips):
         yield soonest if leaves else every
 
 
+@settings(max_examples=50)
 @given(milliseconds, milliseconds, milliseconds)
 def test_the_share_that_must_leave_is_where_a_queue_stops_growing(budget, every, soonest):
     assume(soonest < every)
     needed = share_needed(budget, every, soonest)
-    strips = 400
+    strips = 400  # a tenth of them makes 40
     if needed is None:
         assert last_wait(budget, [soonest] * strips, 1) == (strips - 1) * Fraction(soonest - budget)
         assert soonest > budget
@@ -92,7 +93,6 @@ def test_the_share_that_must_leave_is_where_a_queue_stops_growing(budget, every,
     if needed > 0.1:
         grown = last_wait(budget, mixed(needed - 0.1, every, soonest, strips), 1)
         assert grown >= strips * 0.1 * (every - soonest) - 2 * every
-        assert grown > 30 * (every - soonest) - 2 * every
 
 
 @given(milliseconds, milliseconds, st.integers(1, 4))
@@ -100,7 +100,7 @@ def test_cores_that_keep_a_budget_are_the_fewest_that_do(budget, strip, cores):
     """Each core takes for a strip what all take between them, so many times."""
     needed = cores_needed(budget, strip, cores)
     assume(needed < 60)
-    service, strips = Fraction(strip) * cores, 600
+    service, strips = Fraction(strip) * cores, 3 * needed
     assert last_wait(budget, [service] * strips, needed) == 0
     if needed > 1:
         assert last_wait(budget, [service] * strips, needed - 1) > 0

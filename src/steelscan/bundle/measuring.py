@@ -254,16 +254,16 @@ def _timed(
         bundle = opened
     elif setting.asked == "soonest":
         bundle = _as_if(bundle, clearing(bundle.manifest))
-    contents, asked, defective = zip(*_once(bundle, setting, pictures), strict=True)
+    contents = _such(bundle, setting, [content for _, content in pictures])
     rounds = -(-setting.scans // len(contents))
     cpu, wall = time.process_time(), time.perf_counter()
-    spent = _spent(_scans(bundle, setting, contents * rounds), tell)
+    spent, asked, defective = _heard(_scans(bundle, setting, contents * rounds), tell)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     p50, p99 = np.percentile(spent.sum(axis=1), (50, 99)).tolist()
     return {
         "frames": tuple(tuple(picture_frame(content)) for content in contents),
-        "asked": asked,
-        "defective": defective,
+        "asked": asked[: len(contents)],
+        "defective": defective[: len(contents)],
         "scans": len(spent),
         "wall": wall,
         "cpu": cpu,
@@ -281,23 +281,14 @@ def _warm_up(bundle: Bundle, setting: Setting, pictures: Sequence[tuple[str, byt
             pass
 
 
-def _once(
-    bundle: Bundle, setting: Setting, pictures: Sequence[tuple[str, bytes]]
-) -> list[tuple[bytes, int, bool]]:
-    """Contents of pictures, how many networks each is asked of, whether anything is found.
-
-    Where "all" or the "soonest" are asked for, only those pictures of which it is so.
-    """
-    contents = [content for _, content in pictures]
-    told = [
-        (content, len(scan.asked), scan.defective)
-        for content, scan in zip(contents, _scans(bundle, setting, contents), strict=True)
-    ]
+def _such(bundle: Bundle, setting: Setting, contents: list[bytes]) -> list[bytes]:
+    """The pictures that show what is measured: of "all" and "soonest" not each one may do so."""
     wanted = {"all": max, "soonest": min}.get(setting.asked)
-    if wanted is not None:
-        number = wanted(asked for _, asked, _ in told)
-        told = [each for each in told if each[1] == number]
-    return told
+    if wanted is None:
+        return contents
+    asked = [len(scan.asked) for scan in _scans(bundle, setting, contents)]
+    such = wanted(asked)
+    return [content for content, count in zip(contents, asked, strict=True) if count == such]
 
 
 def _scans(bundle: Bundle, setting: Setting, contents: Sequence[bytes]) -> Iterator[Scan]:
@@ -307,15 +298,19 @@ def _scans(bundle: Bundle, setting: Setting, contents: Sequence[bytes]) -> Itera
     return bundle.scan_all(contents, workers=setting.cores, cascade=cascade)
 
 
-def _spent(scans: Iterator[Scan], tell: Callable[[int], object]) -> NDArray[np.float64]:
-    """Milliseconds that each scan took, float64 ``(scans, steps)``."""
-    spent, told = [], time.perf_counter()
+def _heard(
+    scans: Iterator[Scan], tell: Callable[[int], object]
+) -> tuple[NDArray[np.float64], tuple[int, ...], tuple[bool, ...]]:
+    """Of each scan milliseconds ``(scans, steps)``, networks asked, and whether it found any."""
+    spent, asked, defective, told = [], [], [], time.perf_counter()
     for scan in scans:
         spent.append([scan.seconds[step] for step in STEPS])
+        asked.append(len(scan.asked))
+        defective.append(scan.defective)
         if time.perf_counter() - told > _BETWEEN_NOTES:
             tell(len(spent))
             told = time.perf_counter()
-    return 1000 * np.array(spent)
+    return 1000 * np.array(spent), tuple(asked), tuple(defective)
 
 
 def peak_memory() -> float | None:

@@ -65,8 +65,9 @@ def measure_each(settings: Sequence[Setting]) -> list[Measured]:
 
             def tell(done: int, most: int = setting.scans) -> None:
                 nonlocal told
-                shown.advance(min(done, most) - told)
-                told = min(done, most)
+                if min(done, most) > told:
+                    shown.advance(min(done, most) - told)
+                    told = min(done, most)
 
             measured.append(measure(setting, tell))
             tell(setting.scans)
