@@ -65,7 +65,7 @@ def test_all_at_once_is_one_by_one_in_order(exported: Path, strips: Path) -> Non
         alone = bundle.scan_file(path)
         assert np.array_equal(scan.masks, alone.masks)
         assert scan.defects == alone.defects
-        assert set(scan.seconds) == {"network", "cleaning"}
+        assert set(scan.seconds) == {"decoding", "network", "cleaning"}
 
 
 def test_verify_repeats_the_proof_with_and_without_data(exported: Path, strips: Path) -> None:

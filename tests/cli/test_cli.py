@@ -32,6 +32,10 @@ VERBS = (
     "check",
     "mill",
     "demo",
+    "export",
+    "verify",
+    "bench",
+    "plan",
 )
 
 
@@ -104,6 +108,10 @@ def test_mill_makes_what_score_reads(
         ("agree", "nowhere.csv", "nothing.csv", "--out", "out"),
         ("predict", "nowhere", "nowhere", "--out", "out"),
         ("mill", "/proc/mill"),
+        ("bench", "nowhere"),
+        ("bench", "nowhere", "--threads", "1,two"),
+        ("plan", "nowhere", "--speed", 2),
+        ("plan", "nowhere", "--speed", "nan"),
         ("tune", "nowhere", "--data", "nowhere"),
         ("convert", "nowhere", "out", "--to", "coco"),
         ("convert", ".", "out", "--to", "nothing"),

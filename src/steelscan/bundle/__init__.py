@@ -11,10 +11,17 @@ from steelscan.bundle.specs import Format, Manifest, Precision
 from steelscan.bundle.verify import known_strips, prove, verify
 
 if TYPE_CHECKING:
+    from steelscan.bundle.budget import line_asked, plan, plan_json, plan_text
     from steelscan.bundle.export import Exported, export
+    from steelscan.bundle.speed import bench, bench_json, bench_text, read_threads
 
 __getattr__, __dir__, _ = lazy_loader.attach(
-    __name__, submod_attrs={"export": ["Exported", "export"]}
+    __name__,
+    submod_attrs={
+        "speed": ["bench", "bench_json", "bench_text", "read_threads"],
+        "export": ["Exported", "export"],
+        "budget": ["line_asked", "plan", "plan_json", "plan_text"],
+    },
 )
 
 __all__ = [
@@ -25,11 +32,19 @@ __all__ = [
     "Package",
     "Precision",
     "Scan",
+    "bench",
+    "bench_json",
+    "bench_text",
     "export",
     "known_strips",
+    "line_asked",
     "load",
+    "plan",
+    "plan_json",
+    "plan_text",
     "prove",
     "read_package",
+    "read_threads",
     "scan_pictures",
     "verify",
 ]

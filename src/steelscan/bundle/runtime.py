@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -32,7 +32,8 @@ class Scan:
     asked: tuple[str, ...]
     """The networks that were asked, by their files."""
     seconds: Mapping[str, float]
-    """Spent on "network" (with resizing and averaging) and on "cleaning" (rules, defects)."""
+    """Spent on "network" (with resizing and averaging) and on "cleaning" (rules, defects); where
+    the picture was read here, on "decoding"."""
     probabilities: NDArray[np.float32] | None = None
     """Of pixels, ``(classes, height, width)``, behind all gates; only on request."""
     words: NDArray[np.float32] | None = None
@@ -112,9 +113,13 @@ class Bundle:
         steps = self.manifest.steps
         return any(isinstance(step, Outline) and step.early is not None for step in steps)
 
-    def scan_file(self, source: Source | str, name: object = None) -> Scan:
+    def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
-        return self.scan(_read(source, name))
+        start = time.perf_counter()
+        picture = _read(source, name)
+        decoding = time.perf_counter() - start
+        scan = self.scan(picture, cascade=cascade)
+        return replace(scan, seconds={"decoding": decoding, **scan.seconds})
 
     def scan_all(
         self, sources: Iterable[Source | str], *, workers: int | None = None, cascade: bool = True
@@ -128,7 +133,7 @@ class Bundle:
         waiting: deque[Future[Scan]] = deque()
 
         def one(source: Source | str) -> Scan:
-            return self.scan(_read(source), cascade=cascade)
+            return self.scan_file(source, cascade=cascade)
 
         with ThreadPoolExecutor(count) as pool:
             try:

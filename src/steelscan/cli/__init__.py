@@ -12,6 +12,7 @@ from steelscan.cli import (  # noqa: F401
     explore,
     folds,
     judge,
+    line,
     plant,
     recipes,
     score,
