@@ -48,6 +48,9 @@ def _lines(
         yield ""
         for name, label in _NUMBERS.items():
             found = numbers[name]
+            if found["value"] is None:  # of strips that are all clean, or all defective
+                yield f"- {label}: cannot be said of these strips"
+                continue
             yield f"- {label}: {found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
         yield ""
     yield from _luck(thresholds)
