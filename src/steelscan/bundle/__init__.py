@@ -11,9 +11,11 @@ from steelscan.bundle.verify import known_strips, prove, verify
 
 if TYPE_CHECKING:
     from steelscan.bundle.export import Exported, export
+    from steelscan.bundle.quantize import Quantized, quantize
 
 __getattr__, __dir__, _ = lazy_loader.attach(
-    __name__, submod_attrs={"export": ["Exported", "export"]}
+    __name__,
+    submod_attrs={"export": ["Exported", "export"], "quantize": ["Quantized", "quantize"]},
 )
 
 __all__ = [
@@ -23,11 +25,13 @@ __all__ = [
     "Manifest",
     "Package",
     "Precision",
+    "Quantized",
     "Scan",
     "export",
     "known_strips",
     "load",
     "prove",
+    "quantize",
     "read_package",
     "verify",
 ]

@@ -13,6 +13,7 @@ from steelscan.cli import (  # noqa: F401
     folds,
     judge,
     plant,
+    quantize,
     recipes,
     score,
     shift,
