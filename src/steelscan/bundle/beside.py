@@ -24,9 +24,9 @@ _MOST = 16
 class Beside(Spec):
     """A network in another precision beside itself in float32, on some strips.
 
-    ``apart`` is how far their probabilities lie apart, in levels of 255: the mean over what a head
-    says of a strip, of the strip and the head where that is highest. Not finite numbers lie
-    255 apart. ``before`` and ``after`` are seconds a strip, one thread, the median.
+    ``apart`` is how far their probabilities lie apart, added up over all strips, as a share of
+    their own sum in float32, of the head where that is highest; 1 where one is no finite number.
+    ``before`` and ``after`` are seconds a strip, one thread, the median.
     """
 
     apart: NonNegativeFloat
@@ -41,15 +41,18 @@ def beside(package: Package, graph: Graph, lowered: bytes, strips: Strips, logit
     )
     for part in strips[0]:  # what is run for the first time takes its time
         first(part), second(part)
-    apart, before, after = 0.0, [], []
+    sums = np.zeros((len(graph.heads), 2))
+    before, after = [], []
     for place in range(min(len(strips), _MOST)):
         seen = strips[place]
         runs = (first, second) if place % 2 else (second, first)
         said = {run: _timed(run, seen) for run in runs}
         before.append(said[first][0])
         after.append(said[second][0])
-        heads = zip(said[first][1], said[second][1], strict=True)
-        apart = max(apart, *(_apart(*pair, logits) for pair in heads))
+        for at, pair in enumerate(zip(said[first][1], said[second][1], strict=True)):
+            sums[at % len(sums)] += _apart(*pair, logits)
+    shares = sums[:, 0] / np.maximum(sums[:, 1], 1e-9)
+    apart = float(shares.max()) if np.isfinite(shares).all() else 1.0
     return Beside(apart=apart, before=float(np.median(before)), after=float(np.median(after)))
 
 
@@ -64,11 +67,12 @@ def _timed(run: Run, seen: Sequence[NDArray[np.uint8]]) -> tuple[float, list[NDA
     return time.perf_counter() - start, heads
 
 
-def _apart(first: NDArray[np.float32], second: NDArray[np.float32], logits: bool) -> float:
-    if not np.isfinite(second).all():
-        return 255.0
-    one, other = (np.tanh(each / 2) / 2 if logits else each for each in (first, second))
-    return float(np.abs(one - other).mean() * 255)
+def _apart(
+    first: NDArray[np.float32], second: NDArray[np.float32], logits: bool
+) -> tuple[float, float]:
+    """How far probabilities lie apart, and the first of them, summed up."""
+    one, other = ((np.tanh(each / 2) + 1) / 2 if logits else each for each in (first, second))
+    return float(np.abs(one - other).sum()), float(one.sum())
 
 
 def speed_text(before: float, after: float, to: Precision) -> str:
@@ -83,7 +87,7 @@ def speed_text(before: float, after: float, to: Precision) -> str:
 
 def _why(to: Precision) -> str:
     if to == "fp16":
-        return "; float16 is for GPUs, a CPU computes in float32 and converts"
+        return "; float16 is for GPUs: a CPU converts, and computes in float32"
     vnni = _vnni()
     if vnni is None:
         return ""

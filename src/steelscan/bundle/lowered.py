@@ -30,9 +30,10 @@ _ROOM = 16_384.0
 
 @dataclass(frozen=True)
 class Lowered:
-    """A network in another precision, and the nodes that stay in float32, by name."""
+    """A network in another precision: so many layers with weights; other nodes stay, by name."""
 
     content: bytes
+    layers: int
     kept: tuple[str, ...]
 
 
@@ -68,16 +69,20 @@ def to_fp16(content: bytes, strips: Strips) -> Lowered:
     }
     high |= _with_large_weights(model.graph)
     kept = sorted({*before, *after, *high})
+    own = {node.name for node in model.graph.node}
     lowered = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
-    return Lowered(lowered.SerializeToString(), tuple(kept))
+    _shorten(lowered.graph, own)
+    layers = sum(node.op_type in _HEAVY and node.name not in kept for node in lowered.graph.node)
+    return Lowered(lowered.SerializeToString(), layers, tuple(kept))
 
 
-def to_int8(content: bytes, strips: Strips) -> Lowered:
+def to_int8(content: bytes, strips: Strips, behind: float = 0.0) -> Lowered:
     """A network whose convolutions compute in 8-bit integers, calibrated on ``strips``.
 
     Weights have a scale a channel, and 7 bits: without VNNI, sums of pairs of products of 8 bits
     are cut off in 16. In float32 stay the first and the last layers, and convolutions of each
-    channel by itself, which 8 bits harm most and hasten least (docs/precision.md).
+    channel by itself, which 8 bits harm most and hasten least (docs/precision.md); and all layers
+    up to ``behind``, a share of the network's depth, for what goes wrong early goes on.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -86,7 +91,7 @@ def to_int8(content: bytes, strips: Strips) -> Lowered:
         prepared, written = _prepared(content, Path(folder)), Path(folder) / "int8.onnx"
         model = onnx.load(prepared)
         _, first, last, _ = _ends(model.graph)
-        kept = sorted({*first, *last, *_grouped(model.graph)})
+        kept = sorted({*first, *last, *_grouped(model.graph), *_early(model.graph, behind)})
         quantize_static(
             prepared,
             written,
@@ -100,7 +105,8 @@ def to_int8(content: bytes, strips: Strips) -> Lowered:
             nodes_to_exclude=kept,
             extra_options={"CalibStridedMinMax": 1},
         )
-        return Lowered(written.read_bytes(), tuple(kept))
+        layers = sum(node.op_type == "Conv" and node.name not in kept for node in model.graph.node)
+        return Lowered(written.read_bytes(), layers, tuple(kept))
 
 
 class _Reader:
@@ -134,8 +140,9 @@ def _prepared(content: bytes, folder: Path) -> Path:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = folder / "prepared.onnx"
-    quant_pre_process(onnx.load_from_string(content), prepared, skip_symbolic_shape=True)
+    given, prepared = folder / "given.onnx", folder / "prepared.onnx"
+    given.write_bytes(content)
+    quant_pre_process(given, prepared, skip_symbolic_shape=True)
     model = onnx.load(prepared)
     for number, node in enumerate(model.graph.node):
         node.name = f"{node.name or node.op_type}#{number}"
@@ -176,6 +183,26 @@ def _with_large_weights(graph: Any) -> set[str]:
     return {node.name for node in graph.node if large & set(node.input)}
 
 
+def _shorten(graph: Any, own: set[str]) -> None:
+    """Let float32 go straight from node to node, and not by way of float16.
+
+    The converter turns to float16 all that a node in float32 gives, for whoever takes it.
+    ``own`` are the nodes that it did not add.
+    """
+    added = [node for node in graph.node if node.op_type == "Cast" and node.name not in own]
+    before = {node.output[0]: node.input[0] for node in added if _to(node) == "FLOAT16"}
+    for node in added:
+        if _to(node) == "FLOAT" and node.input[0] in before:
+            node.input[0] = before[node.input[0]]
+
+
+def _to(cast: Any) -> str:
+    """What a node casts to."""
+    from onnx import TensorProto
+
+    return str(TensorProto.DataType.Name(cast.attribute[0].i))
+
+
 def _grouped(graph: Any) -> set[str]:
     """Convolutions in groups of channels, most of them of one channel each."""
     return {
@@ -184,6 +211,20 @@ def _grouped(graph: Any) -> set[str]:
         for attribute in node.attribute
         if attribute.name == "group" and attribute.i > 1
     }
+
+
+def _early(graph: Any, share: float) -> set[str]:
+    """Layers with weights before this share of the depth: of such layers, one behind another."""
+    depth: dict[str, int] = {}
+    layers: dict[str, int] = {}
+    for node in graph.node:
+        before = max((depth.get(name, 0) for name in node.input), default=0)
+        if node.op_type in _HEAVY:
+            layers[node.name] = before
+            before += 1
+        depth.update(dict.fromkeys(node.output, before))
+    deepest = max(layers.values(), default=0)
+    return {name for name, before in layers.items() if before < share * deepest}
 
 
 def _ends(graph: Any) -> tuple[set[str], set[str], set[str], set[str]]:

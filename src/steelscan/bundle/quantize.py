@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from steelscan.bundle.package import Package, read_package, write_package
 from steelscan.bundle.parity import LIMITS, Expected, Limits, Parity, picture_sha256, read_lines
 from steelscan.bundle.runtime import Bundle
 from steelscan.bundle.seen import SeenStrips
+from steelscan.bundle.specs import Graph, Judge, Outline
 from steelscan.bundle.verify import known_strips, prove, runtime_versions
 from steelscan.data import PictureFile, find_pictures, read_picture
 from steelscan.prediction import sort_for
@@ -32,19 +34,24 @@ Lower = Literal["fp16", "int8"]
 SEED = 0
 """Draws the strips that calibrate."""
 
-APART: Mapping[Lower, float] = {"fp16": 2.0, "int8": 5.0}
-"""Levels of 255; a network that lies further beside itself stays in float32."""
+APART: Mapping[Lower, float] = {"fp16": 0.01, "int8": 0.02}
+"""Share of its probabilities; a network that lies further beside itself stays in float32."""
 
-_LOWERED: Mapping[Lower, Callable[[bytes, Strips], Lowered]] = {"fp16": to_fp16, "int8": to_int8}
+_TRIED: Mapping[Lower, Sequence[Callable[[bytes, Strips], Lowered]]] = {
+    "fp16": (to_fp16,),
+    "int8": (to_int8, partial(to_int8, behind=0.5), partial(to_int8, behind=0.8)),
+}
+"""The least of a network that is left in float32 comes first."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What became of one network: beside itself, the nodes left in float32; None: all are."""
+    """What became of one network: beside itself, and whether it is taken or stays in float32."""
 
     file: str
     found: Beside
-    kept: tuple[str, ...] | None
+    lowered: Lowered
+    taken: bool
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,12 @@ class Quantized:
     def speed(self) -> str:
         """What was measured here, in words."""
         before = sum(each.found.before for each in self.networks)
-        lowered = (
-            each.found.before if each.kept is None else each.found.after for each in self.networks
-        )
+        lowered = (each.found.after if each.taken else each.found.before for each in self.networks)
         return speed_text(before, sum(lowered), self.to)
 
     def lines(self) -> list[str]:
         """What was done and found, for people."""
-        stay = [each.file for each in self.networks if each.kept is None]
+        stay = [each.file for each in self.networks if not each.taken]
         return [
             f"Calibrated on {len(self.calibrated)} strips that do not judge (seed {SEED})",
             f"In {self.to}: {len(self.networks) - len(stay)} of {len(self.networks)} networks"
@@ -109,13 +114,10 @@ def quantize(
     limits, lost = _limits(to, budget)
     judging = list(known_strips(package, data))
     files = _drawn(package, data, strips)
-    networks, contents = _networks(package, to, files)
-    if all(each.kept is None for each in networks):
-        apart = ", ".join(f"{each.file} {each.found.apart:.1f}" for each in networks)
-        found = f"has no network that bears {to}; beside themselves they lie, of 255: {apart}"
-        raise BundleError(bundle, found, "Use it in fp32")
+    networks = _networks(package, to, files)
+    contents = {each.file: each.lowered.content for each in networks if each.taken}
     lowered = Package(package.manifest.but(precision=to), {**package.contents, **contents})
-    parity, kept = _judged(bundle, lowered, judging)
+    parity, kept = judged(bundle, lowered, judging)
     failed = [*failures(kept, lost), *parity.failures(limits)]
     if failed:
         every = "; ".join(each.text(lost) for each in kept)
@@ -172,25 +174,42 @@ def _sha256(file: PictureFile) -> str:
     return picture_sha256(read_picture(file.read(), file.name))
 
 
-def _networks(
-    package: Package, to: Lower, files: Sequence[PictureFile]
-) -> tuple[tuple[Network, ...], dict[str, bytes]]:
-    """All networks, and the contents of those that bear the precision."""
+def _networks(package: Package, to: Lower, files: Sequence[PictureFile]) -> tuple[Network, ...]:
+    """All networks, each with as little left in float32 as it bears.
+
+    Where none bears it all are taken as they are: their decisions may yet be the same, and if not
+    it is told of which classes.
+    """
     asked = [(step, graph) for step in package.manifest.steps for graph in step.graphs]
-    networks, contents = [], {}
-    for step, graph in track(asked, f"Bringing networks to {to}", len(asked)):
-        strips = SeenStrips(graph, step, files)
-        lowered = _LOWERED[to](package.contents[graph.file], strips)
-        logits = sort_for(step.average) == "logits"
+    networks = [
+        _network(package, step, graph, to, files)
+        for step, graph in track(asked, f"Bringing networks to {to}", len(asked))
+    ]
+    if not any(each.taken for each in networks):
+        return tuple(replace(each, taken=True) for each in networks)
+    return tuple(networks)
+
+
+def _network(
+    package: Package, step: Judge | Outline, graph: Graph, to: Lower, files: Sequence[PictureFile]
+) -> Network:
+    """One network with as little left in float32 as it bears; where it bears none, the first."""
+    strips, logits = SeenStrips(graph, step, files), sort_for(step.average) == "logits"
+    tried: list[Network] = []
+    for lower in _TRIED[to]:
+        lowered = lower(package.contents[graph.file], strips)
+        if not lowered.layers:
+            continue
         found = beside(package, graph, lowered.content, strips, logits=logits)
-        bears = found.apart <= APART[to]
-        networks.append(Network(graph.file, found, lowered.kept if bears else None))
-        if bears:
-            contents[graph.file] = lowered.content
-    return tuple(networks), contents
+        tried.append(Network(graph.file, found, lowered, taken=found.apart <= APART[to]))
+        if tried[-1].taken:
+            return tried[-1]
+    if not tried:
+        raise BundleError(graph.file, f"has no layer that {to} would hasten", "Use it in fp32")
+    return tried[0]
 
 
-def _judged(
+def judged(
     bundle: Path, lowered: Package, judging: Sequence[tuple[Expected, Picture]]
 ) -> tuple[Parity, tuple[Kept, ...]]:
     """Hold the new networks against what the trained ones decided, over all and class by class."""
@@ -223,7 +242,7 @@ def _certificate(package: Package, done: Quantized, limits: Limits) -> dict[str,
             "in_fp32": {key: was.get(key) for key in ("limits", "parity")},
             "seed": SEED,
             "calibrated": dict(done.calibrated),
-            "networks": {each.file: _network(each) for each in done.networks},
+            "networks": {each.file: _told(each) for each in done.networks},
             "lost": done.lost,
             "classes": [each.model_dump() for each in done.kept],
             "speed": done.speed,
@@ -231,9 +250,11 @@ def _certificate(package: Package, done: Quantized, limits: Limits) -> dict[str,
     }
 
 
-def _network(network: Network) -> dict[str, Any]:
-    in_fp32 = "all" if network.kept is None else list(network.kept)
-    return {**network.found.model_dump(), "in_fp32": in_fp32}
+def _told(network: Network) -> dict[str, Any]:
+    found, lowered = network.found.model_dump(), network.lowered
+    if not network.taken:
+        return {**found, "layers": 0}
+    return {**found, "layers": lowered.layers, "nodes_in_fp32": list(lowered.kept)}
 
 
 def _papers(package: Package, done: Quantized, certificate: dict[str, Any]) -> dict[str, bytes]:
