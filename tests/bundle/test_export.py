@@ -227,7 +227,7 @@ def _replaced(text: str, old: str, new: str) -> str:
 def test_nothing_is_packaged_where_the_proof_fails(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = import_module("steelscan.bundle.export")
+    room = import_module("steelscan.bundle.exporting")
     write = room._WRITTEN["onnx"]
 
     def broken(module: torch.nn.Module) -> bytes:

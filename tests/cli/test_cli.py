@@ -18,6 +18,7 @@ VERBS = (
     "predict",
     "score",
     "plant",
+    "quantize",
     "agree",
     "submit",
     "runs",

@@ -12,15 +12,17 @@ from steelscan.bundle.verify import known_strips, prove, verify
 
 if TYPE_CHECKING:
     from steelscan.bundle.budget import line_asked, plan, plan_json, plan_text
-    from steelscan.bundle.export import Exported, export
+    from steelscan.bundle.exporting import Exported, export
+    from steelscan.bundle.quantizing import Quantized, quantize
     from steelscan.bundle.speed import bench, bench_json, bench_text, read_threads
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "speed": ["bench", "bench_json", "bench_text", "read_threads"],
-        "export": ["Exported", "export"],
         "budget": ["line_asked", "plan", "plan_json", "plan_text"],
+        "exporting": ["Exported", "export"],
+        "quantizing": ["Quantized", "quantize"],
+        "speed": ["bench", "bench_json", "bench_text", "read_threads"],
     },
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "Manifest",
     "Package",
     "Precision",
+    "Quantized",
     "Scan",
     "bench",
     "bench_json",
@@ -43,6 +46,7 @@ __all__ = [
     "plan_json",
     "plan_text",
     "prove",
+    "quantize",
     "read_package",
     "read_threads",
     "scan_pictures",

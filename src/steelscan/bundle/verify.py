@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from steelscan.bundle.package import Package
-from steelscan.bundle.parity import LIMITS, Expected, Parity, Proof, picture_sha256, read_lines
+from steelscan.bundle.parity import (
+    LIMITS,
+    Expected,
+    Limits,
+    Parity,
+    Proof,
+    picture_sha256,
+    read_lines,
+)
 from steelscan.bundle.runtime import Bundle, load
 from steelscan.data import find_pictures, read_picture
 from steelscan.pipeline import decide
@@ -75,6 +83,14 @@ def runtime_versions() -> dict[str, str]:
     return found
 
 
+def limits_of(package: Package) -> Limits:
+    """What a bundle was held to when it was made."""
+    certificate = package.json("certificate.json") or {}
+    if "limits" not in certificate:
+        return LIMITS[package.manifest.precision]
+    return Limits.model_validate(certificate["limits"])
+
+
 def verify(path: Path, data: str | None = None, *, threads: int = 1) -> Parity:
     """Hold a bundle, as it runs here, against what the trained networks decided.
 
@@ -84,7 +100,7 @@ def verify(path: Path, data: str | None = None, *, threads: int = 1) -> Parity:
     """
     bundle = load(path, threads=threads)
     parity = prove(bundle, known_strips(bundle.package, data))
-    failures = parity.failures(LIMITS[bundle.manifest.precision])
+    failures = parity.failures(limits_of(bundle.package))
     if failures:
         remedy = "Do not use it on this machine"
         raise BundleError(

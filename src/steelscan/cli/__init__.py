@@ -14,6 +14,7 @@ from steelscan.cli import (  # noqa: F401
     judge,
     line,
     plant,
+    quantize,
     recipes,
     score,
     shift,

@@ -1,0 +1,429 @@
+"""Bundles in other precisions: what survives is written, what loses a class is refused."""
+
+import json
+import subprocess
+import sys
+import weakref
+from collections import Counter
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from steelscan.bundle import load, quantize, read_package, verify
+from steelscan.bundle.beside import beside
+from steelscan.bundle.guard import FEW, Guard, Kept, failures
+from steelscan.bundle.lowered import to_fp16, to_int8
+from steelscan.bundle.package import Package, write_package
+from steelscan.bundle.parity import Expected, lines, picture_sha256, read_lines, record
+from steelscan.bundle.quantizing import SEED, judged
+from steelscan.bundle.runtime import Bundle
+from steelscan.bundle.seen import seen_by
+from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
+from steelscan.data import Shrink
+from steelscan.postprocess import Threshold
+from steelscan.prediction import Mean, Tiles
+from steelscan.strip import BundleError, Classes, MissingPartError, encode
+
+HEIGHT, WIDTH = 32, 96
+CLASSES = Classes(names=("bright", "faint"))
+JUDGING, OTHERS = 12, 5
+
+
+def network(loud=1.0, middle=1.0):
+    """Bright pixels (255) are one class, faintly dark ones (120) the other; 128 is sound.
+
+    ``loud`` is by how much the first layer makes the first class louder than the second; the next
+    takes it ``middle`` times, the third makes both alike, and the fourth does nothing.
+    """
+    first, second = np.array([[loud], [-1.0]]), np.diag([middle, 1.0])
+    third, last = np.diag([1 / (loud * middle), 1.0]), np.diag([50.0, 400.0])
+    weights = {
+        "mean": np.array(128.0),
+        "spread": np.array(64.0),
+        "first": first.reshape(2, 1, 1, 1),
+        "second": second.reshape(2, 2, 1, 1),
+        "third": third.reshape(2, 2, 1, 1),
+        "fourth": np.eye(2).reshape(2, 2, 1, 1),
+        "last": last.reshape(2, 2, 1, 1),
+        "bias": np.array([-50.0, -25.0]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["strips"], ["grey"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["grey", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "spread"], ["normal"]),
+        helper.make_node("Conv", ["normal", "first"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "second"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Conv", ["d", "third"], ["e"]),
+        helper.make_node("Conv", ["e", "fourth"], ["f"]),
+        helper.make_node("Conv", ["f", "last", "bias"], ["g"]),
+        helper.make_node("Sigmoid", ["g"], ["h"]),
+        helper.make_node("Unsqueeze", ["h", "axis"], ["masks"]),
+    ]
+    constants = [
+        numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
+    ]
+    constants.append(numpy_helper.from_array(np.array([0]), "axis"))
+    taken = helper.make_tensor_value_info("strips", TensorProto.UINT8, [1, 1, "height", "width"])
+    given = helper.make_tensor_value_info("masks", TensorProto.FLOAT, [1, 1, 2, "height", "width"])
+    graph = helper.make_graph(nodes, "tiny", [taken], [given], constants)
+    opset = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+
+
+def strip(number):
+    """Two defects of each class, at places of their own; every fourth strip is clean."""
+    rng = np.random.default_rng(number)
+    picture = (128 + rng.integers(-1, 2, (HEIGHT, WIDTH))).astype(np.uint8)
+    for at, grey in enumerate((255, 120, 255, 120) if number % 4 else ()):
+        top, left = rng.integers(0, HEIGHT - 4), at * 24 + rng.integers(0, 16)
+        picture[top : top + 4, left : left + 4] = grey
+    return picture
+
+
+def bundle_of(content, folder, other=None, **changes):
+    """A bundle of a network or two, and the data set whose first strips it was proven on."""
+    given = {"networks/segment-1.onnx": content, "networks/segment-2.onnx": other}
+    networks = {file: each for file, each in given.items() if each is not None}
+    graphs = tuple(Graph(file=file, heads=("masks",)) for file in networks)
+    outline = Outline(name="segment", graphs=graphs, views=("identity",), average=Mean())
+    manifest = Manifest(
+        made_with="test",
+        recipe="test",
+        classes=CLASSES,
+        layout="columns",
+        frame=(HEIGHT, WIDTH),
+        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+    )
+    package = Package(manifest, networks)
+    trained, expected = Bundle(package, 1, "cpu"), []
+    (folder / "data").mkdir()
+    for number in range(JUDGING + OTHERS):
+        picture = strip(number)
+        cv2.imwrite(str(folder / "data" / f"{number:03}.png"), picture)
+        if number < JUDGING:
+            said = trained.say(picture)
+            masks = trained.decided(said, picture)
+            assert masks.any((1, 2)).tolist() == [bool(number % 4)] * 2
+            expected.append(record(f"{number}", picture, masks, said, 0.5))
+    path = folder / "fp32.steelscan"
+    papers = {"expected.jsonl": lines(expected), "card.md": b"# A card\n"}
+    write_package(path, manifest.but(**changes), {**package.contents, **papers})
+    return path, str(folder / "data")
+
+
+@pytest.mark.parametrize(
+    ("to", "kind"), [("int8", TensorProto.INT8), ("fp16", TensorProto.FLOAT16)]
+)
+def test_what_decides_as_before_is_written(tmp_path, to, kind):
+    path, data = bundle_of(network(), tmp_path)
+    done = quantize(path, tmp_path / "new.steelscan", to=to, data=data, strips=3)
+    package = read_package(done.path)
+    assert package.manifest.precision == to
+    assert done.parity.strips == JUDGING
+    assert not done.parity.flipped
+    assert [(each.defects, each.lost, each.new, each.strips) for each in done.kept] == [
+        (18, 0, 0, 9)
+    ] * 2
+    model = onnx.load_from_string(package.contents["networks/segment-1.onnx"])
+    assert kind in {each.data_type for each in model.graph.initializer}
+    assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
+    assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    assert verify(done.path, data) == done.parity
+    for number in range(JUDGING):
+        assert load(done.path).scan(strip(number)).defective == bool(number % 4)
+
+
+def test_the_new_bundle_says_what_was_done(tmp_path):
+    path, data = bundle_of(network(), tmp_path)
+    done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=3, budget=0.2)
+    package = read_package(done.path)
+    certificate = package.json("certificate.json")
+    assert certificate["precision"] == "int8"
+    assert certificate["limits"]["flipped"] == 0.2
+    quantized = certificate["quantized"]
+    assert quantized["from"] == read_package(path).sha256
+    assert quantized["seed"] == SEED
+    assert quantized["lost"] == 0.2
+    assert len(quantized["calibrated"]) == 3
+    (network_found,) = quantized["networks"].values()
+    assert network_found["layers"] == 3
+    assert len(network_found["nodes_in_fp32"]) == 2  # the first layer and the last
+    card = package.contents["card.md"].decode()
+    assert card.startswith("# A card\n")
+    assert "## Precision" in card
+    assert "class faint: 0 of 18 defects lost" in card
+    assert "int8 is" in done.speed
+
+
+def test_no_strip_both_calibrates_and_judges(tmp_path):
+    path, data = bundle_of(network(), tmp_path)
+    done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=99)
+    assert len(done.calibrated) == OTHERS
+    judging = {each.picture for each in read_lines(read_package(path).contents["expected.jsonl"])}
+    assert len(judging) == JUDGING
+    assert not judging & {sha256 for _, sha256 in done.calibrated}
+    assert {sha256 for _, sha256 in done.calibrated} == {
+        picture_sha256(strip(number)) for number in range(JUDGING, JUDGING + OTHERS)
+    }
+    again = quantize(path, tmp_path / "again.steelscan", to="fp16", data=data, strips=2)
+    assert again.calibrated == done.calibrated[:2]
+
+
+def test_a_class_that_is_lost_is_named_and_nothing_is_written(tmp_path):
+    """Beside a class a hundred times as loud, 8 bits have no step left for the faint one."""
+    path, data = bundle_of(network(loud=100.0), tmp_path)
+    out = tmp_path / "out" / "new.steelscan"
+    with pytest.raises(BundleError, match="costs too much in int8") as caught:
+        quantize(path, out, to="int8", data=data)
+    reason, by_class = caught.value.found.split("Class by class: ")
+    assert "class faint: 18 of 18 defects lost" in reason
+    assert "class bright" not in reason
+    assert "class bright: 0 of 18 defects lost" in by_class
+    assert not out.parent.exists()
+    with pytest.raises(BundleError, match="IoU of masks") as caught:
+        quantize(path, out, to="int8", data=data, budget=1.0)
+    assert "class faint" not in caught.value.found.split("Class by class: ")[0]
+    assert quantize(path, out, to="fp16", data=data).parity.iou == 1.0
+
+
+def test_calibration_that_never_saw_a_defect_is_refused(tmp_path):
+    path, data = bundle_of(network(), tmp_path)
+    for number in range(JUDGING, JUDGING + OTHERS):
+        cv2.imwrite(str(tmp_path / "data" / f"{number:03}.png"), strip(4 * number))
+    with pytest.raises(BundleError, match="9 of 12 verdicts flip"):
+        quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
+
+
+def test_a_network_that_bears_it_less_stays_in_float32(tmp_path):
+    """Its neighbour bears it; the two are judged together."""
+    good, bad = network(), network(loud=100.0)
+    path, data = bundle_of(good, tmp_path, other=bad)
+    done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
+    assert [each.taken for each in done.networks] == [True, False]
+    package = read_package(done.path)
+    assert package.contents["networks/segment-1.onnx"] != good
+    assert package.contents["networks/segment-2.onnx"] == bad
+    assert done.parity.iou == 1.0
+    assert "in fp32, which they need: networks/segment-2.onnx" in "".join(done.lines())
+
+
+def test_what_overflows_float16_stays_in_float32(tmp_path):
+    content = network(loud=16_000.0, middle=4.0)  # 128,000 behind the layer in the middle
+    path, data = bundle_of(content, tmp_path)
+    done = quantize(path, tmp_path / "new.steelscan", to="fp16", data=data)
+    assert done.parity.iou == 1.0
+    assert (
+        done.networks[0].lowered.layers == 2
+    )  # the fourth, the last; a CPU hides that others fail
+    unaware = to_fp16(content, [[strip(0)[None, None]]])  # a clean strip overflows nothing
+    assert unaware.layers > 2
+
+
+def test_what_is_not_a_number_is_refused(tmp_path):
+    """It would pass for a clean strip: rules find nothing where there is no number."""
+    path, _ = bundle_of(network(), tmp_path)
+    package = read_package(path)
+    broken = network(loud=1e38, middle=1e38)
+    graph = package.manifest.steps[0].graphs[0]
+    seen = [[strip(1)[None, None]]]
+    assert beside(package, graph, broken, seen, logits=False).apart == 1
+    lowered = Package(package.manifest, {**package.contents, graph.file: broken})
+    with pytest.raises(BundleError, match="not a number"):
+        judged(
+            path,
+            lowered,
+            [
+                (Expected.model_validate_json(line), strip(1))
+                for line in package.contents["expected.jsonl"].splitlines()[1:2]
+            ],
+        )
+
+
+def test_what_stays_in_float32_never_goes_through_float16():
+    """A mean and a spread that float16 would round: the first layer sees what it saw before."""
+    content = network()
+    seen = [[strip(number)[None, None]] for number in range(4)]
+    model = onnx.load_from_string(to_fp16(content, seen).content)
+    casts = {node.output[0]: node for node in model.graph.node if node.op_type == "Cast"}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    for op in ("Sub", "Div", "Sigmoid", "Unsqueeze"):
+        (node,) = (each for each in model.graph.node if each.op_type == op)
+        source = casts.get(node.input[0])
+        if op in ("Div", "Unsqueeze"):  # behind another in float32
+            assert source is None or makers[source.input[0]].op_type != "Cast"
+    (output,) = model.graph.output
+    assert makers[casts[output.name].input[0]].op_type == "Unsqueeze"
+
+
+@pytest.mark.parametrize("to", [to_int8, to_fp16])
+def test_strips_are_held_one_by_one(to):
+    held, most = [], []
+
+    class Counted:
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, place):
+            part = strip(place)[None, None].copy()
+            held.append(weakref.ref(part))
+            most.append(sum(each() is not None for each in held))
+            return [part]
+
+    to(network(), Counted())
+    assert len(most) == 20
+    assert max(most) <= 2
+
+
+def test_every_strip_counts_in_whatever_order():
+    """The loudest strip sets the range, whether it comes first or last."""
+    parts = [[strip(number)[None, None]] for number in (1, 4, 8)]
+    assert to_int8(network(), parts).content == to_int8(network(), parts[::-1]).content
+    assert to_int8(network(), parts).content != to_int8(network(), parts[1:]).content
+
+
+@pytest.mark.parametrize(
+    ("changes", "out", "message"),
+    [
+        ({"written_for": "torchscript"}, "new", "is written for torchscript"),
+        ({"precision": "int8"}, "new", "is in int8 already"),
+        ({}, "fp32", "is the bundle to be read"),
+    ],
+)
+def test_other_bundles_are_refused(tmp_path, changes, out, message):
+    path, data = bundle_of(network(), tmp_path, **changes)
+    before = path.read_bytes()
+    with pytest.raises(BundleError, match=message):
+        quantize(path, tmp_path / f"{out}.steelscan", to="int8", data=data)
+    assert path.read_bytes() == before
+
+
+def test_strips_are_needed_of_both_kinds(tmp_path):
+    path, data = bundle_of(network(), tmp_path)
+    for number in range(JUDGING, JUDGING + OTHERS):
+        (tmp_path / "data" / f"{number:03}.png").unlink()
+    with pytest.raises(BundleError, match="none to calibrate on"):
+        quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingPartError, match="pip install onnx onnxruntime"):
+        quantize(tmp_path / "a", tmp_path / "b", to="int8", data="c")
+
+
+def test_the_verb_needs_no_torch(tmp_path):
+    path, data = bundle_of(network(), tmp_path)
+    out = tmp_path / "new.steelscan"
+    program = "import sys; sys.modules['torch'] = None; from steelscan.cli import main; main()"
+    options = ["quantize", path, "--to", "int8", "--data", data, "--out", out]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, options)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "class faint: 0 of 18 defects lost" in done.stdout
+    assert "int8 is" in done.stdout
+    assert read_package(out).manifest.precision == "int8"
+
+
+def test_a_network_calibrates_on_what_it_sees():
+    outline = bundle_outline(Graph(file="a", heads=("masks",), resize=Shrink(pixels=768)))
+    (part,) = seen_by(outline.graphs[0], outline, strip(1))
+    assert part.shape == (1, 1, 32, 64)  # 16x48, padded
+    tiles = Tiles(width=64, overlap=32)
+    outline = bundle_outline(Graph(file="a", heads=("masks", "classes"), tiles=tiles))
+    first, second = seen_by(outline.graphs[0], outline, strip(1))
+    assert np.array_equal(first[0, 0], strip(1)[:, :64])
+    assert np.array_equal(second[0, 0], strip(1)[:, 32:])
+
+
+def bundle_outline(graph):
+    return Outline(name="segment", graphs=(graph,), views=("identity", "hflip"), average=Mean())
+
+
+masks = st.lists(st.booleans(), min_size=60, max_size=60).map(
+    lambda bits: np.array(bits).reshape(6, 10)
+)
+
+
+def regions(mask):
+    """Regions as sets of pixels, grown pixel by pixel."""
+    left, found = set(zip(*map(np.ndarray.tolist, np.nonzero(mask)), strict=True)), []
+    while left:
+        region, edge = set(), {left.pop()}
+        while edge:
+            row, column = edge.pop()
+            region.add((row, column))
+            around = {(row + y, column + x) for y in (-1, 0, 1) for x in (-1, 0, 1)} & left
+            left -= around
+            edge |= around
+        found.append(region)
+    return found
+
+
+@settings(max_examples=30)
+@given(masks, masks, masks, masks)
+def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, fourth):
+    guard = Guard(CLASSES)
+    trained, found = np.stack([first, second]), np.stack([third, fourth])
+    expected = Expected(
+        name="a",
+        picture="0",
+        frame=(6, 10),
+        masks=tuple(map(encode, trained)),
+        answers=(),
+        margin=0.0,
+    )
+    guard.hold(expected, found)
+    guard.hold(expected, found)
+    for kept, before, after in zip(guard.kept(), trained, found, strict=True):
+        counts = Counter()
+        for region in regions(before):
+            counts["defects"] += 2
+            counts["lost"] += 2 * (not any(after[place] for place in region))
+        for region in regions(after):
+            counts["new"] += 2 * (not any(before[place] for place in region))
+        assert (kept.defects, kept.lost, kept.new) == (
+            counts["defects"],
+            counts["lost"],
+            counts["new"],
+        )
+        assert kept.strips == 2 * before.any()
+        assert kept.strips_lost == 2 * (before.any() and not after.any())
+        assert kept.strips_new == 2 * (after.any() and not before.any())
+
+
+@pytest.mark.parametrize(
+    ("defects", "lost", "said"),
+    [
+        (FEW, 1, True),
+        (FEW, 2, False),
+        (200, 10, True),
+        (200, 11, False),
+        (0, 0, None),
+        (FEW - 1, 0, None),
+        (5, 1, None),  # may be chance
+        (5, 4, False),  # may not
+    ],
+)
+def test_of_few_defects_little_is_said(defects, lost, said):
+    kept = Kept(name="a", defects=defects, lost=lost, strips=defects)
+    assert kept.said(0.05) is said
+    assert bool(failures([kept], 0.05)) == (said is False)
+    assert ("cannot be said" in kept.text(0.05)) == (said is None)
+
+
+def test_the_certificate_is_plain_json(tmp_path):
+    path, data = bundle_of(network(), tmp_path)
+    done = quantize(path, tmp_path / "new.steelscan", to="fp16", data=data, strips=1)
+    text = read_package(done.path).contents["certificate.json"].decode()
+    assert json.loads(text)["quantized"]["classes"][1]["name"] == "faint"
