@@ -233,3 +233,15 @@ def test_a_picture_of_one_deepest_cell_is_answered_by_networks_with_group_norms(
     answer = predict_masks([Voter(network.eval(), None)], ("identity",), picture(*shape))
     assert answer.shape == (2, *shape)
     assert np.isfinite(answer).all()
+
+
+def test_levels_are_the_nearest_whole_255ths_and_halves_go_to_even_ones():
+    rng = np.random.default_rng(0)
+    halves = ((np.arange(255) + 0.5) / 255).astype(np.float32)
+    shares = np.concatenate([rng.random(60_000, np.float32), halves, [0.0, 1.0]])
+    shares = shares[: len(shares) // 6 * 6].astype(np.float32).reshape(2, 3, -1)
+    expected = np.rint(shares * np.float32(255))
+    assert np.array_equal(to_levels(shares), expected)
+    assert np.array_equal(to_levels(shares[:, ::-1, ::2]), expected[:, ::-1, ::2])
+    assert np.array_equal(to_levels(shares.astype(np.float64)), np.rint(shares.astype(float) * 255))
+    assert to_levels(shares).dtype == np.uint8

@@ -79,8 +79,11 @@ class Consultation:
         levels = classes = None
         margin = 0.0 if left is None else (_ROUNDING if left.saying else -_ROUNDING)
         if isinstance(step, Outline):
-            maps = poll.masks(self._classes, left)
-            levels = to_levels(np.clip(maps + np.float32(margin), 0, 1) if margin else maps)
+            if left is None:
+                levels = poll.levels(self._classes)
+            else:
+                maps = poll.masks(self._classes, left)
+                levels = to_levels(np.clip(maps + np.float32(margin), 0, 1))
         if isinstance(step, Judge) or step.gate is not None:
             words = poll.classes(self._classes, left)
             classes = words + np.float32(margin) if margin else words

@@ -120,7 +120,7 @@ def weighed(step: Outlining, said: Said) -> NDArray[np.uint8]:
 
 def gated(levels: NDArray[np.uint8], passes: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Mask probabilities with those of classes that may not be outlined set to 0."""
-    return levels * passes[:, None, None]
+    return levels if passes.all() else levels * passes[:, None, None]
 
 
 def decide(opened: Opened, rules: Sequence[Rule]) -> Masks:

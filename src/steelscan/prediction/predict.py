@@ -101,7 +101,18 @@ def predict_both(
 
 def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
     """Probabilities as whole 255ths, as they are stored and cleaned; rounded to the nearest."""
-    return np.rint(probabilities * 255).astype(np.uint8)
+    levels = np.empty(probabilities.shape, np.uint8)
+    _fill_levels(levels, probabilities)
+    return levels
+
+
+def _fill_levels(levels: NDArray[np.uint8], probabilities: Floats) -> None:
+    """The same into what is there; halves go to even numbers."""
+    if probabilities.dtype == np.float32 and probabilities.flags.c_contiguous:
+        rows = probabilities.reshape(-1, probabilities.shape[-1])
+        cv2.convertScaleAbs(rows, dst=levels.reshape(rows.shape), alpha=255.0)
+    else:
+        levels[...] = np.rint(probabilities * 255)
 
 
 def _predict(
@@ -153,6 +164,15 @@ class Poll:
         """
         ids, means = self._outlined.means(left)
         return placed(ids, lowered(self._average, means, self._softmax), classes, 0.0)
+
+    def levels(self, classes: int) -> NDArray[np.uint8]:
+        """`to_levels` of the probabilities of pixels, uint8 ``(classes, height, width)``."""
+        if self._softmax:  # what lowers logits wants all planes at once
+            return to_levels(self.masks(classes))
+        levels = np.zeros((classes, *self._picture.shape), np.uint8)
+        for known, mean in self._outlined.each_mean():
+            _fill_levels(levels[known - 1], lowered(self._average, mean))
+        return levels
 
     def classes(self, classes: int | None, left: Left | None = None) -> NDArray[np.float32]:
         """The probabilities of classes, as `predict_classes` gives them; ``left`` as above."""

@@ -1,6 +1,6 @@
 """What voters say of one strip, gathered: each class over those that know it. No torch here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -36,6 +36,12 @@ class MapSum:
         more = MapSum(dict(self.totals), dict(self.counts))
         more.add(planes, classes)
         return more
+
+    def each_mean(self) -> Iterator[tuple[int, Floats]]:
+        """The classes that are known, and the mean of each, one by one."""
+        for known, total in self.totals.items():
+            count = self.counts[known]
+            yield known, total if count == 1 else total / np.float32(count)
 
     def means(self, left: Left | None = None) -> tuple[list[int], Floats]:
         """The classes that are known, and the mean of each, with what is ``left``.
