@@ -237,7 +237,6 @@ def test_what_is_not_a_number_is_refused(tmp_path):
     lowered = Package(package.manifest, {**package.contents, graph.file: broken})
     with pytest.raises(BundleError, match="not a number"):
         judged(
-            path,
             lowered,
             [
                 (Expected.model_validate_json(line), strip(1))

@@ -48,9 +48,15 @@ class GraphVoter:
         return self.graph.softmax
 
     def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
-        """What it says of a strip; views and sort are those that are in its file."""
+        """What it says of a strip; views and sort are those that are in its file.
+
+        Raises BundleError for what is not a number: it would pass for sound steel.
+        """
         del views, sort
         heads = self.run(np.ascontiguousarray(strip)[None, None])
+        if not all(np.isfinite(head).all() for head in heads):
+            found = "says what is not a number: its sums overflow"
+            raise BundleError(self.graph.file, found, "Do not use it in this precision")
         said = dict(zip(self.graph.heads, heads, strict=True))
         return Heads(*(_of_one(said.get(name)) for name in ("masks", "classes")))
 
