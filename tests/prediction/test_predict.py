@@ -245,3 +245,4 @@ def test_levels_are_the_nearest_whole_255ths_and_halves_go_to_even_ones():
     assert np.array_equal(to_levels(shares[:, ::-1, ::2]), expected[:, ::-1, ::2])
     assert np.array_equal(to_levels(shares.astype(np.float64)), np.rint(shares.astype(float) * 255))
     assert to_levels(shares).dtype == np.uint8
+    assert to_levels(shares[:, :0, :0]).shape == (2, 0, 0)

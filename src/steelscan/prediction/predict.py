@@ -108,7 +108,8 @@ def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
 
 def _fill_levels(levels: NDArray[np.uint8], probabilities: Floats) -> None:
     """The same into what is there; halves go to even numbers."""
-    if probabilities.dtype == np.float32 and probabilities.flags.c_contiguous:
+    whole = probabilities.size and probabilities.flags.c_contiguous
+    if whole and probabilities.dtype == np.float32:
         rows = probabilities.reshape(-1, probabilities.shape[-1])
         cv2.convertScaleAbs(rows, dst=levels.reshape(rows.shape), alpha=255.0)
     else:
