@@ -74,6 +74,7 @@ def read_package(path: Path) -> Package:
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror})", _NAME) from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        # the second: a compression that zipfile does not know; the third: a password
         raise BundleError(path, f"is no bundle, or a broken one ({error})", _AGAIN) from None
 
 

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Thresholds
-
-BundleFile = Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")]
+from steelscan.cli.options import BundleFile, Thresholds
 
 
 @app.command(epilog="Example: steelscan export runs/first --out model.steelscan")

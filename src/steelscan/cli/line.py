@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.options import BundleFile
 
 Pictures = Annotated[
     str | None,
@@ -51,7 +52,7 @@ def bench(
 
 @app.command(epilog="Example: steelscan plan model.steelscan --speed 2 --mm-per-pixel 0.5")
 def plan(
-    bundle: Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")],
+    bundle: BundleFile,
     speed: Annotated[float, typer.Option(help="Metres a second that the line makes.")],
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Millimetres that a pixel shows, if the bundle is silent.")

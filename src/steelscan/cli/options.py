@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+BundleFile = Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")]
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; the same one goes on.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.bundle import BundleFile
+from steelscan.cli.options import BundleFile
 
 
 @app.command(epilog="Example: steelscan quantize model.steelscan --to int8 --data D --out M8")
