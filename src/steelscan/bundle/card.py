@@ -60,7 +60,8 @@ def _lines(
         for name, label in _NUMBERS.items():
             yield f"- {label}: {_number(numbers[name])}"
         yield ""
-    yield from _luck(thresholds)
+    yield from _luck(run, thresholds, "held out" in scores)
+    yield ""
     yield "## Networks"
     yield ""
     for step in manifest.steps:
@@ -73,10 +74,9 @@ def _lines(
     yield ""
     yield "## Weights"
     yield ""
-    yield (
-        "Fitted in this run. First weights, where they were not random, are those of timm under "
-        "its licence (Apache-2.0), trained on ImageNet, whose pictures may have terms of their own."
-    )
+    yield "All were fitted in this run. It noted where they began, under which licence, and more:"
+    yield ""
+    yield from (f"- {note}" for note in _notes(run))
     yield ""
     yield "## Proof"
     yield ""
@@ -93,14 +93,28 @@ def _number(found: Mapping[str, float | None]) -> str:
     return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
 
 
-def _luck(thresholds: Path | None) -> Iterator[str]:
-    """How much of a tuned score may be luck."""
-    if thresholds is None:
-        yield "Thresholds are those of the run; what their search adds is told by `steelscan tune`."
-        yield ""
+def _luck(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[str]:
+    """How much of a score may be luck in the search for thresholds."""
+    if thresholds is not None:
+        found = json.loads(thresholds.read_text())
+        searched, unsearched = found["searched"]["value"], found["unsearched"]["value"]
+        yield f"Thresholds were tuned: {searched:.4f} where searched, {unsearched:.4f} where not, "
+        yield f"an optimism of {searched - unsearched:.4f}."
         return
-    tuned = json.loads(thresholds.read_text())
-    searched, unsearched = tuned["searched"]["value"], tuned["unsearched"]["value"]
-    yield f"Thresholds were tuned: {searched:.4f} where searched, {unsearched:.4f} where not, "
-    yield f"an optimism of {searched - unsearched:.4f}."
-    yield ""
+    search, names = run.load_tuned().search, run.load_record().classes.names
+    if search is None or not any(search.tuned):
+        yield "Thresholds are those of the recipe: no search flatters these scores."
+        return
+    tuned = (name for name, changed in zip(names, search.tuned, strict=True) if changed)
+    yield f"Thresholds of {', '.join(tuned)} were searched on the strips out of fold, and flatter"
+    yield "their scores; " + (
+        "those held out took no part in it." if held_out else "`steelscan tune` tells by how much."
+    )
+
+
+def _notes(run: RunFolder) -> list[str]:
+    """What a run noted; runs of older programs have not written that down."""
+    if not run.notes.exists():
+        return ["it noted nothing: it was trained by an older program"]
+    notes: list[str] = json.loads(run.notes.read_text())
+    return notes

@@ -19,11 +19,11 @@ from steelscan.bundle.beside import Beside, beside, speed_text
 from steelscan.bundle.guard import LOST, Guard, Kept, failures
 from steelscan.bundle.lowered import Lowered, Strips, check_parts, to_fp16, to_int8
 from steelscan.bundle.package import Package, read_package, write_package
-from steelscan.bundle.parity import LIMITS, Expected, Limits, Parity, picture_sha256, read_lines
+from steelscan.bundle.parity import LIMITS, Expected, Limits, Parity, picture_sha256
 from steelscan.bundle.runtime import Bundle
 from steelscan.bundle.seen import SeenStrips
 from steelscan.bundle.specs import Graph, Judge, Outline
-from steelscan.bundle.verify import known_strips, prove, runtime_versions
+from steelscan.bundle.verify import known_strips, prove, recorded, runtime_versions
 from steelscan.data import PictureFile, find_pictures, read_picture
 from steelscan.prediction import sort_for
 from steelscan.strip import BundleError, Picture, track
@@ -157,12 +157,12 @@ def _drawn(package: Package, data: str, count: int) -> list[PictureFile]:
     Raises BundleError where there is none.
     """
     files = find_pictures(data)
-    recorded = {each.picture for each in read_lines(package.contents["expected.jsonl"])}
+    judging = {each.picture for each in recorded(package)}
     drawn: list[PictureFile] = []
     for place in np.random.default_rng(SEED).permutation(len(files)).tolist():
         if len(drawn) == count:
             break
-        if _sha256(files[place]) not in recorded:
+        if _sha256(files[place]) not in judging:
             drawn.append(files[place])
     if not drawn:
         found = "holds only strips that judge, and none to calibrate on"

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from steelscan.bundle.package import Package
 from steelscan.bundle.parity import (
@@ -47,9 +48,9 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
 def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected, Picture]]:
     """The strips whose decisions a bundle records: of a folder, or those that it brings along.
 
-    Raises BundleError when there is none.
+    Raises BundleError when there is none, or the records are broken.
     """
-    records = {each.picture: each for each in read_lines(package.contents["expected.jsonl"])}
+    records = {each.picture: each for each in recorded(package)}
     found = False
     for picture in _pictures(package, data):
         expected = records.get(picture_sha256(picture))
@@ -59,6 +60,15 @@ def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected,
     if not found:
         found_text = "is not of the strips whose decisions this bundle records"
         raise BundleError(data or "the bundle", found_text, "Give the data that it was proven on")
+
+
+def recorded(package: Package) -> list[Expected]:
+    """What the trained networks decided, as a bundle records it. Raises BundleError."""
+    try:
+        return read_lines(package.contents["expected.jsonl"])
+    except (KeyError, ValidationError):
+        found = "is missing or broken: the bundle can prove nothing"
+        raise BundleError("expected.jsonl", found, "Export it anew") from None
 
 
 def _pictures(package: Package, data: str | None) -> Iterator[Picture]:

@@ -121,6 +121,11 @@ class RunFolder:
         return self.path / "scores.json"
 
     @property
+    def notes(self) -> Path:
+        """Sentences on where weights began, how strips were split, and what was searched."""
+        return self.path / "notes.json"
+
+    @property
     def report(self) -> Path:
         """The report."""
         return self.path / "report.html"

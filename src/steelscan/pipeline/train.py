@@ -126,6 +126,7 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     scored = {name: part.to_dict() for name, part in outcome.scores.items()}
     scored |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
     write_judged(plan.run, judged_parts(plan, pairs))
+    write_json(plan.run.notes, list(outcome.notes))
     write_json(plan.run.scores, scored)
     report_run(plan, answers, tuned, pairs, outcome.notes)
     return outcome
