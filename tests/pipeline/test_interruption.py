@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from steelscan.pipeline import Options, Recipe
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["steelscan.pipeline.train", "steelscan.data.transforms"])
+_FORKS.set_forkserver_preload(
+    ["steelscan.pipeline.train", "steelscan.data.transforms", "matplotlib.figure"]
+)
 
 
 def carry(recipe: str, strips: Path, run: Path, die_at: int | str | None) -> None:
@@ -53,6 +56,19 @@ def in_a_process(recipe: Recipe, strips: Path, run: Path, die_at: int | str | No
     return process.exitcode
 
 
+@pytest.fixture(scope="module")
+def undisturbed(strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Recipe], Path]:
+    """Gives a run of a recipe that nothing happened to, made once."""
+
+    @cache
+    def made(name: str, recipe: str) -> Path:
+        run = tmp_path_factory.mktemp(name) / "run"
+        assert in_a_process(Recipe.model_validate_json(recipe), strips, run, None) == 0
+        return run
+
+    return lambda recipe: made(recipe.name, recipe.model_dump_json())
+
+
 def results(run: Path) -> dict[str, bytes]:
     """All that a run computed; the report holds the same numbers and is left out."""
     names = ["thresholds.json", "scores.json", "submission.csv", "folds.csv"]
@@ -86,26 +102,27 @@ EVERY_KIND = (
 )
 """Files that a run writes, in this order: each new start gets as far as the next."""
 
+NTH = (1, 5, 11, 12, 14, 17, 23, 31)
+"""Files of which the nth that a start writes is its last."""
+
 
 @pytest.mark.parametrize(
     ("way", "deadly"),
     [
-        ("tiny", (1, 5, 11, 12, 14, 17, 23, 31)),  # counted from each new start
         ("rounds", EVERY_KIND),
+        pytest.param("tiny", NTH, marks=pytest.mark.slow),
     ],
 )
 def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(
     way: str,
     deadly: tuple[int | str, ...],
     strips: Path,
+    undisturbed: Callable[[Recipe], Path],
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
     recipe: Recipe = request.getfixturevalue(way)
-    whole, broken = tmp_path / "whole" / "run", tmp_path / "broken" / "run"
-    whole.parent.mkdir()
-    broken.parent.mkdir()
-    assert in_a_process(recipe, strips, whole, None) == 0
+    whole, broken = undisturbed(recipe), tmp_path / "run"
     writes = int((whole.parent / "writes.txt").read_text())
     assert writes > 60
     deaths = 0
@@ -176,16 +193,17 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def test_a_full_disk_is_one_error_wherever_it_is_met_and_the_run_goes_on_with_more_space(
-    strips: Path, rounds: Recipe, tmp_path: Path, disk: Callable[[str], Path]
+    strips: Path,
+    rounds: Recipe,
+    undisturbed: Callable[[Recipe], Path],
+    disk: Callable[[str], Path],
 ) -> None:
-    whole = tmp_path / "whole"
-    assert full_in_a_process(rounds, strips, whole) == 0
     for size in ("4k", "64k", "1m", "4m", "8m", "12m", "16m", "18m"):
         run = disk(size) / "run"
         assert full_in_a_process(rounds, strips, run) == 7, size
         assert not list(run.rglob("*.part"))
     assert full_in_a_process(rounds, strips, disk("100m") / "run") == 0
-    assert results(disk("100m") / "run") == results(whole)
+    assert results(disk("100m") / "run") == results(undisturbed(rounds))
 
 
 @pytest.mark.parametrize("torn", ["", "[", '["a.jpg", ["1'])
