@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from steelscan.pipeline import Outcome, predict
 from steelscan.strip import (
@@ -128,6 +129,21 @@ def test_a_folder_that_is_no_run_or_not_finished_is_refused(
     (half / "thresholds.json").unlink()
     with pytest.raises(RunError, match="has not ended"):
         predict(half, str(pictures), tmp_path / "out", device="cpu")
+
+
+def test_a_network_that_says_no_number_is_an_error_and_not_sound_steel(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    for path in run.glob("networks/segment-*/checkpoint.safetensors"):
+        tensors = load_file(path)
+        for tensor in tensors.values():
+            if tensor.is_floating_point():
+                tensor.fill_(float("nan"))
+        save_file(tensors, path)
+    with pytest.raises(RunError, match="not a number"):
+        predict(run, str(pictures), tmp_path / "out", device="cpu")
 
 
 def test_the_folder_of_another_run_is_not_mixed_with(
