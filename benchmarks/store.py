@@ -48,7 +48,7 @@ CASES = (
     (2000, 0, ()),
     (1, 9, ONE),
     (3, 9, ONE),
-    (1, 9, first_place.views),
+    (5, 9, first_place.views),
 )
 """Strips, networks and views whose memory is measured."""
 
