@@ -251,22 +251,38 @@ def test_a_class_that_only_a_later_network_knows_keeps_a_strip_open():
     assert masks.any((1, 2)).tolist() == [False, False, True]
 
 
-def test_a_strip_leaves_early_where_the_first_network_finds_nothing_above_its_level():
-    manifest, voters = judged([[0.9, 0.9, 0.9]], 0.5)
-
-    def saying(at, share):
-        return GraphVoter(
+def outlined(manifest, voters, shares, early, rules):
+    """The same with segmenters that give all pixels these probabilities."""
+    segmenters = [
+        GraphVoter(
             graph(f"segment-{at}", ("masks",)),
-            lambda strips: [np.full((1, 1, CLASSES, *strips.shape[2:]), share, np.float32)],
+            lambda strips, share=share: [
+                np.full((1, 1, CLASSES, *strips.shape[2:]), share, np.float32)
+            ],
         )
+        for at, share in enumerate(shares)
+    ]
+    (deployed,) = manifest.deployed
+    graphs = tuple(each.graph for each in segmenters)
+    outline = deployed.outline.but(graphs=graphs, early=early)
+    manifest = manifest.but(deployed=(deployed.but(outline=outline, rules=rules),))
+    return manifest, {**voters, "segment": segmenters}
 
-    voters = {**voters, "segment": [saying(0, 0.1), saying(1, 1.0), saying(2, 1.0)]}
-    graphs = tuple(each.graph for each in voters["segment"])
+
+def test_a_strip_leaves_early_where_the_first_network_finds_nothing_above_its_level():
+    bundle = judged([[0.9, 0.9, 0.9]], 0.5)
     for early, count in ((None, 3), (24, 3), (26, 1)):
-        outline = manifest.deployed[0].outline.but(graphs=graphs, early=early)
-        own = manifest.but(
-            deployed=(manifest.deployed[0].but(outline=outline, rules=(Threshold(pixel=0.5),)),)
-        )
-        masks, asked = answered(own, voters, cascade=True)
+        own = outlined(*bundle, (0.1, 1.0, 1.0), early, (Threshold(pixel=0.5),))
+        masks, asked = answered(*own, cascade=True)
         assert len(asked) == 1 + count
         assert masks.any() == (count == 3)
+
+
+def test_what_sums_may_be_rounded_by_closes_no_strip():
+    """(0.0529 + 1 + 1) / 3 is 174.5 of 255: 174 where the two are added at once, 175 one by one."""
+    least = 174.5 / 255
+    first, rules = 0.052941177040338516, (Threshold(label=least, pixel=least),)
+    own = outlined(*judged([[0.9, 0.9, 0.9]], 0.5), (first, 1.0, 1.0), None, rules)
+    masks, asked = answered(*own, cascade=True)
+    assert masks.all()
+    assert len(asked) == 4
