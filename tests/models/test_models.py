@@ -5,6 +5,7 @@ from functools import cache
 from typing import get_args
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import timm
@@ -249,7 +250,11 @@ def test_probabilities_are_those_of_each_class_alone_or_of_one_that_wins(spec):
     assert np.allclose(masks.numpy(), expected, atol=1e-5)
 
 
-@every_network
+@pytest.mark.parametrize(
+    "spec",
+    [*SPECS, Fpn(encoder=PACKAGED, weights="random", **narrow), Classifier(encoder="tf_mixnet_s")],
+    ids=lambda spec: f"{spec.kind}-{encoder_of(spec).encoder}",
+)
 def test_its_graph_says_what_torch_says_of_strips_of_any_size(spec):
     network = build(spec)
     viewed = exportable(Voter(network, None), ("identity",), "logits", averaged=False)
@@ -262,6 +267,15 @@ def test_its_graph_says_what_torch_says_of_strips_of_any_size(spec):
         assert len(answers) == len(expected)
         for answer, logits in zip(answers, expected, strict=True):
             assert np.allclose(answer[0], logits.numpy(), atol=1e-3, rtol=1e-3)
+
+
+def test_in_a_graph_convolutions_pad_and_sums_are_not_stacked():
+    network = build(Fpn(encoder=PACKAGED, weights="random", **narrow))
+    views = ("identity", "hflip")
+    viewed = exportable(Voter(network, None), views, "shares", averaged=True)
+    kinds = {node.op_type for node in onnx.load_from_string(to_onnx(viewed)).graph.node}
+    assert "Conv" in kinds
+    assert not kinds & {"Pad", "ReduceSum", "ReduceMean"}
 
 
 @every_network
