@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from steelscan.bundle.graphs import exportable, to_onnx
+from steelscan.bundle.graphs import GraphMish, exportable, to_onnx
 from steelscan.models import (
     AsymmetricUnet,
     Classifier,
@@ -276,6 +276,12 @@ def test_in_a_graph_convolutions_pad_and_sums_are_not_stacked():
     kinds = {node.op_type for node in onnx.load_from_string(to_onnx(viewed)).graph.node}
     assert "Conv" in kinds
     assert not kinds & {"Pad", "ReduceSum", "ReduceMean"}
+
+
+def test_mish_of_a_graph_is_mish():
+    maps = torch.cat([torch.linspace(-100, 100, 20_001), torch.tensor([-1e9, 1e9])])
+    expected = nn.functional.mish(maps.double())
+    assert np.allclose(GraphMish()(maps).numpy(), expected.numpy(), rtol=1e-6, atol=1e-7)
 
 
 @every_network
