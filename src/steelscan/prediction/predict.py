@@ -233,6 +233,7 @@ def _enlarged(planes: Floats, frame: Frame) -> Floats:
     """Scale ``(classes, height, width)`` to a frame, bilinearly."""
     if planes.shape[1:] == tuple(frame):
         return planes
-    return np.stack(
-        [cv2.resize(plane, frame[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes]
-    )
+    enlarged = np.empty((len(planes), *frame), planes.dtype)
+    for plane, into in zip(planes, enlarged, strict=True):
+        cv2.resize(plane, frame[::-1], dst=into, interpolation=cv2.INTER_LINEAR)
+    return enlarged
