@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from steelscan.bundle import export, load, read_package, verify
+from steelscan.bundle.card import card_of
 from steelscan.bundle.package import write_package
 from steelscan.data import Mill, find_pictures, read_picture, write_mill
 from steelscan.pipeline import Outcome, Predictor, RunFolder
@@ -247,6 +249,22 @@ def test_the_card_tells_where_weights_began_and_what_was_searched(
     tuned = [name for name, changed in zip("1234", search.tuned, strict=True) if changed]
     said = f"Thresholds of {', '.join(tuned)} were searched" if tuned else "no search flatters"
     assert said in card
+
+
+def test_the_card_tells_scores_without_interval_and_of_no_strips(
+    exported: Path, finished: Finished, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    scores = json.loads((run / "scores.json").read_text())
+    scores["held out"]["mean_dice"] = {"value": 0.5, "low": None, "high": None}
+    scores["held out"]["escapes"] = {"value": None, "low": None, "high": None}
+    (run / "scores.json").write_text(json.dumps(scores))
+    package = read_package(exported)
+    parity = verify(exported)
+    card = card_of(RunFolder(run), package.manifest, parity, None, None)
+    assert "- mean Dice: 0.5000 (too few strips for an interval)\n" in card
+    assert "- escapes (defective strips passed): there are no such strips\n" in card
 
 
 def _replaced(text: str, old: str, new: str) -> str:

@@ -87,9 +87,11 @@ def _lines(
 
 
 def _number(found: Mapping[str, float | None]) -> str:
-    """A number with its interval; some cannot be told of all strips."""
+    """A number with its interval; of some strips there is none, of few no interval."""
     if found["value"] is None:
         return "there are no such strips"
+    if found["low"] is None or found["high"] is None:
+        return f"{found['value']:.4f} (too few strips for an interval)"
     return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
 
 
