@@ -1,12 +1,19 @@
 """The level at which strips leave early, against every level tried in turn."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steelscan.bundle import export, load
 from steelscan.bundle.early import early_exit
+from steelscan.data import open_dataset
 from steelscan.evaluation import upper_bound
+from steelscan.pipeline import Options, Predictor, Recipe, RunFolder, ask, train
+from steelscan.strip import RunError
 
 
 def lost(level, highest, truth, found):
@@ -30,8 +37,9 @@ def test_it_is_the_highest_that_the_budget_allows(seed, budget):
         if lost(level, highest, truth, found) <= budget * truth.sum() + 1e-9
     ]  # fmt: skip
     if early is None:
-        assert not allowed
+        assert not any(0 <= high <= max(allowed, default=-1) for high in highest)
         return
+    assert early.left
     assert early.level == max(allowed)
     assert early.escapes == lost(early.level, highest, truth, found)
     assert early.left == sum(0 <= high <= early.level for high in highest)
@@ -39,3 +47,33 @@ def test_it_is_the_highest_that_the_budget_allows(seed, budget):
     if truth.any():
         assert early.at_most == pytest.approx(upper_bound(early.escapes, int(truth.sum())))
     assert str(early.left) in early.text()
+
+
+def test_a_bundle_with_a_budget_lets_strips_go_that_the_first_segmenter_clears(
+    strips: Path, tiny: Recipe, finished: tuple[Path, object], tmp_path: Path
+) -> None:
+    segment = tiny.segment
+    (member,) = segment.ensemble.members
+    other = member.but(network=member.network.but(pyramid_channels=64))
+    two = segment.but(ensemble=segment.ensemble.but(members=(member, other)))
+    steps = tuple(two if step is segment else step for step in tiny.steps)
+    recipe = tiny.but(steps=steps, folds=tiny.folds.but(validation=(0,)))
+    run, path = tmp_path / "run", tmp_path / "early"
+    train(recipe, strips, run, Options(device="cpu"))
+    done = export(run, path, strips=4, escape_budget=0.6)
+    assert done.early is not None
+    assert done.package.manifest.deployed[-1].outline.early == done.early.level
+    assert done.package.json("certificate.json")["early"] == done.early.model_dump()
+    assert done.early.text() in done.package.contents["card.md"].decode()
+    bundle, predictor = load(path), Predictor.load(RunFolder(run), torch.device("cpu"))
+    dataset, left = open_dataset(strips), []
+    for row in range(len(dataset.names)):
+        picture = dataset.picture(row)
+        asked = [file for file in bundle.scan(picture).asked if "segment" in file]
+        first = ask(two, predictor.voters["segment"][:1], picture, 4).levels
+        assert first is not None
+        left.append(len(asked) < 2)
+        assert left[-1] == (first.max() <= done.early.level)
+    assert 0 < sum(left) < len(left)
+    with pytest.raises(RunError, match="finds no level"):  # of one segmenter
+        export(finished[0], tmp_path / "none", strips=4, escape_budget=0.6)

@@ -66,7 +66,7 @@ def _lines(
     yield ""
     for step in manifest.steps:
         views = ", ".join(step.views)
-        yield f"- {step.name}: {len(step.graphs)} networks, views {views}, {step.average.kind}"
+        yield f"- {step.name}: {len(step.graphs)}, views {views}, {step.average.kind}"
     yield ""
     yield "## Changes"
     yield ""

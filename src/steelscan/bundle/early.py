@@ -46,8 +46,9 @@ def find_early(
 ) -> EarlyExit | None:
     """The highest level that loses no more than this share of the defective strips.
 
-    None where no level does, or where a fold has one segmenter only. Raises InputError for a
-    budget that is not between 0 and 1, RunError for a run without its answers.
+    None where no level does, none of these strips leaves with it, or a fold has one segmenter only.
+    Raises InputError for a budget that is not between 0 and 1, RunError for a run without its
+    answers.
     """
     if not 0 <= budget < 1:
         raise InputError("--escape-budget", f"is {budget}", "Give a share, as 0.005")
@@ -74,6 +75,8 @@ def early_exit(
         return None
     shown = highest >= 0
     left = shown & (highest <= level)
+    if not left.any():
+        return None
     escapes = int((left & truth & found).sum())
     defective = int(truth.sum())
     return EarlyExit(

@@ -181,7 +181,7 @@ def _networks(
 def _leaving_early(manifest: Manifest, early: EarlyExit | None) -> Manifest:
     """The manifest whose last segmenters may be left out. Raises RunError where that saves none."""
     if early is None:
-        found = "has no level at which strips may leave early: one segmenter, or too many escapes"
+        found = "finds no level: it has one segmenter, or too many would escape, or none leave"
         raise RunError("--escape-budget", found, "Leave it out, or give more")
     *others, last = manifest.deployed
     outline = last.outline.but(early=early.level)
