@@ -315,6 +315,7 @@ def test_torchscript_holds_the_same_proof(
     assert pixels == predictor.masks(read_picture(picture)).sum()
 
 
+@pytest.mark.slow
 def test_openvino_holds_the_same_proof(
     finished: Finished, tmp_path: Path, predictor: Predictor, strips: Path
 ) -> None:

@@ -26,6 +26,9 @@ from steelscan.strip import read_mask_table
 CURVES = Path(__file__).with_name("curves.json")
 NINE = [name for name in recipes.names() if name.endswith("_place")]
 
+QUICKER = {"fourth_place", "seventh_place", "fourteenth_place", "seventieth_place"}
+"""Those that run in every test; the others, of more networks, with ``scripts/test --all``."""
+
 
 @pytest.fixture(scope="module")
 def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -57,7 +60,10 @@ def test_the_suite_holds_nine():
 
 
 @pytest.mark.usefixtures("double", "short")
-@pytest.mark.parametrize("name", NINE)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICKER else pytest.param(name, marks=pytest.mark.slow) for name in NINE],
+)
 def test_a_recipe_runs_whole_and_learns_as_before(name, strips, tmp_path):
     recipe = with_budget(recipes.load(name), "tiny")
     run = tmp_path / "run"
