@@ -176,3 +176,20 @@ def test_a_folder_that_cannot_be_written_keeps_what_is_there(tmp_path: Path) -> 
     with pytest.raises(OutputError):
         write_package(tmp_path / "file" / "x", manifest(), CONTENTS)
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_compression_that_is_unknown_or_breaks_off_is_one_error(tmp_path):
+    path, text = tmp_path / "bad", manifest().model_dump_json().encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", text)
+    content = bytearray(path.read_bytes())
+    start = 30 + len("manifest.json")  # where what is compressed begins
+    torn = content.copy()
+    torn[start : start + 8] = b"\xff" * 8
+    unknown = content.copy()
+    directory = unknown.rindex(b"PK\x01\x02")
+    unknown[8:10] = unknown[directory + 10 : directory + 12] = b"\x63\x00"
+    for bad in (torn, unknown):
+        path.write_bytes(bad)
+        with pytest.raises(BundleError, match="is no bundle, or a broken one"):
+            read_package(path)

@@ -7,6 +7,7 @@ held against its hash, and nothing in it is run but the operators of its graphs.
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,8 @@ def read_package(path: Path) -> Package:
             return _read(path, archive)
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror})", _NAME) from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        # the second: a compression that zipfile does not know; the third: a password
+    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:
+        # a RuntimeError: a password, or a compression or a version that zipfile does not know
         raise BundleError(path, f"is no bundle, or a broken one ({error})", _AGAIN) from None
 
 
