@@ -12,16 +12,14 @@ _IGNORE = "ignore"
 def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tuple[str, ...]]:
     """Read columns of a CSV file as text, stripped, one tuple a row.
 
-    Raises TableError when a column is missing, a cell is empty or the file is no CSV.
+    Raises TableError when a column is missing, a cell is empty, a row is cut off or the file is no
+    CSV.
     """
-    expected = f"Expected the columns {','.join(columns)}"
-    table = read_rows(content, where, expected)
-    if not set(columns) <= set(table.columns):
-        raise TableError(where, f"has the columns {', '.join(table.columns)}", expected)
-    rows = [tuple(cell.strip() for cell in row) for row in table.select(columns).iter_rows()]
-    for number, row in enumerate(rows, start=2):
+    table = read_rows(content, where, f"Expected the columns {','.join(columns)}")
+    rows = [tuple(map(str.strip, row)) for row in table.select(columns)]
+    for line, row in zip(table.lines, rows, strict=True):
         if not all(row):
-            raise TableError(where, f"has an empty cell in row {number}", "Fill it")
+            raise TableError(where, f"has an empty cell in row {line}", "Fill it")
     return rows
 
 

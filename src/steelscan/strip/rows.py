@@ -192,6 +192,11 @@ class Table:
         """Names in the head."""
         return self.source.columns
 
+    @property
+    def whole(self) -> bool:
+        """Whether the last line ends in a line break, as in all files that we write."""
+        return self.source.ended
+
     def select(self, names: Sequence[str]) -> list[list[str]]:
         """The rows with some of the columns, by their names in any case.
 
