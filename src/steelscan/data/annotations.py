@@ -21,6 +21,7 @@ from steelscan.strip import (
     Layout,
     MaskError,
     Masks,
+    blank_masks,
     decode,
     read_mask_table,
 )
@@ -48,6 +49,9 @@ class Found(NamedTuple):
 
     ignored: int = 0
     """As in `Checked`."""
+
+    incomplete: bool = False
+    """Whether masks were left out: those that are there may not pass for all."""
 
 
 class Annotations(Protocol):
@@ -102,15 +106,19 @@ class RunLengths:
 
     def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
-        masks = np.zeros((len(self.classes), *frame), np.bool_)
+        masks = blank_masks(len(self.classes), frame, f"{self._where}, {name}")
+        incomplete = False
         for class_id, text in self._texts.get(key(name), {}).items():
-            with watch.over():
+            try:
                 where = self._checked_class(name, class_id)
                 masks[class_id - 1] = decode(text, frame, where)
+            except MaskError as error:
+                incomplete = True
+                watch.left_out(error)
         for class_id in self._blank.get(key(name), ()):
             where = f"{self._where}, {name}, class {class_id}"
             watch.note(Fault.EMPTY, where, "a row holds no run, though clean strips need none")
-        return Found(masks)
+        return Found(masks, incomplete=incomplete)
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation without a picture; see `Annotations`."""

@@ -16,6 +16,7 @@ from steelscan.data.formats.labelled import check_name
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import picture_frame
 from steelscan.data.shelf import Shelf
+from steelscan.data.watch import STRICT, Skipping
 from steelscan.strip import (
     DatasetError,
     Fault,
@@ -73,8 +74,9 @@ def convert(
     ``only`` the pictures of these names are written, and no others.
 
     Pictures must have the size that the annotations give. One that is missing or of another size
-    stops with PictureError, with ``on_error="skip"`` it is left out and noted. Without
-    ``copy_pictures`` none is written, and none is missed.
+    stops with PictureError, with ``on_error="skip"`` it is left out and noted. So is a shape that
+    cannot be read; and its picture, if no shape of it is left, so that it does not pass for clean
+    steel. Without ``copy_pictures`` none is written, and none is missed.
 
     Raises InputError for an unknown format, DatasetError where the source's format cannot be
     told, OutputError when ``target`` holds something or cannot be written, and all that the
@@ -104,10 +106,12 @@ class _Passage:
     masks: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[PictureError] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     learnt: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.place)
+        self.watch = Skipping() if self.skip else STRICT
 
     def labelled(self, shown: Progress) -> Iterator[Labelled]:
         """Read, copy each picture, and hand its masks on.
@@ -116,12 +120,14 @@ class _Passage:
         """
         used: set[str] = set()
         seen = 0
-        for each in self.place.format.read(self.place.annotations):
+        for each in self.place.format.read(self.place.annotations, self.watch):
             if self.only is not None and each.image not in self.only:
                 continue
             seen += 1
             name = self.shelf.find(each.image)
-            usable = self._carry(each, name)
+            if each.incomplete:
+                self.incomplete.append(each.image)
+            usable = not each.incomplete and self._carry(each, name)
             if name is not None:
                 used.add(name)
                 shown.advance()
@@ -130,6 +136,8 @@ class _Passage:
                 yield each
         if self.problems and (not self.skip or not self.count):
             raise _unusable(self.problems, seen, self.place.annotations)
+        if isinstance(self.watch, Skipping) and self.watch.errors and not self.count:
+            raise self.watch.errors[0]
         self._note_unused(used)
 
     def summary(self) -> tuple[str, ...]:
@@ -139,7 +147,17 @@ class _Passage:
             f"left out: {Path(each.where).relative_to(self.place.top)} {each.found}"
             for each in self.problems
         ]
+        if isinstance(self.watch, Skipping):
+            left += [f"left out: {self._inside(str(each))}" for each in self.watch.errors]
+        left += [
+            f"left out: {image}, because none of its masks could be read whole"
+            for image in self.incomplete
+        ]
         return (*counted, *self.notes, *left)
+
+    def _inside(self, text: str) -> str:
+        """A message with paths below the data set's folder."""
+        return text.replace(f"{self.place.top}{os.sep}", "")
 
     def _carry(self, each: Labelled, name: str | None) -> bool:
         """Check and copy a picture; False where it cannot be used, or is not copied any more."""
@@ -169,6 +187,7 @@ class _Passage:
         for name, mask in each.by_class().items():
             self.masks[name] = self.masks.get(name, 0) + int(mask.any())
         self.learnt["polygons reached outside their pictures, and were cut"] += each.clipped
+        self.learnt["boxes and ellipses, which say where, were filled whole"] += each.boxes
         self.learnt["polygons cover no pixel's centre, and left nothing"] += each.vanished
         self.learnt["pixels called neither sound nor defective were read as sound"] += each.ignored
 

@@ -9,8 +9,8 @@ from steelscan.strip import Fault, InputError
 class Watch:
     """Raises every error at once, and passes over all that can be read nonetheless.
 
-    One that overrides `error` and does not raise has the reader leave out what is wrong, a shape
-    or a picture, and go on behind it.
+    One that overrides `left_out` and does not raise has the reader leave out what is wrong, a shape
+    or a picture, and go on behind it; one that overrides `error`, whatever else is wrong too.
     """
 
     closely = False
@@ -19,6 +19,10 @@ class Watch:
     def error(self, error: InputError) -> None:
         """Take an error."""
         raise error
+
+    def left_out(self, error: InputError) -> None:
+        """Take the error of a shape or a picture, which is left out."""
+        self.error(error)
 
     def note(self, fault: Fault, where: object, found: str) -> None:
         """Take what is odd and was read nonetheless."""
@@ -30,6 +34,25 @@ class Watch:
             yield
         except InputError as error:
             self.error(error)
+
+    @contextmanager
+    def leaving_out(self) -> Iterator[None]:
+        """Take the error of a block that reads one picture, and go on behind it."""
+        try:
+            yield
+        except InputError as error:
+            self.left_out(error)
+
+
+class Skipping(Watch):
+    """Has shapes and pictures left out that are wrong, and keeps what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.errors: list[InputError] = []
+
+    def left_out(self, error: InputError) -> None:
+        """Keep an error."""
+        self.errors.append(error)
 
 
 class _Silent(Watch):

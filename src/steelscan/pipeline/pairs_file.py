@@ -1,6 +1,6 @@
 """``pairs.csv`` of a run: how each class of each strip that judged it was answered. No torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ def _rows(part: str, judged: Judged) -> Iterator[tuple[object, ...]]:
 
 
 def _part(
-    part: str, names: list[tuple[str, ...]], numbers: NDArray[np.int64], classes: int
+    part: str, names: Sequence[tuple[str, str]], numbers: NDArray[np.int64], classes: int
 ) -> Judged:
     """The strips of a part. Raises ValueError when a strip has not its classes in order."""
     rows = [row for row, (of_part, _) in enumerate(names) if of_part == part]

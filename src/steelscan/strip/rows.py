@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import IO, TextIO
+from typing import Any, TextIO
 
 from steelscan.strip.errors import TableError
 from steelscan.strip.output import replacing
@@ -49,8 +49,7 @@ class Rows:
         self.where, self._source, self._remedy = where, source, remedy
         self.ended = True
         """Whether the last line that was read ends in a line break."""
-        self._dialect: dict[str, object] = {}
-        self._before = 0
+        self._separator, self._spaced, self._before = "", False, 0
         self.columns = self._head()
 
     def places(self, names: Sequence[str]) -> list[int] | None:
@@ -72,7 +71,9 @@ class Rows:
         """
         width = len(self.columns)
         with self._opened() as lines:
-            reader = csv.reader(lines, **self._dialect)  # type: ignore[arg-type]
+            reader = csv.reader(
+                lines, delimiter=self._separator, strict=True, skipinitialspace=self._spaced
+            )
             try:
                 for row in islice(reader, self._before, None):
                     if len(row) != width:
@@ -103,17 +104,16 @@ class Rows:
                 self._before += 1
                 named = _NAMED_SEPARATOR.fullmatch(line)
                 if named:
-                    self._dialect["delimiter"] = named[1]
+                    self._separator = named[1]
                 elif line.strip().strip(_SEPARATORS).strip():
                     break
             else:
                 raise TableError(self.where, "is empty", self._remedy)
-            tried = [{"delimiter": separator} for separator in _SEPARATORS]
-            tried = [dict(self._dialect)] if self._dialect else tried  # type: ignore[list-item]
-            heads = [next(csv.reader([line], **dialect)) for dialect in tried]  # type: ignore[call-overload]
-        head = max(heads, key=len)
-        spaced = any(cell.startswith(" ") for cell in head[1:])
-        self._dialect = {**tried[heads.index(head)], "strict": True, "skipinitialspace": spaced}
+            separators = self._separator or _SEPARATORS
+            heads = {each: next(csv.reader([line], delimiter=each)) for each in separators}
+        self._separator = max(heads, key=lambda each: len(heads[each]))
+        head = heads[self._separator]
+        self._spaced = any(cell.startswith(" ") for cell in head[1:])
         names = [cell.strip().strip('"') for cell in head]
         while len(names) > 1 and not names[-1]:
             names.pop()
@@ -160,7 +160,7 @@ class Rows:
                 raw.seek(0)
                 zipped = start == b"\x1f\x8b"
                 self._most = max(_SMALL, _DENSEST * size) if zipped else size + 1
-                content: IO[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
+                content: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
                 start = content.read(2)
                 content.seek(0)
                 wide = start in (b"\xff\xfe", b"\xfe\xff")

@@ -8,6 +8,7 @@ they are the folders by name.
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -31,6 +32,7 @@ from steelscan.strip import (
     DatasetError,
     Fault,
     Frame,
+    InputError,
     Mask,
     MaskError,
     OutputError,
@@ -60,10 +62,14 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     masks = {name: _OfClass(files, name, watch) for name in classes.names}
     for image, frame in found.items():
         canvas = Canvas(image, frame, classes)  # unwatched: empty masks are the rule here
+        incomplete = False
         for name, inside in masks.items():
-            with watch.over():
+            try:
                 canvas.mask(name, inside.mask(image, frame), name)
-        yield canvas.labelled()
+            except InputError as error:
+                incomplete = True
+                watch.left_out(error)
+        yield replace(canvas.labelled(), incomplete=incomplete)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

@@ -35,6 +35,9 @@ from steelscan.strip import Classes, DatasetError, Fault, Frame, Mask, MaskError
 
 _Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _LISTS = ("images", "annotations", "categories")
+_LONGEST_COUNT = 60
+"""Bits of a count are fewer."""
+
 _AGAIN = "Export the annotations again"
 
 
@@ -62,7 +65,7 @@ class _Ids(BaseModel):
 
 
 class _Annotation(_Ids):
-    segmentation: list[list[float]] | _Counts = []
+    segmentation: list[list[float]] | _Counts | None = None
 
 
 class _Listed(NamedTuple):
@@ -89,7 +92,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
                 index.add(piece)
         index.finish()
         for image_id in index.images:
-            with watch.over():
+            with watch.leaving_out():
                 yield _labelled(index, image_id, file)
 
 
@@ -142,29 +145,22 @@ class _Index:
         check_distinct((image.name for image in self.images.values()), self.path, self.watch)
         of = np.frombuffer(self._of, np.int64)
         pictured = np.isin(of, np.fromiter(self.images, np.int64))
-        known = np.isin(np.frombuffer(self._class, np.int64), np.fromiter(self.names, np.int64))
-        for at in np.flatnonzero(~(pictured & known)).tolist():
+        for at in np.flatnonzero(~pictured).tolist():
             found = (
-                f"annotation {self._ids[at]} belongs to image {self._of[at]}, category "
-                f"{self._class[at]}, which are not both listed"
+                f"annotation {self._ids[at]} belongs to image {self._of[at]}, which is not listed"
             )
-            fault = Fault.UNKNOWN_CLASS if pictured[at] else Fault.NO_PICTURE
-            remedy = "Add the missing one, or remove the annotation"
-            self.watch.error(DatasetError(self.path, found, remedy, fault))
-        usable = np.flatnonzero(known)
-        self._order = usable[np.argsort(of[usable], kind="stable")]
+            remedy = "Add the image, or remove the annotation"
+            self.watch.left_out(DatasetError(self.path, found, remedy, Fault.NO_PICTURE))
+        self._order = np.argsort(of, kind="stable")
         self._sorted = of[self._order]
 
-    def annotations(self, image_id: int, file: BinaryIO) -> Iterator[_Annotation]:
-        """Read the annotations of a picture."""
+    def annotations(self, image_id: int, file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+        """Id, category and bytes of each annotation of a picture."""
         first = np.searchsorted(self._sorted, image_id, "left")
         last = np.searchsorted(self._sorted, image_id, "right")
         for at in self._order[first:last].tolist():
             file.seek(self._starts[at])
-            content = file.read(self._sizes[at])
-            with self.watch.over():
-                where = f"{self.path}, annotation {self._ids[at]}"
-                yield parse_json(_Annotation, content, where, "COCO JSON")
+            yield self._ids[at], self._class[at], file.read(self._sizes[at])
 
     def _parse(self, model: type[Model], piece: Piece) -> Model:
         where = f"{self.path}, {piece.name} {piece.at}"
@@ -184,10 +180,15 @@ def _labelled(index: _Index, image_id: int, file: BinaryIO) -> Labelled:
     where = f"{index.path}, {image.name}"
     name, frame = check_name(image.name, index.path), make_frame(image.height, image.width, where)
     canvas = Canvas(name, frame, index.classes, index.watch)
-    for each in index.annotations(image_id, file):
-        with index.watch.over():
-            class_name = index.names[each.category_id]
-            _draw(canvas, each, class_name, frame, f"{where}, annotation {each.id}")
+    for annotation_id, category_id, content in index.annotations(image_id, file):
+        each = f"{where}, annotation {annotation_id}"
+        with canvas.shape():
+            if category_id not in index.names:
+                found = f"belongs to category {category_id}, which is not listed"
+                remedy = "Add the category, or remove the annotation"
+                raise MaskError(each, found, remedy, Fault.UNKNOWN_CLASS)
+            annotation = parse_json(_Annotation, content, each, "COCO JSON")
+            _draw(canvas, annotation, index.names[category_id], frame, each)
     return canvas.labelled()
 
 
@@ -233,6 +234,8 @@ def unpack(text: str, where: object) -> list[int]:
             raise MaskError(where, f"packed counts hold {char!r}", _AGAIN, Fault.RUNS)
         value |= (bits & 31) << shift
         shift += 5
+        if shift > _LONGEST_COUNT:
+            raise MaskError(where, "packed counts hold an endless number", _AGAIN, Fault.RUNS)
         if not bits & 32:
             value -= (bits >> 4 & 1) << shift
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
@@ -270,10 +273,11 @@ def _draw(canvas: Canvas, annotation: _Annotation, name: str, frame: Frame, wher
         canvas.mask(name, columns.T, where)
         return
     for polygon in segmentation:
-        if len(polygon) % 2:
-            found = f"a polygon has {len(polygon)} numbers, an odd count"
-            raise MaskError(where, found, "Give x and y for each corner", Fault.POLYGON)
-        canvas.polygon(name, np.reshape(polygon, (-1, 2)), where)
+        with canvas.shape():
+            if len(polygon) % 2:
+                found = f"a polygon has {len(polygon)} numbers, an odd count"
+                raise MaskError(where, found, "Give x and y for each corner", Fault.POLYGON)
+            canvas.polygon(name, np.reshape(polygon, (-1, 2)), where)
 
 
 def _segmentation(mask: Mask) -> dict[str, Any]:

@@ -32,11 +32,18 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
         where = files.where(annotations.folder)
         raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
     for name, frame in framed(inside, sorted(names), watch):
-        with watch.over():
+        with watch.leaving_out():
             found = annotations.find(name, frame, watch)
-            yield Labelled(name, frame, found.masks, annotations.classes, ignored=found.ignored)
+            yield Labelled(
+                name,
+                frame,
+                found.masks,
+                annotations.classes,
+                ignored=found.ignored,
+                incomplete=found.incomplete,
+            )
     for stray in annotations.strays(names):
-        watch.error(stray)
+        watch.left_out(stray)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

@@ -64,7 +64,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     found = dict(pictures(files, "JPEGImages", watch))
     refuse_strays(masks.values(), folder, files.under("JPEGImages"), watch)
     for image, frame in found.items():
-        with watch.over():
+        with watch.leaving_out():
             png = masks.get(plain(image))
             if png is None:
                 where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
