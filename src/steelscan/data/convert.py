@@ -12,11 +12,11 @@ from typing import Literal
 
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats import Labelled, Loss
-from steelscan.data.formats.labelled import check_name
+from steelscan.data.formats.labelled import check_name, confusable
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import picture_frame
 from steelscan.data.shelf import Shelf
-from steelscan.data.watch import STRICT, Skipping
+from steelscan.data.watch import Noting, Skipping
 from steelscan.strip import (
     DatasetError,
     Fault,
@@ -29,6 +29,8 @@ from steelscan.strip import (
 )
 
 _GROUPS = "groups.csv"
+_TOLD = (Fault.FOREIGN, Fault.BY_COLOUR, Fault.CLASS_NAME, Fault.NO_ANNOTATION)
+"""Oddities that are told; the others are counted by what they do to masks."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class _Passage:
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.place)
-        self.watch = Skipping() if self.skip else STRICT
+        self.watch = Skipping() if self.skip else Noting()
 
     def labelled(self, shown: Progress) -> Iterator[Labelled]:
         """Read, copy each picture, and hand its masks on.
@@ -143,6 +145,11 @@ class _Passage:
     def summary(self) -> tuple[str, ...]:
         """All notes."""
         counted = [f"{count} {what}" for what, count in self.learnt.items() if count]
+        told = [
+            f"{self.watch.counts[fault]} times: {fault}, as {self._inside(first)}"
+            for fault, first in self.watch.firsts.items()
+            if fault in _TOLD
+        ]
         left = [
             f"left out: {Path(each.where).relative_to(self.place.top)} {each.found}"
             for each in self.problems
@@ -153,7 +160,7 @@ class _Passage:
             f"left out: {image}, because none of its masks could be read whole"
             for image in self.incomplete
         ]
-        return (*counted, *self.notes, *left)
+        return (*counted, *told, *self.notes, *left)
 
     def _inside(self, text: str) -> str:
         """A message with paths below the data set's folder."""
@@ -183,6 +190,8 @@ class _Passage:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
 
     def _learn(self, each: Labelled) -> None:
+        if not self.count and (alike := confusable(each.classes)):
+            self.watch.note(Fault.CLASS_NAME, self.place.annotations, alike)
         self.count += 1
         for name, mask in each.by_class().items():
             self.masks[name] = self.masks.get(name, 0) + int(mask.any())

@@ -1,9 +1,9 @@
 """The small tables beside the pictures: ``classes.csv`` and ``groups.csv``."""
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from steelscan.data.files import Files
+from steelscan.data.names import matched
 from steelscan.strip import Classes, DatasetError, TableError, read_rows
 
 _IGNORE = "ignore"
@@ -61,7 +61,7 @@ def _values(files: Files) -> dict[int, str]:
 def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     """The group of each picture from ``groups.csv`` (image,group); None where it lacks.
 
-    Images may be named with or without their endings; those not among ``names`` are passed over.
+    Images may be named as `matched` finds them; those not among ``names`` are passed over.
     Raises TableError, and DatasetError when a picture has no group or two.
     """
     if not files.exists("groups.csv"):
@@ -71,9 +71,9 @@ def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     for image, group in read_table(files.read("groups.csv"), ("image", "group"), where):
         if groups.setdefault(image, group) != group:
             raise DatasetError(where, f"puts {image} into two groups", "Keep one row an image")
-    labels = [groups.get(name) or groups.get(PurePosixPath(name).stem) for name in names]
-    missing = [name for name, label in zip(names, labels, strict=True) if label is None]
+    found = matched(groups, names)
+    missing = [name for name in names if name not in found]
     if missing:
-        found = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
-        raise DatasetError(where, found, "Name every picture, or remove the file")
-    return tuple(label for label in labels if label is not None)
+        said = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
+        raise DatasetError(where, said, "Name every picture, or remove the file")
+    return tuple(groups[found[name]] for name in names)

@@ -1,8 +1,8 @@
 """The pictures of a data set, found by the names that its annotations give them."""
 
-from steelscan.data.annotations import key
 from steelscan.data.files import is_picture, open_files
 from steelscan.data.locate import Place
+from steelscan.data.names import key
 from steelscan.strip import DatasetError, Fault
 
 

@@ -1,5 +1,6 @@
 """What becomes of faults while a format is read: they stop the reading, or are listened to."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,10 +45,24 @@ class Watch:
             self.left_out(error)
 
 
-class Skipping(Watch):
+class Noting(Watch):
+    """Raises every error, and keeps what is odd: how often each kind was met, and where first."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Fault] = Counter()
+        self.firsts: dict[Fault, str] = {}
+
+    def note(self, fault: Fault, where: object, found: str) -> None:
+        """Count a fault."""
+        self.counts[fault] += 1
+        self.firsts.setdefault(fault, f"{where}: {found}")
+
+
+class Skipping(Noting):
     """Has shapes and pictures left out that are wrong, and keeps what is wrong with them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.errors: list[InputError] = []
 
     def left_out(self, error: InputError) -> None:

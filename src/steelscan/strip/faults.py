@@ -41,8 +41,8 @@ class Fault(StrEnum):
     POLYGON = "broken polygon"
     NO_OUTLINE = "shape without an outline"
     BOX = "box or ellipse, filled"
-    PALETTE = "palette of another order than the other masks'"
-    NOT_BLACK = "mask whose sound steel is not black"
+    PALETTE = "palette that other masks contradict"
+    BY_COLOUR = "palette to be looked at"
     CLASS_NAME = "class names that are easily confused"
     UNCLEAR = "annotation that can be meant two ways"
     POLYGON_OUTSIDE = "polygon outside its picture"
@@ -69,7 +69,7 @@ _WARNINGS = frozenset(
         Fault.EMPTY,
         Fault.BOX,
         Fault.FOREIGN,
-        Fault.NOT_BLACK,
+        Fault.BY_COLOUR,
         Fault.CLASS_NAME,
         Fault.OVERLAP,
         Fault.IGNORED,

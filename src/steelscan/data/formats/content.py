@@ -8,9 +8,9 @@ from typing import BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from steelscan.data.annotations import key, stem
 from steelscan.data.files import Files, is_picture
 from steelscan.data.formats.labelled import check_name
+from steelscan.data.names import key, stem
 from steelscan.data.picture import picture_frame
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import key
 from steelscan.data.formats.content import opened
 from steelscan.data.formats.counts import from_counts, to_counts
 from steelscan.data.formats.labelled import (
@@ -27,6 +26,7 @@ from steelscan.data.formats.labelled import (
     make_frame,
 )
 from steelscan.data.formats.polygon import box, ellipse
+from steelscan.data.names import key
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, replacing
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import key, stem
 from steelscan.data.formats.polygon import crosses_itself, fill
+from steelscan.data.names import key, stem
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     MOST_CLASSES,
@@ -168,6 +168,17 @@ def make_classes(names: Sequence[str], where: object) -> Classes:
         remedy = f"Name at most {MOST_CLASSES}: leave out those that no shape has"
         raise DatasetError(where, found, remedy, Fault.UNREADABLE_FILE)
     return Classes(names=plain)
+
+
+def confusable(classes: Classes) -> str:
+    """What to say of classes whose names differ only in case; "" if there are none."""
+    first: dict[str, str] = {}
+    pairs = [
+        f"{first[name.casefold()]!r} and {name!r}"
+        for name in classes.names
+        if first.setdefault(name.casefold(), name) != name
+    ]
+    return f"classes differ only in case: {', '.join(pairs)}" if pairs else ""
 
 
 def make_frame(height: int, width: int, where: object) -> Frame:
