@@ -164,7 +164,10 @@ class _Passage:
 
     def _inside(self, text: str) -> str:
         """A message with paths below the data set's folder."""
-        return text.replace(f"{self.place.top}{os.sep}", "")
+        place = self.place.annotations
+        for folder in (self.place.top, place if place.is_dir() else place.parent):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text
 
     def _carry(self, each: Labelled, name: str | None) -> bool:
         """Check and copy a picture; False where it cannot be used, or is not copied any more."""
