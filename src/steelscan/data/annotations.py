@@ -88,6 +88,8 @@ class RunLengths:
         self.classes = _table_classes(files, table.classes, self._where)
         pictures = list(filter(is_picture, files.under(self.folder).names()))
         self._rows, self._listed = table.rows, matched(table.rows, pictures)
+        clean = any(not any(map(str.strip, row.values())) for row in table.rows.values())
+        self._most = max(map(len, table.rows.values()), default=0) if clean else 0
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
@@ -110,6 +112,10 @@ class RunLengths:
             except MaskError as error:
                 incomplete = True
                 watch.left_out(error)
+        if self.layout == "joined" and len(self._row(name)) < self._most:
+            rows, most = len(self._row(name)), self._most
+            found = f"has {rows} rows in {self._where}, others {most}: was it cut off?"
+            watch.note(Fault.NO_ANNOTATION, name, found)
         # In the other layout every strip has a row for each class, empty or not.
         for class_id, text in self._row(name).items() if self.layout == "columns" else ():
             if not text.strip():
