@@ -189,7 +189,9 @@ class IndexPictures:
     def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
         index, counts = self._index(name, frame, watch)
-        masks = np.stack([index == value for value in self._values])
+        masks = blank_masks(len(self._values), frame, self._files.where(name))
+        for value, mask in zip(self._values, masks, strict=True):
+            np.equal(index, value, out=mask)
         return Found(masks, self._ignored_in(counts))
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
