@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from steelscan.data import check, convert, open_dataset
+from steelscan.data import check, check_trainable, convert, open_dataset
 from steelscan.strip import Fault, MaskError
 
 BuildSet = Callable[..., Path]
@@ -68,6 +68,8 @@ def test_a_few_masks_in_another_order_are_read_by_their_colours(
         paint(root / f"masks/s{number}.png", order if number in (1, 5) else ORDER)
     assert masks(root) == plain
     dataset = pickle.loads(pickle.dumps(open_dataset(root)))
+    assert dataset.odd_palettes == 2
+    assert any("2 masks have colours" in warning for warning in check_trainable(dataset))
     assert dataset.fingerprint == digest
     assert dataset.masks(5).tobytes() == plain[5]
     assert dict(check(root).counts) == {Fault.BY_COLOUR: 2}

@@ -14,7 +14,7 @@ from steelscan.data.listing import read_classes, read_ignored
 from steelscan.data.names import matched, stem
 from steelscan.data.palettes import Palettes
 from steelscan.data.picture import open_index_picture, read_palette
-from steelscan.data.watch import STRICT, Watch
+from steelscan.data.watch import STRICT, Noting, Watch
 from steelscan.strip import (
     Classes,
     DatasetError,
@@ -42,6 +42,9 @@ class Checked(NamedTuple):
 
     ignored: int = 0
     """How many pixels are called neither sound nor defective; they are read as sound."""
+
+    odd_palette: bool = False
+    """Whether the mask was read by its colours, or has sound steel in another colour than black."""
 
 
 class Found(NamedTuple):
@@ -181,10 +184,12 @@ class IndexPictures:
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
-        index, counts = self._index(name, frame)
+        told = Noting()
+        index, counts = self._index(name, frame, told)
         content = repr((*frame, self._values)).encode() + index.tobytes()
         present = counts[list(self._values)] > 0
-        return Checked(present, hashlib.sha256(content).digest(), self._ignored_in(counts))
+        digest = hashlib.sha256(content).digest()
+        return Checked(present, digest, self._ignored_in(counts), Fault.BY_COLOUR in told.counts)
 
     def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
@@ -206,7 +211,7 @@ class IndexPictures:
         return int(counts[self._ignored]) if self._ignored is not None else 0
 
     def _index(
-        self, name: str, frame: Frame, watch: Watch = STRICT
+        self, name: str, frame: Frame, watch: Watch
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Pixel values of a strip's mask, all of them known, and how many pixels have each."""
         file = self._stems.get(stem(name))
