@@ -140,7 +140,7 @@ class Rows:
     def _lines(self, file: TextIO) -> Iterator[str]:
         """All lines, none of them endless."""
         line, total = "\n", 0
-        while more := file.readline(_LONGEST):
+        while more := file.readline(min(_LONGEST, self._most + 1 - total)):
             line = more
             total += len(line)
             if len(line) == _LONGEST or total > self._most:

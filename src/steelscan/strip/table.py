@@ -118,9 +118,9 @@ class MaskRows:
         number = _CLASS_ID.fullmatch(text.strip())
         if number and len(number[1]) <= len(str(MOST_CLASSES)) and int(number[1]) <= MOST_CLASSES:
             return int(number[1])
-        found = f"row {line} names image {image!r} and class {text[:20]!r}"
-        remedy = f"Give an image name and a class id from 1 to {MOST_CLASSES}"
-        raise TableError(self._name, found, remedy)
+        named = f"row {line} names image {image!r} and class {text[:20]!r}"
+        found = f"{named}, which is none from 1 to {MOST_CLASSES}"
+        raise TableError(self._name, found, "Give an image name and a class id")
 
 
 def add_row(
