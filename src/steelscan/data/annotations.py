@@ -140,7 +140,8 @@ class IndexPictures:
     folder = "images"
     layout: Layout = "joined"
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, deep: bool = False) -> None:
+        """Take the masks right in ``masks/``; ``deep`` those below its folders."""
         found = read_classes(files)
         if found is None:
             remedy = "Add it with the columns value,name: pixel value in masks/ and class name"
@@ -152,13 +153,15 @@ class IndexPictures:
         if self._ignored is not None:
             self._known[self._ignored] = True
         self._files = files.under("masks")
-        self._stems: dict[str, str] = {}
-        for name in self._files.names():
-            other = self._stems.setdefault(stem(name), name)
+        self._names = tuple(self._files.walk(links=True) if deep else self._files.names())
+        stems: dict[str, str] = {}
+        for name in self._names:
+            other = stems.setdefault(plain(name), name)
             if other != name:
                 found_twice = f"has the same stem as {other}"
                 where, remedy = self._files.where(name), "Keep one of the two"
                 raise DatasetError(where, found_twice, remedy, Fault.SAME_NAME)
+        self._masks = ByStem(self._names)
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
@@ -175,9 +178,10 @@ class IndexPictures:
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation without a picture; see `Annotations`."""
-        missing = self._stems.keys() - {stem(name) for name in names}
+        pictures = ByStem(names)
         remedy = f"Add it to {self.folder}/, or remove the mask"
-        lost = [self._files.where(self._stems[stray]) for stray in sorted(missing)]
+        missing = sorted(name for name in self._names if pictures.find(name) is None)
+        lost = [self._files.where(stray) for stray in missing]
         found = "is a mask without a picture"
         return [MaskError(where, found, remedy, Fault.NO_PICTURE) for where in lost]
 
@@ -186,9 +190,9 @@ class IndexPictures:
 
     def _index(self, name: str, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Pixel values of a strip's mask, all of them known, and how many pixels have each."""
-        file = self._stems.get(stem(name))
+        file = self._masks.find(name)
         if file is None:
-            where = self._files.where(PurePosixPath(name).stem + ".png")
+            where = self._files.where(plain(name) + ".png")
             remedy = "Add it; the mask of a clean strip is all 0"
             raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(file)
@@ -221,6 +225,27 @@ def key(name: str) -> str:
 def stem(name: str) -> str:
     """The part that a picture and its mask share."""
     return key(PurePosixPath(name).stem)
+
+
+def plain(name: str) -> str:
+    """A name without its ending: what a picture and its annotation share."""
+    return key((PurePosixPath(name).parent / stem(name)).as_posix())
+
+
+class ByStem:
+    """Files by the names of their pictures without endings; another case will do if one has it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = {plain(name): name for name in names}
+        self._folded: dict[str, list[str]] = {}
+        for stem_, name in self._exact.items():
+            self._folded.setdefault(stem_.casefold(), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The file that goes with a name; None if there is none, or several of another case."""
+        found = self._exact.get(plain(name))
+        alike = self._folded.get(plain(name).casefold(), []) if found is None else []
+        return alike[0] if len(alike) == 1 else found
 
 
 def _table_classes(files: Files, highest: int, table: str) -> Classes:

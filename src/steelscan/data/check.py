@@ -14,7 +14,7 @@ from steelscan.data.convert import opened_source
 from steelscan.data.formats import Labelled
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import has_colour, read_picture
-from steelscan.data.shelf import Shelf
+from steelscan.data.shelf import Shelf, check_claim
 from steelscan.data.watch import Watch
 from steelscan.strip import (
     DatasetError,
@@ -89,10 +89,15 @@ class CheckReport:
         return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def check(source: Path, from_: str | None = None, list_: Path | None = None) -> CheckReport:
+def check(
+    source: Path,
+    from_: str | None = None,
+    list_: Path | None = None,
+    images: Path | None = None,
+) -> CheckReport:
     """Look at every picture and every annotation of a data set, and list what is wrong.
 
-    ``source`` and ``from_`` are as those of `convert`; a zip is unpacked for a while into the
+    ``source``, ``from_`` and ``images`` are as those of `convert`; a zip is unpacked for a while into the
     system's folder for temporary files. With ``list_`` all findings go to that CSV file
     (severity, fault, where, found). Of each picture its name and two hashes are kept, of all
     else one picture at a time.
@@ -102,7 +107,7 @@ def check(source: Path, from_: str | None = None, list_: Path | None = None) -> 
     """
     given = format_named("--from", from_) if from_ is not None else None
     with opened_source(source) as root, _writer(list_) as write:
-        place = locate(root, given, source)
+        place = locate(root, given, source, images)
         report = CheckReport(place.format.name)
         listing = _Listing(report, write, (str(root), str(source)))
         _look(place, listing)
@@ -138,12 +143,13 @@ class _Listing(Watch):
 
 
 def _look(place: Place, listing: _Listing) -> None:
-    shelf = Shelf(place)
+    shelf = place.shelf()
     seen = _Pictures(shelf, listing)
+    claimed: dict[str, str] = {}
     with progress("Checking pictures", len(shelf.own)) as shown, listing.over():
-        for each in _read(place, listing):
+        for each in _read(place, shelf, listing):
             _look_at_masks(each, listing)
-            name = _picture_of(each, shelf, listing)
+            name = _picture_of(each, shelf, claimed, listing)
             if name is not None and name not in seen.names:
                 seen.look(name, each)
                 shown.advance()
@@ -154,20 +160,24 @@ def _look(place: Place, listing: _Listing) -> None:
         seen.finish()
 
 
-def _read(place: Place, listing: _Listing) -> Iterator[Labelled]:
+def _read(place: Place, shelf: Shelf, listing: _Listing) -> Iterator[Labelled]:
     """All that can be read; what breaks the reading off is listed like all else."""
     with listing.over():
-        yield from place.format.read(place.annotations, listing)
+        yield from place.format.read(place.annotations, listing, shelf)
 
 
-def _picture_of(each: Labelled, shelf: Shelf, listing: _Listing) -> str | None:
+def _picture_of(
+    each: Labelled, shelf: Shelf, claimed: dict[str, str], listing: _Listing
+) -> str | None:
     try:
         name = shelf.find(each.image)
+        if name is not None:
+            check_claim(claimed, name, each.image, shelf)
     except DatasetError as error:
         listing.error(error)
         return None
     if name is None:
-        listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image))
+        listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image).found)
     return name
 
 

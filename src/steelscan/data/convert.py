@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,9 @@ from steelscan.data.formats import Labelled, Loss
 from steelscan.data.formats.labelled import check_name
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import picture_frame
-from steelscan.data.shelf import Shelf
+from steelscan.data.shelf import check_claim
+from steelscan.data.target_names import TargetNames
+from steelscan.data.watch import Watch
 from steelscan.strip import (
     DatasetError,
     Fault,
@@ -25,6 +27,7 @@ from steelscan.strip import (
     SteelscanError,
     cannot_write,
     progress,
+    write_bytes,
 )
 
 _GROUPS = "groups.csv"
@@ -64,13 +67,15 @@ def convert(
     copy_pictures: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
     only: Collection[str] | None = None,
+    images: Path | None = None,
 ) -> Converted:
     """Write a data set anew in the format ``to``, pictures byte for byte.
 
     ``source`` is a folder, a zip (unpacked for a while beside ``target``), or the annotations' file
     of a format that has one. Without ``from_`` its format is found by what lies there. ``target``,
     a new or empty folder, appears when all is written. A ``groups.csv`` is taken along. With
-    ``only`` the pictures of these names are written, and no others.
+    ``only`` the pictures of these names are written, and no others. Pictures are looked for in
+    ``images``, a folder or zip, if given. Their names are flattened for a format without folders.
 
     Pictures must have the size that the annotations give. One that is missing or of another size
     stops with PictureError, with ``on_error="skip"`` it is left out and noted. Without
@@ -83,12 +88,13 @@ def convert(
     wanted = format_named("--to", to)
     given = format_named("--from", from_) if from_ is not None else None
     with _new_folder(target) as folder, opened_source(source, folder) as root:
-        place = locate(root, given, source)
+        place = locate(root, given, source, images)
         pictures = folder / wanted.pictures if copy_pictures else None
-        passage = _Passage(place, pictures, on_error == "skip", only)
+        names = TargetNames(flat=not wanted.folders)
+        passage = _Passage(place, names, pictures, on_error == "skip", only)
         with progress("Converting", len(passage.shelf)) as shown:
             losses = wanted.write(folder / wanted.file, passage.labelled(shown))
-        passage.notes += _copy_beside(place, folder)
+        passage.notes += _copy_beside(place, names, folder)
     return Converted(passage.count, passage.masks, losses, passage.summary())
 
 
@@ -97,6 +103,7 @@ class _Passage:
     """The pictures on their way, and what is learnt of them."""
 
     place: Place
+    names: TargetNames
     pictures: Path | None
     skip: bool
     only: Collection[str] | None = None
@@ -107,25 +114,26 @@ class _Passage:
     learnt: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(self.place)
+        self.shelf = self.place.shelf()
+        self.watch = _Told()
 
     def labelled(self, shown: Progress) -> Iterator[Labelled]:
         """Read, copy each picture, and hand its masks on.
 
         Raises PictureError, at the end, for pictures that cannot be used.
         """
-        used: set[str] = set()
+        used: dict[str, str] = {}
         seen = 0
-        for each in self.place.format.read(self.place.annotations):
-            if self.only is not None and each.image not in self.only:
+        for read in self.place.format.read(self.place.annotations, self.watch, self.shelf):
+            if self.only is not None and read.image not in self.only:
                 continue
             seen += 1
-            name = self.shelf.find(each.image)
-            usable = self._carry(each, name)
+            name = self.shelf.find(read.image)
             if name is not None:
-                used.add(name)
+                check_claim(used, name, read.image, self.shelf)
                 shown.advance()
-            if usable:
+            each = replace(read, image=self.names.of(read.image, name))
+            if self._carry(each, name):
                 self._learn(each)
                 yield each
         if self.problems and (not self.skip or not self.count):
@@ -135,11 +143,12 @@ class _Passage:
     def summary(self) -> tuple[str, ...]:
         """All notes."""
         counted = [f"{count} {what}" for what, count in self.learnt.items() if count]
-        left = [
-            f"left out: {Path(each.where).relative_to(self.place.top)} {each.found}"
-            for each in self.problems
-        ]
-        return (*counted, *self.notes, *left)
+        left = [f"left out: {self._below(each.where)} {each.found}" for each in self.problems]
+        return (*counted, *self.watch.notes(), *self.names.notes(), *self.notes, *left)
+
+    def _below(self, where: str) -> str:
+        """A picture's path below the data set's folder."""
+        return where.removeprefix(str(self.place.top)).lstrip("/")
 
     def _carry(self, each: Labelled, name: str | None) -> bool:
         """Check and copy a picture; False where it cannot be used, or is not copied any more."""
@@ -147,9 +156,7 @@ class _Passage:
             if name is not None:
                 _copy(each, self.shelf.files, name, None if self._stopping() else self.pictures)
             elif self.pictures is not None:
-                where, found = self.shelf.where(each.image), self.shelf.missing(each.image)
-                remedy = "Put it there, or name it correctly"
-                raise PictureError(where, found, remedy, Fault.NO_PICTURE)
+                raise self.shelf.missing(each.image)
         except PictureError as error:
             self.problems.append(error)
             return False
@@ -158,9 +165,9 @@ class _Passage:
     def _stopping(self) -> bool:
         return bool(self.problems) and not self.skip
 
-    def _note_unused(self, used: set[str]) -> None:
+    def _note_unused(self, used: Collection[str]) -> None:
         """Count forgotten pictures."""
-        unused = len(set(self.shelf.own) - used)
+        unused = len(set(self.shelf.own).difference(used))
         if unused and self.only is None:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
 
@@ -171,6 +178,23 @@ class _Passage:
         self.learnt["polygons reached outside their pictures, and were cut"] += each.clipped
         self.learnt["polygons cover no pixel's centre, and left nothing"] += each.vanished
         self.learnt["pixels called neither sound nor defective were read as sound"] += each.ignored
+
+
+class _Told(Watch):
+    """Raises every error, and counts pictures that are taken for clean without an annotation."""
+
+    def __init__(self) -> None:
+        self._clean: list[str] = []
+
+    def note(self, fault: Fault, where: object, found: str) -> None:
+        """Count a picture that has no annotation of its own."""
+        if fault is Fault.NO_ANNOTATION:
+            self._clean.append(f"{where}: {found}")
+
+    def notes(self) -> list[str]:
+        """How many there are, and the first."""
+        count, first = len(self._clean), self._clean[:1]
+        return [f"{count} pictures without annotations count as clean, as {each}" for each in first]
 
 
 def _copy(each: Labelled, files: Files, name: str, folder: Path | None) -> None:
@@ -202,17 +226,14 @@ def _unusable(problems: list[PictureError], seen: int, where: Path) -> PictureEr
     return PictureError(where, found, "Mend them, or leave some out with --on-error skip")
 
 
-def _copy_beside(place: Place, folder: Path) -> list[str]:
+def _copy_beside(place: Place, names: TargetNames, folder: Path) -> list[str]:
     """Take the near-duplicates' table along, without which folds would leak; what to note."""
     root = place.annotations if place.annotations.is_dir() else place.top
     tests = sum(map(is_picture, open_files(root).names("test_images")))
     notes = [f"{tests} pictures of test_images/ have no masks, and were left out"] if tests else []
     if not (root / _GROUPS).is_file():
         return notes
-    try:
-        shutil.copyfile(root / _GROUPS, folder / _GROUPS)
-    except OSError as error:
-        raise cannot_write(folder / _GROUPS, error) from error
+    write_bytes(folder / _GROUPS, names.in_table((root / _GROUPS).read_bytes()))
     return [*notes, f"{_GROUPS} was taken along"]
 
 

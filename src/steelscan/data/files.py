@@ -61,8 +61,11 @@ class Files(ABC):
         """Names of the folders right under the root, sorted."""
 
     @abstractmethod
-    def walk(self) -> Iterator[str]:
-        """Names of all files at any depth, relative to the root."""
+    def walk(self, links: bool = False) -> Iterator[str]:
+        """Names of all files at any depth, relative to the root; with those that links lead to.
+
+        Each folder is entered once, and no link to one above.
+        """
 
     @abstractmethod
     def exists(self, name: str) -> bool:
@@ -163,12 +166,22 @@ class _Folder(Files):
     def folders(self) -> tuple[str, ...]:
         return _sorted(entry.name for entry in self._entries("") if entry.is_dir())
 
-    def walk(self) -> Iterator[str]:
-        for folder, inner, names in os.walk(self.root):
-            inner[:] = _sorted(inner)
-            base = Path(folder).relative_to(self.root).as_posix()
-            inside = "" if base == "." else f"{base}/"
-            yield from (inside + name for name in _sorted(names))
+    def walk(self, links: bool = False) -> Iterator[str]:
+        real, seen, waiting = self.root.resolve(), set[Path](), [self.root]
+        for start in waiting:
+            if start != self.root and (
+                start.resolve() in seen or real.is_relative_to(start.resolve())
+            ):
+                continue
+            for folder, inner, names in os.walk(start):
+                inner[:] = _sorted(inner)
+                if links:
+                    seen.add(Path(folder).resolve())
+                    below = (Path(folder, name) for name in inner)
+                    waiting += [path for path in below if path.is_symlink()]
+                base = Path(folder).relative_to(self.root).as_posix()
+                inside = "" if base == "." else f"{base}/"
+                yield from (inside + name for name in _sorted(names))
 
     def exists(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -211,7 +224,7 @@ class _Zip(Files):
     def folders(self) -> tuple[str, ...]:
         return _sorted({name.partition("/")[0] for name in self._all() if "/" in name})
 
-    def walk(self) -> Iterator[str]:
+    def walk(self, links: bool = False) -> Iterator[str]:  # noqa: ARG002 - zips hold none
         return (name for name in self._all() if not name.endswith("/"))
 
     def exists(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file a picture, beside it, with polygons and masks.
+"""LabelMe: one JSON file a picture, beside it or in a folder of its own, with polygons and masks.
 
 (wkentaro/labelme, version 5.) ``labels.txt`` lists the classes, one a line; without it they are
 those that any file names, by name. Shapes may be polygons or masks (a PNG in base64, from the
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel
 
+from steelscan.data.annotations import plain
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.class_pngs import png_of
 from steelscan.data.formats.content import parse_json
@@ -24,13 +25,16 @@ from steelscan.data.formats.labelled import (
     Loss,
     check_all,
     check_distinct,
-    check_name,
     make_classes,
     make_frame,
 )
 from steelscan.data.picture import read_index_picture
+from steelscan.data.shelf import Shelf, leads_out
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, write_json, write_text
+
+INSIDE = ("", "images/")
+"""Where names of pictures begin."""
 
 _NO_CLASS = ("", "__ignore__", "_background_")
 """Lines of ``labels.txt`` that name no defect."""
@@ -50,14 +54,15 @@ class _File(BaseModel):
     imageWidth: int  # noqa: N815
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip of JSON files, sorted by name; the pictures are not looked at.
 
     A picture's name is relative to ``path``. Raises DatasetError for files that are no LabelMe
-    JSON, and for pictures outside the folder of their JSON file or annotated twice, and MaskError
-    for unknown classes and shapes that enclose no pixels.
+    JSON, and for pictures outside the data set or annotated twice, and MaskError for unknown
+    classes and shapes that enclose no pixels.
     """
     files = open_files(path)
+    shelf = shelf or Shelf(files, INSIDE)
     names = [name for name in files.walk() if name.endswith(".json")]
     if not names:
         raise DatasetError(path, "holds no JSON files", "Name the folder where LabelMe saved")
@@ -67,7 +72,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     for name in names:
         with watch.over():
             content = _parse(files, name)
-            images[name] = _image(name, content, files)
+            images[name] = _image(name, content, files, shelf)
             labels.update(shape.label for shape in content.shapes)
     check_distinct(images.values(), path, watch)
     classes = _classes(files, labels)
@@ -111,9 +116,13 @@ def _parse(files: Files, name: str) -> _File:
     return parse_json(_File, files.read(name), files.where(name), "LabelMe JSON")
 
 
-def _image(name: str, content: _File, files: Files) -> str:
-    check_name(content.imagePath, files.where(name))
-    return (PurePosixPath(name).parent / content.imagePath).as_posix()
+def _image(name: str, content: _File, files: Files, shelf: Shelf) -> str:
+    """The picture's name: its path starts from the JSON file, which may lie in another folder."""
+    path = content.imagePath
+    below = "" if leads_out(path) else PurePosixPath(name).parent.as_posix() + "/"
+    image = shelf.name(below + path, files.where(name))
+    found = shelf.find(image)
+    return image if found is None or plain(found) == plain(image) else shelf.own_name(found)
 
 
 def _classes(files: Files, labels: set[str]) -> Classes:
