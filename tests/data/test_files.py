@@ -18,7 +18,6 @@ from steelscan.data import check, convert, find_pictures, open_files
 from steelscan.data import files as files_module
 from steelscan.data.formats.content import picture_names
 from steelscan.data.locate import locate
-from steelscan.data.shelf import Shelf
 from steelscan.strip import DatasetError, PictureError
 
 
@@ -215,7 +214,7 @@ def test_many_files_in_one_folder(count: int, tmp_path: Path) -> None:
     assert len(find_pictures(tmp_path)) == count
     place = locate(tmp_path, None, tmp_path)
     assert place.format.name == "yolo"
-    assert len(Shelf(place).own) == count
+    assert len(place.shelf().own) == count
     assert len(picture_names(open_files(tmp_path).under("images"))) == count
     assert time.process_time() - start < 0.5 + count * 60e-6
 

@@ -14,7 +14,7 @@ from steelscan.data.convert import opened_source
 from steelscan.data.formats import Labelled
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import has_colour, read_picture
-from steelscan.data.shelf import Shelf, check_claim
+from steelscan.data.shelf import Shelf, check_claim, differ_in_case
 from steelscan.data.watch import Watch
 from steelscan.strip import (
     DatasetError,
@@ -97,10 +97,10 @@ def check(
 ) -> CheckReport:
     """Look at every picture and every annotation of a data set, and list what is wrong.
 
-    ``source``, ``from_`` and ``images`` are as those of `convert`; a zip is unpacked for a while into the
-    system's folder for temporary files. With ``list_`` all findings go to that CSV file
-    (severity, fault, where, found). Of each picture its name and two hashes are kept, of all
-    else one picture at a time.
+    ``source``, ``from_`` and ``images`` are as those of `convert`; a zip is unpacked for a while
+    into the system's folder for temporary files. With ``list_`` all findings go to that CSV file
+    (severity, fault, where, found). Of each picture its name and two hashes are kept, of all else
+    one picture at a time.
 
     Raises InputError for an unknown format, DatasetError where the format cannot be told or a zip
     is not to be trusted, and OutputError.
@@ -178,6 +178,9 @@ def _picture_of(
         return None
     if name is None:
         listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image).found)
+    elif differ_in_case(name, each.image):
+        found = f"is named {each.image} by its annotations"
+        listing.note(Fault.SAME_BUT_CASE, shelf.files.where(name), found)
     return name
 
 

@@ -194,6 +194,8 @@ def _holds_labels(files: Files, folders: Collection[str]) -> bool:
     if {"images", "labels"} <= set(folders):
         first = next(files.under("labels").walk(links=True), "")
         return not first.endswith(".json")
+    if len(folders) == 1 and not files.names():
+        return False  # the data set lies below it
     parts = (set(files.under(folder).folders()) for folder in folders)
     return files.exists("obj.names") or any({"images", "labels"} <= part for part in parts)
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from steelscan.data.annotations import key
+from steelscan.data.annotations import key, plain
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.picture import picture_frame
 from steelscan.strip import DatasetError, Fault, Frame, PictureError
@@ -95,7 +95,7 @@ class Shelf:
         for inside in filter(None, self._inside):
             if any(name.startswith(inside) for name in self._exact):
                 return inside
-        return next((inside for inside in self._inside if inside == "images/"), self._inside[0])
+        return "images/" if self._inside[0] and "images/" in self._inside else self._inside[0]
 
     def __len__(self) -> int:
         return len(self._exact)
@@ -198,6 +198,12 @@ class Shelf:
         return DatasetError(self.files.where(way), said, remedy, Fault.SAME_NAME)
 
 
+def differ_in_case(file: str, image: str) -> bool:
+    """Whether the last parts of two names differ in the case of letters alone."""
+    last, other = (plain(PurePosixPath(name).name) for name in (file, image))
+    return last != other and last.casefold() == other.casefold()
+
+
 def check_claim(claimed: dict[str, str], file: str, image: str, shelf: Shelf) -> None:
     """Remember by which name a file was found. Raises DatasetError when it had another."""
     other = claimed.setdefault(file, image)
@@ -208,7 +214,7 @@ def check_claim(claimed: dict[str, str], file: str, image: str, shelf: Shelf) ->
 
 
 def around(path: Path) -> tuple[Path, tuple[str, ...], str]:
-    """The folder of a file of annotations and its pictures, where names begin, and where ``..`` does.
+    """The folder above a file of annotations, where names begin below it, and where ``..`` does.
 
     COCO's own ``annotations/instances_train2017.json`` goes with ``train2017/``, Datumaro's and
     CVAT's ``annotations/instances_train.json`` with ``images/train/``, FiftyOne's ``labels.json``

@@ -2,8 +2,8 @@
 
 Ultralytics, Roboflow and FiftyOne write a YAML file (``data.yaml``, ``dataset.yaml``) with
 ``names`` as a list or by number, in the folder of the data set or, if that is one of its parts,
-above it; Darknet writes ``obj.names``, Label Studio ``classes.txt``, labelImg ``labels/classes.txt``,
-and labelme's scripts ``class_names.txt``, one name a line.
+above it. Others write a name a line: Darknet ``obj.names``, Label Studio ``classes.txt``, labelImg
+``labels/classes.txt``, labelme's scripts ``class_names.txt``.
 """
 
 from collections.abc import Iterator

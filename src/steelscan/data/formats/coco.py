@@ -124,21 +124,21 @@ class _Index:
             self._lists.add(piece.name)
         elif piece.name == "images":
             image = self._parse(_Image, piece)
-            number = self._number(image.id)
+            number = self.number(image.id)
             if number in self.images:
                 raise self._twice("images")
             self.images[number] = _Listed(image.file_name, image.height, image.width)
         elif piece.name == "categories":
             category = self._parse(_Category, piece)
-            number = self._number(category.id)
+            number = self.number(category.id)
             if number in self._categories:
                 raise self._twice("categories")
             self._categories[number] = category
         else:
             ids = self._parse(_Ids, piece)
             self._ids.append(ids.id if isinstance(ids.id, int) else piece.at)
-            self._of.append(self._number(ids.image_id))
-            self._class.append(self._number(ids.category_id))
+            self._of.append(self.number(ids.image_id))
+            self._class.append(self.number(ids.category_id))
             self._starts.append(piece.start)
             self._sizes.append(len(piece.content))
 
@@ -154,9 +154,10 @@ class _Index:
         pictured = np.isin(of, np.fromiter(self.images, np.int64))
         known = np.isin(np.frombuffer(self._class, np.int64), np.fromiter(self.names, np.int64))
         for at in np.flatnonzero(~(pictured & known)).tolist():
+            image, category = self._shown(self._of[at]), self._shown(self._class[at])
             found = (
-                f"annotation {self._ids[at]} belongs to image {self._shown(self._of[at])}, category "
-                f"{self._shown(self._class[at])}, which are not both listed"
+                f"annotation {self._ids[at]} belongs to image {image}, category {category}, which "
+                "are not both listed"
             )
             fault = Fault.UNKNOWN_CLASS if pictured[at] else Fault.NO_PICTURE
             remedy = "Add the missing one, or remove the annotation"
@@ -189,7 +190,7 @@ class _Index:
         others = (other for at, other in self._categories.items() if at != number)
         return any(category.name in (other.supercategory, other.name) for other in others)
 
-    def _number(self, given: int | str) -> int:
+    def number(self, given: int | str) -> int:
         """An id as a number; ids that are names are numbered as they come."""
         if isinstance(given, int):
             return given
@@ -225,7 +226,7 @@ def _labelled(index: _Index, image_id: int, file: BinaryIO) -> Labelled:
     canvas = Canvas(name, frame, index.classes, index.watch)
     for each in index.annotations(image_id, file):
         with index.watch.over():
-            class_name = index.names[each.category_id]
+            class_name = index.names[index.number(each.category_id)]
             _draw(canvas, each, class_name, frame, f"{where}, annotation {each.id}")
     return canvas.labelled()
 

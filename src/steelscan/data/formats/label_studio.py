@@ -159,9 +159,9 @@ def _image(task: _Task, path: Path, shelf: Shelf) -> str:
     local = unquote(address.partition("?d=")[2] or address.partition("?")[0]).replace("\\", "/")
     last = check_name(local.rpartition("/")[2], path)
     for name in (local, _UPLOADED.sub("", last)):  # uploads get a prefix that no file had before
-        found = shelf.find(name)
-        if found is not None:
-            return shelf.own_name(found)
+        picture = shelf.find(name)
+        if picture is not None:
+            return shelf.own_name(picture)
     return last
 
 

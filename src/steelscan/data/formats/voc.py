@@ -2,10 +2,11 @@
 
 (Everingham et al. 2010.) ``labelmap.txt`` gives the colours, a line ``name:red,green,blue::`` a
 class, as CVAT writes it; black is sound steel. Without it ``class_names.txt`` (labelme) names them
-in the order of VOC's palette. A picture without a PNG is clean if ``ImageSets/Segmentation/`` lists
-it and no other clean one has a PNG: CVAT and Datumaro write none for clean pictures. A grey PNG holds the numbers of those lines, and 0
-for sound steel. VOC marks a rim around objects with the value 255, colour 224,224,192, as neither:
-here it is read as sound, and counted.
+in the order of VOC's palette. CVAT and Datumaro write no PNG for a clean picture, and list it in
+``ImageSets/Segmentation/``: there it counts as clean, unless a black PNG or a comment in
+``labelmap.txt``, as written here, shows that clean pictures have one too. A grey PNG holds the
+numbers of those lines, and 0 for sound steel. VOC marks a rim around objects with the value 255,
+colour 224,224,192, as neither: here it is read as sound, and counted.
 """
 
 import io
@@ -48,6 +49,10 @@ _LEVELS = frozenset(map(str, range(256)))
 _REMEDY = "Write lines as 'background:0,0,0::' and 'scratch:128,0,0::'"
 
 
+_COMPLETE = "# each picture has a PNG"
+"""A comment in ``labelmap.txt``, by which a PNG that was lost is missed."""
+
+
 class _LabelMap(NamedTuple):
     classes: Classes
     values: tuple[int, ...]
@@ -72,7 +77,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     found = dict(pictures(inside, watch))
     refuse_strays(names, folder, inside, watch)
     bare: dict[str, Frame] = {}
-    listed, black = _listed(files), False
+    listed, whole = _listed(files), _all_have_one(files)
     for image, frame in found.items():
         png = masks.find(image)
         if png is None:
@@ -81,9 +86,9 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
         with watch.over():
             content = read_mask_file(folder, png)
             labelled = _labelled(image, frame, labels, content, folder.where(png))
-            black = black or not (labelled.masks.any() or labelled.ignored)
+            whole = whole or not (labelled.masks.any() or labelled.ignored)
             yield labelled
-    yield from _bare(bare, set() if black else listed, labels.classes, folder, watch)
+    yield from _bare(bare, set() if whole else listed, labels.classes, folder, watch)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -106,7 +111,8 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
         write_bytes(path / "SegmentationClass" / f"{names[-1]}.png", png_of(image))
     listed = ("background", *(classes.names if classes else ()))
     lines = (f"{name}:{','.join(map(str, colour(at)))}::\n" for at, name in enumerate(listed))
-    write_text(path / "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
+    head = f"# label:color_rgb:parts:actions\n{_COMPLETE}\n"
+    write_text(path / "labelmap.txt", head + "".join(lines))
     write_text(path / "ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
     return tuple(losses)
 
@@ -141,6 +147,11 @@ def _listed(files: Files) -> set[str]:
     lists = [name for name in folder.names() if name.lower().endswith(".txt")]
     lines = (line.strip().strip('"') for name in lists for line in text_lines(folder, name))
     return {plain(f"{line}.png") for line in lines}
+
+
+def _all_have_one(files: Files) -> bool:
+    """Whether ``labelmap.txt`` says that clean pictures have a PNG too."""
+    return files.exists("labelmap.txt") and _COMPLETE.encode() in files.read("labelmap.txt")
 
 
 def _label_map(files: Files) -> _LabelMap:
