@@ -156,7 +156,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 BLOCKED = (
     "torch torchvision timm segmentation_models_pytorch albumentations accelerate safetensors "
-    "zarr filelock scipy"
+    "zarr scipy"
 )
 
 

@@ -12,6 +12,7 @@ from steelscan.pipeline import Options, Outcome, Recipe, predict, submit, train
 from steelscan.pipeline.answered import read_answered
 from steelscan.pipeline.run import RunFolder
 from steelscan.strip import (
+    UNREAD,
     DatasetError,
     InputError,
     Layout,
@@ -106,13 +107,34 @@ def test_rows_are_sorted_by_name(run: Path) -> None:
     assert tuple(read_mask_table(done.path).rows) == NAMES
 
 
-def test_a_strip_that_was_left_out_has_no_row_and_is_named(run: Path) -> None:
+@pytest.mark.parametrize("layout", ["joined", "columns"])
+@pytest.mark.parametrize("listed_by_training", [False, True])
+def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
+    run: Path, layout: Layout, listed_by_training: bool
+) -> None:
     listed = (run / "answered.csv").read_text()
-    (run / "answered.csv").write_text(listed + "d.jpg,,\n")
-    done = submit(run, layout="joined")
-    assert done.left_out == ("d.jpg",)
-    assert "d.jpg" in done.text()
-    assert "d.jpg" not in done.path.read_text()
+    (run / "answered.csv").write_text(listed + "bb.jpg,,\n")
+    if listed_by_training:  # an older program left it out of the table
+        rows = [*zip(NAMES, TEXTS, strict=True), ("bb.jpg", (UNREAD,) * 4)]
+        write_mask_table(run / "submission.csv", rows, "columns")
+    done = submit(run, layout=layout)
+    assert (done.images, done.clean, done.left_out) == (3, 1, ("bb.jpg",))
+    assert list(done.found.values()) == [1, 1, 0, 1]
+    assert "bb.jpg" in done.text()
+    table = read_mask_table(done.path)
+    assert table.unread == {"bb.jpg"}
+    assert table.texts("bb.jpg", 4) == (UNREAD,) * 4
+    kept = told(table.without_unread())
+    found = {name: texts for name, texts in zip(NAMES, TEXTS, strict=True) if any(texts)}
+    assert kept == (found if layout == "columns" else dict(zip(NAMES, TEXTS, strict=True)))
+    assert list(table.rows) == sorted(table.rows)
+
+
+def test_an_answer_for_a_strip_that_could_not_be_read_is_refused(run: Path) -> None:
+    listed = (run / "answered.csv").read_text()
+    (run / "answered.csv").write_text(listed.replace("a.jpg,64,160", "a.jpg,,"))
+    with pytest.raises(RunError, match=r"answers a\.jpg, which could not be read"):
+        submit(run)
 
 
 def test_training_that_leaves_a_test_strip_out_says_so_to_submit(

@@ -1,7 +1,5 @@
 """A data set carried from one format of annotations to another, pictures and all."""
 
-import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -27,10 +25,12 @@ from steelscan.strip import (
     SteelscanError,
     cannot_write,
     progress,
+    temporary_folder,
     write_bytes,
 )
 
 _GROUPS = "groups.csv"
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def convert(
     """
     wanted = format_named("--to", to)
     given = format_named("--from", from_) if from_ is not None else None
-    with _new_folder(target) as folder, opened_source(source, folder) as root:
+    with _new_folder(target) as folder, opened_source(source, target) as root:
         place = locate(root, given, source, images)
         pictures = folder / wanted.pictures if copy_pictures else None
         names = TargetNames(flat=not wanted.folders)
@@ -244,50 +244,61 @@ def _new_folder(target: Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         found = "is not empty" if target.is_dir() else "is a file"
         raise OutputError(target, found, "Name a new or an empty folder")
-    with _temporary(target, target, "part") as folder:
+    with temporary_folder(target) as folder, _called(folder, target):
         yield folder
-        if target.is_dir():
-            target.rmdir()
-        folder.rename(target)
+        try:
+            if target.is_dir():
+                target.rmdir()
+            folder.rename(target)
+        except OSError as error:
+            raise cannot_write(target, error) from error
 
 
 @contextmanager
 def opened_source(source: Path, beside: Path | None = None) -> Iterator[Path]:
     """Lend the source: a folder or a file as it is, a zip unpacked for a while.
 
-    It is unpacked beside a path, or into the system's folder for temporary files.
+    It is unpacked beside a path, or into the system's folder for temporary files. Raises
+    DatasetError for what cannot be read.
     """
-    if source.is_dir():
-        yield source
-        return
-    if source.is_file() and source.suffix.lower() in (".json", ".xml"):
+    try:
+        packed = not source.is_dir() and source.suffix.lower() not in (".json", ".xml")
+        packed = packed or not source.exists()
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
+        raise DatasetError(source, found, "Check the rights") from error
+    if not packed:
         yield source
         return
     files = open_files(source)
     names = [check_name(name, source) for name in files.walk()]
-    with _temporary(
-        beside or Path(tempfile.gettempdir(), source.stem), source, "unpacked"
-    ) as folder:
+    place = (beside or Path(tempfile.gettempdir(), source.stem)).resolve()
+    with temporary_folder(place, "unpacked") as folder, _called(folder, source):
         for name in names:
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with files.open(name) as packed, place.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
+            _unpack(files, name, folder / name)
         yield folder
+
+
+def _unpack(files: Files, name: str, place: Path) -> None:
+    """Write a file of a zip; faults of reading are told apart from those of writing."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("wb") as unpacked:
+        for content in _pieces(files, name):
+            unpacked.write(content)
+
+
+def _pieces(files: Files, name: str) -> Iterator[bytes]:
+    with files.open(name) as packed:
+        while content := packed.read(_CHUNK):
+            yield content
 
 
 @contextmanager
-def _temporary(beside: Path, real: Path, ending: str) -> Iterator[Path]:
-    """A folder that is gone in the end; errors call it by the name of what it stands for."""
-    folder = beside.with_name(f".{beside.name.lstrip('.')}.{os.getpid()}.{ending}")
+def _called(folder: Path, real: Path) -> Iterator[None]:
+    """Have errors call a temporary folder by the name of what it stands for."""
     try:
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise cannot_write(beside, error) from error
+        yield
     except SteelscanError as error:
         parts = (error.where, error.found, error.remedy)
         where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
         raise type(error)(where, found, remedy, error.fault) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
