@@ -133,7 +133,7 @@ class _Passage:
                 check_claim(used, name, read.image, self.shelf)
                 shown.advance()
             each = replace(read, image=self.names.of(read.image, name))
-            if self._carry(each, name):
+            if self._carry(each, name, read.image):
                 self._learn(each)
                 yield each
         if self.problems and (not self.skip or not self.count):
@@ -150,13 +150,16 @@ class _Passage:
         """A picture's path below the data set's folder."""
         return where.removeprefix(str(self.place.top)).lstrip("/")
 
-    def _carry(self, each: Labelled, name: str | None) -> bool:
-        """Check and copy a picture; False where it cannot be used, or is not copied any more."""
+    def _carry(self, each: Labelled, name: str | None, called: str) -> bool:
+        """Check and copy a picture; False where it cannot be used, or is not copied any more.
+
+        ``name`` is its file, ``called`` its name in the source.
+        """
         try:
             if name is not None:
                 _copy(each, self.shelf.files, name, None if self._stopping() else self.pictures)
             elif self.pictures is not None:
-                raise self.shelf.missing(each.image)
+                raise self.shelf.missing(called)
         except PictureError as error:
             self.problems.append(error)
             return False

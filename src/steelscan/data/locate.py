@@ -70,19 +70,19 @@ def locate(root: Path, given: Format | None, source: Path, images: Path | None =
 
     ``source`` is what the user named, ``images`` a folder or zip of its pictures elsewhere.
     """
-    place = _locate(root, given, source)
+    place = _locate(root, given, source, images is not None)
     return place if images is None else Place(place.format, place.annotations, images)
 
 
-def _locate(root: Path, given: Format | None, source: Path) -> Place:
+def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> Place:
     if root.is_file():
         kind = _kind(root)
         return _at_file(given or _one({kind: [root]} if kind else {}, source)[0], root)
-    candidates = _candidates(root)
+    candidates = _candidates(root, elsewhere)
     files = open_files(root)
     if not candidates and len(files.folders()) == 1 and not files.names():
         root = root / files.folders()[0]
-        candidates = _candidates(root)
+        candidates = _candidates(root, elsewhere)
     candidates = candidates or _in_parts(root) or _labelme_below(root)
     if given is not None:
         _refuse_second(given, candidates, root)
@@ -143,10 +143,14 @@ def _at_file(chosen: Format, path: Path) -> Place:
     return Place(chosen, path, *around(path))
 
 
-def _candidates(root: Path) -> _Candidates:
-    """Formats whose signs lie in a folder, with the annotations' files of those that have one."""
+def _candidates(root: Path, elsewhere: bool) -> _Candidates:
+    """Formats whose signs lie in a folder, with the annotations' files of those that have one.
+
+    Folders of pictures are not asked for if the pictures lie ``elsewhere``.
+    """
     files = open_files(root)
     folders, masks = set(files.folders()), files.under("masks")
+    folders |= {each.pictures for each in FORMATS if each.pictures} if elsewhere else set()
     paired = {"images", "masks"} <= folders
     below = paired and _same_folders(masks, files.under("images"))
     signs = {

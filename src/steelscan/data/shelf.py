@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from steelscan.data.annotations import key, plain
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.picture import picture_frame
-from steelscan.strip import DatasetError, Fault, Frame, PictureError
+from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SUBSET = re.compile(r"^(instances|_?annotations)[_.]?|\.coco$")
@@ -128,11 +128,11 @@ class Shelf:
         return self._find(given) if given.parts else None
 
     def frame(self, image: str) -> Frame:
-        """Size of a picture, from its header. Raises PictureError and DatasetError."""
+        """Size of a picture, from its header. Raises PictureError; MaskError if it is missing."""
         found = self.find(image)
         if found is None:
-            where, remedy = self.where(image), _ELSEWHERE
-            raise PictureError(where, "does not exist, and nothing says its size", remedy)
+            said = "does not exist, and nothing says its size"
+            raise MaskError(self.where(image), said, _ELSEWHERE, Fault.NO_PICTURE)
         with self.files.open(found) as file:
             return picture_frame(file, self.files.where(found))
 

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from steelscan.data.annotations import IndexPictures
+from steelscan.data.annotations import Annotations, IndexPictures, RunLengths
 from steelscan.data.dataset import detect
-from steelscan.data.files import is_picture, open_files
+from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats.class_pngs import png_of
 from steelscan.data.formats.content import framed, picture_names
 from steelscan.data.formats.labelled import Labelled, Loss, check_all, flatten
@@ -29,7 +29,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     Raises DatasetError and TableError for what is wrong with the whole, PictureError and MaskError
     for what is wrong with a strip.
     """
-    files, annotations = detect(open_files(path))
+    files, annotations = _annotations(open_files(path), shelf)
     inside = shelf.files if shelf else files.under(annotations.folder)
     names = [name for name in inside.names() if is_picture(name)]
     if not names and isinstance(annotations, IndexPictures):
@@ -43,6 +43,13 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
             yield Labelled(name, frame, found.masks, annotations.classes, ignored=found.ignored)
     for stray in annotations.strays(names):
         watch.error(stray)
+
+
+def _annotations(files: Files, shelf: Shelf | None) -> tuple[Files, Annotations]:
+    """The masks; those of pictures that lie elsewhere are told by their own files alone."""
+    if shelf is None or {"images", "train_images"} & set(files.folders()):
+        return detect(files)
+    return files, RunLengths(files) if files.exists("train.csv") else IndexPictures(files)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
