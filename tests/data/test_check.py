@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageColor
 
 from steelscan import cli
 from steelscan.data import CheckReport, check, convert
@@ -146,6 +146,13 @@ def png(values: np.ndarray) -> bytes:
     return packed(Image.fromarray(values.astype(np.uint8)))
 
 
+def coloured(values: np.ndarray, *colours: str) -> bytes:
+    """A palette picture."""
+    image = Image.fromarray(values.astype(np.uint8))
+    image.putpalette([part for colour in colours for part in ImageColor.getrgb(colour)])
+    return packed(image)
+
+
 def shapes(*segmentations: object) -> Callable[[Path], None]:
     """COCO annotations of the last picture, whose other ones go."""
 
@@ -214,6 +221,24 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], dict[Fault, int]]] = {
         ),
         {Fault.IGNORED: 1},
     ),
+    "palettes that contradict each other": (
+        "index_pngs",
+        lambda root: (
+            write("masks/s1.png", coloured(OVERLAP // 255, "black", "red", "lime"))(root),
+            write("masks/s2.png", coloured(OVERLAP // 255, "black", "lime", "red"))(root),
+        ),
+        {Fault.PALETTE: 2},
+    ),
+    "sound steel that is not black": (
+        "index_pngs",
+        write("masks/s1.png", coloured(OVERLAP // 255, "white", "red")),
+        {Fault.BY_COLOUR: 1},
+    ),
+    "names of classes": (
+        "index_pngs",
+        write("classes.csv", "value,name\n1,Hole\n2,hole\n"),
+        {Fault.CLASS_NAME: 1},
+    ),
     "mask size": ("voc", write("SegmentationClass/s1.png", png(np.zeros((9, 9)))), {Fault.SIZE: 1}),
     "mask cut off": (
         "voc",
@@ -240,7 +265,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], dict[Fault, int]]] = {
         ),
         {
             Fault.UNKNOWN_CLASS: 1,
-            Fault.NO_OUTLINE: 1,
+            Fault.BOX: 1,
             Fault.POLYGON: 1,
             Fault.POLYGON_OUTSIDE: 1,
             Fault.POLYGON_CROSSED: 1,
@@ -320,10 +345,14 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], dict[Fault, int]]] = {
         "labelme",
         lambda root: (
             write("s0.json", "{")(root),
-            edit(root / "s1.json", '"mask",', '"circle",'),
+            edit(root / "s1.json", '"mask",', '"line",'),
             edit(root / "s2.json", '"label": "hole"', '"label": "dent"'),
+            edit(root / "s2.json", '"label": "scratch"', '"label": "scratch "'),
+            write("config.json", '{"flags": {}}')(root),
         ),
         {
+            Fault.CLASS_NAME: 1,
+            Fault.FOREIGN: 1,
             Fault.UNREADABLE_FILE: 1,
             Fault.NO_ANNOTATION: 1,
             Fault.NO_OUTLINE: 1,

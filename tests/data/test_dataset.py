@@ -301,9 +301,9 @@ ONE_STRIP_OF_AN_INDEXED_SET: dict[str, tuple[Damage, type[InputError], str]] = {
         r"holds the pixel values 9, which classes\.csv does not name",
     ),
     "colour mask": (
-        lambda root: rewrite(root, "masks/s1.png", np.dstack([FULL] * 3)),
+        lambda root: rewrite(root, "masks/s1.png", np.dstack([FULL, FULL, FULL + 1])),
         MaskError,
-        "is no index picture",
+        "is coloured .*no file says which class",
     ),
     "damaged mask": (
         lambda root: (root / "masks/s1.png").write_bytes((root / "masks/s1.png").read_bytes()[:60]),

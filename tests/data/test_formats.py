@@ -611,8 +611,8 @@ COCO_DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
     ),
     "unknown class": (
         sample_coco(categories=[{"id": 2, "name": "a"}]),
-        DatasetError,
-        "annotation 1 .*category 5",
+        MaskError,
+        "annotation 1: belongs to category 5, which is not listed",
     ),
     "image missing": (sample_coco(images=[]), DatasetError, "image 7"),
     "picture twice": (coco_images("a.jpg", "a.jpg"), DatasetError, r"a\.jpg twice"),
@@ -648,6 +648,7 @@ COCO_DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
     "long": (coco_shape({"size": [3, 4], "counts": [10**30]}), MaskError, "cover far too many"),
     "short string": (coco_shape({"size": [3, 4], "counts": "11"}), MaskError, "cover 2 pixels"),
     "no string": (coco_shape({"size": [3, 4], "counts": "1 1"}), MaskError, "hold ' '"),
+    "endless string": (coco_shape({"size": [3, 4], "counts": "o" * 10**5}), MaskError, "endless"),
     "string cut off": (coco_shape({"size": [3, 4], "counts": "1P"}), MaskError, "break off"),
 }
 
@@ -675,7 +676,9 @@ CVAT_DAMAGE = {
         MaskError,
         "class 'dent', known are scratch, hole",
     ),
-    "box": (CVAT_SAMPLE.replace("polygon", "box"), MaskError, "shape 1: is a box"),
+    "line": (CVAT_SAMPLE.replace("polygon", "polyline"), MaskError, "shape 1: is a polyline"),
+    "box": (CVAT_SAMPLE.replace("polygon", "box"), MaskError, "shape 1: gives xtl as ''"),
+    "endless": (CVAT_SAMPLE.replace('left="1"', f'left="{"9" * 5000}"'), MaskError, "gives left"),
     "points": (CVAT_SAMPLE.replace("3.00,0.00", "3.00"), MaskError, "more than points"),
     "leaves": (
         CVAT_SAMPLE.replace('left="1"', 'left="4"'),
@@ -715,7 +718,7 @@ def test_damaged_cvat(damage: str, tmp_path: Path) -> None:
 LABEL_STUDIO_DAMAGE = {
     "cut off": (LABEL_STUDIO_SAMPLE[:200], DatasetError, "EOF"),
     "twice": ('"was_cancelled": true', '"was_cancelled": false', DatasetError, "annotated 2 times"),
-    "never": ('"was_cancelled": false', '"was_cancelled": true', DatasetError, "annotated 0 times"),
+    "never": ('"was_cancelled": false', '"was_cancelled": true', DatasetError, "names no class"),
     "turned": (
         '"image_rotation": 0',
         '"image_rotation": 90',
@@ -729,7 +732,7 @@ LABEL_STUDIO_DAMAGE = {
         MaskError,
         "8 values of 8 bits, its picture has 12",
     ),
-    "box": ("polygonlabels", "rectanglelabels", MaskError, "type rectanglelabels"),
+    "key point": ('"points"', '"x"', MaskError, "type polygonlabels, which says where"),
     "corners": ("[50, 0], ", "", None, ""),
     "two corners": ("[50, 100], [0, 100]", "[0, 1, 2]", MaskError, "more than points"),
     "bytes": ("[0, 0, 0, 8,", "[0, 0, 0, 800,", MaskError, "more than bytes"),
@@ -849,9 +852,9 @@ FOLDER_DAMAGE: dict[str, tuple[str, Callable[[Path], object], type[InputError], 
     ),
     "yolo box": (
         "yolo",
-        rewrite("labels/s1.txt", "\n0 .5 .5 .1 .1"),
+        rewrite("labels/s1.txt", "\n0 .5 .5 .1"),
         MaskError,
-        "line 2: is a box",
+        "line 2: has 3 numbers",
     ),
     "yolo odd": ("yolo", rewrite("labels/s1.txt", "0 0 0 1 0 1 1 1"), MaskError, "has 7 numbers"),
     "yolo corners": ("yolo", rewrite("labels/s1.txt", "0 0 0"), MaskError, "has 2 numbers"),

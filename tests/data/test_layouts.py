@@ -274,9 +274,12 @@ def test_coco_ids_may_be_names(tmp_path: Path) -> None:
     convert(root, tmp_path / "out", "index_pngs")
     found = open_dataset(tmp_path / "out")
     assert found.present.sum(axis=1).tolist() == [0, 1, 0]
+    unknown = [shape | {"category_id": "t"}]
+    coco(root / "a.json", images=images, annotations=unknown, categories=kinds)
+    assert "belongs to category t, which is not listed" in str(refused(root, tmp_path / "o"))
     lost = [shape | {"image_id": "gone"}]
     coco(root / "a.json", images=images, annotations=lost, categories=kinds)
-    assert "belongs to image gone, category s" in str(refused(root, tmp_path / "o"))
+    assert "belongs to image gone, which is not listed" in str(refused(root, tmp_path / "o"))
 
 
 def test_coco_without_sizes_asks_the_pictures(tmp_path: Path) -> None:
@@ -379,9 +382,7 @@ def test_yolo_pictures_may_be_listed(tmp_path: Path) -> None:
     assert "outside the data set" in str(refused(root, tmp_path / "o"))
     (root / "data.yaml").write_text("names: {0: scratch}\n")
     done = convert(root, tmp_path / "all", "voc")
-    assert any(
-        "1 pictures without annotations count as clean, as p2.png" in note for note in done.notes
-    )
+    assert any("1 times: picture without annotations, as p2.png" in note for note in done.notes)
 
 
 NAMED = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from steelscan.data import picture_frame, read_picture
 from steelscan.data.picture import read_index_picture
@@ -188,6 +188,39 @@ def test_index_pictures_keep_their_values(save: Save) -> None:
     image.save(file, "PNG")
     assert np.array_equal(read_index_picture(file.getvalue()), index)
     assert np.array_equal(read_index_picture(save(index > 0)), (index > 0).astype(np.uint8))
-    for wrong in (save(index, mode="RGB"), save(index.astype(np.uint16)), b"", b"text"):
+    for alike in (save(index, mode="RGB"), save(index, mode="LA"), save(index.astype(np.uint16))):
+        assert np.array_equal(read_index_picture(alike), index)
+        assert read_index_picture(alike).dtype == np.uint8
+    coloured = np.dstack([index, index, index + 1])
+    for wrong in (save(coloured), save(index.astype(np.uint16) + 253), b"", b"text"):
         with pytest.raises(MaskError):
             read_index_picture(wrong)
+
+
+def test_deep_masks_are_told_of_classes_and_not_of_cameras(save: Save) -> None:
+    with pytest.raises(MaskError, match=r"holds the value 300.*from 1 to 255"):
+        read_index_picture(save(np.full((4, 4), 300, np.uint16)))
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9, 65_535])
+def test_an_orientation_that_turns_nothing_is_upright(save: Save, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for form in ("PNG", "JPEG"):
+        assert read_picture(save(GREY, form, exif=exif)).shape == GREY.shape
+
+
+def test_a_png_with_mebibytes_of_metadata(save: Save) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("xmp", "a" * (3 << 20), zip=True)
+    info.add_itxt("more", "b" * (3 << 20), zip=True)
+    content = save(GREY, pnginfo=info)
+    assert np.array_equal(read_picture(content), GREY)
+    assert picture_frame(content) == Frame(24, 40)
+
+
+def test_a_png_of_text_alone_is_refused(save: Save) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("bomb", "a" * (65 << 20), zip=True)
+    with pytest.raises(PictureError, match="MiB of text"):
+        read_picture(save(GREY, pnginfo=info))

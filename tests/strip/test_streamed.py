@@ -38,6 +38,13 @@ def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
     assert list(StreamedMaskTable(path)) == [("a", {3: "1 2"})]
 
 
+def test_rows_of_pandas_and_editors_are_read_as_the_whole_table_is(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(";ImageId;ClassId;EncodedPixels\n0;a;1.0;1 2\n1;b;;\n\n2;c;2.0;3 1\n;;;\n\n")
+    assert list(StreamedMaskTable(path)) == [("a", {1: "1 2"}), ("b", {}), ("c", {2: "3 1"})]
+    assert dict(StreamedMaskTable(path)) == read_mask_table(path).rows
+
+
 def test_a_mask_of_very_many_runs_is_read(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     text = " ".join(f"{2 * at + 1} 1" for at in range(50_000))
@@ -55,7 +62,7 @@ def test_a_mask_of_very_many_runs_is_read(tmp_path: Path) -> None:
         ("ImageId_ClassId,EncodedPixels\na_1,\nb_1,\na_1,\n", "Sort its rows"),
         ("ImageId_ClassId,EncodedPixels\na,1 1\n", "row 2 names image ''"),
         ("ImageId,ClassId,EncodedPixels\na,0,1 1\n", "class '0'"),
-        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 is cut short"),
+        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 has 2 cells, the head has 3"),
     ],
 )
 def test_what_cannot_be_meant_names_the_row(content: str, told: str, tmp_path: Path) -> None:

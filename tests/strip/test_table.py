@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.strip import TableError, read_mask_table, write_mask_table
+from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, rows, write_mask_table
 
 JOINED = b"ImageId_ClassId,EncodedPixels\na.jpg_1,1 2\na.jpg_2,\nb_c.jpg_1,\nb_c.jpg_2,3 1\n"
 COLUMNS = b"ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\nb_c.jpg,2,3 1\n"
@@ -51,10 +51,36 @@ def test_folder_names_with_wildcards_are_just_names(tmp_path: Path) -> None:
         b"\xef\xbb\xbf" + COLUMNS,
         b"EncodedPixels,note,ClassId,ImageId\n1 2,x,1,a.jpg\n3 1,y,2,b_c.jpg\n",
         b'ImageId,ClassId,EncodedPixels\n"a.jpg","1","1 2"\n"b_c.jpg","2","3 1"\n',
+        COLUMNS.replace(b"\n", b"\r"),
+        COLUMNS.removesuffix(b"\n"),
+        COLUMNS + b"\n \n,,\n" + b",,,,\n" * 5000,
+        COLUMNS.replace(b"\n", b"\n\n"),
+        COLUMNS.replace(b"\n", b",\n"),
+        COLUMNS.replace(b"\n", b",,\n").replace(b"Pixels,,", b"Pixels"),
+        COLUMNS.replace(b",", b";"),
+        COLUMNS.replace(b",", b"\t"),
+        b"sep=;\r\n" + COLUMNS.replace(b",", b";"),
+        COLUMNS.decode().encode("utf-16"),
+        COLUMNS.decode().replace(",", "\t").encode("utf-16"),
+        gzip.compress(COLUMNS.decode().encode("utf-16")),
+        COLUMNS.replace(b",", b", "),
+        b'ImageId, ClassId, EncodedPixels\n"a.jpg", "1", "1 2"\n"b_c.jpg", "2", "3 1"\n',
+        COLUMNS.replace(b"ImageId,ClassId", b" imageid ,CLASSID"),
+        COLUMNS.replace(b",1,", b",1.0,").replace(b",2,", b",2.,"),
+        b",ImageId,ClassId,EncodedPixels\n0,a.jpg,1,1 2\n1,b_c.jpg,2,3 1\n",
+        b"Unnamed: 0,ImageId,ClassId,EncodedPixels\n0,a.jpg,1.0,1 2\n1,b_c.jpg,2.0,3 1\n",
     ],
 )
 def test_dialects(content: bytes) -> None:
     assert read_mask_table(content).rows == read_mask_table(COLUMNS).rows
+
+
+def test_an_image_without_a_class_is_clean() -> None:
+    """As pandas writes a missing class, and 1.0 for all others."""
+    table = read_mask_table(COLUMNS.replace(b",2,", b",2.0,") + b"clean.jpg,,\n")
+    assert table.rows["clean.jpg"] == {}
+    assert table.texts("clean.jpg", 2) == ("", "")
+    assert table.classes == 2
 
 
 def test_non_ascii_names() -> None:
@@ -74,15 +100,54 @@ def test_non_ascii_names() -> None:
         (COLUMNS + b"c.jpg,-1,5 1\n", "class '-1'"),
         (COLUMNS + b"c.jpg,,5 1\n", "class ''"),
         (COLUMNS + b",1,5 1\n", "image ''"),
-        (COLUMNS + b"c.jpg,1,5 1,more\n", "cannot be read as CSV"),
+        (COLUMNS + b"c.jpg,1,5 1,more\n", "row 4 has 4 cells, the head has 3"),
         (JOINED + b"c.jpg,5 1\n", "row 6"),
-        (b"ImageId,ClassId,EncodedPixels\n\xff\xfe\x00,1,1 2\n", "cannot be read|row 2"),
+        (b"ImageId,ClassId,EncodedPixels\n\xff\xfe\x00,1,1 2\n", "is no CSV"),
+        (COLUMNS + b'c.jpg,1,"5 1', "line 4: unexpected end of data"),
+        (COLUMNS + b'c.jpg,1,"5 1"x\n', "line 4"),
+        (COLUMNS + b"c.jpg,10000000,5 1\n", "row 4 .*from 1 to 255"),
+        (COLUMNS + b"c.jpg," + b"9" * 5000 + b",5 1\n", "row 4 .*from 1 to 255"),
+        (COLUMNS + b"c.jpg,1.5,5 1\n", "row 4 .*class '1.5'"),
+        (COLUMNS + b"c.jpg,,\nc.jpg,1,5 1\n", "row 5 repeats image c.jpg"),
+        (COLUMNS + b"c.jpg,1,5 1\nc.jpg,,\n", "row 5 repeats image c.jpg"),
+        (JOINED + b"c.jpg_,\n", "row 6 names image 'c.jpg'"),
+        (COLUMNS.replace(b"ClassId,", b"ClassId,ClassId,", 1), "the column ClassId twice"),
+        (gzip.compress(COLUMNS)[:-4], "cannot be read"),
+        (gzip.compress(COLUMNS) + b"more", "cannot be read"),
     ],
 )
 def test_refusals(content: bytes, says: str) -> None:
     with pytest.raises(TableError, match=says) as caught:
         read_mask_table(content, "train.csv")
     assert caught.value.where == "train.csv"
+
+
+@pytest.mark.parametrize("table", [JOINED, COLUMNS])
+@pytest.mark.parametrize("read", [read_mask_table, "streamed"])
+def test_a_last_row_cut_anywhere_but_in_its_run_lengths_is_refused(
+    table: bytes, read: object, tmp_path: Path
+) -> None:
+    """Behind the comma too: there the run lengths are gone, and the strip would be clean."""
+    whole = table + (b"c.jpg_1,7 1" if table == JOINED else b"c.jpg,1,7 1")
+    for end in range(len(table) + 1, len(whole) - 2):
+        path = tmp_path / "cut.csv"
+        path.write_bytes(whole[:end])
+        with pytest.raises(TableError, match=r"cut\.csv: row \d+ "):
+            read_mask_table(path) if read is read_mask_table else list(StreamedMaskTable(path))
+    assert read_mask_table(whole).texts("c.jpg", 1) == ("7 1",)  # editors leave out its line break
+
+
+def test_a_short_row_within_the_table_is_refused_by_its_line() -> None:
+    for cut in (b"b.jpg,1\n", b"b.jpg\n", b'"b.jpg",1\n'):
+        with pytest.raises(TableError, match=r"row 3 has \d cells?, the head has 3"):
+            read_mask_table(b"ImageId,ClassId,EncodedPixels\n\n" + cut + b"a.jpg,1,1 2\n")
+
+
+def test_text_that_grows_out_of_reason_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_SMALL", 1 << 16)
+    packed = gzip.compress(COLUMNS + b"c.jpg,1," + b"1 1 " * 200_000)
+    with pytest.raises(TableError, match="more text than a table of its size"):
+        read_mask_table(packed)
 
 
 @pytest.mark.parametrize("make", [str, Path.mkdir])

@@ -1,17 +1,18 @@
 """The masks of a data set, kept as run lengths or as index pictures, asked alike."""
 
 import hashlib
-import unicodedata
-from collections.abc import Iterable
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.files import Files
+from steelscan.data.files import Files, is_picture
 from steelscan.data.listing import read_classes, read_ignored
-from steelscan.data.picture import read_index_picture
+from steelscan.data.names import ByStem, matched, plain
+from steelscan.data.palettes import Palettes
+from steelscan.data.picture import open_index_picture, read_palette
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
@@ -21,6 +22,8 @@ from steelscan.strip import (
     Layout,
     MaskError,
     Masks,
+    PictureError,
+    blank_masks,
     decode,
     read_mask_table,
 )
@@ -49,6 +52,9 @@ class Found(NamedTuple):
     ignored: int = 0
     """As in `Checked`."""
 
+    incomplete: bool = False
+    """Whether masks were left out: those that are there may not pass for all."""
+
 
 class Annotations(Protocol):
     """The masks of all strips, by the names of their pictures."""
@@ -74,25 +80,18 @@ class RunLengths:
 
     folder = "train_images"
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, inside: Files | None = None) -> None:
+        """Take the pictures that lie ``inside`` a folder, if not in that beside the table."""
         self._where = files.where("train.csv")
         table = read_mask_table(files.read("train.csv"), self._where)
         self.layout: Layout = table.layout
         self.classes = _table_classes(files, table.classes, self._where)
-        self._texts = {
-            key(image): {class_id: text for class_id, text in row.items() if text.strip()}
-            for image, row in table.rows.items()
-        }
-        # In the other layout every strip has a row for each class, empty or not.
-        rows = table.rows.items() if table.layout == "columns" else ()
-        self._blank = {
-            key(image): [class_id for class_id, text in row.items() if not text.strip()]
-            for image, row in rows
-        }
+        pictures = list(filter(is_picture, (inside or files.under(self.folder)).names()))
+        self._rows, self._listed = table.rows, matched(table.rows, pictures)
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
-        texts = self._texts.get(key(name), {})
+        texts = self._texts(name)
         present = np.zeros(len(self.classes), np.bool_)
         for class_id, text in texts.items():
             where = self._checked_class(name, class_id)
@@ -102,22 +101,34 @@ class RunLengths:
 
     def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
-        masks = np.zeros((len(self.classes), *frame), np.bool_)
-        for class_id, text in self._texts.get(key(name), {}).items():
-            with watch.over():
+        masks = blank_masks(len(self.classes), frame, f"{self._where}, {name}")
+        incomplete = False
+        for class_id, text in self._texts(name).items():
+            try:
                 where = self._checked_class(name, class_id)
                 masks[class_id - 1] = decode(text, frame, where)
-        for class_id in self._blank.get(key(name), ()):
-            where = f"{self._where}, {name}, class {class_id}"
-            watch.note(Fault.EMPTY, where, "a row holds no run, though clean strips need none")
-        return Found(masks)
+            except MaskError as error:
+                incomplete = True
+                watch.left_out(error)
+        # In the other layout every strip has a row for each class, empty or not.
+        for class_id, text in self._row(name).items() if self.layout == "columns" else ():
+            if not text.strip():
+                where = f"{self._where}, {name}, class {class_id}"
+                watch.note(Fault.EMPTY, where, "a row holds no run, though clean strips need none")
+        return Found(masks, incomplete=incomplete)
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation without a picture; see `Annotations`."""
-        missing = self._texts.keys() - {key(name) for name in names}
+        missing = self._rows.keys() - {self._listed.get(name) for name in names}
         found = f"is named in {self._where}, but there is no such picture"
         remedy = f"Add it to {self.folder}/, or remove its rows"
         return [MaskError(image, found, remedy, Fault.NO_PICTURE) for image in sorted(missing)]
+
+    def _row(self, name: str) -> dict[int, str]:
+        return self._rows.get(self._listed.get(name, name), {})
+
+    def _texts(self, name: str) -> dict[int, str]:
+        return {class_id: text for class_id, text in self._row(name).items() if text.strip()}
 
     def _checked_class(self, name: str, class_id: int) -> str:
         where = f"{self._where}, {name}, class {class_id}"
@@ -153,7 +164,10 @@ class IndexPictures:
         if self._ignored is not None:
             self._known[self._ignored] = True
         self._files = files.under("masks")
-        self._names = tuple(self._files.walk(links=True) if deep else self._files.names())
+        meant = [0, *self._values, *([self._ignored] if self._ignored is not None else [])]
+        self._palettes = Palettes(meant, self._values, self._all_palettes)
+        found_files = self._files.walk(links=True) if deep else self._files.names()
+        self._names = tuple(filter(is_picture, found_files))
         stems: dict[str, str] = {}
         for name in self._names:
             other = stems.setdefault(plain(name), name)
@@ -170,9 +184,9 @@ class IndexPictures:
         present = counts[list(self._values)] > 0
         return Checked(present, hashlib.sha256(content).digest(), self._ignored_in(counts))
 
-    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:  # noqa: ARG002
+    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
-        index, counts = self._index(name, frame)
+        index, counts = self._index(name, frame, watch)
         masks = np.stack([index == value for value in self._values])
         return Found(masks, self._ignored_in(counts))
 
@@ -188,7 +202,9 @@ class IndexPictures:
     def _ignored_in(self, counts: NDArray[np.int64]) -> int:
         return int(counts[self._ignored]) if self._ignored is not None else 0
 
-    def _index(self, name: str, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _index(
+        self, name: str, frame: Frame, watch: Watch = STRICT
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Pixel values of a strip's mask, all of them known, and how many pixels have each."""
         file = self._masks.find(name)
         if file is None:
@@ -200,7 +216,12 @@ class IndexPictures:
             content = self._files.read(file)
         except DatasetError as error:
             raise MaskError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
-        index = read_index_picture(content, where)
+        picture = open_index_picture(content, where)
+        index, told = self._palettes.read(picture, where)
+        if told:
+            watch.note(Fault.BY_COLOUR, where, told)
+        if picture.one_bit and not self._known[1] and self._known[255]:
+            index = index * np.uint8(255)  # white, which programs write with one bit to save space
         if index.shape != frame:
             found = f"is {Frame(*index.shape)}, its picture {name} is {frame}"
             raise MaskError(where, found, "Save both with the same height and width", Fault.SIZE)
@@ -210,42 +231,19 @@ class IndexPictures:
             shown = ", ".join(map(str, strange[:5].tolist()))
             found = f"holds the pixel values {shown}, which classes.csv does not name"
             remedy = (
-                "Store 0 for sound steel and a value of classes.csv for each class, losslessly; a "
-                "row '255,ignore' there has pixels of 255 read as sound"
+                f"Write '{strange[0]},NAME' there if it is a class. Store 0 for sound steel and a "
+                "value of classes.csv for each class, losslessly; a row '255,ignore' there has "
+                "pixels of 255 read as sound"
             )
             raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
         return index, counts
 
-
-def key(name: str) -> str:
-    """A file name as tables may write it: Macs store the same accents in another form."""
-    return unicodedata.normalize("NFC", name)
-
-
-def stem(name: str) -> str:
-    """The part that a picture and its mask share."""
-    return key(PurePosixPath(name).stem)
-
-
-def plain(name: str) -> str:
-    """A name without its ending: what a picture and its annotation share."""
-    return key((PurePosixPath(name).parent / stem(name)).as_posix())
-
-
-class ByStem:
-    """Files by the names of their pictures without endings; another case will do if one has it."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._exact = {plain(name): name for name in names}
-        self._folded: dict[str, list[str]] = {}
-        for stem_, name in self._exact.items():
-            self._folded.setdefault(stem_.casefold(), []).append(name)
-
-    def find(self, name: str) -> str | None:
-        """The file that goes with a name; None if there is none, or several of another case."""
-        found = self._exact.get(plain(name))
-        alike = self._folded.get(plain(name).casefold(), []) if found is None else []
-        return alike[0] if len(alike) == 1 else found
+    def _all_palettes(self) -> Iterator[bytes]:
+        for name in self._names:
+            with suppress(PictureError, DatasetError), self._files.open(name) as file:
+                palette = read_palette(file)
+                if palette is not None:
+                    yield palette
 
 
 def _table_classes(files: Files, highest: int, table: str) -> Classes:

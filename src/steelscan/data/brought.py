@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import key, stem
 from steelscan.data.dataset import Dataset
 from steelscan.data.folds import folds_of, read_folds, table_bytes
 from steelscan.data.listing import read_table
+from steelscan.data.names import key
 from steelscan.strip import DatasetError, read_rows
 
 _COLUMNS = ("image", "fold")
@@ -37,7 +37,7 @@ class BroughtFolds:
 def read_brought(path: Path, dataset: Dataset) -> BroughtFolds:
     """Read the folds of a data set's strips from a CSV of ``image,fold``, maybe ``group`` too.
 
-    Images may be named with or without their endings; those of other strips are passed over.
+    Images may be named as `matched` finds them; those of other strips are passed over.
     Folds are numbered from 0. A table with groups, as steelscan writes, must keep each in one
     fold, and be of this data where ``folds.json`` beside ``folds.csv`` says what it is of.
 
@@ -51,16 +51,11 @@ def read_brought(path: Path, dataset: Dataset) -> BroughtFolds:
         numbers = read_folds(path, dataset.names)
     else:
         rows = read_table(content, _COLUMNS, path)
-        by_stem = {stem(name): name for name in names}
-        known = set(names)
-        own = ((key(image), fold) for image, fold in rows)
-        named = [
-            (image if image in known else by_stem.get(image, image), fold) for image, fold in own
-        ]
-        numbers = folds_of(path, named, names)
-    missing = sorted(set(range(int(numbers.max()) + 1)) - set(numbers.tolist()))
-    if missing:
-        found = f"puts strips into fold {numbers.max()} and none into fold {missing[0]}"
+        numbers = folds_of(path, [(image, fold) for image, fold in rows], dataset.names)
+    used = np.unique(numbers)
+    gaps = np.flatnonzero(used != np.arange(len(used)))
+    if gaps.size:
+        found = f"puts strips into fold {numbers.max()} and none into fold {gaps[0]}"
         raise DatasetError(path, found, "Number folds from 0, without gaps")
     rows_of_folds = zip(names, numbers.tolist(), strict=True)
     digest = hashlib.sha256("\n".join(f"{fold} {name}" for name, fold in rows_of_folds).encode())

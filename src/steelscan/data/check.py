@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from steelscan.data.convert import opened_source
 from steelscan.data.formats import Labelled
+from steelscan.data.formats.labelled import confusable
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import has_colour, read_picture
 from steelscan.data.shelf import Shelf, check_claim, differ_in_case
@@ -147,7 +148,9 @@ def _look(place: Place, listing: _Listing) -> None:
     seen = _Pictures(shelf, listing)
     claimed: dict[str, str] = {}
     with progress("Checking pictures", len(shelf.own)) as shown, listing.over():
-        for each in _read(place, shelf, listing):
+        for number, each in enumerate(_read(place, shelf, listing)):
+            if not number and (alike := confusable(each.classes)):
+                listing.note(Fault.CLASS_NAME, place.annotations, alike)
             _look_at_masks(each, listing)
             name = _picture_of(each, shelf, claimed, listing)
             if name is not None and name not in seen.names:

@@ -1,5 +1,6 @@
 """A data set carried from one format of annotations to another, pictures and all."""
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -10,12 +11,12 @@ from typing import Literal
 
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats import Labelled, Loss
-from steelscan.data.formats.labelled import check_name
+from steelscan.data.formats.labelled import check_name, confusable
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import picture_frame
 from steelscan.data.shelf import check_claim
 from steelscan.data.target_names import TargetNames
-from steelscan.data.watch import Watch
+from steelscan.data.watch import Noting, Skipping
 from steelscan.strip import (
     DatasetError,
     Fault,
@@ -31,6 +32,8 @@ from steelscan.strip import (
 
 _GROUPS = "groups.csv"
 _CHUNK = 1 << 20
+_TOLD = (Fault.FOREIGN, Fault.BY_COLOUR, Fault.CLASS_NAME, Fault.NO_ANNOTATION)
+"""Oddities that are told; the others are counted by what they do to masks."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,9 @@ def convert(
     ``images``, a folder or zip, if given. Their names are flattened for a format without folders.
 
     Pictures must have the size that the annotations give. One that is missing or of another size
-    stops with PictureError, with ``on_error="skip"`` it is left out and noted. Without
-    ``copy_pictures`` none is written, and none is missed.
+    stops with PictureError, with ``on_error="skip"`` it is left out and noted. So is a shape that
+    cannot be read; and its picture, if no shape of it is left, so that it does not pass for clean
+    steel. Without ``copy_pictures`` none is written, and none is missed.
 
     Raises InputError for an unknown format, DatasetError where the source's format cannot be
     told, OutputError when ``target`` holds something or cannot be written, and all that the
@@ -111,11 +115,12 @@ class _Passage:
     masks: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[PictureError] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     learnt: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.shelf = self.place.shelf()
-        self.watch = _Told()
+        self.watch = Skipping() if self.skip else Noting()
 
     def labelled(self, shown: Progress) -> Iterator[Labelled]:
         """Read, copy each picture, and hand its masks on.
@@ -132,23 +137,39 @@ class _Passage:
             if name is not None:
                 check_claim(used, name, read.image, self.shelf)
                 shown.advance()
+            if read.incomplete:
+                self.incomplete.append(read.image)
+                continue
             each = replace(read, image=self.names.of(read.image, name))
             if self._carry(each, name, read.image):
                 self._learn(each)
                 yield each
         if self.problems and (not self.skip or not self.count):
             raise _unusable(self.problems, seen, self.place.annotations)
+        if isinstance(self.watch, Skipping) and self.watch.errors and not self.count:
+            raise self.watch.errors[0]
         self._note_unused(used)
 
     def summary(self) -> tuple[str, ...]:
         """All notes."""
         counted = [f"{count} {what}" for what, count in self.learnt.items() if count]
+        told = [
+            f"{self.watch.counts[fault]} times: {fault}, as {self._below(first)}"
+            for fault, first in self.watch.firsts.items()
+            if fault in _TOLD
+        ]
         left = [f"left out: {self._below(each.where)} {each.found}" for each in self.problems]
-        return (*counted, *self.watch.notes(), *self.names.notes(), *self.notes, *left)
+        if isinstance(self.watch, Skipping):
+            left += [f"left out: {self._below(str(each))}" for each in self.watch.errors]
+        left += [
+            f"left out: {image}, because none of its masks could be read whole"
+            for image in self.incomplete
+        ]
+        return (*counted, *told, *self.names.notes(), *self.notes, *left)
 
-    def _below(self, where: str) -> str:
-        """A picture's path below the data set's folder."""
-        return where.removeprefix(str(self.place.top)).lstrip("/")
+    def _below(self, text: str) -> str:
+        """A message with paths below the data set's folder."""
+        return text.replace(f"{self.place.top}{os.sep}", "")
 
     def _carry(self, each: Labelled, name: str | None, called: str) -> bool:
         """Check and copy a picture; False where it cannot be used, or is not copied any more.
@@ -175,29 +196,15 @@ class _Passage:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
 
     def _learn(self, each: Labelled) -> None:
+        if not self.count and (alike := confusable(each.classes)):
+            self.watch.note(Fault.CLASS_NAME, self.place.annotations, alike)
         self.count += 1
         for name, mask in each.by_class().items():
             self.masks[name] = self.masks.get(name, 0) + int(mask.any())
         self.learnt["polygons reached outside their pictures, and were cut"] += each.clipped
+        self.learnt["boxes and ellipses, which say where, were filled whole"] += each.boxes
         self.learnt["polygons cover no pixel's centre, and left nothing"] += each.vanished
         self.learnt["pixels called neither sound nor defective were read as sound"] += each.ignored
-
-
-class _Told(Watch):
-    """Raises every error, and counts pictures that are taken for clean without an annotation."""
-
-    def __init__(self) -> None:
-        self._clean: list[str] = []
-
-    def note(self, fault: Fault, where: object, found: str) -> None:
-        """Count a picture that has no annotation of its own."""
-        if fault is Fault.NO_ANNOTATION:
-            self._clean.append(f"{where}: {found}")
-
-    def notes(self) -> list[str]:
-        """How many there are, and the first."""
-        count, first = len(self._clean), self._clean[:1]
-        return [f"{count} pictures without annotations count as clean, as {each}" for each in first]
 
 
 def _copy(each: Labelled, files: Files, name: str, folder: Path | None) -> None:

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import Annotations, Checked, IndexPictures, RunLengths, stem
+from steelscan.data.annotations import Annotations, Checked, IndexPictures, RunLengths
 from steelscan.data.files import Files, PictureFile, is_picture, open_files
 from steelscan.data.listing import read_groups
+from steelscan.data.names import stem
 from steelscan.data.picture import picture_frame, read_picture
 from steelscan.strip import (
     Classes,

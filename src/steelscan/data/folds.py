@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from steelscan.data.listing import read_table
+from steelscan.data.names import matched
 from steelscan.strip import DatasetError, Spec, TableError, write_rows
 
 _COLUMNS = ("image", "group", "fold")
+_DIGITS = 9
 
 
 class Folds(Spec):
@@ -114,20 +116,23 @@ def folds_of(
 ) -> NDArray[np.int64]:
     """The fold of each strip, int64 ``(strips,)``, from rows of image and fold as text.
 
+    Images may be named as `matched` finds them.
+
     Raises TableError for a fold that is no number, DatasetError for an image in two folds and
     for a strip without one.
     """
     fold_of: dict[str, int] = {}
     for image, text in rows:
-        if not text.isdecimal():
-            raise TableError(path, f"gives {image} the fold {text!r}", "Number folds from 0")
+        if not text.isdecimal() or len(text) > _DIGITS:
+            raise TableError(path, f"gives {image} the fold {text[:20]!r}", "Number folds from 0")
         if fold_of.setdefault(image, int(text)) != int(text):
             raise DatasetError(path, f"puts {image} into two folds", "Keep one row an image")
-    missing = [name for name in names if name not in fold_of]
+    listed = matched(fold_of, names)
+    missing = [name for name in names if name not in listed]
     if missing:
         found = f"names no fold for {len(missing)} of {len(names)} strips, as {missing[0]}"
         raise DatasetError(path, found, "Use the folds of this data set")
-    return np.array([fold_of[name] for name in names], np.int64)
+    return np.array([fold_of[listed[name]] for name in names], np.int64)
 
 
 def _deal(

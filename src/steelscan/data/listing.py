@@ -1,9 +1,9 @@
 """The small tables beside the pictures: ``classes.csv`` and ``groups.csv``."""
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from steelscan.data.files import Files
+from steelscan.data.names import matched
 from steelscan.strip import Classes, DatasetError, TableError, read_rows
 
 _IGNORE = "ignore"
@@ -12,16 +12,14 @@ _IGNORE = "ignore"
 def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tuple[str, ...]]:
     """Read columns of a CSV file as text, stripped, one tuple a row.
 
-    Raises TableError when a column is missing, a cell is empty or the file is no CSV.
+    Raises TableError when a column is missing, a cell is empty, a row is cut off or the file is no
+    CSV.
     """
-    expected = f"Expected the columns {','.join(columns)}"
-    table = read_rows(content, where, expected)
-    if not set(columns) <= set(table.columns):
-        raise TableError(where, f"has the columns {', '.join(table.columns)}", expected)
-    rows = [tuple(cell.strip() for cell in row) for row in table.select(columns).iter_rows()]
-    for number, row in enumerate(rows, start=2):
+    table = read_rows(content, where, f"Expected the columns {','.join(columns)}")
+    rows = [tuple(map(str.strip, row)) for row in table.select(columns)]
+    for line, row in zip(table.lines, rows, strict=True):
         if not all(row):
-            raise TableError(where, f"has an empty cell in row {number}", "Fill it")
+            raise TableError(where, f"has an empty cell in row {line}", "Fill it")
     return rows
 
 
@@ -63,7 +61,7 @@ def _values(files: Files) -> dict[int, str]:
 def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     """The group of each picture from ``groups.csv`` (image,group); None where it lacks.
 
-    Images may be named with or without their endings; those not among ``names`` are passed over.
+    Images may be named as `matched` finds them; those not among ``names`` are passed over.
     Raises TableError, and DatasetError when a picture has no group or two.
     """
     if not files.exists("groups.csv"):
@@ -73,9 +71,9 @@ def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     for image, group in read_table(files.read("groups.csv"), ("image", "group"), where):
         if groups.setdefault(image, group) != group:
             raise DatasetError(where, f"puts {image} into two groups", "Keep one row an image")
-    labels = [groups.get(name) or groups.get(PurePosixPath(name).stem) for name in names]
-    missing = [name for name, label in zip(names, labels, strict=True) if label is None]
+    found = matched(groups, names)
+    missing = [name for name in names if name not in found]
     if missing:
-        found = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
-        raise DatasetError(where, found, "Name every picture, or remove the file")
-    return tuple(label for label in labels if label is not None)
+        said = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
+        raise DatasetError(where, said, "Name every picture, or remove the file")
+    return tuple(groups[found[name]] for name in names)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
-from steelscan.data.annotations import ByStem
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats import FORMATS, Format, labelme, yolo
 from steelscan.data.formats.content import picture_names, refuse_doctype
 from steelscan.data.formats.pieces import pieces
+from steelscan.data.names import ByStem
 from steelscan.data.shelf import Shelf, around
 from steelscan.strip import DatasetError, InputError
 

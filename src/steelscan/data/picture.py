@@ -8,11 +8,11 @@ import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from steelscan.strip import Fault, Frame, MaskError, Picture, PictureError
 
@@ -21,13 +21,32 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _EIGHT_BITS = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"))
-_INDEX_MODES = frozenset(("1", "L", "P"))
+_DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ORIENTATION = 0x0112
+_TURNED = range(2, 9)
+"""Orientations that turn or mirror; 1 is upright, and all others mean nothing."""
+
 _TINT = 32
 """Red, green and blue of grey steel may lie so far apart: cameras and JPEG tint it a little."""
 
 Source = Path | bytes | BinaryIO
 """A file by its path, its content, or an open file."""
+
+# Some cameras and programs write mebibytes of text into a picture, compressed or not.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+
+class IndexPicture(NamedTuple):
+    """A mask picture as it is stored."""
+
+    values: NDArray[np.uint8]
+    """uint8 ``(height, width)``."""
+
+    palette: NDArray[np.uint8] | None
+    """Colours of the values from 0 up, uint8 ``(values, 3)``; None where values are grey."""
+
+    one_bit: bool
+    """Whether its values are 0 and 1 because it has but one bit: black and white."""
 
 
 def read_picture(source: Source, name: object = None) -> Picture:
@@ -62,18 +81,60 @@ def picture_frame(source: Source, name: object = None) -> Frame:
 def read_index_picture(source: Source, name: object = None) -> NDArray[np.uint8]:
     """Read a mask picture, uint8 ``(height, width)``: the stored pixel values, as they are.
 
-    Raises MaskError for colour, and for all that makes `read_picture` raise.
+    Raises MaskError as `open_index_picture` does.
+    """
+    return open_index_picture(source, name).values
+
+
+def open_index_picture(source: Source, name: object = None) -> IndexPicture:
+    """Read a mask picture: the stored pixel values, as they are, and its palette.
+
+    Of 16 bits a pixel, and of red, green and blue that are equal, the one value is read. Raises
+    MaskError for colour, for values over 255, and for all that makes `read_picture` raise.
     """
     try:
-        with _opened(source, name) as (image, where):
-            if image.mode not in _INDEX_MODES:
-                remedy = "Save it with one 8-bit channel whose values are the classes"
-                found = f"is no index picture (its mode is {image.mode})"
-                _refuse(where, found, remedy, Fault.MODE)
+        with _opened(source, name, masks=True) as (image, where):
             image.load()
-            return np.array(image).astype(np.uint8, copy=False)
+            palette = _colours(image) if image.mode == "P" else None
+            return IndexPicture(_values(image, where), palette, image.mode == "1")
     except PictureError as error:
         raise MaskError(error.where, error.found, error.remedy, error.fault) from error
+
+
+def read_palette(source: Source) -> bytes | None:
+    """Red, green and blue of a mask picture's values from 0 up, from its header; None: no palette.
+
+    Raises PictureError.
+    """
+    with _opened(source, None, masks=True) as (image, _):
+        return _colours(image).tobytes() if image.mode == "P" else None
+
+
+def _colours(image: Image.Image) -> NDArray[np.uint8]:
+    return np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+
+
+def _values(image: Image.Image, where: object) -> NDArray[np.uint8]:
+    """The one value of each pixel. Raises PictureError where it has several, or one over 255."""
+    values = np.array(image)
+    if image.mode in ("LA", "RGBA") and (values[..., -1] != 255).any():
+        remedy = "Save it with one 8-bit channel whose values are the classes"
+        _refuse(where, "has transparent pixels", remedy, Fault.TRANSPARENT)
+    if values.ndim == 3:
+        colours = values[..., : 1 if image.mode == "LA" else 3]
+        values = colours[..., 0]
+        if image.mode not in ("LA", "RGB", "RGBA") or (colours != values[..., None]).any():
+            found = f"is coloured (mode {image.mode}), and no file says which class a colour is"
+            remedy = (
+                "Save it with one 8-bit channel whose values are the classes, or lay coloured "
+                "masks out as Pascal VOC, with their colours in labelmap.txt"
+            )
+            _refuse(where, found, remedy, Fault.MODE)
+    if values.max(initial=0) > 255 or values.min(initial=0) < 0:
+        found = f"holds the value {values.max() if values.max() > 255 else values.min()}"
+        remedy = "Number the classes from 1 to 255, and save it with 8 bits a pixel"
+        _refuse(where, found, remedy, Fault.UNKNOWN_CLASS)
+    return values.astype(np.uint8, copy=False)
 
 
 def has_colour(source: Source) -> bool:
@@ -86,7 +147,9 @@ def has_colour(source: Source) -> bool:
 
 
 @contextmanager
-def _opened(source: Source, name: object) -> Iterator[tuple[Image.Image, object]]:
+def _opened(
+    source: Source, name: object, masks: bool = False
+) -> Iterator[tuple[Image.Image, object]]:
     where = name or (source if isinstance(source, Path) else "picture")
     try:
         with _file(source) as file:
@@ -94,6 +157,8 @@ def _opened(source: Source, name: object) -> Iterator[tuple[Image.Image, object]
                 _refuse(where, "is empty (0 bytes)", "Copy the file again")
             file.seek(0)
             with Image.open(file, formats=_FORMATS) as image:
+                if not (masks and image.mode in _DEEP_GREY):
+                    _check_depth(image, where)
                 _check_header(image, where)
                 yield image, where
     except PictureError:
@@ -108,7 +173,7 @@ def _file(source: Source) -> AbstractContextManager[BinaryIO]:
     return source.open("rb") if isinstance(source, Path) else nullcontext(source)
 
 
-def _check_header(image: Image.Image, where: object) -> None:
+def _check_depth(image: Image.Image, where: object) -> None:
     if image.mode.startswith(("I", "F")) or _is_deep(image):
         remedy = "Convert it to 8 bits with the range that your camera uses"
         found = f"has more than 8 bits a channel (mode {image.mode})"
@@ -116,12 +181,14 @@ def _check_header(image: Image.Image, where: object) -> None:
     if image.mode not in _EIGHT_BITS:
         remedy = "Save it as 8-bit grey or RGB"
         _refuse(where, f"is a {image.mode} picture", remedy, Fault.MODE)
+
+
+def _check_header(image: Image.Image, where: object) -> None:
     if getattr(image, "n_frames", 1) > 1:
         found = f"holds {getattr(image, 'n_frames', 0)} pictures"
         _refuse(where, found, "Save each as a file of its own", Fault.PAGES)
-    if ("exif" in image.info or image.format == "TIFF") and image.getexif().get(
-        _ORIENTATION, 1
-    ) != 1:
+    tagged = "exif" in image.info or image.format == "TIFF"
+    if tagged and image.getexif().get(_ORIENTATION) in _TURNED:
         remedy = "Save it upright, without the orientation tag, as its masks were drawn"
         _refuse(where, "is stored turned or mirrored (EXIF orientation)", remedy, Fault.TURNED)
 
@@ -144,6 +211,9 @@ def _refuse_unreadable(where: object, error: Exception) -> NoReturn:
         _refuse(where, "is no JPEG, PNG, BMP, TIFF or WebP picture", "Convert it to one of them")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         _refuse(where, "has too many pixels for one picture", "Cut it into shorter strips")
+    if isinstance(error, ValueError) and "MAX_TEXT" in str(error):
+        found = f"carries more than {PngImagePlugin.MAX_TEXT_MEMORY >> 20} MiB of text"
+        _refuse(where, found, "Save it without metadata")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     _refuse(where, f"is damaged or cut off ({reason})", "Copy or export the file again")
 

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from steelscan.data.annotations import key, plain
 from steelscan.data.files import Files, is_picture, open_files
+from steelscan.data.names import key, plain
 from steelscan.data.picture import picture_frame
 from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 

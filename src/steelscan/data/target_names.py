@@ -4,8 +4,8 @@ import csv
 import io
 from pathlib import PurePosixPath
 
-from steelscan.data.annotations import key, plain
 from steelscan.data.files import is_picture
+from steelscan.data.names import key, plain
 
 _USUAL = ("images", "data")
 """Folders that only tell pictures from annotations, and need not stand in a flat name."""

@@ -4,7 +4,14 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from steelscan.pipeline.run import RunFolder
-from steelscan.strip import Frame, RunError, SteelscanError, read_rows, write_rows
+from steelscan.strip import (
+    Frame,
+    RunError,
+    SteelscanError,
+    check_frame,
+    read_rows,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset
@@ -37,10 +44,12 @@ def read_answered(run: RunFolder) -> dict[str, Frame | None]:
     path = run.answered
     content = run.read(path)
     try:
-        rows = read_rows(content, path, _REMEDY).rows()
+        table = read_rows(content, path, _REMEDY)
+        if not table.whole:
+            raise ValueError("its last line is cut off")
         return {
-            image: Frame(int(height), int(width)) if height else None
-            for image, height, width in rows
+            image: check_frame(Frame(int(height), int(width)), path) if height or width else None
+            for image, height, width in table.select(_COLUMNS)
         }
     except (SteelscanError, ValueError) as error:
         reason = str(error).splitlines()[0]

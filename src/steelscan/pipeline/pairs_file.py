@@ -1,11 +1,10 @@
 """``pairs.csv`` of a run: how each class of each strip that judged it was answered. No torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from steelscan.evaluation import Pairs
@@ -62,13 +61,16 @@ def read_judged(run: RunFolder, classes: int) -> dict[str, Judged]:
     content = run.read(path)
     try:
         table = read_rows(content, path, _REMEDY)
-        numbers = table.select(pl.col(_NUMBERS).cast(pl.Int64)).to_numpy()
-        names = table.select(_NAMES).rows()
+        if not table.whole:
+            raise ValueError("its last line is cut off")
+        cells = [list(map(int, row)) for row in table.select(_NUMBERS)]
+        numbers = np.array(cells, np.int64).reshape(-1, len(_NUMBERS))
+        names = [(part, image) for part, image in table.select(_NAMES)]
         return {
             part: _part(part, names, numbers, classes)
             for part in dict.fromkeys(part for part, _ in names)
         }
-    except (pl.exceptions.PolarsError, SteelscanError, ValueError) as error:
+    except (SteelscanError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
@@ -83,7 +85,7 @@ def _rows(part: str, judged: Judged) -> Iterator[tuple[object, ...]]:
 
 
 def _part(
-    part: str, names: list[tuple[str, ...]], numbers: NDArray[np.int64], classes: int
+    part: str, names: Sequence[tuple[str, str]], numbers: NDArray[np.int64], classes: int
 ) -> Judged:
     """The strips of a part. Raises ValueError when a strip has not its classes in order."""
     rows = [row for row, (of_part, _) in enumerate(names) if of_part == part]

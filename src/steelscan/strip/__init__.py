@@ -14,7 +14,17 @@ from steelscan.strip.errors import (
     TableError,
 )
 from steelscan.strip.faults import Fault, Severity
-from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
+from steelscan.strip.frame import (
+    MOST_CLASSES,
+    Classes,
+    Frame,
+    Mask,
+    Masks,
+    Picture,
+    blank_masks,
+    check_frame,
+    check_masks,
+)
 from steelscan.strip.lock import held
 from steelscan.strip.output import (
     cannot_write,
@@ -36,13 +46,14 @@ from steelscan.strip.overwriting import (
     table_kind,
 )
 from steelscan.strip.progress import Progress, progress, track
-from steelscan.strip.rows import read_rows, write_rows
+from steelscan.strip.rows import Table, read_rows, write_rows
 from steelscan.strip.runlength import UNREAD, decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
 from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import TABLE_KIND, Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
+    "MOST_CLASSES",
     "OF_A_RUN",
     "TABLE_KIND",
     "UNREAD",
@@ -70,8 +81,11 @@ __all__ = [
     "Spec",
     "SteelscanError",
     "StreamedMaskTable",
+    "Table",
     "TableError",
+    "blank_masks",
     "cannot_write",
+    "check_frame",
     "check_masks",
     "check_output",
     "decode",

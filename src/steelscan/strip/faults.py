@@ -34,11 +34,16 @@ class Fault(StrEnum):
 
     # Annotations
     UNREADABLE_FILE = "unreadable annotations"
+    FOREIGN = "file of another program"
     UNKNOWN_CLASS = "class or mask value not declared"
     OUTSIDE = "mask outside its picture"
     RUNS = "broken run lengths"
     POLYGON = "broken polygon"
     NO_OUTLINE = "shape without an outline"
+    BOX = "box or ellipse, filled"
+    PALETTE = "palette that other masks contradict"
+    BY_COLOUR = "palette to be looked at"
+    CLASS_NAME = "class names that are easily confused"
     UNCLEAR = "annotation that can be meant two ways"
     POLYGON_OUTSIDE = "polygon outside its picture"
     POLYGON_CROSSED = "polygon that crosses itself"
@@ -62,6 +67,10 @@ _WARNINGS = frozenset(
         Fault.POLYGON_OUTSIDE,
         Fault.POLYGON_CROSSED,
         Fault.EMPTY,
+        Fault.BOX,
+        Fault.FOREIGN,
+        Fault.BY_COLOUR,
+        Fault.CLASS_NAME,
         Fault.OVERLAP,
         Fault.IGNORED,
     )

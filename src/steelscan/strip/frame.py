@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from steelscan.strip.errors import MaskError
+from steelscan.strip.faults import Fault
 from steelscan.strip.spec import Spec
 
 Picture = NDArray[np.uint8]
@@ -17,6 +18,16 @@ Mask = NDArray[np.bool_]
 
 Masks = NDArray[np.bool_]
 """bool ``(classes, height, width)``: the masks of all classes of one strip."""
+
+
+MOST_CLASSES = 255
+"""As many classes as index pictures can tell apart; a class id beyond it is damage."""
+
+MOST_PIXELS = 178_956_970
+"""Pixels of the largest picture; Pillow refuses pictures beyond it."""
+
+_MOST_IN_MASKS = 1 << 32
+"""Bytes that the masks of one strip may take: 24 classes of the largest picture."""
 
 
 class Frame(NamedTuple):
@@ -53,6 +64,29 @@ class Classes(Spec):
     def ids(self) -> range:
         """The class ids, 1 to the number of classes."""
         return range(1, len(self.names) + 1)
+
+
+def blank_masks(classes: int, frame: Frame, where: object) -> Masks:
+    """Masks without a pixel, bool ``(classes, height, width)``.
+
+    Raises MaskError, naming ``where``, for a frame that no picture has, and for more classes of it
+    than memory is meant to hold.
+    """
+    check_frame(frame, where)
+    if classes * frame.pixels > _MOST_IN_MASKS:
+        found = f"has {classes} classes of {frame} pixels, which are more than {_MOST_IN_MASKS}"
+        raise MaskError(where, found, "Cut the picture into shorter strips, or leave classes out")
+    return np.zeros((classes, *frame), np.bool_)
+
+
+def check_frame(frame: Frame, where: object) -> Frame:
+    """Refuse a size that no picture has. Raises MaskError, naming ``where``."""
+    if min(frame) < 1 or frame.pixels > MOST_PIXELS:
+        height, width = (str(side)[:20] for side in frame)
+        found = f"gives the picture a height of {height} and a width of {width}"
+        remedy = f"Give its size in pixels, at most {MOST_PIXELS} in all"
+        raise MaskError(where, found, remedy, Fault.UNREADABLE_FILE)
+    return frame
 
 
 def check_masks(masks: NDArray[np.generic], classes: int, frame: Frame, where: object) -> None:

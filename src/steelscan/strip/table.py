@@ -1,20 +1,24 @@
 """Tables of run lengths: the competition's CSV files, in both of their layouts.
 
 ``joined``: ``ImageId_ClassId,EncodedPixels``, one row for every image and class, empty or not.
-``columns``: ``ImageId,ClassId,EncodedPixels``, rows only where there is a defect.
+``columns``: ``ImageId,ClassId,EncodedPixels``, rows only where there is a defect; a row of an
+image alone, as pandas writes it, says that the image is clean.
+
+A row that is cut off is refused. Three cuts cannot be seen: one between two rows, and, where the
+last line has no line break, one behind a pair of run lengths and one within its last number.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import polars as pl
+from typing import Literal
 
 from steelscan.strip.errors import TableError
+from steelscan.strip.frame import MOST_CLASSES
 from steelscan.strip.overwriting import table_kind
-from steelscan.strip.rows import read_rows, write_rows
+from steelscan.strip.rows import Rows, write_rows
 from steelscan.strip.runlength import UNREAD
 
 Layout = Literal["joined", "columns"]
@@ -23,6 +27,9 @@ _COLUMNS: dict[Layout, list[str]] = {
     "joined": ["ImageId_ClassId", "EncodedPixels"],
     "columns": ["ImageId", "ClassId", "EncodedPixels"],
 }
+
+_CLASS_ID = re.compile(r"0*([1-9][0-9]*)(?:\.0*)?")
+"""A class id; pandas writes 1.0 where other rows name none."""
 
 
 TABLE_KIND = table_kind("table of run lengths", *_COLUMNS.values())
@@ -42,7 +49,7 @@ class MaskTable:
     @property
     def classes(self) -> int:
         """The highest class id that has a row; 0 for an empty table."""
-        return max((max(row) for row in self.rows.values()), default=0)
+        return max((max(row, default=0) for row in self.rows.values()), default=0)
 
     @property
     def unread(self) -> frozenset[str]:
@@ -64,19 +71,86 @@ class MaskTable:
 def read_mask_table(source: Path | bytes, name: object = None) -> MaskTable:
     """Read a CSV file in either layout, plain or gzipped, from a path or from its bytes.
 
-    Raises TableError, naming the file and the row, for missing columns, class ids that are no
-    positive whole number, and rows that stand twice. The run lengths are not looked into.
+    Raises TableError, naming the file and the line, for all that `MaskRows` refuses, and for rows
+    that stand twice. The run lengths are not looked into.
     """
     name = name or (source if isinstance(source, Path) else "table")
-    try:
-        content = source.read_bytes() if isinstance(source, Path) else source
-    except OSError as error:
-        raise TableError(name, f"cannot be read ({error.strerror})", _remedy()) from None
-    frame = read_rows(content, name, _remedy())
-    for layout, columns in _COLUMNS.items():
-        if set(columns) <= set(frame.columns):
-            return MaskTable(_rows(frame, layout, name), layout)
-    raise TableError(name, f"has the columns {', '.join(frame.columns)}", _remedy())
+    rows = MaskRows(source, name)
+    of_image: dict[str, dict[int, str]] = {}
+    for line, image, class_id, text in rows:
+        add_row(of_image.setdefault(image, {}), name, line, image, class_id, text)
+    for row in of_image.values():
+        row.pop(0, None)
+    return MaskTable(of_image, rows.layout)
+
+
+class MaskRows:
+    """The rows of a CSV file of run lengths in either layout, plain or gzipped, one at a time."""
+
+    def __init__(self, source: Path | bytes, name: object) -> None:
+        """Look at the head of the file. Raises TableError for missing columns."""
+        self._name = name
+        self._rows = Rows(source, name, _remedy())
+        for layout, columns in _COLUMNS.items():
+            places = self._rows.places(columns)
+            if places is not None:
+                self.layout: Layout = layout
+                self._places = places
+                return
+        raise self._rows.other_columns()
+
+    def __iter__(self) -> Iterator[tuple[int, str, int, str]]:
+        """Line, image, class id and run lengths; class 0 is a row that calls an image clean.
+
+        Raises TableError, naming the line, for rows that are cut off or too long, for class ids
+        that are no whole number from 1 to `MOST_CLASSES`, and for a last row that ends before its
+        run lengths: in a line without a line break it may have lost them.
+        """
+        cells = itemgetter(*self._places)
+        joined = self.layout == "joined"
+        ids: dict[str, int] = {}
+        line, text = 0, "-"
+        for line, row in self._rows:
+            *keys, text = cells(row)
+            image, class_text = keys[0].rpartition("_")[::2] if joined else keys
+            class_id = ids.get(class_text)
+            if class_id is None:
+                class_id = 0 if not class_text.strip() else self._class_id(line, image, class_text)
+                ids[class_text] = class_id
+            if not image or (not class_id and (joined or text.strip())):
+                found = f"row {line} names image {image!r} and class {class_text!r}"
+                remedy = "Give an image name and a class id from 1 up"
+                raise TableError(self._name, found, remedy)
+            yield line, image, class_id, text
+        if not text.strip() and not self._rows.ended:
+            found = f"row {line} may be cut off: it holds no run lengths and has no line break"
+            remedy = "Export the file again; or end its last line with a line break if it is whole"
+            raise TableError(self._name, found, remedy)
+
+    def count(self) -> int:
+        """Lines below the head; the file is read once for it."""
+        return self._rows.count()
+
+    def _class_id(self, line: int, image: str, text: str) -> int:
+        number = _CLASS_ID.fullmatch(text.strip())
+        if number and len(number[1]) <= len(str(MOST_CLASSES)) and int(number[1]) <= MOST_CLASSES:
+            return int(number[1])
+        found = f"row {line} names image {image!r} and class {text[:20]!r}"
+        remedy = f"Give an image name and a class id from 1 to {MOST_CLASSES}"
+        raise TableError(self._name, found, remedy)
+
+
+def add_row(
+    row: dict[int, str], name: object, line: int, image: str, class_id: int, text: str
+) -> None:
+    """Add the run lengths of one class to those of its image; class 0 calls it clean.
+
+    Raises TableError for a class that stands there already, and for a clean image with classes.
+    """
+    if class_id in row or (row and (not class_id or 0 in row)):
+        found = f"row {line} repeats image {image}, class {class_id or 'none'}"
+        raise TableError(name, found, "Keep one row for each image and class")
+    row[class_id] = text
 
 
 def write_mask_table(
@@ -98,26 +172,6 @@ def _laid_out(
                 yield f"{image}_{class_id}", text
             elif text:
                 yield image, class_id, text
-
-
-def _rows(frame: "pl.DataFrame", layout: Layout, name: object) -> dict[str, dict[int, str]]:
-    if layout == "joined":
-        keys = [key.rpartition("_")[::2] for key in frame["ImageId_ClassId"]]
-    else:
-        keys = list(zip(frame["ImageId"], frame["ClassId"], strict=True))
-    rows: dict[str, dict[int, str]] = {}
-    for number, ((image, class_text), text) in enumerate(
-        zip(keys, frame["EncodedPixels"], strict=True), start=2
-    ):
-        if not image or not class_text.isdecimal() or int(class_text) < 1:
-            found = f"row {number} names image {image!r} and class {class_text!r}"
-            raise TableError(name, found, "Give an image name and a class id from 1 up")
-        row = rows.setdefault(image, {})
-        if int(class_text) in row:
-            found = f"row {number} repeats image {image}, class {int(class_text)}"
-            raise TableError(name, found, "Keep one row for each image and class")
-        row[int(class_text)] = text
-    return rows
 
 
 def _remedy() -> str:

@@ -6,16 +6,17 @@ may stand: ``has_scratch``.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Classes, TableError, read_rows
+from steelscan.strip import MOST_CLASSES, Classes, Table, TableError, read_rows
 
 _EXPECTED = "Expected ImageId,has1,has2,... with 0 or 1, and maybe area_pct1,... and instances1,..."
-_CLASS = re.compile(r"has(\d+|_.+)")
+_CLASS = re.compile(r"has([0-9]{1,9}|_.+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +52,30 @@ def read_label_table(path: Path) -> LabelTable:
     except OSError as error:
         raise TableError(path, f"cannot be read ({error.strerror})", _EXPECTED) from None
     keys = _class_columns(table.columns)
-    if "ImageId" not in table.columns or not keys:
-        raise TableError(path, f"has the columns {', '.join(table.columns)}", _EXPECTED)
-    names = tuple(table["ImageId"].to_list())
-    _check_names(names, path)
+    if not keys:
+        raise table.source.other_columns()
+    if len(keys) > MOST_CLASSES:
+        found = f"has columns for {len(keys)} classes"
+        raise TableError(path, found, f"Give at most {MOST_CLASSES}")
+    names = tuple(name for (name,) in table.select(["ImageId"]))
+    _check_names(names, table.lines, path)
 
     def numbers(stem: str) -> NDArray[np.float64] | None:
         columns = [stem + key for key in keys]
         if not set(columns) <= set(table.columns):
             return None
-        return np.stack([_numbers(table[name].to_list(), name, path) for name in columns], axis=1)
+        rows = zip(table.lines, table.select(columns), strict=True)
+        return np.array([_numbers(row, columns, line, path) for line, row in rows])
 
     has, percent, pieces = numbers("has"), numbers("area_pct"), numbers("instances")
     assert has is not None  # by its columns the classes are known
-    _check(has, (has == 0) | (has == 1), "is neither 0 nor 1", path)
+    _check(has, (has == 0) | (has == 1), "is neither 0 nor 1", table)
     if percent is not None:
         fits = (percent <= 100) & ((has == 1) | (percent == 0))
-        _check(percent, fits, "is no area of that class in per cent", path)
+        _check(percent, fits, "is no area of that class in per cent", table)
     if pieces is not None:
         whole = pieces == np.round(pieces)
-        _check(pieces, whole & ((pieces > 0) == (has == 1)), "is no number of its pieces", path)
+        _check(pieces, whole & ((pieces > 0) == (has == 1)), "is no number of its pieces", table)
     return LabelTable(
         names,
         Classes(names=tuple(key.lstrip("_") for key in keys)),
@@ -80,39 +85,39 @@ def read_label_table(path: Path) -> LabelTable:
     )
 
 
-def _class_columns(columns: list[str]) -> list[str]:
+def _class_columns(columns: Sequence[str]) -> list[str]:
     """What follows ``has`` in the columns' names, in the order of the classes."""
     keys = [name.removeprefix("has") for name in columns if _CLASS.fullmatch(name)]
     numbered = all(key.isdecimal() for key in keys)
     return sorted(keys, key=int) if numbered else keys
 
 
-def _check_names(names: tuple[str, ...], path: Path) -> None:
+def _check_names(names: tuple[str, ...], lines: Sequence[int], path: Path) -> None:
     seen: set[str] = set()
-    for row, name in enumerate(names, start=2):
+    for line, name in zip(lines, names, strict=True):
         if not name or name in seen:
-            found = f"row {row} names {'no picture' if not name else f'{name} again'}"
+            found = f"row {line} names {'no picture' if not name else f'{name} again'}"
             raise TableError(path, found, "Keep one row a picture")
         seen.add(name)
     if not names:
         raise TableError(path, "has no row", "Keep one row a picture")
 
 
-def _numbers(cells: list[str], column: str, path: Path) -> NDArray[np.float64]:
-    values = np.empty(len(cells))
-    for at, cell in enumerate(cells):
+def _numbers(cells: Sequence[str], columns: Sequence[str], line: int, path: Path) -> list[float]:
+    values = []
+    for cell, column in zip(cells, columns, strict=True):
         try:
-            values[at] = float(cell)
+            values.append(float(cell))
         except ValueError:
-            values[at] = np.nan
-        if not (np.isfinite(values[at]) and values[at] >= 0):
-            found = f"row {at + 2} has {cell!r} in the column {column}"
+            values.append(np.nan)
+        if not (np.isfinite(values[-1]) and values[-1] >= 0):
+            found = f"row {line} has {cell[:40]!r} in the column {column}"
             raise TableError(path, found, "Give a number from 0 up")
     return values
 
 
-def _check(values: NDArray[np.float64], fine: NDArray[np.bool_], why: str, path: Path) -> None:
+def _check(values: NDArray[np.float64], fine: NDArray[np.bool_], why: str, table: Table) -> None:
     if not fine.all():
         row, column = (int(at) for at in np.argwhere(~fine)[0])
-        found = f"row {row + 2}, class {column + 1}: {values[row, column]:g} {why}"
-        raise TableError(path, found, _EXPECTED)
+        found = f"row {table.lines[row]}, class {column + 1}: {values[row, column]:g} {why}"
+        raise TableError(table.source.where, found, _EXPECTED)

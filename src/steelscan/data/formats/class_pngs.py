@@ -8,12 +8,13 @@ they are the folders by name.
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data.annotations import ByStem
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.content import pictures, read_mask_file, refuse_strays
 from steelscan.data.formats.labelled import (
@@ -25,7 +26,8 @@ from steelscan.data.formats.labelled import (
     make_classes,
 )
 from steelscan.data.listing import read_classes
-from steelscan.data.picture import read_index_picture
+from steelscan.data.names import ByStem
+from steelscan.data.picture import IndexPicture, open_index_picture
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
@@ -33,6 +35,7 @@ from steelscan.strip import (
     DatasetError,
     Fault,
     Frame,
+    InputError,
     Mask,
     MaskError,
     OutputError,
@@ -63,10 +66,14 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     masks = {name: _OfClass(files, name, inside, watch) for name in classes.names}
     for image, frame in found.items():
         canvas = Canvas(image, frame, classes)  # unwatched: empty masks are the rule here
+        incomplete = False
         for name, of_class in masks.items():
-            with watch.over():
+            try:
                 canvas.mask(name, of_class.mask(image, frame), name)
-        yield canvas.labelled()
+            except InputError as error:
+                incomplete = True
+                watch.left_out(error)
+        yield replace(canvas.labelled(), incomplete=incomplete)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -110,13 +117,27 @@ class _OfClass:
             remedy = "Add it; it is black where nothing is"
             raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(png)
-        values = read_index_picture(read_mask_file(self._files, png), where)
+        picture = open_index_picture(read_mask_file(self._files, png), where)
+        values = _by_colour(picture, where)
         check_mask_size(where, values.shape, image, frame)
         mask = values > 0
         if mask.any() and values.max() != values[mask].min():
             remedy = "Store 0 and one other value, without smoothed borders"
             raise MaskError(where, "holds several values beside 0", remedy, Fault.UNKNOWN_CLASS)
         return mask
+
+
+def _by_colour(picture: IndexPicture, where: str) -> NDArray[np.uint16]:
+    """Values of which 0 is black, whatever number a palette gives to black."""
+    if picture.palette is None:
+        return picture.values.astype(np.uint16)
+    used = np.unique(picture.values)
+    black: NDArray[np.bool_] = np.logical_not(picture.palette.any(axis=1))
+    if used.size and (used[-1] >= len(black) or not (black[used].any() or (used[0] and black[0]))):
+        remedy = "Save it as 8-bit grey: 0, and 255 where the class is"
+        raise MaskError(where, "has no black for where nothing is", remedy, Fault.PALETTE)
+    table = np.where(black, 0, np.arange(1, len(black) + 1)).astype(np.uint16)
+    return table[picture.values]
 
 
 def _check_folders(classes: Classes, path: Path) -> Classes:

@@ -39,6 +39,9 @@ _FIRST = -(2**63)
 
 _Id = Annotated[int, Field(ge=-(2**62), lt=2**63)] | Annotated[str, Field(min_length=1)]
 _LISTS = ("images", "annotations", "categories")
+_LONGEST_COUNT = 60
+"""Bits of a count are fewer."""
+
 _AGAIN = "Export the annotations again"
 
 
@@ -67,7 +70,7 @@ class _Ids(BaseModel):
 
 
 class _Annotation(_Ids):
-    segmentation: list[list[float]] | _Counts = []
+    segmentation: list[list[float]] | _Counts | None = None
 
 
 class _Listed(NamedTuple):
@@ -94,7 +97,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
                 index.add(piece)
         index.finish()
         for image_id in index.images:
-            with watch.over():
+            with watch.leaving_out():
                 yield _labelled(index, image_id, file)
 
 
@@ -124,21 +127,21 @@ class _Index:
             self._lists.add(piece.name)
         elif piece.name == "images":
             image = self._parse(_Image, piece)
-            number = self.number(image.id)
+            number = self._number(image.id)
             if number in self.images:
                 raise self._twice("images")
             self.images[number] = _Listed(image.file_name, image.height, image.width)
         elif piece.name == "categories":
             category = self._parse(_Category, piece)
-            number = self.number(category.id)
+            number = self._number(category.id)
             if number in self._categories:
                 raise self._twice("categories")
             self._categories[number] = category
         else:
             ids = self._parse(_Ids, piece)
             self._ids.append(ids.id if isinstance(ids.id, int) else piece.at)
-            self._of.append(self.number(ids.image_id))
-            self._class.append(self.number(ids.category_id))
+            self._of.append(self._number(ids.image_id))
+            self._class.append(self._number(ids.category_id))
             self._starts.append(piece.start)
             self._sizes.append(len(piece.content))
 
@@ -152,30 +155,21 @@ class _Index:
         check_distinct((image.name for image in self.images.values()), self.path, self.watch)
         of = np.frombuffer(self._of, np.int64)
         pictured = np.isin(of, np.fromiter(self.images, np.int64))
-        known = np.isin(np.frombuffer(self._class, np.int64), np.fromiter(self.names, np.int64))
-        for at in np.flatnonzero(~(pictured & known)).tolist():
-            image, category = self._shown(self._of[at]), self._shown(self._class[at])
-            found = (
-                f"annotation {self._ids[at]} belongs to image {image}, category {category}, which "
-                "are not both listed"
-            )
-            fault = Fault.UNKNOWN_CLASS if pictured[at] else Fault.NO_PICTURE
-            remedy = "Add the missing one, or remove the annotation"
-            self.watch.error(DatasetError(self.path, found, remedy, fault))
-        usable = np.flatnonzero(known)
-        self._order = usable[np.argsort(of[usable], kind="stable")]
+        for at in np.flatnonzero(~pictured).tolist():
+            image = self.shown(self._of[at])
+            found = f"annotation {self._ids[at]} belongs to image {image}, which is not listed"
+            remedy = "Add the image, or remove the annotation"
+            self.watch.left_out(DatasetError(self.path, found, remedy, Fault.NO_PICTURE))
+        self._order = np.argsort(of, kind="stable")
         self._sorted = of[self._order]
 
-    def annotations(self, image_id: int, file: BinaryIO) -> Iterator[_Annotation]:
-        """Read the annotations of a picture."""
+    def annotations(self, image_id: int, file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+        """Id, category and bytes of each annotation of a picture."""
         first = np.searchsorted(self._sorted, image_id, "left")
         last = np.searchsorted(self._sorted, image_id, "right")
         for at in self._order[first:last].tolist():
             file.seek(self._starts[at])
-            content = file.read(self._sizes[at])
-            with self.watch.over():
-                where = f"{self.path}, annotation {self._ids[at]}"
-                yield parse_json(_Annotation, content, where, "COCO JSON")
+            yield self._ids[at], self._class[at], file.read(self._sizes[at])
 
     def _defects(self) -> list[int]:
         """The categories' numbers in order, without Roboflow's root, which no annotation uses."""
@@ -190,7 +184,7 @@ class _Index:
         others = (other for at, other in self._categories.items() if at != number)
         return any(category.name in (other.supercategory, other.name) for other in others)
 
-    def number(self, given: int | str) -> int:
+    def _number(self, given: int | str) -> int:
         """An id as a number; ids that are names are numbered as they come."""
         if isinstance(given, int):
             return given
@@ -198,7 +192,7 @@ class _Index:
             return int(given)
         return self._numbers.setdefault(given, _FIRST + len(self._numbers))
 
-    def _shown(self, number: int) -> int | str:
+    def shown(self, number: int) -> int | str:
         """An id as the file has it."""
         return next((name for name, at in self._numbers.items() if at == number), number)
 
@@ -224,10 +218,15 @@ def _labelled(index: _Index, image_id: int, file: BinaryIO) -> Labelled:
     else:
         frame = make_frame(image.height, image.width, where)
     canvas = Canvas(name, frame, index.classes, index.watch)
-    for each in index.annotations(image_id, file):
-        with index.watch.over():
-            class_name = index.names[index.number(each.category_id)]
-            _draw(canvas, each, class_name, frame, f"{where}, annotation {each.id}")
+    for annotation_id, category_id, content in index.annotations(image_id, file):
+        each = f"{where}, annotation {annotation_id}"
+        with canvas.shape():
+            if category_id not in index.names:
+                found = f"belongs to category {index.shown(category_id)}, which is not listed"
+                remedy = "Add the category, or remove the annotation"
+                raise MaskError(each, found, remedy, Fault.UNKNOWN_CLASS)
+            annotation = parse_json(_Annotation, content, each, "COCO JSON")
+            _draw(canvas, annotation, index.names[category_id], frame, each)
     return canvas.labelled()
 
 
@@ -273,6 +272,8 @@ def unpack(text: str, where: object) -> list[int]:
             raise MaskError(where, f"packed counts hold {char!r}", _AGAIN, Fault.RUNS)
         value |= (bits & 31) << shift
         shift += 5
+        if shift > _LONGEST_COUNT:
+            raise MaskError(where, "packed counts hold an endless number", _AGAIN, Fault.RUNS)
         if not bits & 32:
             value -= (bits >> 4 & 1) << shift
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
@@ -310,10 +311,11 @@ def _draw(canvas: Canvas, annotation: _Annotation, name: str, frame: Frame, wher
         canvas.mask(name, columns.T, where)
         return
     for polygon in segmentation:
-        if len(polygon) % 2:
-            found = f"a polygon has {len(polygon)} numbers, an odd count"
-            raise MaskError(where, found, "Give x and y for each corner", Fault.POLYGON)
-        canvas.polygon(name, np.reshape(polygon, (-1, 2)), where)
+        with canvas.shape():
+            if len(polygon) % 2:
+                found = f"a polygon has {len(polygon)} numbers, an odd count"
+                raise MaskError(where, found, "Give x and y for each corner", Fault.POLYGON)
+            canvas.polygon(name, np.reshape(polygon, (-1, 2)), where)
 
 
 def _segmentation(mask: Mask) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a format's files hold, by a model of it, and the pictures beside them."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -8,9 +9,9 @@ from xml.parsers import expat
 
 from pydantic import BaseModel, ValidationError
 
-from steelscan.data.annotations import ByStem, plain
 from steelscan.data.files import Files, is_picture
 from steelscan.data.formats.labelled import check_name
+from steelscan.data.names import ByStem, plain
 from steelscan.data.picture import picture_frame
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
@@ -57,13 +58,25 @@ def parse_json(model: type[Model], content: bytes, where: object, program: str) 
     and for values of another kind. ``program`` is what the user should export from again.
     """
     try:
-        return model.model_validate_json(content)
+        return model.model_validate_json(content.removeprefix(BOM_UTF8))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        found = " ".join(filter(None, ("is not as expected:", place, first["msg"])))
-        remedy = f"Export it again as {program}"
-        raise DatasetError(where, found, remedy, Fault.UNREADABLE_FILE) from None
+        raise _unexpected(error, where, program) from None
+
+
+def parse_part(model: type[Model], value: object, where: object, program: str) -> Model:
+    """Read a part of a file that was read already; see `parse_json`."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _unexpected(error, where, program) from None
+
+
+def _unexpected(error: ValidationError, where: object, program: str) -> DatasetError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    found = " ".join(filter(None, ("is not as expected:", place, first["msg"])))
+    remedy = f"Export it again as {program}"
+    return DatasetError(where, found, remedy, Fault.UNREADABLE_FILE)
 
 
 def pictures(inside: Files, watch: Watch = STRICT) -> Iterator[tuple[str, Frame]]:
@@ -77,7 +90,7 @@ def pictures(inside: Files, watch: Watch = STRICT) -> Iterator[tuple[str, Frame]
         remedy = "Put the pictures there: the annotations alone do not say their names and sizes"
         raise DatasetError(inside.where(""), "holds no pictures", remedy, Fault.NO_PICTURE)
     for name, frame in framed(inside, names, watch):
-        with watch.over():
+        with watch.leaving_out():
             yield check_name(name, inside.where(name)), frame
 
 
@@ -91,7 +104,7 @@ def framed(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tuple[s
             error = DatasetError(files.where(name), found, "Rename one of them", Fault.SAME_NAME)
             watch.error(error)
     for name in seen.values():
-        with watch.over():
+        with watch.leaving_out():
             yield name, _frame(files, name)
 
 

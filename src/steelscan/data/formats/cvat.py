@@ -1,11 +1,12 @@
 """CVAT for images 1.1: one XML file, with polygons and masks.
 
 (XML annotation format page of docs.cvat.ai.) A mask has a box (left, top, width, height) and
-counts of pixels along its rows, the first outside. Boxes, ellipses, lines, points and skeletons
-say where, not which pixels, and are refused; tags are passed over. A picture of a subset is named
-below its folder; frames of a video have no ending in their names.
+counts of pixels along its rows, the first outside. Boxes and ellipses are filled, and noted.
+Lines, points and skeletons say where, not which pixels, and are refused; tags are passed over. A
+picture of a subset is named below its folder; frames of a video have no ending in their names.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +14,6 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import key
 from steelscan.data.formats.content import opened, refuse_doctype
 from steelscan.data.formats.counts import from_counts, to_counts
 from steelscan.data.formats.labelled import (
@@ -25,11 +25,14 @@ from steelscan.data.formats.labelled import (
     make_classes,
     make_frame,
 )
+from steelscan.data.formats.polygon import box, ellipse
+from steelscan.data.names import key
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, replacing
 
 _AGAIN = "Export it again as CVAT for images 1.1"
+_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")
 
 
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
@@ -49,7 +52,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
             labels += [(each.findtext("name") or "").strip() for each in element.iter("label")]
             continue
         classes = classes or make_classes(list(dict.fromkeys(labels)), path)
-        with watch.over():
+        with watch.leaving_out():
             name = shelf.name(_name(element), path)
             if key(name) in seen:
                 check_distinct((name, name), path, watch)
@@ -112,7 +115,7 @@ def _labelled(
     frame = make_frame(_number(image, "height", where), _number(image, "width", where), where)
     canvas = Canvas(name, frame, classes, watch)
     for number, shape in enumerate(image, start=1):
-        with watch.over():
+        with canvas.shape():
             _draw(canvas, shape, f"{where}, shape {number}")
     return canvas.labelled()
 
@@ -125,16 +128,22 @@ def _draw(canvas: Canvas, shape: ElementTree.Element, where: str) -> None:
         canvas.polygon(label, _points(shape.get("points", ""), where), where)
     elif shape.tag == "mask":
         height, width = _number(shape, "height", where), _number(shape, "width", where)
-        box = make_frame(height, width, where)
+        inner = make_frame(height, width, where)
         try:
             counts = [int(count) for count in shape.get("rle", "").split(",")]
         except ValueError:
             found = "holds more than counts in its rle"
             raise MaskError(where, found, _AGAIN, Fault.RUNS) from None
-        mask = from_counts(counts, box.pixels, where).reshape(box)
+        mask = from_counts(counts, inner.pixels, where).reshape(inner)
         canvas.mask(
             label, mask, where, (_number(shape, "top", where), _number(shape, "left", where))
         )
+    elif shape.tag == "box":
+        sides = [_real(shape, name, where) for name in ("xtl", "ytl", "xbr", "ybr", "rotation")]
+        canvas.filled(label, box(*sides), "a box", where)
+    elif shape.tag == "ellipse":
+        parts = [_real(shape, name, where) for name in ("cx", "cy", "rx", "ry", "rotation")]
+        canvas.filled(label, ellipse(*parts), "an ellipse", where)
     else:
         found = f"is a {shape.tag}, which says where, not which pixels"
         remedy = "Outline the defect as a polygon or a mask"
@@ -150,12 +159,19 @@ def _points(text: str, where: str) -> NDArray[np.float64]:
         raise MaskError(where, found, _AGAIN, Fault.POLYGON) from None
 
 
+def _real(element: ElementTree.Element, name: str, where: str) -> float:
+    text = element.get(name, "0" if name == "rotation" else "")
+    try:
+        return float(text)
+    except ValueError:
+        raise MaskError(where, f"gives {name} as {text[:40]!r}", _AGAIN, Fault.POLYGON) from None
+
+
 def _number(element: ElementTree.Element, name: str, where: str) -> int:
     text = element.get(name, "")
-    try:
-        return int(text)
-    except ValueError:
-        raise MaskError(where, f"gives {name} as {text[:40]!r}", _AGAIN) from None
+    if not _NUMBER.fullmatch(text):
+        raise MaskError(where, f"gives {name} as {text[:40]!r}", _AGAIN)
+    return int(text)
 
 
 def _head(classes: Classes) -> tuple[ElementTree.Element, ElementTree.Element]:

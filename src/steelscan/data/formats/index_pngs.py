@@ -38,18 +38,27 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
         where = files.where(annotations.folder)
         raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
     for name, frame in framed(inside, sorted(names), watch):
-        with watch.over():
+        with watch.leaving_out():
             found = annotations.find(name, frame, watch)
-            yield Labelled(name, frame, found.masks, annotations.classes, ignored=found.ignored)
+            yield Labelled(
+                name,
+                frame,
+                found.masks,
+                annotations.classes,
+                ignored=found.ignored,
+                incomplete=found.incomplete,
+            )
     for stray in annotations.strays(names):
-        watch.error(stray)
+        watch.left_out(stray)
 
 
 def _annotations(files: Files, shelf: Shelf | None) -> tuple[Files, Annotations]:
     """The masks; those of pictures that lie elsewhere are told by their own files alone."""
     if shelf is None or {"images", "train_images"} & set(files.folders()):
         return detect(files)
-    return files, RunLengths(files) if files.exists("train.csv") else IndexPictures(files)
+    if files.exists("train.csv"):
+        return files, RunLengths(files, shelf.files)
+    return files, IndexPictures(files)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

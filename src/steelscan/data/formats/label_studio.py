@@ -3,22 +3,25 @@
 (Export pages of labelstud.io.) A brush mask is packed bits of the picture's red, green, blue and
 alpha values, of which alpha counts. Pictures are found by the last parts of their address. A task
 of one annotation without regions is a clean picture: its size stands in its data (``width``,
-``height``), else its picture is asked for it. Classes are those that any
+``height``), else its picture is asked for it. A task without annotation, or whose only one was
+cancelled, is left out. Rectangles and ellipses are filled, and noted. Classes are those that any
 region names, by name, unless ``classes.txt`` beside the file lists them, one a line.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from steelscan.data.formats.bits import pack, unpack
-from steelscan.data.formats.content import opened, parse_json
+from steelscan.data.formats.content import opened, parse_json, parse_part
 from steelscan.data.formats.labelled import (
     Canvas,
     Labelled,
@@ -30,6 +33,7 @@ from steelscan.data.formats.labelled import (
     make_frame,
 )
 from steelscan.data.formats.pieces import pieces
+from steelscan.data.formats.polygon import box, ellipse, turned
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import SILENT, STRICT, Watch
 from steelscan.strip import (
@@ -44,12 +48,13 @@ from steelscan.strip import (
 )
 
 _PROGRAM = "Label Studio JSON"
-_SHAPES = ("brushlabels", "polygonlabels")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded files."""
 
-_NO_SHAPES = ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "pairwise")
-"""Results that speak of the whole picture."""
+_NO_SHAPES = frozenset(
+    ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "pairwise", "relation")
+)
+"""Results that speak of the whole picture, or of how regions hang together."""
 
 
 class _Region(BaseModel):
@@ -61,12 +66,12 @@ class _Region(BaseModel):
 
     def labels(self) -> list[str]:
         """The classes of the region; usually one."""
-        names = self.value.get(self.type)
-        return [str(name) for name in names] if isinstance(names, list) else []
+        names = self.value.get(self.type, self.value.get("labels"))
+        return [str(name).strip() for name in names] if isinstance(names, list) else []
 
 
 class _Annotation(BaseModel):
-    result: list[_Region]
+    result: list[dict[str, Any]]
     was_cancelled: bool = False
 
 
@@ -88,16 +93,22 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     shelf = shelf or Shelf.beside(path)
     with opened(path) as file:
         for at, task in _tasks(file, path, watch):
-            with watch.over():
-                regions = _regions(task, path)
+            with watch.leaving_out():
+                parts = _parts(task, path)
+                if parts is None:
+                    found = f"task {task.id} was skipped or not annotated, and is left out"
+                    watch.note(Fault.NO_ANNOTATION, path, found)
+                    continue
                 images[at] = _image(task, path, shelf)
-                labels.update(*(region.labels() for region in regions))
+                for part in parts:
+                    with suppress(DatasetError):  # told where it is drawn
+                        labels.update(_region(part, path).labels())
         check_distinct(images.values(), path, watch)
         classes = _classes(labels, path)
         file.seek(0)
         for at, task in _tasks(file, path, SILENT):
             if at in images:
-                with watch.over():
+                with watch.leaving_out():
                     yield _labelled(task, images[at], classes, path, watch, shelf)
 
 
@@ -113,7 +124,7 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
             classes = classes or _check_writable(each.classes, path)
             size = {"width": each.frame.width, "height": each.frame.height}
             masks = each.by_class().items()
-            result = [_region(number, name, mask) for name, mask in masks if mask.any()]
+            result = [_brush(number, name, mask) for name, mask in masks if mask.any()]
             annotations = [{"id": number, "was_cancelled": False, "result": result}]
             data = {"image": quote(each.image), **size}
             file.write(",\n" if number > 1 else "[\n")
@@ -132,7 +143,7 @@ def _tasks(file: BinaryIO, path: Path, watch: Watch) -> Iterator[tuple[int, _Tas
             remedy = f"Export it again as {_PROGRAM}"
             raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE)
         if piece.at >= 0:
-            with watch.over():
+            with watch.leaving_out():
                 where = f"{path}, element {piece.at}"
                 yield piece.at, parse_json(_Task, piece.content, where, _PROGRAM)
 
@@ -140,12 +151,13 @@ def _tasks(file: BinaryIO, path: Path, watch: Watch) -> Iterator[tuple[int, _Tas
 def _labelled(
     task: _Task, image: str, classes: Classes, path: Path, watch: Watch, shelf: Shelf
 ) -> Labelled:
-    where, regions = f"{path}, task {task.id}", _regions(task, path)
-    frame = _frame(image, regions, task, path, shelf)
+    where, parts = f"{path}, task {task.id}", _parts(task, path) or []
+    frame = _frame(image, parts, task, path, shelf)
     canvas = Canvas(image, frame, classes, watch)
-    for number, region in enumerate(regions, start=1):
-        with watch.over():
-            _draw(canvas, region, frame, f"{where}, region {number}")
+    for number, part in enumerate(parts, start=1):
+        with canvas.shape():
+            each = f"{where}, region {number}"
+            _draw(canvas, _region(part, each), frame, each)
     return canvas.labelled()
 
 
@@ -165,13 +177,20 @@ def _image(task: _Task, path: Path, shelf: Shelf) -> str:
     return last
 
 
-def _regions(task: _Task, path: Path) -> list[_Region]:
+def _parts(task: _Task, path: Path) -> list[dict[str, Any]] | None:
+    """What was drawn on a task's picture; None where nobody annotated it."""
     done = [each for each in task.annotations if not each.was_cancelled]
-    if len(done) != 1:
+    if len(done) > 1:
         found = f"task {task.id} was annotated {len(done)} times"
-        fault = Fault.UNCLEAR if done else Fault.NO_ANNOTATION
-        raise DatasetError(path, found, "Export each task with exactly one annotation", fault)
-    return [region for region in done[0].result if region.type not in _NO_SHAPES]
+        remedy = "Remove all but one of its annotations in Label Studio, and export it again"
+        raise DatasetError(path, found, remedy, Fault.UNCLEAR)
+    if not done:
+        return None
+    return [part for part in done[0].result if part.get("type") not in _NO_SHAPES]
+
+
+def _region(part: dict[str, Any], where: object) -> _Region:
+    return parse_part(_Region, part, where, _PROGRAM)
 
 
 def _classes(labels: set[str], path: Path) -> Classes:
@@ -183,9 +202,12 @@ def _classes(labels: set[str], path: Path) -> Classes:
     return make_classes(sorted(labels), path)
 
 
-def _frame(image: str, regions: list[_Region], task: _Task, path: Path, shelf: Shelf) -> Frame:
+def _frame(image: str, parts: list[dict[str, Any]], task: _Task, path: Path, shelf: Shelf) -> Frame:
     where = f"{path}, task {task.id}"
-    sizes = {(region.original_height, region.original_width) for region in regions}
+    given = ((part.get("original_height"), part.get("original_width")) for part in parts)
+    sizes = {
+        (high, wide) for high, wide in given if isinstance(high, int) and isinstance(wide, int)
+    }
     data = (task.data.get("height"), task.data.get("width"))
     if len(sizes) > 1:
         found = "has regions of pictures of several sizes"
@@ -202,10 +224,6 @@ def _frame(image: str, regions: list[_Region], task: _Task, path: Path, shelf: S
 
 
 def _draw(canvas: Canvas, region: _Region, frame: Frame, where: str) -> None:
-    if region.type not in _SHAPES or not ({"rle", "points"} & region.value.keys()):
-        found = f"is of the type {region.type}, which says where, not which pixels"
-        remedy = "Outline the defect with a brush or a polygon"
-        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
     if region.image_rotation:
         found = "was drawn on a turned picture"
         remedy = "Turn the picture back in Label Studio, and draw it again"
@@ -213,12 +231,21 @@ def _draw(canvas: Canvas, region: _Region, frame: Frame, where: str) -> None:
     names = region.labels()
     if not names:
         raise MaskError(where, "has no class", "Give the region a label", Fault.UNKNOWN_CLASS)
+    value = region.value
     for name in names:
-        if "rle" in region.value:
-            values = unpack(region.value["rle"], frame.pixels * 4, where)
+        if "rle" in value:
+            values = unpack(value["rle"], frame.pixels * 4, where)
             canvas.mask(name, values[3::4].reshape(frame) > 0, where)
+        elif "points" in value:
+            canvas.polygon(name, _pixels(value["points"], frame, where), where)
+        elif {"x", "y", "radiusX", "radiusY"} <= value.keys():
+            canvas.filled(name, _oval(value, frame, where), "an ellipse", where)
+        elif {"x", "y", "width", "height"} <= value.keys():
+            canvas.filled(name, _box(value, frame, where), "a rectangle", where)
         else:
-            canvas.polygon(name, _pixels(region.value["points"], frame, where), where)
+            found = f"is of the type {region.type}, which says where, not which pixels"
+            remedy = "Outline the defect with a brush or a polygon"
+            raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
 
 
 def _pixels(points: object, frame: Frame, where: str) -> object:
@@ -231,7 +258,30 @@ def _pixels(points: object, frame: Frame, where: str) -> object:
         raise MaskError(where, found, "Export it again", Fault.POLYGON) from None
 
 
-def _region(number: int, name: str, mask: Mask) -> dict[str, Any]:
+def _box(value: dict[str, Any], frame: Frame, where: str) -> NDArray[np.float64]:
+    """Corners of a rectangle, which is turned about its upper left one."""
+    left, top, width, height = _numbers(value, ("x", "y", "width", "height"), where)
+    percent = box(left, top, left + width, top + height) * (frame.width / 100, frame.height / 100)
+    return turned(percent, percent[0], *_numbers(value, ("rotation",), where))
+
+
+def _oval(value: dict[str, Any], frame: Frame, where: str) -> NDArray[np.float64]:
+    x, y, across, down = _numbers(value, ("x", "y", "radiusX", "radiusY"), where)
+    wide, high = frame.width / 100, frame.height / 100
+    (degrees,) = _numbers(value, ("rotation",), where)
+    return ellipse(x * wide, y * high, across * wide, down * high, degrees)
+
+
+def _numbers(value: dict[str, Any], names: Sequence[str], where: str) -> list[float]:
+    try:
+        return [float(value.get(name, 0)) for name in names]
+    except (TypeError, ValueError, OverflowError):
+        raise MaskError(
+            where, "holds more than numbers", "Export it again", Fault.POLYGON
+        ) from None
+
+
+def _brush(number: int, name: str, mask: Mask) -> dict[str, Any]:
     packed = pack(np.repeat(mask.reshape(-1), 4))
     return {
         "id": f"{number}-{name}",

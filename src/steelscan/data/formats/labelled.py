@@ -1,6 +1,7 @@
 """One picture's masks between two formats, and the checks that all readers and writers share."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -8,21 +9,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import key, stem
 from steelscan.data.formats.polygon import crosses_itself, fill
+from steelscan.data.names import key, stem
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
+    MOST_CLASSES,
     Classes,
     DatasetError,
     Fault,
     Frame,
+    InputError,
     Mask,
     MaskError,
     Masks,
+    blank_masks,
+    check_frame,
     check_masks,
 )
-
-_MOST_PIXELS = 178_956_970  # beyond it the pictures themselves are refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,13 @@ class Labelled:
 
     vanished: int = 0
     """How many polygons cover no pixel's centre, and left nothing."""
+
+    boxes: int = 0
+    """How many shapes are boxes or ellipses; all of each was filled."""
+
+    incomplete: bool = False
+    """Whether so much was left out that the masks say nothing of the picture: it may not pass for
+    clean steel."""
 
     ignored: int = 0
     """How many pixels the file calls neither sound nor defective; they were read as sound."""
@@ -70,8 +80,17 @@ class Canvas:
     def __init__(self, image: str, frame: Frame, classes: Classes, watch: Watch = STRICT) -> None:
         self.classes = classes
         self._image, self._frame, self._watch = image, frame, watch
-        self._masks = np.zeros((len(classes), *frame), np.bool_)
-        self._clipped = self._vanished = 0
+        self._masks = blank_masks(len(classes), frame, image)
+        self._clipped = self._vanished = self._boxes = self._left_out = 0
+
+    @contextmanager
+    def shape(self) -> Iterator[None]:
+        """Draw a shape in a block; one that is wrong is left out if the watch takes its error."""
+        try:
+            yield
+        except InputError as error:
+            self._left_out += 1
+            self._watch.left_out(error)
 
     def polygon(self, class_name: str, points: object, where: object) -> None:
         """Add a polygon, ``(corners, 2)`` of x, y in pixels; see `fill`. Raises MaskError."""
@@ -86,6 +105,12 @@ class Canvas:
         if self._watch.closely and crosses_itself(points):
             found = "sides of a polygon cross: what it winds around twice is outside"
             self._watch.note(Fault.POLYGON_CROSSED, where, found)
+
+    def filled(self, class_name: str, points: object, what: str, where: object) -> None:
+        """Add all of a box or an ellipse, given as a polygon. Raises MaskError."""
+        self.polygon(class_name, points, where)
+        self._boxes += 1
+        self._watch.note(Fault.BOX, where, f"is {what}, which says where: all of it is filled")
 
     def mask(
         self, class_name: str, mask: Mask, where: object, at: tuple[int, int] = (0, 0)
@@ -104,12 +129,23 @@ class Canvas:
             self._watch.note(Fault.EMPTY, where, "a mask holds no pixel")
 
     def labelled(self) -> Labelled:
-        """Everything added so far."""
+        """Everything added so far; incomplete where shapes were left out and none has a pixel."""
         return Labelled(
-            self._image, self._frame, self._masks, self.classes, self._clipped, self._vanished
+            self._image,
+            self._frame,
+            self._masks,
+            self.classes,
+            self._clipped,
+            self._vanished,
+            self._boxes,
+            incomplete=self._left_out > 0 and not self._masks.any(),
         )
 
     def _mask(self, class_name: str, where: object) -> Mask:
+        given, class_name = class_name, class_name.strip()
+        if given != class_name:
+            found = f"names the class {given!r}, which is read as {class_name!r}"
+            self._watch.note(Fault.CLASS_NAME, where, found)
         if class_name not in self.classes.names:
             found = f"names the class {class_name!r}, known are {', '.join(self.classes.names)}"
             remedy = "Correct the name, or add it to the list of classes"
@@ -119,20 +155,35 @@ class Canvas:
 
 
 def make_classes(names: Sequence[str], where: object) -> Classes:
-    """Classes by their names. Raises DatasetError when none is named, or one twice."""
-    if not names or len(set(names)) != len(names) or not all(names):
-        found = "names no class" if not names else "names a class twice, or without a name"
+    """Classes by their names, without blanks around them.
+
+    Raises DatasetError when none is named, one twice or without a name, or more than there can be.
+    """
+    plain = tuple(name.strip() for name in names)
+    if not plain or len(set(plain)) != len(plain) or not all(plain):
+        found = "names no class" if not plain else "names a class twice, or without a name"
         raise DatasetError(where, found, "Name each class once", Fault.UNREADABLE_FILE)
-    return Classes(names=tuple(names))
+    if len(plain) > MOST_CLASSES:
+        found = f"names {len(plain)} classes"
+        remedy = f"Name at most {MOST_CLASSES}: leave out those that no shape has"
+        raise DatasetError(where, found, remedy, Fault.UNREADABLE_FILE)
+    return Classes(names=plain)
+
+
+def confusable(classes: Classes) -> str:
+    """What to say of classes whose names differ only in case; "" if there are none."""
+    first: dict[str, str] = {}
+    pairs = [
+        f"{first[name.casefold()]!r} and {name!r}"
+        for name in classes.names
+        if first.setdefault(name.casefold(), name) != name
+    ]
+    return f"classes differ only in case: {', '.join(pairs)}" if pairs else ""
 
 
 def make_frame(height: int, width: int, where: object) -> Frame:
     """A frame as a file gives it. Raises MaskError when no picture has that size."""
-    if height < 1 or width < 1 or height * width > _MOST_PIXELS:
-        found = f"gives the picture a height of {height} and a width of {width}"
-        remedy = "Give the size of the picture in pixels"
-        raise MaskError(where, found, remedy, Fault.UNREADABLE_FILE)
-    return Frame(height, width)
+    return check_frame(Frame(height, width), where)
 
 
 def check_name(name: str, where: object) -> str:

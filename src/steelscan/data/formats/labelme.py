@@ -1,24 +1,25 @@
 """LabelMe: one JSON file a picture, beside it or in a folder of its own, with polygons and masks.
 
-(wkentaro/labelme, version 5.) ``labels.txt`` lists the classes, one a line; without it they are
-those that any file names, by name. Shapes may be polygons or masks (a PNG in base64, from the
-first of its two points to the second, both inside). Rectangles, circles, lines and points say
-where, not which pixels, and are refused.
+(wkentaro/labelme, version 3 to 5.) ``labels.txt`` lists the classes, one a line; without it they
+are those that any file names, by name. Shapes may be polygons or masks (a PNG in base64, from the
+first of its two points to the second, both inside). Rectangles and circles are filled, and noted.
+Lines and points say where, not which pixels, and are refused. Version 3 does not give a picture's
+size: that beside the file, or the embedded one, is asked. JSON of other programs is passed over.
 """
 
 import base64
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
-from steelscan.data.annotations import plain
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.class_pngs import png_of
-from steelscan.data.formats.content import parse_json
+from steelscan.data.formats.content import parse_json, parse_part
 from steelscan.data.formats.labelled import (
     Canvas,
     Labelled,
@@ -28,10 +29,22 @@ from steelscan.data.formats.labelled import (
     make_classes,
     make_frame,
 )
-from steelscan.data.picture import read_index_picture
+from steelscan.data.formats.polygon import box, ellipse
+from steelscan.data.names import plain
+from steelscan.data.picture import picture_frame, read_index_picture
 from steelscan.data.shelf import Shelf, leads_out
 from steelscan.data.watch import STRICT, Watch
-from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, write_json, write_text
+from steelscan.strip import (
+    Classes,
+    DatasetError,
+    Fault,
+    Frame,
+    Mask,
+    MaskError,
+    PictureError,
+    write_json,
+    write_text,
+)
 
 INSIDE = ("", "images/")
 """Where names of pictures begin."""
@@ -47,11 +60,26 @@ class _Shape(BaseModel):
     mask: str | None = None
 
 
+class _Any(RootModel[Any]):
+    """JSON of whatever program."""
+
+    def is_foreign(self) -> bool:
+        """Whether nothing there is LabelMe's."""
+        fields = self.root.keys() if isinstance(self.root, dict) else set()
+        return not {"shapes", "imagePath"} & fields
+
+
 class _File(BaseModel):
-    shapes: list[_Shape]
+    shapes: list[dict[str, Any]]
     imagePath: str  # noqa: N815 - the field's name in the file
-    imageHeight: int  # noqa: N815
-    imageWidth: int  # noqa: N815
+    imageHeight: int | None = None  # noqa: N815
+    imageWidth: int | None = None  # noqa: N815
+    imageData: str | None = None  # noqa: N815
+
+    def labels(self) -> set[str]:
+        """The classes that the shapes name."""
+        labels = (shape.get("label") for shape in self.shapes)
+        return {label.strip() for label in labels if isinstance(label, str)}
 
 
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
@@ -63,27 +91,33 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     """
     files = open_files(path)
     shelf = shelf or Shelf(files, INSIDE)
-    names = [name for name in files.walk() if name.endswith(".json")]
+    names = [name for name in files.walk(links=True) if name.lower().endswith(".json")]
     if not names:
         raise DatasetError(path, "holds no JSON files", "Name the folder where LabelMe saved")
     # Only names are kept of a first look: shapes and embedded pictures would fill the memory.
     labels: set[str] = set()
     images: dict[str, str] = {}
     for name in names:
-        with watch.over():
+        with watch.leaving_out():
             content = _parse(files, name)
+            if content is None:
+                watch.note(Fault.FOREIGN, files.where(name), "is no LabelMe file: passed over")
+                continue
             images[name] = _image(name, content, files, shelf)
-            labels.update(shape.label for shape in content.shapes)
+            labels |= content.labels()
+    if not images:
+        raise DatasetError(path, "holds no LabelMe files", "Name the folder where LabelMe saved")
     check_distinct(images.values(), path, watch)
     classes = _classes(files, labels)
     for name, image in images.items():
-        with watch.over():
-            content, where = _parse(files, name), files.where(name)
-            frame = make_frame(content.imageHeight, content.imageWidth, where)
-            canvas = Canvas(image, frame, classes, watch)
-            for number, shape in enumerate(content.shapes, start=1):
-                with watch.over():
-                    _draw(canvas, shape, f"{where}, shape {number}")
+        with watch.leaving_out():
+            content = _parse(files, name)
+            assert content is not None  # it was a LabelMe file just now
+            canvas = Canvas(image, _frame(content, image, shelf, files.where(name)), classes, watch)
+            for number, part in enumerate(content.shapes, start=1):
+                where = f"{files.where(name)}, shape {number}"
+                with canvas.shape():
+                    _draw(canvas, parse_part(_Shape, part, where, "LabelMe JSON"), where)
             yield canvas.labelled()
 
 
@@ -112,8 +146,24 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
     return ()
 
 
-def _parse(files: Files, name: str) -> _File:
-    return parse_json(_File, files.read(name), files.where(name), "LabelMe JSON")
+def _parse(files: Files, name: str) -> _File | None:
+    """A file of LabelMe; None for whole JSON of another program. Raises DatasetError."""
+    content, where = files.read(name), files.where(name)
+    if parse_json(_Any, content, where, "LabelMe JSON").is_foreign():
+        return None
+    return parse_json(_File, content, where, "LabelMe JSON")
+
+
+def _frame(content: _File, image: str, shelf: Shelf, where: str) -> Frame:
+    if content.imageHeight is not None and content.imageWidth is not None:
+        return make_frame(content.imageHeight, content.imageWidth, where)
+    if shelf.find(image) is not None:
+        return shelf.frame(image)
+    try:
+        return picture_frame(base64.b64decode(content.imageData or "", validate=True), where)
+    except (ValueError, PictureError):
+        found, remedy = "does not say the size of its picture", f"Put the picture at {image}"
+        raise MaskError(where, found, remedy, Fault.NO_PICTURE) from None
 
 
 def _image(name: str, content: _File, files: Files, shelf: Shelf) -> str:
@@ -137,8 +187,17 @@ def _classes(files: Files, labels: set[str]) -> Classes:
 
 
 def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:
-    if shape.shape_type in ("polygon", None):
+    kind, corners = shape.shape_type, len(shape.points)
+    if kind in ("polygon", None) or (kind in ("rectangle", "rotation") and corners == 4):
         canvas.polygon(shape.label, shape.points, where)
+        return
+    if kind == "rectangle" and corners == 2:
+        canvas.filled(shape.label, box(*shape.points[0], *shape.points[1]), "a rectangle", where)
+        return
+    if kind == "circle" and corners == 2:
+        middle, rim = shape.points
+        radius = math.dist(middle, rim)
+        canvas.filled(shape.label, ellipse(*middle, radius, radius), "a circle", where)
         return
     if shape.shape_type != "mask" or shape.mask is None or len(shape.points) != 2:
         found = f"is a {shape.shape_type}, which says where, not which pixels"

@@ -60,6 +60,38 @@ def fill(mask: Mask, points: object, where: object) -> Filled:
     return Filled(int(inside.sum()), outside)
 
 
+def box(
+    left: float, top: float, right: float, bottom: float, degrees: float = 0
+) -> NDArray[np.float64]:
+    """Corners of a box, ``(4, 2)`` of x, y, turned clockwise about its middle."""
+    sides = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+    return turned(sides, sides.mean(axis=0), degrees)
+
+
+def ellipse(
+    x: float, y: float, across: float, down: float, degrees: float = 0
+) -> NDArray[np.float64]:
+    """An ellipse as a polygon, ``(corners, 2)`` of x, y, turned clockwise about its middle.
+
+    ``across`` and ``down`` are its half axes. The corners lie on it, at most 0.03 % of a half axis
+    within it between them.
+    """
+    around = np.linspace(0, 2 * np.pi, 128, endpoint=False)
+    middle = np.array((x, y), np.float64)
+    rim = middle + np.column_stack([across * np.cos(around), down * np.sin(around)])
+    return turned(rim, middle, degrees)
+
+
+def turned(
+    points: NDArray[np.float64], about: NDArray[np.float64], degrees: float
+) -> NDArray[np.float64]:
+    """Points, ``(points, 2)`` of x, y, turned clockwise as seen on a picture."""
+    if not degrees:
+        return points
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.asarray((points - about) @ np.array([[cos, sin], [-sin, cos]]) + about)
+
+
 def outlines(mask: Mask) -> tuple[list[NDArray[np.int64]], bool]:
     """Outer outlines of a mask, bool ``(height, width)``, and whether it has holes besides.
 

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data.annotations import ByStem, plain
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.class_names import text_lines
 from steelscan.data.formats.class_pngs import png_of
@@ -31,6 +30,7 @@ from steelscan.data.formats.labelled import (
     flatten,
     make_classes,
 )
+from steelscan.data.names import ByStem, plain
 from steelscan.data.picture import picture_frame
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
@@ -83,7 +83,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
         if png is None:
             bare[image] = frame
             continue
-        with watch.over():
+        with watch.leaving_out():
             content = read_mask_file(folder, png)
             labelled = _labelled(image, frame, labels, content, folder.where(png))
             whole = whole or not (labelled.masks.any() or labelled.ignored)
@@ -131,7 +131,7 @@ def _bare(
 ) -> Iterator[Labelled]:
     """The pictures without a PNG: clean where they are listed."""
     for image, frame in bare.items():
-        with watch.over():
+        with watch.leaving_out():
             if plain(image) not in listed:
                 where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
                 remedy = "Add it; that of a clean strip is black"

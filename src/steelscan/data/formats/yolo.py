@@ -1,11 +1,12 @@
 """YOLO segmentation: one text file a picture, one polygon a line.
 
 ``images/`` and, of the same names but for their ending, ``labels/*.txt`` with lines ``class x1 y1
-x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width and height. The two
-folders may lie below others (``train/images``), or hold others (``images/train``); Darknet's text
-files lie beside the pictures. A list of pictures, as ``train.txt``, says which ones belong.
-(Datasets page of Ultralytics.) A picture without a text file is clean, as that page says. Polygons
-cannot have holes: they are closed on writing, and reported. Where classes are named: `class_names`.
+x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width and height. Four
+numbers are a box (middle, width, height), which is filled, and noted. The two folders may lie
+below others (``train/images``), or hold others (``images/train``); Darknet's text files lie beside
+the pictures. A list of pictures, as ``train.txt``, says which ones belong. (Datasets page of
+Ultralytics.) A picture without a text file is clean, as that page says. Polygons cannot have holes:
+they are closed on writing, and reported. Where classes are named: `class_names`.
 """
 
 import json
@@ -15,12 +16,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import ByStem, plain
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.class_names import BESIDE, class_names, lists_of_pictures, text_lines
 from steelscan.data.formats.content import framed
 from steelscan.data.formats.labelled import Canvas, Labelled, Loss, check_all
-from steelscan.data.formats.polygon import fill, outlines
+from steelscan.data.formats.polygon import box, fill, outlines
+from steelscan.data.names import ByStem, plain
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Frame, MaskError, write_text
@@ -45,12 +46,12 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
         name = _name(file)
         canvas = Canvas(name, frame, classes, watch)
         text = texts[file]
-        if text is None:
-            watch.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
-        else:
-            with watch.over():
-                _draw(canvas, files, text, frame, watch)
-        yield canvas.labelled()
+        with watch.leaving_out():
+            if text is None:
+                watch.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
+            else:
+                _draw(canvas, files, text, frame)
+            yield canvas.labelled()
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -140,29 +141,32 @@ def _listed(files: Files, shelf: Shelf, watch: Watch) -> set[str] | None:
     return found if lists else None
 
 
-def _draw(canvas: Canvas, files: Files, text: str, frame: Frame, watch: Watch) -> None:
+def _draw(canvas: Canvas, files: Files, text: str, frame: Frame) -> None:
     for number, line in enumerate(text_lines(files, text), start=1):
         where = f"{files.where(text)}, line {number}"
         if line.strip():
-            with watch.over():
-                class_name, corners = _polygon(line, canvas.classes, where)
-                canvas.polygon(class_name, corners * (frame.width, frame.height), where)
+            with canvas.shape():
+                class_name, shares = _shape(line, canvas.classes, where)
+                corners = shares.reshape(-1, 2) * (frame.width, frame.height)
+                if len(corners) > 2:
+                    canvas.polygon(class_name, corners, where)
+                else:
+                    (x, y), (width, height) = corners
+                    sides = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+                    canvas.filled(class_name, box(*sides), "a box", where)
 
 
-def _polygon(line: str, classes: Classes, where: object) -> tuple[str, NDArray[np.float64]]:
+def _shape(line: str, classes: Classes, where: object) -> tuple[str, NDArray[np.float64]]:
     first, *rest = line.split()
     if not first.isdecimal() or len(first) > 9 or int(first) >= len(classes):
         found = f"names the class {first[:40]!r}, known are 0 to {len(classes) - 1}"
         remedy = "Correct the number, or add the class to data.yaml"
         raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
-    if len(rest) == 4:
-        found = "is a box (4 numbers), which says where, not which pixels"
-        raise MaskError(where, found, "Export a segmentation data set", Fault.NO_OUTLINE)
-    if len(rest) % 2 or len(rest) < 6:
+    if len(rest) % 2 or len(rest) < 4:
         found = f"has {len(rest)} numbers behind its class"
         raise MaskError(where, found, "Give x and y for three corners or more", Fault.POLYGON)
     try:
-        return classes.names[int(first)], np.array(rest, np.float64).reshape(-1, 2)
+        return classes.names[int(first)], np.array(rest, np.float64)
     except ValueError:
         found, remedy = "holds more than numbers", "Give shares from 0 to 1"
         raise MaskError(where, found, remedy, Fault.POLYGON) from None

@@ -1,0 +1,67 @@
+"""Names of pictures, as files have them and as tables may write them."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+
+def key(name: str) -> str:
+    """A file name as tables may write it: Macs store the same accents in another form."""
+    return unicodedata.normalize("NFC", name)
+
+
+def stem(name: str) -> str:
+    """The part that a picture and its mask share."""
+    return key(PurePosixPath(name).stem)
+
+
+def plain(name: str) -> str:
+    """A name without its ending: what a picture and its annotation share."""
+    return key((PurePosixPath(name).parent / stem(name)).as_posix())
+
+
+class ByStem:
+    """Files by the names of their pictures without endings; another case will do if one has it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = {plain(name): name for name in names}
+        self._folded: dict[str, list[str]] = {}
+        for stem_, name in self._exact.items():
+            self._folded.setdefault(stem_.casefold(), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The file that goes with a name; None if there is none, or several of another case."""
+        found = self._exact.get(plain(name))
+        alike = self._folded.get(plain(name).casefold(), []) if found is None else []
+        return alike[0] if len(alike) == 1 else found
+
+
+def matched(listed: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+    """For each picture that a table means, what the table calls it.
+
+    A table may store accents in the other Unicode form, leave endings out, and, where only one
+    picture can be meant, write another case.
+    """
+    given: dict[str, str] = {}
+    folded: dict[str, set[str]] = {}
+    for each in listed:
+        given.setdefault(key(each), each)
+        folded.setdefault(key(each).casefold(), set()).add(each)
+    pictures = Counter(each for name in names for each in {*_folded(name)})
+    found: dict[str, str] = {}
+    for name in names:
+        exact = [given[each] for each in (key(name), stem(name)) if each in given]
+        alike = [
+            each
+            for folded_name in _folded(name)
+            if pictures[folded_name] == 1
+            for each in folded.get(folded_name, ())
+        ]
+        if exact or len(set(alike)) == 1:
+            found[name] = (exact or alike)[0]
+    return found
+
+
+def _folded(name: str) -> tuple[str, str]:
+    return key(name).casefold(), stem(name).casefold()
