@@ -24,6 +24,7 @@ from steelscan.data.target_names import TargetNames
 from steelscan.strip import Classes, DatasetError, Fault, Frame, OutputError, SteelscanError
 
 SQUARE = [[4.0, 2.0, 12.0, 2.0, 12.0, 8.0, 4.0, 8.0]]
+SHAPES = [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": SQUARE}]
 YOLO_SQUARE = "0 .125 .125 .375 .125 .375 .5 .125 .5\n"
 """The same in shares of a picture of 16x32."""
 
@@ -41,20 +42,19 @@ def coco(path: Path, *names: str, **changes: object) -> None:
     images = [
         {"id": at, "file_name": name, "height": 16, "width": 32} for at, name in enumerate(names)
     ]
-    shape = {"id": 1, "image_id": 0, "category_id": 1, "segmentation": SQUARE}
     content = {
         "images": images,
-        "annotations": [shape],
+        "annotations": SHAPES,
         "categories": [{"id": 1, "name": "scratch"}],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content | changes))
 
 
-def taken(source: Path, target: Path, **how: object) -> list[str]:
+def taken(source: Path, target: Path, images: Path | None = None) -> list[str]:
     """Names of the strips that a data set becomes, of which the first alone has the square."""
-    assert check(source, images=how.get("images")).count("error") == 0  # type: ignore[arg-type]
-    convert(source, target, "index_pngs", **how)  # type: ignore[arg-type]
+    assert check(source, images=images).count("error") == 0
+    convert(source, target, "index_pngs", images=images)
     dataset = open_dataset(target)
     (found,) = (at for at in range(len(dataset)) if dataset.masks(at).any())
     assert np.argwhere(dataset.masks(found)[0]).tolist() == [
@@ -128,12 +128,16 @@ def test_a_folder_of_the_name_is_preferred(tmp_path: Path) -> None:
             assert np.array_equal(train, np.asarray(image))
 
 
-def refused(source: Path, target: Path, **how: object) -> SteelscanError:
+def refused(source: Path, target: Path, images: Path | None = None) -> SteelscanError:
+    """By both verbs, in one line each."""
     with pytest.raises(SteelscanError) as caught:
-        convert(source, target, "index_pngs", **how)  # type: ignore[arg-type]
+        convert(source, target, "index_pngs", images=images)
     assert "\n" not in str(caught.value)
     assert not target.exists()
-    assert check(source, images=how.get("images")).count("error") > 0  # type: ignore[arg-type]
+    try:
+        assert check(source, images=images).count("error") > 0
+    except DatasetError as error:
+        assert str(error) == str(caught.value)  # noqa: PT017
     return caught.value
 
 
@@ -314,17 +318,20 @@ def test_roboflows_root_category_is_no_class(tmp_path: Path) -> None:
     assert convert(root, tmp_path / "two", "voc").masks == {"scratch": 1, "unused": 0}
 
 
-def test_parts_of_an_export_are_asked_for(tmp_path: Path) -> None:
-    for at, part in enumerate(("test", "train")):
-        coco(tmp_path / "set" / part / "_annotations.coco.json", "a.png")
-        draw(tmp_path / "set" / part / "a.png", at)
-    with pytest.raises(
-        DatasetError, match=r"test/_annotations.coco.json, train/_annot.*"
-    ) as caught:
-        convert(tmp_path / "set", tmp_path / "out", "voc")
-    assert caught.value.remedy == "Name one of the files"
-    part = tmp_path / "set/train/_annotations.coco.json"
-    assert taken(part, tmp_path / "out") == ["a.png"]
+def test_parts_of_an_export_are_one_data_set(tmp_path: Path) -> None:
+    """Roboflow's train/, valid/ and test/, each with a file of its own."""
+    root = tmp_path / "set"
+    for at, part in enumerate(("train", "valid")):
+        coco(root / part / "_annotations.coco.json", "a.png", annotations=[] if at else SHAPES)
+        draw(root / part / "a.png", at)
+    assert taken(root, tmp_path / "out") == ["train__a.png", "valid__a.png"]
+    assert taken(root / "train/_annotations.coco.json", tmp_path / "one") == ["a.png"]
+    error = refused(root, tmp_path / "o", images=root / "train")
+    assert "train/_annotations.coco.json" in error.remedy
+    kinds = [{"id": 1, "name": "hole"}]
+    coco(root / "valid/_annotations.coco.json", "a.png", categories=kinds)
+    with pytest.raises(DatasetError, match="other classes"):
+        convert(root, tmp_path / "o", "voc")
 
 
 # YOLO

@@ -166,7 +166,7 @@ def _look(place: Place, listing: _Listing) -> None:
 def _read(place: Place, shelf: Shelf, listing: _Listing) -> Iterator[Labelled]:
     """All that can be read; what breaks the reading off is listed like all else."""
     with listing.over():
-        yield from place.format.read(place.annotations, listing, shelf)
+        yield from place.read(listing, shelf)
 
 
 def _picture_of(

@@ -129,13 +129,16 @@ class _Passage:
         """
         used: dict[str, str] = {}
         seen = 0
-        for read in self.place.format.read(self.place.annotations, self.watch, self.shelf):
+        for read in self.place.read(self.watch, self.shelf):
             if self.only is not None and read.image not in self.only:
                 continue
             seen += 1
-            name = self.shelf.find(read.image)
+            try:
+                name = self._found(read.image, used)
+            except DatasetError as error:
+                self.watch.left_out(error)
+                continue
             if name is not None:
-                check_claim(used, name, read.image, self.shelf)
                 shown.advance()
             if read.incomplete:
                 self.incomplete.append(read.image)
@@ -170,6 +173,13 @@ class _Passage:
     def _below(self, text: str) -> str:
         """A message with paths below the data set's folder."""
         return text.replace(f"{self.place.top}{os.sep}", "")
+
+    def _found(self, image: str, used: dict[str, str]) -> str | None:
+        """The file of a picture; see `Shelf.find`. Raises DatasetError where it has two names."""
+        name = self.shelf.find(image)
+        if name is not None:
+            check_claim(used, name, image, self.shelf)
+        return name
 
     def _carry(self, each: Labelled, name: str | None, called: str) -> bool:
         """Check and copy a picture; False where it cannot be used, or is not copied any more.

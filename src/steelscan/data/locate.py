@@ -1,16 +1,18 @@
 """In which format the annotations of a data set are, and where they lie."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
 from steelscan.data.files import Files, is_picture, open_files
-from steelscan.data.formats import FORMATS, Format, labelme, yolo
+from steelscan.data.formats import FORMATS, Format, Labelled, labelme, yolo
 from steelscan.data.formats.content import picture_names, refuse_doctype
 from steelscan.data.formats.pieces import pieces
 from steelscan.data.names import ByStem
 from steelscan.data.shelf import Shelf, around
+from steelscan.data.watch import Watch
 from steelscan.strip import DatasetError, InputError
 
 _BY_NAME = {each.name: each for each in FORMATS}
@@ -52,10 +54,21 @@ class Place(NamedTuple):
     base: str = ""
     """The folder, below ``top``, that names with ``..`` start from."""
 
+    parts: tuple[Path, ...] = ()
+    """The annotations' files, if each part of the data set lies in a folder with its own."""
+
     def shelf(self) -> Shelf:
         """The pictures."""
         files = open_files(self.top)
         return Shelf(files, self.inside, self.base, lists=self.format.names_pictures)
+
+    def read(self, watch: Watch, shelf: Shelf) -> Iterator[Labelled]:
+        """Read the annotations; pictures of a part are named below its folder."""
+        if not self.parts:
+            yield from self.format.read(self.annotations, watch, shelf)
+        for part in self.parts:
+            for each in self.format.read(part, watch, Shelf.beside(part)):
+                yield replace(each, image=f"{part.parent.name}/{each.image}")
 
 
 def format_named(option: str, name: str) -> Format:
@@ -71,7 +84,12 @@ def locate(root: Path, given: Format | None, source: Path, images: Path | None =
     ``source`` is what the user named, ``images`` a folder or zip of its pictures elsewhere.
     """
     place = _locate(root, given, source, images is not None)
-    return place if images is None else Place(place.format, place.annotations, images)
+    if images is None:
+        return place
+    if place.parts:
+        found = f"has {len(place.parts)} parts, and --images names the pictures of one"
+        raise DatasetError(source, found, f"Name one of its files, as {place.parts[0]}")
+    return Place(place.format, place.annotations, images)
 
 
 def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> Place:
@@ -80,9 +98,9 @@ def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> 
         return _at_file(given or _one({kind: [root]} if kind else {}, source)[0], root)
     candidates = _candidates(root, elsewhere)
     files = open_files(root)
-    if not candidates and len(files.folders()) == 1 and not files.names():
+    while not candidates and len(files.folders()) == 1 and not files.names():
         root = root / files.folders()[0]
-        candidates = _candidates(root, elsewhere)
+        candidates, files = _candidates(root, elsewhere), open_files(root)
     candidates = candidates or _in_parts(root) or _labelme_below(root)
     if given is not None:
         _refuse_second(given, candidates, root)
@@ -94,6 +112,9 @@ def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> 
         return Place(chosen, root, root, yolo.INSIDE)
     if not chosen.file:
         return Place(chosen, root, root / chosen.pictures)
+    folders = {path.parent for path in found} - {root / name for name in ("", *_APART)}
+    if len(folders) == len(found) > 1 and len({path.name for path in found}) == 1:
+        return Place(chosen, root, root, parts=tuple(found))
     return _at_file(chosen, _one_file(found, root, chosen))
 
 
@@ -132,7 +153,7 @@ def _one_file(found: list[Path], root: Path, chosen: Format) -> Path:
     if len(found) > 1:
         shown = ", ".join(path.relative_to(root).as_posix() for path in found[:5])
         said = f"holds {len(found)} files of {chosen.name}: {shown}"
-        raise DatasetError(root, said, "Name one of the files")
+        raise DatasetError(root, said, f"Name one of the files, as {found[0]}")
     return found[0]
 
 

@@ -205,7 +205,8 @@ class _Index:
         return DatasetError(self.path, found, remedy, Fault.SAME_NAME)
 
     def _broken(self, why: str) -> DatasetError:
-        found, remedy = f"is not as expected: {why}", "Export it again as COCO JSON"
+        found = f"is not as expected: {why}"
+        remedy = "A COCO file has the lists images, annotations and categories"
         return DatasetError(self.path, found, remedy, Fault.UNREADABLE_FILE)
 
 

@@ -75,7 +75,9 @@ def _unexpected(error: ValidationError, where: object, program: str) -> DatasetE
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"]))
     found = " ".join(filter(None, ("is not as expected:", place, first["msg"])))
-    remedy = f"Export it again as {program}"
+    remedy = "Correct it there, or leave it out with --on-error skip"
+    if first["type"] == "json_invalid":
+        remedy = f"Export it again as {program}"
     return DatasetError(where, found, remedy, Fault.UNREADABLE_FILE)
 
 

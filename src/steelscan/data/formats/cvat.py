@@ -31,7 +31,7 @@ from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, replacing
 
-_AGAIN = "Export it again as CVAT for images 1.1"
+_AGAIN = "Correct it there, or export the task again as CVAT for images 1.1"
 _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")
 
 
