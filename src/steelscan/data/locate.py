@@ -148,6 +148,9 @@ def _one(candidates: _Candidates, source: Path) -> tuple[Format, list[Path]]:
 
 def _one_file(found: list[Path], root: Path, chosen: Format) -> Path:
     usual = root / chosen.file
+    if not found and not usual.exists():  # one that is broken tells no format, but was meant
+        names = open_files(root).names()
+        found = [root / name for name in names if name.lower().endswith(usual.suffix)]
     if usual in found or not found:
         return usual
     if len(found) > 1:

@@ -20,6 +20,9 @@ from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SUBSET = re.compile(r"^(instances|_?annotations)[_.]?|\.coco$")
+_LONGEST = 4096
+"""Characters in a path; no system allows more."""
+
 _ELSEWHERE = "Put the picture there, correct its name, or name the pictures' folder with --images"
 
 
@@ -107,7 +110,7 @@ class Shelf:
         nowhere in the data set.
         """
         given = _take_apart(written, self._base)
-        if not given.parts or not written.isprintable():
+        if not given.parts or not written.isprintable() or len(written) > _LONGEST:
             raise DatasetError(where, _unsafe(written), _ELSEWHERE, Fault.UNSAFE_NAME)
         if not (given.out or given.up):
             return "/".join(given.parts)
