@@ -252,7 +252,7 @@ def test_groups_follow_flattened_names(tmp_path: Path) -> None:
     for at, part in enumerate("pq"):
         for other, name in enumerate("ab"):
             draw(root / f"images/{part}/{name}.png", 2 * at + other)
-    groups = "image,group\np/a.png,0\np/b,0\nq/a.png,1\nq/b.png,2\n"
+    groups = "image;group\np/a.png;0\np/b;0\nq/a.png;1\nq/b.png;2\n"
     (root / "groups.csv").write_text(groups)
     done = convert(root, tmp_path / "out", "run_lengths")
     assert open_dataset(tmp_path / "out").group_labels == ("0", "0", "1", "2")
@@ -370,6 +370,10 @@ def test_yolo_layouts(layout: str, tmp_path: Path) -> None:
     lines = "scratch\n" if file == "obj.names" else "names: [scratch]\ntrain: ../train/images\n"
     (root / file).write_text(lines)
     assert taken(root, tmp_path / "out") == [becomes.format(f"p{at}") for at in range(2)]
+    if layout in ("darknet", "ultralytics"):
+        lost = root / texts.format("lost")
+        lost.write_text(YOLO_SQUARE)
+        assert "lost.txt: annotates a picture that is missing" in str(refused(root, tmp_path / "o"))
     if layout == "roboflow":  # a part of it, by the YAML file above
         assert taken(root / "train", tmp_path / "part") == ["p0.png", "p1.png"]
         (root / file).write_text("names: [scratch]\ntrain: elsewhere/images\n")
@@ -387,6 +391,8 @@ def test_yolo_pictures_may_be_listed(tmp_path: Path) -> None:
     assert taken(root, tmp_path / "out") == ["p0.png", "p1.png"]
     (root / "val.txt").write_text("/etc/p3.png\n")
     assert "outside the data set" in str(refused(root, tmp_path / "o"))
+    (root / "val.txt").rename(root / "val.old")
+    assert "names a list of pictures that is missing" in str(refused(root, tmp_path / "o"))
     (root / "data.yaml").write_text("names: {0: scratch}\n")
     done = convert(root, tmp_path / "all", "voc")
     assert any("1 times: picture without annotations, as p2.png" in note for note in done.notes)

@@ -253,7 +253,7 @@ def _copy_beside(place: Place, names: TargetNames, folder: Path) -> list[str]:
     notes = [f"{tests} pictures of test_images/ have no masks, and were left out"] if tests else []
     if not (root / _GROUPS).is_file():
         return notes
-    write_bytes(folder / _GROUPS, names.in_table((root / _GROUPS).read_bytes()))
+    write_bytes(folder / _GROUPS, names.in_groups((root / _GROUPS).read_bytes(), root / _GROUPS))
     return [*notes, f"{_GROUPS} was taken along"]
 
 

@@ -5,8 +5,10 @@ import io
 from pathlib import PurePosixPath
 
 from steelscan.data.files import is_picture
+from steelscan.data.listing import read_table
 from steelscan.data.names import key, plain
 
+_GROUPS = ("image", "group")
 _USUAL = ("images", "data")
 """Folders that only tell pictures from annotations, and need not stand in a flat name."""
 
@@ -46,17 +48,15 @@ class TargetNames:
             for each in self._flattened[:1]
         ]
 
-    def in_table(self, content: bytes) -> bytes:
-        """A table that names pictures in its column ``image``, with their new names."""
+    def in_groups(self, content: bytes, where: object) -> bytes:
+        """A table ``image,group`` with the new names of the pictures. Raises TableError."""
         if not self._flattened:
             return content
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"))))
-        at = rows[0].index("image") if rows and "image" in rows[0] else 0
-        for row in rows[1:]:
-            if len(row) > at:
-                row[at] = self._new.get(key(row[at].strip()), row[at])
+        rows = read_table(content, _GROUPS, where)
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(rows)
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(_GROUPS)
+        table.writerows((self._new.get(key(image), image), group) for image, group in rows)
         return out.getvalue().encode()
 
     def _free(self, name: str) -> str:

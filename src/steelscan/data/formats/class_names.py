@@ -23,7 +23,7 @@ _LARGEST = 1 << 20
 
 _REMEDY = "Give it the names of the classes, as 'names: [scratch, hole]'"
 
-BESIDE = frozenset((*_LINES, "notes.txt", *(f"{part}.txt" for part in _PARTS)))
+BESIDE = frozenset((*_LINES, "notes.txt", "labels.txt", *(f"{part}.txt" for part in _PARTS)))
 """Text files that may lie beside those of pictures."""
 
 
@@ -65,11 +65,25 @@ def class_names(files: Files) -> Classes:
 
 
 def lists_of_pictures(files: Files) -> list[str]:
-    """Names of the text files at the top that list pictures, by the YAML file or as Darknet's."""
-    named = {f"{part}.txt" for part in _PARTS} if files.exists("obj.names") else set[str]()
-    for _, content in _described(files):
-        named |= {PurePosixPath(part).name for part in _parts(content)}
-    return [name for name in files.names() if name in named and name.endswith(".txt")]
+    """Names of the text files that list pictures, by the YAML file or as Darknet's.
+
+    Raises DatasetError when one that the YAML file names is missing.
+    """
+    found: list[str] = []
+    if files.exists("obj.names"):
+        found += [f"{part}.txt" for part in _PARTS if files.exists(f"{part}.txt")]
+    for name, content in _described(files):
+        for part in filter(lambda part: part.endswith(".txt"), _parts(content)):
+            path = PurePosixPath(part)
+            inside = path.is_relative_to(".") and ".." not in path.parts
+            places = [path.as_posix(), path.name] if inside else [path.name]
+            there = [place for place in places if files.exists(place)]
+            if not there:
+                said = f"names a list of pictures that is missing, {part[:80]}"
+                remedy = f"Put it at {files.where(path.name)}, or name the pictures' folder there"
+                raise DatasetError(files.where(name), said, remedy)
+            found += there[:1]
+    return list(dict.fromkeys(found))
 
 
 def text_lines(files: Files, name: str) -> list[str]:

@@ -95,8 +95,11 @@ def _texts(files: Files, shelf: Shelf, watch: Watch) -> dict[str, str | None]:
     if not any(used):
         where = files.where("labels" if "labels" in files.folders() else "")
         raise DatasetError(where, "holds no text files", "Name a YOLO data set")
+    folders = {PurePosixPath(name).parent for name in used if name is not None}
     for name in found:
-        if name not in used and "labels" in name.split("/")[:-1] and _is_label(name):
+        path = PurePosixPath(name)
+        among = "labels" in path.parts[:-1] or path.parent in folders
+        if name not in used and among and _is_label(path.name):
             said = "annotates a picture that is missing"
             remedy = f"Add its picture to {shelf.where('')}, or remove the file"
             watch.error(DatasetError(files.where(name), said, remedy, Fault.NO_PICTURE))
@@ -111,7 +114,7 @@ def _text_names(picture: str) -> list[str]:
 
 
 def _is_label(name: str) -> bool:
-    return PurePosixPath(name).name.lower() not in BESIDE
+    return name.lower() not in BESIDE and not name.lower().startswith("readme")
 
 
 def _name(file: str) -> str:
