@@ -131,7 +131,7 @@ def test_pictures_and_annotations_that_miss_each_other(each: Format, tmp_path: P
     (tmp_path / each.pictures / "s3.png").rename(tmp_path / each.pictures / "new.png")
     found = counted(check(tmp_path))
     assert found.pop(Fault.NO_PICTURE) >= 1
-    needs = {"run_lengths": set(), "class_pngs": {Fault.NO_MASK}, "voc": {Fault.NO_MASK}}
+    needs = {"class_pngs": {Fault.NO_MASK}, "voc": {Fault.NO_MASK}}
     needs["index_pngs"] = needs["voc"]
     assert set(found) == needs.get(each.name, {Fault.NO_ANNOTATION})
 

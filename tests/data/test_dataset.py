@@ -156,6 +156,8 @@ def test_groups(indexed: BuildSet) -> None:
         ("image,group\ns0,a\ns1,a\ns2,a\ns3,a\ns0,b\n", "puts s0 into two groups"),
         ("picture,group\ns0,a\n", "Expected the columns image,group"),
         ("image,group\ns0,\n", "empty cell in row 2"),
+        ("image,group\n\n\ns0,\n", "empty cell in row 4"),
+        ("image,group\ns0,1\ns1\n", "row 3 has 1 cells, the head has 2"),
         ("", "is empty"),
     ],
 )

@@ -313,6 +313,11 @@ def test_work_ahead_comes_in_order_and_stops_with_its_user() -> None:
         ("ImageId,has1\n", "has no row"),
         ("Image,has1\na.jpg,1\n", "has the columns"),
         ("ImageId,hash\na.jpg,1\n", "has the columns"),
+        ("ImageId,has1,has2\na.jpg,1\n", "row 2 has 2 cells, the head has 3"),
+        ("ImageId,has1\na.jpg,1\n\nb.jpg,y\n", "row 4 has 'y'"),
+        ("ImageId,has1\na.jpg,1\n\nb.jpg,2\n", "row 4, class 1: 2 is neither"),
+        (f"ImageId,has{'9' * 5000}\na.jpg,1\n", "has the columns"),
+        (f"ImageId,{','.join(f'has{at}' for at in range(1, 257))}\n", "columns for 256 classes"),
     ],
 )
 def test_a_table_of_labels_that_cannot_be_meant_is_refused(
@@ -356,6 +361,23 @@ def test_what_cannot_be_explored_is_refused_plainly(competition: BuildSet, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         explore(data, tmp_path / "file")
+
+
+def test_sizes_and_classes_out_of_reason_are_refused_before_memory_is_taken(
+    competition: BuildSet, tmp_path: Path
+) -> None:
+    data = competition()
+    for frame in (Frame(10**6, 10**6), Frame(10**9, 1)):
+        with pytest.raises(MaskError, match="--frame: gives the picture a height of"):
+            open_material(data / "train.csv", frame=frame)
+    table = tmp_path / "masks.csv"
+    table.write_text("ImageId,ClassId,EncodedPixels\na.jpg,10000000,1 1\n")
+    with pytest.raises(TableError, match=r"row 2 .*from 1 to 255"):
+        open_material(table, frame=Frame(256, 1600))
+    table.write_text("ImageId,ClassId,EncodedPixels\na.jpg,255,1 1\n")
+    with pytest.raises(MaskError, match="needs 255 masks of 10000x10000, over 4 GiB"):
+        open_material(table, frame=Frame(10**4, 10**4))
+    assert len(open_material(table, frame=Frame(256, 1600)).masks(0)) == 255
 
 
 PUBLISHED = {

@@ -604,6 +604,11 @@ COCO_DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
         DatasetError,
         "a class twice",
     ),
+    "too many classes": (
+        sample_coco(categories=[{"id": at, "name": f"c{at}"} for at in range(256)]),
+        DatasetError,
+        "256 classes. Name at most 255",
+    ),
     "id twice": (
         sample_coco(categories=[{"id": 2, "name": "a"}, {"id": 2, "name": "b"}]),
         DatasetError,

@@ -13,7 +13,7 @@ from steelscan.data.listing import read_classes, read_ignored
 from steelscan.data.names import ByStem, matched, plain
 from steelscan.data.palettes import Palettes
 from steelscan.data.picture import open_index_picture, read_palette
-from steelscan.data.watch import STRICT, Watch
+from steelscan.data.watch import STRICT, Noting, Watch
 from steelscan.strip import (
     Classes,
     DatasetError,
@@ -41,6 +41,9 @@ class Checked(NamedTuple):
 
     ignored: int = 0
     """How many pixels are called neither sound nor defective; they are read as sound."""
+
+    odd_palette: bool = False
+    """Whether the mask was read by its colours, or has sound steel in another colour than black."""
 
 
 class Found(NamedTuple):
@@ -88,6 +91,8 @@ class RunLengths:
         self.classes = _table_classes(files, table.classes, self._where)
         pictures = list(filter(is_picture, (inside or files.under(self.folder)).names()))
         self._rows, self._listed = table.rows, matched(table.rows, pictures)
+        clean = any(not any(map(str.strip, row.values())) for row in table.rows.values())
+        self._most = max(map(len, table.rows.values()), default=0) if clean else 0
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
@@ -110,6 +115,10 @@ class RunLengths:
             except MaskError as error:
                 incomplete = True
                 watch.left_out(error)
+        if self.layout == "joined" and len(self._row(name)) < self._most:
+            rows, most = len(self._row(name)), self._most
+            found = f"has {rows} rows in {self._where}, others {most}: was it cut off?"
+            watch.note(Fault.NO_ANNOTATION, name, found)
         # In the other layout every strip has a row for each class, empty or not.
         for class_id, text in self._row(name).items() if self.layout == "columns" else ():
             if not text.strip():
@@ -179,15 +188,19 @@ class IndexPictures:
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
-        index, counts = self._index(name, frame)
+        told = Noting()
+        index, counts = self._index(name, frame, told)
         content = repr((*frame, self._values)).encode() + index.tobytes()
         present = counts[list(self._values)] > 0
-        return Checked(present, hashlib.sha256(content).digest(), self._ignored_in(counts))
+        digest = hashlib.sha256(content).digest()
+        return Checked(present, digest, self._ignored_in(counts), Fault.BY_COLOUR in told.counts)
 
     def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> Found:
         """Masks of a strip; see `Annotations`."""
         index, counts = self._index(name, frame, watch)
-        masks = np.stack([index == value for value in self._values])
+        masks = blank_masks(len(self._values), frame, self._files.where(name))
+        for value, mask in zip(self._values, masks, strict=True):
+            np.equal(index, value, out=mask)
         return Found(masks, self._ignored_in(counts))
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
@@ -203,7 +216,7 @@ class IndexPictures:
         return int(counts[self._ignored]) if self._ignored is not None else 0
 
     def _index(
-        self, name: str, frame: Frame, watch: Watch = STRICT
+        self, name: str, frame: Frame, watch: Watch
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Pixel values of a strip's mask, all of them known, and how many pixels have each."""
         file = self._masks.find(name)

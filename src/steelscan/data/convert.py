@@ -172,7 +172,10 @@ class _Passage:
 
     def _below(self, text: str) -> str:
         """A message with paths below the data set's folder."""
-        return text.replace(f"{self.place.top}{os.sep}", "")
+        place = self.place.annotations
+        for folder in (self.place.top, place if place.is_dir() else place.parent):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text
 
     def _found(self, image: str, used: dict[str, str]) -> str | None:
         """The file of a picture; see `Shelf.find`. Raises DatasetError where it has two names."""

@@ -74,6 +74,9 @@ class Dataset:
     _files: Files = field(repr=False)
     _annotations: Annotations = field(repr=False)
 
+    odd_palettes: int = 0
+    """How many masks were read by their colours, or have sound steel in another one than black."""
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -152,6 +155,7 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
         ignored=sum(checked.ignored > 0 for _, _, checked in kept),
         _files=files,
         _annotations=annotations,
+        odd_palettes=sum(checked.odd_palette for _, _, checked in kept),
     )
 
 
@@ -174,6 +178,11 @@ def check_trainable(dataset: Dataset) -> list[str]:
     if dataset.ignored:
         warnings.append(
             f"{dataset.ignored} strips hold pixels to be ignored: they are learnt as sound steel."
+        )
+    if dataset.odd_palettes:
+        warnings.append(
+            f"{dataset.odd_palettes} masks have colours in another order than most, or no black "
+            "for sound steel: steelscan check names them."
         )
     if dataset.present.any(axis=1).all():
         warnings.append("No strip is clean: false alarms on sound steel cannot be judged.")

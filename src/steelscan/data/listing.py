@@ -1,10 +1,11 @@
 """The small tables beside the pictures: ``classes.csv`` and ``groups.csv``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from steelscan.data.files import Files
 from steelscan.data.names import matched
-from steelscan.strip import Classes, DatasetError, TableError, read_rows
+from steelscan.strip import Classes, DatasetError, TableError, read_rows, write_rows
 
 _IGNORE = "ignore"
 
@@ -43,6 +44,19 @@ def read_ignored(files: Files) -> int | None:
     """The pixel value that ``classes.csv`` calls ``ignore``: neither sound nor defective."""
     found = [value for value, name in _values(files).items() if value and name == _IGNORE]
     return found[0] if found else None
+
+
+def write_classes(folder: Path, classes: Classes) -> None:
+    """Write ``classes.csv`` as `read_classes` reads it back.
+
+    Raises DatasetError for a name that would mean something else there, and OutputError.
+    """
+    path = folder / "classes.csv"
+    for name in classes.names:
+        if name != name.strip() or name == _IGNORE:
+            found = f"cannot hold the class {name!r}"
+            raise DatasetError(path, found, "Rename the class, or choose another format")
+    write_rows(path, ("value", "name"), zip(classes.ids, classes.names, strict=True))
 
 
 def _values(files: Files) -> dict[int, str]:

@@ -46,8 +46,8 @@ class Palettes:
             found, remedy = f"holds the value {used[-1]}, which its palette lacks", _REMEDY
             raise MaskError(where, found, remedy, Fault.PALETTE)
         colours = {value: tuple(mask.palette[value].tolist()) for value in used}
-        if all(colour == (value,) * 3 for value, colour in colours.items()):
-            return mask.values, ""  # a palette of greys in their order is none
+        if _are_greys(colours):
+            return mask.values, ""
         agreed = self._agreement(where)
         of_colour = {colour: value for value, colour in agreed.items()}
         if of_colour.get(_BLACK, 0):
@@ -84,7 +84,8 @@ class Palettes:
 
     def _look(self) -> Colours | None:
         """The colours that all palettes agree on, or most; None where there is no such majority."""
-        counts = Counter(tuple(sorted(self._told(each).items())) for each in self._all())
+        told = filter(None, map(self._told, self._all()))
+        counts = Counter(tuple(each.items()) for each in told)
         merged: Colours = {}
         for each in counts:
             merged.update(each)
@@ -94,20 +95,28 @@ class Palettes:
             return merged
         needed = {0, *self._classes}
         whole = Counter[tuple[tuple[int, tuple[int, ...]], ...]]()
-        for told, count in counts.items():
-            if needed <= dict(told).keys():
-                whole[tuple(pair for pair in told if pair[0] in needed)] += count
+        for pairs, count in counts.items():
+            if needed <= dict(pairs).keys():
+                whole[tuple(pair for pair in pairs if pair[0] in needed)] += count
         best, count = whole.most_common(1)[0] if whole else ((), 0)
         return dict(best) if 2 * count > counts.total() else None
 
     def _told(self, palette: bytes) -> Colours:
-        """Colours of the values that have a meaning; one that an earlier value has fills a gap."""
+        """Colours of the values that have a meaning; one that an earlier value has fills a gap.
+
+        Nothing for greys in their order.
+        """
         told: Colours = {}
         for value in self._values:
             colour = tuple(palette[3 * value : 3 * value + 3])
             if len(colour) == 3 and colour not in told.values():
                 told[value] = colour
-        return told
+        return {} if _are_greys(told) else told
+
+
+def _are_greys(colours: Colours) -> bool:
+    """Whether colours are the values themselves, as good as no palette."""
+    return all(colour == (value,) * 3 for value, colour in colours.items())
 
 
 def _stands_once(colour: tuple[int, ...], palette: NDArray[np.uint8]) -> bool:

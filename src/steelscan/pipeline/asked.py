@@ -4,7 +4,7 @@ import re
 
 from steelscan.evaluation import Expected
 from steelscan.pipeline.score import Asked
-from steelscan.strip import Frame, InputError
+from steelscan.strip import Frame, InputError, check_frame
 
 
 def asked_of(frame: str | None, mm_per_pixel: float | None, expected: str | None) -> Asked:
@@ -21,7 +21,7 @@ def read_frame(text: str) -> Frame:
     found = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})", text)
     if not found:
         raise InputError("frame", f"is {text!r}", "Give HEIGHTxWIDTH in pixels, as 256x1600")
-    return Frame(int(found[1]), int(found[2]))
+    return check_frame(Frame(int(found[1]), int(found[2])), "frame")
 
 
 def read_expected(text: str) -> Expected:

@@ -74,7 +74,7 @@ def blank_masks(classes: int, frame: Frame, where: object) -> Masks:
     """
     check_frame(frame, where)
     if classes * frame.pixels > _MOST_IN_MASKS:
-        found = f"has {classes} classes of {frame} pixels, which are more than {_MOST_IN_MASKS}"
+        found = f"needs {classes} masks of {frame}, over {_MOST_IN_MASKS >> 30} GiB"
         raise MaskError(where, found, "Cut the picture into shorter strips, or leave classes out")
     return np.zeros((classes, *frame), np.bool_)
 

@@ -20,6 +20,8 @@ from steelscan.strip import (
     MaskTable,
     Picture,
     TableError,
+    blank_masks,
+    check_frame,
     decode,
     read_mask_table,
 )
@@ -112,7 +114,8 @@ def _of_dataset(dataset: Dataset) -> Material:
 def _of_table(table: MaskTable, path: Path, frame: Frame | None) -> Material:
     if not table.classes:
         raise TableError(path, "has no row", "Name a table that lists masks")
-    size, note = (frame, "") if frame is not None else _frame_beside(path)
+    size, note = (check_frame(frame, "--frame"), "") if frame else _frame_beside(path)
+    blank_masks(table.classes, size, path)  # refuses what would fill the memory
     names = tuple(table.rows)
 
     def masks(index: int) -> Masks:

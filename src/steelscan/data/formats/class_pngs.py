@@ -25,7 +25,7 @@ from steelscan.data.formats.labelled import (
     check_mask_size,
     make_classes,
 )
-from steelscan.data.listing import read_classes
+from steelscan.data.listing import read_classes, write_classes
 from steelscan.data.names import ByStem
 from steelscan.data.picture import IndexPicture, open_index_picture
 from steelscan.data.shelf import Shelf
@@ -40,7 +40,6 @@ from steelscan.strip import (
     MaskError,
     OutputError,
     write_bytes,
-    write_rows,
 )
 
 
@@ -89,8 +88,7 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
             place = path / "masks" / name / PurePosixPath(each.image).with_suffix(".png")
             write_bytes(place, png_of(Image.fromarray(mask.view(np.uint8) * np.uint8(255))))
     if classes is not None:
-        rows = zip(classes.ids, classes.names, strict=True)
-        write_rows(path / "classes.csv", ("value", "name"), rows)
+        write_classes(path, classes)
     return ()
 
 

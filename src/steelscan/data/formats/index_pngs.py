@@ -16,9 +16,10 @@ from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats.class_pngs import png_of
 from steelscan.data.formats.content import framed, picture_names
 from steelscan.data.formats.labelled import Labelled, Loss, check_all, flatten
+from steelscan.data.listing import write_classes
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
-from steelscan.strip import Classes, DatasetError, Fault, write_bytes, write_rows
+from steelscan.strip import Classes, DatasetError, Fault, write_bytes
 
 
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
@@ -75,6 +76,5 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
         name = PurePosixPath(each.image).with_suffix(".png")
         write_bytes(path / "masks" / name, png_of(Image.fromarray(index)))
     if classes is not None:
-        rows = zip(classes.ids, classes.names, strict=True)
-        write_rows(path / "classes.csv", ("value", "name"), rows)
+        write_classes(path, classes)
     return tuple(losses)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from steelscan.data.formats.index_pngs import read as _read
 from steelscan.data.formats.labelled import Labelled, Loss, check_all
+from steelscan.data.listing import write_classes
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
-from steelscan.strip import Classes, encode, write_mask_table, write_rows
+from steelscan.strip import Classes, encode, write_mask_table
 
 
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
@@ -31,7 +32,5 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
             yield each.image, [encode(mask) for mask in each.masks]
 
     write_mask_table(path / "train.csv", rows(), "joined")
-    write_rows(
-        path / "classes.csv", ("value", "name"), zip(classes[0].ids, classes[0].names, strict=True)
-    )
+    write_classes(path, classes[0])
     return ()

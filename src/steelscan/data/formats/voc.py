@@ -41,6 +41,7 @@ from steelscan.strip import (
     Frame,
     MaskError,
     PictureError,
+    blank_masks,
     write_bytes,
     write_text,
 )
@@ -206,7 +207,9 @@ def _labelled(image: str, frame: Frame, labels: _LabelMap, content: bytes, where
         )
         remedy = "Name it there, and store masks losslessly"
         raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
-    masks = np.stack([pixels == value for value in known])
+    masks = blank_masks(len(known), frame, where)
+    for value, mask in zip(known, masks, strict=True):
+        np.equal(pixels, value, out=mask)
     return Labelled(image, frame, masks, labels.classes, ignored=int((pixels == ignored).sum()))
 
 

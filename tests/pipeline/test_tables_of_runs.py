@@ -1,0 +1,51 @@
+"""The tables in a run folder: one that breaks off is broken, and never a shorter answer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelscan.evaluation import Pairs
+from steelscan.pipeline import pairs_file
+from steelscan.pipeline.answered import read_answered
+from steelscan.pipeline.pairs_file import Judged, read_judged, write_judged
+from steelscan.pipeline.run import RunFolder
+from steelscan.strip import RunError
+
+ANSWERED = "image,height,width\na.jpg,256,1600\nb.jpg,,\nc.jpg,256,1600\n"
+
+
+def test_answered_strips_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.answered.write_text(ANSWERED)
+    assert read_answered(run) == {"a.jpg": (256, 1600), "b.jpg": None, "c.jpg": (256, 1600)}
+    last = len(ANSWERED) - len("c.jpg,256,1600\n")
+    for end in range(last + 1, len(ANSWERED)):
+        run.answered.write_text(ANSWERED[:end])
+        with pytest.raises(RunError, match=r"answered\.csv: is broken"):
+            read_answered(run)
+
+
+@pytest.mark.parametrize(
+    "size", ["256,", ",1600", "a,b", "1e9,1", "999999999,9", "9" * 5000 + ",1"]
+)
+def test_sizes_of_answered_strips_are_sizes(size: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.answered.write_text(f"image,height,width\na.jpg,{size}\n")
+    with pytest.raises(RunError, match="is broken"):
+        read_answered(run)
+
+
+def test_pairs_that_break_off_are_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(tmp_path)
+    monkeypatch.setattr(pairs_file.RunFolder, "load_record", lambda _: None)
+    counts = np.full((2, 2), 12)
+    judged = Judged(("a", "b"), np.arange(2), np.arange(2), Pairs(counts, counts, counts))
+    write_judged(run, {"out of fold": judged})
+    assert read_judged(run, 2)["out of fold"].pairs.truth.tolist() == counts.tolist()
+    whole = run.pairs.read_text()
+    cut = [whole[:-1], whole[:-2], whole[:-4], whole[:-30], whole.replace("12", "1" * 30)]
+    for text in cut:
+        run.pairs.write_text(text)
+        with pytest.raises(RunError, match=r"pairs\.csv: is broken"):
+            read_judged(run, 2)

@@ -1,0 +1,64 @@
+"""CSV files as tables of text: read strictly, and what we write ourselves."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from steelscan.strip import TableError, read_rows, rows, write_rows
+
+TABLE = b"image,group\na.jpg,1\nb.jpg,2\n"
+
+
+def test_columns_rows_and_their_lines() -> None:
+    table = read_rows(TABLE.replace(b"a.jpg", b'\n,\n"a\n.jpg"'), "t.csv", "Mend it")
+    assert table.columns == ("image", "group")
+    assert table.rows == [["a\n.jpg", "1"], ["b.jpg", "2"]]
+    assert table.lines == [5, 6]
+    assert table.select(["GROUP"]) == [["1"], ["2"]]
+    assert table.whole
+    assert not read_rows(TABLE[:-1], "t.csv", "Mend it").whole
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    cells = [["a,b", 'say "x"'], ["two\nlines", " ; "], ["é\t", "=1"], ["x", ""]]
+    write_rows(tmp_path / "t.csv", ("one", "two"), cells)
+    content = (tmp_path / "t.csv").read_bytes()
+    for each in (content, gzip.compress(content)):
+        assert read_rows(each, "t.csv", "Mend it").rows == cells
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n;;\n \n", "is empty"),
+        (b"\xff" * 40, "is no CSV .*in UTF-8"),
+        (TABLE.decode().encode("utf-16")[:-1], "is no CSV"),
+        (TABLE + b"c.jpg", r"row 4 has 1 cells?, the head has 2"),
+        (TABLE + b"c.jpg,1,2\n", "row 4 has 3 cells.* in quotes"),
+        (TABLE + b'"c.jpg,1\n', "is no CSV .line 4"),
+        (b"i" * (2 << 20), "its head has no end"),
+        (gzip.compress(TABLE)[:20], "cannot be read"),
+    ],
+)
+def test_refusals_name_the_line(content: bytes, says: str) -> None:
+    with pytest.raises(TableError, match=says) as caught:
+        read_rows(content, "t.csv", "Mend it")
+    assert str(caught.value).startswith("t.csv: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_that_lack_are_told_in_brief() -> None:
+    head = ",".join(f"column {at}" for at in range(5000)).encode()
+    with pytest.raises(
+        TableError, match=r"has the columns column 0, .*column 9, \.\.\.\."
+    ) as caught:
+        read_rows(head + b"\n", "t.csv", "Mend it").select(["image"])
+    assert len(str(caught.value)) < 300
+
+
+def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_LONGEST", 1000)
+    with pytest.raises(TableError, match="more text than"):
+        read_rows(TABLE.replace(b"a.jpg", b"a" * 2000), "t.csv", "Mend it")
