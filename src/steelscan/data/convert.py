@@ -1,6 +1,5 @@
 """A data set carried from one format of annotations to another, pictures and all."""
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -25,6 +24,7 @@ from steelscan.strip import (
     SteelscanError,
     cannot_write,
     progress,
+    temporary_folder,
 )
 
 _GROUPS = "groups.csv"
@@ -225,9 +225,12 @@ def _new_folder(target: Path) -> Iterator[Path]:
         raise OutputError(target, found, "Name a new or an empty folder")
     with _temporary(target, target, "part") as folder:
         yield folder
-        if target.is_dir():
-            target.rmdir()
-        folder.rename(target)
+        try:
+            if target.is_dir():
+                target.rmdir()
+            folder.rename(target)
+        except OSError as error:
+            raise cannot_write(target, error) from error
 
 
 @contextmanager
@@ -258,15 +261,10 @@ def opened_source(source: Path, beside: Path | None = None) -> Iterator[Path]:
 @contextmanager
 def _temporary(beside: Path, real: Path, ending: str) -> Iterator[Path]:
     """A folder that is gone in the end; errors call it by the name of what it stands for."""
-    folder = beside.with_name(f".{beside.name.lstrip('.')}.{os.getpid()}.{ending}")
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise cannot_write(beside, error) from error
-    except SteelscanError as error:
-        parts = (error.where, error.found, error.remedy)
-        where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
-        raise type(error)(where, found, remedy, error.fault) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder(beside, ending) as folder:
+        try:
+            yield folder
+        except SteelscanError as error:
+            parts = (error.where, error.found, error.remedy)
+            where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
+            raise type(error)(where, found, remedy, error.fault) from error

@@ -238,7 +238,7 @@ def _check_unicode(names: Iterable[str], where: object) -> None:
     wrong = [name for name in names if not _is_unicode(name)]
     if wrong:
         shown = os.fsencode(wrong[0]).decode(errors="backslashreplace")
-        found = f"holds {len(wrong)} file names that are not UTF-8, as '{shown}'"
+        found = f"holds {len(wrong)} names of files that are not UTF-8, as '{shown}'"
         remedy = "Rename them, as with: convmv -f latin1 -t utf8 -r --notest FOLDER"
         raise DatasetError(where, found, remedy, Fault.UNSAFE_NAME)
 

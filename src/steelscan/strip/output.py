@@ -147,7 +147,8 @@ def _is_of_writing(error: OSError, within: Path) -> bool:
         return True
     if not isinstance(error.filename, str | bytes | os.PathLike):
         return False
-    return Path(os.path.realpath(os.fsdecode(error.filename))).is_relative_to(within)
+    named = Path(os.path.realpath(os.fsdecode(error.filename)))
+    return named.is_relative_to(os.path.realpath(within))
 
 
 def _is_alive(process: int) -> bool:

@@ -7,6 +7,7 @@ have written it: then nothing is lost that giving the command again does not bri
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,19 @@ def page_kind(verb: str) -> FileKind:
     """HTML pages that bear the name of a verb in their head."""
     brand = f'<div class="brand">steelscan {verb}</div>'.encode()
     return FileKind(f"page of steelscan {verb}", lambda path: brand in _head(path))
+
+
+def zip_kind(name: str, member: str) -> FileKind:
+    """Zips that hold a file of this name."""
+
+    def holds(path: Path) -> bool:
+        try:
+            with zipfile.ZipFile(path) as packed:
+                return member in packed.namelist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            return False
+
+    return FileKind(name, holds)
 
 
 def check_output(
