@@ -254,9 +254,10 @@ def _writer(path: Path | None) -> Iterator[Callable[[Finding], None]]:
     if path is None:
         yield lambda _: None
         return
-    with replacing(path) as temporary, temporary.open(
-        "w", newline="", encoding="utf-8", errors="backslashreplace"
-    ) as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_COLUMNS)
         yield lambda each: rows.writerow(

@@ -240,7 +240,8 @@ def _check_unicode(names: Iterable[str], where: object) -> None:
         shown = os.fsencode(wrong[0]).decode(errors="backslashreplace")
         found = f"holds {len(wrong)} names of files that are not UTF-8, as '{shown}'"
         remedy = "Rename them, as with: convmv -f latin1 -t utf8 -r --notest FOLDER"
-        raise DatasetError(where, found, remedy, Fault.UNSAFE_NAME)
+        place = os.fsencode(str(where)).decode(errors="backslashreplace")
+        raise DatasetError(place, found, remedy, Fault.UNSAFE_NAME)
 
 
 def _is_unicode(name: str) -> bool:
