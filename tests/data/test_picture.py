@@ -1,6 +1,7 @@
 """Reading pictures: right values, and a refusal for all that only looks like a strip."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -191,3 +192,12 @@ def test_index_pictures_keep_their_values(save: Save) -> None:
     for wrong in (save(index, mode="RGB"), save(index.astype(np.uint16)), b"", b"text"):
         with pytest.raises(MaskError):
             read_index_picture(wrong)
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_picture, picture_frame):
+        with pytest.raises(PictureError, match=r"a\.png: is a pipe"):
+            read(tmp_path / "a.png")
+    with pytest.raises(MaskError, match="is a pipe"):
+        read_index_picture(tmp_path / "a.png")

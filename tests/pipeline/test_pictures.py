@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_what_predictions_wrote_below_the_pictures_is_never_predicted(
             done = predict(where, out)
             assert done.pictures == 4
             assert written(out) == first
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+        for path in sorted(pictures.rglob("*.*")):
+            packed.write(path, path.relative_to(pictures))
+    (pictures / "linked.jpg").unlink()
+    assert {each.name for each in find_distinct(str(tmp_path / "all.zip"), tmp_path / "x")} == {
+        *NAMES,
+        "linked.jpg",  # a copy by now
+    }
     monkeypatch.chdir(pictures)
     assert predict(".", Path("out")).pictures == 4
     with pytest.raises(DatasetError, match="but those that steelscan predict wrote"):

@@ -59,6 +59,8 @@ def test_a_file_is_replaced_by_one_of_its_kind_alone(files: Path, name: str) -> 
     assert {path.name for path in files.iterdir()} - refused == {
         own for own in (name, f"marked {name}") if (files / own).exists()
     }
+    with pytest.raises(OutputError, match="no ordinary file"):
+        check_output(files, kind)
     (files / "nothing").touch()
     check_output(files / "nothing", kind)
     check_output(files / "not there", kind)

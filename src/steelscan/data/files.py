@@ -32,6 +32,8 @@ _SMALL_TEXT = 1 << 24
 PREDICTED_BY = "predicted_by.txt"
 """Marks a folder as written by ``steelscan predict``, whose masks and overlays are no strips."""
 
+_DRAWN = ("masks", "overlays")
+
 _JUNK = frozenset(
     (
         "#recycle",
@@ -185,7 +187,11 @@ class _Written:
     def by_predict(self, picture: PictureFile) -> bool:
         """Whether a picture, or what it is a link to, is a mask or an overlay."""
         if not isinstance(picture.files, _Folder):
-            return False
+            return any(
+                inner.name in _DRAWN
+                and picture.files.exists((inner.parent / PREDICTED_BY).as_posix())
+                for inner in PurePosixPath(picture.place).parents
+            )
         path = picture.files.root / picture.place
         if path.is_symlink():
             path = Path(os.path.realpath(path))
@@ -197,7 +203,7 @@ class _Written:
 
 def _is_output(folder: Path) -> bool:
     return any(
-        inner.name in ("masks", "overlays") and (inner.parent / PREDICTED_BY).is_file()
+        inner.name in _DRAWN and (inner.parent / PREDICTED_BY).is_file()
         for inner in (folder, *folder.parents)
     )
 

@@ -114,6 +114,8 @@ def check_output(
     for other in inputs:
         if path.resolve() == other.resolve():
             raise OutputError(path, "is read by the same command", "Name another file")
+    if path.exists() and not path.is_file():
+        raise OutputError(path, "is there already and no ordinary file", "Name another file")
     if kind is not None and path.is_file():
         try:
             known = not path.stat().st_size or kind.holds(path)
