@@ -21,7 +21,15 @@ from steelscan.data.formats import FORMATS, WRITERS, Format, Labelled
 from steelscan.data.formats.class_names import class_names
 from steelscan.data.shelf import Shelf
 from steelscan.data.target_names import TargetNames
-from steelscan.strip import Classes, DatasetError, Fault, Frame, OutputError, SteelscanError
+from steelscan.strip import (
+    Classes,
+    DatasetError,
+    Fault,
+    Frame,
+    OutputError,
+    SteelscanError,
+    temporary_folder,
+)
 
 SQUARE = [[4.0, 2.0, 12.0, 2.0, 12.0, 8.0, 4.0, 8.0]]
 SHAPES = [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": SQUARE}]
@@ -735,3 +743,11 @@ def test_what_a_killed_conversion_left_is_removed(tmp_path: Path) -> None:
     convert(tmp_path / "set.zip", tmp_path / "out", "voc")
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {"set", "set.zip", "out", alive.name}
+
+
+def test_temporary_folders_of_one_process_leave_each_other_alone(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "out") as part:
+        (part / "a").touch()
+        with temporary_folder(tmp_path / "out", "unpacked"), temporary_folder(tmp_path / "o"):
+            assert (part / "a").is_file()
+    assert not list(tmp_path.iterdir())

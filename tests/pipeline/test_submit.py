@@ -21,6 +21,7 @@ from steelscan.strip import (
     OutputError,
     PictureError,
     RunError,
+    held,
     read_mask_table,
     write_mask_table,
 )
@@ -149,6 +150,7 @@ def test_training_that_leaves_a_test_strip_out_says_so_to_submit(
     train(tiny, data, run, Options(device="cpu", on_error="skip"))
     done = submit(run, layout="joined")
     assert (done.images, done.left_out) == (2, (bad.name,))
+    assert read_mask_table(run / "submission.csv").unread == {bad.name}
 
 
 def planted(run: Path, rows: list[tuple[str, tuple[str, ...]]], layout: Layout) -> None:
@@ -197,6 +199,30 @@ def test_a_place_that_cannot_be_written_is_one_error(run: Path) -> None:
         submit(run, Path("/proc/out.csv"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["run.json", "recipe.json", "thresholds.json", "answered.csv", "folds.csv", "networks/a.csv"],
+)
+def test_files_of_the_run_are_not_replaced_by_its_submission(run: Path, name: str) -> None:
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(OutputError, match=r"belongs to the run|is there already and no table"):
+        submit(run, run / name, layout="joined")
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_nothing_else_is_replaced_by_a_submission(run: Path, tmp_path: Path) -> None:
+    for content in (b"a,b\n1,2\n", b"\xff\xd8\xff\xe0", b"{}"):
+        path = tmp_path / "theirs"
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="no table of run lengths"):
+            submit(run, path)
+        assert path.read_bytes() == content
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    with pytest.raises(OutputError, match="belongs to the run"):
+        submit(run, other / "submission.csv")
+
+
 @pytest.fixture
 def pictures(strips: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
@@ -237,6 +263,35 @@ def test_a_bad_picture_stops_or_is_left_out_and_the_next_call_goes_on(
     bad.write_bytes(whole[:-300])
     done = submit(finished[0], out, images=str(pictures), device="cpu", on_error="skip")
     assert (done.images, done.left_out) == (2, (bad.name,))
+
+
+def test_answers_of_a_call_that_stopped_count_for_the_same_content_alone(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    first, bad, *_ = sorted(pictures.iterdir())
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:-300])
+    with pytest.raises(PictureError, match=bad.name):
+        submit(finished[0], out, images=str(pictures), device="cpu")
+    bad.write_bytes(whole)
+    first.write_bytes(whole)  # other steel under the same name
+    submit(finished[0], out, layout="joined", images=str(pictures), device="cpu")
+    table = read_mask_table(out)
+    assert table.texts(first.name, 4) == table.texts(bad.name, 4)
+    assert any(table.texts(bad.name, 4))
+
+
+def test_two_submissions_into_one_file_are_one_too_many(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    with (
+        held(tmp_path, ".out.csv.lock"),
+        pytest.raises(RunError, match=r"out\.csv: is in use by another process"),
+    ):
+        submit(finished[0], out, images=str(pictures), device="cpu")
+    assert not out.exists()
 
 
 def test_the_runs_own_answers_are_not_mixed_with_those_for_other_pictures(

@@ -53,10 +53,10 @@ def predict(
             overlays=overlays,
             thresholds=thresholds,
         )
-    found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
-    print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
     for note in done.notes:
         print(f"Note: {note}")
+    found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
+    print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
     print(f"Masks, overlays and submission.csv: {out}")
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")

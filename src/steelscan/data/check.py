@@ -24,8 +24,10 @@ from steelscan.strip import (
     InputError,
     PictureError,
     Severity,
+    check_output,
     progress,
     replacing,
+    table_kind,
 )
 
 _EXAMPLES = 5
@@ -107,6 +109,8 @@ def check(
     is not to be trusted, and OutputError.
     """
     given = format_named("--from", from_) if from_ is not None else None
+    if list_ is not None:
+        check_output(list_, table_kind("list of findings", _COLUMNS), [source])
     with opened_source(source) as root, _writer(list_) as write:
         place = locate(root, given, source, images)
         report = CheckReport(place.format.name)
@@ -266,7 +270,10 @@ def _writer(path: Path | None) -> Iterator[Callable[[Finding], None]]:
     if path is None:
         yield lambda _: None
         return
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_COLUMNS)
         yield lambda each: rows.writerow(

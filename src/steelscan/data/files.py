@@ -32,6 +32,8 @@ _SMALL_TEXT = 1 << 24
 PREDICTED_BY = "predicted_by.txt"
 """Marks a folder as written by ``steelscan predict``, whose masks and overlays are no strips."""
 
+_DRAWN = ("masks", "overlays")
+
 _JUNK = frozenset(
     (
         "#recycle",
@@ -188,7 +190,11 @@ class _Written:
     def by_predict(self, picture: PictureFile) -> bool:
         """Whether a picture, or what it is a link to, is a mask or an overlay."""
         if not isinstance(picture.files, _Folder):
-            return False
+            return any(
+                inner.name in _DRAWN
+                and picture.files.exists((inner.parent / PREDICTED_BY).as_posix())
+                for inner in PurePosixPath(picture.place).parents
+            )
         path = picture.files.root / picture.place
         if path.is_symlink():
             path = Path(os.path.realpath(path))
@@ -200,7 +206,7 @@ class _Written:
 
 def _is_output(folder: Path) -> bool:
     return any(
-        inner.name in ("masks", "overlays") and (inner.parent / PREDICTED_BY).is_file()
+        inner.name in _DRAWN and (inner.parent / PREDICTED_BY).is_file()
         for inner in (folder, *folder.parents)
     )
 
@@ -241,9 +247,10 @@ def _check_unicode(names: Iterable[str], where: object) -> None:
     wrong = [name for name in names if not _is_unicode(name)]
     if wrong:
         shown = os.fsencode(wrong[0]).decode(errors="backslashreplace")
-        found = f"holds {len(wrong)} file names that are not UTF-8, as '{shown}'"
+        found = f"holds {len(wrong)} names of files that are not UTF-8, as '{shown}'"
         remedy = "Rename them, as with: convmv -f latin1 -t utf8 -r --notest FOLDER"
-        raise DatasetError(where, found, remedy, Fault.UNSAFE_NAME)
+        place = os.fsencode(str(where)).decode(errors="backslashreplace")
+        raise DatasetError(place, found, remedy, Fault.UNSAFE_NAME)
 
 
 def _is_unicode(name: str) -> bool:

@@ -32,7 +32,7 @@ class AnswerLog:
         self._path = path
         self._asked = dict.fromkeys(asked)
         self._at: dict[str, int] = {}
-        self.done: dict[str, str] = {}
+        self.contents: dict[str, str] = {}
         """Of each picture that has an answer: the hash of the content that it was made for."""
         self.unread: dict[str, str] = {}
         """Of each picture that could not be read: why."""
@@ -45,11 +45,16 @@ class AnswerLog:
                         break
                     image, _, content = self._read(line)
                     if image in self._asked and content is not None:
-                        self.done[image], self._at[image] = content, whole
+                        self.contents[image], self._at[image] = content, whole
                     whole += len(line)
                 log.truncate(whole)
         except OSError as error:
             raise cannot_write(path, error) from error
+
+    @property
+    def done(self) -> set[str]:
+        """The pictures that have an answer."""
+        return set(self.contents)
 
     def fill(
         self,
@@ -66,14 +71,14 @@ class AnswerLog:
         for image in track(self._asked, label, len(self._asked)):
             try:
                 now = content(image)
-                if self.done.get(image) == now:
+                if self.contents.get(image) == now:
                     continue
-                self.done.pop(image, None)
+                self.contents.pop(image, None)
                 masks = answer(image)
             except PictureError as error:
                 if on_error == "stop":
                     raise
-                self.done.pop(image, None)
+                self.contents.pop(image, None)
                 self.unread[image] = str(error)
             else:
                 self.add(image, masks, now)
@@ -89,7 +94,7 @@ class AnswerLog:
                 log.write(line.encode())
         except OSError as error:
             raise cannot_write(self._path, error) from error
-        self.done[image], self._at[image] = content, at
+        self.contents[image], self._at[image] = content, at
 
     def finish(self, table: Path, layout: Layout) -> None:
         """Write the CSV file and remove the log. Raises OutputError."""
@@ -115,7 +120,7 @@ class AnswerLog:
         """
         with self._path.open("rb") as log:
             for image in self._asked:
-                if image in self.done:
+                if image in self.contents:
                     log.seek(self._at[image])
                     _, texts, _ = self._read(log.readline())
                     if texts is not None:

@@ -76,11 +76,11 @@ def answer_pictures(
     ``skipped.csv``; its rows in ``submission.csv`` say that it was not read.
     """
     log = AnswerLog(out / LOG, [source.name for source in sources])
-    for name in [*log.done]:
+    for name in log.done:
         if not all(path.exists() for path in _drawn(out, name, overlays)):
-            del log.done[name]
-    _remove_others(out, log.done, TABLE, SKIPPED)
-    named, known = {source.name: source for source in sources}, dict(log.done)
+            del log.contents[name]
+    _remove_others(out, log.contents, TABLE, SKIPPED)
+    named, known = {source.name: source for source in sources}, dict(log.contents)
 
     def answer(name: str) -> _Answer:
         content = named[name].read()
@@ -94,7 +94,7 @@ def answer_pictures(
 
     with _Ahead(answer, named, workers) as ahead:
         skipped = log.fill(ahead.masks, "Predicting", on_error, ahead.content)
-    _remove_others(out, log.done)
+    _remove_others(out, log.contents)
     _list_skipped(out / SKIPPED, skipped)
     found, clean = _count(log, classes)
     log.write(out / TABLE, layout, len(classes))

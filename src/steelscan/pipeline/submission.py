@@ -94,7 +94,7 @@ def submit(
             raise InputError("--thresholds", why, "Name the pictures to answer: --images")
         folder.load_tuned()
         path = out or run / f"submission-{layout}.csv"
-        check_output(path, TABLE_KIND, run=run)
+        check_output(path, TABLE_KIND, own=folder.submission)
         texts, left_out = _own_answers(folder)
         _write(path, texts, left_out, layout, len(record.classes))
     else:

@@ -44,6 +44,7 @@ from steelscan.strip.overwriting import (
     json_kind,
     page_kind,
     table_kind,
+    zip_kind,
 )
 from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import Table, read_rows, write_rows
@@ -110,4 +111,5 @@ __all__ = [
     "write_mask_table",
     "write_rows",
     "write_text",
+    "zip_kind",
 ]

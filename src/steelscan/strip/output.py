@@ -19,6 +19,9 @@ _ONLY_WRITING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LONGEST = 200
 """Bytes of a file's name that fit into a temporary one: most disks allow 255 in all."""
 
+_lent: set[Path] = set()
+"""Temporary folders that this process uses now."""
+
 _LEFTOVER = re.compile(r"\..+\.(\d+)\.(?:part|unpacked)")
 
 
@@ -56,13 +59,15 @@ def temporary_folder(beside: Path, ending: str = "part") -> Iterator[Path]:
     nothing can be written there. What reading in the block raises is passed on.
     """
     folder = temporary_beside(beside, ending)
-    remove_leftovers(beside.parent, folder.name.removesuffix(f".{os.getpid()}.{ending}"))
+    remove_leftovers(beside.parent, folder.name.removesuffix(f"{os.getpid()}.{ending}"))
+    _lent.add(folder)
     try:
         with _writing(beside):
             folder.mkdir(parents=True)
         with _writing(beside, folder):
             yield folder
     finally:
+        _lent.discard(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -84,7 +89,8 @@ def remove_leftovers(folder: Path, start: str = ".") -> None:
     with suppress(OSError):
         for path in list(folder.iterdir()):
             found = _LEFTOVER.fullmatch(path.name)
-            if found and path.name.startswith(start) and not _is_alive(int(found[1])):
+            ended = found and path not in _lent and not _is_alive(int(found[1]))
+            if ended and path.name.startswith(start):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -147,7 +153,8 @@ def _is_of_writing(error: OSError, within: Path) -> bool:
         return True
     if not isinstance(error.filename, str | bytes | os.PathLike):
         return False
-    return Path(os.path.realpath(os.fsdecode(error.filename))).is_relative_to(within)
+    named = Path(os.path.realpath(os.fsdecode(error.filename)))
+    return named.is_relative_to(os.path.realpath(within))
 
 
 def _is_alive(process: int) -> bool:

@@ -7,6 +7,7 @@ have written it: then nothing is lost that giving the command again does not bri
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,10 @@ def table_kind(name: str, *heads: Iterable[str]) -> FileKind:
 
     def holds(path: Path) -> bool:
         text = _head(path).decode("utf-8-sig", errors="replace")
-        return next(csv.reader(io.StringIO(text)), []) in rows
+        try:
+            return next(csv.reader(io.StringIO(text, newline="")), []) in rows
+        except csv.Error:
+            return False
 
     return FileKind(name, holds)
 
@@ -82,21 +86,36 @@ def page_kind(verb: str) -> FileKind:
     return FileKind(f"page of steelscan {verb}", lambda path: brand in _head(path))
 
 
+def zip_kind(name: str, member: str) -> FileKind:
+    """Zips that hold a file of this name."""
+
+    def holds(path: Path) -> bool:
+        try:
+            with zipfile.ZipFile(path) as packed:
+                return member in packed.namelist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            return False
+
+    return FileKind(name, holds)
+
+
 def check_output(
-    path: Path, kind: FileKind | None = None, inputs: Iterable[Path] = (), run: Path | None = None
+    path: Path, kind: FileKind | None = None, inputs: Iterable[Path] = (), own: Path | None = None
 ) -> None:
     """Refuse to write a file where that would destroy what is not the verb's own.
 
-    That is what belongs to a run (save for ``run``, whose own verb asks), one of the ``inputs`` of
-    the same command, and a file that is there and not of the ``kind``. Removes what a killed
-    process left of the same file. Raises OutputError.
+    That is what belongs to a run (save for ``own``, a file of it that this very verb makes), one
+    of the ``inputs`` of the same command, and a file that is there and not of the ``kind``.
+    Removes what a killed process left of the same file. Raises OutputError.
     """
     owner = _run_of(path)
-    if owner is not None and (run is None or owner != run.resolve()):
+    if owner is not None and (own is None or path.resolve() != own.resolve()):
         raise OutputError(path, f"belongs to the run {owner}", "Name a file outside of it")
     for other in inputs:
         if path.resolve() == other.resolve():
             raise OutputError(path, "is read by the same command", "Name another file")
+    if path.exists() and not path.is_file():
+        raise OutputError(path, "is there already and no ordinary file", "Name another file")
     if kind is not None and path.is_file():
         try:
             known = not path.stat().st_size or kind.holds(path)
