@@ -77,6 +77,12 @@ class Dataset:
     _files: Files = field(repr=False)
     _annotations: Annotations = field(repr=False)
 
+    @property
+    def group_fingerprint(self) -> str | None:
+        """SHA-256 over the strips' groups of ``groups.csv``; None when there is none."""
+        labels = self.group_labels
+        return None if labels is None else hashlib.sha256(repr(labels).encode()).hexdigest()
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -29,7 +29,8 @@ from steelscan.pipeline.pseudo import learned, pseudo_label
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.strip import Masks, write_json, write_text
+from steelscan.pipeline.run_data import write_data
+from steelscan.strip import Masks, write_json
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def train(
     run = RunFolder(out)
     with run.held():
         plan, notes = planned(run, recipe, data, options)
-        write_text(run.data, f"{data.absolute()}\n")
+        write_data(run, data)
         if on_plan is not None:
             on_plan(forecast(plan))
         return _carry(plan, notes)
@@ -95,6 +96,8 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
         layout=dataset.layout,
         seed=options.seed,
         folds=None if brought is None else brought.digest,
+        tests=dataset.test_fingerprint,
+        groups=dataset.group_fingerprint,
     )
     run.begin(recipe, record)
     found = find_groups(dataset)
@@ -128,6 +131,7 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     write_judged(plan.run, judged_parts(plan, pairs))
     write_json(plan.run.notes, list(outcome.notes))
     write_json(plan.run.scores, scored)
+    plan.run.seal(plan.run.notes, plan.run.scores)
     report_run(plan, answers, tuned, pairs, outcome.notes)
     return outcome
 
@@ -197,4 +201,5 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
     left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
     write_answered(plan.run, dataset, rows, [name for name, _ in left_out])
     log.write(plan.run.submission, dataset.layout)
+    plan.run.seal(plan.run.submission)
     return [f"Left out {name}: {reason}" for name, reason in left_out]
