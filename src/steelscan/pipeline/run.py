@@ -51,16 +51,12 @@ class RunRecord(Spec):
     folds: str | None = None
     """SHA-256 of folds that were brought; None when the run dealt its own."""
 
-    tests: str | None = None
-    """SHA-256 of the test pictures; None in a run of an older program."""
-
     groups: str | None = None
     """SHA-256 of the groups of ``groups.csv``; None where there is no such file."""
 
 
 _CALLED = {
     "fingerprint": "fingerprint of the data set",
-    "tests": "set of test pictures",
     "groups": "groups.csv",
     "folds": "table of folds",
 }
@@ -135,6 +131,11 @@ class RunFolder:
     def data(self) -> Path:
         """Where the data set lay when the run was last trained."""
         return self.path / "data.txt"
+
+    @property
+    def tests(self) -> Path:
+        """The fingerprint of the test pictures that were predicted last."""
+        return self.path / "tests.txt"
 
     @property
     def folds(self) -> Path:
@@ -253,14 +254,32 @@ class RunFolder:
             changed = _changes(self.load_recipe(), recipe) + _changes(self.load_record(), record)
             if changed:
                 found = f"holds a run with another {', '.join(_CALLED.get(n, n) for n in changed)}"
-                remedy = "Name another --out, or go on as it was begun"
-                if changed == ["tests"]:
-                    remedy += f"; its networks predict other pictures with submit {self.path} "
-                    remedy += "--images FOLDER --out FILE"
-                raise RunError(self.path, found, remedy)
+                raise RunError(self.path, found, "Name another --out, or go on as it was begun")
             return
         write_text(self.recipe, recipe.model_dump_json(indent=2) + "\n")
         write_text(self.record, record.model_dump_json(indent=2) + "\n")
+
+    def take_tests(self, fingerprint: str) -> list[str]:
+        """Write down which test pictures there are; what was predicted of others is dropped.
+
+        Returns a sentence on that. Raises RunError where folds or networks came of the others.
+        """
+        try:
+            if self.tests.exists() and self.tests.read_bytes() == f"{fingerprint}\n".encode():
+                return []
+        except OSError as error:
+            found = f"cannot be read ({error.strerror})"
+            raise RunError(self.tests, found, _TRAIN_AGAIN) from None
+        logs = [*self.path.glob("rounds/*/*.jsonl"), *self.path.glob("submission.jsonl")]
+        learned = [*self.path.glob("rounds/*/*.csv"), *self.path.glob(self.likeness.name)]
+        if learned:
+            found = f"says that {learned[0].name} came of other test pictures than there are now"
+            remedy = "Name another --out; submit --images predicts other pictures with its networks"
+            raise RunError(self.tests, found, remedy)
+        for log in logs:
+            log.unlink()
+        write_text(self.tests, f"{fingerprint}\n")
+        return ["Test pictures changed: they were predicted anew."] if logs else []
 
     def made_of(self) -> bytes:
         """What tells a finished run from all others."""
@@ -277,7 +296,8 @@ class RunFolder:
     def read(self, path: Path) -> bytes:
         """Read a result that training writes.
 
-        Raises RunError when it is not there, or not as it was written.
+        Raises RunError when it is not there, or not as it was written. A run of an older program
+        has no checksums.
         """
         try:
             content = path.read_bytes()
@@ -286,13 +306,17 @@ class RunFolder:
             raise RunError(self.path, found, f"Give {_AGAIN}") from None
         except OSError as error:
             raise RunError(path, f"cannot be read ({error.strerror})", _TRAIN_AGAIN) from None
-        if self._checksums().get(path.name) != _checksum(content):
+        checksum = _checksum(content)
+        if self._checksums().get(path.name, checksum) != checksum:
             raise RunError(path, "is damaged: it is not what training wrote", _TRAIN_AGAIN)
         return content
 
     def load_json(self, path: Path) -> Any:
-        """Read a result as JSON. Raises RunError as `read` does."""
-        return json.loads(self.read(path))
+        """Read a result as JSON. Raises RunError as `read` does, and for what is no JSON."""
+        try:
+            return json.loads(self.read(path))
+        except (ValueError, RecursionError):
+            raise RunError(path, "is broken: it is no JSON", _TRAIN_AGAIN) from None
 
     def write_tuned(self, tuned: Tuned) -> None:
         """Write the rules that decide, and how they were found. Raises OutputError."""

@@ -37,8 +37,8 @@ def check_data(run: RunFolder, dataset: Dataset) -> None:
         return
     found = f"is other data than that of {run.path}, or has other labels"
     told = f"{dataset.fingerprint[:8]}, not {record.fingerprint[:8]}"
-    if record.tests is None:
-        told += ", which an older program took, without the contents of pictures"
+    if not run.tests.exists():
+        told += ", which an older program took without the contents of pictures"
     raise RunError(dataset.root, f"{found} ({told})", _REMEDY)
 
 

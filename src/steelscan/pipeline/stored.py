@@ -111,9 +111,7 @@ def check_stored(run: RunFolder, stores: Mapping[str, Stores], row: int, image: 
             raise RunError(run.path, found, "Give the same train command again")
 
 
-def _to_read(
-    folder: Path, strips: int, classes: int, frames: Sequence[Frame]
-) -> ProbabilityStore:
+def _to_read(folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> ProbabilityStore:
     if not folder.exists():
         remedy = "Give the same train command again: it fits no network twice"
         raise RunError(folder, "is missing, and holds the probabilities of a step", remedy)

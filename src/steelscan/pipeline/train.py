@@ -60,6 +60,7 @@ def train(
     with run.held():
         plan, notes = planned(run, recipe, data, options)
         write_data(run, data)
+        notes += run.take_tests(plan.dataset.test_fingerprint)
         if on_plan is not None:
             on_plan(forecast(plan))
         return _carry(plan, notes)
@@ -96,7 +97,6 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
         layout=dataset.layout,
         seed=options.seed,
         folds=None if brought is None else brought.digest,
-        tests=dataset.test_fingerprint,
         groups=dataset.group_fingerprint,
     )
     run.begin(recipe, record)

@@ -16,6 +16,7 @@ from steelscan.models import StripNetwork, build_network
 from steelscan.pipeline.forecast.fits import Fit, Pass
 from steelscan.pipeline.plan import Plan
 from steelscan.strip import Frame
+from steelscan.training.checkpoint import CHECKSUM
 
 _LONG = 1.0
 """Seconds of a pass that is long enough to tell what larger ones take."""
@@ -76,7 +77,7 @@ def _time_network(fit: Fit, strip: Frame, device: torch.device) -> Cost:
     start = time.perf_counter()
     network, _ = build_network(fit.network, fit.classes)
     build = time.perf_counter() - start
-    size = len(save(dict(network.state_dict()), metadata={}))
+    size = len(save(dict(network.state_dict()), metadata={CHECKSUM: 32 * " "}))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = fit.passes[0]
     batch = min(first.crops, first.training.batch)
