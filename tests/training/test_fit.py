@@ -312,7 +312,9 @@ def test_a_fit_that_diverges_stops_at_its_step_and_leaves_no_such_weights(
 def test_statistics_that_are_no_numbers_stop_the_fit(tmp_path):
     network = with_state()
     network.body[1].running_var.fill_(inf)
-    with pytest.raises(RunError, match=r"the last step leaves body\.1\.running_var with what is not"):
+    with pytest.raises(
+        RunError, match=r"the last step leaves body\.1\.running_var with what is not"
+    ):
         run(tmp_path, network=network)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -36,7 +36,7 @@ from steelscan.training.checkpoint import (
     save_network,
     save_state,
 )
-from steelscan.training.crops import Batch, EpochCrops, loader
+from steelscan.training.crops import Batch, EpochCrops, Part, loader
 from steelscan.training.freezing import freeze
 from steelscan.training.material import Material
 from steelscan.training.mixing import mix
@@ -170,13 +170,8 @@ class _Stage:
         losses: list[Tensor] = []
         for step, batches in enumerate(self._grouped(epoch), start=epoch * self._steps):
             for batch in batches:
-                loss = self._forward(batch, (*self._seed(epoch), 0, 0, len(losses)))
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise _diverged(self._at(step), f"has the loss {value}")
-                self._accelerator.backward(self._scaler.scale(loss / len(batches)))
-                losses.append(loss.detach())
-                shown.advance(note=f"loss {value:.4f}")
+                losses.append(self._learn(batch, len(batches), step, len(losses), epoch))
+                shown.advance(note=f"loss {float(losses[-1]):.4f}")
             self._step(step)
             self._check_weights(self._at(step), dict(self.network.named_parameters()))
         if self.mean is not None:
@@ -227,7 +222,8 @@ class _Stage:
     def refresh(self, batches: int) -> None:
         """Take the statistics of batch norms anew from so many batches of the stage's crops."""
         self.network.train()
-        first = (pictures for pictures, _ in islice(self._loader(0, 0), batches))
+        parts = chain.from_iterable(islice(self._loader(0, 0), batches))
+        first = (part.pictures for part in parts)
         update_bn(first, self.network, self.device)
 
     @property
@@ -250,8 +246,23 @@ class _Stage:
             while together := list(islice(batches, self._together(at))):
                 yield together
 
-    def _forward(self, batch: Batch, seed: tuple[int, ...]) -> Tensor:
-        pictures, masks = (tensor.to(self.device) for tensor in batch)
+    def _learn(self, batch: Batch, together: int, step: int, number: int, epoch: int) -> Tensor:
+        """Add the gradients of a batch, one of so many of a step; returns its loss."""
+        total: Tensor | None = None
+        for place, part in enumerate(batch):
+            seed = (*self._seed(epoch), 0, 0, number, *([place] if place else []))
+            loss = self._forward(part, seed)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise _diverged(self._at(step), f"has the loss {value}")
+            self._accelerator.backward(self._scaler.scale(loss * part.share / together))
+            own = loss.detach() * part.share
+            total = own if total is None else total + own
+        assert total is not None
+        return total
+
+    def _forward(self, part: Part, seed: tuple[int, ...]) -> Tensor:
+        pictures, masks = part.pictures.to(self.device), part.masks.to(self.device)
         labels = masks.amax((2, 3))
         if self.training.mixup is not None:
             rng = np.random.default_rng(seed)
