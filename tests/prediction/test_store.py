@@ -172,10 +172,18 @@ def test_a_strip_whose_chunk_is_not_whole_is_told_and_never_read(tmp_path, damag
         store[strip] = levels(strip) if of_masks else np.full(3, 0.3 + strip, np.float32)
     chunk = chunk_of(tmp_path, 1)
     damage(chunk)
-    for seen in (ProbabilityStore(tmp_path, 4, 3, frames), to_read(tmp_path, frames)):
-        seen[0]
-        with pytest.raises(RunError, match=f"{chunk}.*Remove {tmp_path} and give the same train"):
-            seen[1]
+    told = f"{chunk}.*Remove {tmp_path} and give the same train"
+    for opened in (
+        lambda: ProbabilityStore(tmp_path, 4, 3, frames),
+        lambda: to_read(tmp_path, frames),
+    ):
+        with pytest.raises(RunError, match=told):  # a missing one as soon as the store is opened
+            opened()[1]
+        if chunk.is_file():
+            opened()[0]
+    damage(chunk_of(tmp_path, 0))
+    with pytest.raises(RunError, match=told.replace("c/1", "c/0")):
+        store[0]
 
 
 def to_read(folder, frames=FRAMES, strips=4, classes=3):

@@ -53,8 +53,8 @@ def train(
 
     ``on_plan`` is told what will be fitted and asked, before anything is.
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
-    holds another run or is in use, OutputError when something cannot be written, RecipeError for a
-    recipe that cannot be run.
+    holds another run or is in use, and with ``on_plan`` for one that takes more memory than there
+    is, OutputError when something cannot be written, RecipeError for a recipe that cannot be run.
     """
     run = RunFolder(out)
     with run.held():
@@ -62,7 +62,9 @@ def train(
         write_data(run, data)
         notes += run.take_tests(plan.dataset.test_fingerprint)
         if on_plan is not None:
-            on_plan(forecast(plan))
+            found = forecast(plan)
+            on_plan(found)
+            found.check_memory()
         return _carry(plan, notes)
 
 

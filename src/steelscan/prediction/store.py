@@ -55,7 +55,7 @@ class ProbabilityStore:
     def to_read(cls, folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> Self:
         """Open a store that is there, to read it only.
 
-        Raises RunError when it is not there, damaged, or of other strips.
+        Raises RunError when it is not there, lacks what it lists, is damaged or of other strips.
         """
         store = cls.__new__(cls)
         store._describe(folder, strips, classes, frames)
@@ -97,18 +97,24 @@ class ProbabilityStore:
             if not 0 <= strip < self._strips:
                 found = f"names the strip {line[:20]!r}, and strips are numbered to {self._strips}"
                 raise self._broken(self._log, found)
+            self._chunk(strip)
             self._known.add(strip)
         return bool(cut_short)
 
-    def __contains__(self, strip: int) -> bool:
-        return strip in self._known
-
-    def __getitem__(self, strip: int) -> NDArray[np.generic]:
-        """What was stored of a strip. Raises RunError unless its chunk is there and whole."""
+    def _chunk(self, strip: int) -> Path:
+        """The file that holds a strip. Raises RunError when it is missing."""
         place = (strip, *(0 for _ in self._shape))
         chunk = self._place / self._array.metadata.encode_chunk_key(place)
         if not chunk.is_file():
             raise self._broken(chunk, "is missing, and holds the probabilities of a strip")
+        return chunk
+
+    def __contains__(self, strip: object) -> bool:
+        return strip in self._known
+
+    def __getitem__(self, strip: int) -> NDArray[np.generic]:
+        """What was stored of a strip. Raises RunError unless its chunk is there and whole."""
+        chunk = self._chunk(strip)
         try:
             stored = np.asarray(self._array[strip])
         except Exception as error:  # codecs raise almost anything on bad bytes
