@@ -8,9 +8,11 @@ import typer
 BundleFile = Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")]
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; the same one goes on.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 Device = Annotated[Literal["auto", "cpu"], typer.Option(help="Where networks run.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that read strips for training.")]
+Workers = Annotated[
+    int, typer.Option(min=0, max=1024, help="Processes that read strips for training.")
+]
 Weights = Annotated[
     Literal["auto", "random"],
     typer.Option(help="First weights: as the recipe says if installed here, or random."),

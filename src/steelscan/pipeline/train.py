@@ -18,6 +18,7 @@ from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import as_brought, check_count, dealt
 from steelscan.pipeline.decide import numbers
+from steelscan.pipeline.engine import ignored_variables
 from steelscan.pipeline.fitted import Lessons, fit_task
 from steelscan.pipeline.forecast import Forecast, forecast
 from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
@@ -108,7 +109,7 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
         folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
     else:
         folds, told = as_brought(run, brought, dataset, groups)
-    split = (*found.notes(dataset.names), *told)
+    split = (*found.notes(dataset.names), *told, *ignored_variables())
     plan = Plan(run, recipe, dataset, groups, folds, options, split=split)
     return plan, [*notes, *split]
 

@@ -26,13 +26,14 @@ from steelscan.strip.output import (
 from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import read_rows, write_rows
 from steelscan.strip.runlength import decode, encode, parse
-from steelscan.strip.spec import PerClass, Spec, per_class
+from steelscan.strip.spec import Count, PerClass, Spec, per_class
 from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
     "BundleError",
     "Classes",
+    "Count",
     "DatasetError",
     "Fault",
     "Frame",
