@@ -19,6 +19,14 @@ settings.register_profile("steelscan", deadline=None)
 settings.load_profile("steelscan")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered between processes is remembered away from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real strips: $STEELSCAN_DATA, or shared/data beside the project."""

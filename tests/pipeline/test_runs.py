@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from steelscan.losses import BCE
-from steelscan.pipeline import Outcome, Recipe, find_runs, runs_json, runs_table
+from steelscan.pipeline import Outcome, Recipe, RunFolder, find_runs, runs_json, runs_table
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.strip import InputError, RunError
 
@@ -111,6 +111,7 @@ def test_undefined_numbers_are_null_in_json(finished: Finished, tmp_path: Path) 
     scores = json.loads((run / "scores.json").read_text())
     scores["held out"]["overkill"] = {"value": None, "low": None, "high": None}
     (run / "scores.json").write_text(json.dumps(scores))
+    RunFolder(run).seal(run / "scores.json")
     found = find_runs([run])
     told = json.loads(runs_json(found), parse_constant=pytest.fail)
     assert told[0]["scores"]["held out"]["overkill"]["value"] is None

@@ -174,7 +174,7 @@ def test_other_data_and_unfinished_runs_are_refused(
         tune_run(begun, strips, tmp_path / "out")
     bare = tmp_path / "bare"
     shutil.copytree(run, bare, ignore=shutil.ignore_patterns("probabilities"))
-    with pytest.raises(RunError, match="holds no probabilities"):
+    with pytest.raises(RunError, match="holds the probabilities of a step"):
         tune_run(bare, strips, tmp_path / "out")
     assert not (bare / "probabilities").exists()
 
@@ -238,7 +238,7 @@ def test_a_triplet_takes_the_place_of_thresholds_that_it_can_stand_for(
     assert one.held_out[0] == other.held_out[0]
 
 
-def test_a_hard_gate_is_opened_while_it_is_counted(run: Path, tiny: Recipe) -> None:
+def test_a_hard_gate_is_opened_while_it_is_counted(tiny: Recipe) -> None:
     """Of a run with second heads: what they say stands in the words, and closes no pixel."""
     from steelscan.pipeline import counted
     from steelscan.pipeline.decide import Said
@@ -249,7 +249,7 @@ def test_a_hard_gate_is_opened_while_it_is_counted(run: Path, tiny: Recipe) -> N
     words = np.array([0.1, 0.9, 0.5, 0.0], np.float32)
     gate = counted.Gate("segment", "class", (0.4,) * 4)
     stores = {"segment": ({0: levels}, {0: words})}
-    asked = counted._Asked(stores, 0, "a.jpg", RunFolder(run), gate)  # type: ignore[arg-type]
+    asked = counted._Asked(stores, 0, gate)  # type: ignore[arg-type]
     _, segment, *rules = tiny.steps
     assert isinstance(segment, Segment)
     recipe = tiny.model_copy(

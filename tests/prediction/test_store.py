@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import Frame, OutputError
+from steelscan.strip import Frame, OutputError, RunError
 
 FRAMES = [Frame(8, 20), Frame(5, 33), Frame(8, 33), Frame(1, 1)]
 
@@ -137,3 +137,121 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         masks_store(tmp_path / "file" / "store")
+
+
+def chunk_of(folder, strip):
+    (chunk,) = (
+        path for path in (folder / "levels.zarr" / "c" / str(strip)).rglob("*") if path.is_file()
+    )
+    return chunk
+
+
+def exchange_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda chunk: chunk.unlink(),
+        lambda chunk: chunk.write_bytes(b""),
+        lambda chunk: chunk.write_bytes(chunk.read_bytes()[:-3]),
+        lambda chunk: chunk.write_bytes(bytes(range(256)) * 9),
+        lambda chunk: chunk.write_bytes(bytes(len(chunk.read_bytes()))),
+        lambda chunk: (chunk.unlink(), chunk.mkdir()),
+        exchange_a_bit,
+    ],
+)
+@pytest.mark.parametrize("of_masks", [True, False])
+def test_a_strip_whose_chunk_is_not_whole_is_told_and_never_read(tmp_path, damage, of_masks):
+    frames = FRAMES if of_masks else ()
+    store = ProbabilityStore(tmp_path, 4, 3, frames)
+    for strip in (0, 1):
+        store[strip] = levels(strip) if of_masks else np.full(3, 0.3 + strip, np.float32)
+    chunk = chunk_of(tmp_path, 1)
+    damage(chunk)
+    told = f"{chunk}.*Remove {tmp_path} and give the same train"
+    for opened in (
+        lambda: ProbabilityStore(tmp_path, 4, 3, frames),
+        lambda: to_read(tmp_path, frames),
+    ):
+        with pytest.raises(RunError, match=told):  # a missing one as soon as the store is opened
+            opened()[1]
+        if chunk.is_file():
+            opened()[0]
+    damage(chunk_of(tmp_path, 0))
+    with pytest.raises(RunError, match=told.replace("c/1", "c/0")):
+        store[0]
+
+
+def to_read(folder, frames=FRAMES, strips=4, classes=3):
+    return ProbabilityStore.to_read(folder, strips, classes, frames)
+
+
+def test_a_whole_chunk_of_another_size_is_told(tmp_path):
+    masks_store(tmp_path / "one")[1] = levels(1)
+    larger = [*FRAMES[:3], Frame(40, 40)]
+    masks_store(tmp_path / "other", larger)[1] = levels(1)
+    chunk_of(tmp_path / "other", 1).replace(chunk_of(tmp_path / "one", 1))
+    with pytest.raises(RunError, match="is damaged or cut off"):
+        to_read(tmp_path / "one")[1]
+
+
+@pytest.mark.parametrize("text", ["4", "-1", "1.0", "x", "9" * 5000, "\x00", "1 2", "³"])
+def test_a_list_of_strips_that_cannot_be_meant_is_told(tmp_path, text):
+    masks_store(tmp_path)[0] = levels(0)
+    with (tmp_path / "strips.txt").open("a", encoding="utf-8") as log:
+        log.write(f"\n{text}\n")
+    for opened in (masks_store, to_read):
+        with pytest.raises(RunError, match=r"strips\.txt: names the strip"):
+            opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "",
+        lambda text: text[:-9],
+        lambda _: "[]",
+        lambda _: "1" * 5000,
+        lambda _: "[" * 10**5,
+        lambda _: "\x00\x01",
+        lambda text: text.replace("uint8", "float64"),
+        lambda text: text.replace("33", "330000000"),
+        lambda text: text.replace("33", str(10**400)),
+        lambda text: text.replace("zstd", "other"),
+    ],
+)
+def test_a_damaged_description_of_a_store_is_told(tmp_path, damage):
+    masks_store(tmp_path)[0] = levels(0)
+    file = tmp_path / "levels.zarr" / "zarr.json"
+    file.write_text(damage(file.read_text()))
+    for opened in (masks_store, to_read):
+        with pytest.raises(RunError, match=r"zarr\.json.*Remove"):
+            opened(tmp_path)
+
+
+def test_of_other_strips_or_classes_a_store_is_refused(tmp_path):
+    masks_store(tmp_path)[0] = levels(0)
+    for other in ((tmp_path, FRAMES, 5), (tmp_path, FRAMES, 4, 2), (tmp_path, ())):
+        with pytest.raises(RunError, match="not what this run stores"):
+            to_read(*other)
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    masks_store(tmp_path)[0] = levels(0)
+    left = chunk_of(tmp_path, 0).with_name("0.1f2e.partial")
+    left.write_bytes(b"half")
+    assert np.array_equal(to_read(tmp_path)[0], levels(0))
+    masks_store(tmp_path)
+    assert not left.exists()
+    assert np.array_equal(to_read(tmp_path)[0], levels(0))
+
+
+def test_who_only_reads_a_store_writes_nothing(tmp_path):
+    masks_store(tmp_path)[0] = levels(0)
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    to_read(tmp_path)[0]
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))

@@ -123,3 +123,39 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         save_network(tmp_path / "file" / "net.safetensors", network())
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_of_a_weight_is_told(tmp_path):
+    layers, path = network(), tmp_path / "net.safetensors"
+    save_network(path, layers)
+    flip_a_bit(path)
+    with pytest.raises(RunError, match=r"content is not what was written.*Remove it and give"):
+        load_network(path, layers)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no tensors at all"),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: save_network(path, network()),
+        lambda path: save_state(
+            path, network(wide=5), build_optimizer(SGD(lr=1), network()), {}, 1
+        ),
+        flip_a_bit,
+    ],
+)
+def test_a_damaged_half_done_fit_is_told(tmp_path, damage):
+    layers, path = network(), tmp_path / "last" / "state.safetensors"
+    save_state(path, layers, build_optimizer(SGD(lr=0.1), layers), {}, {"epoch": 1})
+    damage(path)
+    with pytest.raises(RunError, match=f"is no half-done fit of this .*Remove {path.parent}"):
+        load_state(path, network())

@@ -24,8 +24,9 @@ from steelscan.data import (
     resize_picture,
 )
 from steelscan.losses import BCE
+from steelscan.strip import Frame
 from steelscan.training import AdamW, Material, Training
-from steelscan.training.crops import EpochCrops, loader
+from steelscan.training.crops import EpochCrops, alike, loader, split
 from steelscan.training.seen import SeenStrips
 
 TRAINING = Training(
@@ -162,9 +163,10 @@ def test_worker_processes_give_the_same_batches(strips):
     crops = crops_of(strips)
     alone, shared = (list(loader(crops, 3, workers)) for workers in (0, 2))
     assert len(alone) == len(shared) == 3  # the tenth crop is left out
-    for mine, theirs in zip(alone, shared, strict=True):
-        assert as_bytes(mine) == as_bytes(theirs)
-    for number, (pictures, masks) in enumerate(alone):
+    for [mine], [theirs] in zip(alone, shared, strict=True):
+        assert as_bytes(mine[:2]) == as_bytes(theirs[:2])
+    for number, [(pictures, masks, share)] in enumerate(alone):
+        assert share == 1.0
         assert (pictures.dtype, masks.dtype) == (torch.uint8, torch.uint8)
         assert pictures.shape == (3, 1, 32, 32)
         assert masks.shape == (3, 2, 32, 32)
@@ -175,7 +177,7 @@ def test_worker_processes_give_the_same_batches(strips):
 def test_a_smaller_batch_is_left_out_unless_it_is_the_only_one(strips, count, batch, batches):
     loaded = list(loader(crops_of(strips, TRAINING.but(draws=EveryStrip())), batch, 0))
     assert len(loaded) == batches
-    assert len(loaded[0][0]) == min(count, batch)
+    assert [len(part.pictures) for part in loaded[0]] == [min(count, batch)]
 
 
 @pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=32, width=32, defect=1.0)])
@@ -195,15 +197,76 @@ def test_masks_stand_where_the_defects_are_in_the_picture(strips, crop, resize):
 
 
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
-def test_whole_strips_are_padded_to_the_largest_rounded_up(strips, resize):
+def test_whole_strips_are_padded_to_their_own_size_rounded_up(strips, resize):
     training = TRAINING.but(crop=WholeStrip(), draws=EveryStrip(), augment=())
     seen = [resize.frame(frame) if resize else frame for frame in strips.frames]
-    largest = [max(side) for side in zip(*seen, strict=True)]
-    expected = tuple(-(-side // 32) * 32 for side in largest)
     crops = crops_of(strips, training, resize)
-    assert {crop[0].shape[1:] for crop in (crops[at] for at in range(len(crops)))} == {expected}
+    found = sorted(tuple(crops[at][0].shape[1:]) for at in range(len(crops)))
+    assert found == sorted(tuple(-(-side // 32) * 32 for side in frame) for frame in seen)
+    assert crops.frame == tuple(max(side) for side in zip(*found, strict=True))
+    assert crops.pixels == np.mean([height * width for height, width in found])
     few = crops_of(strips, training, resize, rows=[1, 5])  # the size is that of the strips given
-    assert few[0][0].shape[1:] == ((64, 64) if resize is None else (32, 64))
+    assert few.frame == ((64, 64) if resize is None else (32, 64))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_of_a_batch_hold_each_crop_once_and_little_padding(seed):
+    random = np.random.default_rng(seed)
+    sides = random.choice([32, 64, 96, 320, 1024], (12, 2)).tolist()
+    frames = [Frame(*each) for each in sides]
+    parts = alike(frames)
+    assert sorted(place for _, places in parts for place in places) == list(range(12))
+    for frame, places in parts:
+        assert places == sorted(places)
+        assert frame == tuple(
+            max(side) for side in zip(*(frames[at] for at in places), strict=True)
+        )
+        whole = sum(frames[at].height * frames[at].width for at in places)
+        assert frame.height * frame.width * len(places) <= 1.5 * whole
+    assert alike([Frame(64, 32)] * 5) == [(Frame(64, 32), [0, 1, 2, 3, 4])]
+
+
+def test_a_batch_of_unlike_shapes_comes_in_parts_of_like_ones():
+    shapes = [(64, 192)] * 3 + [(64, 1024), (1024, 64)]
+    random = np.random.default_rng(0)
+    crops = [
+        tuple(
+            torch.from_numpy(random.integers(0, 2, (planes, *shape)).astype(np.uint8))
+            for planes in (1, 3)
+        )
+        for shape in shapes
+    ]
+    parts = split(crops)
+    assert [tuple(part.pictures.shape) for part in parts] == [
+        (2, 1, 64, 1024),  # one that stands alone goes in twice
+        (2, 1, 1024, 64),
+        (3, 1, 64, 192),
+    ]
+    assert [part.share for part in parts] == pytest.approx([0.2, 0.2, 0.6])
+    for at, part in zip((3, 4), parts[:2], strict=True):
+        for picture, masks in zip(part.pictures, part.masks, strict=True):
+            assert as_bytes((picture, masks)) == as_bytes(crops[at])
+    assert as_bytes((parts[2].pictures[1], parts[2].masks[1])) == as_bytes(crops[1])
+
+
+def test_in_a_part_smaller_crops_are_mirrored_to_its_frame():
+    crops = [
+        (torch.full((1, 64, side), side, dtype=torch.uint8), torch.ones((2, 64, side)).byte())
+        for side in (96, 64)
+    ]
+    (part,) = split(crops)
+    assert part.pictures.shape == (2, 1, 64, 96)
+    assert (part.pictures[1] == 64).all()
+    assert part.masks.all()
+
+
+def test_unlike_strips_take_the_memory_of_their_own_pixels(strips):
+    training = TRAINING.but(crop=WholeStrip(), draws=EveryStrip(), augment=())
+    crops = crops_of(strips, training)
+    sizes = [part.pictures.numel() for batch in loader(crops, 3, 0) for part in batch]
+    assert crops.most_pixels(3) == max(sizes)
+    alone = crops_of(strips, training, rows=[0, 6])  # of one frame
+    assert alone.most_pixels(3) == 2 * 64 * 96
 
 
 def test_only_the_given_strips_are_drawn(strips):

@@ -277,14 +277,45 @@ def test_scores_of_one_stage_do_not_count_in_the_next(tmp_path):
         assert torch.equal(checkpoint[name], tensor), name
 
 
-@pytest.mark.parametrize("stages", [(FIRST,), (FIRST, SECOND)])
-def test_scores_that_are_no_numbers_are_told_and_never_taken_for_a_best(tmp_path, stages):
-    scores = (0.1, 0.2, 0.3, nan, nan) if len(stages) == 2 else (nan,) * 3
-    first = stages[0].but(keep=Last()) if len(stages) == 2 else stages[0]
+@pytest.mark.parametrize("keep", [Best(), Last()])
+@pytest.mark.parametrize("score", [nan, inf, -inf])
+def test_a_score_that_is_no_number_stops_the_fit(tmp_path, keep, score):
+    scores = (0.1, score, 0.3, 0.4, 0.5)
     for _ in range(2):  # the same when it is tried again
-        with pytest.raises(RunError, match="no score that is a number"):
-            run(tmp_path, (first, *stages[1:]), Judge(scores=scores))
+        with pytest.raises(RunError, match="training: stage 1, epoch 2: its validation gives scor"):
+            run(tmp_path, (FIRST.but(keep=keep), SECOND), Judge(scores=scores))
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def without_numbers(*_):
+    raise RunError("a network", "predicts what is not a number", "Train anew")
+
+
+def test_outputs_that_are_no_numbers_stop_the_fit_and_its_epoch_is_named(tmp_path):
+    with pytest.raises(RunError, match="training: stage 1, epoch 1: a network predicts what is n"):
+        run(tmp_path, judge=without_numbers)
+
+
+@pytest.mark.parametrize("averaging", [None, Ema(decay=0.9)])
+@pytest.mark.parametrize(("lr", "found"), [(1e30, "step 1 leaves"), (1e19, "step . ")])
+def test_a_fit_that_diverges_stops_at_its_step_and_leaves_no_such_weights(
+    tmp_path, lr, found, averaging
+):
+    first = FIRST.but(optimizer=SGD(lr=lr), averaging=averaging, keep=Last())
+    for _ in range(2):
+        with pytest.raises(RunError, match=rf"training: stage 1, epoch 1: {found}") as told:
+            run(tmp_path, (first, SECOND), Judge())
+        assert "lower learning rate" in str(told.value)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_statistics_that_are_no_numbers_stop_the_fit(tmp_path):
+    network = with_state()
+    network.body[1].running_var.fill_(inf)
+    with pytest.raises(
+        RunError, match=r"the last step leaves body\.1\.running_var with what is not"
+    ):
+        run(tmp_path, network=network)
 
 
 def test_validation_comes_as_often_as_asked_and_at_the_end(tmp_path):

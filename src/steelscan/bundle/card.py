@@ -51,7 +51,7 @@ def _lines(
     yield ""
     yield "## Scores"
     yield ""
-    scores = json.loads(run.scores.read_text(encoding="utf-8"))
+    scores = run.load_json(run.scores)
     for part, numbers in scores.items():
         if part.endswith("all empty"):
             continue
@@ -118,5 +118,5 @@ def _notes(run: RunFolder) -> list[str]:
     """What a run noted; runs of older programs have not written that down."""
     if not run.notes.exists():
         return ["it noted nothing: it was trained by an older program"]
-    notes: list[str] = json.loads(run.notes.read_text(encoding="utf-8"))
+    notes: list[str] = run.load_json(run.notes)
     return notes

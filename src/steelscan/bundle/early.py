@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from steelscan.data import Dataset, read_folds
+from steelscan.data import Dataset
 from steelscan.evaluation import upper_bound
 from steelscan.pipeline import Predictor, RunFolder, StoredAnswers, ask, weighed
 from steelscan.postprocess import Share
@@ -95,7 +95,7 @@ def _first_levels(
     """The highest level that the first network of a fold gives a class that is open."""
     recipe, classes = predictor.recipe, len(dataset.classes)
     name, segment = recipe.rounds[-1].segment
-    folds = read_folds(run.folds, dataset.names)[stored.rows]
+    folds = run.load_folds(dataset.names)[stored.rows]
     validation = recipe.folds.validation
     highest = np.full(len(stored.rows), -1, np.int64)
     for fold in validation:

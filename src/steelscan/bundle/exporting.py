@@ -23,7 +23,7 @@ from steelscan.bundle.parity import LIMITS, Expected, Margins, Parity, lines, re
 from steelscan.bundle.runtime import Bundle
 from steelscan.bundle.specs import Deployed, Format, Graph, Judge, Manifest, Outline, Precision
 from steelscan.bundle.verify import prove, runtime_versions
-from steelscan.data import Dataset, open_dataset
+from steelscan.data import Dataset
 from steelscan.pipeline import (
     Classify,
     Predictor,
@@ -33,6 +33,7 @@ from steelscan.pipeline import (
     consult,
     decide,
     mark,
+    open_data_of,
 )
 from steelscan.prediction import LogitMean, Mean, Voter, sort_for
 from steelscan.strip import BundleError, Frame, Picture, RunError, track
@@ -82,7 +83,7 @@ def export(
     """
     folder = RunFolder(run)
     predictor = Predictor.load(folder, torch.device("cpu"), thresholds)
-    dataset = _dataset(folder, data)
+    dataset = open_data_of(folder, data)
     rows = _chosen(folder, dataset, strips)
     expected = [
         _expected(predictor, dataset, row) for row in track(rows, "Asking the run", len(rows))
@@ -107,17 +108,6 @@ def export(
     }
     package = write_package(out, manifest, contents)
     return Exported(out, package, parity, out.stat().st_size, early)
-
-
-def _dataset(run: RunFolder, data: Path | None) -> Dataset:
-    """The run's data set. Raises DatasetError, RunError where it is another."""
-    dataset = open_dataset(
-        Path(run.data.read_text(encoding="utf-8").strip()) if data is None else data
-    )
-    if dataset.fingerprint != run.load_record().fingerprint:
-        found = "was made from other data, or from these with other labels"
-        raise RunError(run.path, found, "Give --data: the data set that it was trained on")
-    return dataset
 
 
 def _chosen(run: RunFolder, dataset: Dataset, count: int) -> list[int]:

@@ -12,9 +12,11 @@ Images = Annotated[
     Path | None,
     typer.Option(help="Folder or zip of the pictures, if they lie elsewhere."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 Device = Annotated[Literal["auto", "cpu"], typer.Option(help="Where networks run.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that read strips for training.")]
+Workers = Annotated[
+    int, typer.Option(min=0, max=1024, help="Processes that read strips for training.")
+]
 Weights = Annotated[
     Literal["auto", "random"],
     typer.Option(help="First weights: as the recipe says if installed here, or random."),

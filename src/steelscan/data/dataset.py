@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.annotations import Annotations, Checked, IndexPictures, RunLengths
+from steelscan.data.content import content_hashes
 from steelscan.data.files import Files, PictureFile, is_picture, open_files
 from steelscan.data.listing import read_groups
 from steelscan.data.names import stem
@@ -66,7 +67,10 @@ class Dataset:
     """How a submission is laid out: as ``train.csv``, else joined."""
 
     fingerprint: str
-    """SHA-256 over names, bytes in pictures, classes and masks; the same wherever it lies."""
+    """SHA-256 over names, contents of pictures, classes and masks; the same wherever it lies."""
+
+    test_fingerprint: str
+    """SHA-256 over names and contents of the test pictures."""
 
     ignored: int
     """How many strips hold pixels called neither sound nor defective, which are read as sound."""
@@ -76,6 +80,12 @@ class Dataset:
 
     odd_palettes: int = 0
     """How many masks were read by their colours, or have sound steel in another one than black."""
+
+    @property
+    def group_fingerprint(self) -> str | None:
+        """SHA-256 over the strips' groups of ``groups.csv``; None when there is none."""
+        labels = self.group_labels
+        return None if labels is None else hashlib.sha256(repr(labels).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -140,7 +150,8 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
         found = f"holds no usable strip ({skipped[0][1]})"
         raise DatasetError(path, found, "Mend the files, or name another data set")
     used = tuple(name for name, _, _ in kept)
-    tests = tuple(name for name in files.names("test_images") if is_picture(name))
+    tests = annotations.folder == "train_images" and files.names("test_images")
+    test_names = tuple(filter(is_picture, tests or ()))
     return Dataset(
         root=path,
         classes=annotations.classes,
@@ -148,10 +159,11 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
         frames=tuple(frame for _, frame, _ in kept),
         present=np.stack([checked.present for _, _, checked in kept]),
         group_labels=read_groups(files, used),
-        test_names=tests if annotations.folder == "train_images" else (),
+        test_names=test_names,
         skipped=tuple(skipped),
         layout=annotations.layout,
         fingerprint=_fingerprint(kept, pictures, annotations.classes),
+        test_fingerprint=_test_fingerprint(test_names, files.under("test_images")),
         ignored=sum(checked.ignored > 0 for _, _, checked in kept),
         _files=files,
         _annotations=annotations,
@@ -242,6 +254,13 @@ def _fingerprint(
     kept: Sequence[tuple[str, Frame, Checked]], pictures: Files, classes: Classes
 ) -> str:
     whole = hashlib.sha256(repr(classes.names).encode())
+    hashes = content_hashes(pictures, [name for name, _, _ in kept])
     for name, _, checked in kept:
-        whole.update(f"\n{name} {pictures.size(name)} ".encode() + checked.digest)
+        whole.update(f"\n{name} {hashes[name]} ".encode(errors="surrogateescape") + checked.digest)
     return whole.hexdigest()
+
+
+def _test_fingerprint(names: Sequence[str], pictures: Files) -> str:
+    hashes = content_hashes(pictures, names)
+    lines = (f"{digest} {name}\n" for name, digest in hashes.items())
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

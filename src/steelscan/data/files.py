@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeAlias
 
 from steelscan.data.picture import SUFFIXES
 from steelscan.strip import DatasetError, Fault, PictureError
@@ -52,6 +52,8 @@ _JUNK = frozenset(
 """What Windows, macOS and network stores leave in folders, in lower case: never a strip."""
 
 _NO_FILE = "is no ordinary file: a pipe, a device or a socket"
+Stamp: TypeAlias = tuple[int, ...]
+"""Device, inode, size, and nanoseconds of the last change of the content and of the inode."""
 
 
 class Files(ABC):
@@ -109,6 +111,10 @@ class Files(ABC):
     @abstractmethod
     def size(self, name: str) -> int:
         """Bytes in a file. Raises DatasetError when it is missing."""
+
+    @abstractmethod
+    def stamp(self, name: str) -> Stamp:
+        """What changes with a file's content, of its zip as a whole. Raises DatasetError."""
 
     @abstractmethod
     def under(self, folder: str) -> "Files":
@@ -293,11 +299,10 @@ class _Folder(Files):
         return (self.root / name).is_file()
 
     def size(self, name: str) -> int:
-        try:
-            return (self.root / name).stat().st_size
-        except OSError as error:
-            remedy = "Check or copy the file again"
-            raise DatasetError(self.where(name), "cannot be read", remedy) from error
+        return self.stamp(name)[2]
+
+    def stamp(self, name: str) -> Stamp:
+        return _stamp(self.root / name)
 
     def under(self, folder: str) -> Files:
         return _Folder(self.root / folder)
@@ -366,6 +371,9 @@ class _Zip(Files):
             remedy = "Check the zip"
             raise DatasetError(self.where(name), "is not in the zip", remedy) from None
 
+    def stamp(self, name: str) -> Stamp:  # noqa: ARG002
+        return _stamp(self.root)
+
     def under(self, folder: str) -> Files:
         return _Zip(self.root, f"{self._prefix}{folder}/")
 
@@ -410,6 +418,15 @@ class _Zip(Files):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handle": None}
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise DatasetError(path, reason, "Check or copy the file again") from error
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _entries_of(packed: zipfile.ZipFile, root: Path) -> dict[str, zipfile.ZipInfo]:

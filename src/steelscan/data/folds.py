@@ -20,7 +20,7 @@ class Folds(Spec):
     """How many folds there are, and what each is for; folds are numbered from 0."""
 
     kind: Literal["stratified"] = "stratified"
-    count: int = Field(default=5, ge=2)
+    count: int = Field(default=5, ge=2, le=100_000)
 
     validation: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Folds that judge, each once, a network fitted on all others but the held-out ones."""

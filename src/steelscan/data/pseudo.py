@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from steelscan.strip import PerClass, Spec, per_class
 
@@ -113,6 +113,6 @@ class PseudoLabels(Spec):
     "fold" each fold has answers of its own, from networks that have not seen its strips.
     """
 
-    rounds: PositiveInt = 1
+    rounds: Annotated[int, Field(gt=0, le=100)] = 1
     rule: PseudoRule
     answered_by: Literal["fold", "all"] = "fold"

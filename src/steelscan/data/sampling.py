@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from steelscan.strip import RecipeError, Spec
+from steelscan.strip import Count, RecipeError, Spec
 
 
 class EveryStrip(Spec):
@@ -22,7 +22,7 @@ class BalancedDraws(Spec):
     """
 
     kind: Literal["balanced"] = "balanced"
-    draws: PositiveInt
+    draws: Count
     clean: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 

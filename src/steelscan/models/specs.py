@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from steelscan.strip import Spec
+
+Channels = Annotated[int, Field(gt=0, le=8192)]
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -57,7 +59,7 @@ class Unet(Outliner):
     """
 
     kind: Literal["unet"] = "unet"
-    decoder_channels: tuple[PositiveInt, ...] = Field(
+    decoder_channels: tuple[Channels, ...] = Field(
         (256, 128, 64, 32, 16), min_length=1, max_length=5
     )
     attention: Literal["none", "scse"] = "none"
@@ -75,8 +77,8 @@ class Fpn(Outliner):
     kind: Literal["fpn"] = "fpn"
     finest: Literal[2, 4] = 4
     coarsest: Literal[16, 32] = 32
-    pyramid_channels: PositiveInt = 256
-    segmentation_channels: Annotated[PositiveInt, Field(multiple_of=32)] = 128
+    pyramid_channels: Channels = 256
+    segmentation_channels: Annotated[Channels, Field(multiple_of=32)] = 128
     merge: Literal["add", "cat"] = "add"
     dropout: Dropout = 0.2
 
@@ -96,7 +98,7 @@ class Psp(Outliner):
     """
 
     kind: Literal["psp"] = "psp"
-    decoder_channels: PositiveInt = 512
+    decoder_channels: Channels = 512
     dropout: Dropout = 0.2
 
 
@@ -109,9 +111,9 @@ class AsymmetricUnet(Outliner):
     """
 
     kind: Literal["asymmetric_unet"] = "asymmetric_unet"
-    centre_channels: tuple[PositiveInt, PositiveInt] = (512, 256)
-    middle_channels: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (512, 256, 128, 64)
-    block_channels: Annotated[PositiveInt, Field(multiple_of=16)] = 64
+    centre_channels: tuple[Channels, Channels] = (512, 256)
+    middle_channels: tuple[Channels, Channels, Channels, Channels] = (512, 256, 128, 64)
+    block_channels: Annotated[Channels, Field(multiple_of=16)] = 64
 
 
 Segmenter = Annotated[Unet | Fpn | Psp | AsymmetricUnet, Field(discriminator="kind")]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.predict import predict
     from steelscan.pipeline.predictor import Predictor
     from steelscan.pipeline.run import RunFolder, tasks
+    from steelscan.pipeline.run_data import open_data_of
     from steelscan.pipeline.runs import RunSummary, find_runs, runs_json, runs_table
     from steelscan.pipeline.score import Asked, Judgement, score_files
     from steelscan.pipeline.shift import Shift, shift
@@ -75,6 +76,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "predictor": ["Predictor"],
         "stored": ["StoredAnswers"],
         "run": ["RunFolder", "tasks"],
+        "run_data": ["open_data_of"],
         "runs": ["RunSummary", "find_runs", "runs_json", "runs_table"],
         "score": ["Asked", "Judgement", "score_files"],
         "streamed_score": ["score_stream"],
@@ -143,6 +145,7 @@ __all__ = [
     "find_distinct",
     "find_runs",
     "mark",
+    "open_data_of",
     "passing",
     "plan_run",
     "plant",

@@ -34,6 +34,7 @@ def write_answered(
         for image, row in rows.items()
     )
     write_rows(run.answered, _COLUMNS, strips)
+    run.seal(run.answered)
 
 
 def read_answered(run: RunFolder) -> dict[str, Frame | None]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -11,14 +10,14 @@ from numpy.typing import NDArray
 from steelscan.evaluation import Numbers, count_levels
 from steelscan.pipeline.decide import Said, consult
 from steelscan.pipeline.pairs_file import Judged
-from steelscan.pipeline.recipe import Classify, HardGate, Recipe, Segment
-from steelscan.pipeline.run import RunFolder, tasks
+from steelscan.pipeline.recipe import HardGate, Recipe
+from steelscan.pipeline.run import RunFolder
+from steelscan.pipeline.stored import Stores, check_stored, stores_to_read
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
-from steelscan.strip import PerClass, RecipeError, RunError, per_class, track
+from steelscan.strip import PerClass, RecipeError, per_class, track
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset
-    from steelscan.prediction import ProbabilityStore
 
 
 class Gate(NamedTuple):
@@ -90,15 +89,13 @@ def count_part(
     Raises RunError where a strip has no stored answer.
     """
     gate = gate_of(recipe, len(dataset.classes))
-    stores = {
-        name: _opened(run, recipe, round_, name, step, dataset)
-        for name, step in recipe.named.items()
-    }
+    stores = stores_to_read(run, recipe, round_, dataset)
     row_of = {name: row for row, name in enumerate(dataset.names)}
     levels, words = [], []
     for image in track(judged.images, "Reading probabilities", len(judged.images)):
         row = row_of[image]
-        said = _Asked(stores, row, image, run, gate)
+        check_stored(run, stores, row, image)
+        said = _Asked(stores, row, gate)
         opened = consult(recipe, said, len(dataset.classes), dataset.frames[row])
         levels.append(count_levels(opened.levels, dataset.masks(row)))
         if gate is not None:
@@ -106,26 +103,11 @@ def count_part(
     return Counted(np.stack(levels), np.stack(words) if words else None, judged)
 
 
-_Stores = tuple["ProbabilityStore | None", "ProbabilityStore | None"]
-
-
 class _Asked:
     """What is stored of one strip, where the gate that is searched lets all pass."""
 
-    def __init__(
-        self,
-        stores: Mapping[str, _Stores],
-        row: int,
-        image: str,
-        run: RunFolder,
-        gate: Gate | None,
-    ) -> None:
+    def __init__(self, stores: Mapping[str, Stores], row: int, gate: Gate | None) -> None:
         self._stores, self._row, self._gate = stores, row, gate
-        if any(
-            store is not None and row not in store for pair in stores.values() for store in pair
-        ):
-            found = f"holds no probabilities of {image}"
-            raise RunError(run.path, found, "Give the same train command again")
 
     def __call__(self, name: str, _: object = None) -> Said:
         masks = self._stores[name][0]
@@ -142,32 +124,3 @@ class _Asked:
         classes = self._stores[name][1]
         assert classes is not None
         return classes[self._row].astype(np.float32, copy=False)
-
-
-def _opened(
-    run: RunFolder,
-    recipe: Recipe,
-    round_: int,
-    name: str,
-    step: Classify | Segment,
-    dataset: "Dataset",
-) -> _Stores:
-    """The stores of a step: of its masks, and of its classes."""
-    fitted = tasks(recipe, recipe.folds.validation, round_)
-    last = max(task.round for task in fitted if task.step == name)
-    classes = len(dataset.classes)
-
-    def store(folder: Path, frames: Sequence[object]) -> "ProbabilityStore":
-        from steelscan.prediction import ProbabilityStore
-
-        if not (folder / "levels.zarr").exists():
-            found = f"holds no {folder.relative_to(run.path)}"
-            raise RunError(run.path, found, "Give the same train command again")
-        return ProbabilityStore(folder, len(dataset), classes, frames)  # type: ignore[arg-type]
-
-    if isinstance(step, Classify):
-        return None, store(run.probabilities(name, last), ())
-    masks = store(run.probabilities(name, last), dataset.frames)
-    if step.gate is None:
-        return masks, None
-    return masks, store(run.probabilities(f"{name}-classes", last), ())

@@ -1,7 +1,5 @@
 """The folds of a run: dealt once, written down, and read again when the run goes on."""
 
-import json
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +14,6 @@ from steelscan.data import (
     like_test_folds,
     looks,
     make_folds,
-    read_folds,
-    write_folds,
 )
 from steelscan.pipeline.dealt_folds import leak_told
 from steelscan.pipeline.run import RunFolder
@@ -40,8 +36,8 @@ def as_brought(
     They are written down as a run's own. Raises RunError when others stand there.
     """
     if not run.folds.exists():
-        write_folds(run.folds, dataset.names, groups, brought.numbers)
-    folds = read_folds(run.folds, dataset.names, parted=True)
+        run.write_folds(dataset.names, groups, brought.numbers)
+    folds = run.load_folds(dataset.names, parted=True)
     if not np.array_equal(folds, brought.numbers):
         remedy = "Name another --out, or restore the file"
         raise RunError(run.folds, f"holds other folds than {brought.path}", remedy)
@@ -59,9 +55,9 @@ def dealt(
             folds = _like_test(run, spec, dataset, groups, seed)
         else:
             folds = _as_ever(spec, dataset, groups, seed)
-        write_folds(run.folds, dataset.names, groups, folds)
+        run.write_folds(dataset.names, groups, folds)
     told = _told(run, dataset) if isinstance(spec, LikeTest) else []
-    return read_folds(run.folds, dataset.names), told
+    return run.load_folds(dataset.names), told
 
 
 def _can_tell(dataset: Dataset) -> bool:
@@ -85,6 +81,7 @@ def _like_test(
     found_test = looks(track(test, "Looking at test strips", len(dataset.test_names)))
     scores = like_test(found_train, found_test, groups, seed)
     write_json(run.likeness, {"auc": scores.auc, "told_apart": scores.told_apart})
+    run.seal(run.likeness)
     if scores.told_apart:
         return like_test_folds(scores.likeness, groups, spec.share)
     return _as_ever(spec, dataset, groups, seed)
@@ -94,7 +91,7 @@ def _told(run: RunFolder, dataset: Dataset) -> list[str]:
     if not _can_tell(dataset):
         found = f"{len(dataset)} training and {len(dataset.test_names)} test strips are too few"
         return [f"Folds: {found} to tell them apart; dealt as ever."]
-    likeness = json.loads(run.likeness.read_text(encoding="utf-8"))
+    likeness = run.load_json(run.likeness)
     auc = f"training and test strips are told apart with an AUC of {likeness['auc']:.3f}"
     if likeness["told_apart"]:
         return [f"Folds: {auc}; those most like the test judge."]

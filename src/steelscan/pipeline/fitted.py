@@ -26,7 +26,7 @@ from steelscan.prediction import (
     predict_masks,
     to_levels,
 )
-from steelscan.strip import Picture, RunError
+from steelscan.strip import Picture
 from steelscan.training import Material, Metrics, Training, fit, load_network
 
 
@@ -145,18 +145,12 @@ def load_voters(
 
 
 def ask(step: Classify | Segment, voters: Sequence[Voter], picture: Picture, classes: int) -> Said:
-    """What the networks of a step say of a strip; both heads are asked at once.
-
-    Raises RunError for masks that are not numbers: they would pass for sound steel.
-    """
+    """What the networks of a step say of a strip; both heads are asked at once."""
     ensemble = step.ensemble
     how = (voters, ensemble.views, picture, ensemble.average, classes)
     if isinstance(step, Classify):
         return Said(None, predict_classes(*how))
     masks, said = (predict_masks(*how), None) if step.gate is None else predict_both(*how)
-    if np.isnan(masks).any():
-        found = "says what is not a number: a network's fit has diverged"
-        raise RunError("segment", found, "Train anew with a smaller learning rate")
     return Said(to_levels(masks), said)
 
 

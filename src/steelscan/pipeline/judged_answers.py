@@ -30,12 +30,10 @@ class JudgedAnswers(StoredAnswers):
         self.record: RunRecord = run.load_record()
         self.parts: dict[str, Judged] = read_judged(run, len(self.record.classes))
         self._row = {name: row for row, name in enumerate(dataset.names)}
-        held = set(self.rows.tolist())
-        for part in self.parts.values():
-            for image in part.images:
-                if self._row.get(image) not in held:
-                    found = f"holds no answer for strip {image}"
-                    raise RunError(run.path, found, "Give the same train command again")
+        counted = {self._row.get(image) for part in self.parts.values() for image in part.images}
+        if counted != set(self.rows.tolist()):
+            found = f"counts other strips than those that judge by {run.folds.name}"
+            raise RunError(run.pairs, found, "Remove both and give the same train command again")
 
     def scores(self, images: Iterable[str]) -> NDArray[np.float64]:
         """The score of each class on each of these strips, float64 ``(strips, classes)``."""

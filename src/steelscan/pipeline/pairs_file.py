@@ -49,6 +49,7 @@ def write_judged(run: RunFolder, parts: Mapping[str, Judged]) -> None:
     """Write one row for each strip and class of all parts. Raises OutputError."""
     rows = (row for part, judged in parts.items() for row in _rows(part, judged))
     write_rows(run.pairs, (*_NAMES, *_NUMBERS), rows)
+    run.seal(run.pairs)
 
 
 def read_judged(run: RunFolder, classes: int) -> dict[str, Judged]:

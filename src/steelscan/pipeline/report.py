@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 import torch
@@ -11,6 +12,7 @@ from steelscan.evaluation import Curve, Example, Pairs, Report, dice, pick_examp
 from steelscan.pipeline.judge import Answers
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.run import Tuned, tasks, versions
+from steelscan.strip import RunError
 
 _EXAMPLES = 3
 
@@ -42,13 +44,26 @@ def report_run(
 def _curves(plan: Plan) -> list[Curve]:
     curves = []
     for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
-        metrics = pl.read_csv(plan.run.network(task) / "metrics.csv").drop("stage")
+        metrics = _metrics(plan.run.network(task) / "metrics.csv")
         rows = [
             {name: value for name, value in row.items() if value is not None}
             for row in metrics.to_dicts()
         ]
         curves.append(Curve(task.label, rows))
     return curves
+
+
+def _metrics(path: Path) -> pl.DataFrame:
+    """What a fit wrote down of its epochs. Raises RunError for a damaged file."""
+    try:
+        table = pl.read_csv(path).select("epoch", "loss", pl.exclude("stage", "epoch", "loss"))
+        if all(kind.is_numeric() for kind in table.dtypes) and not table.is_empty():
+            return table
+        found = "holds what are no numbers"
+    except (OSError, pl.exceptions.PolarsError) as error:
+        found = f"cannot be read ({str(error).partition(chr(10))[0]})"
+    remedy = f"Restore it, or remove {path.parent}: the same train command fits that network anew"
+    raise RunError(path, found, remedy)
 
 
 def _examples(

@@ -1,22 +1,43 @@
 """The run folder: what was asked for, who works in it, and where each result lies."""
 
+import hashlib
+import json
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import NonNegativeInt, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, NonNegativeInt, RootModel, ValidationError
 
+from steelscan.data import read_folds, write_folds
 from steelscan.evaluation import Thresholds
 from steelscan.pipeline.recipe import Recipe
 from steelscan.postprocess import Rule
 from steelscan.prediction import EncoderOf, Member
-from steelscan.strip import Classes, Layout, RunError, Spec, held, write_text
+from steelscan.strip import (
+    Classes,
+    InputError,
+    Layout,
+    RunError,
+    Spec,
+    held,
+    write_json,
+    write_text,
+)
 
-AnySpec = TypeVar("AnySpec", bound=Spec)
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+_AGAIN = "the same train command again: it fits no network twice"
+_TRAIN_AGAIN = f"Remove it and give {_AGAIN}"
+
+
+class _Checksums(RootModel[dict[str, str]]):
+    """The checksum of each result, by its name."""
 
 
 class RunRecord(Spec):
@@ -29,6 +50,17 @@ class RunRecord(Spec):
 
     folds: str | None = None
     """SHA-256 of folds that were brought; None when the run dealt its own."""
+
+    groups: str | None = None
+    """SHA-256 of the groups of ``groups.csv``; None where there is no such file."""
+
+
+_CALLED = {
+    "fingerprint": "fingerprint of the data set",
+    "groups": "groups.csv",
+    "folds": "table of folds",
+}
+"""What messages call the fields of a record that are no words for a user."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +133,11 @@ class RunFolder:
         return self.path / "data.txt"
 
     @property
+    def tests(self) -> Path:
+        """The fingerprint of the test pictures that were predicted last."""
+        return self.path / "tests.txt"
+
+    @property
     def folds(self) -> Path:
         """Image, group and fold of every strip."""
         return self.path / "folds.csv"
@@ -141,6 +178,11 @@ class RunFolder:
         return self.path / "answered.csv"
 
     @property
+    def checksums(self) -> Path:
+        """The checksums of results."""
+        return self.path / "checksums.json"
+
+    @property
     def pairs(self) -> Path:
         """How each class of each strip that judges was answered, in pixels."""
         return self.path / "pairs.csv"
@@ -175,19 +217,58 @@ class RunFolder:
                     left_by_a_crash.unlink()
             yield
 
+    def seal(self, *paths: Path) -> None:
+        """Keep the checksums of results, by which they are known to be whole when they are read.
+
+        Raises RunError for a damaged list of checksums, OutputError.
+        """
+        sums = self._checksums()
+        sums |= {path.name: _checksum(path.read_bytes()) for path in paths}
+        write_json(self.checksums, sums)
+
+    def _checksums(self) -> dict[str, str]:
+        if not self.checksums.exists():
+            return {}
+        return _load(_Checksums, self.checksums, _TRAIN_AGAIN).root
+
     def begin(self, recipe: Recipe, record: RunRecord) -> None:
         """Write down what the run is made from, or check that a run begun here was made from it.
 
         Raises RunError, naming what changed.
         """
+        if not self.record.exists() and (self.path / "networks").exists():
+            found = f"holds networks, and no {self.record.name} that says what they were made from"
+            raise RunError(self.path, found, "Restore the file, or name another --out")
         if self.record.exists():
             changed = _changes(self.load_recipe(), recipe) + _changes(self.load_record(), record)
             if changed:
-                found = f"holds a run with another {', '.join(changed)}"
+                found = f"holds a run with another {', '.join(_CALLED.get(n, n) for n in changed)}"
                 raise RunError(self.path, found, "Name another --out, or go on as it was begun")
             return
         write_text(self.recipe, recipe.model_dump_json(indent=2) + "\n")
         write_text(self.record, record.model_dump_json(indent=2) + "\n")
+
+    def take_tests(self, fingerprint: str) -> list[str]:
+        """Write down which test pictures there are; what was predicted of others is dropped.
+
+        Returns a sentence on that. Raises RunError where folds or networks came of the others.
+        """
+        try:
+            if self.tests.exists() and self.tests.read_bytes() == f"{fingerprint}\n".encode():
+                return []
+        except OSError as error:
+            found = f"cannot be read ({error.strerror})"
+            raise RunError(self.tests, found, _TRAIN_AGAIN) from None
+        logs = [*self.path.glob("rounds/*/*.jsonl"), *self.path.glob("submission.jsonl")]
+        learned = [*self.path.glob("rounds/*/*.csv"), *self.path.glob(self.likeness.name)]
+        if learned:
+            found = f"says that {learned[0].name} came of other test pictures than there are now"
+            remedy = "Name another --out; submit --images predicts other pictures with its networks"
+            raise RunError(self.tests, found, remedy)
+        for log in logs:
+            log.unlink()
+        write_text(self.tests, f"{fingerprint}\n")
+        return ["Test pictures changed: they were predicted anew."] if logs else []
 
     def made_of(self) -> bytes:
         """What tells a finished run from all others."""
@@ -202,24 +283,57 @@ class RunFolder:
         return _load(RunRecord, self.record)
 
     def read(self, path: Path) -> bytes:
-        """Read a file that training writes at its end. Raises RunError when it is not there."""
+        """Read a result that training writes.
+
+        Raises RunError when it is not there, or not as it was written. A run of an older program
+        has no checksums.
+        """
         try:
-            return path.read_bytes()
-        except OSError:
+            content = path.read_bytes()
+        except FileNotFoundError:
             found = f"holds no {path.name}: its training has not ended, or an older program's"
-            remedy = "Give the same train command again: it fits no network twice"
-            raise RunError(self.path, found, remedy) from None
+            raise RunError(self.path, found, f"Give {_AGAIN}") from None
+        except OSError as error:
+            raise RunError(path, f"cannot be read ({error.strerror})", _TRAIN_AGAIN) from None
+        checksum = _checksum(content)
+        if self._checksums().get(path.name, checksum) != checksum:
+            raise RunError(path, "is damaged: it is not what training wrote", _TRAIN_AGAIN)
+        return content
+
+    def load_json(self, path: Path) -> Any:
+        """Read a result as JSON. Raises RunError as `read` does, and for what is no JSON."""
+        try:
+            return json.loads(self.read(path))
+        except (ValueError, RecursionError):
+            raise RunError(path, "is broken: it is no JSON", _TRAIN_AGAIN) from None
 
     def write_tuned(self, tuned: Tuned) -> None:
         """Write the rules that decide, and how they were found. Raises OutputError."""
         write_text(self.thresholds, tuned.model_dump_json(indent=2) + "\n")
+        self.seal(self.thresholds)
 
     def load_tuned(self) -> Tuned:
         """Read the rules that decide. Raises RunError when the run has not come so far."""
-        if not self.thresholds.exists():
-            found = "holds no thresholds: its training has not ended"
-            raise RunError(self.path, found, "Give the same train command again")
-        return _load(Tuned, self.thresholds)
+        self.read(self.thresholds)
+        return _load(Tuned, self.thresholds, _TRAIN_AGAIN)
+
+    def write_folds(
+        self, names: Sequence[str], groups: NDArray[np.int64], folds: NDArray[np.int64]
+    ) -> None:
+        """Write the group and the fold of each strip. Raises OutputError."""
+        write_folds(self.folds, names, groups, folds)
+        self.seal(self.folds)
+
+    def load_folds(self, names: Sequence[str], *, parted: bool = False) -> NDArray[np.int64]:
+        """Read the fold of each strip, int64 ``(strips,)``, as `steelscan.data.read_folds` does.
+
+        Raises RunError for a file that is missing, damaged or of other strips.
+        """
+        self.read(self.folds)
+        try:
+            return read_folds(self.folds, names, parted=parted)
+        except InputError as error:
+            raise RunError(self.folds, error.found, _TRAIN_AGAIN) from None
 
 
 def versions() -> dict[str, str]:
@@ -239,12 +353,18 @@ def _changes(old: Spec, new: Spec) -> list[str]:
     return [name for name in type(old).model_fields if getattr(old, name) != getattr(new, name)]
 
 
-def _load(kind: type[AnySpec], path: Path) -> AnySpec:
+def _load(kind: type[AnyModel], path: Path, remedy: str = "") -> AnyModel:
     try:
         return kind.model_validate_json(path.read_bytes())
-    except OSError:
-        remedy = "Name a folder that steelscan train made"
-        raise RunError(path.parent, f"is no run: it holds no {path.name}", remedy) from None
+    except (FileNotFoundError, NotADirectoryError):
+        found = f"is no run: it holds no {path.name}"
+        raise RunError(path.parent, found, "Name a folder that steelscan train made") from None
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
     except ValidationError as error:
         found = f"is of another version or broken ({error.errors()[0]['msg']})"
-        raise RunError(path, found, "Train again into a new folder") from None
+    raise RunError(path, found, remedy or "Train again into a new folder") from None
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

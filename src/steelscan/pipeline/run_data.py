@@ -1,10 +1,11 @@
 """The data set that a finished run was made from, opened again. No torch here."""
 
+import os
 from pathlib import Path
 
 from steelscan.data import Dataset, open_dataset
 from steelscan.pipeline.run import RunFolder
-from steelscan.strip import DatasetError, RunError
+from steelscan.strip import DatasetError, RunError, write_bytes
 
 _REMEDY = "Name the folder or zip where it lies by --data"
 
@@ -15,24 +16,43 @@ def open_data_of(run: RunFolder, data: Path | None = None) -> Dataset:
     Raises RunError when it is no longer there, when the run does not say where it lay, or when
     the data set is another one; DatasetError and its kin where ``data`` is none.
     """
-    record = run.load_record()
+    run.load_record()
     place = data or _recorded(run)
     try:
         dataset = open_dataset(place, "skip")  # what was left out then is left out now, or it tells
-    except DatasetError as error:
+    except (DatasetError, OSError) as error:
         if data is not None:
             raise
-        found = f"was made from {place}, which is there no longer ({error.found})"
+        reason = getattr(error, "found", None) or getattr(error, "strerror", None)
+        found = f"was made from {place}, which is there no longer ({reason})"
         raise RunError(run.path, found, _REMEDY) from None
-    if dataset.fingerprint != record.fingerprint:
-        found = f"is other data than that of {run.path}"
-        told = f"{dataset.fingerprint[:8]}, not {record.fingerprint[:8]}"
-        raise RunError(place, f"{found} ({told})", _REMEDY)
+    check_data(run, dataset)
     return dataset
+
+
+def check_data(run: RunFolder, dataset: Dataset) -> None:
+    """Raise RunError unless a run was made from just this data set."""
+    record = run.load_record()
+    if record.fingerprint == dataset.fingerprint:
+        return
+    found = f"is other data than that of {run.path}, or has other labels"
+    told = f"{dataset.fingerprint[:8]}, not {record.fingerprint[:8]}"
+    if not run.tests.exists():
+        told += ", which an older program took without the contents of pictures"
+    raise RunError(dataset.root, f"{found} ({told})", _REMEDY)
+
+
+def write_data(run: RunFolder, data: Path) -> None:
+    """Write down where the data set of a run lies. Raises OutputError."""
+    write_bytes(run.data, os.fsencode(data.absolute()) + b"\n")
 
 
 def _recorded(run: RunFolder) -> Path:
     try:
-        return Path(run.data.read_text("utf-8").strip())
-    except (OSError, UnicodeDecodeError):
-        raise RunError(run.path, "does not say where its data lay", _REMEDY) from None
+        place = Path(os.fsdecode(run.data.read_bytes().removesuffix(b"\n")))
+    except OSError as error:
+        found = f"cannot be read ({error.strerror}), and says where the run's data lay"
+        raise RunError(run.data, found, _REMEDY) from None
+    if not place.is_absolute() or "\0" in str(place):
+        raise RunError(run.data, "does not say where the run's data lay", _REMEDY)
+    return place

@@ -7,10 +7,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset, read_folds
+from steelscan.data import Dataset
 from steelscan.pipeline.decide import Opened, Said, consult, decide, weighed
 from steelscan.pipeline.recipe import Classify, Recipe, Segment
 from steelscan.pipeline.run import RunFolder, tasks
+from steelscan.pipeline.run_data import check_data
 from steelscan.prediction import ProbabilityStore
 from steelscan.strip import Frame, Masks, RunError
 
@@ -50,27 +51,14 @@ class StoredAnswers(KeptAnswers):
         another data set.
         """
         record, recipe, self._tuned = run.load_record(), run.load_recipe(), run.load_tuned()
-        if record.fingerprint != dataset.fingerprint:
-            found = "was made from other data, or from these with other labels"
-            raise RunError(run.path, found, "Name the data set that it was trained on")
-        stores: dict[str, Stores] = {}
-        for name, step in recipe.named.items():
-            masks, classes = store_folders(run, recipe, name, step, self._tuned.round)
-            stores[name] = (
-                None if masks is None else _to_read(run, name, masks, dataset.frames),
-                None if classes is None else _to_read(run, name, classes, ()),
-            )
-        super().__init__(recipe, dataset, stores)
-        folds = read_folds(run.folds, dataset.names)
+        check_data(run, dataset)
+        super().__init__(recipe, dataset, stores_to_read(run, recipe, self._tuned.round, dataset))
+        folds = run.load_folds(dataset.names, parted=record.folds is not None)
         judging = (*recipe.folds.holdout, *recipe.folds.validation)
-        every = [store for pair in stores.values() for store in pair if store is not None]
-        rows = [
-            row
-            for row in np.flatnonzero(np.isin(folds, judging)).tolist()
-            if all(row in store for store in every)
-        ]
-        self.rows: NDArray[np.int64] = np.array(rows, np.int64)
+        self.rows: NDArray[np.int64] = np.flatnonzero(np.isin(folds, judging))
         """The strips that were judged, int64, by their places in the data set."""
+        for row in self.rows.tolist():
+            check_stored(run, self._stores, row, dataset.names[row])
 
     def levels(self, row: int) -> NDArray[np.uint8]:
         """Probabilities of pixels as 255ths before any strip is cleared, by the last segmenters.
@@ -100,8 +88,31 @@ def store_folders(
     return masks, run.probabilities(f"{name}-classes", last) if step.gate is not None else None
 
 
-def _to_read(run: RunFolder, step: str, folder: Path, frames: Sequence[Frame]) -> ProbabilityStore:
-    if not (folder / "levels.zarr" / "zarr.json").exists():
-        found = f"holds no probabilities of the step {step}"
-        raise RunError(run.path, found, "Give the same train command again: it asks anew")
-    return ProbabilityStore.to_read(folder, frames)
+def stores_to_read(
+    run: RunFolder, recipe: Recipe, round_: int, dataset: Dataset
+) -> dict[str, Stores]:
+    """The stores of each step, to read them only. Raises RunError where one is not to be read."""
+    stores: dict[str, Stores] = {}
+    strips, classes = len(dataset), len(dataset.classes)
+    for name, step in recipe.named.items():
+        masks, words = store_folders(run, recipe, name, step, round_)
+        stores[name] = (
+            None if masks is None else _to_read(masks, strips, classes, dataset.frames),
+            None if words is None else _to_read(words, strips, classes, ()),
+        )
+    return stores
+
+
+def check_stored(run: RunFolder, stores: Mapping[str, Stores], row: int, image: str) -> None:
+    """Raise RunError when the stores of some step hold no answer for a strip."""
+    for name, pair in stores.items():
+        if any(store is not None and row not in store for store in pair):
+            found = f"holds no probabilities of {image} at step {name}"
+            raise RunError(run.path, found, "Give the same train command again")
+
+
+def _to_read(folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> ProbabilityStore:
+    if not folder.exists():
+        remedy = "Give the same train command again: it fits no network twice"
+        raise RunError(folder, "is missing, and holds the probabilities of a step", remedy)
+    return ProbabilityStore.to_read(folder, strips, classes, frames)

@@ -128,9 +128,7 @@ def _own_answers(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
     """The run lengths of each image that a run answered, checked; and images left out."""
     classes = len(run.load_record().classes)
     frames = read_answered(run)
-    if not run.submission.exists():
-        raise RunError(run.path, f"holds no {run.submission.name}", _REMEDY)
-    table = read_mask_table(run.submission)
+    table = read_mask_table(run.read(run.submission), run.submission)
     answered = {name: frame for name, frame in sorted(frames.items()) if frame is not None}
     left_out = {name for name, frame in frames.items() if frame is None}
     wrong = sorted(name for name in left_out if name in table.rows and name not in table.unread)

@@ -18,6 +18,7 @@ from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.answers import AnswerLog
 from steelscan.pipeline.dealing import as_brought, check_count, dealt
 from steelscan.pipeline.decide import numbers
+from steelscan.pipeline.engine import ignored_variables
 from steelscan.pipeline.fitted import Lessons, fit_task
 from steelscan.pipeline.forecast import Forecast, forecast
 from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
@@ -29,7 +30,8 @@ from steelscan.pipeline.pseudo import learned, pseudo_label
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.strip import Masks, write_json, write_text
+from steelscan.pipeline.run_data import write_data
+from steelscan.strip import Masks, write_json
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,18 @@ def train(
 
     ``on_plan`` is told what will be fitted and asked, before anything is.
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
-    holds another run or is in use, OutputError when something cannot be written, RecipeError for a
-    recipe that cannot be run.
+    holds another run or is in use, and with ``on_plan`` for one that takes more memory than there
+    is, OutputError when something cannot be written, RecipeError for a recipe that cannot be run.
     """
     run = RunFolder(out)
     with run.held():
         plan, notes = planned(run, recipe, data, options)
-        write_text(run.data, f"{data.absolute()}\n")
+        write_data(run, data)
+        notes += run.take_tests(plan.dataset.test_fingerprint)
         if on_plan is not None:
-            on_plan(forecast(plan))
+            found = forecast(plan)
+            on_plan(found)
+            found.check_memory()
         return _carry(plan, notes)
 
 
@@ -97,6 +102,7 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
         layout=dataset.layout,
         seed=options.seed,
         folds=None if brought is None else brought.digest,
+        groups=dataset.group_fingerprint,
     )
     run.begin(recipe, record)
     found = find_groups(dataset)
@@ -105,7 +111,7 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
         folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
     else:
         folds, told = as_brought(run, brought, dataset, groups)
-    split = (*found.notes(dataset.names), *told)
+    split = (*found.notes(dataset.names), *told, *ignored_variables())
     plan = Plan(run, recipe, dataset, groups, folds, options, split=split)
     return plan, [*notes, *split]
 
@@ -133,6 +139,7 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     write_judged(plan.run, judged_parts(plan, pairs))
     write_json(plan.run.notes, list(outcome.notes))
     write_json(plan.run.scores, scored)
+    plan.run.seal(plan.run.notes, plan.run.scores)
     report_run(plan, answers, tuned, pairs, outcome.notes)
     return outcome
 
@@ -202,4 +209,5 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[tuple[str, str]]
     left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
     write_answered(plan.run, dataset, rows, [name for name, _ in left_out])
     log.write(plan.run.submission, dataset.layout, len(dataset.classes))
+    plan.run.seal(plan.run.submission)
     return left_out

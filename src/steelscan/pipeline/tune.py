@@ -28,6 +28,7 @@ from steelscan.pipeline.counted import Counted, Gate, count_part, gate_of, numbe
 from steelscan.pipeline.pairs_file import PARTS, read_judged
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder
+from steelscan.pipeline.run_data import check_data
 from steelscan.pipeline.tuned_file import TunedGate, TunedScore, TunedThresholds, mark
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.strip import (
@@ -102,8 +103,7 @@ def tune_run(
         remedy = "Train with validation folds"
         raise RunError(run, f"judged no strips {PARTS[1]}", remedy)
     dataset = open_dataset(data, on_error)
-    if dataset.fingerprint != record.fingerprint:
-        raise RunError(run, f"was made from other data than {data}", "Name the data it was made of")
+    check_data(folder, dataset)
     output_folder(target)
 
     counted = count_part(folder, recipe, own.round, dataset, parts[PARTS[1]])

@@ -17,7 +17,7 @@ from steelscan.prediction.heads import Heads, Sort
 from steelscan.prediction.specs import Average, LogitMean, Mean, PowerMean, Tiles, View
 from steelscan.prediction.sums import Left, MapSum, WordList, placed
 from steelscan.prediction.tiles import in_tiles
-from steelscan.strip import Frame, Picture
+from steelscan.strip import Frame, Picture, RunError
 
 _MEAN = Mean()
 
@@ -100,7 +100,10 @@ def predict_both(
 
 
 def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
-    """Probabilities as whole 255ths, as they are stored and cleaned; rounded to the nearest."""
+    """Probabilities as whole 255ths, as they are stored and cleaned; rounded to the nearest.
+
+    Raises RunError for what is not a number: it would be 0, sound steel.
+    """
     levels = np.empty(probabilities.shape, np.uint8)
     _fill_levels(levels, probabilities)
     return levels
@@ -108,6 +111,9 @@ def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
 
 def _fill_levels(levels: NDArray[np.uint8], probabilities: Floats) -> None:
     """The same into what is there; halves go to even numbers."""
+    if probabilities.size and np.isnan(probabilities.min()):
+        remedy = "Train anew with a lower learning rate"
+        raise RunError("a probability", "is not a number", remedy)
     whole = probabilities.size and probabilities.flags.c_contiguous
     if whole and probabilities.dtype == np.float32:
         rows = probabilities.reshape(-1, probabilities.shape[-1])

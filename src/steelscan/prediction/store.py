@@ -1,4 +1,8 @@
-"""The store of probabilities: one chunk a strip on disk, so that memory stays bounded."""
+"""The store of probabilities: one chunk a strip on disk, so that memory stays bounded.
+
+A strip is read only from a chunk that is there and whole: zarr would give zeros for a missing one,
+and sound steel would be what nobody predicted.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,53 +25,100 @@ class ProbabilityStore:
     """
 
     def __init__(self, folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> None:
-        """Open or make the store for mask probabilities, or without frames for classes."""
-        self._frames = frames
-        self._log = folder / "strips.txt"
-        largest = tuple(np.max(frames, axis=0).tolist()) if frames else ()
-        shape = (classes, *largest)
-        place = folder / "levels.zarr"
+        """Open or make the store for mask probabilities, or without frames for classes.
+
+        Raises RunError for a store that is damaged or of other strips, OutputError.
+        """
+        self._describe(folder, strips, classes, frames)
         try:
-            if not (place / "zarr.json").exists():
+            if not (self._place / "zarr.json").exists():
                 zarr.create_array(
-                    place,
-                    shape=(strips, *shape),
-                    chunks=(1, *shape),
-                    dtype="uint8" if frames else "float32",
+                    self._place,
+                    shape=(strips, *self._shape),
+                    chunks=(1, *self._shape),
+                    dtype=self._dtype,
                     fill_value=0,
-                    compressors=ZstdCodec(level=0),
+                    compressors=ZstdCodec(level=0, checksum=True),
                 )
-            # to look for empty chunks, which need no file, takes about as long as to write
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                self._array = zarr.open_array(place, mode="r+")
-            self._log.touch()
-            text = self._log.read_text(encoding="utf-8")
+            for left_by_a_crash in self._place.rglob("*.partial"):
+                left_by_a_crash.unlink()
+            self._open("r+")
+            if not self._log.is_dir():
+                self._log.touch()
+            cut_short = self._read_log()
+            if cut_short:  # by a crash; the next line must not make it whole
+                write_text(self._log, "".join(f"\n{strip}\n" for strip in sorted(self._known)))
         except OSError as error:
             raise cannot_write(folder, error) from error
-        whole, _, cut_short = text.rpartition("\n")
-        if cut_short:  # by a crash; the next line must not make it whole
-            write_text(self._log, f"{whole}\n")
-        self._known = _strips_in(whole)
 
     @classmethod
-    def to_read(cls, folder: Path, frames: Sequence[Frame]) -> Self:
-        """Open a store that is there, to read it only. Raises RunError when it is not there."""
+    def to_read(cls, folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> Self:
+        """Open a store that is there, to read it only.
+
+        Raises RunError when it is not there, lacks what it lists, is damaged or of other strips.
+        """
         store = cls.__new__(cls)
-        store._frames = frames
-        store._log = folder / "strips.txt"
-        try:
-            store._array = zarr.open_array(folder / "levels.zarr", mode="r")
-            store._known = _strips_in(store._log.read_text(encoding="utf-8").rpartition("\n")[0])
-        except OSError:
-            remedy = "Give the same train command again: it fits no network twice"
-            raise RunError(folder, "holds no probabilities that can be read", remedy) from None
+        store._describe(folder, strips, classes, frames)
+        store._open("r")
+        store._read_log()
         return store
 
-    def __contains__(self, strip: int) -> bool:
+    def _describe(self, folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> None:
+        self._frames, self._strips = frames, strips
+        self._log, self._place = folder / "strips.txt", folder / "levels.zarr"
+        largest = tuple(np.max(frames, axis=0).tolist()) if frames else ()
+        self._shape = (classes, *largest)
+        self._dtype = "uint8" if frames else "float32"
+
+    def _open(self, mode: str) -> None:
+        """Open the array. Raises RunError unless it is one of just these strips."""
+        try:
+            # to look for empty chunks, which need no file, takes about as long as to write
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._array = zarr.open_array(self._place, mode=mode)
+            shape, chunks = self._array.shape, self._array.chunks
+            found = f"describes {self._array.dtype} {shape} in chunks of {chunks}"
+        except Exception as error:  # what a reader of JSON and of codecs raises on any bytes
+            found = f"cannot be read ({_reason(error)})"
+            raise self._broken(self._place / "zarr.json", found) from None
+        wanted = ((self._strips, *self._shape), (1, *self._shape), self._dtype)
+        if (shape, chunks, str(self._array.dtype)) != wanted:
+            raise self._broken(self._place / "zarr.json", f"{found}, not what this run stores")
+
+    def _read_log(self) -> bool:
+        """Learn which strips there are; returns whether a crash cut the last line short."""
+        try:
+            whole, _, cut_short = self._log.read_bytes().rpartition(b"\n")
+        except OSError as error:
+            raise self._broken(self._log, f"cannot be read ({error.strerror})") from None
+        self._known: set[int] = set()
+        for line in filter(None, whole.split(b"\n")):
+            strip = int(line) if line.isdigit() and len(line) < 20 else -1
+            if not 0 <= strip < self._strips:
+                found = f"names the strip {line[:20]!r}, and strips are numbered to {self._strips}"
+                raise self._broken(self._log, found)
+            self._chunk(strip)
+            self._known.add(strip)
+        return bool(cut_short)
+
+    def _chunk(self, strip: int) -> Path:
+        """The file that holds a strip. Raises RunError when it is missing."""
+        place = (strip, *(0 for _ in self._shape))
+        chunk = self._place / self._array.metadata.encode_chunk_key(place)
+        if not chunk.is_file():
+            raise self._broken(chunk, "is missing, and holds the probabilities of a strip")
+        return chunk
+
+    def __contains__(self, strip: object) -> bool:
         return strip in self._known
 
     def __getitem__(self, strip: int) -> NDArray[np.generic]:
-        stored = np.asarray(self._array[strip])
+        """What was stored of a strip. Raises RunError unless its chunk is there and whole."""
+        chunk = self._chunk(strip)
+        try:
+            stored = np.asarray(self._array[strip])
+        except Exception as error:  # codecs raise almost anything on bad bytes
+            raise self._broken(chunk, f"is damaged or cut off ({_reason(error)})") from None
         if not self._frames:
             return stored
         frame = self._frames[strip]
@@ -86,6 +137,12 @@ class ProbabilityStore:
             raise cannot_write(self._log.parent, error) from error
         self._known.add(strip)
 
+    def _broken(self, path: Path, found: str) -> RunError:
+        folder = self._log.parent
+        remedy = f"Remove {folder} and give the same train command again: it fits no network twice"
+        return RunError(path, found, remedy)
 
-def _strips_in(text: str) -> set[int]:
-    return {int(line) for line in text.split("\n") if line}
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

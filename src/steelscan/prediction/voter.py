@@ -17,7 +17,7 @@ from steelscan.models import Outputs, StripNetwork
 from steelscan.prediction.heads import Heads, Sort
 from steelscan.prediction.specs import Tiles, View
 from steelscan.prediction.views import turn
-from steelscan.strip import Picture
+from steelscan.strip import Picture, RunError
 
 
 class Viewed(nn.Module):
@@ -93,14 +93,21 @@ class Voter:
         return self.network.output == "softmax"
 
     def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
-        """What the network says of each view of a strip; see `Answerer`."""
+        """What the network says of each view of a strip; see `Answerer`.
+
+        Raises RunError for what is not a number: it would pass for sound steel.
+        """
         device = next(self.network.parameters()).device
         # A CPU answers one view after another sooner, and with less memory, than all at once.
         viewed = Viewed(self.network, views, sort, together=device.type != "cpu")
         with torch.inference_mode():
             given = torch.from_numpy(strip.copy())  # torch wants it writable and unmirrored
             masks, classes = viewed(given[None, None].to(device))
-        return Heads(_of_one(masks), _of_one(classes))
+        heads = Heads(_of_one(masks), _of_one(classes))
+        if not all(np.isfinite(head).all() for head in heads if head is not None):
+            found = "predicts what is not a number: its fit has diverged"
+            raise RunError("a network", found, "Train anew with a lower learning rate")
+        return heads
 
 
 def _of_one(head: Tensor | None) -> NDArray[np.float32] | None:

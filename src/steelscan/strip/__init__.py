@@ -49,7 +49,7 @@ from steelscan.strip.overwriting import (
 from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import Table, read_rows, write_rows
 from steelscan.strip.runlength import UNREAD, decode, encode, parse
-from steelscan.strip.spec import PerClass, Spec, per_class
+from steelscan.strip.spec import Count, PerClass, Spec, per_class
 from steelscan.strip.streamed import StreamedMaskTable
 from steelscan.strip.table import TABLE_KIND, Layout, MaskTable, read_mask_table, write_mask_table
 
@@ -60,6 +60,7 @@ __all__ = [
     "UNREAD",
     "BundleError",
     "Classes",
+    "Count",
     "DatasetError",
     "Fault",
     "FileKind",

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
@@ -29,8 +29,14 @@ from steelscan.strip import (
     write_text,
 )
 from steelscan.training.averaging import RunningMean, State, best_mean
-from steelscan.training.checkpoint import load_network, load_state, save_network, save_state
-from steelscan.training.crops import Batch, EpochCrops, loader
+from steelscan.training.checkpoint import (
+    load_network,
+    load_state,
+    load_weights,
+    save_network,
+    save_state,
+)
+from steelscan.training.crops import Batch, EpochCrops, Part, loader
 from steelscan.training.freezing import freeze
 from steelscan.training.material import Material
 from steelscan.training.mixing import mix
@@ -72,8 +78,9 @@ def fit(
 
     A fit that was interrupted goes on after its last whole epoch and ends with the same numbers;
     one that is complete is left alone. ``validate`` scores the network, in eval mode.
-    Raises RunError when the best network is to be kept and no score is a number, RecipeError when
-    a stage watches a number that no validation gives.
+    Raises RunError as soon as a loss, a weight, an output or a score is not a number, and for a
+    half-done fit that cannot be read, RecipeError when a stage watches a number that no validation
+    gives.
     """
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
@@ -93,12 +100,28 @@ def fit(
         with progress(label, len(stage)) as shown:
             shown.advance(len(stage) * standing.epoch // stages[number].epochs)
             for epoch in range(standing.epoch, stages[number].epochs):
-                loss = stage.epoch(epoch, shown)
-                _record(stage, standing, epoch, loss, validate, folder)
+                with _named(label, stage, epoch):
+                    loss = stage.epoch(epoch, shown)
+                    _record(stage, standing, epoch, loss, validate, folder)
         _keep(stage, standing, validate, folder)
         standing, resumed = _Standing(stage=number + 1, metrics=standing.metrics), None
     save_network(checkpoint, network)
     rmtree(folder / "last")
+
+
+@contextmanager
+def _named(label: str, stage: "_Stage", epoch: int) -> Iterator[None]:
+    """Say of which network, stage and epoch it is that a number is none."""
+    try:
+        yield
+    except RunError as error:
+        part = f"stage {stage.number + 1}, epoch {epoch + 1}"
+        raise RunError(label, f"{part}: {error.where} {error.found}", error.remedy) from None
+
+
+def _diverged(where: str, found: str) -> RunError:
+    remedy = "Give a recipe with a lower learning rate (steelscan show NAME --json) another --out"
+    return RunError(where, f"{found}: the fit has diverged", remedy)
 
 
 class _Stage:
@@ -147,14 +170,26 @@ class _Stage:
         losses: list[Tensor] = []
         for step, batches in enumerate(self._grouped(epoch), start=epoch * self._steps):
             for batch in batches:
-                loss = self._forward(batch, (*self._seed(epoch), 0, 0, len(losses)))
-                self._accelerator.backward(self._scaler.scale(loss / len(batches)))
-                losses.append(loss.detach())
+                losses.append(self._learn(batch, len(batches), step, len(losses), epoch))
                 shown.advance(note=f"loss {float(losses[-1]):.4f}")
             self._step(step)
+            self._check_weights(self._at(step), dict(self.network.named_parameters()))
         if self.mean is not None:
             self.mean.after_epoch(epoch, self.training.epochs)
+            self._check_weights("the mean of the weights", self.mean.state)
+        self._check_weights("the last step", self.network.state_dict())
         return float(torch.stack(losses).mean())
+
+    def _at(self, step: int) -> str:
+        return f"step {step % self._steps + 1}"
+
+    def _check_weights(self, where: str, tensors: State) -> None:
+        """Raise RunError for a weight that is not a number: what it predicts means nothing."""
+        floats = {name: each for name, each in tensors.items() if each.is_floating_point()}
+        if not math.isfinite(get_total_norm([each.detach() for each in floats.values()])):
+            wrong = [name for name, each in floats.items() if not each.isfinite().all()]
+            found = f"leaves {wrong[0]} with what is not a number" if wrong else "leaves no bounds"
+            raise _diverged(where, found)
 
     def judged(self, validate: Callable[[StripNetwork], Metrics]) -> Metrics:
         """What a validation says of the network as it would be kept."""
@@ -187,7 +222,8 @@ class _Stage:
     def refresh(self, batches: int) -> None:
         """Take the statistics of batch norms anew from so many batches of the stage's crops."""
         self.network.train()
-        first = (pictures for pictures, _ in islice(self._loader(0, 0), batches))
+        parts = chain.from_iterable(islice(self._loader(0, 0), batches))
+        first = (part.pictures for part in parts)
         update_bn(first, self.network, self.device)
 
     @property
@@ -210,8 +246,23 @@ class _Stage:
             while together := list(islice(batches, self._together(at))):
                 yield together
 
-    def _forward(self, batch: Batch, seed: tuple[int, ...]) -> Tensor:
-        pictures, masks = (tensor.to(self.device) for tensor in batch)
+    def _learn(self, batch: Batch, together: int, step: int, number: int, epoch: int) -> Tensor:
+        """Add the gradients of a batch, one of so many of a step; returns its loss."""
+        total: Tensor | None = None
+        for place, part in enumerate(batch):
+            seed = (*self._seed(epoch), 0, 0, number, *([place] if place else []))
+            loss = self._forward(part, seed)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise _diverged(self._at(step), f"has the loss {value}")
+            self._accelerator.backward(self._scaler.scale(loss * part.share / together))
+            own = loss.detach() * part.share
+            total = own if total is None else total + own
+        assert total is not None
+        return total
+
+    def _forward(self, part: Part, seed: tuple[int, ...]) -> Tensor:
+        pictures, masks = part.pictures.to(self.device), part.masks.to(self.device)
         labels = masks.amax((2, 3))
         if self.training.mixup is not None:
             rng = np.random.default_rng(seed)
@@ -271,10 +322,12 @@ def _record(
             given = ", ".join(name for name in row if name not in {"stage", "epoch", "loss"})
             found = f"is {training.watch}; a validation of this network gives {given}"
             raise RecipeError("watch", found, "Watch one of them")
+        wrong = [name for name, value in row.items() if not math.isfinite(value)]
+        if wrong:
+            raise _diverged("its validation", f"gives {wrong[0]} {row[wrong[0]]}")
         score = row[training.watch]
         stage.told(score)
-        if not math.isnan(score):
-            dropped = _enlist(stage, standing, score, epoch, folder)
+        dropped = _enlist(stage, standing, score, epoch, folder)
     standing.stage, standing.epoch = stage.number, epoch + 1
     standing.metrics.append(row)
     standing.carried = stage.carried()
@@ -322,9 +375,6 @@ def _keep(
         if stage.mean is not None:
             stage.network.load_state_dict(stage.mean.state)
         return
-    if not standing.candidates:
-        found = "holds no score that is a number: the fit has diverged"
-        raise RunError(folder / "metrics.csv", found, "Fit it anew with a lower rate")
     paths = [_candidate(folder, stage.number, epoch) for _, epoch in standing.candidates]
     if not isinstance(keep, BestAverage):
         load_network(paths[0], stage.network)
@@ -339,7 +389,7 @@ def _keep(
         return validate(stage.network)[stage.training.watch]
 
     with progress("Averaging checkpoints", 2 ** len(paths) - 1) as shown:
-        _, best = best_mean([load_file(path) for path in paths], score)
+        _, best = best_mean([load_weights(path) for path in paths], score)
     stage.network.load_state_dict(best)
     if keep.refresh:
         stage.refresh(keep.refresh)

@@ -7,13 +7,12 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
 from steelscan.data import AllStrips, Augment, Crop, Draws, EveryStrip, Mixup, Strips
 from steelscan.losses import Loss, Lovasz, single_losses
-from steelscan.strip import Spec
+from steelscan.strip import Count, Spec
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -186,7 +185,7 @@ class Pass(Spec):
     """One more round over an epoch's strips, with other crops (9th, K:114297)."""
 
     crop: Crop
-    batch: PositiveInt
+    batch: Annotated[int, Field(gt=0, le=100_000)]
 
 
 class Training(Spec):
@@ -206,19 +205,19 @@ class Training(Spec):
     mixup: Mixup | None = None
     strips: Strips = AllStrips()
     draws: Draws = EveryStrip()
-    most_draws: PositiveInt | None = None
+    most_draws: Count | None = None
     pseudo: Share | Literal["all"] = "all"
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule = Constant()
-    batch: PositiveInt
-    accumulate_to: PositiveInt | None = None
-    epochs: PositiveInt
+    batch: Annotated[int, Field(gt=0, le=100_000)]
+    accumulate_to: Count | None = None
+    epochs: Annotated[int, Field(gt=0, le=100_000)]
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     freeze: Literal["nothing", "encoder", "encoder_but_norms"] = "nothing"
     averaging: Averaging | None = None
-    validate_every: PositiveInt = 1
-    validate_on: PositiveInt | None = None
+    validate_every: Count = 1
+    validate_on: Count | None = None
     watch: Literal["score", "defect_dice"] = "score"
     keep: Keep = Best()
 

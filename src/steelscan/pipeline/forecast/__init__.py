@@ -15,9 +15,11 @@ import torch
 from steelscan.models import encoder_of
 from steelscan.pipeline.forecast.asks import asks_of
 from steelscan.pipeline.forecast.fits import Fit, fits_of, round_plans
+from steelscan.pipeline.forecast.memory import free_memory
 from steelscan.pipeline.forecast.speed import Clock, Cost
 from steelscan.pipeline.forecast.table import WIDTH, AskRow, FitRow, rows_text, size_text, time_text
 from steelscan.pipeline.plan import Plan
+from steelscan.strip import RunError
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Forecast:
     """What a run will fit and ask, and what of it is done; ``device`` is where it was timed.
 
     ``aside`` are bytes that the largest fit left needs on disk only until it ends; ``split`` are
-    sentences on how strips were grouped and dealt.
+    sentences on how strips were grouped and dealt. ``memory`` are bytes that the largest fit takes,
+    of those that are ``free`` (None: nobody can tell).
     """
 
     fits: tuple[FitRow, ...]
@@ -33,6 +36,8 @@ class Forecast:
     aside: int
     device: str
     split: tuple[str, ...] = ()
+    memory: int = 0
+    free: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -49,6 +54,13 @@ class Forecast:
         """Bytes on disk at most: as if the largest fit came last."""
         return self.bytes + self.aside
 
+    def check_memory(self) -> None:
+        """Raise RunError when a run would take more memory than there is."""
+        if self.free is not None and self.memory > self.free:
+            found = f"takes about {size_text(self.memory)}, and {size_text(self.free)} are free"
+            remedy = "Give a smaller --budget, a recipe with crops or a smaller batch, or cut the "
+            raise RunError("memory", found, remedy + "pictures into smaller ones")
+
     def table(self) -> str:
         """Lines for people, at most 100 columns wide; the last says what was estimated."""
         fits = sum(row.folds * row.rounds for row in self.fits)
@@ -59,8 +71,12 @@ class Forecast:
 {fits} fits, {sum(row.done for row in self.fits)} done. Left: {time_text(fitting)} of fitting, \
 {time_text(self.seconds - fitting)} of asking, {time_text(self.seconds)} in all.
 On disk: {size_text(self.bytes)} at the end, {size_text(self.peak)} at most.
+In memory: about {size_text(self.memory)} at most{self._free()}.
 At most: each test strip teaches, and no gate spares a network a strip.
 Times are estimates from a few passes of each network on this {self.device}.{split}"""
+
+    def _free(self) -> str:
+        return "" if self.free is None else f"; {size_text(self.free)} are free"
 
 
 def forecast(plan: Plan) -> Forecast:
@@ -74,12 +90,15 @@ def forecast(plan: Plan) -> Forecast:
     with torch.random.fork_rng():
         clock = Clock(plan)
         costs = {fit.folder: clock.cost(fit) for fit in fits}
+    left = [costs[fit.folder] for fit in fits if not fit.finished]
     names = dict.fromkeys(fit.name for fit in fits)
     rows = tuple(_row([fit for fit in fits if fit.name == name], costs) for name in names)
     asks = tuple(asks_of(plans, costs))
     asides = [fit.aside * costs[fit.folder].bytes for fit in fits if not fit.finished]
     device = plan.accelerator.device.type.upper()
-    return Forecast(rows, asks, max(asides, default=0), device, plan.split)
+    aside, memory = max(asides, default=0), max((each.memory for each in left), default=0)
+    free = free_memory(plan.accelerator.device)
+    return Forecast(rows, asks, aside, device, plan.split, int(memory), free)
 
 
 def _row(fits: Sequence[Fit], costs: Mapping[Path, Cost]) -> FitRow:

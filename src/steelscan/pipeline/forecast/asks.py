@@ -1,6 +1,6 @@
 """What a run asks its networks: about which strips, and which of them are answered."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -14,6 +14,7 @@ from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.pseudo import answered_apart
 from steelscan.pipeline.recipe import Segment
 from steelscan.pipeline.run import tasks
+from steelscan.prediction import ProbabilityStore
 
 _PACKED = 0.15
 """Share of their size that mask probabilities take on disk, at most, but for pure noise."""
@@ -71,10 +72,13 @@ def _judged_early(plan: Plan) -> Sequence[str]:
 
 def _judging(plan: Plan, name: str, number: int, costs: Mapping[Path, Cost]) -> AskRow:
     """The strips that judge a step: what fills its store."""
-    store = plan.run.probabilities(name, number) / "strips.txt"
-    there = set(map(int, store.read_text(encoding="utf-8").split())) if store.exists() else set()
+    folder = plan.run.probabilities(name, number)
+    frames = plan.dataset.frames if isinstance(plan.recipe.named[name], Segment) else ()
+    there: Container[int] = ()
+    if (folder / "strips.txt").exists():
+        there = ProbabilityStore.to_read(folder, len(plan.dataset), plan.classes, frames)
     judged = [(folds, rows.tolist()) for folds, rows in plan.judged_by]
-    groups = [(folds, len(rows), len(there.intersection(rows))) for folds, rows in judged]
+    groups = [(folds, len(rows), sum(row in there for row in rows)) for folds, rows in judged]
     label = f"{name}, judging" + (f", round {number}" if number else "")
     row, size = _row(plan, name, label, groups, costs), 4.0
     if isinstance(plan.recipe.named[name], Segment):
@@ -90,5 +94,8 @@ def _pseudo(plan: Plan, fold: int | None) -> _Group:
 
 
 def _lines(log: Path) -> int:
-    """Answers in a log."""
-    return log.read_bytes().count(b"\n") if log.exists() else 0
+    """Answers in a log; of one that cannot be read none, and who needs them is told."""
+    try:
+        return log.read_bytes().count(b"\n")
+    except OSError:
+        return 0

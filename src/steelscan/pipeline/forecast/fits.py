@@ -20,14 +20,17 @@ from steelscan.training import BestAverage, Last, Material, Training
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over the strips, in all epochs of a stage: ``crops`` of a ``frame``.
+    """One pass over the strips, in all epochs of a stage: ``crops`` of at most a ``frame``.
 
-    The crop and the batch of ``training`` are those of the pass.
+    The crop and the batch of ``training`` are those of the pass. A crop has ``pixels`` on average;
+    ``together`` go through the network at once, at most.
     """
 
     training: Training
     frame: Frame
     crops: int
+    pixels: float
+    together: int
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,11 @@ class Fit:
             return 0.0
         if not (self.folder / "last" / "state.safetensors").exists():
             return 1.0
-        done = len((self.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()) - 1
-        return max(0.0, 1 - done / self.epochs)
+        try:
+            done = (self.folder / "metrics.csv").read_bytes().count(b"\n") - 1
+        except OSError:  # it is written anew, and what was fitted stands in the state
+            done = 0
+        return min(1.0, max(0.0, 1 - done / self.epochs))
 
 
 def round_plans(plan: Plan) -> list[Plan]:
@@ -117,7 +123,8 @@ def _passes(material: Material, stage: Training) -> Iterator[Pass]:
     for crop, batch in [(stage.crop, stage.batch), *cuts]:
         own = stage.but(crop=crop, batch=batch)
         crops = material.crops(own)
-        yield Pass(own, crops.frame, stage.epochs * crops.taken(own.batch))
+        count, most = stage.epochs * crops.taken(own.batch), crops.most_pixels(own.batch)
+        yield Pass(own, crops.frame, count, crops.pixels, most)
 
 
 def _validations(stage: Training) -> tuple[int, int]:

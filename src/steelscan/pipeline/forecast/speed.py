@@ -16,21 +16,33 @@ from steelscan.models import StripNetwork, build_network
 from steelscan.pipeline.forecast.fits import Fit, Pass
 from steelscan.pipeline.plan import Plan
 from steelscan.strip import Frame
+from steelscan.training.checkpoint import CHECKSUM
 
 _LONG = 1.0
 """Seconds of a pass that is long enough to tell what larger ones take."""
+
+_COPIES = 6
+"""Of a checkpoint that a fit holds: weights, gradients, two moments, a mean, one to be written."""
+
+_ROUNDED_UP = 2.0
+"""Memory of a step, as a multiple of what is kept for the way back: gradients come on top."""
+
+_ASKED = 0.5
+"""Memory of a strip asked about, as a share of that of one learned from."""
 
 
 class Cost(NamedTuple):
     """Of a fit: bytes of a checkpoint; seconds to build, to fit, to ask about a view of a strip.
 
-    Of a network in general, fitting and asking are counted a pixel.
+    ``memory`` are the bytes that it takes at most. Of a network in general, fitting and asking are
+    counted a pixel, and so is the memory: what is kept of a pixel for the way back.
     """
 
     bytes: int
     build: float
     fit: float
     ask: float
+    memory: float
 
 
 class Clock:
@@ -54,10 +66,20 @@ class Clock:
         ask = speed.ask * prod(strip) * twice + self._crop(fit, fit.passes[0])
         seconds = speed.build + fit.judged * ask
         for each in fit.passes:
-            learning, cutting = prod(each.frame) * speed.fit, self._crop(fit, each)
+            learning, cutting = each.pixels * speed.fit, self._crop(fit, each)
             apart = max(learning, cutting / max(1, self._workers))
             seconds += each.crops * (apart if self._workers else learning + cutting)
-        return Cost(speed.bytes, speed.build, seconds, ask)
+        memory = _COPIES * speed.bytes + speed.memory * self._most_pixels(fit)
+        return Cost(speed.bytes, speed.build, seconds, ask, memory)
+
+    def _most_pixels(self, fit: Fit) -> float:
+        """The most pixels of which a fit keeps all, as many as go through to be learned from."""
+        resize, tiles = fit.material.resize, fit.task.member.tiles
+        strips = {resize.frame(frame) if resize else frame for frame in fit.material.strips.frames}
+        frames = [padded_frame(frame) for frame in strips]
+        most = tiles.width if tiles else max(frame.width for frame in frames)
+        asked = max(frame.height * min(frame.width, most) for frame in frames)
+        return max(*(each.together for each in fit.passes), _ASKED * asked)
 
     def _crop(self, fit: Fit, each: Pass) -> float:
         """Mean seconds of a crop, after one that warms up: its strip read, cut and augmented."""
@@ -76,14 +98,34 @@ def _time_network(fit: Fit, strip: Frame, device: torch.device) -> Cost:
     start = time.perf_counter()
     network, _ = build_network(fit.network, fit.classes)
     build = time.perf_counter() - start
-    size = len(save(dict(network.state_dict()), metadata={}))
+    size = len(save(dict(network.state_dict()), metadata={CHECKSUM: 32 * " "}))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = fit.passes[0]
     batch = min(first.crops, first.training.batch)
     learning = partial(_learn, network.train(), first.training.precision)
     learn = _a_pixel(learning, batch, first.frame, device)
+    kept = _kept_a_pixel(learning, network, min(first.frame.height, 128), device)
     ask = _a_pixel(torch.inference_mode()(network.eval()), 1, strip, device)
-    return Cost(size, build, learn, ask)
+    return Cost(size, build, learn, ask, _ROUNDED_UP * kept)
+
+
+def _kept_a_pixel(
+    work: Callable[[Tensor], object], network: StripNetwork, side: int, device: torch.device
+) -> float:
+    """Bytes a pixel that a network keeps until the gradients come back."""
+    own = {each.untyped_storage().data_ptr() for each in network.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    strips = torch.randint(256, (2, 1, side, 128), dtype=torch.uint8, device=device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        work(strips)
+    return sum(kept.values()) / strips.numel()
 
 
 def _learn(network: StripNetwork, precision: str, strips: Tensor) -> None:
