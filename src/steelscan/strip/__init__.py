@@ -12,6 +12,7 @@ from steelscan.strip.errors import (
     RunError,
     SteelscanError,
     TableError,
+    printable,
 )
 from steelscan.strip.faults import Fault, Severity
 from steelscan.strip.frame import Classes, Frame, Mask, Masks, Picture, check_masks
@@ -62,6 +63,7 @@ __all__ = [
     "output_folder",
     "parse",
     "per_class",
+    "printable",
     "progress",
     "read_mask_table",
     "read_rows",
