@@ -6,11 +6,7 @@ a trial is the piece.
 
 from math import ceil, log
 
-import numpy as np
-
 from steelscan.strip import InputError
-
-_HALVINGS = 60
 
 
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
@@ -23,14 +19,9 @@ def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
     _check(events, trials, confidence)
     if events == trials:
         return 1.0
-    low, high = events / trials, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if _at_most(events, trials, middle) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return high
+    from scipy.special import betaincinv
+
+    return float(betaincinv(events + 1, trials - events, confidence))
 
 
 def lower_bound(events: int, trials: int, confidence: float = 0.95) -> float:
@@ -98,15 +89,9 @@ def promise(events: int, trials: int, what: str, confidence: float = 0.95) -> st
 
 def _at_most(events: int, trials: int, share: float) -> float:
     """The chance of at most so many events among independent trials of this share."""
-    if share <= 0 or events >= trials:
-        return 1.0
-    if share >= 1:
-        return 0.0
-    counts = np.arange(events + 1)
-    steps = np.log(trials - counts[:-1]) - np.log(counts[:-1] + 1)  # to the next binomial
-    ways = np.concatenate([[0.0], steps.cumsum()])
-    chances = ways + counts * log(share) + (trials - counts) * log(1 - share)
-    return float(min(1.0, np.exp(chances).sum()))
+    from scipy.special import bdtr
+
+    return float(bdtr(events, trials, share))
 
 
 def _check(events: int, trials: int, confidence: float) -> None:
