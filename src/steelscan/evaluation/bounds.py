@@ -4,9 +4,12 @@ All of it holds for independent trials. Where strips of one piece of steel stand
 a trial is the piece.
 """
 
-from math import ceil, log
+from math import ceil, log, log1p
 
 from steelscan.strip import InputError
+
+_LEAST = 1e-9
+"""No plant counts the trials that a smaller share takes."""
 
 
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
@@ -39,9 +42,10 @@ def trials_needed(share: float, confidence: float = 0.95, events: int = 0) -> in
     Raises InputError for a share or a confidence that is not between 0 and 1.
     """
     _check(events, events + 1, confidence)
-    if not 0 < share < 1:
-        raise InputError("rate", f"is {share}", "Give a share between 0 and 1")
-    enough = max(events + 1, ceil(log(1 - confidence) / log(1 - share)))
+    if not _LEAST <= share < 1:
+        remedy = f"Give a share from {_LEAST:g} to below 1"
+        raise InputError("rate", f"is {share}", remedy)
+    enough = max(events + 1, ceil(log(1 - confidence) / log1p(-share)))
     while _at_most(events, enough, share) > 1 - confidence:
         enough *= 2
     short = events

@@ -57,9 +57,10 @@ def verdict(tuning: Tuning) -> str:
         what += f", the classifier's threshold {'is' if gate.tuned else 'stays'}"
         what += f" {gate.used:.2f}"
     kept = "" if changed or (gate is not None and gate.tuned) else ": the defaults stand"
+    if not any(each.searched for each in (*tuning.classes, *([gate] if gate else []))):
+        return f"{what}{kept}. Nothing could be searched: there are too few groups."
     return (
-        f"{what}{kept}. A score tuned on these strips flatters itself by {optimism.value:.4f} "
-        f"[{optimism.low:.4f}, {optimism.high:.4f}]."
+        f"{what}{kept}. A score tuned on these strips flatters itself by {optimism.text()}."
     )
 
 
