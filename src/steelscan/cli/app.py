@@ -22,6 +22,7 @@ class Verb(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments. Raises BadParameter for a number that is not finite."""
         rest = super().parse_args(ctx, args)
+        parameter: Any
         for parameter in self.params:
             value = ctx.params.get(parameter.name)
             if isinstance(value, float) and not isfinite(value):

@@ -29,6 +29,7 @@ _WAYS_OUT = {
     errno.ENFILE: "Close other programs, and give the same command again",
     errno.ENOMEM: "Give fewer or smaller pictures, or use a machine with more memory",
 }
+_INSTALL = "Run: pip install 'steelscan[train]'"
 _LONGEST = 2000
 
 
@@ -49,22 +50,23 @@ def _line(error: BaseException) -> str | None:
     """What happened, where and the way out; None where that is not known."""
     from steelscan.strip import SteelscanError
 
-    if isinstance(error, SteelscanError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name in _TRAIN:
-        found = f"this verb: needs {error.name}, which is not installed"
-        return f"{found}. Run: pip install 'steelscan[train]'."
-    if isinstance(error, MemoryError):
-        remedy = "Give fewer or smaller pictures, or use a machine with more memory"
-        return f"memory: there is not enough ({error or 'of it'}). {remedy}."
-    if isinstance(error, RecursionError):
-        return "input: is nested too deeply to be read. Check the file that was given last."
-    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        around = error.object[max(error.start - 40, 0) : error.end + 40]
-        return f"{around}: holds letters that are not UTF-8. Rename the file in UTF-8."
-    if isinstance(error, OSError):
-        return _system(error)
-    return None
+    match error:
+        case SteelscanError():
+            line: str | None = str(error)
+        case ModuleNotFoundError() if error.name in _TRAIN:
+            line = f"this verb: needs {error.name}, which is not installed. {_INSTALL}."
+        case MemoryError():
+            line = f"memory: there is not enough ({error or 'of it'}). {_WAYS_OUT[errno.ENOMEM]}."
+        case RecursionError():
+            line = "input: is nested too deeply to be read. Check the file that was given last."
+        case UnicodeEncodeError() if error.reason == "surrogates not allowed":
+            around = error.object[max(error.start - 40, 0) : error.end + 40]
+            line = f"{around}: holds letters that are not UTF-8. Rename the file in UTF-8."
+        case OSError():
+            line = _system(error)
+        case _:
+            line = None
+    return line
 
 
 def _system(error: OSError) -> str | None:

@@ -15,6 +15,7 @@ from steelscan.strip import (
     Layout,
     MaskTable,
     TableError,
+    output_folder,
     parse,
     read_mask_table,
     track,
@@ -62,6 +63,7 @@ def agree(
     if len(files) < 2 or len(set(files)) != len(files):
         few = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
         raise InputError("submissions", few, "Name two or more that differ")
+    output_folder(out.parent)
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))
@@ -88,7 +90,7 @@ def read_band(text: str) -> Band:
 
     As "82-97,0-9,586-611,110-113,786-820/1801".
     """
-    found = re.fullmatch(r"(\d+-\d+(?:,\d+-\d+)*)/(\d+)", text)
+    found = re.fullmatch(r"(\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*)/(\d{1,9})", text)
     ranges = [tuple(map(int, each.split("-"))) for each in found[1].split(",")] if found else []
     if not found or not int(found[2]) or any(low > high for low, high in ranges):
         remedy = "Give a range a class of so many strips, as 82-97,0-9,586-611,110-113/1801"
