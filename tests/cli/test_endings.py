@@ -1,4 +1,4 @@
-"""How a command ends: on odd terminals and outputs, when interrupted, and by errors of all kinds."""
+"""How a command ends: on odd terminals and outputs, when interrupted, and by errors."""
 
 import errno
 import io
@@ -90,7 +90,7 @@ def test_arguments_and_marks_of_rich_are_shown_as_they_are(monkeypatch, capsys):
     assert (status, err.count("\n")) == (2, 1)
     assert "[red]\\x1b[31m: is no recipe" in err
     for words in (("\x1b[31m",), ("mill", "--\x1b[31m"), ("mill", "x", "--seed", "\x1b[31m")):
-        status, out, err = given(monkeypatch, capsys, *words)
+        status, _, err = given(monkeypatch, capsys, *words)
         assert status == 2
         assert err.strip().isprintable()
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from steelscan.evaluation.scores import Score
 from steelscan.strip import InputError
 
+_NOISE = 1e-12
+"""A standard error below this is rounding."""
+
 
 def area_under_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """The chance that a positive has a higher score than a negative; ties count one half.
@@ -51,7 +54,7 @@ def auc_interval(
     value = area_under_curve(scores, positive)
     tail = (1 - level) / 2
     error = _standard_error(scores, positive, groups) * (sqrt(2) if cross_fitted else 1)
-    if value in (0.0, 1.0) or not error:
+    if value in (0.0, 1.0) or error < _NOISE:
         room = 1 - tail ** (1 / min(sides))
         return Score(value, max(0.0, value - room), min(1.0, value + room))
     from scipy.special import stdtrit
