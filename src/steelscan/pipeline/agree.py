@@ -67,6 +67,9 @@ def agree(
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))
+    if band is not None and len(band.ranges) not in (classes, classes + 1):
+        told = f"has {len(band.ranges)} ranges, there are {classes} classes"
+        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
     voted = list(_voted(files, tables, images, classes, ties, frame or NO_FRAME))
     layout = layout or tables[0].layout
     write_mask_table(out, voted, layout)
@@ -164,9 +167,6 @@ def _tie(files: int, ties: bool) -> str:
 def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
     """A sentence on each answer outside the band, which is scaled to the strips that there are."""
     classes = found.found.shape[1] - 1
-    if len(band.ranges) not in (classes, classes + 1):
-        told = f"has {len(band.ranges)} ranges, there are {classes} classes"
-        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
     scale = found.strips / band.strips
     for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]
