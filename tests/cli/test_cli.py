@@ -183,12 +183,14 @@ def test_no_verb_replaces_what_is_not_its_own(
     assert {path: path.read_bytes() for path in left} == before
 
 
-def test_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    from steelscan.strip import RecipeError
-
-    monkeypatch.setattr(sys, "argv", ["steelscan", "--debug", "show", "nothing"])
-    with pytest.raises(RecipeError):
-        cli.main()
+def test_debug_shows_the_trace_before_the_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--debug", "show", "nothing") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[0].startswith("Traceback")
+    assert "RecipeError" in lines[-2]
+    assert lines[-1].startswith("Error: nothing: is no recipe")
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +200,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 BLOCKED = (
     "torch torchvision timm segmentation_models_pytorch albumentations accelerate safetensors "
-    "zarr scipy"
+    "zarr filelock"
 )
 
 

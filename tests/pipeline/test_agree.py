@@ -94,7 +94,8 @@ def test_a_band_is_scaled_to_the_strips_that_there_are(answers: Answers, tmp_pat
     for_few = agree(files, tmp_path / "m.csv", band=Band(((0, 0), (0, 0)), 40))
     assert len(for_few.outside) >= 2
     with pytest.raises(InputError, match="has 1 ranges"):
-        agree(files, tmp_path / "m.csv", band=Band(((0, 40),), 40))
+        agree(files, tmp_path / "none.csv", band=Band(((0, 40),), 40))
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_a_band_is_read() -> None:

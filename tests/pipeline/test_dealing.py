@@ -134,7 +134,8 @@ def test_brought_folds_must_be_as_many_as_the_recipe_has(
 ) -> None:
     path = tmp_path / "theirs.csv"
     bring(path, open_dataset(strips), 5)
-    with pytest.raises(DatasetError, match=r"has 5 folds, the recipe 4\. Change count"):
+    told = r"has 5 folds, the recipe 4\. Deal 4 with steelscan folds --count 4, or change count"
+    with pytest.raises(DatasetError, match=told):
         planned(RunFolder(tmp_path / "run"), tiny, strips, Options(device="cpu", folds=path))
 
 

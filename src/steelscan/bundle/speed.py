@@ -51,7 +51,7 @@ def bench(
 def read_threads(text: str) -> tuple[int, ...]:
     """Numbers of cores, such as "1,2"; of an empty text none. Raises InputError."""
     words = [word.strip() for word in text.split(",") if word.strip()]
-    if not all(word.isdecimal() and int(word) for word in words):
+    if not all(word.isdecimal() and len(word) < 4 and int(word) for word in words):
         raise InputError("--threads", f"is {text}", "Give whole numbers, such as 1,2")
     return tuple(map(int, words))
 

@@ -16,7 +16,9 @@ def audit(
     run: Annotated[
         Path | None, typer.Option(help="Run folder of a finished training on this data set.")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="Strips on the page, and with --to.")] = 100,
+    most: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Strips on the page, and with --to.")
+    ] = 100,
     to: Annotated[
         str | None,
         typer.Option(help="Write those strips in a format of steelscan convert, to relabel them."),

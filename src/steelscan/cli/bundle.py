@@ -64,7 +64,9 @@ def verify(
         str | None,
         typer.Option(help="Strips that it was proven on; those it brings, if not given."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that work on each strip.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=256, help="Threads that work on each strip.")
+    ] = 1,
 ) -> None:
     """Hold a bundle, on this machine, against what the trained networks decided.
 

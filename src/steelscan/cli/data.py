@@ -12,11 +12,15 @@ from steelscan.cli.options import Images, OnError, Seed
 @app.command(epilog="Example: steelscan mill strips/ --strips 200 --seed 1")
 def mill(
     out: Annotated[Path, typer.Argument(help="New folder, in the competition's layout.")],
-    strips: Annotated[int, typer.Option(min=1, help="How many strips with masks.")] = 100,
-    test_strips: Annotated[int, typer.Option(min=0, help="How many test strips.")] = 0,
+    strips: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="How many strips with masks.")
+    ] = 100,
+    test_strips: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="How many test strips.")
+    ] = 0,
     seed: Seed = 0,
-    height: Annotated[int, typer.Option(help="Rows of a strip.")] = 256,
-    width: Annotated[int, typer.Option(help="Columns of a strip.")] = 1600,
+    height: Annotated[int, typer.Option(min=64, max=8192, help="Rows of a strip.")] = 256,
+    width: Annotated[int, typer.Option(min=64, max=8192, help="Columns of a strip.")] = 1600,
 ) -> None:
     """Make synthetic strips with defects and exact masks."""
     from steelscan.data import Mill, write_mill

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, Out
+from steelscan.cli.options import Device, Out, refuse_unused
 
 
 @app.command(epilog="Example: steelscan ensemble runs/first --out runs/first-ensemble")
 def ensemble(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
     out: Out,
     data: Annotated[
@@ -33,11 +34,13 @@ def ensemble(
     Networks are asked only about strips that they were not fitted on. After an interruption the
     same command goes on where it stopped.
     """
+    if rules_only:
+        refuse_unused(context, "members", "with --rules-only")
     from steelscan.pipeline import compare_ensemble, ensemble_text, write_ensemble_page
     from steelscan.strip import InputError, write_json, write_text
 
     parts = members.replace(",", " ").split()
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) < 5 for part in parts):
         raise InputError("members", f"is {members!r}", "Give numbers, as '1 3 4'")
     numbers = [int(part) for part in parts]
     found = compare_ensemble(

@@ -1,15 +1,12 @@
 """The verb that looks at a data set before anything is trained: explore."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from steelscan.cli.app import app
 from steelscan.cli.options import OnError
-
-if TYPE_CHECKING:
-    from steelscan.strip import Frame
 
 
 @app.command(epilog="Example: steelscan explore data/severstal --out explored/")
@@ -28,7 +25,9 @@ def explore(
     ] = None,
     speck: Annotated[
         int | None,
-        typer.Option(min=1, help="Pieces of fewer pixels are specks; by the size if not given."),
+        typer.Option(
+            min=1, max=10**8, help="Pieces of fewer pixels are specks; by the size if not given."
+        ),
     ] = None,
     min_area: Annotated[
         str | None,
@@ -41,22 +40,13 @@ def explore(
     Works from annotations alone where the pictures are missing.
     """
     from steelscan.data import explore as explore_data
+    from steelscan.pipeline import read_frame
 
-    size = None if frame is None else _frame(frame)
+    size = None if frame is None else read_frame(frame)
     least = None if min_area is None else _areas(min_area)
     found = explore_data(data, out, labels, size, on_error, speck, least)
     print(found.text())
     print(f"Page: {out / 'explore.html'}")
-
-
-def _frame(text: str) -> "Frame":
-    """HEIGHTxWIDTH as a frame. Raises InputError."""
-    from steelscan.strip import Frame, InputError
-
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise InputError("--frame", f"is {text!r}", "Give HEIGHTxWIDTH in pixels, as 256x1600")
-    return Frame(int(sides[0]), int(sides[1]))
 
 
 def _areas(text: str) -> int | tuple[int, ...]:
@@ -64,6 +54,6 @@ def _areas(text: str) -> int | tuple[int, ...]:
     from steelscan.strip import InputError
 
     numbers = [part.strip() for part in text.split(",")]
-    if not all(number.isdecimal() for number in numbers):
+    if not all(number.isdecimal() and len(number) < 10 for number in numbers):
         raise InputError("--min-area", f"is {text!r}", "Give pixels, as 600 or 600,600,900,2000")
     return int(numbers[0]) if len(numbers) == 1 else tuple(map(int, numbers))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.options import check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan runs runs/ --json")
@@ -24,6 +25,7 @@ def runs(
 
 @app.command(epilog="Example: steelscan compare runs/first runs/second --html changed.html")
 def compare(
+    context: typer.Context,
     run_a: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
     run_b: Annotated[Path, typer.Argument(help="Another one, on the same data.")],
     list_: Annotated[
@@ -38,6 +40,9 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs strip by strip: B less A, with intervals that say what may be luck."""
+    if html is None:
+        refuse_unused(context, "data", "without --html")
+    check_writable(list_, html)
     from steelscan.pipeline import compare as compare_runs
     from steelscan.pipeline import comparison_text, write_comparison_page
     from steelscan.pipeline.comparison import CHANGES_KIND

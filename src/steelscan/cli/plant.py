@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Out
+from steelscan.cli.options import MmPerPixel, Out
 
 
 @app.command(epilog="Example: steelscan plant runs/first --escape-rate 0.02 --out plant/")
@@ -15,19 +15,27 @@ def plant(
     out: Out,
     escape_rate: Annotated[
         float | None,
-        typer.Option(help="Share of defective strips that may pass: asks for two thresholds."),
+        typer.Option(
+            min=1e-6,
+            max=0.999999,
+            help="Share of defective strips that may pass: asks for two thresholds.",
+        ),
     ] = None,
     overkill_rate: Annotated[
         float | None,
-        typer.Option(help="Share of clean strips that may be stopped unseen; as --escape-rate."),
+        typer.Option(
+            min=1e-6,
+            max=0.999999,
+            help="Share of clean strips that may be stopped unseen; as --escape-rate.",
+        ),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="How sure both promises are.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999999, help="How sure both promises are.")
+    ] = 0.95,
     data: Annotated[
         Path | None, typer.Option(help="The run's data set, if it lies elsewhere by now.")
     ] = None,
-    mm_per_pixel: Annotated[
-        float | None, typer.Option(help="Side of a pixel in mm: sizes are then in mm2.")
-    ] = None,
+    mm_per_pixel: MmPerPixel = None,
 ) -> None:
     """Say what a plant counts: escapes and overkill at every threshold, and what is promised.
 
@@ -36,8 +44,10 @@ def plant(
     """
     from steelscan.pipeline import plant as count
     from steelscan.pipeline import rates_of, write_plant
+    from steelscan.strip import output_folder
 
     rates = rates_of(escape_rate, overkill_rate, confidence)
+    output_folder(out)
     found = count(run, rates, data=data, mm_per_pixel=mm_per_pixel, confidence=confidence)
     print(write_plant(found, out))
     print(f"Page: {out / 'plant.html'}")

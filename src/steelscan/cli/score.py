@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.options import MmPerPixel, check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan score data/severstal predicted/submission.csv")
 def score(
+    context: typer.Context,
     truth: Annotated[Path, typer.Argument(help="Data set, or CSV of run lengths.")],
     predicted: Annotated[
         Path, typer.Argument(help="CSV, predict's folder, PNG masks, or a run of this data.")
@@ -20,9 +22,7 @@ def score(
         str | None,
         typer.Option(help="HEIGHTxWIDTH of all pictures, where the truth is a CSV file."),
     ] = None,
-    mm_per_pixel: Annotated[
-        float | None, typer.Option(help="Side of a pixel in mm: sizes are then in mm2.")
-    ] = None,
+    mm_per_pixel: MmPerPixel = None,
     expected: Annotated[
         str | None,
         typer.Option(help="Strips with each class where it will be scored: 128,43,741,120/1801."),
@@ -31,7 +31,8 @@ def score(
         bool, typer.Option("--stream", help="Read two CSV files, sorted by image, in one pass.")
     ] = False,
     classes: Annotated[
-        int | None, typer.Option(min=1, help="How many there are, for --stream where unknown.")
+        int | None,
+        typer.Option(min=1, max=1000, help="How many there are, for --stream where unknown."),
     ] = None,
 ) -> None:
     """Score predictions against the truth: five numbers with intervals, classes, sizes, overlap.
@@ -39,6 +40,9 @@ def score(
     A run is judged by what it said of strips that its networks were not fitted on. Strips that
     could not be read when they were predicted are counted apart.
     """
+    if not stream:
+        refuse_unused(context, "classes", "without --stream")
+    check_writable(json, html)
     from steelscan.evaluation import write_page
     from steelscan.pipeline import (
         asked_of,

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, OnError, Out, Seed
+from steelscan.cli.options import Device, OnError, Out, Seed, check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan shift data/severstal --test new_strips/ --out shift")
 def shift(
+    context: typer.Context,
     data: Annotated[Path, typer.Argument(help="Data set, or folder of pictures.")],
     out: Out,
     test: Annotated[
@@ -34,6 +35,11 @@ def shift(
 
     Where they cannot, nothing but that is written.
     """
+    if folds is None:
+        refuse_unused(context, "share", "without --folds")
+    if not network:
+        refuse_unused(context, "device", "without --network")
+    check_writable(folds)
     from steelscan.pipeline import shift as find_shift
 
     found = find_shift(

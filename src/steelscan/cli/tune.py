@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Data, OnError
+from steelscan.cli.options import Data, OnError, Seed, refuse_unused
 
 if TYPE_CHECKING:
     from steelscan.evaluation import Objective
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: steelscan tune runs/first --data data/severstal")
 def tune(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
     data: Data,
     out: Annotated[
@@ -25,7 +26,7 @@ def tune(
         typer.Option(help="What is made high: mean Dice, with escapes dearer, or on the board."),
     ] = "mean_dice",
     weight: Annotated[
-        float, typer.Option(min=0, help="Cost of an escape above its Dice, for escapes.")
+        float, typer.Option(min=0, max=1000, help="Cost of an escape above its Dice, for escapes.")
     ] = 1.0,
     by: Annotated[
         Literal["search", "auto"],
@@ -35,7 +36,7 @@ def tune(
     gain: Annotated[
         float, typer.Option(min=0.001, max=1, help="Gain looked for, in Dice where the class is.")
     ] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of parts and resamples.")] = 0,
+    seed: Seed = 0,
     on_error: OnError = "stop",
 ) -> None:
     """Tune thresholds out of fold, and say how much of the tuned score is luck.
@@ -43,6 +44,8 @@ def tune(
     Defaults stay unless a gain shows on strips that were not searched. The run is left as it is:
     thresholds.json is for predict and submit --thresholds, tuning.html for people.
     """
+    if objective != "escapes":
+        refuse_unused(context, "weight", "without --objective escapes")
     from steelscan.evaluation import CarefulTune, EscapeWeighted, MeanDice
     from steelscan.pipeline import tune_run, tuning_text
     from steelscan.recipes import public_board

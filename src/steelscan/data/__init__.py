@@ -58,6 +58,7 @@ from steelscan.data.folds import FOLDS_KIND, Folds, LikeTest, make_folds, read_f
 from steelscan.data.groups import Groups, find_groups, group_strips
 from steelscan.data.joined import JoinedStrips
 from steelscan.data.leaks import Leak, leak, random_leak
+from steelscan.data.locate import format_named
 from steelscan.data.looks import LookDifference, look_differences, looks
 from steelscan.data.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.data.near_pairs import NearPair, near_pairs
@@ -188,6 +189,7 @@ __all__ = [
     "explore",
     "find_groups",
     "find_pictures",
+    "format_named",
     "group_strips",
     "holes",
     "join_share",

@@ -43,6 +43,8 @@ def agreement(answers: int, pairs: dict[tuple[int, int], Pairs]) -> Agreement:
         found = f"are {answers}, and {len(pairs)} pairs of them"
         raise InputError("answers", found, "Give two or more, and every pair of them")
     first = pairs[wanted[0]]
+    if not len(first):
+        raise InputError("answers", "are to no strip", "Give answers to one strip or more")
     shape = (answers, answers, first.classes + 1)
     decisions, kappa, alike = (np.full(shape, 1.0) for _ in range(3))
     found_on = np.zeros((answers, first.classes + 1), np.int64)

@@ -1,13 +1,15 @@
 """How well one number tells two sides apart: the area under the curve, and its interval."""
 
 from math import exp, log, sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.scores import Score
 from steelscan.strip import InputError
+
+_NOISE = 1e-12
+"""A standard error below this is rounding."""
 
 
 def area_under_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -36,7 +38,8 @@ def auc_interval(
     Clarke-Pearson 1988 summed by groups (Obuchowski 1997). The interval is symmetric in log odds,
     so that it stays within 0 and 1, and as wide as Student's for the groups of the smaller side.
     Where the sides do not overlap at all, the exact bound stands: n pairs of groups that are all
-    in order have a chance of at most AUC**n.
+    in order have a chance of at most AUC**n. The same room is left where no group differs from
+    another, which says nothing about how groups differ.
 
     ``cross_fitted`` scores come from models each fitted on the strips of all others. Where there
     is nothing to learn, that two parts agree is counted twice, and the variance is up to twice
@@ -50,11 +53,14 @@ def auc_interval(
         raise InputError("strips", found, "An interval needs two groups of strips on each side")
     value = area_under_curve(scores, positive)
     tail = (1 - level) / 2
-    if value in (0.0, 1.0):
+    error = _standard_error(scores, positive, groups) * (sqrt(2) if cross_fitted else 1)
+    if value in (0.0, 1.0) or error < _NOISE:
         room = 1 - tail ** (1 / min(sides))
         return Score(value, max(0.0, value - room), min(1.0, value + room))
-    error = _standard_error(scores, positive, groups) * (sqrt(2) if cross_fitted else 1)
-    wide = _student(1 - tail, min(sides) - 1) * error / (value * (1 - value))
+    from scipy.special import stdtrit
+
+    student = float(stdtrit(min(sides) - 1, 1 - tail))
+    wide = student * error / (value * (1 - value))
     odds = log(value / (1 - value))
     return Score(value, 1 / (1 + exp(wide - odds)), 1 / (1 + exp(-wide - odds)))
 
@@ -64,12 +70,6 @@ def midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     _, place, times = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(times)
     return np.asarray((last - (times - 1) / 2)[place], np.float64)
-
-
-def _student(share: float, freedom: int) -> float:
-    """Quantile of Student's t, by the first term of its expansion (Fisher and Cornish 1960)."""
-    normal = NormalDist().inv_cdf(share)
-    return normal + (normal**3 + normal) / (4 * freedom)
 
 
 def _standard_error(

@@ -4,13 +4,12 @@ All of it holds for independent trials. Where strips of one piece of steel stand
 a trial is the piece.
 """
 
-from math import ceil, log
-
-import numpy as np
+from math import ceil, log, log1p
 
 from steelscan.strip import InputError
 
-_HALVINGS = 60
+_LEAST = 1e-9
+"""No plant counts the trials that a smaller share takes."""
 
 
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
@@ -23,14 +22,9 @@ def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
     _check(events, trials, confidence)
     if events == trials:
         return 1.0
-    low, high = events / trials, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if _at_most(events, trials, middle) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return high
+    from scipy.special import betaincinv
+
+    return float(betaincinv(events + 1, trials - events, confidence))
 
 
 def lower_bound(events: int, trials: int, confidence: float = 0.95) -> float:
@@ -48,9 +42,10 @@ def trials_needed(share: float, confidence: float = 0.95, events: int = 0) -> in
     Raises InputError for a share or a confidence that is not between 0 and 1.
     """
     _check(events, events + 1, confidence)
-    if not 0 < share < 1:
-        raise InputError("rate", f"is {share}", "Give a share between 0 and 1")
-    enough = max(events + 1, ceil(log(1 - confidence) / log(1 - share)))
+    if not _LEAST <= share < 1:
+        remedy = f"Give a share from {_LEAST:g} to below 1"
+        raise InputError("rate", f"is {share}", remedy)
+    enough = max(events + 1, ceil(log(1 - confidence) / log1p(-share)))
     while _at_most(events, enough, share) > 1 - confidence:
         enough *= 2
     short = events
@@ -98,15 +93,9 @@ def promise(events: int, trials: int, what: str, confidence: float = 0.95) -> st
 
 def _at_most(events: int, trials: int, share: float) -> float:
     """The chance of at most so many events among independent trials of this share."""
-    if share <= 0 or events >= trials:
-        return 1.0
-    if share >= 1:
-        return 0.0
-    counts = np.arange(events + 1)
-    steps = np.log(trials - counts[:-1]) - np.log(counts[:-1] + 1)  # to the next binomial
-    ways = np.concatenate([[0.0], steps.cumsum()])
-    chances = ways + counts * log(share) + (trials - counts) * log(1 - share)
-    return float(min(1.0, np.exp(chances).sum()))
+    from scipy.special import bdtr
+
+    return float(bdtr(events, trials, share))
 
 
 def _check(events: int, trials: int, confidence: float) -> None:

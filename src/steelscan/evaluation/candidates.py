@@ -13,6 +13,7 @@ from steelscan.evaluation.exact import (
     Grid,
     Objective,
     Setting,
+    can_weigh,
     from_lowest,
     pair_scores,
     set_weights,
@@ -99,6 +100,10 @@ class Candidates:
     def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """How much each strip counts in a set, float64 ``(strips, 1)``."""
         return set_weights(times, self.true, self._objective)[:, None]
+
+    def defined(self, times: NDArray[np.float64]) -> bool:
+        """Whether each set of strips, ``(sets, strips)``, has strips of all sorts that count."""
+        return all(can_weigh(each, self.true, self._objective) for each in times)
 
     def grid(self) -> Grid:
         """The thresholds that are tried."""

@@ -11,7 +11,8 @@ the choice held still they would be too narrow, for on other strips another sett
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from itertools import compress
+from math import nan, sqrt
 from statistics import NormalDist
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -38,6 +39,9 @@ class Searched(Protocol[T]):
     @property
     def holds(self) -> NDArray[np.bool_]:
         """The strips that hold what is searched for, bool ``(strips,)``."""
+
+    def defined(self, times: NDArray[np.float64]) -> bool:
+        """Whether choosing and weighing is defined on each set; the first is of all strips."""
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
         """What is best on each set, which holds each strip so many times, ``(sets, strips)``."""
@@ -80,7 +84,7 @@ class Crossfit(Generic[T]):
     """Without each part, repeat by repeat."""
     found: Totals
     drawn: Totals
-    """The same on each resample of groups, all of it done anew."""
+    """The same on each resample of groups, all of it done anew; nan where it is not defined."""
     gains: NDArray[np.float64]
     """What each strip scores more, not searched, than with the defaults: ``(strips, columns)``."""
     level: float
@@ -107,17 +111,19 @@ def crossfit(
 ) -> Crossfit[T]:
     """Search all strips, and all but each of some parts; then the same on resamples of groups.
 
-    ``groups`` is int64 ``(strips,)``. The same seed gives the same parts and resamples. Raises
-    InputError for fewer groups than parts.
+    ``groups`` is int64 ``(strips,)``. The same seed gives the same parts and resamples. A resample
+    of few groups may lack what the objective needs, such as strips that hold the class: it is
+    left out. Raises InputError for fewer groups than parts.
     """
     spread = spread or Spread()
     _, member = np.unique(groups, return_inverse=True)
-    holds = searched.holds
-    plans = [(np.ones(len(groups)), _deals(groups, holds, spread, spread.repeats, spread.seed))]
+    plans = [_whole_plan(searched, groups, spread)]
     for number, drawn in enumerate(_draws(member, spread), start=1):
-        plans.append((drawn, _deals(groups, holds, spread, 1, spread.seed + 1000 * number)))
-    sets = [each for times, parts in plans for each in _sets(times, parts, spread.parts)]
-    choices = iter(searched.choose(np.stack(sets)))
+        parts = _deals(groups, searched.holds, spread, 1, spread.seed + 1000 * number)
+        plans.append((drawn, parts))
+    sets_of = [np.stack(list(_sets(times, parts, spread.parts))) for times, parts in plans]
+    defined = [True, *(searched.defined(sets) for sets in sets_of[1:])]
+    choices = iter(searched.choose(np.concatenate(list(compress(sets_of, defined)))))
     known: dict[T, NDArray[np.float64]] = {}
 
     def values(chosen: T) -> NDArray[np.float64]:
@@ -126,7 +132,10 @@ def crossfit(
         return known[chosen]
 
     found, first = [], None
-    for times, parts in plans:
+    for (times, parts), complete in zip(plans, defined, strict=True):
+        if not complete:
+            found.append([nan] * 3)
+            continue
         chosen = next(choices)
         others = [[next(choices) for _ in range(spread.parts)] for _ in parts]
         unsearched = np.zeros_like(values(chosen))
@@ -144,6 +153,15 @@ def crossfit(
     totals = np.array(found).T
     mine, drawn_totals = Totals(*totals[:, 0]), Totals(*totals[:, 1:])
     return Crossfit(first[0], first[1], mine, drawn_totals, first[2], spread.level)
+
+
+def can_search(
+    searched: Searched[T], groups: NDArray[np.int64], spread: Spread | None = None
+) -> bool:
+    """Whether `crossfit` is defined on all strips, and on all but those of each part."""
+    spread = spread or Spread()
+    times, parts = _whole_plan(searched, groups, spread)
+    return searched.defined(np.stack(list(_sets(times, parts, spread.parts))))
 
 
 def joined(parts: Sequence[Crossfit[T]]) -> Crossfit[tuple[T, ...]]:
@@ -171,13 +189,21 @@ def deal(
     sizes = np.bincount(member)
     if len(sizes) < parts:
         found = f"are {len(sizes)}, too few for {parts} parts"
-        raise InputError("groups of strips", found, "Judge more strips, or ask for fewer parts")
+        raise InputError("groups of strips", found, f"Use a run that judged {parts} groups or more")
     held = np.bincount(member, holds)
     order = np.lexsort((np.random.default_rng(seed).random(len(sizes)), -sizes, -held))
     there_and_back = np.concatenate([np.arange(parts), np.arange(parts)[::-1]])
     part_of = np.empty(len(sizes), np.int64)
     part_of[order] = np.resize(there_and_back, len(sizes))
     return part_of[member]
+
+
+def _whole_plan(
+    searched: Searched[T], groups: NDArray[np.int64], spread: Spread
+) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
+    """All strips once, and the parts that they are dealt into."""
+    parts = _deals(groups, searched.holds, spread, spread.repeats, spread.seed)
+    return np.ones(len(groups)), parts
 
 
 def _deals(
@@ -205,8 +231,12 @@ def _sets(
 
 
 def _around(value: float, drawn: NDArray[np.float64], level: float) -> Score:
-    """A number with the interval that the spread of its resamples gives; unknown without any."""
-    if len(drawn) < 2:
+    """A number with the interval that the spread of its resamples gives.
+
+    The interval is unknown where fewer than two, or less than half, of the resamples are.
+    """
+    known = drawn[~np.isnan(drawn)]
+    if len(known) < max(2, len(drawn) / 2):
         return Score(value)
-    reach = NormalDist().inv_cdf((1 + level) / 2) * float(drawn.std(ddof=1))
+    reach = NormalDist().inv_cdf((1 + level) / 2) * float(known.std(ddof=1))
     return Score(value, value - reach, value + reach)

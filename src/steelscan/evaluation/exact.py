@@ -204,6 +204,15 @@ def set_weights(
     return weights
 
 
+def can_weigh(times: NDArray[np.float64], true: NDArray[np.int64], objective: Objective) -> bool:
+    """Whether `set_weights` is defined on a set of strips."""
+    try:
+        set_weights(times, true, objective)
+    except InputError:
+        return False
+    return True
+
+
 class _Gains(NamedTuple):
     predicted: Counts
     """Pixels from each lowest level on, ``(strips, 257)``."""

@@ -43,6 +43,10 @@ class ImageGate:
         """How much each pair counts in a set, float64 ``(strips, classes)``."""
         return np.hstack([each.weights(times) for each in self._classes]) / len(self._classes)
 
+    def defined(self, times: NDArray[np.float64]) -> bool:
+        """Whether each set of strips, ``(sets, strips)``, has strips of all sorts that count."""
+        return all(each.defined(times) for each in self._classes)
+
     def scores(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """The score of each set of strips at every gate, float64 ``(sets, gates)``."""
         closed, opened = self._both

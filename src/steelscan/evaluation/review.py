@@ -139,7 +139,9 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
             f"of {100 * rates.escape:g} % cannot be promised with {100 * rates.confidence:g} % "
             f"confidence from {len(missed)} defective pieces of steel, even if none escapes"
         )
-        remedy = f"It takes {needed} of them; from these, promise {_rounded_up(lowest)} % or more"
+        remedy = f"It takes {needed} of them"
+        if lowest < 100:
+            remedy += f"; from these, promise {_rounded_up(lowest)} % or more"
         raise InputError("escape rate", found, remedy)
     trials_needed(rates.overkill, rates.confidence)  # refuses a rate that is none
     stops = events_allowed(rates.overkill, len(alarmed), rates.confidence)

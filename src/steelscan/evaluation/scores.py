@@ -21,16 +21,16 @@ class Score:
     low: float = nan
     high: float = nan
 
-    def text(self, *, percent: bool = False) -> str:
-        """The number with its interval in brackets, where it has one."""
+    def text(self, *, percent: bool = False, sign: bool = False) -> str:
+        """The number with its interval in brackets, where it has one; maybe with its sign."""
         if isnan(self.value):
             return "undefined"
-        value = f"{100 * self.value:.1f} %" if percent else f"{self.value:.4f}"
+        form, scale = "+" if sign else "", 100 if percent else 1
+        form += ".1f" if percent else ".4f"
+        value = f"{scale * self.value:{form}}{' %' if percent else ''}"
         if isnan(self.low):
             return value
-        if percent:
-            return f"{value} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-        return f"{value} [{self.low:.4f}, {self.high:.4f}]"
+        return f"{value} [{scale * self.low:{form}}, {scale * self.high:{form}}]"
 
 
 @dataclass(frozen=True)

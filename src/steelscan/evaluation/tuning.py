@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from steelscan.evaluation.candidates import By, Candidates, Numbers
-from steelscan.evaluation.crossfit import Crossfit, Spread, Totals, crossfit, joined
+from steelscan.evaluation.crossfit import (
+    Crossfit,
+    Searched,
+    Spread,
+    Totals,
+    can_search,
+    crossfit,
+    joined,
+)
 from steelscan.evaluation.exact import Objective
 from steelscan.evaluation.gates import Kind, or_sure
 from steelscan.evaluation.image_gate import ImageGate
@@ -84,14 +92,19 @@ class Tuning:
     groups: int
 
 
-class _Kept:
-    """Candidates whose numbers are not searched."""
+class _Kept(Generic[T]):
+    """What could be searched, and is not."""
 
-    def __init__(self, candidates: Candidates) -> None:
-        self.default, self.holds = candidates.default, candidates.holds
-        self.values, self.weights = candidates.values, candidates.weights
+    def __init__(self, searched: Searched[T]) -> None:
+        self.default, self.holds = searched.default, searched.holds
+        self.values, self.weights = searched.values, searched.weights
+        self._defined = searched.defined
 
-    def choose(self, times: NDArray[np.float64]) -> Sequence[Numbers]:
+    def defined(self, times: NDArray[np.float64]) -> bool:
+        """Whether all strips can be weighed: nothing is chosen without a part of them."""
+        return self._defined(times[:1])
+
+    def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
         """The default, for every set."""
         return [self.default] * len(times)
 
@@ -211,12 +224,19 @@ def groups_to_see(moment: float, gain: float, level: float, power: float) -> int
 
 
 def _tune_gate(gate: ImageGate, groups: NDArray[np.int64], tune: CarefulTune) -> Decision[float]:
-    fit = crossfit(gate, groups, tune.spread)
+    fewest = fewest_groups(tune.level, tune.parts)
+    enough = len(np.unique(groups)) >= fewest
+    searched = enough and can_search(gate, groups, tune.spread)
+    fit = crossfit(gate if searched else _Kept(gate), groups, tune.spread)
     strips, holding = _holding(gate.holds, groups)
     needed = _needed(_moment(fit.gains.sum(axis=1), groups, holding), tune)
     adopted, reason = _judged(fit, gate.default, needed, holding, tune, "it")
+    if not enough:
+        adopted, reason = False, f"too few groups to search; {fewest} are needed"
+    elif not searched:
+        adopted, reason = False, "too few groups hold each class, or lack it, to search"
     used = fit.chosen if adopted else gate.default
-    return Decision(gate.default, fit.chosen, used, reason, strips, holding, needed, fit, True)
+    return Decision(gate.default, fit.chosen, used, reason, strips, holding, needed, fit, searched)
 
 
 def _tune_classes(
@@ -224,18 +244,23 @@ def _tune_classes(
 ) -> list[Decision[Numbers]]:
     fewest = fewest_groups(tune.level, tune.parts)
     holding = [_holding(one.holds, groups) for one in each]
+    can = [
+        of_class >= fewest and can_search(one, groups, tune.spread)
+        for one, (_, of_class) in zip(each, holding, strict=True)
+    ]
     fits = [
-        crossfit(one if of_class >= fewest else _Kept(one), groups, tune.spread)
-        for one, (_, of_class) in zip(track(each, "Tuning", len(each)), holding, strict=True)
+        crossfit(one if searched else _Kept(one), groups, tune.spread)
+        for one, searched in zip(track(each, "Tuning", len(each)), can, strict=True)
     ]
     pooled = _pooled_moment(each, groups)
     decisions = []
-    for one, fit, (strips, of_class) in zip(each, fits, holding, strict=True):
-        searched = of_class >= fewest
+    for one, fit, searched, (strips, of_class) in zip(each, fits, can, holding, strict=True):
         moment = _moment(fit.gains[:, 0], groups, of_class) if searched else pooled
         needed = _needed(moment, tune)
         adopted, reason = _judged(fit, one.default, needed, of_class, tune, "the class")
-        if not searched:
+        if not searched and of_class >= fewest:
+            adopted, reason = False, "too few groups lack it to search"
+        elif not searched:
             held = f"{of_class} group{' holds' if of_class == 1 else 's hold'} it"
             adopted, reason = False, f"{held}, too few to search; {needed} are needed{_for(tune)}"
         used = fit.chosen if adopted else one.default
@@ -263,7 +288,7 @@ def _judged(
     gain = fit.gain
     if fit.chosen == default:
         return False, "no setting is better"
-    told = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on strips not searched"
+    told = f"{gain.text(sign=True)} on strips not searched"
     if gain.low > 0:
         return True, f"gain {told}"
     if gain.high < 0:

@@ -57,10 +57,10 @@ def verdict(tuning: Tuning) -> str:
         what += f", the classifier's threshold {'is' if gate.tuned else 'stays'}"
         what += f" {gate.used:.2f}"
     kept = "" if changed or (gate is not None and gate.tuned) else ": the defaults stand"
-    return (
-        f"{what}{kept}. A score tuned on these strips flatters itself by {optimism.value:.4f} "
-        f"[{optimism.low:.4f}, {optimism.high:.4f}]."
-    )
+    searched = [each.searched for each in tuning.classes]
+    if not any(searched) and (gate is None or not gate.searched):
+        return f"{what}{kept}. Nothing could be searched: there are too few groups."
+    return f"{what}{kept}. A score tuned on these strips flatters itself by {optimism.text()}."
 
 
 def _content(page: TuningPage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from steelscan.strip import (
     MaskTable,
     TableError,
     check_output,
+    output_folder,
     parse,
     read_mask_table,
     track,
@@ -65,9 +66,13 @@ def agree(
         few = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
         raise InputError("submissions", few, "Name two or more that differ")
     check_output(out, TABLE_KIND, files)
+    output_folder(out.parent)
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))
+    if band is not None and len(band.ranges) not in (classes, classes + 1):
+        told = f"has {len(band.ranges)} ranges, there are {classes} classes"
+        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
     voted = list(_voted(files, tables, images, classes, ties, frame or NO_FRAME))
     layout = layout or tables[0].layout
     write_mask_table(out, voted, layout)
@@ -91,7 +96,7 @@ def read_band(text: str) -> Band:
 
     As "82-97,0-9,586-611,110-113,786-820/1801".
     """
-    found = re.fullmatch(r"(\d+-\d+(?:,\d+-\d+)*)/(\d+)", text)
+    found = re.fullmatch(r"(\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*)/(\d{1,9})", text)
     ranges = [tuple(map(int, each.split("-"))) for each in found[1].split(",")] if found else []
     if not found or not int(found[2]) or any(low > high for low, high in ranges):
         remedy = "Give a range a class of so many strips, as 82-97,0-9,586-611,110-113/1801"
@@ -165,9 +170,6 @@ def _tie(files: int, ties: bool) -> str:
 def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
     """A sentence on each answer outside the band, which is scaled to the strips that there are."""
     classes = found.found.shape[1] - 1
-    if len(band.ranges) not in (classes, classes + 1):
-        told = f"has {len(band.ranges)} ranges, there are {classes} classes"
-        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
     scale = found.strips / band.strips
     for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]

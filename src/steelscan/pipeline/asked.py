@@ -18,7 +18,7 @@ def asked_of(frame: str | None, mm_per_pixel: float | None, expected: str | None
 
 def read_frame(text: str) -> Frame:
     """Read HEIGHTxWIDTH. Raises InputError."""
-    found = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})", text)
+    found = re.fullmatch(r"([1-9]\d{0,6})[xX]([1-9]\d{0,6})", text)
     if not found:
         raise InputError("frame", f"is {text!r}", "Give HEIGHTxWIDTH in pixels, as 256x1600")
     return check_frame(Frame(int(found[1]), int(found[2])), "frame")
@@ -26,7 +26,7 @@ def read_frame(text: str) -> Frame:
 
 def read_expected(text: str) -> Expected:
     """Read a count a class and, after a slash, of how many strips. Raises InputError."""
-    found = re.fullmatch(r"(\d+(?:,\d+)*)/(\d+)", text)
+    found = re.fullmatch(r"(\d{1,9}(?:,\d{1,9})*)/(\d{1,9})", text)
     if not found or not int(found[2]):
         remedy = "Give strips with each class of so many strips, as 128,43,741,120/1801"
         raise InputError("expected", f"is {text!r}", remedy)

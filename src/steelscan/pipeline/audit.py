@@ -13,6 +13,7 @@ from steelscan.data import (
     SPECK,
     Dataset,
     convert,
+    format_named,
     holes,
     label_differences,
     near_pairs,
@@ -103,9 +104,10 @@ def audit(
     """
     from steelscan.pipeline.audit_page import write_page
 
+    wanted = None if to is None else format_named("--to", to)
     dataset = open_dataset(data, on_error)
     relabel = output_folder(out) / f"relabel_{to}"
-    if to is not None and relabel.exists():
+    if wanted is not None and relabel.exists():
         raise OutputError(relabel, "is here already", "Remove it, or name another --out")
     answers = None if run is None else _stored(run, dataset)
     reasons: defaultdict[int, list[Reason]] = defaultdict(list)

@@ -24,7 +24,8 @@ def check_count(brought: BroughtFolds, spec: Folds | LikeTest) -> None:
     """Raise DatasetError when brought folds are not as many as a recipe has."""
     if brought.count != spec.count:
         found = f"has {brought.count} folds, the recipe {spec.count}"
-        remedy = "Change count, validation and holdout in a recipe of your own (show --json)"
+        remedy = f"Deal {spec.count} with steelscan folds --count {spec.count}, or change count, "
+        remedy += "validation and holdout in a recipe of your own (show --json)"
         raise DatasetError(brought.path, found, remedy)
 
 

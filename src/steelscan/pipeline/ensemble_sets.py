@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -139,7 +140,8 @@ class Picker:
     def _selection(self, counted: _Counted, choose: Choose) -> Selection:
         found = choose_honestly(counted.values, self._judged.groups, choose, self._everyone)
         picked = list(self._sets[found.index])
-        share = float(np.nansum(self._seconds[picked]) / np.nansum(self._seconds))
+        asked = float(np.nansum(self._seconds))
+        share = float(np.nansum(self._seconds[picked])) / asked if asked else nan
         named = tuple(member + 1 for member in picked)
         return Selection(named, int(self._allowed.sum()), found, share)
 

@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 
+from steelscan.strip import printable
+
 
 def plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay rows of one length under each other in columns; the first row is the head."""
+    """Lay rows of one length under each other in columns; the first row is the head.
+
+    Whatever stands in a cell, as a file's name, takes one line.
+    """
+    rows = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -21,11 +22,12 @@ from steelscan.evaluation import (
     behind_gate,
     dice,
     score,
+    strip_weights,
     tune_carefully,
 )
 from steelscan.evaluation import Score as Interval
 from steelscan.pipeline.counted import Counted, Gate, count_part, gate_of, numbers_of
-from steelscan.pipeline.pairs_file import PARTS, read_judged
+from steelscan.pipeline.pairs_file import PARTS, Judged, read_judged
 from steelscan.pipeline.recipe import Recipe
 from steelscan.pipeline.run import RunFolder
 from steelscan.pipeline.run_data import check_data
@@ -33,6 +35,7 @@ from steelscan.pipeline.tuned_file import TunedGate, TunedScore, TunedThresholds
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.strip import (
     Classes,
+    InputError,
     PerClass,
     RecipeError,
     RunError,
@@ -102,11 +105,13 @@ def tune_run(
     if PARTS[1] not in parts:
         remedy = "Train with validation folds"
         raise RunError(run, f"judged no strips {PARTS[1]}", remedy)
+    judged = parts[PARTS[1]]
+    _check_tunable(run, judged, record.classes, objectives, options.parts)
     dataset = open_dataset(data, on_error)
     check_data(folder, dataset)
     output_folder(target)
 
-    counted = count_part(folder, recipe, own.round, dataset, parts[PARTS[1]])
+    counted = count_part(folder, recipe, own.round, dataset, judged)
     found = tune_carefully(
         counted.levels,
         counted.judged.groups,
@@ -136,6 +141,24 @@ def tune_run(
     write_text(done.thresholds, _file(folder, own.round, done).model_dump_json(indent=2) + "\n")
     _write_page(done, recipe, dataset.root.name)
     return done
+
+
+def _check_tunable(
+    run: Path, judged: Judged, classes: Classes, objectives: Sequence[Objective], parts: int
+) -> None:
+    """Refuse before any work what no search can be made of. Raises RunError and InputError."""
+    groups = len(np.unique(judged.groups))
+    if groups < parts:
+        found = f"judged {groups} groups of strips out of fold, a search needs {parts}"
+        raise RunError(run, found, "Use a run of more strips; the recipe's numbers stand")
+    for at, (name, objective) in enumerate(zip(classes.names, objectives, strict=True)):
+        true = judged.pairs.truth[:, at]
+        try:
+            strip_weights(true, objective)
+        except InputError:
+            found = f"is on {(true > 0).sum()} of the {len(true)} strips out of fold"
+            remedy = "An objective with shares of strips needs strips with and without each class"
+            raise InputError(f"class {name}", found, f"{remedy}: take mean_dice") from None
 
 
 def _kind(rules: Sequence[Rule], triplet: bool) -> Kind:
@@ -230,7 +253,8 @@ def rules_of(numbers: Sequence[Numbers], kind: Kind) -> tuple[Rule, ...]:
 
 
 def _score(interval: Interval) -> TunedScore:
-    return TunedScore(value=interval.value, low=interval.low, high=interval.high)
+    low, high = (None if isnan(end) else end for end in (interval.low, interval.high))
+    return TunedScore(value=interval.value, low=low, high=high)
 
 
 def _write_page(done: Tuned, recipe: Recipe, data: str) -> None:

@@ -6,7 +6,6 @@ from steelscan.evaluation import (
     Crossfit,
     Decision,
     Numbers,
-    Score,
     Scores,
     numbers_text,
     stretches_text,
@@ -43,11 +42,7 @@ def tuning_text(done: Tuned) -> str:
 
 
 def _row(name: str, fit: Crossfit[Any]) -> tuple[str, ...]:
-    return (name, *(fit.score(which).text() for which in range(3)), _signed(fit.optimism))
-
-
-def _signed(score: Score) -> str:
-    return f"{score.value:+.4f} [{score.low:+.4f}, {score.high:+.4f}]"
+    return (name, *(fit.score(which).text() for which in range(3)), fit.optimism.text(sign=True))
 
 
 def _of_class(name: str, each: Decision[Numbers], done: Tuned) -> str:

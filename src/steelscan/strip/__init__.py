@@ -12,6 +12,7 @@ from steelscan.strip.errors import (
     RunError,
     SteelscanError,
     TableError,
+    printable,
 )
 from steelscan.strip.faults import Fault, Severity
 from steelscan.strip.frame import (
@@ -99,6 +100,7 @@ __all__ = [
     "page_kind",
     "parse",
     "per_class",
+    "printable",
     "progress",
     "read_mask_table",
     "read_rows",

@@ -16,7 +16,28 @@ Every message has the same three pieces: where (file, field), what was found the
 The command line prints it as one line and exits with status 2.
 """
 
+import re
+
 from steelscan.strip.faults import Fault
+
+_CONTROL = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]"
+)
+"""Control characters but tab and newline, marks that turn the direction of writing, and halves of
+letters, as file names hold them that are not UTF-8."""
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey or could not show, as ``\x1b`` or ``\u202e``.
+
+    JSON that holds such letters stays JSON of the same value.
+    """
+
+    def escaped(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        return f"\\x{code:02x}" if code < 0x20 else f"\\u{code:04x}"
+
+    return _CONTROL.sub(escaped, text)
 
 
 class SteelscanError(Exception):
@@ -33,7 +54,7 @@ class SteelscanError(Exception):
         self.fault = fault
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.found}. {self.remedy}."
+        return printable(f"{self.where}: {self.found}. {self.remedy}.")
 
 
 class InputError(SteelscanError):

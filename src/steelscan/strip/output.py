@@ -131,7 +131,8 @@ def output_folder(path: Path) -> Path:
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """Say in the user's words why a path cannot be written."""
     reason = error.strerror or str(error)
-    return OutputError(path, f"cannot be written ({reason})", "Name a folder with space and rights")
+    remedy = "Choose a writable folder with free space"
+    return OutputError(path, f"cannot be written ({reason})", remedy)
 
 
 @contextmanager

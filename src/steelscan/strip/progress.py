@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from steelscan.strip.errors import printable
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -59,17 +61,17 @@ def _bar(label: str, total: int) -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as rich:
-        task = rich.add_task(label, total=total, note="")
+        task = rich.add_task(printable(label), total=total, note="")
 
         class Bar:
             def advance(self, amount: int = 1, note: str = "") -> None:
-                rich.update(task, advance=amount, note=note)
+                rich.update(task, advance=amount, note=printable(note))
 
         yield Bar()

@@ -1,0 +1,94 @@
+"""Standard output and standard error that fit any terminal, encoding and pipe."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import TextIO
+
+READER_GONE = 141
+"""Exit status when whatever read the output has ended, as a shell gives it (128 + SIGPIPE)."""
+
+
+class _Escaping(io.TextIOBase):
+    """Passes text on with control characters escaped, so that a file name cannot steer a terminal.
+
+    Letters that the encoding lacks are escaped too. ``rich_proxied_file`` is where rich writes its
+    own control sequences.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.rich_proxied_file.encoding
+
+    def write(self, text: str, /) -> int:
+        safe = text
+        if not text.replace("\n", "").replace("\t", "").isprintable():
+            from steelscan.strip import printable  # not before: --help must come at once
+
+            safe = printable(text)
+        try:
+            self.rich_proxied_file.write(safe)
+        except OSError as error:
+            self._fail(error)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.rich_proxied_file.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def isatty(self) -> bool:
+        return self.rich_proxied_file.isatty()
+
+    def fileno(self) -> int:
+        return self.rich_proxied_file.fileno()
+
+    def _fail(self, error: OSError) -> None:  # noqa: ARG002
+        """Write what is left, and what comes, to nowhere."""
+        with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self.fileno())
+
+
+class _Results(_Escaping):
+    """Standard output: results that cannot be written are an error."""
+
+    def _fail(self, error: OSError) -> None:
+        super()._fail(error)
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(READER_GONE) from None
+        from steelscan.strip import OutputError
+
+        found = f"cannot be written ({error.strerror})"
+        raise OutputError("standard output", found, "Send it where there is free space") from error
+
+
+class _Messages(_Escaping):
+    """Standard error: no work stops because its progress cannot be shown."""
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """Make both streams safe while the block runs, also where they are closed."""
+    for number in range(3):
+        _open_if_closed(number)
+    with Path(os.devnull).open("w") as nowhere:
+        out, err = sys.stdout or nowhere, sys.stderr or nowhere
+        with redirect_stdout(_Results(out)), redirect_stderr(_Messages(err)):
+            yield
+
+
+def _open_if_closed(number: int) -> None:
+    """Keep a file that is opened later from getting the number of a standard stream."""
+    try:
+        os.fstat(number)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
