@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from steelscan.bundle.early import EarlyExit
 from steelscan.bundle.parity import Parity
-from steelscan.bundle.specs import Manifest
+from steelscan.bundle.specs import EarlyExit, Manifest
 from steelscan.pipeline import RunFolder
 
 _NUMBERS = {

@@ -33,7 +33,6 @@ _TRAIN = {
     "accelerate",
     "albumentations",
     "filelock",
-    "onnx",
     "safetensors",
     "segmentation_models_pytorch",
     "timm",

@@ -13,12 +13,14 @@ PerClass: TypeAlias = T | tuple[T, ...]
 
 
 class Spec(BaseModel):
-    """A frozen group of settings; unknown names and wrong types are refused.
+    """A frozen group of settings; unknown names, wrong types and numbers without end are refused.
 
     Specs of one kind stand in unions told apart by a field named ``kind``.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     def but(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like any new value."""
