@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.bundle import read_package
 from steelscan.bundle import package as package_file
+from steelscan.bundle import read_package
 from steelscan.bundle.package import CERTIFICATE, MANIFEST, write_package
 from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
 from steelscan.postprocess import Threshold
@@ -175,7 +175,7 @@ def test_a_bomb_is_not_unpacked(whole: Path, tmp_path: Path) -> None:
             read_package(bomb)
 
 
-def test_parts_that_lie_upon_each_other_are_refused(whole: Path, tmp_path: Path) -> None:
+def test_parts_that_lie_upon_each_other_are_refused(tmp_path: Path) -> None:
     """A thousand names for the same bytes: of a zip without compression it takes no more."""
     bomb = tmp_path / "bomb"
     with zipfile.ZipFile(bomb, "w") as archive:

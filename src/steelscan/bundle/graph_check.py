@@ -39,6 +39,9 @@ _LEAST_PIXELS = 2**17
 _MOST_LOOSE = 16 * 2**20
 """Bytes of a graph that are not raw data of weights: each may take fifty in memory."""
 
+_FIELD = 64
+"""Bytes that a field counts at the least."""
+
 _KEPT = 4096
 """Weights with more numbers than this can say nothing of shapes."""
 
@@ -147,7 +150,7 @@ def _parsed(content: bytes) -> onnx.ModelProto:
     for number, part in _fields(memoryview(content)):
         for inner, tensor in _fields(part) if number == 7 else ((0, part),):
             for field, numbers in _fields(tensor) if (number, inner) == (7, 5) else ((0, tensor),):
-                loose += 2 + (0 if field == 9 else len(numbers))
+                loose += _FIELD + (0 if field == 9 else len(numbers))
                 if loose > _MOST_LOOSE:
                     raise ValueError(f"holds over {_MOST_LOOSE >> 20} MiB beside raw weights")
     try:
@@ -236,9 +239,9 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     del graph.initializer[:], graph.value_info[:]
     graph.initializer.extend(small)
+    onnx.checker.check_model(model)
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
-    onnx.checker.check_model(model)
     return model
 
 

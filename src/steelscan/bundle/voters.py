@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle.graph_check import GraphCheck
 from steelscan.bundle.package import Package
 from steelscan.bundle.seen import seen_by
 from steelscan.bundle.specs import Format, Graph, Judge, Outline
@@ -86,6 +85,8 @@ def open_run(
     package: Package, step: Judge | Outline, graph: Graph, threads: int, device: Device
 ) -> Run:
     """Check and load a network. Raises BundleError, MissingPartError."""
+    from steelscan.bundle.graph_check import GraphCheck  # not before: onnx takes its time
+
     manifest, content = package.manifest, package.contents[graph.file]
     opened: Mapping[Format, Callable[[bytes, int, Device], Run]] = {
         "onnx": _onnx,
