@@ -120,11 +120,11 @@ def test_strips_that_are_missing_are_missed(bundle, tmp_path, write_bundle):
     package = read_package(bundle)
     fewer = {name: each for name, each in package.contents.items() if name != "strips/2.png"}
     write_bundle(tmp_path / "bad", package.manifest, fewer)
-    with pytest.raises(BundleError, match="brings 3 strips .* certified are 4"):
+    with pytest.raises(BundleError, match=r"brings 3 strips .* certified are 4"):
         verify(tmp_path / "bad")
     other = bytes(cv2.imencode(".png", strip(99))[1])
     write_bundle(tmp_path / "bad", package.manifest, package.contents | {"strips/2.png": other})
-    with pytest.raises(BundleError, match="brings 3 strips .* certified are 4"):
+    with pytest.raises(BundleError, match=r"brings 3 strips .* certified are 4"):
         verify(tmp_path / "bad")
 
 
@@ -168,7 +168,7 @@ def test_records_that_fit_no_strip_are_refused(bundle, tmp_path, write_bundle, c
             found.update(change)
         changed.append(json.dumps(found).encode())
     parity = package.certificate.parity
-    defective = 0 if change == {"masks": []} or change == {"masks": ["", ""]} else 3
+    defective = 0 if change in ({"masks": []}, {"masks": ["", ""]}) else 3
     write_bundle(
         tmp_path / "bad",
         package.manifest,
@@ -207,9 +207,9 @@ def test_leaving_early_is_part_of_the_proof(bundle, tmp_path, write_bundle):
     with pytest.raises(BundleError, match="3 of 3 defective strips escape by leaving early"):
         verify(tmp_path / "all")
     assert verify(tmp_path / "all", escape_budget=1.0).escaped == ("1", "2", "3")
-    with pytest.raises(BundleError, match="1 of 3 defective strips escape by leaving early"):
-        verify(tmp_path / "one")
-    assert verify(tmp_path / "one", escape_budget=0.3).escaped == ("3",)
+    one = verify(tmp_path / "one")  # one of three may be chance, and is told
+    assert one.escaped == ("3",)
+    assert "1 escape by leaving early" in one.text()
     assert verify(tmp_path / "none").escaped == ()
 
 
@@ -223,7 +223,7 @@ def test_more_escapes_than_usual_are_told_by_who_asks(bundle, tmp_path, write_bu
     assert verify(tmp_path / "b", escape_budget=0.06).escaped == ()
 
 
-def margin_of(said, rules=(Threshold(),), judge=None, gate=None):
+def margin_of(said, rules, judge=None, gate=None):
     """The margin of a strip of two classes; ``said`` are levels, or words and levels."""
     words, levels = said if isinstance(said, tuple) else (None, said)
     words = None if words is None else np.array(words, np.float32)
@@ -285,7 +285,7 @@ CLEAR = plane(0.0)
 )
 def test_how_near_a_threshold_is_is_by_that_threshold(said, settings, margin):
     settings = {"rules": (Threshold(),)} | settings
-    assert margin_of(said, **settings) == pytest.approx(margin, abs=0.5 / 255)
+    assert margin_of(said, **settings) == pytest.approx(margin, abs=1 / 255)
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])

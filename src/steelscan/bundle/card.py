@@ -99,6 +99,9 @@ def _luck(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[s
     if thresholds is not None:
         found = json.loads(thresholds.read_text())
         searched, unsearched = found["searched"]["value"], found["unsearched"]["value"]
+        if searched is None or unsearched is None:
+            yield "Thresholds were tuned; by how much that flatters cannot be told."
+            return
         yield f"Thresholds were tuned: {searched:.4f} where searched, {unsearched:.4f} where not, "
         yield f"an optimism of {searched - unsearched:.4f}."
         return

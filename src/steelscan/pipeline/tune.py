@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -225,7 +226,8 @@ def rules_of(numbers: Sequence[Numbers], kind: Kind) -> tuple[Rule, ...]:
 
 
 def _score(interval: Interval) -> TunedScore:
-    return TunedScore(value=interval.value, low=interval.low, high=interval.high)
+    numbers = {name: getattr(interval, name) for name in ("value", "low", "high")}
+    return TunedScore(**{name: None if isnan(each) else each for name, each in numbers.items()})
 
 
 def _write_page(done: Tuned, recipe: Recipe, data: str) -> None:

@@ -22,11 +22,11 @@ class TunedGate(Spec):
 
 
 class TunedScore(Spec):
-    """A number, and the ends of its interval."""
+    """A number, and the ends of its interval; None where there is none."""
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
 
 
 class TunedThresholds(Spec):
