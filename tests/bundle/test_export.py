@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from steelscan.bundle import export, load, read_package, verify
+from steelscan.bundle import export, load, make_keys, read_package, verify
 from steelscan.bundle.card import card_of
 from steelscan.data import Mill, find_pictures, read_picture, write_mill
 from steelscan.pipeline import Outcome, Predictor, RunFolder
@@ -306,9 +306,10 @@ def test_a_run_that_has_not_ended_or_whose_data_changed_is_refused(
 
 def same_elsewhere(run: Path, path: Path, written_for: str, picture: Path) -> int:
     """Export a run for a runtime, prove it, and return the pixels that it finds on a picture."""
-    done = export(run, path, strips=6, written_for=written_for)
+    private, public = make_keys(path.with_name("keys"))
+    done = export(run, path, strips=6, written_for=written_for, sign=private)
     assert not done.parity.flipped
-    assert verify(path).strips == 4
+    assert verify(path, signed_by=public).strips == 4
     return int(load(path).scan_file(picture).masks.sum())
 
 

@@ -24,21 +24,18 @@ class Untrained:
 
 
 def cases():
-    """A network of each kind, of the last recipe that has one."""
+    """A network of each kind that the fixtures lack, of the last recipe that has one."""
     members = [
         (step.ensemble, member)
         for name in recipes.names()
         for step in with_budget(recipes.load(name), "tiny").asking
         for member in step.ensemble.members
     ]
-    return {member.network.kind: (ensemble, member) for ensemble, member in members}
+    found = {member.network.kind: (ensemble, member) for ensemble, member in members}
+    return {kind: found[kind] for kind in ("psp", "two_headed")}
 
 
 CASES = cases()
-
-
-def test_there_are_so_many_kinds():
-    assert set(CASES) == {"classifier", "fpn", "psp", "two_headed", "unet"}
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -304,6 +304,8 @@ def test_it_is_refused_with_its_reason(name: str) -> None:
 def test_a_plain_one_is_not() -> None:
     checked(model())
     checked(model(), Frame(4_096, 4_096))
+    with pytest.raises(ValueError, match="GiB for a strip of 30000x30000, more than 8"):
+        checked(model(), Frame(30_000, 30_000))
 
 
 @pytest.mark.parametrize("written_for", ["onnx", "openvino"])
@@ -357,7 +359,7 @@ def test_the_verb_says_one_line_with_little_memory(tmp_path: Path, write_bundle)
 
 
 def test_a_network_that_takes_too_long_is_stopped(
-    tmp_path: Path, write_bundle, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_bundle, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
     from steelscan.bundle import voters
 
@@ -369,6 +371,7 @@ def test_a_network_that_takes_too_long_is_stopped(
     monkeypatch.setattr(voters, "SECONDS_A_MILLION_PIXELS", 0.001)
     with pytest.raises(BundleError, match="cannot predict a strip of 640x960"):
         bundle.scan(np.zeros((640, 960), np.uint8))
+    assert not capfd.readouterr().err
 
 
 def test_all_that_a_bundle_of_ours_asks_for_is_allowed(exported: Path) -> None:

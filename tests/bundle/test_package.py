@@ -295,6 +295,8 @@ DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
         (outline(graphs=[{**GRAPH, "file": "../../a"}]), "is broken at"),
         (outline(gate={"kind": "hard", "threshold": 0.5}), "has the heads"),
         (outline(views=["identity"] * 1_000), "at most 16"),
+        (outline(graphs=[{**GRAPH, "resize": {"pixels": 10**400}}]), "is broken|is no manifest"),
+        (outline(graphs=[{**GRAPH, "resize": {"kind": "shrink", "pixels": 2**40}}]), "more than"),
     ],
 )
 def test_a_manifest_within_no_bounds_is_refused(
@@ -309,6 +311,14 @@ def test_thresholds_of_other_classes_or_none_are_refused(whole: Path, tmp_path: 
         rules = [{"kind": "threshold", "label": label}]
         change = edit(deployed=[{**DEPLOYED, "rules": rules}])
         with pytest.raises(BundleError, match="is broken"):
+            read_package(rewritten(whole, change, tmp_path / "changed"))
+
+
+def test_areas_out_of_reason_are_refused(whole: Path, tmp_path: Path) -> None:
+    for pixels in (2**40, [1, 2**40], 10**400):
+        rules = [{"kind": "threshold"}, {"kind": "min_area", "pixels": pixels}]
+        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        with pytest.raises(BundleError, match=r"is broken|is no manifest"):
             read_package(rewritten(whole, change, tmp_path / "changed"))
 
 

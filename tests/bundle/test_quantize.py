@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from steelscan.bundle import load, quantize, read_package, verify
+from steelscan.bundle import load, make_keys, quantize, read_package, verify
 from steelscan.bundle.beside import beside
 from steelscan.bundle.guard import FEW, Guard, Kept, failures
 from steelscan.bundle.lowered import to_fp16, to_int8
-from steelscan.bundle.package import Package
+from steelscan.bundle.package import Package, certified, write_package
 from steelscan.bundle.parity import Expected, lines, picture_sha256, read_lines, record
 from steelscan.bundle.quantizing import SEED, judged
 from steelscan.bundle.runtime import Bundle
 from steelscan.bundle.seen import seen_by
+from steelscan.bundle.signing import private_key
 from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
 from steelscan.data import Shrink
 from steelscan.postprocess import Threshold
@@ -420,6 +421,21 @@ def test_of_few_defects_little_is_said(defects, lost, said):
     assert kept.said(0.05) is said
     assert bool(failures([kept], 0.05)) == (said is False)
     assert ("cannot be said" in kept.text(0.05)) == (said is None)
+
+
+def test_a_signature_does_not_pass_over(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
+    private, public = make_keys(tmp_path / "own")
+    package = read_package(path)
+    files = certified(package.manifest, package.contents, package.certificate, private_key(private))
+    write_package(path, package.manifest, files)
+    out = tmp_path / "new.steelscan"
+    done = quantize(path, out, to="fp16", data=data, strips=1, signed_by=public)
+    assert not done.package.signed
+    with pytest.raises(BundleError, match="is not signed"):
+        read_package(out, public)
+    done = quantize(path, out, to="fp16", data=data, strips=1, sign=private)
+    assert read_package(out, public) == done.package
 
 
 def test_the_certificate_is_plain_json(tmp_path, write_bundle):

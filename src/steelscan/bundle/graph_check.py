@@ -30,6 +30,9 @@ OPERATORS = frozenset(_NAMES.split())
 BYTES_A_PIXEL = 2**13
 """That a network may hold at once, beside its weights, for each pixel that it sees of a strip."""
 
+MOST_BYTES = 2**33
+"""That a network may hold at once, whatever it sees."""
+
 WORK_A_PIXEL = 2**23
 """Multiplications for each of these pixels. The recipes' networks take an eighth at the most."""
 
@@ -103,10 +106,13 @@ class GraphCheck:
                 raise ValueError(f"gives {name} of shape {sides}, not {(1, *wanted[1])}")
         pixels = max(frame.pixels, _LEAST_PIXELS)
         held, work = _costs(self._model.graph, shapes)
-        if held > BYTES_A_PIXEL * pixels:
-            raise ValueError(f"would take {held / 2**30:.1f} GiB for a strip of {frame}")
+        if held > (most := min(MOST_BYTES, BYTES_A_PIXEL * pixels)):
+            sizes = f"{held / 2**30:.1f} GiB for a strip of {frame}, more than {most >> 30}"
+            raise ValueError(f"would take {sizes}")
         if work > WORK_A_PIXEL * pixels:
-            raise ValueError(f"would take {work:.0e} multiplications for a strip of {frame}")
+            most = WORK_A_PIXEL * pixels
+            sizes = f"{work:.0e} multiplications for a strip of {frame}, more than {most:.0e}"
+            raise ValueError(f"would take {sizes}")
         self._checked.add(frame)
 
     def _inferred(self, frame: Frame) -> dict[str, Shape]:

@@ -1,6 +1,6 @@
 """What a bundle says of itself: its networks, gates, rules and files. No torch here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Literal, Self
 
@@ -33,6 +33,9 @@ _MOST_NETWORKS = 256
 _MOST_RULES = 32
 _MOST_PIXELS = 178_956_970
 """Of a frame: no picture with more is read."""
+
+_MOST_NUMBER = 2**31
+"""Of pixels, as rules count them."""
 
 _Side = Annotated[PositiveInt, Field(le=2**20)]
 
@@ -189,16 +192,25 @@ class Manifest(Spec):
 
     @model_validator(mode="after")
     def _numbers_are_of_these_classes(self) -> Self:
-        owners = chain.from_iterable(
-            (*each.judges, *((each.outline.gate,) if each.outline.gate else ()), *each.rules)
-            for each in self.deployed
-        )
-        for owner in owners:
+        for owner in self._owners:
             for name in _PER_CLASS & type(owner).model_fields.keys():
                 value = getattr(owner, name)
                 if isinstance(value, tuple) and len(value) != len(self.classes):
                     raise ValueError(f"{name} holds {len(value)} values, of other classes")
+                every = value if isinstance(value, tuple) else (value,)
+                if any(number is not None and number > _MOST_NUMBER for number in every):
+                    raise ValueError(f"{name} is more than {_MOST_NUMBER}")
         return self
+
+    @property
+    def _owners(self) -> Iterator[Spec]:
+        """All that holds numbers of pixels or of classes."""
+        for each in self.deployed:
+            yield from (*each.judges, *each.rules)
+            if each.outline.gate is not None:
+                yield each.outline.gate
+        for step in self.steps:
+            yield from (graph.resize for graph in step.graphs if graph.resize is not None)
 
     @model_validator(mode="after")
     def _rules_follow_each_other(self) -> Self:

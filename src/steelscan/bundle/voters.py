@@ -92,8 +92,8 @@ def open_run(
         "onnx": _onnx,
         "openvino": _openvino,
     }
-    sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
     try:
+        sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
         check = GraphCheck(graph, content, len(step.views), len(manifest.classes))
         check.check(Frame(*sees.shape[2:]))
         run = opened[manifest.written_for](content, threads, device)
