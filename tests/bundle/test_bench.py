@@ -22,7 +22,6 @@ from steelscan.bundle.measuring import (
     opening,
     strips_of,
 )
-from steelscan.bundle.package import write_package
 from steelscan.bundle.specs import Deployed, Graph, Judge, Manifest, Outline
 from steelscan.postprocess import Threshold
 from steelscan.prediction import LogitMean, Mean
@@ -83,20 +82,20 @@ def manifest(*deployed):
     )
 
 
-def written(path, shown):
+def written(write_bundle, path, shown):
     """A bundle of two judges and two outliners, or with one network alone."""
     strips = {f"strips/{at}.png": png(*each) for at, each in enumerate(shown)}
     graphs = {graph.file: network(graph.heads[0]) for graph in (*JUDGE.graphs, *OUTLINE.graphs)}
     deployed = Deployed(judges=(JUDGE,), outline=OUTLINE, rules=(Threshold(),))
-    write_package(path, manifest(deployed), {**graphs, **strips})
+    write_bundle(path, manifest(deployed), {**graphs, **strips})
     return path
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(tmp_path_factory: pytest.TempPathFactory, write_bundle) -> Path:
     """Brings along two dark strips, a bright one, and a dark one of another size."""
     shown = [(DARK,), (DARK,), (BRIGHT,), (DARK, (32, 64))]
-    return written(tmp_path_factory.mktemp("bundles") / "bright.steelscan", shown)
+    return written(write_bundle, tmp_path_factory.mktemp("bundles") / "bright.steelscan", shown)
 
 
 def here(bundle, **fields):
@@ -121,11 +120,13 @@ def test_networks_asked_are_told_of_each_picture(bundle: Path, way: str) -> None
     assert gates.defective == found.defective
 
 
-def test_strips_that_the_first_network_clears_are_found(bundle: Path, tmp_path: Path) -> None:
+def test_strips_that_the_first_network_clears_are_found(
+    bundle: Path, tmp_path: Path, write_bundle
+) -> None:
     """Whatever is on them, but where its answer is exactly 1; as in use if they are dark."""
     found = here(bundle, scans=4, asked="soonest")
     assert found.asked == (1, 1, 1, 1)
-    white = written(tmp_path / "white.steelscan", [(255,), (BRIGHT,)])
+    white = written(write_bundle, tmp_path / "white.steelscan", [(255,), (BRIGHT,)])
     assert here(white, scans=2, asked="soonest").asked == (1,)
 
 
@@ -137,18 +138,20 @@ def test_strips_that_the_first_network_clears_are_found(bundle: Path, tmp_path: 
         ((JUDGE.but(average=LogitMean()),), OUTLINE, 2),
     ],
 )
-def test_a_first_step_that_nothing_passes_is_all_that_is_asked(judges, outline, fewest, tmp_path):
+def test_a_first_step_that_nothing_passes_is_all_that_is_asked(
+    judges, outline, fewest, tmp_path, write_bundle
+):
     """Of logits all networks of a step are asked; without a judge the outliners clear a strip."""
     first = Deployed(judges=judges, outline=outline, rules=(Threshold(label=0.3, pixel=0.3),))
     last = Deployed(outline=OUTLINE.but(name="again"), rules=(Threshold(),))
     graphs = {graph.file: network(graph.heads[0]) for graph in (*JUDGE.graphs, *OUTLINE.graphs)}
     path = tmp_path / "two.steelscan"
-    write_package(path, clearing(manifest(first, last)), graphs)
+    write_bundle(path, clearing(manifest(first, last)), graphs)
     picture = np.full(FRAME, GREY, np.uint8)
     scan = load(path).scan(picture)
     assert len(scan.asked) == fewest
     assert not scan.defective
-    write_package(path, opening(manifest(first, last)), graphs)
+    write_bundle(path, opening(manifest(first, last)), graphs)
     picture = np.full(FRAME, DARK, np.uint8)
     assert len(load(path).scan(picture, cascade=False).asked) == 4 + len(judges) * 2
 
@@ -237,8 +240,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
     return measured
 
 
-def test_bundles_are_compared_for_each_use_of_cores(bundle, settings, tmp_path) -> None:
-    other = written(tmp_path / "other.steelscan", [(DARK,), (BRIGHT,)])
+def test_bundles_are_compared_for_each_use_of_cores(
+    bundle, settings, tmp_path, write_bundle
+) -> None:
+    other = written(write_bundle, tmp_path / "other.steelscan", [(DARK,), (BRIGHT,)])
     found = bench([bundle, other], strips=2, threads=(2, 1, 2))
     uses = [("threads", 1), ("threads", 2), ("workers", 2)]
     assert [(each.way, each.cores) for each in settings] == uses * 2

@@ -63,7 +63,7 @@ def test_a_bundle_with_a_budget_lets_strips_go_that_the_first_segmenter_clears(
     done = export(run, path, strips=4, escape_budget=0.6)
     assert done.early is not None
     assert done.package.manifest.deployed[-1].outline.early == done.early.level
-    assert done.package.json("certificate.json")["early"] == done.early.model_dump()
+    assert done.package.certificate.early == done.early
     assert done.early.text() in done.package.contents["card.md"].decode()
     bundle, predictor = load(path), Predictor.load(RunFolder(run), torch.device("cpu"))
     dataset, left = open_dataset(strips), []

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from steelscan.bundle import export, load, read_package, verify
+from steelscan.bundle import export, load, make_keys, read_package, verify
 from steelscan.bundle.card import card_of
-from steelscan.bundle.package import write_package
 from steelscan.data import Mill, find_pictures, read_picture, write_mill
 from steelscan.pipeline import Outcome, Predictor, RunFolder
 from steelscan.strip import BundleError, DatasetError, RunError
@@ -76,7 +75,7 @@ def test_verify_repeats_the_proof_with_and_without_data(exported: Path, strips: 
     own = verify(exported)
     assert own.strips == 4
     every = verify(exported, str(strips / "train_images"))
-    assert every.strips == read_package(exported).json("certificate.json")["parity"]["strips"]
+    assert every.strips == read_package(exported).certificate.parity.strips
     assert not every.flipped
     assert every.levels < 0.5
     with pytest.raises(BundleError, match="not of the strips"):
@@ -87,11 +86,11 @@ def test_verify_repeats_the_proof_with_and_without_data(exported: Path, strips: 
 
 def test_what_a_bundle_says_of_itself(exported: Path, finished: Finished) -> None:
     package = read_package(exported)
-    certificate = package.json("certificate.json")
+    certificate = package.certificate
     checkpoints = list((finished[0] / "networks").rglob("checkpoint.safetensors"))
-    assert len(certificate["weights"]) == len(checkpoints) == 4
-    assert certificate["data"] == RunFolder(finished[0]).load_record().fingerprint
-    assert certificate["parity"]["flipped"] == []
+    assert len(certificate.weights) == len(checkpoints) == 4
+    assert certificate.data == RunFolder(finished[0]).load_record().fingerprint
+    assert certificate.parity.flipped == ()
     card = package.contents["card.md"].decode()
     for heading in ("## Data", "## Scores", "## Networks", "## Weights", "## Proof"):
         assert heading in card
@@ -99,16 +98,18 @@ def test_what_a_bundle_says_of_itself(exported: Path, finished: Finished) -> Non
     assert not [name for name in package.contents if name.endswith((".pkl", ".pt", ".bin"))]
 
 
-def faulty(exported: Path, out: Path, change: "object") -> Path:
+def faulty(write_bundle: "object", exported: Path, out: Path, change: "object") -> Path:
     """The bundle with its manifest changed."""
     package = read_package(exported)
     text = change(package.manifest.model_dump_json())  # type: ignore[operator]
     manifest = type(package.manifest).model_validate_json(text)
-    write_package(out, manifest, package.contents)
+    write_bundle(out, manifest, package.contents)
     return out
 
 
-def with_network(exported: Path, out: Path, step: str, change: "object") -> Path:
+def with_network(
+    write_bundle: "object", exported: Path, out: Path, step: str, change: "object"
+) -> Path:
     """The bundle with one of its networks changed."""
     import onnx
 
@@ -119,7 +120,7 @@ def with_network(exported: Path, out: Path, step: str, change: "object") -> Path
             model = onnx.load_from_string(content)
             change(model)  # type: ignore[operator]
             contents[name] = model.SerializeToString()
-    write_package(out, package.manifest, contents)
+    write_bundle(out, package.manifest, contents)
     return out
 
 
@@ -189,9 +190,11 @@ NETWORK_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", NETWORK_FAULTS)
-def test_a_faulty_network_is_caught(exported: Path, tmp_path: Path, fault: str) -> None:
+def test_a_faulty_network_is_caught(
+    exported: Path, tmp_path: Path, fault: str, write_bundle: "object"
+) -> None:
     step, change = NETWORK_FAULTS[fault]
-    bad = with_network(exported, tmp_path / "bad", step, change)
+    bad = with_network(write_bundle, exported, tmp_path / "bad", step, change)
     with pytest.raises(BundleError, match="decides otherwise"):
         verify(bad)
 
@@ -216,23 +219,25 @@ MANIFEST_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", MANIFEST_FAULTS)
-def test_a_faulty_manifest_is_caught(exported: Path, tmp_path: Path, fault: str) -> None:
+def test_a_faulty_manifest_is_caught(
+    exported: Path, tmp_path: Path, fault: str, write_bundle: "object"
+) -> None:
     old, new = MANIFEST_FAULTS[fault]
-    bad = faulty(exported, tmp_path / "bad", lambda text: _replaced(text, old, new))
+    bad = faulty(write_bundle, exported, tmp_path / "bad", lambda text: _replaced(text, old, new))
     with pytest.raises(BundleError, match="decides otherwise"):
         verify(bad)
 
 
 @pytest.mark.parametrize("records", [None, b"{", b'{"name": "a"}'])
 def test_a_bundle_without_records_proves_nothing(
-    exported: Path, tmp_path: Path, records: bytes | None
+    exported: Path, tmp_path: Path, records: bytes | None, write_bundle: "object"
 ) -> None:
     package = read_package(exported)
     contents = {**package.contents, "expected.jsonl": records or b""}
     if records is None:
         del contents["expected.jsonl"]
     path = tmp_path / "bad"
-    write_package(path, package.manifest, contents)
+    write_bundle(path, package.manifest, contents)
     with pytest.raises(BundleError, match="missing or broken"):
         verify(path)
 
@@ -276,14 +281,14 @@ def test_nothing_is_packaged_where_the_proof_fails(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = import_module("steelscan.bundle.exporting")
-    write = room._WRITTEN["onnx"]
+    write = room.to_onnx
 
     def broken(module: torch.nn.Module) -> bytes:
         with torch.no_grad():
             module.network.mean += 20  # type: ignore[operator,union-attr]
         return write(module)
 
-    monkeypatch.setattr(room, "_WRITTEN", {"onnx": broken})
+    monkeypatch.setattr(room, "to_onnx", broken)
     with pytest.raises(BundleError, match="was not packaged"):
         export(finished[0], tmp_path / "bad.steelscan", strips=4)
     assert not list(tmp_path.iterdir())
@@ -301,18 +306,11 @@ def test_a_run_that_has_not_ended_or_whose_data_changed_is_refused(
 
 def same_elsewhere(run: Path, path: Path, written_for: str, picture: Path) -> int:
     """Export a run for a runtime, prove it, and return the pixels that it finds on a picture."""
-    done = export(run, path, strips=6, written_for=written_for)
+    private, public = make_keys(path.with_name("keys"))
+    done = export(run, path, strips=6, written_for=written_for, sign=private)
     assert not done.parity.flipped
-    assert verify(path).strips == 4
+    assert verify(path, signed_by=public).strips == 4
     return int(load(path).scan_file(picture).masks.sum())
-
-
-def test_torchscript_holds_the_same_proof(
-    finished: Finished, tmp_path: Path, predictor: Predictor, strips: Path
-) -> None:
-    picture = min((strips / "test_images").iterdir())
-    pixels = same_elsewhere(finished[0], tmp_path / "other", "torchscript", picture)
-    assert pixels == predictor.masks(read_picture(picture)).sum()
 
 
 @pytest.mark.slow
@@ -332,7 +330,7 @@ import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"torch", "torchvision", "timm", "segmentation_models_pytorch",
-                                  "albumentations", "accelerate", "zarr", "onnx", "safetensors"}:
+                                  "albumentations", "accelerate", "zarr", "safetensors"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocked())
 import json, time
@@ -365,7 +363,9 @@ def test_a_bundle_scans_and_proves_itself_where_torch_cannot_be_imported(
     assert said["pixels"] == predictor.masks(read_picture(picture)).sum()
 
 
-def test_a_network_whose_weights_lie_elsewhere_is_refused(exported: Path, tmp_path: Path) -> None:
+def test_a_network_whose_weights_lie_elsewhere_is_refused(
+    exported: Path, tmp_path: Path, write_bundle: "object"
+) -> None:
     import onnx
 
     def outside(model: "onnx.ModelProto") -> None:
@@ -374,18 +374,20 @@ def test_a_network_whose_weights_lie_elsewhere_is_refused(exported: Path, tmp_pa
         entry = tensor.external_data.add()
         entry.key, entry.value = "location", "/etc/passwd"
 
-    bad = with_network(exported, tmp_path / "bad", "segment", outside)
+    bad = with_network(write_bundle, exported, tmp_path / "bad", "segment", outside)
     with pytest.raises(BundleError, match="lie outside"):
         load(bad)
 
 
-def test_a_network_that_is_none_is_named(exported: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_none_is_named(
+    exported: Path, tmp_path: Path, write_bundle: "object"
+) -> None:
     package = read_package(exported)
     contents = {
         name: b"no network" if name.startswith("networks/segment") else content
         for name, content in package.contents.items()
     }
-    write_package(tmp_path / "bad", package.manifest, contents)
+    write_bundle(tmp_path / "bad", package.manifest, contents)
     with pytest.raises(BundleError, match=r"networks/segment-1\.onnx: cannot be loaded"):
         load(tmp_path / "bad")
 

@@ -1,14 +1,15 @@
 """Bundles that are broken, or made to harm, are refused before anything in them is used."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from steelscan.bundle import Package, read_package
 from steelscan.bundle import package as package_file
-from steelscan.bundle.package import MANIFEST, write_package
+from steelscan.bundle import read_package
+from steelscan.bundle.package import CERTIFICATE, MANIFEST, write_package
 from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean
@@ -32,10 +33,14 @@ CONTENTS = {"networks/a.onnx": b"graph" * 100, "card.md": "# Bänder\n".encode()
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Path:
+def whole(tmp_path: Path, write_bundle: "object") -> Path:
     path = tmp_path / "märkte.steelscan"
-    write_package(path, manifest(), CONTENTS)
+    write_bundle(path, manifest(), CONTENTS)  # type: ignore[operator]
     return path
+
+
+def without_certificate(contents: "object") -> dict[str, bytes]:
+    return {name: each for name, each in contents.items() if name != CERTIFICATE}  # type: ignore[attr-defined]
 
 
 def rewritten(path: Path, change: "object", out: Path) -> Path:
@@ -51,15 +56,18 @@ def rewritten(path: Path, change: "object", out: Path) -> Path:
 
 def test_what_is_written_is_read(whole: Path) -> None:
     found = read_package(whole)
-    assert found.contents == CONTENTS
+    assert without_certificate(found.contents) == CONTENTS
     assert found.manifest.but(files={}) == manifest()
     assert found.manifest.strip == (64, 128)
-    assert found.json("nothing.json") is None
+    assert found.certificate.manifest == found.sha256
+    assert not found.signed
 
 
-def test_the_same_contents_are_the_same_file(whole: Path, tmp_path: Path) -> None:
+def test_the_same_contents_are_the_same_file(
+    whole: Path, tmp_path: Path, write_bundle: "object"
+) -> None:
     other = tmp_path / "other"
-    written = write_package(other, manifest(), CONTENTS)
+    written = write_bundle(other, manifest(), CONTENTS)  # type: ignore[operator]
     assert other.read_bytes() == whole.read_bytes()
     assert written.sha256 == read_package(whole).sha256
     changed = write_package(other, manifest(), {**CONTENTS, "card.md": b"# other"})
@@ -67,7 +75,7 @@ def test_the_same_contents_are_the_same_file(whole: Path, tmp_path: Path) -> Non
 
 
 def test_any_byte_that_is_changed_is_noticed(whole: Path, tmp_path: Path) -> None:
-    content = whole.read_bytes()
+    content, own = whole.read_bytes(), read_package(whole)
     broken = tmp_path / "broken"
     for at in range(0, len(content), 23):
         broken.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
@@ -76,7 +84,7 @@ def test_any_byte_that_is_changed_is_noticed(whole: Path, tmp_path: Path) -> Non
         except BundleError:
             continue
         # of what the zip says besides: dates and permissions, which nothing is made of
-        assert found == Package(read_package(whole).manifest, CONTENTS)
+        assert found == own
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
@@ -122,7 +130,9 @@ def edit(**fields: object) -> "object":
         (add(MANIFEST, b"{"), "is no manifest"),
         (add(MANIFEST, b"[]"), "is no manifest"),
         (add(MANIFEST, b"\xff\xfe"), "is no manifest"),
-        (edit(format=2), "is of format 2"),
+        (add(MANIFEST, b"[" * 100_000), "is no manifest"),
+        (add(MANIFEST, b'{"format": ' + b"9" * 5_000 + b"}"), "is no manifest|is of format"),
+        (edit(format=1), "is of format 1"),
         (edit(format=None), "is of format None"),
         (edit(run="os.system('true')"), "is broken at run"),
         (edit(frame=[0, 5]), "is broken at frame"),
@@ -137,9 +147,9 @@ def test_what_was_tampered_with_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["changed", whole.name]
 
 
-def test_a_network_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_network_that_is_missing_is_named(tmp_path: Path, write_bundle: "object") -> None:
     path = tmp_path / "less"
-    write_package(path, manifest(), {"card.md": b"#"})
+    write_bundle(path, manifest(), {"card.md": b"#"})  # type: ignore[operator]
     with pytest.raises(BundleError, match=r"lacks its network networks/a\.onnx"):
         read_package(path)
 
@@ -152,23 +162,179 @@ def test_a_file_that_stands_there_twice_is_refused(whole: Path) -> None:
         read_package(whole)
 
 
-def test_a_bomb_is_not_unpacked(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bomb_is_not_unpacked(whole: Path, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb"
     with zipfile.ZipFile(whole) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-        archive.writestr("zeros", bytes(2**22))
-    monkeypatch.setattr(package_file, "_LARGEST", 2**21)
-    with pytest.raises(BundleError, match="would take over"):
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(bomb, "w", method) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+            archive.writestr("zeros", bytes(2**22))
+        with pytest.raises(BundleError, match="bundles are not compressed"):
+            read_package(bomb)
+
+
+def test_parts_that_lie_upon_each_other_are_refused(tmp_path: Path) -> None:
+    """A thousand names for the same bytes: of a zip without compression it takes no more."""
+    bomb = tmp_path / "bomb"
+    with zipfile.ZipFile(bomb, "w") as archive:
+        archive.writestr("zeros", bytes(2**16))
+        (member,) = archive.infolist()
+        for number in range(1_000):
+            other = zipfile.ZipInfo(f"zeros-{number}")
+            other.file_size = other.compress_size = member.file_size
+            other.CRC, other.header_offset = member.CRC, member.header_offset
+            archive.filelist.append(other)
+            archive.NameToInfo[other.filename] = other
+        archive._didModify = True  # type: ignore[attr-defined]
+    assert bomb.stat().st_size < 2**18
+    with pytest.raises(BundleError, match="more than it has bytes"):
         read_package(bomb)
+
+
+def test_sizes_have_limits(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_file, "_LARGEST", 2**9)
+    with pytest.raises(BundleError, match="would take over"):
+        read_package(whole)
     monkeypatch.undo()
-    monkeypatch.setattr(package_file, "_LARGEST_MANIFEST", 100)
+    monkeypatch.setattr(package_file, "_LARGEST_TEXT", 100)
     with pytest.raises(BundleError, match="larger than it may be"):
         read_package(whole)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BundleError, match="no regular file"):
+        read_package(tmp_path / "pipe")
+
+
+def test_a_manifest_that_was_not_certified_is_refused(whole: Path, tmp_path: Path) -> None:
+    """Its hashes of files are all right; other thresholds are served by nobody."""
+    package = read_package(whole)
+    (deployed,) = package.manifest.deployed
+    other = package.manifest.but(deployed=(deployed.but(rules=(Threshold(label=0.9),)),))
+    write_package(tmp_path / "bad", other, package.contents)
+    with pytest.raises(BundleError, match="not the one that was certified"):
+        read_package(tmp_path / "bad")
+    write_package(tmp_path / "bad", package.manifest, package.contents | {"card.md": b"other"})
+    with pytest.raises(BundleError, match="not the one that was certified"):
+        read_package(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"7",
+        b"[" * 100_000,
+        b"\xff",
+        b"{}",
+        b'{"limits": {"flipped": NaN}}',
+        b'{"manifest": {"a": [[[]]]}}',
+    ],
+)
+def test_a_certificate_of_another_kind_is_refused(whole: Path, tmp_path: Path, text: bytes) -> None:
+    package = read_package(whole)
+    write_package(tmp_path / "bad", package.manifest, {**package.contents, CERTIFICATE: text})
+    with pytest.raises(BundleError, match=r"certificate\.json: is broken"):
+        read_package(tmp_path / "bad")
+
+
+def test_numbers_without_end_are_refused(whole: Path, tmp_path: Path) -> None:
+    package = read_package(whole)
+    text = package.contents[CERTIFICATE].decode()
+    for number in ("NaN", "Infinity", "-Infinity", "1e999"):
+        changed = text.replace('"iou": 1.0', f'"iou": {number}', 1).encode()
+        assert changed != text.encode()
+        files = {**package.contents, CERTIFICATE: changed}
+        write_package(tmp_path / "bad", package.manifest, files)
+        with pytest.raises(BundleError, match=r"certificate\.json: is broken"):
+            read_package(tmp_path / "bad")
+
+
+def outline(**fields: object) -> "object":
+    """Changes the one step of a manifest."""
+
+    def change(files: dict[str, bytes]) -> None:
+        found = json.loads(files[MANIFEST])
+        found["deployed"][0]["outline"].update(fields)
+        files[MANIFEST] = json.dumps(found).encode()
+
+    return change
+
+
+GRAPH = {"file": "networks/a.onnx", "heads": ["masks"]}
+STEP = {"name": "s", "graphs": [GRAPH], "views": ["identity"], "average": {"kind": "mean"}}
+DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit(classes={"names": [str(number) for number in range(300)]}), "more than 255"),
+        (edit(classes={"names": ["a", "\x1b[2J"]}), "cannot be printed"),
+        (edit(frame=[10**9, 10**9]), "is broken at frame"),
+        (edit(frame=[2**20, 2**20]), "pixels"),
+        (edit(mm_per_pixel=float("nan")), "is broken at mm_per_pixel"),
+        (edit(mm_per_pixel=float("inf")), "is broken at mm_per_pixel"),
+        (edit(deployed=[DEPLOYED] * 1_000), "at most 16"),
+        (edit(deployed=[DEPLOYED] * 2), "is listed twice"),
+        (edit(deployed=[{**DEPLOYED, "rules": []}]), "at least 1"),
+        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "threshold"}] * 2}]), "hold no other"),
+        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "threshold"}] * 99}]), "at most 32"),
+        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "fill_holes"}]}]), "begin with"),
+        (outline(graphs=[GRAPH, GRAPH], early=255), "is listed twice"),
+        (outline(graphs=[GRAPH] * 1_000), "at most 256"),
+        (outline(graphs=[{**GRAPH, "classes": [1]}]), "predicts class 2"),
+        (outline(graphs=[{**GRAPH, "classes": [1, 2, 3]}]), "predicts classes"),
+        (outline(graphs=[{**GRAPH, "classes": [1, 1]}]), "predicts classes"),
+        (outline(graphs=[{**GRAPH, "heads": ["classes"]}]), "has the heads"),
+        (outline(graphs=[{**GRAPH, "file": "../../a"}]), "is broken at"),
+        (outline(gate={"kind": "hard", "threshold": 0.5}), "has the heads"),
+        (outline(views=["identity"] * 1_000), "at most 16"),
+        (outline(graphs=[{**GRAPH, "resize": {"pixels": 10**400}}]), "is broken|is no manifest"),
+        (outline(graphs=[{**GRAPH, "resize": {"kind": "shrink", "pixels": 2**40}}]), "more than"),
+    ],
+)
+def test_a_manifest_within_no_bounds_is_refused(
+    whole: Path, tmp_path: Path, change: "object", message: str
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        read_package(rewritten(whole, change, tmp_path / "changed"))
+
+
+def test_thresholds_of_other_classes_or_none_are_refused(whole: Path, tmp_path: Path) -> None:
+    for label in ([0.5], [0.5] * 3, float("nan"), 1.5, -1):
+        rules = [{"kind": "threshold", "label": label}]
+        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        with pytest.raises(BundleError, match="is broken"):
+            read_package(rewritten(whole, change, tmp_path / "changed"))
+
+
+def test_areas_out_of_reason_are_refused(whole: Path, tmp_path: Path) -> None:
+    for pixels in (2**40, [1, 2**40], 10**400):
+        rules = [{"kind": "threshold"}, {"kind": "min_area", "pixels": pixels}]
+        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        with pytest.raises(BundleError, match=r"is broken|is no manifest"):
+            read_package(rewritten(whole, change, tmp_path / "changed"))
+
+
+def test_an_early_level_that_was_not_measured_is_refused(
+    tmp_path: Path, write_bundle: "object"
+) -> None:
+    (deployed,) = manifest().deployed
+    early = deployed.but(outline=deployed.outline.but(early=255))
+    write_bundle(tmp_path / "bad", manifest().but(deployed=(early,)), CONTENTS)  # type: ignore[operator]
+    with pytest.raises(BundleError, match="leave early at level 255; measured was None"):
+        read_package(tmp_path / "bad")
+    write_bundle(  # type: ignore[operator]
+        tmp_path / "bad", manifest().but(precision="int8"), CONTENTS, precision="fp32"
+    )
+    with pytest.raises(BundleError, match="is in int8, and was proven in fp32"):
+        read_package(tmp_path / "bad")
 
 
 def test_a_folder_that_cannot_be_written_keeps_what_is_there(tmp_path: Path) -> None:

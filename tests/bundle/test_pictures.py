@@ -8,7 +8,6 @@ import pytest
 
 from steelscan import cli
 from steelscan.bundle import Bundle, read_package, scan_pictures
-from steelscan.bundle.package import write_package
 from steelscan.pipeline import Outcome, predict
 from steelscan.strip import PictureError, RunError, read_mask_table
 
@@ -70,11 +69,13 @@ def test_it_goes_on_where_it_stopped(
     assert texts[0] == texts[1]
 
 
-def test_a_folder_belongs_to_one_bundle(exported: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_folder_belongs_to_one_bundle(
+    exported: Path, pictures: Path, tmp_path: Path, write_bundle: "object"
+) -> None:
     scan_pictures(exported, str(pictures), tmp_path / "out")
     package = read_package(exported)
     other = tmp_path / "other.steelscan"
-    write_package(other, package.manifest.but(mm_per_pixel=0.5), package.contents)
+    write_bundle(other, package.manifest.but(mm_per_pixel=0.5), package.contents)  # type: ignore[operator]
     with pytest.raises(RunError, match="another run or with other settings"):
         scan_pictures(other, str(pictures), tmp_path / "out")
 

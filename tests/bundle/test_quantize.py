@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from steelscan.bundle import load, quantize, read_package, verify
+from steelscan.bundle import load, make_keys, quantize, read_package, verify
 from steelscan.bundle.beside import beside
 from steelscan.bundle.guard import FEW, Guard, Kept, failures
 from steelscan.bundle.lowered import to_fp16, to_int8
-from steelscan.bundle.package import Package, write_package
+from steelscan.bundle.package import Package, certified, write_package
 from steelscan.bundle.parity import Expected, lines, picture_sha256, read_lines, record
 from steelscan.bundle.quantizing import SEED, judged
 from steelscan.bundle.runtime import Bundle
 from steelscan.bundle.seen import seen_by
+from steelscan.bundle.signing import private_key
 from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
 from steelscan.data import Shrink
 from steelscan.postprocess import Threshold
@@ -87,7 +88,7 @@ def strip(number):
     return picture
 
 
-def bundle_of(content, folder, other=None, **changes):
+def bundle_of(write_bundle, content, folder, other=None, **changes):
     """A bundle of a network or two, and the data set whose first strips it was proven on."""
     given = {"networks/segment-1.onnx": content, "networks/segment-2.onnx": other}
     networks = {file: each for file, each in given.items() if each is not None}
@@ -114,15 +115,15 @@ def bundle_of(content, folder, other=None, **changes):
             expected.append(record(f"{number}", picture, masks, said, 0.5))
     path = folder / "fp32.steelscan"
     papers = {"expected.jsonl": lines(expected), "card.md": b"# A card\n"}
-    write_package(path, manifest.but(**changes), {**package.contents, **papers})
+    write_bundle(path, manifest.but(**changes), {**package.contents, **papers})
     return path, str(folder / "data")
 
 
 @pytest.mark.parametrize(
     ("to", "kind"), [("int8", TensorProto.INT8), ("fp16", TensorProto.FLOAT16)]
 )
-def test_what_decides_as_before_is_written(tmp_path, to, kind):
-    path, data = bundle_of(network(), tmp_path)
+def test_what_decides_as_before_is_written(tmp_path, to, kind, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to=to, data=data, strips=3)
     package = read_package(done.path)
     assert package.manifest.precision == to
@@ -140,14 +141,14 @@ def test_what_decides_as_before_is_written(tmp_path, to, kind):
         assert load(done.path).scan(strip(number)).defective == bool(number % 4)
 
 
-def test_the_new_bundle_says_what_was_done(tmp_path):
-    path, data = bundle_of(network(), tmp_path)
+def test_the_new_bundle_says_what_was_done(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=3, budget=0.2)
     package = read_package(done.path)
-    certificate = package.json("certificate.json")
-    assert certificate["precision"] == "int8"
-    assert certificate["limits"]["flipped"] == 0.2
-    quantized = certificate["quantized"]
+    certificate = package.certificate
+    assert certificate.precision == "int8"
+    assert certificate.limits.flipped == 0.2
+    quantized = certificate.quantized
     assert quantized["from"] == read_package(path).sha256
     assert quantized["seed"] == SEED
     assert quantized["lost"] == 0.2
@@ -162,8 +163,8 @@ def test_the_new_bundle_says_what_was_done(tmp_path):
     assert "int8 is" in done.speed
 
 
-def test_no_strip_both_calibrates_and_judges(tmp_path):
-    path, data = bundle_of(network(), tmp_path)
+def test_no_strip_both_calibrates_and_judges(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=99)
     assert len(done.calibrated) == OTHERS
     judging = {each.picture for each in read_lines(read_package(path).contents["expected.jsonl"])}
@@ -176,9 +177,9 @@ def test_no_strip_both_calibrates_and_judges(tmp_path):
     assert again.calibrated == done.calibrated[:2]
 
 
-def test_a_class_that_is_lost_is_named_and_nothing_is_written(tmp_path):
+def test_a_class_that_is_lost_is_named_and_nothing_is_written(tmp_path, write_bundle):
     """Beside a class a hundred times as loud, 8 bits have no step left for the faint one."""
-    path, data = bundle_of(network(loud=100.0), tmp_path)
+    path, data = bundle_of(write_bundle, network(loud=100.0), tmp_path)
     out = tmp_path / "out" / "new.steelscan"
     with pytest.raises(BundleError, match="costs too much in int8") as caught:
         quantize(path, out, to="int8", data=data)
@@ -193,18 +194,18 @@ def test_a_class_that_is_lost_is_named_and_nothing_is_written(tmp_path):
     assert quantize(path, out, to="fp16", data=data).parity.iou == 1.0
 
 
-def test_calibration_that_never_saw_a_defect_is_refused(tmp_path):
-    path, data = bundle_of(network(), tmp_path)
+def test_calibration_that_never_saw_a_defect_is_refused(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     for number in range(JUDGING, JUDGING + OTHERS):
         cv2.imwrite(str(tmp_path / "data" / f"{number:03}.png"), strip(4 * number))
     with pytest.raises(BundleError, match="9 of 12 verdicts flip"):
         quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
 
 
-def test_a_network_that_bears_it_less_stays_in_float32(tmp_path):
+def test_a_network_that_bears_it_less_stays_in_float32(tmp_path, write_bundle):
     """Its neighbour bears it; the two are judged together."""
     good, bad = network(), network(loud=100.0)
-    path, data = bundle_of(good, tmp_path, other=bad)
+    path, data = bundle_of(write_bundle, good, tmp_path, other=bad)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
     assert [each.taken for each in done.networks] == [True, False]
     package = read_package(done.path)
@@ -214,9 +215,9 @@ def test_a_network_that_bears_it_less_stays_in_float32(tmp_path):
     assert "in fp32, which they need: networks/segment-2.onnx" in "".join(done.lines())
 
 
-def test_what_overflows_float16_stays_in_float32(tmp_path):
+def test_what_overflows_float16_stays_in_float32(tmp_path, write_bundle):
     content = network(loud=16_000.0, middle=4.0)  # 128,000 behind the layer in the middle
-    path, data = bundle_of(content, tmp_path)
+    path, data = bundle_of(write_bundle, content, tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="fp16", data=data)
     assert done.parity.iou == 1.0
     assert (
@@ -226,14 +227,15 @@ def test_what_overflows_float16_stays_in_float32(tmp_path):
     assert unaware.layers > 2
 
 
-def test_what_is_not_a_number_is_refused(tmp_path):
+def test_what_is_not_a_number_is_refused(tmp_path, write_bundle):
     """It would pass for a clean strip: rules find nothing where there is no number."""
-    path, _ = bundle_of(network(), tmp_path)
+    path, _ = bundle_of(write_bundle, network(), tmp_path)
     package = read_package(path)
     broken = network(loud=1e38, middle=1e38)
-    graph = package.manifest.steps[0].graphs[0]
+    (step,) = package.manifest.steps
+    graph = step.graphs[0]
     seen = [[strip(1)[None, None]]]
-    assert beside(package, graph, broken, seen, logits=False).apart == 1
+    assert beside(package, step, graph, broken, seen).apart == 1
     lowered = Package(package.manifest, {**package.contents, graph.file: broken})
     with pytest.raises(BundleError, match="not a number"):
         judged(
@@ -290,21 +292,21 @@ def test_every_strip_counts_in_whatever_order():
 @pytest.mark.parametrize(
     ("changes", "out", "message"),
     [
-        ({"written_for": "torchscript"}, "new", "is written for torchscript"),
+        ({"written_for": "openvino"}, "new", "is written for openvino"),
         ({"precision": "int8"}, "new", "is in int8 already"),
         ({}, "fp32", "is the bundle to be read"),
     ],
 )
-def test_other_bundles_are_refused(tmp_path, changes, out, message):
-    path, data = bundle_of(network(), tmp_path, **changes)
+def test_other_bundles_are_refused(tmp_path, changes, out, message, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path, **changes)
     before = path.read_bytes()
     with pytest.raises(BundleError, match=message):
         quantize(path, tmp_path / f"{out}.steelscan", to="int8", data=data)
     assert path.read_bytes() == before
 
 
-def test_strips_are_needed_of_both_kinds(tmp_path):
-    path, data = bundle_of(network(), tmp_path)
+def test_strips_are_needed_of_both_kinds(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     for number in range(JUDGING, JUDGING + OTHERS):
         (tmp_path / "data" / f"{number:03}.png").unlink()
     with pytest.raises(BundleError, match="none to calibrate on"):
@@ -317,8 +319,8 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
         quantize(tmp_path / "a", tmp_path / "b", to="int8", data="c")
 
 
-def test_the_verb_needs_no_torch(tmp_path):
-    path, data = bundle_of(network(), tmp_path)
+def test_the_verb_needs_no_torch(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     out = tmp_path / "new.steelscan"
     program = "import sys; sys.modules['torch'] = None; from steelscan.cli import main; main()"
     options = ["quantize", path, "--to", "int8", "--data", data, "--out", out]
@@ -421,8 +423,23 @@ def test_of_few_defects_little_is_said(defects, lost, said):
     assert ("cannot be said" in kept.text(0.05)) == (said is None)
 
 
-def test_the_certificate_is_plain_json(tmp_path):
-    path, data = bundle_of(network(), tmp_path)
+def test_a_signature_does_not_pass_over(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
+    private, public = make_keys(tmp_path / "own")
+    package = read_package(path)
+    files = certified(package.manifest, package.contents, package.certificate, private_key(private))
+    write_package(path, package.manifest, files)
+    out = tmp_path / "new.steelscan"
+    done = quantize(path, out, to="fp16", data=data, strips=1, signed_by=public)
+    assert not done.package.signed
+    with pytest.raises(BundleError, match="is not signed"):
+        read_package(out, public)
+    done = quantize(path, out, to="fp16", data=data, strips=1, sign=private)
+    assert read_package(out, public) == done.package
+
+
+def test_the_certificate_is_plain_json(tmp_path, write_bundle):
+    path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="fp16", data=data, strips=1)
     text = read_package(done.path).contents["certificate.json"].decode()
     assert json.loads(text)["quantized"]["classes"][1]["name"] == "faint"

@@ -35,6 +35,7 @@ VERBS = (
     "demo",
     "export",
     "verify",
+    "keygen",
     "bench",
     "plan",
 )

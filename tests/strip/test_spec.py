@@ -45,11 +45,25 @@ def test_json_round_trip_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"radius": "2"}, {"radius": True}, {"radios": 2.0}, {"kind": "square"}]
+    "wrong",
+    [
+        {"radius": "2"},
+        {"radius": True},
+        {"radios": 2.0},
+        {"kind": "square"},
+        {"radius": float("nan")},
+        {"radius": float("inf")},
+    ],
 )
 def test_strict(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Round(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_without_end_are_refused_in_json(number: str) -> None:
+    with pytest.raises(ValidationError):
+        Round.model_validate_json(f'{{"radius": {number}}}')
 
 
 def test_frozen_and_hashable() -> None:

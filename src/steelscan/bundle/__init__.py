@@ -7,8 +7,9 @@ import lazy_loader
 from steelscan.bundle.package import BUNDLE_KIND, Package, read_package
 from steelscan.bundle.pictures import scan_pictures
 from steelscan.bundle.runtime import Bundle, Scan, load
+from steelscan.bundle.signing import make_keys
 from steelscan.bundle.specs import Format, Manifest, Precision
-from steelscan.bundle.verify import known_strips, prove, verify
+from steelscan.bundle.verify import known_strips, prove, signature_text, verify
 
 if TYPE_CHECKING:
     from steelscan.bundle.budget import line_asked, plan, plan_json, plan_text
@@ -43,6 +44,7 @@ __all__ = [
     "known_strips",
     "line_asked",
     "load",
+    "make_keys",
     "plan",
     "plan_json",
     "plan_text",
@@ -51,5 +53,6 @@ __all__ = [
     "read_package",
     "read_threads",
     "scan_pictures",
+    "signature_text",
     "verify",
 ]

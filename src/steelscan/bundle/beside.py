@@ -13,8 +13,9 @@ from pydantic import NonNegativeFloat
 
 from steelscan.bundle.lowered import Strips
 from steelscan.bundle.package import Package
-from steelscan.bundle.specs import Graph, Precision
-from steelscan.bundle.voters import Run, open_voters
+from steelscan.bundle.specs import Graph, Judge, Outline, Precision
+from steelscan.bundle.voters import Run, open_run
+from steelscan.prediction import sort_for
 from steelscan.strip import Spec
 
 _MOST = 16
@@ -34,10 +35,13 @@ class Beside(Spec):
     after: NonNegativeFloat
 
 
-def beside(package: Package, graph: Graph, lowered: bytes, strips: Strips, logits: bool) -> Beside:
-    """Ask both about the first strips, in turn; ``logits``: they do not give probabilities."""
+def beside(
+    package: Package, step: Judge | Outline, graph: Graph, lowered: bytes, strips: Strips
+) -> Beside:
+    """Ask both about the first strips, in turn."""
+    logits = sort_for(step.average) == "logits"  # they do not give probabilities
     first, second = (
-        _run(package, graph, content) for content in (package.contents[graph.file], lowered)
+        _run(package, step, graph, content) for content in (package.contents[graph.file], lowered)
     )
     for part in strips[0]:  # what is run for the first time takes its time
         first(part), second(part)
@@ -56,9 +60,8 @@ def beside(package: Package, graph: Graph, lowered: bytes, strips: Strips, logit
     return Beside(apart=apart, before=float(np.median(before)), after=float(np.median(after)))
 
 
-def _run(package: Package, graph: Graph, content: bytes) -> Run:
-    (voter,) = open_voters(Package(package.manifest, {graph.file: content}), [graph], 1, "cpu")
-    return voter.run
+def _run(package: Package, step: Judge | Outline, graph: Graph, content: bytes) -> Run:
+    return open_run(Package(package.manifest, {graph.file: content}), step, graph, 1, "cpu")
 
 
 def _timed(run: Run, seen: Sequence[NDArray[np.uint8]]) -> tuple[float, list[NDArray[np.float32]]]:

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from steelscan.bundle.line import (
     Along,
-    Amount,
     Costs,
     Holding,
     Line,
@@ -21,7 +20,7 @@ from steelscan.bundle.line import (
 from steelscan.bundle.measuring import Measured, Setting
 from steelscan.bundle.package import read_package
 from steelscan.bundle.runtime import usable_cores
-from steelscan.bundle.specs import Manifest
+from steelscan.bundle.specs import Manifest, MillimetresPerPixel
 from steelscan.bundle.speed import bundle_heads, machine, measure_each
 from steelscan.evaluation import lower_bound, upper_bound
 from steelscan.strip import Frame, InputError, Spec
@@ -37,10 +36,10 @@ class LineAsked(Spec):
     ``strips_across`` None: one strip across.
     """
 
-    speed: Amount
-    mm_per_pixel: Amount | None = None
-    width_mm: Amount | None = None
-    strips_across: PositiveInt | None = None
+    speed: Annotated[float, Field(ge=1e-6, le=1e4)]
+    mm_per_pixel: MillimetresPerPixel | None = None
+    width_mm: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    strips_across: Annotated[int, Field(ge=1, le=10_000)] | None = None
     sides: PositiveInt = 1
     along: Along = "width"
 

@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from steelscan.bundle.early import EarlyExit
 from steelscan.bundle.parity import Parity
-from steelscan.bundle.specs import Manifest
+from steelscan.bundle.specs import EarlyExit, Manifest
 from steelscan.pipeline import RunFolder
 
 _NUMBERS = {
@@ -100,6 +99,9 @@ def _luck(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[s
     if thresholds is not None:
         found = json.loads(thresholds.read_text(encoding="utf-8"))
         searched, unsearched = found["searched"]["value"], found["unsearched"]["value"]
+        if searched is None or unsearched is None:
+            yield "Thresholds were tuned; by how much that flatters cannot be told."
+            return
         yield f"Thresholds were tuned: {searched:.4f} where searched, {unsearched:.4f} where not, "
         yield f"an optimism of {searched - unsearched:.4f}."
         return

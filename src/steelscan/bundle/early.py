@@ -7,38 +7,12 @@ measured on strips that the networks asked were not fitted on, and stands in the
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import NonNegativeInt
 
+from steelscan.bundle.specs import EarlyExit
 from steelscan.data import Dataset
 from steelscan.evaluation import upper_bound
 from steelscan.pipeline import Predictor, RunFolder, StoredAnswers, ask, weighed
-from steelscan.postprocess import Share
-from steelscan.strip import InputError, Spec, track
-
-
-class EarlyExit(Spec):
-    """What leaving early costs and saves, on the strips that judged a run.
-
-    ``level`` is the highest level, of 255, of the first network with which a strip leaves; of the
-    ``shown`` strips that its gates let through, ``left`` do. Of the ``defective`` strips (as
-    labelled) the run finds so many, and ``escapes`` of these are lost; no more than ``at_most`` of
-    all defective strips are, at a confidence of 95 %, for strips like these.
-    """
-
-    level: NonNegativeInt
-    shown: NonNegativeInt
-    left: NonNegativeInt
-    defective: NonNegativeInt
-    escapes: NonNegativeInt
-    at_most: Share
-
-    def text(self) -> str:
-        """One line for people."""
-        return (
-            f"{self.left} of {self.shown} strips leave after the first segmenter, at level "
-            f"{self.level} of 255 or less; escapes added by the gate: {self.escapes} of "
-            f"{self.defective} defective strips, at most {self.at_most:.1%} (95 %)"
-        )
+from steelscan.strip import track
 
 
 def find_early(
@@ -47,11 +21,8 @@ def find_early(
     """The highest level that loses no more than this share of the defective strips.
 
     None where no level does, none of these strips leaves with it, or a fold has one segmenter only.
-    Raises InputError for a budget that is not between 0 and 1, RunError for a run without its
-    answers.
+    Raises RunError for a run without its answers.
     """
-    if not 0 <= budget < 1:
-        raise InputError("--escape-budget", f"is {budget}", "Give a share, as 0.005")
     stored = StoredAnswers(run, dataset)
     truth = np.asarray(dataset.present[stored.rows].any(1))
     found = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])

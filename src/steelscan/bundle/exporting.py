@@ -1,33 +1,36 @@
 """A finished run as one bundle, proven against the networks of the run."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from pydantic import ValidationError
 
 import steelscan
 from steelscan.bundle.card import card_of
-from steelscan.bundle.early import EarlyExit, find_early
-from steelscan.bundle.graphs import exportable, to_onnx, to_openvino, to_torchscript
-from steelscan.bundle.package import Package, write_package
-from steelscan.bundle.parity import LIMITS, Expected, Margins, Parity, lines, record
+from steelscan.bundle.certificate import Certificate
+from steelscan.bundle.early import find_early
+from steelscan.bundle.graphs import exportable, to_onnx
+from steelscan.bundle.package import Package, certified, write_package
+from steelscan.bundle.parity import ESCAPES, LIMITS, Expected, Margins, Parity, lines, record
 from steelscan.bundle.runtime import Bundle
-from steelscan.bundle.specs import Deployed, Format, Graph, Judge, Manifest, Outline, Precision
+from steelscan.bundle.signing import private_key
+from steelscan.bundle.specs import Deployed, EarlyExit, Format, Graph, Judge, Manifest, Outline
 from steelscan.bundle.verify import prove, runtime_versions
 from steelscan.data import Dataset
 from steelscan.pipeline import (
     Classify,
     Predictor,
     RunFolder,
+    Said,
     Segment,
     StoredAnswers,
     consult,
@@ -36,13 +39,7 @@ from steelscan.pipeline import (
     open_data_of,
 )
 from steelscan.prediction import LogitMean, Mean, Voter, sort_for
-from steelscan.strip import BundleError, Frame, Picture, RunError, track
-
-_WRITTEN: Mapping[Format, Callable[[nn.Module], bytes]] = {
-    "onnx": to_onnx,
-    "openvino": lambda module: to_openvino(to_onnx(module)),
-    "torchscript": to_torchscript,
-}
+from steelscan.strip import BundleError, Frame, InputError, Picture, RunError, track
 
 _REFERENCES = 4
 """Strips that a bundle brings along."""
@@ -69,6 +66,7 @@ def export(
     thresholds: Path | None = None,
     mm_per_pixel: float | None = None,
     escape_budget: float | None = None,
+    sign: Path | None = None,
 ) -> Exported:
     """Write a run as a bundle, after a proof that it decides as the run's networks do.
 
@@ -76,19 +74,24 @@ def export(
     when it was trained): half of them those nearest to a threshold, half drawn from the others.
     ``thresholds`` is a file that `steelscan.pipeline.tune_run` wrote for this run. With an
     ``escape_budget``, a share of the defective strips, those strips leave early of which the first
-    segmenter finds next to nothing, as far as no more escape by it.
+    segmenter finds next to nothing, as far as no more escape by it. ``sign`` is a file with the
+    private key that vouches for it all.
 
     Raises BundleError where the bundle decides otherwise (nothing is written then), RunError for a
-    run that is not finished, DatasetError where its strips are not to be found, OutputError.
+    run that is not finished, DatasetError where its strips are not to be found, InputError for
+    numbers out of reason and a key that is none, MissingPartError, OutputError.
     """
+    _check_numbers(mm_per_pixel, escape_budget)
+    key = None if sign is None else private_key(sign)
     folder = RunFolder(run)
     predictor = Predictor.load(folder, torch.device("cpu"), thresholds)
     dataset = open_data_of(folder, data)
-    rows = _chosen(folder, dataset, strips)
-    expected = [
-        _expected(predictor, dataset, row) for row in track(rows, "Asking the run", len(rows))
-    ]
     manifest, graphs = _networks(predictor, dataset, written_for, mm_per_pixel)
+    rows = _chosen(folder, dataset, manifest, strips)
+    expected = [
+        _expected(predictor, dataset, manifest, row)
+        for row in track(rows, "Asking the run", len(rows))
+    ]
     early = None
     if escape_budget is not None:
         early = find_early(folder, predictor, dataset, escape_budget)
@@ -96,41 +99,62 @@ def export(
     pictures = {dataset.names[row]: dataset.picture(row) for row in rows}
     package = Package(manifest, graphs)
     parity = prove(Bundle(package, 1, "cpu"), [(each, pictures[each.name]) for each in expected])
-    failures = parity.failures(LIMITS[manifest.precision])
+    failures = parity.failures(LIMITS[manifest.precision], escape_budget or ESCAPES)
     if failures:
         raise BundleError(run, f"was not packaged: {'; '.join(failures)}", "Report this")
+    references = _references(expected, pictures)
     contents = {
         **graphs,
-        **_references(expected, pictures),
+        **references,
         "expected.jsonl": lines(expected),
-        "certificate.json": _json(_certificate(folder, dataset, parity, manifest.precision, early)),
         "card.md": card_of(folder, manifest, parity, thresholds, early).encode(),
     }
-    package = write_package(out, manifest, contents)
+    certificate = _certificate(folder, dataset, parity, manifest, len(references), early)
+    package = write_package(out, manifest, certified(manifest, contents, certificate, key))
     return Exported(out, package, parity, out.stat().st_size, early)
 
 
-def _chosen(run: RunFolder, dataset: Dataset, count: int) -> list[int]:
-    """Strips that judged a run: half those whose probabilities come nearest to one half."""
+def _check_numbers(mm_per_pixel: float | None, escape_budget: float | None) -> None:
+    """Refuse numbers that no bundle has. Raises InputError."""
+    if mm_per_pixel is not None and not 1e-6 <= mm_per_pixel <= 1e4:
+        remedy = "Give the millimetres that a pixel shows, from 0.000001 to 10000"
+        raise InputError("--mm-per-pixel", f"is {mm_per_pixel}", remedy)
+    if escape_budget is not None and not 0 <= escape_budget < 1:
+        raise InputError("--escape-budget", f"is {escape_budget}", "Give a share, as 0.005")
+
+
+def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) -> list[int]:
+    """Strips that judged a run: half of them those that come nearest to a threshold."""
     stored = StoredAnswers(run, dataset)
     rows = stored.rows
     if len(rows) <= count:
         return [int(row) for row in rows]
-    highest = np.array([int(stored.levels(row).max()) for row in rows.tolist()])
-    order = rows[np.argsort(np.abs(highest - 127.5), kind="stable")]
+    margins = [
+        _margin(manifest, dataset, row, partial(stored.said, row))
+        for row in track(rows.tolist(), "Looking for strips near a threshold", len(rows))
+    ]
+    order = rows[np.argsort(margins, kind="stable")]
     near, others = order[: count // 2], order[count // 2 :]
     drawn = np.random.default_rng(0).choice(others, count - len(near), replace=False)
     return [int(row) for row in (*near, *sorted(drawn))]
 
 
-def _expected(predictor: Predictor, dataset: Dataset, row: int) -> Expected:
+def _margin(manifest: Manifest, dataset: Dataset, row: int, said: Callable[[str], Said]) -> float:
+    """How far a strip lies from the threshold that decides it, by what is said of it."""
+    margins = Margins(manifest, lambda name, _: said(name))
+    consult(manifest, margins, len(manifest.classes), dataset.frames[row])
+    return margins.margin
+
+
+def _expected(predictor: Predictor, dataset: Dataset, manifest: Manifest, row: int) -> Expected:
     picture, classes = dataset.picture(row), len(dataset.classes)
     ask, every = predictor.ask(picture), np.ones(classes, np.bool_)
     said = {name: ask(name, every) for name in predictor.recipe.named}
-    margins = Margins(predictor.recipe, lambda name, _: said[name], classes)
-    opened = consult(predictor.recipe, margins, classes, Frame(*picture.shape))
+    frame = Frame(*picture.shape)
+    opened = consult(predictor.recipe, lambda name, _: said[name], classes, frame)
     masks = decide(opened, predictor.rules)
-    return record(dataset.names[row], picture, masks, said, margins.margin)
+    margin = _margin(manifest, dataset, row, said.__getitem__)
+    return record(dataset.names[row], picture, masks, said, margin)
 
 
 def _networks(
@@ -153,20 +177,24 @@ def _networks(
         voter = predictor.voters[step][int(number) - 1]
         linear = isinstance(ensemble.average, Mean | LogitMean) and voter.tiles is None
         module = exportable(voter, ensemble.views, sort_for(ensemble.average), averaged=linear)
-        file = f"networks/{step}-{number}.{written_for}"
-        contents[file] = _WRITTEN[written_for](module)
+        file = f"networks/{step}-{number}.onnx"
+        contents[file] = to_onnx(module)
         graphs[step].append(_graph(file, voter))
     (height, width), _ = Counter(dataset.frames).most_common(1)[0]
-    manifest = Manifest(
-        made_with=steelscan.__version__,
-        recipe=recipe.name,
-        classes=predictor.record.classes,
-        layout=predictor.record.layout,
-        frame=(height, width),
-        mm_per_pixel=mm_per_pixel,
-        written_for=written_for,
-        deployed=_deployed(predictor, graphs),
-    )
+    try:
+        manifest = Manifest(
+            made_with=steelscan.__version__,
+            recipe=recipe.name,
+            classes=predictor.record.classes,
+            layout=predictor.record.layout,
+            frame=(height, width),
+            mm_per_pixel=mm_per_pixel,
+            written_for=written_for,
+            deployed=_deployed(predictor, graphs),
+        )
+    except ValidationError as error:
+        found = f"is nothing that can be deployed: {error.errors()[0]['msg']}"
+        raise BundleError(recipe.name, found, "Train a recipe within these bounds") from None
     return manifest, contents
 
 
@@ -234,27 +262,29 @@ def _certificate(
     run: RunFolder,
     dataset: Dataset,
     parity: Parity,
-    precision: Precision,
+    manifest: Manifest,
+    brought: int,
     early: EarlyExit | None,
-) -> dict[str, Any]:
+) -> Certificate:
     """What was held against what, by which code, on which data, and what came of it."""
     predicted = sorted(run.path.glob("networks/**/checkpoint.safetensors"))
-    return {
-        "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "steelscan": steelscan.__version__,
-        "code": code_sha256(),
-        "run": mark(run),
-        "data": dataset.fingerprint,
-        "weights": {
+    return Certificate(
+        made=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        steelscan=steelscan.__version__,
+        code=code_sha256(),
+        run=mark(run),
+        data=dataset.fingerprint,
+        weights={
             path.parent.relative_to(run.path).as_posix(): _sha256(path.read_bytes())
             for path in predicted
         },
-        "runtime": runtime_versions(),
-        "precision": precision,
-        "limits": LIMITS[precision].model_dump(),
-        "parity": parity.model_dump(),
-        "early": None if early is None else early.model_dump(),
-    }
+        runtime=runtime_versions(),
+        precision=manifest.precision,
+        limits=LIMITS[manifest.precision],
+        parity=parity,
+        brought=brought,
+        early=early,
+    )
 
 
 def code_sha256() -> str:
@@ -268,7 +298,3 @@ def code_sha256() -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _json(document: Any) -> bytes:
-    return (json.dumps(document, indent=2) + "\n").encode()

@@ -5,8 +5,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import torch
@@ -17,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from steelscan.prediction import Sort, View, Viewed, Voter
-from steelscan.strip import MissingPartError
 
 _OPSET = 18
 
@@ -58,34 +55,6 @@ def to_onnx(module: nn.Module) -> bytes:
             dynamic_axes={"strips": {2: "height", 3: "width"}},
             opset_version=_OPSET,
         )
-    return content.getvalue()
-
-
-def to_openvino(onnx: bytes) -> bytes:
-    """An ONNX file as one of OpenVINO: eight bytes for the length of its XML, that, its weights.
-
-    Raises MissingPartError where OpenVINO is not installed.
-    """
-    try:
-        import openvino
-    except ModuleNotFoundError:
-        found = "is not installed"
-        raise MissingPartError("openvino", found, "Run: pip install openvino") from None
-    model = openvino.Core().read_model(onnx)
-    with TemporaryDirectory() as folder:
-        xml, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
-        openvino.save_model(model, xml, compress_to_fp16=False)
-        content = xml.read_bytes()
-        return len(content).to_bytes(8, "little") + content + weights.read_bytes()
-
-
-def to_torchscript(module: nn.Module) -> bytes:
-    """A module as TorchScript, for strips whose sides are any multiples of 32."""
-    trace: Any = torch.jit.trace
-    save: Any = torch.jit.save
-    content = BytesIO()
-    with _quiet(), torch.inference_mode():
-        save(trace(_Plain(module), _example(), check_trace=False), content)
     return content.getvalue()
 
 
@@ -206,18 +175,23 @@ class _Bins(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``(strips, channels, height, width)``."""
         height, width = maps.shape[-2:]
-        rows, columns = (_shares(self._bins, length, maps) for length in (height, width))
+        lines = maps[0, 0, :, 0], maps[0, 0, 0]
+        rows, columns = (_shares(self._bins, line) for line in lines)
         means = self.behind(rows @ maps @ columns.transpose(0, 1))
         return functional.interpolate(
             means, size=(height, width), mode="bilinear", align_corners=True
         )
 
 
-def _shares(bins: int, length: int, like: Tensor) -> Tensor:
-    """What each of so many places adds to each bin, ``(bins, length)``."""
-    number = torch.arange(bins, device=like.device)[:, None]
+def _shares(bins: int, line: Tensor) -> Tensor:
+    """What each place of a line adds to each bin, ``(bins, length)``.
+
+    Places are counted by adding up: of a graph's range nobody can tell the size beforehand.
+    """
+    length = line.shape[0]
+    number = torch.arange(bins, device=line.device)[:, None]
     first = torch.div(number * length, bins, rounding_mode="floor")
     last = torch.div((number + 1) * length + bins - 1, bins, rounding_mode="floor")
-    place = torch.arange(length, device=like.device)[None]
-    inside = ((place >= first) & (place < last)).to(like.dtype)
-    return inside / (last - first).to(like.dtype)
+    place = torch.ones_like(line, dtype=torch.int64).cumsum(0)[None] - 1
+    inside = ((place >= first) & (place < last)).to(line.dtype)
+    return inside / (last - first).to(line.dtype)

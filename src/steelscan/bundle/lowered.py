@@ -55,6 +55,7 @@ def to_fp16(content: bytes, strips: Strips) -> Lowered:
     float16, which ends at 65504, may overflow.
     """
     import onnx
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +73,7 @@ def to_fp16(content: bytes, strips: Strips) -> Lowered:
     own = {node.name for node in model.graph.node}
     lowered = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
     _shorten(lowered.graph, own)
+    ONNXModel(lowered).topological_sort()  # the converter puts what it adds last
     layers = sum(node.op_type in _HEAVY and node.name not in kept for node in lowered.graph.node)
     return Lowered(lowered.SerializeToString(), layers, tuple(kept))
 

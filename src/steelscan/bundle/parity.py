@@ -6,19 +6,20 @@ deployed is held against that, strips nearest to a threshold first.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from math import prod
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from steelscan.bundle.specs import Precision
-from steelscan.pipeline import AskOpen, Deciding, HardGate, Said
-from steelscan.postprocess import Share, Threshold, Triplet, defects_of
-from steelscan.strip import Frame, Masks, Picture, Spec, decode, encode, per_class
+from steelscan.bundle.specs import Judge, Manifest, Outline, Precision
+from steelscan.evaluation import lower_bound
+from steelscan.pipeline import AskOpen, HardGate, Said, SoftGate, weighed
+from steelscan.postprocess import Rule, Share, Threshold, Triplet, defects_of
+from steelscan.strip import Frame, Masks, PerClass, Picture, Spec, decode, encode, per_class
 
 _CELL = 32
 """Sides of the cells whose mean levels are recorded, in pixels."""
@@ -35,6 +36,15 @@ class Answer(Spec):
     words: tuple[float | None, ...] | None
     cells: str | None
 
+    def fits(self, step: Judge | Outline, classes: int, frame: Frame) -> bool:
+        """Whether a step predicts such things, of so many classes, on strips of this frame."""
+        judges = isinstance(step, Judge)
+        words = classes if judges or step.gate is not None else None
+        cells = None if judges else 2 * classes * prod(-(-side // _CELL) for side in frame)
+        return (None if self.words is None else len(self.words)) == words and (
+            None if self.cells is None else len(_bytes(self.cells))
+        ) == cells
+
 
 class Expected(Spec):
     """What the trained networks decide of a strip, and what all of them say.
@@ -50,6 +60,27 @@ class Expected(Spec):
     masks: tuple[str, ...]
     answers: tuple[Answer, ...]
     margin: NonNegativeFloat
+
+    def contradicts(self, manifest: Manifest, frame: Frame) -> str | None:
+        """What makes it no record of a strip of this frame by these networks; None if it is one."""
+        if self.frame != tuple(frame):
+            return f"is of {Frame(*self.frame)} pixels, and the strip has {frame}"
+        if len(self.masks) != len(manifest.classes):
+            return f"has {len(self.masks)} masks for {len(manifest.classes)} classes"
+        if [each.step for each in self.answers] != [step.name for step in manifest.steps]:
+            return "lacks what a step predicts, or has more"
+        for answer, step in zip(self.answers, manifest.steps, strict=True):
+            if not answer.fits(step, len(manifest.classes), frame):
+                return f"holds something else than the step {step.name!r} predicts"
+        return None
+
+
+def _bytes(cells: str) -> bytes:
+    """What is in base64; nothing where it is none."""
+    try:
+        return base64.b64decode(cells, validate=True)
+    except ValueError:
+        return b""
 
 
 class Limits(Spec):
@@ -73,9 +104,23 @@ LIMITS: Mapping[Precision, Limits] = {
 }
 """What a proof holds a precision to; of 8-bit integers levels may differ, decisions hardly."""
 
+ESCAPES = 0.05
+"""Share of the defective strips of a proof that may be lost by leaving early."""
+
+
+def limits_of(precision: Precision, budget: float | None = None) -> Limits:
+    """What a precision is held to; with a budget, the share of verdicts that may flip is that."""
+    limits = LIMITS[precision]
+    if budget is None:
+        return limits
+    return limits.but(flipped=budget, changed=max(limits.changed, budget))
+
 
 class Parity(Spec):
-    """What a proof found; ``defective`` of the strips are so for the trained networks."""
+    """What a proof found; ``defective`` of the strips are so for the trained networks.
+
+    ``escaped`` are those in which all networks find a defect, and which leave early without one.
+    """
 
     strips: NonNegativeInt
     defective: NonNegativeInt
@@ -86,10 +131,18 @@ class Parity(Spec):
     levels: NonNegativeFloat
     nearest: NonNegativeFloat
     """The least margin of a strip."""
+    escaped: tuple[str, ...] = ()
 
-    def failures(self, limits: Limits) -> list[str]:
-        """What lies beyond the limits, in words."""
+    def failures(self, limits: Limits, escapes: float = ESCAPES) -> list[str]:
+        """What lies beyond the limits, in words.
+
+        Of the defective strips no larger share than ``escapes`` may be lost by leaving early, or
+        only as many more as chance explains (exact bound, 95 %).
+        """
         found = []
+        if self.escaped and lower_bound(len(self.escaped), self.defective) > escapes:
+            lost = f"{len(self.escaped)} of {self.defective} defective strips"
+            found.append(f"{lost} escape by leaving early: {self.escaped[0]}")
         if len(self.flipped) > limits.flipped * self.strips:
             found.append(f"{len(self.flipped)} of {self.strips} verdicts flip: {self.flipped[0]}")
         if self.iou < limits.iou:
@@ -107,6 +160,7 @@ class Parity(Spec):
             f"verdicts flip, IoU of masks {self.iou:.6f}, {len(self.changed)} lists of defects "
             f"change, levels within {self.levels:.2f} of 255; nearest to a threshold "
             f"{self.nearest:.4f}"
+            + (f"; {len(self.escaped)} escape by leaving early" if self.escaped else "")
         )
 
 
@@ -119,6 +173,7 @@ class Proof:
     _defective: int = 0
     _flipped: list[str] = field(default_factory=list)
     _changed: list[str] = field(default_factory=list)
+    _escaped: list[str] = field(default_factory=list)
     _levels: float = 0.0
     _nearest: float = 1.0
 
@@ -126,8 +181,13 @@ class Proof:
         self._both = np.zeros(self.classes, np.int64)
         self._either = np.zeros(self.classes, np.int64)
 
-    def hold(self, expected: Expected, masks: Masks, said: Mapping[str, Said]) -> None:
-        """Hold one strip's masks, and what each step says of it, against what is expected."""
+    def hold(
+        self, expected: Expected, masks: Masks, said: Mapping[str, Said], *, escapes: bool = False
+    ) -> None:
+        """Hold one strip's masks, and what each step says of it, against what is expected.
+
+        Both are of all networks; ``escapes`` where the strip leaves early, and these masks with it.
+        """
         frame = Frame(*expected.frame)
         truth = np.stack([decode(text, frame) for text in expected.masks])
         self._strips += 1
@@ -141,6 +201,8 @@ class Proof:
             self._flipped.append(expected.name)
         if _counts(truth) != _counts(masks):
             self._changed.append(expected.name)
+        if escapes and truth.any() and masks.any():
+            self._escaped.append(expected.name)
 
     def parity(self) -> Parity:
         """What came of all strips so far."""
@@ -155,6 +217,7 @@ class Proof:
             changed=tuple(self._changed),
             levels=self._levels,
             nearest=self._nearest,
+            escaped=tuple(self._escaped),
         )
 
 
@@ -226,22 +289,22 @@ def read_cells(text: str, classes: int, frame: Frame) -> NDArray[np.float32]:
 class Margins:
     """Hears what networks say of a strip, and how near that comes to the thresholds."""
 
-    def __init__(self, deciding: Deciding, ask: AskOpen, classes: int) -> None:
-        self._ask, self._classes = ask, classes
-        self._gates: dict[str, Any] = {}
-        for each in deciding.rounds:
-            self._gates |= dict(each.classifies)
-            self._gates[each.segment[0]] = (each.segment[1], each.rules)
-        self._room = np.full(classes, 1.0)
+    def __init__(self, manifest: Manifest, ask: AskOpen) -> None:
+        self._ask, self._classes = ask, len(manifest.classes)
+        self._judges = {judge.name: judge for each in manifest.deployed for judge in each.judges}
+        self._outlines = {
+            each.outline.name: (each.outline, each.rules) for each in manifest.deployed
+        }
+        self._room = np.full(self._classes, 1.0)
         """By how much each class passes the threshold that it passes least."""
 
     def __call__(self, name: str, opened: NDArray[np.bool_]) -> Said:
         """Ask, and remember."""
         said = self._ask(name, opened)
-        gate = self._gates[name]
-        rooms = (
-            [self._judged(gate, said)] if not isinstance(gate, tuple) else self._seen(gate, said)
-        )
+        if name in self._judges:
+            rooms = [self._judged(self._judges[name], said)]
+        else:
+            rooms = list(self._seen(*self._outlines[name], said))
         for room in rooms:
             self._room = np.fmin(self._room, room)
         return said
@@ -251,28 +314,48 @@ class Margins:
         """How far the nearest class lies from the threshold that decides of it."""
         return float(np.abs(self._room).min())
 
-    def _judged(self, gate: Any, said: Said) -> NDArray[np.float64]:
+    def _judged(self, judge: Judge, said: Said) -> NDArray[np.float64]:
+        """The room at a classifier's gate; not a number for what passes whatever is said."""
         assert said.classes is not None
-        room = said.classes - np.array(per_class(gate.threshold, self._classes, "threshold"))
-        return room if gate.gate == "class" else np.full(self._classes, np.nanmax(room))
+        room = said.classes - np.array(per_class(judge.threshold, self._classes, "threshold"))
+        return room if judge.gate == "class" else np.full(self._classes, room.max())
 
-    def _seen(self, gate: Any, said: Said) -> Iterable[NDArray[np.float64]]:
-        outline, rules = gate
+    def _seen(
+        self, outline: Outline, rules: Sequence[Rule], said: Said
+    ) -> Iterator[NDArray[np.float64]]:
         assert said.levels is not None
-        highest = said.levels.max((1, 2)) / 255
+        soft = isinstance(outline.gate, SoftGate)
+        levels = weighed(outline, said) if soft else said.levels
         match rules[0]:
             case Threshold(label=label, pixel=pixel):
-                least = np.maximum(
-                    per_class(label, self._classes, "label"),
-                    per_class(pixel, self._classes, "pixel"),
-                )
-            case Triplet(top=top):
-                least = np.array(per_class(top, self._classes, "top"))
-        yield highest - least
+                yield self._above(levels, label, 1)
+                yield self._above(levels, pixel, 1)
+            case Triplet(top=top, area=area, bottom=bottom):
+                yield self._above(levels, top, area)
+                yield self._above(levels, bottom, 1)
         if isinstance(outline.gate, HardGate) and said.classes is not None:
             yield said.classes - np.array(
                 per_class(outline.gate.threshold, self._classes, "threshold")
             )
+
+    def _above(
+        self, levels: NDArray[np.uint8], threshold: PerClass[float], area: PerClass[int]
+    ) -> NDArray[np.float64]:
+        """By how much so many pixels of each class lie above a threshold; of 0 pixels all do."""
+        least = np.array(per_class(threshold, self._classes, "threshold"))
+        counts = per_class(area, self._classes, "area")
+        kth = [
+            np.nan if count == 0 else _highest(plane, count)
+            for plane, count in zip(levels, counts, strict=True)
+        ]
+        return np.asarray(np.array(kth) / 255 - least)
+
+
+def _highest(levels: NDArray[np.uint8], count: int) -> float:
+    """The level that so many pixels reach; 0 where there are not so many pixels."""
+    if count == 1:
+        return float(levels.max())
+    return float(np.partition(levels, -count, None)[-count]) if count <= levels.size else 0.0
 
 
 def lines(expected: Iterable[Expected]) -> bytes:

@@ -19,16 +19,18 @@ def scan_pictures(
     overlays: bool = True,
     cascade: bool = True,
     cores: int | None = None,
+    signed_by: Path | None = None,
 ) -> Prediction:
     """Outline the defects of pictures: a folder, a file, a glob pattern or a zip.
 
     Writes what `steelscan.pipeline.predict` writes, and goes on after an interruption. So many
-    pictures are worked on at once as ``cores`` says; None: as this process may use. Raises
+    pictures are worked on at once as ``cores`` says; None: as this process may use.
+    ``signed_by`` is a file with the public key that must have signed the bundle. Raises
     BundleError, DatasetError, PictureError, and RunError where another process works in ``out``.
     """
     sources = find_distinct(pictures, out)
     count = cores or usable_cores()
-    opened = load(bundle, device=device)
+    opened = load(bundle, device=device, signed_by=signed_by)
 
     def masks_of(picture: Picture) -> Masks:
         return opened.scan(picture, cascade=cascade).masks

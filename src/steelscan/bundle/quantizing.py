@@ -4,7 +4,6 @@ Some strips calibrate, others judge; none does both. What costs more than its bu
 of the defects of any class, is refused.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,16 +15,17 @@ import numpy as np
 
 import steelscan
 from steelscan.bundle.beside import Beside, beside, speed_text
+from steelscan.bundle.certificate import Certificate
 from steelscan.bundle.guard import LOST, Guard, Kept, failures
 from steelscan.bundle.lowered import Lowered, Strips, check_parts, to_fp16, to_int8
-from steelscan.bundle.package import Package, read_package, write_package
-from steelscan.bundle.parity import LIMITS, Expected, Limits, Parity, picture_sha256
+from steelscan.bundle.package import Package, certified, read_package, write_package
+from steelscan.bundle.parity import ESCAPES, Expected, Limits, Parity, limits_of, picture_sha256
 from steelscan.bundle.runtime import Bundle
 from steelscan.bundle.seen import SeenStrips
+from steelscan.bundle.signing import private_key
 from steelscan.bundle.specs import Graph, Judge, Outline
 from steelscan.bundle.verify import known_strips, prove, recorded, runtime_versions
 from steelscan.data import PictureFile, find_pictures, read_picture
-from steelscan.prediction import sort_for
 from steelscan.strip import BundleError, Picture, track
 
 Lower = Literal["fp16", "int8"]
@@ -97,28 +97,33 @@ def quantize(
     data: str,
     strips: int = 32,
     budget: float | None = None,
+    sign: Path | None = None,
+    signed_by: Path | None = None,
 ) -> Quantized:
     """Write a bundle whose networks compute in another precision, where that costs little enough.
 
     ``data`` holds the strips whose decisions the bundle records, which judge, and others, of which
     so many calibrate. ``budget`` is the share of verdicts that may flip and of the defects of a
-    class that may be lost; None: what the precision is held to (`LIMITS`, `LOST`).
+    class that may be lost; None: what the precision is held to (`LIMITS`, `LOST`). A signature
+    does not pass over: ``sign`` is a file with the private key that vouches for the new bundle,
+    ``signed_by`` one with the public key that must have signed the old one.
 
     Raises BundleError where it costs more (nothing is written then), where strips of either kind
     are missing, or for a bundle that is not of onnx in fp32; MissingPartError, DatasetError,
     PictureError, OutputError.
     """
     check_parts()
-    package = read_package(bundle)
+    key = None if sign is None else private_key(sign)
+    package = read_package(bundle, signed_by)
     _check(bundle, out, package)
-    limits, lost = _limits(to, budget)
+    limits, lost = limits_of(to, budget), LOST[to] if budget is None else budget
     judging = list(known_strips(package, data))
     files = _drawn(package, data, strips)
     networks = _networks(package, to, files)
     contents = {each.file: each.lowered.content for each in networks if each.taken}
     lowered = Package(package.manifest.but(precision=to), {**package.contents, **contents})
     parity, kept = judged(lowered, judging)
-    failed = [*failures(kept, lost), *parity.failures(limits)]
+    failed = [*failures(kept, lost), *parity.failures(limits, _escapes(package.certificate))]
     if failed:
         every = "; ".join(each.text(lost) for each in kept)
         found = f"costs too much in {to}: {'; '.join(failed)}. Class by class: {every}"
@@ -126,7 +131,8 @@ def quantize(
     calibrated = tuple((file.name, _sha256(file)) for file in files)
     done = Quantized(out, lowered, to, calibrated, networks, parity, kept, lost)
     certificate = _certificate(package, done, limits)
-    written = {**lowered.contents, **_papers(package, done, certificate)}
+    papers = {**lowered.contents, "card.md": _card(package, done)}
+    written = certified(lowered.manifest, papers, certificate, key)
     return replace(done, package=write_package(out, lowered.manifest, written))
 
 
@@ -143,12 +149,10 @@ def _check(bundle: Path, out: Path, package: Package) -> None:
         raise BundleError(out, "is the bundle to be read", "Name another file with --out")
 
 
-def _limits(to: Lower, budget: float | None) -> tuple[Limits, float]:
-    """What a proof holds it to, and the share of the defects of a class that may be lost."""
-    limits = LIMITS[to]
-    if budget is None:
-        return limits, LOST[to]
-    return limits.but(flipped=budget, changed=max(limits.changed, budget)), budget
+def _escapes(certificate: Certificate) -> float:
+    """The share of defective strips that the bundle in fp32 was made to lose by leaving early."""
+    early = certificate.early
+    return ESCAPES if early is None else max(ESCAPES, early.at_most)
 
 
 def _drawn(package: Package, data: str, count: int) -> list[PictureFile]:
@@ -194,13 +198,13 @@ def _network(
     package: Package, step: Judge | Outline, graph: Graph, to: Lower, files: Sequence[PictureFile]
 ) -> Network:
     """One network with as little left in float32 as it bears; where it bears none, the first."""
-    strips, logits = SeenStrips(graph, step, files), sort_for(step.average) == "logits"
+    strips = SeenStrips(graph, step, files)
     tried: list[Network] = []
     for lower in _TRIED[to]:
         lowered = lower(package.contents[graph.file], strips)
         if not lowered.layers:
             continue
-        found = beside(package, graph, lowered.content, strips, logits=logits)
+        found = beside(package, step, graph, lowered.content, strips)
         tried.append(Network(graph.file, found, lowered, taken=found.apart <= APART[to]))
         if tried[-1].taken:
             return tried[-1]
@@ -221,28 +225,30 @@ def judged(
     return parity, guard.kept()
 
 
-def _certificate(package: Package, done: Quantized, limits: Limits) -> dict[str, Any]:
+def _certificate(package: Package, done: Quantized, limits: Limits) -> Certificate:
     """The certificate of the bundle in fp32, with what was done to it and what came of that."""
-    was = package.json("certificate.json") or {}
-    return {
-        **was,
-        "precision": done.to,
-        "limits": limits.model_dump(),
-        "parity": done.parity.model_dump(),
-        "quantized": {
+    was = package.certificate
+    return was.but(
+        precision=done.to,
+        limits=limits,
+        parity=done.parity,
+        quantized={
             "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "steelscan": steelscan.__version__,
             "runtime": runtime_versions(),
             "from": package.sha256,
-            "in_fp32": {key: was.get(key) for key in ("limits", "parity")},
+            "in_fp32": {
+                "limits": was.limits.model_dump(mode="json"),
+                "parity": was.parity.model_dump(mode="json"),
+            },
             "seed": SEED,
             "calibrated": dict(done.calibrated),
             "networks": {each.file: _told(each) for each in done.networks},
             "lost": done.lost,
-            "classes": [each.model_dump() for each in done.kept],
+            "classes": [each.model_dump(mode="json") for each in done.kept],
             "speed": done.speed,
         },
-    }
+    )
 
 
 def _told(network: Network) -> dict[str, Any]:
@@ -252,11 +258,8 @@ def _told(network: Network) -> dict[str, Any]:
     return {**found, "layers": lowered.layers, "nodes_in_fp32": list(lowered.kept)}
 
 
-def _papers(package: Package, done: Quantized, certificate: dict[str, Any]) -> dict[str, bytes]:
-    """The certificate, and the card with a section more."""
-    card = package.contents.get("card.md", b"").decode()
+def _card(package: Package, done: Quantized) -> bytes:
+    """The card with a section more."""
+    card = package.contents.get("card.md", b"").decode(errors="replace")
     found = "".join(f"- {line}.\n" for line in done.lines())
-    return {
-        "certificate.json": (json.dumps(certificate, indent=2) + "\n").encode(),
-        "card.md": f"{card}\n## Precision\n\n{found}".encode(),
-    }
+    return f"{card}\n## Precision\n\n{found}".encode()

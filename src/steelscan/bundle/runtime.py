@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from steelscan.bundle.asking import Consultation
 from steelscan.bundle.package import Package, read_package
-from steelscan.bundle.specs import Manifest, Outline
-from steelscan.bundle.voters import Device, GraphVoter, open_voters
+from steelscan.bundle.specs import Manifest
+from steelscan.bundle.voters import MOST_THREADS, Device, GraphVoter, open_voters
 from steelscan.data import Source, read_picture
 from steelscan.pipeline import Opened, Said, consult, decide
 from steelscan.postprocess import Defect, defects_of
@@ -52,7 +52,7 @@ class Bundle:
         self.package = package
         self.threads = threads
         self._voters: Mapping[str, Sequence[GraphVoter]] = {
-            step.name: open_voters(package, step.graphs, threads, device)
+            step.name: open_voters(package, step, threads, device)
             for step in package.manifest.steps
         }
 
@@ -107,12 +107,6 @@ class Bundle:
         """How many networks it has."""
         return sum(map(len, self._voters.values()))
 
-    @property
-    def leaves_early(self) -> bool:
-        """Whether strips leave early that other networks might have stopped."""
-        steps = self.manifest.steps
-        return any(isinstance(step, Outline) and step.early is not None for step in steps)
-
     def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
         start = time.perf_counter()
@@ -157,15 +151,26 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def load(path: str | Path, *, threads: int = 1, device: Device = "cpu") -> Bundle:
+def load(
+    path: str | Path,
+    *,
+    threads: int = 1,
+    device: Device = "cpu",
+    signed_by: Path | None = None,
+) -> Bundle:
     """Load a bundle; ``threads`` work on each strip.
 
     Several strips at once (`Bundle.scan_all`) use cores better than several threads on one.
-    Raises BundleError for a file that is no bundle, is broken or is not to be trusted,
-    MissingPartError where its runtime is not installed.
+    ``signed_by`` is a file with the public key that must have signed it; None: nobody must, save
+    whom the environment variable STEELSCAN_REQUIRE_SIGNATURE names. Raises BundleError for a file
+    that is no bundle, is broken or is not to be trusted, InputError for a number of threads out of
+    reason, MissingPartError where its runtime is not installed.
     """
+    if not 1 <= threads <= MOST_THREADS:
+        found = f"is {threads}"
+        raise InputError("threads", found, f"Give a number from 1 to {MOST_THREADS}")
     cv2.setNumThreads(threads)
-    return Bundle(read_package(Path(path)), threads, device)
+    return Bundle(read_package(Path(path), signed_by), threads, device)
 
 
 def _shown(opened: Opened) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from steelscan.bundle.measuring import STEPS, Measured, Setting, measure
 from steelscan.bundle.package import read_package
 from steelscan.bundle.runtime import usable_cores
 from steelscan.bundle.verify import runtime_versions
+from steelscan.bundle.voters import MOST_THREADS
 from steelscan.strip import InputError, progress
 
 
@@ -51,8 +53,11 @@ def bench(
 def read_threads(text: str) -> tuple[int, ...]:
     """Numbers of cores, such as "1,2"; of an empty text none. Raises InputError."""
     words = [word.strip() for word in text.split(",") if word.strip()]
-    if not all(word.isdecimal() and len(word) < 4 and int(word) for word in words):
-        raise InputError("--threads", f"is {text}", "Give whole numbers, such as 1,2")
+    if not all(
+        re.fullmatch("[0-9]{1,3}", word) and 1 <= int(word) <= MOST_THREADS for word in words
+    ):
+        remedy = f"Give whole numbers from 1 to {MOST_THREADS}, such as 1,2"
+        raise InputError("--threads", f"is {text[:60]}", remedy)
     return tuple(map(int, words))
 
 

@@ -9,39 +9,47 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from steelscan.bundle.package import Package
+from steelscan.bundle.package import Package, read_package
 from steelscan.bundle.parity import (
+    ESCAPES,
     LIMITS,
     Expected,
-    Limits,
     Parity,
     Proof,
+    limits_of,
     picture_sha256,
     read_lines,
 )
 from steelscan.bundle.runtime import Bundle, load
+from steelscan.bundle.signing import required_keys
 from steelscan.data import find_pictures, read_picture
 from steelscan.pipeline import decide
-from steelscan.strip import BundleError, Picture, track
+from steelscan.strip import BundleError, Frame, Picture, track
+
+_UNPROVEN = "Do not use it: the bundle can prove nothing. Export it anew"
 
 
 def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
     """Hold a bundle against what is expected of strips, nearest to a threshold first.
 
-    Each is scanned with all networks and with the cascade. Raises BundleError where these two find
-    other masks.
+    Each is scanned with all networks, and as it is in use: where the two find other masks the strip
+    has left early, or BundleError is raised.
     """
     proof = Proof(len(bundle.classes))
     ordered = sorted(strips, key=lambda each: each[0].margin)
     for expected, picture in track(ordered, "Proving", len(ordered)):
+        contradiction = expected.contradicts(bundle.manifest, Frame(*picture.shape))
+        if contradiction is not None:
+            raise BundleError(f"expected.jsonl: {expected.name}", contradiction, _UNPROVEN)
         said = bundle.say(picture)
         masks = bundle.decided(said, picture)
-        if not bundle.leaves_early:
-            sooner, asked = bundle.look(picture, cascade=True)
-            if not np.array_equal(decide(sooner, bundle.manifest.rules), masks):
-                found = f"is decided otherwise by {', '.join(asked)} alone"
-                raise BundleError(expected.name, found, "Report this")
-        proof.hold(expected, masks, said)
+        opened, asked = bundle.look(picture, cascade=True)
+        used = decide(opened, bundle.manifest.rules)
+        early = bundle.manifest.early is not None and not used.any()
+        if not early and not np.array_equal(used, masks):
+            found = f"is decided otherwise by {', '.join(asked)} alone"
+            raise BundleError(expected.name, found, "Report this")
+        proof.hold(expected, masks, said, escapes=early)
     return proof.parity()
 
 
@@ -51,24 +59,39 @@ def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected,
     Raises BundleError when there is none, or the records are broken.
     """
     records = {each.picture: each for each in recorded(package)}
-    found = False
+    found = 0
     for picture in _pictures(package, data):
         expected = records.get(picture_sha256(picture))
         if expected is not None:
-            found = True
+            found += 1
             yield expected, picture
+    brought = package.certificate.brought
+    if data is None and found != brought:
+        found_text = f"brings {found} strips whose decisions it records; certified are {brought}"
+        raise BundleError("the bundle", found_text, _UNPROVEN)
     if not found:
         found_text = "is not of the strips whose decisions this bundle records"
         raise BundleError(data or "the bundle", found_text, "Give the data that it was proven on")
 
 
 def recorded(package: Package) -> list[Expected]:
-    """What the trained networks decided, as a bundle records it. Raises BundleError."""
+    """What the trained networks decided, as a bundle records it.
+
+    Raises BundleError where that is missing, broken, or of another number than was certified.
+    """
     try:
-        return read_lines(package.contents["expected.jsonl"])
+        records = read_lines(package.contents["expected.jsonl"])
     except (KeyError, ValidationError):
-        found = "is missing or broken: the bundle can prove nothing"
-        raise BundleError("expected.jsonl", found, "Export it anew") from None
+        raise BundleError("expected.jsonl", "is missing or broken", _UNPROVEN) from None
+    defective = sum(any(each.masks) for each in records)
+    proven = package.certificate.parity
+    if (len(records), defective) != (proven.strips, proven.defective):
+        found = (
+            f"records {len(records)} strips, {defective} of them defective; "
+            f"certified are {proven.strips} and {proven.defective}"
+        )
+        raise BundleError("expected.jsonl", found, _UNPROVEN)
+    return records
 
 
 def _pictures(package: Package, data: str | None) -> Iterator[Picture]:
@@ -93,27 +116,53 @@ def runtime_versions() -> dict[str, str]:
     return found
 
 
-def limits_of(package: Package) -> Limits:
-    """What a bundle was held to when it was made."""
-    certificate = package.json("certificate.json") or {}
-    if "limits" not in certificate:
-        return LIMITS[package.manifest.precision]
-    return Limits.model_validate(certificate["limits"])
-
-
-def verify(path: Path, data: str | None = None, *, threads: int = 1) -> Parity:
+def verify(
+    path: Path,
+    data: str | None = None,
+    *,
+    threads: int = 1,
+    budget: float | None = None,
+    escape_budget: float | None = None,
+    signed_by: Path | None = None,
+) -> Parity:
     """Hold a bundle, as it runs here, against what the trained networks decided.
 
     ``data`` are pictures, of which those are taken whose decisions the bundle records; None: those
-    that it brings along. Raises BundleError when it decides otherwise, or is no bundle;
-    DatasetError and PictureError.
+    that it brings along. What it is held to is up to this program and whoever asks: ``budget`` is
+    the share of verdicts that may flip (None: `LIMITS`), ``escape_budget`` that of defective strips
+    that may be lost by leaving early (None: `ESCAPES`). Raises BundleError when it decides
+    otherwise, is no bundle, or is not signed by the key in the file ``signed_by``; DatasetError and
+    PictureError.
     """
-    bundle = load(path, threads=threads)
+    bundle = load(path, threads=threads, signed_by=signed_by)
     parity = prove(bundle, known_strips(bundle.package, data))
-    failures = parity.failures(limits_of(bundle.package))
+    precision = bundle.manifest.precision
+    escapes = ESCAPES if escape_budget is None else escape_budget
+    failures = parity.failures(limits_of(precision, budget), escapes)
+    certificate = bundle.package.certificate
+    early = certificate.early
+    if early is not None and early.escapes > escapes * early.defective:
+        lost = f"{early.escapes} of {early.defective} defective strips"
+        failures.append(f"{lost} escaped by leaving early when it was made")
     if failures:
-        remedy = "Do not use it on this machine"
-        raise BundleError(
-            path, f"decides otherwise than what was trained: {'; '.join(failures)}", remedy
-        )
+        found = f"decides otherwise than what was trained: {'; '.join(failures)}"
+        raise BundleError(path, found, _remedy(certificate.limits != LIMITS[precision], early))
     return parity
+
+
+def signature_text(bundle: Path, signed_by: Path | None) -> str:
+    """What the signature of a bundle that was verified is worth, in words."""
+    keys = required_keys(signed_by)
+    if keys:
+        return f"Signed by the owner of {' and of '.join(map(str, keys))}"
+    if read_package(bundle).signed:
+        return "Signed, by whom was not asked: --require-signed-by PUBLIC tells"
+    return "Not signed: nobody vouches for it but the bundle itself"
+
+
+def _remedy(loosened: bool, early: object) -> str:
+    if loosened:
+        return "Do not use it, or give the --budget that it was made with if you accept that"
+    if early is not None:
+        return "Do not use it, or give the --escape-budget that you accept"
+    return "Do not use it on this machine"

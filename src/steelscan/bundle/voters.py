@@ -1,23 +1,30 @@
 """The networks of a bundle, each ready to have its say. No torch here."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
+from threading import Timer
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.bundle.package import Package
-from steelscan.bundle.specs import Graph
+from steelscan.bundle.seen import seen_by
+from steelscan.bundle.specs import Format, Graph, Judge, Outline
 from steelscan.data import Shrink
 from steelscan.prediction import Heads, Sort, Tiles, View
-from steelscan.strip import BundleError, MissingPartError, Picture
+from steelscan.strip import BundleError, Frame, MissingPartError, Picture
 
 Device = Literal["cpu", "cuda"]
 
 Run: TypeAlias = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
 """A network as a function: strips ``(1, 1, height, width)`` to its heads, in their order."""
+
+SECONDS_A_MILLION_PIXELS = 300.0
+"""That a network may take for what it sees of a strip, which counts as a million at the least."""
+
+MOST_THREADS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +73,55 @@ def _of_one(head: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
 
 
 def open_voters(
-    package: Package, graphs: Sequence[Graph], threads: int, device: Device
+    package: Package, step: Judge | Outline, threads: int, device: Device
 ) -> tuple[GraphVoter, ...]:
-    """Load networks. Raises BundleError for a graph that cannot be, MissingPartError."""
-    opened: Mapping[str, Callable[[bytes, int, Device], Run]] = {
+    """Load the networks of a step. Raises BundleError for a graph that cannot be, or may not."""
+    return tuple(
+        GraphVoter(graph, open_run(package, step, graph, threads, device)) for graph in step.graphs
+    )
+
+
+def open_run(
+    package: Package, step: Judge | Outline, graph: Graph, threads: int, device: Device
+) -> Run:
+    """Check and load a network. Raises BundleError, MissingPartError."""
+    from steelscan.bundle.graph_check import GraphCheck  # not before: onnx takes its time
+
+    manifest, content = package.manifest, package.contents[graph.file]
+    opened: Mapping[Format, Callable[[bytes, int, Device], Run]] = {
         "onnx": _onnx,
         "openvino": _openvino,
-        "torchscript": _torchscript,
     }
-    open_one = opened[package.manifest.written_for]
-    voters = []
-    for graph in graphs:
+    try:
+        sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
+        check = GraphCheck(graph, content, len(step.views), len(manifest.classes))
+        check.check(Frame(*sees.shape[2:]))
+        run = opened[manifest.written_for](content, threads, device)
+    except MissingPartError:
+        raise
+    except Exception as error:  # each runtime has errors of its own, of no common base
+        found = f"cannot be loaded ({_reason(error)})"
+        raise BundleError(graph.file, found, "Export the bundle anew") from None
+
+    def checked(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         try:
-            run = open_one(package.contents[graph.file], threads, device)
-        except MissingPartError:
-            raise
-        except Exception as error:  # each runtime has errors of its own, of no common base
-            found = f"cannot be loaded ({str(error).splitlines()[0][:200]})"
-            raise BundleError(graph.file, found, "Export the bundle anew") from None
-        voters.append(GraphVoter(graph, run))
-    return tuple(voters)
+            check.check(Frame(*strips.shape[2:]))
+            return run(strips)
+        except Exception as error:
+            found = f"cannot predict a strip of {Frame(*strips.shape[2:])} ({_reason(error)})"
+            raise BundleError(graph.file, found, "Do not use this bundle for it") from None
+
+    return checked
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def _seconds(strips: NDArray[np.uint8]) -> float:
+    """How long a network may take for these."""
+    return SECONDS_A_MILLION_PIXELS * ceil(strips.size / 1e6)
 
 
 def _onnx(content: bytes, threads: int, device: Device) -> Run:
@@ -94,12 +130,10 @@ def _onnx(content: bytes, threads: int, device: Device) -> Run:
     except ModuleNotFoundError:
         found = "needs onnxruntime, which is not installed"
         raise MissingPartError("a bundle", found, "Run: pip install onnxruntime") from None
-    if b"\x0a\x08location\x12" in content:  # a tensor that lies in another file
-        raise ValueError("its weights lie outside of it")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     # Threads of a network that wait for it to be asked again would take time from the others.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider"]
@@ -110,7 +144,15 @@ def _onnx(content: bytes, threads: int, device: Device) -> Run:
     (name,) = (each.name for each in session.get_inputs())
 
     def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        heads: Sequence[NDArray[np.float32]] = session.run(None, {name: strips})
+        asked = onnxruntime.RunOptions()
+        asked.log_severity_level = 4
+        watch = Timer(_seconds(strips), setattr, (asked, "terminate", True))
+        watch.daemon = True
+        watch.start()
+        try:
+            heads: Sequence[NDArray[np.float32]] = session.run(None, {name: strips}, asked)
+        finally:
+            watch.cancel()
         return heads
 
     return run
@@ -124,43 +166,20 @@ def _openvino(content: bytes, threads: int, device: Device) -> Run:
         raise MissingPartError("this bundle", found, "Run: pip install openvino") from None
     if device != "cpu":
         raise MissingPartError("openvino", "is asked on the CPU here", "Take an onnx bundle")
-    core = openvino.Core()
-    cut = int.from_bytes(content[:8], "little")
-    model = core.read_model(content[8 : 8 + cut], content[8 + cut :])
-    settings = {
+    settings: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = core.compile_model(model, "CPU", settings)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(content), "CPU", settings)
 
     def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        said = compiled.create_infer_request().infer([strips])
-        return [np.array(said[at]) for at in range(len(compiled.outputs))]
-
-    return run
-
-
-def _torchscript(content: bytes, threads: int, device: Device) -> Run:
-    import io
-
-    try:
-        import torch
-    except ModuleNotFoundError:
-        found = "needs torch, which is not installed"
-        raise MissingPartError(
-            "this bundle", found, "Run: pip install 'steelscan[train]'"
-        ) from None
-    torch.set_num_threads(threads)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is deprecated
-        load: Any = torch.jit.load
-        module = load(io.BytesIO(content), map_location=device).eval()
-
-    def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        with torch.inference_mode():
-            said = module(torch.from_numpy(strips).to(device))
-        heads = said if isinstance(said, tuple) else (said,)
-        return [head.float().cpu().numpy() for head in heads]
+        request = compiled.create_infer_request()
+        request.start_async([strips])
+        if not request.wait_for(int(1000 * _seconds(strips))):
+            request.cancel()
+            raise TimeoutError("takes too long")
+        return [np.array(request.get_output_tensor(at).data) for at in range(len(compiled.outputs))]
 
     return run

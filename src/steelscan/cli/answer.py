@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, OnError, Out, Thresholds
+from steelscan.cli.options import Device, OnError, Out, SignedBy, Thresholds
 
 if TYPE_CHECKING:
     from steelscan.pipeline import Prediction
@@ -25,8 +25,9 @@ def predict(
     thresholds: Thresholds = None,
     cores: Annotated[
         int | None,
-        typer.Option(min=1, help="Pictures at once, by a bundle; all cores if not given."),
+        typer.Option(min=1, max=256, help="Pictures at once, by a bundle; all cores if not given."),
     ] = None,
+    signed_by: SignedBy = None,
 ) -> None:
     """Outline the defects of pictures: masks, overlays and a submission.csv.
 
@@ -36,14 +37,11 @@ def predict(
     skipped.csv says why.
     """
     if not run.is_dir():
-        done = _scan(run, images, out, on_error, overlays, thresholds, cores)
+        done = _scan(run, images, out, on_error, overlays, thresholds, cores, signed_by)
     else:
         from steelscan.pipeline import predict as predict_pictures
-        from steelscan.strip import InputError
 
-        if cores is not None:
-            remedy = "Leave it out, or export the run as a bundle"
-            raise InputError("--cores", "is for bundles, and a run is named", remedy)
+        _only_of_bundles(cores, signed_by)
         done = predict_pictures(
             run,
             images,
@@ -71,6 +69,7 @@ def _scan(
     overlays: bool,
     thresholds: Path | None,
     cores: int | None,
+    signed_by: Path | None,
 ) -> "Prediction":
     from steelscan.bundle import scan_pictures
     from steelscan.strip import InputError
@@ -81,7 +80,24 @@ def _scan(
     if thresholds is not None:
         remedy = "Give them to steelscan export"
         raise InputError("--thresholds", "go into a bundle when it is made", remedy)
-    return scan_pictures(bundle, images, out, on_error=on_error, overlays=overlays, cores=cores)
+    return scan_pictures(
+        bundle,
+        images,
+        out,
+        on_error=on_error,
+        overlays=overlays,
+        cores=cores,
+        signed_by=signed_by,
+    )
+
+
+def _only_of_bundles(cores: int | None, signed_by: Path | None) -> None:
+    """Refuse options that a run would leave unheard."""
+    from steelscan.strip import InputError
+
+    for option, value in (("--cores", cores), ("--require-signed-by", signed_by)):
+        if value is not None:
+            raise InputError(option, "is for bundles, and this is a run", "Leave it out")
 
 
 @app.command(epilog="Example: steelscan submit runs/first --layout joined")

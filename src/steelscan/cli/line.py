@@ -12,7 +12,9 @@ Pictures = Annotated[
     str | None,
     typer.Option(help="Strips to scan: folder, zip or pattern; those it brings, if not given."),
 ]
-Scans = Annotated[int, typer.Option("--strips", min=1, help="Strips to scan, at least.")]
+Scans = Annotated[
+    int, typer.Option("--strips", min=1, max=1_000_000, help="Strips to scan, at least.")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="JSON file for all numbers.")]
 
 
@@ -70,7 +72,8 @@ def plan(
         Literal["width", "height"], typer.Option(help="Side of a picture that lies along the line.")
     ] = "width",
     cores: Annotated[
-        int | None, typer.Option(min=1, help="Cores to plan with; all of this machine's if not.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Cores to plan with; all of this machine's if not."),
     ] = None,
     data: Pictures = None,
     strips: Scans = 100,

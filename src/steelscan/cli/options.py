@@ -6,6 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 BundleFile = Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")]
+Sign = Annotated[
+    Path | None, typer.Option(help="Private key to sign it with; steelscan keygen makes one.")
+]
+SignedBy = Annotated[
+    Path | None,
+    typer.Option("--require-signed-by", help="Public key that must have signed the bundle."),
+]
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; the same one goes on.")]
 Images = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import BundleFile
+from steelscan.cli.options import BundleFile, Sign, SignedBy
 
 
 @app.command(epilog="Example: steelscan quantize model.steelscan --to int8 --data D --out M8")
@@ -20,7 +20,9 @@ def quantize(
         typer.Option(help="The data set that it was proven on, or part of it with other strips."),
     ],
     out: Annotated[Path, typer.Option(help="The new bundle: one file.")],
-    strips: Annotated[int, typer.Option(min=1, help="Strips to calibrate on, at most.")] = 32,
+    strips: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Strips to calibrate on, at most.")
+    ] = 32,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -29,6 +31,8 @@ def quantize(
             help="Share of verdicts that may flip, and of the defects of a class that may be lost.",
         ),
     ] = None,
+    sign: Sign = None,
+    signed_by: SignedBy = None,
 ) -> None:
     """Write a bundle anew whose networks compute in 16-bit floats or 8-bit integers.
 
@@ -40,7 +44,18 @@ def quantize(
     from steelscan.strip import check_output
 
     check_output(out, BUNDLE_KIND, [bundle])
-    done = quantize_bundle(bundle, out, to=to, data=data, strips=strips, budget=budget)
+    done = quantize_bundle(
+        bundle,
+        out,
+        to=to,
+        data=data,
+        strips=strips,
+        budget=budget,
+        sign=sign,
+        signed_by=signed_by,
+    )
     for line in done.lines():
         print(line)
+    if sign is None:
+        print("Not signed: a signature does not pass over to another bundle; --sign makes one")
     print(f"Bundle ({out.stat().st_size / 1e6:.1f} MB): {done.path}")

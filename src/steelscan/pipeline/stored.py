@@ -33,6 +33,10 @@ class KeptAnswers:
 
         return consult(self._recipe, said, len(self._dataset.classes), self._dataset.frames[row])
 
+    def said(self, row: int, name: str) -> Said:
+        """What the networks of a step, by its name, say of a strip."""
+        return self._said(row, name)
+
     def _said(self, row: int, name: str) -> Said:
         masks, classes = self._stores[name]
         return Said(

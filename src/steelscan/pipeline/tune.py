@@ -253,8 +253,8 @@ def rules_of(numbers: Sequence[Numbers], kind: Kind) -> tuple[Rule, ...]:
 
 
 def _score(interval: Interval) -> TunedScore:
-    low, high = (None if isnan(end) else end for end in (interval.low, interval.high))
-    return TunedScore(value=interval.value, low=low, high=high)
+    numbers = {name: getattr(interval, name) for name in ("value", "low", "high")}
+    return TunedScore(**{name: None if isnan(each) else each for name, each in numbers.items()})
 
 
 def _write_page(done: Tuned, recipe: Recipe, data: str) -> None:

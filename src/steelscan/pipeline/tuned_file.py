@@ -22,9 +22,9 @@ class TunedGate(Spec):
 
 
 class TunedScore(Spec):
-    """A number, and the ends of its interval; None where it is unknown."""
+    """A number, and the ends of its interval; None where there is none."""
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
 

@@ -19,12 +19,14 @@ PerClass: TypeAlias = T | tuple[T, ...]
 
 
 class Spec(BaseModel):
-    """A frozen group of settings; unknown names and wrong types are refused.
+    """A frozen group of settings; unknown names, wrong types and numbers without end are refused.
 
     Specs of one kind stand in unions told apart by a field named ``kind``.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="after")
     def _whole_numbers_fit_64_bits(self) -> Self:

@@ -1,0 +1,64 @@
+"""Networks as graphs: what is written can be checked beforehand, and computes as torch does."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from steelscan import recipes
+from steelscan.bundle.graph_check import GraphCheck
+from steelscan.bundle.graphs import exportable, to_onnx
+from steelscan.bundle.specs import Graph
+from steelscan.models import build_network, without_weights
+from steelscan.pipeline import with_budget
+from steelscan.prediction import LogitMean, Mean, sort_for
+from steelscan.strip import Frame
+
+
+class Untrained:
+    """A network without weights of its own, as a voter."""
+
+    def __init__(self, spec):
+        torch.manual_seed(0)
+        self.network = build_network(without_weights(spec), 4)[0].eval()
+
+
+def cases():
+    """A network of each kind that the fixtures lack, of the last recipe that has one."""
+    members = [
+        (step.ensemble, member)
+        for name in recipes.names()
+        for step in with_budget(recipes.load(name), "tiny").asking
+        for member in step.ensemble.members
+    ]
+    found = {member.network.kind: (ensemble, member) for ensemble, member in members}
+    return {kind: found[kind] for kind in ("psp", "two_headed")}
+
+
+CASES = cases()
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_its_sizes_are_known_beforehand(kind):
+    ensemble, member = CASES[kind]
+    voter = Untrained(member.network)
+    linear = isinstance(ensemble.average, Mean | LogitMean) and member.tiles is None
+    module = exportable(voter, ensemble.views, sort_for(ensemble.average), averaged=linear)
+    content = to_onnx(module)
+    module.eval()  # the exporter leaves it as if it were to be trained
+    head = voter.network.head
+    heads = ("masks", "classes") if head == "both" else (head,)
+    softmax = voter.network.output == "softmax"
+    graph = Graph(file="networks/a.onnx", heads=heads, softmax=softmax)
+    check = GraphCheck(graph, content, len(ensemble.views), 4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    for frame in (Frame(64, 64), Frame(32, 160), Frame(96, 224)):
+        check.check(frame)
+        strips = np.random.default_rng(0).integers(0, 256, (1, 1, *frame)).astype(np.uint8)
+        with torch.inference_mode():
+            trained = [each for each in module(torch.from_numpy(strips)) if each is not None]
+        for one, other in zip(session.run(None, {"strips": strips}), trained, strict=True):
+            assert one.shape == tuple(other.shape)
+            assert np.abs(one - other.numpy()).max() < 0.01
