@@ -2,14 +2,25 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from steelscan import cli
 from steelscan.bundle import Bundle, read_package, scan_pictures
-from steelscan.pipeline import Outcome, predict
-from steelscan.strip import PictureError, RunError, read_mask_table
+from steelscan.data import read_picture
+from steelscan.pipeline import Outcome, Prediction, predict
+from steelscan.strip import (
+    Frame,
+    Masks,
+    Picture,
+    PictureError,
+    RunError,
+    decode,
+    read_mask_table,
+)
 
 
 @pytest.fixture
@@ -22,28 +33,46 @@ def pictures(strips: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*.png")) + sorted(folder.rglob("*.jpg"))
-    }
+@pytest.fixture(scope="module")
+def by_run(
+    finished: tuple[Path, Outcome], strips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Prediction]:
+    """What the run writes for the strips."""
+    out = tmp_path_factory.mktemp("by_run") / "out"
+    return out, predict(finished[0], str(strips / "train_images"), out, device="cpu")
 
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_what_is_written_is_what_the_run_writes(
     exported: Path,
-    finished: tuple[Path, Outcome],
-    pictures: Path,
+    by_run: tuple[Path, Prediction],
+    strips: Path,
     tmp_path: Path,
+    keeps_promise: Callable[[Picture, Masks], bool],
     cores: int,
 ) -> None:
-    by_run = predict(finished[0], str(pictures), tmp_path / "run", device="cpu")
-    found = scan_pictures(exported, str(pictures), tmp_path / "bundle", cores=cores)
-    assert found == by_run
-    assert found.clean < 12  # something is found, by this little-trained run too much
-    tables = [read_mask_table(tmp_path / each / "submission.csv") for each in ("run", "bundle")]
-    assert tables[0] == tables[1]
-    assert files(tmp_path / "run") == files(tmp_path / "bundle")
+    """Masks as a bundle promises them, and where they are equal, the same files to the byte."""
+    run, expected = by_run
+    bundle, pictures = tmp_path / "bundle", strips / "train_images"
+    assert scan_pictures(exported, str(pictures), bundle, cores=cores) == expected
+    assert (expected.pictures, expected.clean) == (28, 4)
+    written = [
+        {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
+        for out in (run, bundle)
+    ]
+    assert written[0] == written[1]
+    tables = [read_mask_table(out / "submission.csv") for out in (run, bundle)]
+    equal = 0
+    for path in sorted(pictures.iterdir()):
+        picture = read_picture(path)
+        texts = [table.texts(path.name, 4) for table in tables]
+        masks = np.stack([decode(text, Frame(*picture.shape)) for text in texts[1]])
+        assert keeps_promise(picture, masks)
+        if texts[0] == texts[1]:
+            equal += 1
+            for name in (f"masks/{path.stem}.png", f"overlays/{path.stem}.jpg"):
+                assert (run / name).read_bytes() == (bundle / name).read_bytes()
+    assert equal >= 4  # the clean ones
 
 
 def test_it_goes_on_where_it_stopped(
@@ -83,14 +112,14 @@ def test_a_folder_belongs_to_one_bundle(
 def test_a_picture_that_is_cut_off_stops_or_is_listed(
     exported: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    broken = pictures / "broken.jpg"
-    broken.write_bytes(next(pictures.glob("*.jpg")).read_bytes()[:900])
-    with pytest.raises(PictureError, match=r"broken\.jpg"):
+    broken = pictures / "broken.png"
+    broken.write_bytes(next(pictures.glob("*.png")).read_bytes()[:900])
+    with pytest.raises(PictureError, match=r"broken\.png"):
         scan_pictures(exported, str(pictures), tmp_path / "stop", cores=2)
     found = scan_pictures(exported, str(pictures), tmp_path / "skip", on_error="skip", cores=2)
-    assert [name for name, _ in found.skipped] == ["broken.jpg"]
+    assert [name for name, _ in found.skipped] == ["broken.png"]
     assert found.pictures == 12
-    assert "broken.jpg" in (tmp_path / "skip" / "skipped.csv").read_text()
+    assert "broken.png" in (tmp_path / "skip" / "skipped.csv").read_text()
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -277,7 +276,5 @@ def test_help_loads_nothing_that_is_slow() -> None:
         "slow = {'numpy', 'polars', 'pydantic', 'cv2', 'torch', 'matplotlib'} & set(sys.modules)\n"
         "assert not slow, slow\n"
     )
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 5

@@ -34,7 +34,7 @@ from steelscan.prediction import Voter
 from steelscan.strip import RecipeError
 
 KINDS = get_args(get_args(Network)[0])
-SMALL = "resnet10t"
+SMALL = "test_resnet"
 PACKAGED = "tf_efficientnet_lite0"
 CLASSES = 3
 small = {"encoder": SMALL, "weights": "random"}

@@ -1,9 +1,14 @@
-"""A recipe of two rounds of pseudo-labels on the small mill of all tests."""
+"""A recipe of two rounds of pseudo-labels on the small mill of all tests, and cheaper runs."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from steelscan.data import PseudoLabels, SureStrips, SuspectStrips
-from steelscan.pipeline import Recipe
+from steelscan.pipeline import Outcome, Recipe
 from steelscan.prediction import Ensemble
 
 
@@ -24,3 +29,17 @@ def rounds(tiny: Recipe) -> Recipe:
         ),
         pseudo_labels=PseudoLabels(rounds=2, rule=SureStrips(apart=0.0)),
     )
+
+
+@pytest.fixture(scope="module")
+def unreported() -> Iterator[None]:
+    """Leaves out the page that a run ends with: a quarter of the time of these small runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("steelscan.pipeline.train"), "report_run", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def fitted(finished: tuple[Path, Outcome]) -> Callable[[Path], None]:
+    """Puts the networks of the finished run into a new run folder, so that none is fitted."""
+    return lambda run: shutil.copytree(finished[0] / "networks", run / "networks") and None

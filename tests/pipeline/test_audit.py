@@ -14,6 +14,7 @@ from steelscan.pipeline import Outcome, audit
 from steelscan.pipeline.pairs_file import read_judged
 from steelscan.pipeline.run import RunFolder
 from steelscan.pipeline.stored import StoredAnswers
+from steelscan.prediction import ProbabilityStore
 from steelscan.strip import InputError, OutputError, RunError, encode, write_mask_table
 
 Finished = tuple[Path, Outcome]
@@ -79,15 +80,23 @@ def test_slips_of_the_hand_are_found_without_a_run(wrong: Path, tmp_path: Path) 
 
 
 def test_labels_beside_a_run(finished: Finished, strips: Path, tmp_path: Path) -> None:
-    run, _ = finished
+    """On one strip the run's networks are made to predict all but what its label says."""
+    run, dataset = tmp_path / "run", open_dataset(strips)
+    shutil.copytree(finished[0], run)
+    answers = StoredAnswers(RunFolder(run), dataset)
+    planted = next(row for row in answers.rows.tolist() if dataset.masks(row).any())
+    levels = ProbabilityStore(run / "probabilities" / "segment", len(dataset), 4, dataset.frames)
+    levels[planted] = np.where(dataset.masks(planted), 0, 255).astype(np.uint8)
+    words = ProbabilityStore(run / "probabilities" / "classify", len(dataset), 4, ())
+    words[planted] = np.ones(4, np.float32)
     found = audit(strips, tmp_path / "out", run=run)
     assert found.judged is not None
     assert 0 < found.judged < len(found.dataset)
     assert any("judged" in note for note in found.notes)
-    judged = set(StoredAnswers(RunFolder(run), found.dataset).rows.tolist())
+    judged = set(answers.rows.tolist())
     kinds = {"missed", "denied", "other class", "out of place"}
     told = {strip.row for strip in found.strips for each in strip.reasons if each.kind in kinds}
-    assert told
+    assert planted in told
     assert told <= judged
     scores = [strip.score for strip in found.strips]
     assert scores == sorted(scores, reverse=True)

@@ -113,6 +113,7 @@ def case(request: pytest.FixtureRequest, tiny: Recipe) -> Recipe:
     return once if request.param == "rounds" else averaged(tiny)
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_run_does_and_leaves_what_was_said(
     case: Recipe, strips: Path, tmp_path: Path, seen: Seen
 ) -> None:

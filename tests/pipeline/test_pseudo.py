@@ -1,6 +1,7 @@
 """Rounds of pseudo-labels, and strips that a classifier suspects: what teaches whom."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from steelscan.postprocess import MinArea, ScaledMinArea, Threshold
 from steelscan.strip import decode, read_mask_table
 
 CPU = Options(device="cpu")
-ALL = slice(None)
+pytestmark = pytest.mark.usefixtures("unreported")
 
 
 def plan_of(recipe: Recipe, data: Path, run: Path, round_: int) -> Plan:
@@ -127,9 +128,10 @@ def test_a_strip_is_suspected_by_a_network_that_has_not_seen_it(
 
 
 def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
-    rounds: Recipe, strips: Path, tmp_path: Path
+    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Path], None]
 ) -> None:
     """No tuning here, and an area that asks the classifier; the rule decides who teaches."""
+    fitted(tmp_path / "run")
     steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
     wanted = PseudoLabels(rule=SurePixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all")
     recipe = rounds.but(steps=steps, tune=None, pseudo_labels=wanted)
@@ -142,23 +144,26 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
     plan = plan_of(recipe, strips, tmp_path / "run", 1)
     answers = Answers(plan)
     predictor = Predictor.load(plan.run, torch.device("cpu"))
-    small = 0
-    for row in plan.rows(*recipe.folds.holdout).tolist():
-        opened = answers.opened(row)
-        assert opened.word is not None
+    rows = plan.rows(*recipe.folds.holdout).tolist()
+    for row in rows:
+        assert answers.opened(row).word is not None
         masks = answers.masks(row, recipe.rules)
         assert np.array_equal(masks, predictor.masks(plan.dataset.picture(row)))
-        whole = opened.levels / 255 > 0.5
-        for mask, plane, word in zip(masks, whole, opened.word, strict=True):
-            least = 9 * 4 - 9 * 3 * float(word)
-            small += 0 < plane.sum() < least
-            assert np.array_equal(mask, plane if plane.sum() >= least else np.zeros_like(plane))
-    assert small
+    (levels, _), (_, words) = (answers._stores[name] for name in ("segment", "classify"))
+    planted = np.zeros((4, *plan.dataset.frames[rows[0]]), np.uint8)
+    for plane, area in zip(planted, (30, 30, 30, 9), strict=True):
+        plane[0, :area] = 255
+    assert levels is not None
+    assert words is not None
+    levels[rows[0]], words[rows[0]] = planted, np.array([0.0, 0.5, 1.0, 1.0], np.float32)
+    areas = answers.masks(rows[0], recipe.rules).sum((1, 2))
+    assert areas.tolist() == [0, 30, 30, 9]  # of at least 36, 22.5, 9 and 9
 
 
 def test_when_no_answer_is_sure_nothing_is_fitted_again(
-    rounds: Recipe, strips: Path, tmp_path: Path
+    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Path], None]
 ) -> None:
+    fitted(tmp_path / "run")
     recipe = rounds.but(pseudo_labels=PseudoLabels(rule=SureStrips(apart=0.5), rounds=2))
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     told = "Round 1: 0 to 0, a fold, of 3 test strips were sure enough to teach: no network was"
@@ -168,8 +173,9 @@ def test_when_no_answer_is_sure_nothing_is_fitted_again(
 
 
 def test_without_test_strips_there_are_no_rounds(
-    rounds: Recipe, strips: Path, tmp_path: Path
+    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Path], None]
 ) -> None:
+    fitted(tmp_path / "run")
     data = tmp_path / "data"
     data.mkdir()
     for name in ("train_images", "train.csv"):

@@ -141,6 +141,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(strips: Path, tiny: Recipe
         train(tiny, strips, Path("/proc/run"), CPU)
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_class_with_one_example_trains_and_is_not_tuned(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_a_class_with_one_example_trains_and_is_not_tuned(
     assert search["label"][4] == 0.5
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
@@ -178,6 +180,7 @@ def test_the_notes_say_what_was_tuned(finished: tuple[Path, Outcome]) -> None:
     assert len(told) == 4
 
 
+@pytest.mark.usefixtures("unreported")
 def test_networks_of_all_shapes_go_the_whole_way(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
