@@ -116,6 +116,19 @@ def test_the_verbs_take_and_refuse_what_they_should(
     status, text = said(capsys, "predict", tmp_path / "no", pictures, "--out", tmp_path / "x")
     assert status == 2
     assert "Name a file that steelscan export wrote" in text
+    assert "is neither a run folder nor a bundle" in text
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    again = ("predict", exported, pictures, "--out", tmp_path / "out")
+    status, text = said(capsys, *again)
+    assert status == 2
+    status, text = said(capsys, *again, "--on-error", "skip")
+    assert status == 3
+    assert "1 could not be read" in text
+    status, text = said(
+        capsys, "predict", tmp_path, pictures, "--out", tmp_path / "x", "--cores", 2
+    )
+    assert status == 2
+    assert "--cores" in text
     thresholds = ("--thresholds", tmp_path / "any.json")
     status, text = said(capsys, "predict", exported, pictures, "--out", tmp_path / "x", *thresholds)
     assert status == 2

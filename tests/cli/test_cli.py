@@ -141,6 +141,48 @@ def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
     assert said[0].count(". ") >= 1
 
 
+THEIRS = "theirs.csv"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("score", "a.csv", "b.csv", "--json", THEIRS),
+        ("score", "a.csv", "b.csv", "--html", THEIRS),
+        ("compare", "a", "b", "--list", THEIRS),
+        ("compare", "a", "b", "--html", THEIRS),
+        ("check", "data", "--list", THEIRS),
+        ("folds", "data", "--out", THEIRS),
+        ("shift", "data", "--out", "out", "--folds", THEIRS),
+        ("export", "run", "--out", THEIRS),
+        ("quantize", "a.steelscan", "--to", "fp16", "--data", "data", "--out", THEIRS),
+        ("bench", "a.steelscan", "--data", "data", "--json", THEIRS),
+        ("agree", THEIRS, "b.csv", "--out", "."),
+        ("tune", "run", "--data", "data", "--out", "run"),
+        ("folds", "data", "--out", "run/folds.csv"),
+        ("score", "a.csv", "b.csv", "--json", "run/scores.json"),
+    ],
+)
+def test_no_verb_replaces_what_is_not_its_own(
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / THEIRS).write_text("coil,slab\n1,2\n")
+    (tmp_path / "majority.csv").write_text("coil,slab\n1,2\n")
+    (tmp_path / "run").mkdir()
+    for name in ("run.json", "recipe.json"):
+        (tmp_path / "run" / name).write_text("{}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments) == 2
+    printed = capsys.readouterr().err
+    assert "is there already and no" in printed or "belongs to the run" in printed
+    left = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path: path.read_bytes() for path in left} == before
+
+
 def test_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     from steelscan.strip import RecipeError
 
@@ -156,7 +198,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 BLOCKED = (
     "torch torchvision timm segmentation_models_pytorch albumentations accelerate safetensors "
-    "zarr filelock scipy"
+    "zarr scipy"
 )
 
 

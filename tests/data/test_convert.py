@@ -364,9 +364,14 @@ def test_forgotten_pictures_are_noted(knotty: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_leave_the_folder(knotty: Path, tmp_path: Path) -> None:
+    """They are looked up here by their last part, and never followed."""
     text = (knotty / "annotations.json").read_text()
-    (knotty / "annotations.json").write_text(text.replace("z.png", "../z.png"))
-    assert "may lie outside" in str(refused(knotty, tmp_path / "out", "voc"))
+    (knotty / "annotations.json").write_text(text.replace("z.png", "../../z.png"))
+    assert convert(knotty, tmp_path / "here", "voc").pictures == 2
+    (knotty / "images" / "z.png").rename(tmp_path / "z.png")
+    error = refused(knotty, tmp_path / "out", "voc")
+    assert "may lie outside" in str(error)
+    assert "--images" in error.remedy
 
 
 # Nothing is half-written

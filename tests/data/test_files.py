@@ -2,8 +2,10 @@
 
 import gc
 import io
+import lzma
 import os
 import pickle
+import socket
 import stat
 import time
 import warnings
@@ -11,14 +13,14 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from steelscan.data import check, convert, find_pictures, open_files
+from steelscan.data import check, convert, find_pictures, open_dataset, open_files
 from steelscan.data import files as files_module
 from steelscan.data.formats.content import picture_names
 from steelscan.data.locate import locate
-from steelscan.data.shelf import Shelf
 from steelscan.strip import DatasetError, PictureError
 
 
@@ -215,7 +217,7 @@ def test_many_files_in_one_folder(count: int, tmp_path: Path) -> None:
     assert len(find_pictures(tmp_path)) == count
     place = locate(tmp_path, None, tmp_path)
     assert place.format.name == "yolo"
-    assert len(Shelf(place).own) == count
+    assert len(place.shelf().own) == count
     assert len(picture_names(open_files(tmp_path).under("images"))) == count
     assert time.process_time() - start < 0.5 + count * 60e-6
 
@@ -258,3 +260,175 @@ def test_nothing_found(folder: Path, tmp_path: Path) -> None:
             find_pictures(where)
     with pytest.raises(DatasetError, match="does not exist"):
         find_pictures(folder / "nothing.jpg")
+
+
+# What is never a strip, and what cannot be read
+
+JUNK = (
+    "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg",
+    "__MACOSX/._a.jpg",
+    ".AppleDouble/a.jpg",
+    "deep/$RECYCLE.BIN/a.jpg",
+    "System Volume Information/a.jpg",
+    "lost+found/a.jpg",
+    "#recycle/a.jpg",
+    "@Recycle/a.jpg",
+    ".snapshot/daily/a.jpg",
+    "#snapshot/a.jpg",
+    "Thumbs.db",
+    "deep/THUMBS.DB",
+    "desktop.ini",
+    "deep/._a.jpg",
+)
+
+
+def test_what_systems_and_stores_leave_is_no_strip(
+    tmp_path: Path, zipped: Callable[..., Path]
+) -> None:
+    root = tmp_path / "set"
+    for name in ("a.jpg", "deep/b.jpg", *JUNK):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    for where in (root, zipped(root), f"{root}/**/*.*"):
+        assert names(where) == ["a.jpg", "deep/b.jpg"]
+    for files in (open_files(root), open_files(zipped(root))):
+        assert sorted(files.walk()) == ["a.jpg", "deep/b.jpg"]
+        assert files.names() == ("a.jpg",)
+        assert files.names("deep") == ("b.jpg",)
+        assert files.folders() == ("deep",)
+
+
+@pytest.fixture
+def latin(folder: Path) -> Path:
+    try:
+        os.close(os.open(os.fsencode(folder / "deep") + b"/Blech_\xe4.jpg", os.O_CREAT))
+    except OSError:
+        pytest.skip("this disk keeps names in Unicode alone")
+    return folder
+
+
+def test_names_that_are_no_unicode_are_refused_before_any_work(latin: Path) -> None:
+    for use in (
+        lambda: find_pictures(latin),
+        lambda: find_pictures(f"{latin}/**/*.jpg"),
+        lambda: find_pictures(latin / os.fsdecode(b"deep/Blech_\xe4.jpg")),
+        lambda: list(open_files(latin).walk()),
+        lambda: open_files(latin).names("deep"),
+    ):
+        with pytest.raises(DatasetError, match=r"not UTF-8, as '(deep/)?Blech_.xe4\.jpg'"):
+            use()
+    (latin / "deep").rename(latin / os.fsdecode(b"\xe4"))
+    for use in (lambda: find_pictures(latin), lambda: open_files(latin).folders()):
+        with pytest.raises(DatasetError, match="not UTF-8"):
+            use()
+
+
+def test_pipes_sockets_and_links_in_a_circle_are_told_and_never_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
+    (tmp_path / "a.jpg").write_bytes(b"a.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "all").symlink_to(".", target_is_directory=True)
+    (tmp_path / "again").symlink_to(".", target_is_directory=True)
+    (tmp_path / "real.jpg").symlink_to("a.jpg")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind("socket.jpg")
+    expected = ["a.jpg", "loop.jpg", "pipe.jpg", "real.jpg", "socket.jpg"]
+    for where in (tmp_path, f"{tmp_path}/**/*", f"{tmp_path}/**", f"{tmp_path}/*.j*g"):
+        found = find_pictures(where)
+        assert [picture.name for picture in found] == expected
+        for picture in found:
+            if picture.name in ("a.jpg", "real.jpg"):
+                assert picture.read() == b"a.jpg"
+            else:
+                with pytest.raises(PictureError, match="cannot be read"):
+                    picture.read()
+    assert open_files(tmp_path).names() == tuple(expected)
+    for use in (find_pictures, open_files):
+        with pytest.raises(DatasetError, match="no ordinary file"):
+            use(tmp_path / "pipe.jpg")
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refusing(path: Any = ".") -> Any:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DatasetError, match=r"deep: cannot be listed \(Permission denied"):
+        find_pictures(folder)
+
+
+def entry(name: str) -> zipfile.ZipInfo:
+    """An entry whose name is taken as it is."""
+    made = zipfile.ZipInfo("x")
+    made.filename = name
+    return made
+
+
+def test_zips_of_old_windows_and_mac_programs(tmp_path: Path) -> None:
+    """Backslashes, UTF-8 without its mark, and code page 437."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name in ("images\\a.jpg", "images\\deep\\b.jpg", "images/xx.jpg", "images/y.jpg"):
+            out.writestr(entry(name), name.encode())
+    content = path.read_bytes().replace(b"s/xx.jpg", "s/ä.jpg".encode())
+    path.write_bytes(content.replace(b"images/y.jpg", b"images/\x94.jpg"))
+    files = open_files(path)
+    assert files.folders() == ("images",)
+    assert files.under("images").names() == ("a.jpg", "ä.jpg", "ö.jpg")
+    assert files.under("images").read("deep/b.jpg") == b"images\\deep\\b.jpg"
+    assert files.size("images/ö.jpg") == len("images/y.jpg")
+    assert [picture.name for picture in find_pictures(path)] == [
+        "images/a.jpg",
+        "images/deep/b.jpg",
+        "images/ä.jpg",
+        "images/ö.jpg",
+    ]
+
+
+def test_a_zip_that_holds_a_name_with_slashes_and_with_backslashes(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name in ("images/a.jpg", "images\\a.jpg"):
+            out.writestr(entry(name), b"x")
+    assert_refused(path, "twice")
+
+
+def test_a_zip_whose_names_are_not_the_utf_8_that_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("images/ä.jpg", b"x")
+    path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xe4x"))
+    assert_refused(path, "not the UTF-8 that it says")
+
+
+def test_a_zip_whose_lzma_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as out:
+        out.writestr("a.jpg", bytes(range(256)) * 40)
+    content = bytearray(path.read_bytes())
+    content[45:60] = b"\xff" * 15
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.zip/a\.jpg: cannot be read"):
+        open_files(path).read("a.jpg")
+    with pytest.raises(lzma.LZMAError), zipfile.ZipFile(path) as packed:  # what it is made of
+        packed.read("a.jpg")
+
+
+def test_a_table_in_a_zip_is_bounded_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("train_images/a.jpg", b"x")
+        out.writestr("train.csv", "ImageId,ClassId,EncodedPixels\n" + "a.jpg,1,1 1\n" * 2_000_000)
+    for use in (open_dataset, check, find_pictures):
+        with pytest.raises(DatasetError, match=r"train\.csv: would grow from .* at most 16777216"):
+            use(path)

@@ -708,7 +708,7 @@ CVAT_DAMAGE = {
         + "".join(f'<!ENTITY {chr(98 + at)} "{f"&{chr(97 + at)};" * 10}">' for at in range(9))
         + "]><annotations>&j;</annotations>",
         DatasetError,
-        "no whole XML",
+        "holds a DOCTYPE",
     ),
 }
 
@@ -882,7 +882,7 @@ FOLDER_DAMAGE: dict[str, tuple[str, Callable[[Path], object], type[InputError], 
     "yolo no names": ("yolo", rewrite("data.yaml", "nc: 3"), DatasetError, "names no classes"),
     "yolo yaml": ("yolo", rewrite("data.yaml", "names: ["), DatasetError, "cannot be read as YAML"),
     "yolo numbers": ("yolo", rewrite("data.yaml", "names: {1: a}"), DatasetError, "from 0 up"),
-    "yolo no yaml": ("yolo", remove("data.yaml"), DatasetError, r"data\.yaml: cannot be read"),
+    "yolo no yaml": ("yolo", remove("data.yaml"), DatasetError, r"data\.yaml: is missing"),
     "voc missing": ("voc", remove("SegmentationClass/s1.png"), MaskError, r"s1\.png: is missing"),
     "voc stray": ("voc", remove("JPEGImages/s1.jpg"), DatasetError, "picture that is missing"),
     "voc size": (
@@ -921,7 +921,7 @@ FOLDER_DAMAGE: dict[str, tuple[str, Callable[[Path], object], type[InputError], 
         "voc",
         remove("labelmap.txt"),
         DatasetError,
-        r"labelmap\.txt: cannot be read",
+        r"labelmap\.txt: is missing",
     ),
     "png missing": (
         "class_pngs",

@@ -1,6 +1,7 @@
 """Reading pictures: right values, and a refusal for all that only looks like a strip."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,3 +225,12 @@ def test_a_png_of_text_alone_is_refused(save: Save) -> None:
     info.add_text("bomb", "a" * (65 << 20), zip=True)
     with pytest.raises(PictureError, match="MiB of text"):
         read_picture(save(GREY, pnginfo=info))
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_picture, picture_frame):
+        with pytest.raises(PictureError, match=r"a\.png: is a pipe"):
+            read(tmp_path / "a.png")
+    with pytest.raises(MaskError, match="is a pipe"):
+        read_index_picture(tmp_path / "a.png")

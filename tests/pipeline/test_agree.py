@@ -9,10 +9,12 @@ import pytest
 
 from steelscan.pipeline import Band, agree, read_band, write_agreement
 from steelscan.strip import (
+    UNREAD,
     Frame,
     InputError,
     Layout,
     MaskError,
+    OutputError,
     TableError,
     decode,
     encode,
@@ -138,3 +140,26 @@ def test_the_four_submissions_of_the_competition(real_data: Path, tmp_path: Path
     counts = dict(zip(found.names, found.found.found[:, :4].tolist(), strict=True))
     assert counts["khornlund_pseudo"] == [92, 1, 579, 110]
     assert (found.found.decisions[-1, :4, -1] > 0.8).all()
+
+
+@pytest.mark.parametrize("layout", ["joined", "columns"])
+def test_a_picture_that_could_not_be_read_has_no_vote(
+    answers: Answers, tmp_path: Path, layout: Layout
+) -> None:
+    files = answers(3, layout)
+    rows = [(image, (UNREAD,) * CLASSES) for image in IMAGES]
+    write_mask_table(files[1], rows, layout)
+    with pytest.raises(MaskError, match=r"answer1\.csv, image a\.jpg.*could not be read"):
+        agree(files, tmp_path / "out" / "majority.csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_majority_replaces_no_input_and_nothing_else(answers: Answers, tmp_path: Path) -> None:
+    files = answers(3)
+    before = files[0].read_bytes()
+    with pytest.raises(OutputError, match="is read by the same command"):
+        agree(files, files[0])
+    assert files[0].read_bytes() == before
+    (tmp_path / "picture").write_bytes(b"\x89PNG")
+    with pytest.raises(OutputError, match="no table of run lengths"):
+        agree(files, tmp_path / "picture")

@@ -53,7 +53,9 @@ def test_every_picture_gets_a_mask_an_overlay_and_rows(
             expected[decode(text, Frame(*shape))] = class_id
         assert np.array_equal(mask, expected)
         assert (out / "overlays" / f"{name}.jpg").exists()
-    assert sum(path.is_file() for path in out.rglob("*")) == 3 + 3 + 2
+    others = {path.name for path in out.iterdir() if path.is_file()}
+    assert others == {".lock", "predicted_by.txt", "submission.csv"}
+    assert sum(path.is_file() for path in out.rglob("*")) == 3 + 3 + len(others)
 
 
 def test_folder_zip_glob_and_file_give_the_same_masks(
@@ -104,10 +106,13 @@ def test_a_bad_picture_stops_or_is_listed_and_never_becomes_an_empty_mask(
     assert [name for name, _ in done.skipped] == ["bad.jpg"]
     assert "bad.jpg" in (tmp_path / "out" / "skipped.csv").read_text()
     assert not (tmp_path / "out" / "masks" / "bad.png").exists()
-    assert "bad" not in (tmp_path / "out" / "submission.csv").read_text()
+    table = read_mask_table(tmp_path / "out" / "submission.csv")
+    assert table.unread == {"bad.jpg"}
+    assert table.texts("bad.jpg", 4) == ("unread",) * 4
     (pictures / "bad.jpg").unlink()
     predict(finished[0], str(pictures), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out" / "skipped.csv").exists()
+    assert "bad" not in (tmp_path / "out" / "submission.csv").read_text()
 
 
 def test_pictures_that_would_share_a_mask_are_refused(

@@ -22,6 +22,7 @@ from steelscan.pipeline import (
 )
 from steelscan.prediction import ProbabilityStore
 from steelscan.strip import (
+    UNREAD,
     Frame,
     InputError,
     Layout,
@@ -285,3 +286,39 @@ def test_all_that_was_found_is_written(finished: tuple[Path, Outcome], strips: P
     assert html.count("<svg") == 1
     for name in found.parts:
         assert name in html
+
+
+@pytest.mark.parametrize("layout", ["joined", "columns"])
+def test_strips_that_could_not_be_read_are_counted_apart(
+    strips: Path, tmp_path: Path, layout: Layout
+) -> None:
+    """Two defective strips whose pictures are broken are no clean strips that were missed."""
+    dataset = open_dataset(strips)
+    truth = [
+        (name, [encode(mask) for mask in dataset.masks(index)])
+        for index, name in enumerate(dataset.names)
+    ]
+    gone = [name for name, texts in truth if any(texts)][:2]
+    rows = [(name, (UNREAD,) * 4 if name in gone else texts) for name, texts in truth]
+    write_mask_table(tmp_path / "truth.csv", truth, "joined")
+    write_mask_table(tmp_path / "predicted.csv", rows, layout)
+    write_mask_table(tmp_path / "all.csv", [(name, (UNREAD,) * 4) for name, _ in truth], layout)
+    for score, of in (
+        (score_files, strips),
+        (score_files, tmp_path / "truth.csv"),
+        (score_stream, tmp_path / "truth.csv"),
+    ):
+        found = score(of, tmp_path / "predicted.csv")
+        assert list(found.unread) == gone
+        assert found.scores.strips == len(dataset) - 2
+        assert found.scores.mean_dice.value == 1
+        assert found.scores.escaped == 0
+        assert "Not read: 2 strips" in score_text(found)
+        assert score_json(found)["unread"] == gone
+        assert "Not read: 2 strips" in page_text(score_page(found, "a"))
+        assert "are not predicted" not in " ".join(found.notes)
+        with pytest.raises(TableError, match="says of all its 28 pictures"):
+            score(of, tmp_path / "all.csv")
+    for score in (score_files, score_stream):
+        with pytest.raises(MaskError, match="stands for a picture that could not be read"):
+            score(tmp_path / "predicted.csv", tmp_path / "truth.csv")

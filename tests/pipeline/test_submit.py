@@ -12,6 +12,7 @@ from steelscan.pipeline import Options, Outcome, Recipe, predict, submit, train
 from steelscan.pipeline.answered import read_answered
 from steelscan.pipeline.run import RunFolder
 from steelscan.strip import (
+    UNREAD,
     DatasetError,
     InputError,
     Layout,
@@ -20,6 +21,7 @@ from steelscan.strip import (
     OutputError,
     PictureError,
     RunError,
+    held,
     read_mask_table,
     write_mask_table,
 )
@@ -106,13 +108,34 @@ def test_rows_are_sorted_by_name(run: Path) -> None:
     assert tuple(read_mask_table(done.path).rows) == NAMES
 
 
-def test_a_strip_that_was_left_out_has_no_row_and_is_named(run: Path) -> None:
+@pytest.mark.parametrize("layout", ["joined", "columns"])
+@pytest.mark.parametrize("listed_by_training", [False, True])
+def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
+    run: Path, layout: Layout, listed_by_training: bool
+) -> None:
     listed = (run / "answered.csv").read_text()
-    (run / "answered.csv").write_text(listed + "d.jpg,,\n")
-    done = submit(run, layout="joined")
-    assert done.left_out == ("d.jpg",)
-    assert "d.jpg" in done.text()
-    assert "d.jpg" not in done.path.read_text()
+    (run / "answered.csv").write_text(listed + "bb.jpg,,\n")
+    if listed_by_training:  # an older program left it out of the table
+        rows = [*zip(NAMES, TEXTS, strict=True), ("bb.jpg", (UNREAD,) * 4)]
+        write_mask_table(run / "submission.csv", rows, "columns")
+    done = submit(run, layout=layout)
+    assert (done.images, done.clean, done.left_out) == (3, 1, ("bb.jpg",))
+    assert list(done.found.values()) == [1, 1, 0, 1]
+    assert "bb.jpg" in done.text()
+    table = read_mask_table(done.path)
+    assert table.unread == {"bb.jpg"}
+    assert table.texts("bb.jpg", 4) == (UNREAD,) * 4
+    kept = told(table.without_unread())
+    found = {name: texts for name, texts in zip(NAMES, TEXTS, strict=True) if any(texts)}
+    assert kept == (found if layout == "columns" else dict(zip(NAMES, TEXTS, strict=True)))
+    assert list(table.rows) == sorted(table.rows)
+
+
+def test_an_answer_for_a_strip_that_could_not_be_read_is_refused(run: Path) -> None:
+    listed = (run / "answered.csv").read_text()
+    (run / "answered.csv").write_text(listed.replace("a.jpg,64,160", "a.jpg,,"))
+    with pytest.raises(RunError, match=r"answers a\.jpg, which could not be read"):
+        submit(run)
 
 
 def test_training_that_leaves_a_test_strip_out_says_so_to_submit(
@@ -127,6 +150,7 @@ def test_training_that_leaves_a_test_strip_out_says_so_to_submit(
     train(tiny, data, run, Options(device="cpu", on_error="skip"))
     done = submit(run, layout="joined")
     assert (done.images, done.left_out) == (2, (bad.name,))
+    assert read_mask_table(run / "submission.csv").unread == {bad.name}
 
 
 def planted(run: Path, rows: list[tuple[str, tuple[str, ...]]], layout: Layout) -> None:
@@ -175,6 +199,30 @@ def test_a_place_that_cannot_be_written_is_one_error(run: Path) -> None:
         submit(run, Path("/proc/out.csv"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["run.json", "recipe.json", "thresholds.json", "answered.csv", "folds.csv", "networks/a.csv"],
+)
+def test_files_of_the_run_are_not_replaced_by_its_submission(run: Path, name: str) -> None:
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(OutputError, match=r"belongs to the run|is there already and no table"):
+        submit(run, run / name, layout="joined")
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_nothing_else_is_replaced_by_a_submission(run: Path, tmp_path: Path) -> None:
+    for content in (b"a,b\n1,2\n", b"\xff\xd8\xff\xe0", b"{}"):
+        path = tmp_path / "theirs"
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="no table of run lengths"):
+            submit(run, path)
+        assert path.read_bytes() == content
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    with pytest.raises(OutputError, match="belongs to the run"):
+        submit(run, other / "submission.csv")
+
+
 @pytest.fixture
 def pictures(strips: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
@@ -215,6 +263,35 @@ def test_a_bad_picture_stops_or_is_left_out_and_the_next_call_goes_on(
     bad.write_bytes(whole[:-300])
     done = submit(finished[0], out, images=str(pictures), device="cpu", on_error="skip")
     assert (done.images, done.left_out) == (2, (bad.name,))
+
+
+def test_answers_of_a_call_that_stopped_count_for_the_same_content_alone(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    first, bad, *_ = sorted(pictures.iterdir())
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:-300])
+    with pytest.raises(PictureError, match=bad.name):
+        submit(finished[0], out, images=str(pictures), device="cpu")
+    bad.write_bytes(whole)
+    first.write_bytes(whole)  # other steel under the same name
+    submit(finished[0], out, layout="joined", images=str(pictures), device="cpu")
+    table = read_mask_table(out)
+    assert table.texts(first.name, 4) == table.texts(bad.name, 4)
+    assert any(table.texts(bad.name, 4))
+
+
+def test_two_submissions_into_one_file_are_one_too_many(
+    finished: Finished, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    with (
+        held(tmp_path, ".out.csv.lock"),
+        pytest.raises(RunError, match=r"out\.csv: is in use by another process"),
+    ):
+        submit(finished[0], out, images=str(pictures), device="cpu")
+    assert not out.exists()
 
 
 def test_the_runs_own_answers_are_not_mixed_with_those_for_other_pictures(

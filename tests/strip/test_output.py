@@ -1,19 +1,23 @@
 """Results are written whole or not at all."""
 
+import ast
 import errno
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import steelscan
 from steelscan.strip import (
     OutputError,
     output_folder,
     replacing,
+    temporary_folder,
     write_bytes,
     write_json,
     write_text,
@@ -141,3 +145,87 @@ def test_output_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = output_folder(tmp_path / "a" / "b")
     assert only(folder) == []
     assert output_folder(folder) == folder
+
+
+def test_an_error_of_reading_in_the_block_is_passed_on(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    missing = tmp_path / "picture.jpg"
+    with pytest.raises(FileNotFoundError), replacing(path) as temporary:
+        temporary.write_bytes(missing.read_bytes())
+    for error in (OSError("image file is truncated"), OSError(errno.EIO, "Input/output error")):
+        with pytest.raises(OSError, match=str(error.strerror or error)):
+            write_half(path, error)
+    with pytest.raises(FileNotFoundError), temporary_folder(path):
+        missing.read_bytes()
+    with pytest.raises(OutputError, match="cannot be written"), temporary_folder(path) as folder:
+        (folder / "no" / "such").write_bytes(b"x")
+    assert path.read_text() == "old"
+    assert only(tmp_path) == ["a"]
+
+
+def test_a_pipe_is_no_output_and_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "to pipe").symlink_to("pipe")
+    for path in (pipe, tmp_path / "to pipe"):
+        before = path.lstat().st_mode
+        with pytest.raises(OutputError, match="no ordinary file"):
+            write_bytes(path, b"x")
+        assert path.lstat().st_mode == before
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real/a")
+    write_bytes(tmp_path / "link", b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "a").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127 + "x", "." + "b" * 254])
+def test_a_name_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
+    write_bytes(tmp_path / name, b"x")
+    write_bytes(tmp_path / name, b"y")
+    assert only(tmp_path) == [name]
+
+
+def test_text_that_is_no_unicode_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"Blech_.udce4.*not UTF-8"):
+        write_text(tmp_path / "a", "Blech_\udce4.jpg")
+    assert only(tmp_path) == []
+
+
+def test_what_killed_processes_left_for_the_same_target_goes(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as done:
+        pass
+    for name in ("target", "other"):
+        (tmp_path / f".{name}.{done.pid}.part" / "masks").mkdir(parents=True)
+    (tmp_path / f".target.{os.getppid()}.part").mkdir()
+    (tmp_path / ".target.notes.part").write_text("a user's own")
+    with temporary_folder(tmp_path / "target") as folder:
+        left = only(tmp_path)
+        assert folder.name in left
+        assert f".target.{done.pid}.part" not in left
+        assert f".target.{os.getppid()}.part" in left  # it still runs
+        assert {".target.notes.part", f".other.{done.pid}.part"} < set(left)
+
+
+def _without_encoding(call: ast.Call) -> bool | None:
+    """Whether a call opens a text in whatever encoding is the default; None for other calls."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    words = {word.arg for word in call.keywords}
+    mode = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+    reads = name == "read_text" and not call.args
+    opens = name == "open" and (mode in {"r", "w", "a", "x"} or not call.args)
+    if reads or opens or "text" in words:
+        return "encoding" not in words
+    return None
+
+
+def test_every_text_is_read_and_written_as_utf_8() -> None:
+    """On Windows, and in old locales, the default is another encoding."""
+    found = {}
+    for path in Path(steelscan.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (without := _without_encoding(node)) is not None:
+                found[f"{path.name}:{node.lineno}"] = without
+    assert [place for place, without in found.items() if without] == []
+    assert len(found) > 10

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from steelscan.bundle.package import Package, read_package
+from steelscan.bundle.package import BUNDLE_KIND, Package, read_package
 from steelscan.bundle.pictures import scan_pictures
 from steelscan.bundle.runtime import Bundle, Scan, load
 from steelscan.bundle.specs import Format, Manifest, Precision
@@ -27,6 +27,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = [
+    "BUNDLE_KIND",
     "Bundle",
     "Exported",
     "Format",

@@ -97,7 +97,7 @@ def _why(to: Precision) -> str:
 def _vnni() -> bool | None:
     """Whether the processor has instructions for sums of products of 8 bits; None: not known."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return None
     return "vnni" in text if "avx" in text else None

@@ -51,7 +51,7 @@ def _lines(
     yield ""
     yield "## Scores"
     yield ""
-    scores = json.loads(run.scores.read_text())
+    scores = json.loads(run.scores.read_text(encoding="utf-8"))
     for part, numbers in scores.items():
         if part.endswith("all empty"):
             continue
@@ -98,7 +98,7 @@ def _number(found: Mapping[str, float | None]) -> str:
 def _luck(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[str]:
     """How much of a score may be luck in the search for thresholds."""
     if thresholds is not None:
-        found = json.loads(thresholds.read_text())
+        found = json.loads(thresholds.read_text(encoding="utf-8"))
         searched, unsearched = found["searched"]["value"], found["unsearched"]["value"]
         yield f"Thresholds were tuned: {searched:.4f} where searched, {unsearched:.4f} where not, "
         yield f"an optimism of {searched - unsearched:.4f}."
@@ -118,5 +118,5 @@ def _notes(run: RunFolder) -> list[str]:
     """What a run noted; runs of older programs have not written that down."""
     if not run.notes.exists():
         return ["it noted nothing: it was trained by an older program"]
-    notes: list[str] = json.loads(run.notes.read_text())
+    notes: list[str] = json.loads(run.notes.read_text(encoding="utf-8"))
     return notes

@@ -111,7 +111,9 @@ def export(
 
 def _dataset(run: RunFolder, data: Path | None) -> Dataset:
     """The run's data set. Raises DatasetError, RunError where it is another."""
-    dataset = open_dataset(Path(run.data.read_text().strip()) if data is None else data)
+    dataset = open_dataset(
+        Path(run.data.read_text(encoding="utf-8").strip()) if data is None else data
+    )
     if dataset.fingerprint != run.load_record().fingerprint:
         found = "was made from other data, or from these with other labels"
         raise RunError(run.path, found, "Give --data: the data set that it was trained on")

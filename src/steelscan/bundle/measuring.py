@@ -124,7 +124,9 @@ def measure(setting: Setting, tell: Callable[[int], object]) -> Measured:
     path = os.pathsep.join(filter(None, sys.path))  # the same code as here, wherever that lies
     environment = {**os.environ, "PYTHONPATH": path}
     said: Any = None
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, encoding="utf-8", env=environment
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said = json.loads(line)
@@ -320,7 +322,11 @@ def peak_memory() -> float | None:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        peak = next(
+            line
+            for line in status.read_text(encoding="utf-8").splitlines()
+            if line.startswith("VmHWM")
+        )
         return int(peak.split()[1]) / 2**10
     try:
         import resource

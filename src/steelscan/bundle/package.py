@@ -16,9 +16,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from steelscan.bundle.specs import File, Manifest
-from steelscan.strip import BundleError, replacing
+from steelscan.strip import BundleError, replacing, zip_kind
 
 MANIFEST = "manifest.json"
+BUNDLE_KIND = zip_kind("bundle", MANIFEST)
+
 _LARGEST = 8 * 2**30
 """Bytes of a bundle, all its files together."""
 _LARGEST_MANIFEST = 16 * 2**20

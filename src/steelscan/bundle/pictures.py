@@ -5,8 +5,8 @@ from typing import Literal
 
 from steelscan.bundle.runtime import load, usable_cores
 from steelscan.bundle.voters import Device
-from steelscan.pipeline import Prediction, answer_pictures, claim, find_distinct
-from steelscan.strip import Masks, Picture
+from steelscan.pipeline import Prediction, answer_pictures, claimed, find_distinct
+from steelscan.strip import Frame, Masks, Picture
 
 
 def scan_pictures(
@@ -24,23 +24,24 @@ def scan_pictures(
 
     Writes what `steelscan.pipeline.predict` writes, and goes on after an interruption. So many
     pictures are worked on at once as ``cores`` says; None: as this process may use. Raises
-    BundleError, DatasetError, PictureError.
+    BundleError, DatasetError, PictureError, and RunError where another process works in ``out``.
     """
-    sources = find_distinct(pictures)
+    sources = find_distinct(pictures, out)
     count = cores or usable_cores()
     opened = load(bundle, device=device)
-    claim(out, "predicted_by.txt", opened.package.sha256.encode())
 
     def masks_of(picture: Picture) -> Masks:
         return opened.scan(picture, cascade=cascade).masks
 
-    return answer_pictures(
-        sources,
-        masks_of,
-        out,
-        opened.classes,
-        opened.manifest.layout,
-        on_error=on_error,
-        overlays=overlays,
-        workers=count,
-    )
+    with claimed(out, opened.package.sha256.encode()):
+        return answer_pictures(
+            sources,
+            masks_of,
+            out,
+            opened.classes,
+            opened.manifest.layout,
+            on_error=on_error,
+            overlays=overlays,
+            workers=count,
+            frames=[Frame(*opened.manifest.frame)],
+        )

@@ -31,12 +31,19 @@ def predict(
     """Outline the defects of pictures: masks, overlays and a submission.csv.
 
     After an interruption the same command goes on where it stopped. A bundle needs no PyTorch.
+    Masks and overlays of earlier predictions are never taken for pictures. Exit status 3 when
+    pictures could not be read and --on-error skip is given: their rows say "unread", and
+    skipped.csv says why.
     """
     if not run.is_dir():
         done = _scan(run, images, out, on_error, overlays, thresholds, cores)
     else:
         from steelscan.pipeline import predict as predict_pictures
+        from steelscan.strip import InputError
 
+        if cores is not None:
+            remedy = "Leave it out, or export the run as a bundle"
+            raise InputError("--cores", "is for bundles, and a run is named", remedy)
         done = predict_pictures(
             run,
             images,
@@ -46,11 +53,14 @@ def predict(
             overlays=overlays,
             thresholds=thresholds,
         )
+    for note in done.notes:
+        print(f"Note: {note}")
     found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
     print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
+    print(f"Masks, overlays and submission.csv: {out}")
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
-    print(f"Masks, overlays and submission.csv: {out}")
+        raise typer.Exit(3)
 
 
 def _scan(
@@ -65,6 +75,9 @@ def _scan(
     from steelscan.bundle import scan_pictures
     from steelscan.strip import InputError
 
+    if not bundle.exists():
+        remedy = "Name a file that steelscan export wrote, or a folder that steelscan train wrote"
+        raise InputError(bundle, "is neither a run folder nor a bundle: it is not there", remedy)
     if thresholds is not None:
         remedy = "Give them to steelscan export"
         raise InputError("--thresholds", "go into a bundle when it is made", remedy)
@@ -90,7 +103,9 @@ def submit(
 ) -> None:
     """Write the submission of a finished run again, in either layout of the competition.
 
-    With --images the networks answer those pictures instead, and --out is needed.
+    With --images the networks answer those pictures instead, and --out is needed. A file that is
+    there already is replaced only if it is a submission. Exit status 3 when pictures could not be
+    read and --on-error skip is given: their rows say "unread" in place of run lengths.
     """
     from steelscan.pipeline import submit as submit_run
 
@@ -104,3 +119,5 @@ def submit(
         thresholds=thresholds,
     )
     print(done.text())
+    if done.left_out:
+        raise typer.Exit(3)

@@ -32,7 +32,6 @@ _common_state = {"debug": False}
 _TRAIN = {
     "accelerate",
     "albumentations",
-    "filelock",
     "onnx",
     "safetensors",
     "segmentation_models_pytorch",

@@ -36,8 +36,11 @@ def export(
 
     Decisions are held against the run's first; a bundle that decides otherwise is not written.
     """
+    from steelscan.bundle import BUNDLE_KIND
     from steelscan.bundle import export as export_run
+    from steelscan.strip import check_output
 
+    check_output(out, BUNDLE_KIND)
     done = export_run(
         run,
         out,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.options import Images
 
 
 @app.command(epilog="Example: steelscan check data/severstal --list faults.csv")
@@ -14,6 +15,7 @@ def check(
     from_: Annotated[
         str | None, typer.Option("--from", help="Format of the annotations; found if not given.")
     ] = None,
+    images: Images = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     list_: Annotated[Path | None, typer.Option("--list", help="CSV file for all findings.")] = None,
 ) -> None:
@@ -23,7 +25,7 @@ def check(
     """
     from steelscan.data import check as check_data
 
-    report = check_data(data, from_, list_)
+    report = check_data(data, from_, list_, images)
     print(report.json() if json else report.text())
     if list_ is not None and not json:
         print(f"All findings: {list_}")

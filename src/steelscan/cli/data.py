@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import OnError, Seed
+from steelscan.cli.options import Images, OnError, Seed
 
 
 @app.command(epilog="Example: steelscan mill strips/ --strips 200 --seed 1")
@@ -40,11 +40,14 @@ def convert(
         str | None, typer.Option("--from", help="Format of the source; found if not given.")
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Copy the pictures too.")] = True,
+    images: Images = None,
     on_error: OnError = "stop",
 ) -> None:
     """Write a data set in another format of annotations, and say what that format cannot hold."""
     from steelscan.data import convert as convert_data
 
-    done = convert_data(source, target, to, from_, copy_pictures=pictures, on_error=on_error)
+    done = convert_data(
+        source, target, to, from_, copy_pictures=pictures, on_error=on_error, images=images
+    )
     print(done.text())
     print(f"Data set in the format {to}: {target}")

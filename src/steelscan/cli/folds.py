@@ -32,9 +32,12 @@ def folds(
     """
     from steelscan.data import open_dataset
     from steelscan.pipeline import check_folds, deal_folds, save_folds
+    from steelscan.pipeline.dealt_folds import check_place
 
     if check is not None and out is not None:
         raise typer.BadParameter("--check writes no folds: leave --out or --check away")
+    if out is not None:
+        check_place(out)
     dataset = open_dataset(data, on_error)
     if check is not None:
         report = check_folds(dataset, check, look=look)

@@ -40,7 +40,13 @@ def compare(
     """Compare two runs strip by strip: B less A, with intervals that say what may be luck."""
     from steelscan.pipeline import compare as compare_runs
     from steelscan.pipeline import comparison_text, write_comparison_page
+    from steelscan.pipeline.comparison import CHANGES_KIND
+    from steelscan.strip import check_output, page_kind
 
+    if list_ is not None:
+        check_output(list_, CHANGES_KIND)
+    if html is not None:
+        check_output(html, page_kind("compare"))
     found = compare_runs(run_a, run_b)
     print(comparison_text(found))
     if list_ is not None:

@@ -39,8 +39,10 @@ def bench(
     """
     from steelscan.bundle import bench as measure
     from steelscan.bundle import bench_json, bench_text, read_threads
-    from steelscan.strip import write_json
+    from steelscan.strip import check_output, json_kind, write_json
 
+    if json is not None:
+        check_output(json, json_kind("report of steelscan bench", "machine", "measured"))
     found = measure(
         bundles, data=data, strips=strips, threads=read_threads(threads), cascade=cascade
     )
@@ -80,8 +82,10 @@ def plan(
     """
     from steelscan.bundle import line_asked, plan_json, plan_text
     from steelscan.bundle import plan as measure
-    from steelscan.strip import write_json
+    from steelscan.strip import check_output, json_kind, write_json
 
+    if json is not None:
+        check_output(json, json_kind("report of steelscan plan", "machine", "line", "costs_ms"))
     asked = line_asked(
         speed=speed,
         mm_per_pixel=mm_per_pixel,

@@ -8,6 +8,10 @@ import typer
 BundleFile = Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")]
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; the same one goes on.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder or zip of the pictures, if they lie elsewhere."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Device = Annotated[Literal["auto", "cpu"], typer.Option(help="Where networks run.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that read strips for training.")]

@@ -35,8 +35,11 @@ def quantize(
     It is held against the trained networks' decisions, class by class, on strips that did not
     calibrate; where that costs more than the budget it is refused, and nothing is written.
     """
+    from steelscan.bundle import BUNDLE_KIND
     from steelscan.bundle import quantize as quantize_bundle
+    from steelscan.strip import check_output
 
+    check_output(out, BUNDLE_KIND, [bundle])
     done = quantize_bundle(bundle, out, to=to, data=data, strips=strips, budget=budget)
     for line in done.lines():
         print(line)

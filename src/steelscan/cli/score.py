@@ -36,7 +36,8 @@ def score(
 ) -> None:
     """Score predictions against the truth: five numbers with intervals, classes, sizes, overlap.
 
-    A run is judged by what it said of strips that its networks were not fitted on.
+    A run is judged by what it said of strips that its networks were not fitted on. Strips that
+    could not be read when they were predicted are counted apart.
     """
     from steelscan.evaluation import write_page
     from steelscan.pipeline import (
@@ -47,8 +48,13 @@ def score(
         score_stream,
         score_text,
     )
-    from steelscan.strip import write_json
+    from steelscan.strip import check_output, json_kind, page_kind, write_json
 
+    if json is not None:
+        kind = json_kind("report of steelscan score", "scores", "empty", "overlaps")
+        check_output(json, kind, [truth, predicted])
+    if html is not None:
+        check_output(html, page_kind("score"), [truth, predicted])
     asked = asked_of(frame, mm_per_pixel, expected)
     if stream:
         found = score_stream(truth, predicted, asked, classes=classes)

@@ -35,7 +35,8 @@ def train(
 ) -> None:
     """Carry a recipe from a data set to networks, scores, a submission and a report.
 
-    After an interruption the same command goes on where it stopped.
+    After an interruption the same command goes on where it stopped. Exit status 3 when test strips
+    could not be read and --on-error skip is given: their rows in the submission say "unread".
     """
     from steelscan import recipes
     from steelscan.pipeline import Options, plan_run, with_budget
@@ -52,6 +53,8 @@ def train(
         return
     done = train_recipe(chosen, data, out, options, lambda found: print(found.table(), flush=True))
     _print_outcome(done, recipe, out, chosen.changes)
+    if done.unread:
+        raise typer.Exit(3)
 
 
 @app.command(epilog="Example: steelscan demo --out runs/demo")

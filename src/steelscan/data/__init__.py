@@ -53,8 +53,8 @@ from steelscan.data.crop import (
 )
 from steelscan.data.dataset import Dataset, check_trainable, open_dataset
 from steelscan.data.explore import Exploration, explore
-from steelscan.data.files import Files, PictureFile, find_pictures, open_files
-from steelscan.data.folds import Folds, LikeTest, make_folds, read_folds, write_folds
+from steelscan.data.files import PREDICTED_BY, Files, PictureFile, find_pictures, open_files
+from steelscan.data.folds import FOLDS_KIND, Folds, LikeTest, make_folds, read_folds, write_folds
 from steelscan.data.groups import Groups, find_groups, group_strips
 from steelscan.data.joined import JoinedStrips
 from steelscan.data.leaks import Leak, leak, random_leak
@@ -106,7 +106,9 @@ __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"transforms
 
 __all__ = [
     "FEWEST_LOOKS",
+    "FOLDS_KIND",
     "ODD",
+    "PREDICTED_BY",
     "SPECK",
     "AllStrips",
     "Answer",

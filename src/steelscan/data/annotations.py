@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from steelscan.data.files import Files, is_picture
 from steelscan.data.listing import read_classes, read_ignored
-from steelscan.data.names import matched, stem
+from steelscan.data.names import ByStem, matched, plain
 from steelscan.data.palettes import Palettes
 from steelscan.data.picture import open_index_picture, read_palette
 from steelscan.data.watch import STRICT, Noting, Watch
@@ -84,12 +83,13 @@ class RunLengths:
 
     folder = "train_images"
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, inside: Files | None = None) -> None:
+        """Take the pictures that lie ``inside`` a folder, if not in that beside the table."""
         self._where = files.where("train.csv")
         table = read_mask_table(files.read("train.csv"), self._where)
         self.layout: Layout = table.layout
         self.classes = _table_classes(files, table.classes, self._where)
-        pictures = list(filter(is_picture, files.under(self.folder).names()))
+        pictures = list(filter(is_picture, (inside or files.under(self.folder)).names()))
         self._rows, self._listed = table.rows, matched(table.rows, pictures)
         clean = any(not any(map(str.strip, row.values())) for row in table.rows.values())
         self._most = max(map(len, table.rows.values()), default=0) if clean else 0
@@ -160,7 +160,8 @@ class IndexPictures:
     folder = "images"
     layout: Layout = "joined"
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, deep: bool = False) -> None:
+        """Take the masks right in ``masks/``; ``deep`` those below its folders."""
         found = read_classes(files)
         if found is None:
             remedy = "Add it with the columns value,name: pixel value in masks/ and class name"
@@ -174,13 +175,16 @@ class IndexPictures:
         self._files = files.under("masks")
         meant = [0, *self._values, *([self._ignored] if self._ignored is not None else [])]
         self._palettes = Palettes(meant, self._values, self._all_palettes)
-        self._stems: dict[str, str] = {}
-        for name in filter(is_picture, self._files.names()):
-            other = self._stems.setdefault(stem(name), name)
+        found_files = self._files.walk(links=True) if deep else self._files.names()
+        self._names = tuple(filter(is_picture, found_files))
+        stems: dict[str, str] = {}
+        for name in self._names:
+            other = stems.setdefault(plain(name), name)
             if other != name:
                 found_twice = f"has the same stem as {other}"
                 where, remedy = self._files.where(name), "Keep one of the two"
                 raise DatasetError(where, found_twice, remedy, Fault.SAME_NAME)
+        self._masks = ByStem(self._names)
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Look at the masks of a strip; see `Annotations`."""
@@ -201,9 +205,10 @@ class IndexPictures:
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """One error for each annotation without a picture; see `Annotations`."""
-        missing = self._stems.keys() - {stem(name) for name in names}
+        pictures = ByStem(names)
         remedy = f"Add it to {self.folder}/, or remove the mask"
-        lost = [self._files.where(self._stems[stray]) for stray in sorted(missing)]
+        missing = sorted(name for name in self._names if pictures.find(name) is None)
+        lost = [self._files.where(stray) for stray in missing]
         found = "is a mask without a picture"
         return [MaskError(where, found, remedy, Fault.NO_PICTURE) for where in lost]
 
@@ -214,9 +219,9 @@ class IndexPictures:
         self, name: str, frame: Frame, watch: Watch
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Pixel values of a strip's mask, all of them known, and how many pixels have each."""
-        file = self._stems.get(stem(name))
+        file = self._masks.find(name)
         if file is None:
-            where = self._files.where(PurePosixPath(name).stem + ".png")
+            where = self._files.where(plain(name) + ".png")
             remedy = "Add it; the mask of a clean strip is all 0"
             raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(file)
@@ -247,7 +252,7 @@ class IndexPictures:
         return index, counts
 
     def _all_palettes(self) -> Iterator[bytes]:
-        for name in self._stems.values():
+        for name in self._names:
             with suppress(PictureError, DatasetError), self._files.open(name) as file:
                 palette = read_palette(file)
                 if palette is not None:

@@ -15,7 +15,7 @@ from steelscan.data.formats import Labelled
 from steelscan.data.formats.labelled import confusable
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import has_colour, read_picture
-from steelscan.data.shelf import Shelf
+from steelscan.data.shelf import Shelf, check_claim, differ_in_case
 from steelscan.data.watch import Watch
 from steelscan.strip import (
     DatasetError,
@@ -24,8 +24,10 @@ from steelscan.strip import (
     InputError,
     PictureError,
     Severity,
+    check_output,
     progress,
     replacing,
+    table_kind,
 )
 
 _EXAMPLES = 5
@@ -90,20 +92,27 @@ class CheckReport:
         return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def check(source: Path, from_: str | None = None, list_: Path | None = None) -> CheckReport:
+def check(
+    source: Path,
+    from_: str | None = None,
+    list_: Path | None = None,
+    images: Path | None = None,
+) -> CheckReport:
     """Look at every picture and every annotation of a data set, and list what is wrong.
 
-    ``source`` and ``from_`` are as those of `convert`; a zip is unpacked for a while into the
-    system's folder for temporary files. With ``list_`` all findings go to that CSV file
-    (severity, fault, where, found). Of each picture its name and two hashes are kept, of all
-    else one picture at a time.
+    ``source``, ``from_`` and ``images`` are as those of `convert`; a zip is unpacked for a while
+    into the system's folder for temporary files. With ``list_`` all findings go to that CSV file
+    (severity, fault, where, found). Of each picture its name and two hashes are kept, of all else
+    one picture at a time.
 
     Raises InputError for an unknown format, DatasetError where the format cannot be told or a zip
     is not to be trusted, and OutputError.
     """
     given = format_named("--from", from_) if from_ is not None else None
+    if list_ is not None:
+        check_output(list_, table_kind("list of findings", _COLUMNS), [source])
     with opened_source(source) as root, _writer(list_) as write:
-        place = locate(root, given, source)
+        place = locate(root, given, source, images)
         report = CheckReport(place.format.name)
         listing = _Listing(report, write, (str(root), str(source)))
         _look(place, listing)
@@ -139,14 +148,15 @@ class _Listing(Watch):
 
 
 def _look(place: Place, listing: _Listing) -> None:
-    shelf = Shelf(place)
+    shelf = place.shelf()
     seen = _Pictures(shelf, listing)
+    claimed: dict[str, str] = {}
     with progress("Checking pictures", len(shelf.own)) as shown, listing.over():
-        for number, each in enumerate(_read(place, listing)):
+        for number, each in enumerate(_read(place, shelf, listing)):
             if not number and (alike := confusable(each.classes)):
                 listing.note(Fault.CLASS_NAME, place.annotations, alike)
             _look_at_masks(each, listing)
-            name = _picture_of(each, shelf, listing)
+            name = _picture_of(each, shelf, claimed, listing)
             if name is not None and name not in seen.names:
                 seen.look(name, each)
                 shown.advance()
@@ -157,20 +167,27 @@ def _look(place: Place, listing: _Listing) -> None:
         seen.finish()
 
 
-def _read(place: Place, listing: _Listing) -> Iterator[Labelled]:
+def _read(place: Place, shelf: Shelf, listing: _Listing) -> Iterator[Labelled]:
     """All that can be read; what breaks the reading off is listed like all else."""
     with listing.over():
-        yield from place.format.read(place.annotations, listing)
+        yield from place.read(listing, shelf)
 
 
-def _picture_of(each: Labelled, shelf: Shelf, listing: _Listing) -> str | None:
+def _picture_of(
+    each: Labelled, shelf: Shelf, claimed: dict[str, str], listing: _Listing
+) -> str | None:
     try:
         name = shelf.find(each.image)
+        if name is not None:
+            check_claim(claimed, name, each.image, shelf)
     except DatasetError as error:
         listing.error(error)
         return None
     if name is None:
-        listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image))
+        listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image).found)
+    elif differ_in_case(name, each.image):
+        found = f"is named {each.image} by its annotations"
+        listing.note(Fault.SAME_BUT_CASE, shelf.files.where(name), found)
     return name
 
 
@@ -253,7 +270,10 @@ def _writer(path: Path | None) -> Iterator[Callable[[Finding], None]]:
     if path is None:
         yield lambda _: None
         return
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_COLUMNS)
         yield lambda each: rows.writerow(

@@ -1,12 +1,11 @@
 """A data set carried from one format of annotations to another, pictures and all."""
 
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,8 @@ from steelscan.data.formats import Labelled, Loss
 from steelscan.data.formats.labelled import check_name, confusable
 from steelscan.data.locate import Place, format_named, locate
 from steelscan.data.picture import picture_frame
-from steelscan.data.shelf import Shelf
+from steelscan.data.shelf import check_claim
+from steelscan.data.target_names import TargetNames
 from steelscan.data.watch import Noting, Skipping
 from steelscan.strip import (
     DatasetError,
@@ -26,9 +26,12 @@ from steelscan.strip import (
     SteelscanError,
     cannot_write,
     progress,
+    temporary_folder,
+    write_bytes,
 )
 
 _GROUPS = "groups.csv"
+_CHUNK = 1 << 20
 _TOLD = (Fault.FOREIGN, Fault.BY_COLOUR, Fault.CLASS_NAME, Fault.NO_ANNOTATION)
 """Oddities that are told; the others are counted by what they do to masks."""
 
@@ -67,13 +70,15 @@ def convert(
     copy_pictures: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
     only: Collection[str] | None = None,
+    images: Path | None = None,
 ) -> Converted:
     """Write a data set anew in the format ``to``, pictures byte for byte.
 
     ``source`` is a folder, a zip (unpacked for a while beside ``target``), or the annotations' file
     of a format that has one. Without ``from_`` its format is found by what lies there. ``target``,
     a new or empty folder, appears when all is written. A ``groups.csv`` is taken along. With
-    ``only`` the pictures of these names are written, and no others.
+    ``only`` the pictures of these names are written, and no others. Pictures are looked for in
+    ``images``, a folder or zip, if given. Their names are flattened for a format without folders.
 
     Pictures must have the size that the annotations give. One that is missing or of another size
     stops with PictureError, with ``on_error="skip"`` it is left out and noted. So is a shape that
@@ -86,13 +91,14 @@ def convert(
     """
     wanted = format_named("--to", to)
     given = format_named("--from", from_) if from_ is not None else None
-    with _new_folder(target) as folder, opened_source(source, folder) as root:
-        place = locate(root, given, source)
+    with _new_folder(target) as folder, opened_source(source, target) as root:
+        place = locate(root, given, source, images)
         pictures = folder / wanted.pictures if copy_pictures else None
-        passage = _Passage(place, pictures, on_error == "skip", only)
+        names = TargetNames(flat=not wanted.folders)
+        passage = _Passage(place, names, pictures, on_error == "skip", only)
         with progress("Converting", len(passage.shelf)) as shown:
             losses = wanted.write(folder / wanted.file, passage.labelled(shown))
-        passage.notes += _copy_beside(place, folder)
+        passage.notes += _copy_beside(place, names, folder)
     return Converted(passage.count, passage.masks, losses, passage.summary())
 
 
@@ -101,6 +107,7 @@ class _Passage:
     """The pictures on their way, and what is learnt of them."""
 
     place: Place
+    names: TargetNames
     pictures: Path | None
     skip: bool
     only: Collection[str] | None = None
@@ -112,7 +119,7 @@ class _Passage:
     learnt: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(self.place)
+        self.shelf = self.place.shelf()
         self.watch = Skipping() if self.skip else Noting()
 
     def labelled(self, shown: Progress) -> Iterator[Labelled]:
@@ -120,20 +127,24 @@ class _Passage:
 
         Raises PictureError, at the end, for pictures that cannot be used.
         """
-        used: set[str] = set()
+        used: dict[str, str] = {}
         seen = 0
-        for each in self.place.format.read(self.place.annotations, self.watch):
-            if self.only is not None and each.image not in self.only:
+        for read in self.place.read(self.watch, self.shelf):
+            if self.only is not None and read.image not in self.only:
                 continue
             seen += 1
-            name = self.shelf.find(each.image)
-            if each.incomplete:
-                self.incomplete.append(each.image)
-            usable = not each.incomplete and self._carry(each, name)
+            try:
+                name = self._found(read.image, used)
+            except DatasetError as error:
+                self.watch.left_out(error)
+                continue
             if name is not None:
-                used.add(name)
                 shown.advance()
-            if usable:
+            if read.incomplete:
+                self.incomplete.append(read.image)
+                continue
+            each = replace(read, image=self.names.of(read.image, name))
+            if self._carry(each, name, read.image):
                 self._learn(each)
                 yield each
         if self.problems and (not self.skip or not self.count):
@@ -146,38 +157,43 @@ class _Passage:
         """All notes."""
         counted = [f"{count} {what}" for what, count in self.learnt.items() if count]
         told = [
-            f"{self.watch.counts[fault]} times: {fault}, as {self._inside(first)}"
+            f"{self.watch.counts[fault]} times: {fault}, as {self._below(first)}"
             for fault, first in self.watch.firsts.items()
             if fault in _TOLD
         ]
-        left = [
-            f"left out: {Path(each.where).relative_to(self.place.top)} {each.found}"
-            for each in self.problems
-        ]
+        left = [f"left out: {self._below(each.where)} {each.found}" for each in self.problems]
         if isinstance(self.watch, Skipping):
-            left += [f"left out: {self._inside(str(each))}" for each in self.watch.errors]
+            left += [f"left out: {self._below(str(each))}" for each in self.watch.errors]
         left += [
             f"left out: {image}, because none of its masks could be read whole"
             for image in self.incomplete
         ]
-        return (*counted, *told, *self.notes, *left)
+        return (*counted, *told, *self.names.notes(), *self.notes, *left)
 
-    def _inside(self, text: str) -> str:
+    def _below(self, text: str) -> str:
         """A message with paths below the data set's folder."""
         place = self.place.annotations
         for folder in (self.place.top, place if place.is_dir() else place.parent):
             text = text.replace(f"{folder}{os.sep}", "")
         return text
 
-    def _carry(self, each: Labelled, name: str | None) -> bool:
-        """Check and copy a picture; False where it cannot be used, or is not copied any more."""
+    def _found(self, image: str, used: dict[str, str]) -> str | None:
+        """The file of a picture; see `Shelf.find`. Raises DatasetError where it has two names."""
+        name = self.shelf.find(image)
+        if name is not None:
+            check_claim(used, name, image, self.shelf)
+        return name
+
+    def _carry(self, each: Labelled, name: str | None, called: str) -> bool:
+        """Check and copy a picture; False where it cannot be used, or is not copied any more.
+
+        ``name`` is its file, ``called`` its name in the source.
+        """
         try:
             if name is not None:
                 _copy(each, self.shelf.files, name, None if self._stopping() else self.pictures)
             elif self.pictures is not None:
-                where, found = self.shelf.where(each.image), self.shelf.missing(each.image)
-                remedy = "Put it there, or name it correctly"
-                raise PictureError(where, found, remedy, Fault.NO_PICTURE)
+                raise self.shelf.missing(called)
         except PictureError as error:
             self.problems.append(error)
             return False
@@ -186,9 +202,9 @@ class _Passage:
     def _stopping(self) -> bool:
         return bool(self.problems) and not self.skip
 
-    def _note_unused(self, used: set[str]) -> None:
+    def _note_unused(self, used: Collection[str]) -> None:
         """Count forgotten pictures."""
-        unused = len(set(self.shelf.own) - used)
+        unused = len(set(self.shelf.own).difference(used))
         if unused and self.only is None:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
 
@@ -233,17 +249,14 @@ def _unusable(problems: list[PictureError], seen: int, where: Path) -> PictureEr
     return PictureError(where, found, "Mend them, or leave some out with --on-error skip")
 
 
-def _copy_beside(place: Place, folder: Path) -> list[str]:
+def _copy_beside(place: Place, names: TargetNames, folder: Path) -> list[str]:
     """Take the near-duplicates' table along, without which folds would leak; what to note."""
     root = place.annotations if place.annotations.is_dir() else place.top
     tests = sum(map(is_picture, open_files(root).names("test_images")))
     notes = [f"{tests} pictures of test_images/ have no masks, and were left out"] if tests else []
     if not (root / _GROUPS).is_file():
         return notes
-    try:
-        shutil.copyfile(root / _GROUPS, folder / _GROUPS)
-    except OSError as error:
-        raise cannot_write(folder / _GROUPS, error) from error
+    write_bytes(folder / _GROUPS, names.in_groups((root / _GROUPS).read_bytes(), root / _GROUPS))
     return [*notes, f"{_GROUPS} was taken along"]
 
 
@@ -254,50 +267,61 @@ def _new_folder(target: Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         found = "is not empty" if target.is_dir() else "is a file"
         raise OutputError(target, found, "Name a new or an empty folder")
-    with _temporary(target, target, "part") as folder:
+    with temporary_folder(target) as folder, _called(folder, target):
         yield folder
-        if target.is_dir():
-            target.rmdir()
-        folder.rename(target)
+        try:
+            if target.is_dir():
+                target.rmdir()
+            folder.rename(target)
+        except OSError as error:
+            raise cannot_write(target, error) from error
 
 
 @contextmanager
 def opened_source(source: Path, beside: Path | None = None) -> Iterator[Path]:
     """Lend the source: a folder or a file as it is, a zip unpacked for a while.
 
-    It is unpacked beside a path, or into the system's folder for temporary files.
+    It is unpacked beside a path, or into the system's folder for temporary files. Raises
+    DatasetError for what cannot be read.
     """
-    if source.is_dir():
-        yield source
-        return
-    if source.is_file() and source.suffix.lower() in (".json", ".xml"):
+    try:
+        packed = not source.is_dir() and source.suffix.lower() not in (".json", ".xml")
+        packed = packed or not source.exists()
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
+        raise DatasetError(source, found, "Check the rights") from error
+    if not packed:
         yield source
         return
     files = open_files(source)
     names = [check_name(name, source) for name in files.walk()]
-    with _temporary(
-        beside or Path(tempfile.gettempdir(), source.stem), source, "unpacked"
-    ) as folder:
+    place = (beside or Path(tempfile.gettempdir(), source.stem)).resolve()
+    with temporary_folder(place, "unpacked") as folder, _called(folder, source):
         for name in names:
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with files.open(name) as packed, place.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
+            _unpack(files, name, folder / name)
         yield folder
+
+
+def _unpack(files: Files, name: str, place: Path) -> None:
+    """Write a file of a zip; faults of reading are told apart from those of writing."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("wb") as unpacked:
+        for content in _pieces(files, name):
+            unpacked.write(content)
+
+
+def _pieces(files: Files, name: str) -> Iterator[bytes]:
+    with files.open(name) as packed:
+        while content := packed.read(_CHUNK):
+            yield content
 
 
 @contextmanager
-def _temporary(beside: Path, real: Path, ending: str) -> Iterator[Path]:
-    """A folder that is gone in the end; errors call it by the name of what it stands for."""
-    folder = beside.with_name(f".{beside.name.lstrip('.')}.{os.getpid()}.{ending}")
+def _called(folder: Path, real: Path) -> Iterator[None]:
+    """Have errors call a temporary folder by the name of what it stands for."""
     try:
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise cannot_write(beside, error) from error
+        yield
     except SteelscanError as error:
         parts = (error.where, error.found, error.remedy)
         where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
         raise type(error)(where, found, remedy, error.fault) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

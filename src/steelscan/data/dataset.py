@@ -120,7 +120,10 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
     names = [name for name in pictures.names() if is_picture(name)]
     if not names:
         raise DatasetError(
-            files.where(annotations.folder), "holds no pictures", "Add pictures", Fault.NO_PICTURE
+            files.where(annotations.folder),
+            "holds no pictures",
+            "Add pictures; steelscan convert brings those below folders into one",
+            Fault.NO_PICTURE,
         )
     skipped: list[tuple[str, str]] = []
     kept: list[tuple[str, Frame, Checked]] = []

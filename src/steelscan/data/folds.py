@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from steelscan.data.listing import read_table
 from steelscan.data.names import matched
-from steelscan.strip import DatasetError, Spec, TableError, write_rows
+from steelscan.strip import DatasetError, Spec, TableError, table_kind, write_rows
 
 _COLUMNS = ("image", "group", "fold")
 _DIGITS = 9
@@ -78,6 +78,9 @@ def make_folds(
     labels = np.zeros((len(sizes), strip_labels.shape[1]), np.int64)
     np.add.at(labels, group_of, strip_labels)
     return _deal(labels, sizes, count, np.random.default_rng(seed))[group_of]
+
+
+FOLDS_KIND = table_kind("table of folds", _COLUMNS)
 
 
 def write_folds(

@@ -1,16 +1,25 @@
 """In which format the annotations of a data set are, and where they lie."""
 
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
-from steelscan.data.files import open_files
-from steelscan.data.formats import FORMATS, Format
+from steelscan.data.files import Files, is_picture, open_files
+from steelscan.data.formats import FORMATS, Format, Labelled, labelme, yolo
+from steelscan.data.formats.content import picture_names, refuse_doctype
 from steelscan.data.formats.pieces import pieces
+from steelscan.data.names import ByStem
+from steelscan.data.shelf import Shelf, around
+from steelscan.data.watch import Watch
 from steelscan.strip import DatasetError, InputError
 
 _BY_NAME = {each.name: each for each in FORMATS}
 _KNOWN = f"Known are {', '.join(_BY_NAME)}"
+_APART = ("annotations", "labels")
+"""Folders that hold files of annotations alone."""
+
 _LOOKED_INTO = 50
 """So many files of one folder are looked into while a format is guessed."""
 
@@ -39,8 +48,27 @@ class Place(NamedTuple):
     top: Path
     """Folder below which all pictures lie."""
 
-    inside: tuple[str, ...]
+    inside: tuple[str, ...] = ("",)
     """Where names of pictures begin, below ``top``: "" or a folder with its /; tried in order."""
+
+    base: str = ""
+    """The folder, below ``top``, that names with ``..`` start from."""
+
+    parts: tuple[Path, ...] = ()
+    """The annotations' files, if each part of the data set lies in a folder with its own."""
+
+    def shelf(self) -> Shelf:
+        """The pictures."""
+        files = open_files(self.top)
+        return Shelf(files, self.inside, self.base, lists=self.format.names_pictures)
+
+    def read(self, watch: Watch, shelf: Shelf) -> Iterator[Labelled]:
+        """Read the annotations; pictures of a part are named below its folder."""
+        if not self.parts:
+            yield from self.format.read(self.annotations, watch, shelf)
+        for part in self.parts:
+            for each in self.format.read(part, watch, Shelf.beside(part)):
+                yield replace(each, image=f"{part.parent.name}/{each.image}")
 
 
 def format_named(option: str, name: str) -> Format:
@@ -50,24 +78,56 @@ def format_named(option: str, name: str) -> Format:
     return _BY_NAME[name]
 
 
-def locate(root: Path, given: Format | None, source: Path) -> Place:
-    """Find a data set in a folder, in the one folder there, or at an annotations' file."""
+def locate(root: Path, given: Format | None, source: Path, images: Path | None = None) -> Place:
+    """Find a data set in a folder, in the one folder there, or at an annotations' file.
+
+    ``source`` is what the user named, ``images`` a folder or zip of its pictures elsewhere.
+    """
+    place = _locate(root, given, source, images is not None)
+    if images is None:
+        return place
+    if place.parts:
+        found = f"has {len(place.parts)} parts, and --images names the pictures of one"
+        raise DatasetError(source, found, f"Name one of its files, as {place.parts[0]}")
+    return Place(place.format, place.annotations, images)
+
+
+def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> Place:
     if root.is_file():
         kind = _kind(root)
         return _at_file(given or _one({kind: [root]} if kind else {}, source)[0], root)
-    candidates = _candidates(root)
+    candidates = _candidates(root, elsewhere)
     files = open_files(root)
-    if not candidates and len(files.folders()) == 1 and not files.names():
+    while not candidates and len(files.folders()) == 1 and not files.names():
         root = root / files.folders()[0]
-        candidates = _candidates(root)
-    candidates = candidates or _labelme_below(root)
+        candidates, files = _candidates(root, elsewhere), open_files(root)
+    candidates = candidates or _in_parts(root) or _labelme_below(root)
     if given is not None:
         _refuse_second(given, candidates, root)
         candidates = {given.name: candidates.get(given.name, [])}
     chosen, found = _one(candidates, source)
+    if chosen.name == "labelme":
+        return Place(chosen, root, *_beside_labelme(root, source))
+    if chosen.name == "yolo":
+        return Place(chosen, root, root, yolo.INSIDE)
     if not chosen.file:
-        return Place(chosen, root, root / chosen.pictures, ("",))
+        return Place(chosen, root, root / chosen.pictures)
+    folders = {path.parent for path in found} - {root / name for name in ("", *_APART)}
+    if len(folders) == len(found) > 1 and len({path.name for path in found}) == 1:
+        return Place(chosen, root, root, parts=tuple(found))
     return _at_file(chosen, _one_file(found, root, chosen))
+
+
+def _beside_labelme(root: Path, source: Path) -> tuple[Path, tuple[str, ...]]:
+    """Where the pictures of LabelMe files lie: below them, or in ``images/`` beside their folder.
+
+    The neighbours of a zip, which was unpacked anywhere, are none of its.
+    """
+    images = root.parent / "images"
+    named = root == source and root.resolve().name in ("labels", "annotations", "json", "jsons")
+    if named and images.is_dir() and not any(map(is_picture, open_files(root).walk(links=True))):
+        return images, ("",)
+    return root, labelme.INSIDE
 
 
 def _refuse_second(given: Format, candidates: _Candidates, root: Path) -> None:
@@ -88,12 +148,15 @@ def _one(candidates: _Candidates, source: Path) -> tuple[Format, list[Path]]:
 
 def _one_file(found: list[Path], root: Path, chosen: Format) -> Path:
     usual = root / chosen.file
+    if not found and not usual.exists():  # one that is broken tells no format, but was meant
+        names = open_files(root).names()
+        found = [root / name for name in names if name.lower().endswith(usual.suffix)]
     if usual in found or not found:
         return usual
     if len(found) > 1:
-        shown = ", ".join(path.name for path in found[:5])
+        shown = ", ".join(path.relative_to(root).as_posix() for path in found[:5])
         said = f"holds {len(found)} files of {chosen.name}: {shown}"
-        raise DatasetError(root, said, "Name one of the files")
+        raise DatasetError(root, said, f"Name one of the files, as {found[0]}")
     return found[0]
 
 
@@ -101,32 +164,68 @@ def _at_file(chosen: Format, path: Path) -> Place:
     if not chosen.file:
         found = f"is one file, {chosen.name} is a folder or zip of many"
         raise DatasetError(path, found, "Name the folder")
-    apart = path.parent.name == "annotations"
-    top = path.parent.parent if apart else path.parent
-    inside = (f"{chosen.pictures}/", "", *((f"{path.parent.name}/",) if apart else ()))
-    return Place(chosen, path, top, inside)
+    return Place(chosen, path, *around(path))
 
 
-def _candidates(root: Path) -> _Candidates:
-    """Formats whose signs lie in a folder, with the annotations' files of those that have one."""
+def _candidates(root: Path, elsewhere: bool) -> _Candidates:
+    """Formats whose signs lie in a folder, with the annotations' files of those that have one.
+
+    Folders of pictures are not asked for if the pictures lie ``elsewhere``.
+    """
     files = open_files(root)
     folders, masks = set(files.folders()), files.under("masks")
+    folders |= {each.pictures for each in FORMATS if each.pictures} if elsewhere else set()
     paired = {"images", "masks"} <= folders
+    below = paired and _same_folders(masks, files.under("images"))
     signs = {
-        "class_pngs": paired and bool(masks.folders()),
-        "index_pngs": paired and bool(masks.names()),
+        "class_pngs": paired and bool(masks.folders()) and not below,
+        "index_pngs": paired and (below or any(map(is_picture, masks.names()))),
         "run_lengths": "train_images" in folders and files.exists("train.csv"),
         "voc": {"JPEGImages", "SegmentationClass"} <= folders,
-        "yolo": {"images", "labels"} <= folders,
+        "yolo": _holds_labels(files, folders),
     }
     found: _Candidates = {name: [] for name, there in signs.items() if there}
-    names = [*files.names(), *(f"annotations/{name}" for name in files.names("annotations"))]
+    apart = (f"{folder}/{name}" for folder in _APART for name in files.names(folder))
+    found |= _told(root, [*files.names(), *apart])
+    return found
+
+
+def _told(root: Path, names: Iterable[str]) -> _Candidates:
+    """Formats of the JSON and XML files among some, each with its files."""
+    found: _Candidates = {}
     told = [name for name in names if name.lower().endswith((".json", ".xml"))][:_LOOKED_INTO]
     for name in told:
         kind = _kind(root / name)
         if kind is not None:
             found.setdefault(kind, []).append(root / name)
     return found
+
+
+def _in_parts(root: Path) -> _Candidates:
+    """Formats of files in the folders right below, as Roboflow's train/, valid/ and test/."""
+    files = open_files(root)
+    return _told(
+        root, [f"{folder}/{name}" for folder in files.folders() for name in files.names(folder)]
+    )
+
+
+def _same_folders(masks: Files, images: Files) -> bool:
+    """Whether masks lie in the folders of their pictures, and not in folders of their classes."""
+    if any(map(is_picture, masks.names())) or not set(masks.folders()) <= set(images.folders()):
+        return False
+    first = next(filter(is_picture, masks.walk(links=True)), None)
+    return first is not None and ByStem(picture_names(images)).find(first) is not None
+
+
+def _holds_labels(files: Files, folders: Collection[str]) -> bool:
+    """Whether YOLO's text files lie in a folder there, or beside Darknet's pictures."""
+    if {"images", "labels"} <= set(folders):
+        first = next(files.under("labels").walk(links=True), "")
+        return not first.endswith(".json")
+    if len(folders) == 1 and not files.names():
+        return False  # the data set lies below it
+    parts = (set(files.under(folder).folders()) for folder in folders)
+    return files.exists("obj.names") or any({"images", "labels"} <= part for part in parts)
 
 
 def _labelme_below(root: Path) -> _Candidates:
@@ -140,7 +239,7 @@ def _kind(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             if file.read(100).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
-                file.seek(0)
+                refuse_doctype(file, path)
                 _, first = next(ElementTree.iterparse(file, events=("start",)))
                 return "cvat" if first.tag == "annotations" else None
             file.seek(0)

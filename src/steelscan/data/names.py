@@ -16,6 +16,27 @@ def stem(name: str) -> str:
     return key(PurePosixPath(name).stem)
 
 
+def plain(name: str) -> str:
+    """A name without its ending: what a picture and its annotation share."""
+    return key((PurePosixPath(name).parent / stem(name)).as_posix())
+
+
+class ByStem:
+    """Files by the names of their pictures without endings; another case will do if one has it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = {plain(name): name for name in names}
+        self._folded: dict[str, list[str]] = {}
+        for stem_, name in self._exact.items():
+            self._folded.setdefault(stem_.casefold(), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The file that goes with a name; None if there is none, or several of another case."""
+        found = self._exact.get(plain(name))
+        alike = self._folded.get(plain(name).casefold(), []) if found is None else []
+        return alike[0] if len(alike) == 1 else found
+
+
 def matched(listed: Iterable[str], names: Sequence[str]) -> dict[str, str]:
     """For each picture that a table means, what the table calls it.
 

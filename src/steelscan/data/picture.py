@@ -170,6 +170,8 @@ def _opened(
 def _file(source: Source) -> AbstractContextManager[BinaryIO]:
     if isinstance(source, bytes):
         return io.BytesIO(source)
+    if isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir()):
+        _refuse(source, "is a pipe, a device or a socket", "Name a picture file")
     return source.open("rb") if isinstance(source, Path) else nullcontext(source)
 
 

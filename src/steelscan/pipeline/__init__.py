@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.agree import Agreed, Band, agree, read_band
     from steelscan.pipeline.asked import asked_of, read_frame
     from steelscan.pipeline.audit import Audit, audit
-    from steelscan.pipeline.claim import claim
+    from steelscan.pipeline.claim import claimed
     from steelscan.pipeline.comparison import Comparison, compare
     from steelscan.pipeline.comparison_page import write_comparison_page
     from steelscan.pipeline.dealt_folds import FoldsReport, check_folds, deal_folds, save_folds
@@ -69,7 +69,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "forecast": ["Forecast"],
         "plan": ["Options"],
         "plant": ["Plant", "plant", "rates_of"],
-        "claim": ["claim"],
+        "claim": ["claimed"],
         "pictures": ["Prediction", "answer_pictures", "find_distinct"],
         "predict": ["predict"],
         "predictor": ["Predictor"],
@@ -132,7 +132,7 @@ __all__ = [
     "asked_of",
     "audit",
     "check_folds",
-    "claim",
+    "claimed",
     "compare",
     "compare_ensemble",
     "comparison_text",

@@ -10,11 +10,13 @@ from pathlib import Path
 from steelscan.evaluation import Agreement, Pairs, agreement, majority, pixel_counts
 from steelscan.pipeline.score import NO_FRAME
 from steelscan.strip import (
+    TABLE_KIND,
     Frame,
     InputError,
     Layout,
     MaskTable,
     TableError,
+    check_output,
     parse,
     read_mask_table,
     track,
@@ -62,6 +64,7 @@ def agree(
     if len(files) < 2 or len(set(files)) != len(files):
         few = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
         raise InputError("submissions", few, "Name two or more that differ")
+    check_output(out, TABLE_KIND, files)
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))

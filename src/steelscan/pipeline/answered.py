@@ -54,3 +54,11 @@ def read_answered(run: RunFolder) -> dict[str, Frame | None]:
     except (SteelscanError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
+
+
+def frames_of(run: RunFolder) -> set[Frame]:
+    """The sizes of the strips that a run's submission answers; none where that is not known."""
+    try:
+        return {frame for frame in read_answered(run).values() if frame is not None}
+    except RunError:
+        return set()

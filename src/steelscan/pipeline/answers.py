@@ -1,14 +1,17 @@
 """Answers for many pictures, written one by one, so that an interrupted run goes on."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from steelscan.strip import (
+    UNREAD,
     Layout,
     Masks,
     PictureError,
+    RunError,
     cannot_write,
     encode,
     track,
@@ -19,14 +22,20 @@ from steelscan.strip import (
 class AnswerLog:
     """Run lengths of the pictures asked about, appended as they come, a CSV file at the end.
 
-    A line that a crash cut short is dropped when the log is opened again; answers for pictures
-    that are no longer asked about are passed over.
+    Each answer stands beside a hash of the picture that it was made for; the last one counts. A
+    line that a crash cut short is dropped when the log is opened again; answers for pictures that
+    are no longer asked about are passed over.
     """
 
     def __init__(self, path: Path, asked: Iterable[str]) -> None:
+        """Open or begin a log. Raises RunError for one that is damaged, and OutputError."""
         self._path = path
         self._asked = dict.fromkeys(asked)
-        self.done: set[str] = set()
+        self._at: dict[str, int] = {}
+        self.contents: dict[str, str] = {}
+        """Of each picture that has an answer: the hash of the content that it was made for."""
+        self.unread: dict[str, str] = {}
+        """Of each picture that could not be read: why."""
         whole = 0
         try:
             path.touch()
@@ -34,58 +43,104 @@ class AnswerLog:
                 for line in log:
                     if not line.endswith(b"\n"):
                         break
-                    self.done.add(json.loads(line)[0])
+                    image, _, content = self._read(line)
+                    if image in self._asked and content is not None:
+                        self.contents[image], self._at[image] = content, whole
                     whole += len(line)
                 log.truncate(whole)
-            self.done &= self._asked.keys()
         except OSError as error:
             raise cannot_write(path, error) from error
 
+    @property
+    def done(self) -> set[str]:
+        """The pictures that have an answer."""
+        return set(self.contents)
+
     def fill(
-        self, answer: Callable[[str], Masks | None], label: str, on_error: Literal["stop", "skip"]
+        self,
+        answer: Callable[[str], Masks | None],
+        label: str,
+        on_error: Literal["stop", "skip"],
+        content: Callable[[str], str] = lambda _: "",
     ) -> list[tuple[str, str]]:
         """Add an answer for each picture that has none yet, behind a progress bar.
 
-        Returns names and reasons of pictures that could not be read, or raises PictureError.
+        An answer counts where ``content``, a hash of the picture as it is now, is what it was made
+        for. Returns names and reasons of pictures that could not be read, or raises PictureError.
         """
-        left_out = []
         for image in track(self._asked, label, len(self._asked)):
-            if image in self.done:
-                continue
             try:
+                now = content(image)
+                if self.contents.get(image) == now:
+                    continue
+                self.contents.pop(image, None)
                 masks = answer(image)
             except PictureError as error:
                 if on_error == "stop":
                     raise
-                left_out.append((image, str(error)))
+                self.contents.pop(image, None)
+                self.unread[image] = str(error)
             else:
-                self.add(image, masks)
-        return left_out
+                self.add(image, masks, now)
+        return list(self.unread.items())
 
-    def add(self, image: str, masks: Masks | None) -> None:
+    def add(self, image: str, masks: Masks | None, content: str = "") -> None:
         """Append the answer for one picture; None leaves it without a row. Raises OutputError."""
         texts = None if masks is None else [encode(mask) for mask in masks]
-        line = json.dumps([image, texts]) + "\n"
+        line = json.dumps([image, texts, content]) + "\n"
         try:
-            with self._path.open("a") as log:
-                log.write(line)
+            with self._path.open("ab") as log:
+                at = log.tell()
+                log.write(line.encode())
         except OSError as error:
             raise cannot_write(self._path, error) from error
-        self.done.add(image)
+        self.contents[image], self._at[image] = content, at
 
     def finish(self, table: Path, layout: Layout) -> None:
         """Write the CSV file and remove the log. Raises OutputError."""
         self.write(table, layout)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the log, when all that it holds is written elsewhere."""
         self._path.unlink()
 
-    def write(self, table: Path, layout: Layout) -> None:
-        """Write the CSV file; who opens the log again finds all answers. Raises OutputError."""
-        write_mask_table(table, self.rows(), layout)
+    def write(self, table: Path, layout: Layout, classes: int = 0) -> None:
+        """Write the CSV file; who opens the log again finds all answers. Raises OutputError.
 
-    def rows(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """Image and run lengths of each class, in the order in which they were added."""
-        with self._path.open() as log:
-            for line in log:
-                image, texts = json.loads(line)
-                if image in self._asked and texts is not None:
-                    yield image, texts
+        A picture that could not be read has a row a class that says so, where ``classes`` are
+        given.
+        """
+        write_mask_table(table, self.rows(classes), layout)
+
+    def rows(self, classes: int = 0) -> Iterator[tuple[str, Sequence[str]]]:
+        """Image and run lengths of each class, in the order in which they were asked about.
+
+        One that could not be read has `UNREAD` for each of the ``classes``.
+        """
+        with self._path.open("rb") as log:
+            for image in self._asked:
+                if image in self.contents:
+                    log.seek(self._at[image])
+                    _, texts, _ = self._read(log.readline())
+                    if texts is not None:
+                        yield image, texts
+                elif image in self.unread and classes:
+                    yield image, (UNREAD,) * classes
+
+    def _read(self, line: bytes) -> tuple[str, Sequence[str] | None, str | None]:
+        """An answer; its content is None where an older program wrote it. Raises RunError."""
+        try:
+            image, texts, content = (*json.loads(line), None)[:3]
+            known = texts is None or all(isinstance(text, str) for text in texts)
+            if known and isinstance(image, str) and isinstance(content, str | None):
+                return image, texts, content
+        except (ValueError, TypeError, RecursionError):
+            pass
+        remedy = "Remove it: its pictures are then predicted again"
+        raise RunError(self._path, "is damaged", remedy)
+
+
+def content_hash(content: bytes) -> str:
+    """What tells a picture's content from all others, as text."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -18,10 +18,14 @@ from steelscan.evaluation import (
 )
 from steelscan.pipeline.pairs_file import PARTS, Judged, read_judged
 from steelscan.pipeline.run import RunFolder, RunRecord
-from steelscan.strip import Classes, RunError, write_rows
+from steelscan.strip import Classes, RunError, table_kind, write_rows
 
 _TELLING = 6
 """Groups that differ, all to one side, from which that is no luck at a level of 0.95."""
+
+_COLUMNS = ("image", "change", "truth", "a", "b", "dice_gain")
+
+CHANGES_KIND = table_kind("list of changed strips", _COLUMNS)
 
 CHANGES = ("clean to defective", "defective to clean", "other classes")
 
@@ -65,7 +69,6 @@ class Comparison:
 
     def write_changes(self, path: Path) -> None:
         """Write every changed strip as CSV. Raises OutputError."""
-        columns = ("image", "change", "truth", "a", "b", "dice_gain")
         rows = (
             (
                 change.image,
@@ -75,7 +78,7 @@ class Comparison:
             )
             for change in self.changes
         )
-        write_rows(path, columns, rows)
+        write_rows(path, _COLUMNS, rows)
 
 
 def compare(run_a: Path, run_b: Path) -> Comparison:

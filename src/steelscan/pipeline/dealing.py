@@ -94,7 +94,7 @@ def _told(run: RunFolder, dataset: Dataset) -> list[str]:
     if not _can_tell(dataset):
         found = f"{len(dataset)} training and {len(dataset.test_names)} test strips are too few"
         return [f"Folds: {found} to tell them apart; dealt as ever."]
-    likeness = json.loads(run.likeness.read_text())
+    likeness = json.loads(run.likeness.read_text(encoding="utf-8"))
     auc = f"training and test strips are told apart with an AUC of {likeness['auc']:.3f}"
     if likeness["told_apart"]:
         return [f"Folds: {auc}; those most like the test judge."]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import (
+    FOLDS_KIND,
     Dataset,
     Groups,
     Leak,
@@ -21,7 +22,7 @@ from steelscan.data import (
     write_folds,
 )
 from steelscan.pipeline.plain_table import plain_table
-from steelscan.strip import write_json
+from steelscan.strip import check_output, json_kind, write_json
 
 _LARGEST = 5
 """Groups that are named, the largest ones."""
@@ -157,8 +158,15 @@ def check_folds(dataset: Dataset, path: Path, *, look: bool = False) -> FoldsRep
     return _report(dataset, find_groups(dataset, look=look), brought.numbers)
 
 
+def check_place(path: Path) -> None:
+    """Raise OutputError where `save_folds` would replace what is no table of folds."""
+    check_output(path, FOLDS_KIND)
+    check_output(origin(path), json_kind("report of steelscan folds", "fingerprint", "deviation"))
+
+
 def save_folds(report: FoldsReport, path: Path) -> None:
     """Write ``image,group,fold`` as CSV and, beside it, the report as JSON. Raises OutputError."""
+    check_place(path)
     write_json(origin(path), report.to_dict())
     write_folds(path, report.dataset.names, report.groups.numbers, report.folds)
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from steelscan.pipeline.claim import claim
+from steelscan.pipeline.answered import frames_of
+from steelscan.pipeline.claim import claimed
 from steelscan.pipeline.engine import Device, accelerator
 from steelscan.pipeline.pictures import Prediction, answer_pictures, find_distinct
 from steelscan.pipeline.predictor import Predictor
@@ -26,19 +27,21 @@ def predict(
     classes overlap the highest id) and ``overlays/*.jpg``. The same call after an interruption
     goes on. ``thresholds`` is a file that `tune_run` wrote for this run; without one its own
     thresholds decide. Raises PictureError for a picture that cannot be read, or with
-    ``on_error="skip"`` lists it in ``skipped.csv``; it then has no mask and no row.
+    ``on_error="skip"`` lists it in ``skipped.csv``; it then has no mask, and rows that say so.
+    Raises RunError where another process works in ``out``, or where its table was changed since.
     """
-    sources = find_distinct(pictures)
+    sources = find_distinct(pictures, out)
     run_folder = RunFolder(run)
     predictor = Predictor.load(run_folder, accelerator(device).device, thresholds)
-    used = () if thresholds is None else (thresholds.read_text(),)
-    claim(out, "predicted_by.txt", run_folder.made_of(), *used)
-    return answer_pictures(
-        sources,
-        predictor.masks,
-        out,
-        predictor.record.classes,
-        predictor.record.layout,
-        on_error=on_error,
-        overlays=overlays,
-    )
+    used = () if thresholds is None else (thresholds.read_text(encoding="utf-8"),)
+    with claimed(out, run_folder.made_of(), *used):
+        return answer_pictures(
+            sources,
+            predictor.masks,
+            out,
+            predictor.record.classes,
+            predictor.record.layout,
+            on_error=on_error,
+            overlays=overlays,
+            frames=frames_of(run_folder),
+        )

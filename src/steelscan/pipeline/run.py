@@ -14,7 +14,7 @@ from steelscan.evaluation import Thresholds
 from steelscan.pipeline.recipe import Recipe
 from steelscan.postprocess import Rule
 from steelscan.prediction import EncoderOf, Member
-from steelscan.strip import Classes, Layout, RunError, Spec, output_folder, write_text
+from steelscan.strip import Classes, Layout, RunError, Spec, held, write_text
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -169,22 +169,11 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep the folder for this process. Raises RunError when another one works in it."""
-        from filelock import FileLock, Timeout  # the light install reads runs without it
-
-        output_folder(self.path)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            found = "is in use by another process"
-            raise RunError(self.path, found, "Wait for it to end, or name another --out") from None
-        try:
+        with held(self.path):
             for pattern in (".*.part", "networks/**/.*.part", "rounds/*/.*.part"):
                 for left_by_a_crash in self.path.glob(pattern):
                     left_by_a_crash.unlink()
             yield
-        finally:
-            lock.release()
 
     def begin(self, recipe: Recipe, record: RunRecord) -> None:
         """Write down what the run is made from, or check that a run begun here was made from it.

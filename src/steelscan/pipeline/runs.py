@@ -141,7 +141,7 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 def _scores(run: RunFolder) -> dict[str, dict[str, Score]]:
     """The numbers of each part. Raises RunError for a file that does not hold them."""
     try:
-        content = json.loads(run.scores.read_text())
+        content = json.loads(run.scores.read_text(encoding="utf-8"))
         parts = [part for part in PARTS if part in content] or PARTS
         return {part: {name: _score(content[part][name]) for name in _NUMBERS} for part in parts}
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,7 +1,7 @@
 """Predictions against truth, both from files. No torch here."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,8 @@ class Judgement:
     """Mean Dice where classes are as frequent as was asked."""
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
     """Of the probabilities of classes on whole strips, where a run has them."""
+    unread: Sequence[str] = ()
+    """Strips that could not be read by what predicted them: they count nowhere else."""
 
     def class_table(self) -> str:
         """The rows of the classes as plain text."""
@@ -118,8 +120,8 @@ def score_files(truth: Path, predicted: Path, asked: Asked | None = None) -> Jud
 
     The truth is a CSV file of run lengths or a data set. A folder of predictions may be what
     `predict` wrote: its ``submission.csv`` is then read. A run whose data the truth is, is judged
-    by what it said of strips that its networks were not fitted on. Raises InputError's kin when
-    the two do not fit each other.
+    by what it said of strips that its networks were not fitted on. Strips whose rows say that they
+    could not be read are listed apart. Raises InputError's kin when the two do not fit each other.
     """
     asked = asked or Asked()
     if truth.is_file() and truth.suffix != ".zip":
@@ -135,18 +137,23 @@ def score_files(truth: Path, predicted: Path, asked: Asked | None = None) -> Jud
             return score_run(predicted, dataset, asked)
     if predicted.is_dir() and not (predicted / "submission.csv").exists():
         names, masks = _pictures(dataset, predicted)
+        unread: Sequence[str] = ()
     else:
-        names, masks = _texts(dataset, _table(predicted))
+        table = _table(predicted)
+        names, masks = _texts(dataset, table)
+        unread = sorted(table.unread)
     row_of = {name: row for row, name in enumerate(dataset.names)}
     rows = [row_of[name] for name in names]
     counted = Counted()
     for row, guess in track(zip(rows, masks, strict=True), "Scoring", len(rows)):
         counted.add(guess, dataset.masks(row))
     notes = []
-    if len(rows) < len(dataset):
-        notes.append(f"{len(dataset) - len(rows)} strips of the data set are not predicted.")
+    left = len(dataset) - len(rows) - len(unread)
+    if left:
+        notes.append(f"{left} strips of the data set are not predicted.")
     groups = group_strips(dataset)[rows]
-    return judged(counted.pairs, dataset.classes, groups, notes, asked, counted.defects)
+    all_found = judged(counted.pairs, dataset.classes, groups, notes, asked, counted.defects)
+    return replace(all_found, unread=unread)
 
 
 def judged(
@@ -185,6 +192,11 @@ def numbered(classes: int) -> Classes:
 
 def _score_tables(truth: MaskTable, predicted: MaskTable, asked: Asked) -> Judgement:
     frame = asked.frame
+    gone = predicted.unread
+    unread = sorted(gone)
+    known = {image: row for image, row in truth.rows.items() if image not in gone}
+    truth, predicted = replace(truth, rows=known), predicted.without_unread()
+    check_read([*truth.rows, *predicted.rows], unread)
     pairs = pairs_of_tables(truth, predicted, frame or NO_FRAME)
     notes, defects = [], None
     if frame is None:
@@ -196,7 +208,15 @@ def _score_tables(truth: MaskTable, predicted: MaskTable, asked: Asked) -> Judge
         defects = _defects_of_tables(truth, predicted, frame, pairs.classes)
     if "joined" not in (truth.layout, predicted.layout):
         notes.append("Neither file lists clean strips: those that both leave out do not count.")
-    return judged(pairs, numbered(pairs.classes), None, notes, asked, defects)
+    found = judged(pairs, numbered(pairs.classes), None, notes, asked, defects)
+    return replace(found, unread=unread)
+
+
+def check_read(read: Collection[str], unread: Collection[str]) -> None:
+    """Raise TableError where every picture of a prediction could not be read."""
+    if unread and not read:
+        found = f"says of all its {len(unread)} pictures that they could not be read"
+        raise TableError("prediction", found, "Predict pictures that can be read")
 
 
 def _defects_of_tables(
@@ -228,8 +248,10 @@ def _texts(dataset: Dataset, table: MaskTable) -> tuple[list[str], Iterator[Mask
     if table.classes > count:
         found = f"has class {table.classes}, the data set has {count}"
         raise TableError("prediction", found, f"Predict the classes of {dataset.root}")
-    named = table.layout == "columns"
+    named, unread = table.layout == "columns", table.unread
     names = [name for name in dataset.names if named or name in table.rows]
+    names = [name for name in names if name not in unread]
+    check_read(names, unread)
     frames = dict(zip(dataset.names, dataset.frames, strict=True))
 
     def masks() -> Iterator[Masks]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import (
+    FOLDS_KIND,
     LikeTestScores,
     LookDifference,
     Sides,
@@ -18,7 +19,7 @@ from steelscan.data import (
     open_sides,
     write_folds,
 )
-from steelscan.strip import output_folder, write_json, write_rows
+from steelscan.strip import check_output, output_folder, write_json, write_rows
 
 LEVEL = 0.95
 
@@ -93,6 +94,8 @@ def shift(
     as without. Raises what `open_sides` and `like_test` raise, OutputError, and with ``network``
     MissingPartError's cause where torch is not installed.
     """
+    if folds is not None:
+        check_output(folds, FOLDS_KIND)
     output_folder(out)
     sides = open_sides(data, test, on_error)
     level = 1 - (1 - LEVEL) / 2 if network else LEVEL  # two judges, two chances to be wrong

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steelscan.evaluation import Pairs, RunningScores, pixel_counts
-from steelscan.pipeline.score import NO_FRAME, Asked, Judgement, numbered
-from steelscan.strip import InputError, StreamedMaskTable, TableError, progress
+from steelscan.pipeline.score import NO_FRAME, Asked, Judgement, check_read, numbered
+from steelscan.strip import UNREAD, InputError, StreamedMaskTable, TableError, progress
 
 _BLOCK = 4096
 """Strips that are counted before they are added up."""
@@ -41,9 +41,12 @@ def score_stream(
     count = classes or _classes(*tables)
     found = RunningScores(numbered(count), resamples=resamples)
     frame = asked.frame or NO_FRAME
-    block, rows = [], 0
+    block, rows, unread = [], 0, []
     with progress("Scoring rows", sum(table.count_rows() for table in tables)) as shown:
         for image, true, guess in _together(*tables):
+            if guess and UNREAD in guess.values():
+                unread.append(image)
+                continue
             said, there = (_texts(each, count, image) for each in (guess, true))
             block.append(pixel_counts(said, there, frame, image))
             rows += len(true or ()) + len(guess or ())
@@ -54,6 +57,7 @@ def score_stream(
     if block:
         found.add(Pairs.of(block))
     if not len(found):
+        check_read((), unread)
         raise TableError(truth, "lists no image", "Give a table with rows")
     notes = ["Read in one pass: each strip is its own group, intervals are of a Poisson bootstrap."]
     if asked.frame is None:
@@ -61,7 +65,12 @@ def score_stream(
     if "joined" not in {table.layout for table in tables}:
         notes.append("Neither file lists clean strips: those that both leave out do not count.")
     return Judgement(
-        found.scores(), found.empty(), found.per_class(), tuple(notes), found.overlaps()
+        found.scores(),
+        found.empty(),
+        found.per_class(),
+        tuple(notes),
+        found.overlaps(),
+        unread=unread,
     )
 
 

@@ -2,21 +2,25 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from steelscan.data import find_pictures, read_picture
 from steelscan.pipeline.answered import read_answered
-from steelscan.pipeline.answers import AnswerLog
+from steelscan.pipeline.answers import AnswerLog, content_hash
 from steelscan.pipeline.run import RunFolder
 from steelscan.strip import (
+    TABLE_KIND,
+    UNREAD,
     InputError,
     Layout,
     Masks,
     MaskTable,
     RunError,
-    output_folder,
+    check_output,
+    held,
+    hidden_beside,
     parse,
     read_mask_table,
     write_mask_table,
@@ -39,7 +43,7 @@ class Submission:
     clean: int
     sha256: str
     left_out: tuple[str, ...]
-    """Images that could not be read: a competition counts them as missing."""
+    """Images that could not be read: their rows say so, which a competition refuses."""
 
     def text(self) -> str:
         """The same as lines for people."""
@@ -50,7 +54,10 @@ class Submission:
             f"SHA-256: {self.sha256}",
         ]
         if self.left_out:
-            lines.append(f"Note: {len(self.left_out)} left out: {', '.join(self.left_out)}")
+            names = ", ".join(self.left_out)
+            lines.append(
+                f"Note: {len(self.left_out)} could not be read, as their rows say: {names}"
+            )
         return "\n".join(lines)
 
 
@@ -68,13 +75,15 @@ def submit(
 
     ``layout`` is that of the run's data where None. Without ``images`` the run's own answers are
     laid out anew, which needs no torch: each image stands there once, in the order of the names,
-    and its run lengths were checked against its size. They go to ``submission-LAYOUT.csv`` in the
+    and its run lengths were checked against its size. An image that could not be read has rows that
+    say so in place of run lengths. They go to ``submission-LAYOUT.csv`` in the
     run folder where ``out`` is None. With ``images`` (a folder, picture, zip or glob pattern) the
     networks answer those; an interrupted call goes on when given again. ``thresholds``, a file that
     `tune_run` wrote, goes with ``images`` alone: the run's own answers were made with its own.
 
     Raises RunError for a run that is not finished or whose answers do not hold together, MaskError
-    for run lengths that are wrong, InputError's kin for pictures, OutputError.
+    for run lengths that are wrong, InputError's kin for pictures, and OutputError, also where
+    ``out`` is there already and no submission, or another run's.
     """
     folder = RunFolder(run)
     record = folder.load_record()
@@ -85,11 +94,15 @@ def submit(
             raise InputError("--thresholds", why, "Name the pictures to answer: --images")
         folder.load_tuned()
         path = out or run / f"submission-{layout}.csv"
+        check_output(path, TABLE_KIND, own=folder.submission)
         texts, left_out = _own_answers(folder)
-        write_mask_table(path, texts.items(), layout)
+        _write(path, texts, left_out, layout, len(record.classes))
     else:
         path = _place_for_others(folder, out)
-        texts, left_out = _ask(folder, images, path, layout, device, on_error, thresholds)
+        check_output(path, TABLE_KIND)
+        kept = hidden_beside(path, "lock").name
+        with held(path.parent, kept, path):
+            texts, left_out = _ask(folder, images, path, layout, device, on_error, thresholds)
     found = {
         name: sum(bool(of_classes[at]) for of_classes in texts.values())
         for at, name in enumerate(record.classes.names)
@@ -97,6 +110,18 @@ def submit(
     clean = sum(not any(of_classes) for of_classes in texts.values())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Submission(path, layout, len(texts), found, clean, digest, tuple(left_out))
+
+
+def _write(
+    path: Path,
+    texts: Mapping[str, Sequence[str]],
+    left_out: Sequence[str],
+    layout: Layout,
+    classes: int,
+) -> None:
+    """Write answers, and rows for images that could not be read, in the order of the names."""
+    unread = dict.fromkeys(left_out, (UNREAD,) * classes)
+    write_mask_table(path, sorted({**texts, **unread}.items()), layout)
 
 
 def _own_answers(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
@@ -107,12 +132,17 @@ def _own_answers(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
         raise RunError(run.path, f"holds no {run.submission.name}", _REMEDY)
     table = read_mask_table(run.submission)
     answered = {name: frame for name, frame in sorted(frames.items()) if frame is not None}
+    left_out = {name for name, frame in frames.items() if frame is None}
+    wrong = sorted(name for name in left_out if name in table.rows and name not in table.unread)
+    if wrong:
+        raise RunError(run.submission, f"answers {wrong[0]}, which could not be read", _REMEDY)
+    table = replace(table, rows={n: row for n, row in table.rows.items() if n not in left_out})
     _check(run, table, answered.keys(), classes)
     texts: dict[str, Sequence[str]] = {name: table.texts(name, classes) for name in answered}
     for name, of_classes in texts.items():
         for class_id, text in enumerate(of_classes, start=1):
             parse(text, answered[name], f"{run.submission}, {name}, class {class_id}")
-    return texts, [name for name, frame in frames.items() if frame is None]
+    return texts, sorted(left_out)
 
 
 def _check(run: RunFolder, table: MaskTable, answered: Set[str], classes: int) -> None:
@@ -154,23 +184,27 @@ def _ask(
 
     named = {source.name: source for source in find_pictures(images)}
     predictor = Predictor.load(run, accelerator(device).device, thresholds)
+    classes = len(predictor.record.classes)
+    current = b""
+
+    def content(name: str) -> str:
+        nonlocal current
+        current = named[name].read()
+        return content_hash(current)
 
     def answer(name: str) -> Masks:
-        return predictor.masks(read_picture(named[name].read(), name))
+        return predictor.masks(read_picture(current, name))
 
-    output_folder(out.parent)
-    kept = out.with_name(f".{out.name}.{_mark(run, images, thresholds)}.jsonl")
-    log = AnswerLog(kept, named)
-    left_out = log.fill(answer, "Answering", on_error)
-    texts = dict(sorted(log.rows()))
-    write_mask_table(out, texts.items(), layout)
-    kept.unlink()
-    return texts, [name for name, _ in left_out]
+    log = AnswerLog(hidden_beside(out, f"{_mark(run, thresholds)}.jsonl"), named)
+    left_out = [name for name, _ in log.fill(answer, "Answering", on_error, content)]
+    texts = dict(log.rows())
+    _write(out, texts, left_out, layout, classes)
+    log.remove()
+    return texts, left_out
 
 
-def _mark(run: RunFolder, images: str, thresholds: Path | None) -> str:
-    """Eight digits that tell the answers of one run for one place from all others."""
+def _mark(run: RunFolder, thresholds: Path | None) -> str:
+    """Eight digits that tell the answers of one run from those of all others."""
     used = thresholds or run.thresholds
     content = run.recipe.read_bytes() + run.record.read_bytes() + used.read_bytes()
-    place = Path(images).resolve()
-    return hashlib.sha256(content + str(place).encode()).hexdigest()[:8]
+    return hashlib.sha256(content).hexdigest()[:8]

@@ -39,6 +39,8 @@ class Outcome:
     scores: Mapping[str, Scores]
     empty: Mapping[str, Scores]
     notes: tuple[str, ...]
+    unread: tuple[str, ...] = ()
+    """Pictures of the submission that could not be read: their rows say so."""
 
 
 def train(
@@ -115,13 +117,16 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     answers = Answers(plan)
     tuned = tune(plan, answers)
     plan.run.write_tuned(tuned)
-    notes += [*_tuning(plan, tuned), *_submit(plan, answers, tuned)]
+    left_out = _submit(plan, answers, tuned)
+    notes += _tuning(plan, tuned)
+    notes += [f"Left out {name}: {reason}" for name, reason in left_out]
     pairs = {name: pairs_of(plan, answers, tuned.rules, rows) for name, rows in plan.parts.items()}
     groups = {name: plan.groups[rows] for name, rows in plan.parts.items()}
     outcome = Outcome(
         {name: score(part, groups[name]) for name, part in pairs.items()},
         {name: score(part.emptied(), groups[name]) for name, part in pairs.items()},
         tuple(notes),
+        tuple(name for name, _ in left_out),
     )
     scored = {name: part.to_dict() for name, part in outcome.scores.items()}
     scored |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
@@ -176,10 +181,10 @@ def _tuning(plan: Plan, tuned: Tuned) -> list[str]:
     ]
 
 
-def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
+def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[tuple[str, str]]:
     """Answer the test strips; where the data set has none, the strips that judge.
 
-    Returns a sentence on each test strip that was left out.
+    Returns name and reason of each test strip that could not be read.
     """
     dataset = plan.dataset
     predictor = cache(partial(Predictor.load, plan.run, plan.accelerator.device))
@@ -196,5 +201,5 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[str]:
     log = AnswerLog(plan.run.path / "submission.jsonl", rows)
     left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
     write_answered(plan.run, dataset, rows, [name for name, _ in left_out])
-    log.write(plan.run.submission, dataset.layout)
-    return [f"Left out {name}: {reason}" for name, reason in left_out]
+    log.write(plan.run.submission, dataset.layout, len(dataset.classes))
+    return left_out

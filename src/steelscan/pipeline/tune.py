@@ -35,6 +35,8 @@ from steelscan.strip import (
     PerClass,
     RecipeError,
     RunError,
+    check_output,
+    json_kind,
     output_folder,
     per_class,
     write_text,
@@ -82,6 +84,9 @@ def tune_run(
     Raises RunError for a run that is not finished, or made from other data, RecipeError for rules
     that cannot be tuned exactly, OutputError.
     """
+    target = out or run / "tuned"
+    kind_of_file = json_kind("file of steelscan tune", "rules", "objective", "unsearched")
+    check_output(target / "thresholds.json", kind_of_file)
     folder, options = RunFolder(run), tune or CarefulTune()
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()
     classes = len(record.classes)
@@ -99,7 +104,7 @@ def tune_run(
     dataset = open_dataset(data, on_error)
     if dataset.fingerprint != record.fingerprint:
         raise RunError(run, f"was made from other data than {data}", "Name the data it was made of")
-    target = output_folder(out or run / "tuned")
+    output_folder(target)
 
     counted = count_part(folder, recipe, own.round, dataset, parts[PARTS[1]])
     found = tune_carefully(

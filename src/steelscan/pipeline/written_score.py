@@ -47,6 +47,8 @@ def score_text(found: Judgement) -> str:
         blocks.append(f"{_CALIBRATION}\n{table}\n{CALIBRATION_WORDS}")
     if found.expected is not None:
         blocks.append(f"{EXPECTED_WORDS} {_number(found.expected)}")
+    if found.unread:
+        blocks.append(_unread(found))
     notes = [f"Note: {note}" for note in found.notes]
     return "\n\n".join([*blocks, "\n".join(notes)] if notes else blocks)
 
@@ -65,6 +67,7 @@ def score_json(found: Judgement) -> dict[str, Any]:
         "sizes": plain_value(None if found.sizes is None else [*map(asdict, found.sizes)]),
         "expected_dice": plain_value(found.expected),
         "reliability": {name: plain_value(asdict(each)) for name, each in told},
+        "unread": list(found.unread),
         "notes": list(found.notes),
     }
 
@@ -94,7 +97,8 @@ def score_page(found: Judgement, title: str) -> Page:
     if found.expected is not None:
         words = f"{EXPECTED_WORDS} {_number(found.expected)}"
         sections.append(Section("At other frequencies", (words,)))
-    return Page("steelscan score", title, tuple(sections), found.notes)
+    notes = (_unread(found), *found.notes) if found.unread else found.notes
+    return Page("steelscan score", title, tuple(sections), tuple(notes))
 
 
 _FIVE = (
@@ -102,6 +106,15 @@ _FIVE = (
     "defective strips on which nothing was found. Overkill: clean strips on which something was. "
     "Brackets hold 95 % bootstrap intervals."
 )
+
+
+def _unread(found: Judgement) -> str:
+    """A sentence on strips that could not be read."""
+    names = ", ".join(found.unread[:10]) + (", ..." if len(found.unread) > 10 else "")
+    return (
+        f"Not read: {len(found.unread)} strips could not be read by what predicted them, and are "
+        f"counted in no other number: {names}"
+    )
 
 
 def _judged(found: Judgement) -> dict[str, Scores]:

@@ -41,7 +41,7 @@ class ProbabilityStore:
             with zarr.config.set({"array.write_empty_chunks": True}):
                 self._array = zarr.open_array(place, mode="r+")
             self._log.touch()
-            text = self._log.read_text()
+            text = self._log.read_text(encoding="utf-8")
         except OSError as error:
             raise cannot_write(folder, error) from error
         whole, _, cut_short = text.rpartition("\n")
@@ -57,7 +57,7 @@ class ProbabilityStore:
         store._log = folder / "strips.txt"
         try:
             store._array = zarr.open_array(folder / "levels.zarr", mode="r")
-            store._known = _strips_in(store._log.read_text().rpartition("\n")[0])
+            store._known = _strips_in(store._log.read_text(encoding="utf-8").rpartition("\n")[0])
         except OSError:
             remedy = "Give the same train command again: it fits no network twice"
             raise RunError(folder, "holds no probabilities that can be read", remedy) from None
@@ -80,7 +80,7 @@ class ProbabilityStore:
                 self._array[strip, :, : frame.height, : frame.width] = answer
             else:
                 self._array[strip] = answer
-            with self._log.open("a") as log:
+            with self._log.open("a", encoding="utf-8") as log:
                 log.write(f"\n{strip}\n")
         except OSError as error:
             raise cannot_write(self._log.parent, error) from error

@@ -25,27 +25,44 @@ from steelscan.strip.frame import (
     check_frame,
     check_masks,
 )
+from steelscan.strip.lock import held
 from steelscan.strip.output import (
     cannot_write,
+    hidden_beside,
     output_folder,
+    remove_leftovers,
     replacing,
+    temporary_folder,
     write_bytes,
     write_json,
     write_text,
 )
+from steelscan.strip.overwriting import (
+    OF_A_RUN,
+    FileKind,
+    check_output,
+    json_kind,
+    page_kind,
+    table_kind,
+    zip_kind,
+)
 from steelscan.strip.progress import Progress, progress, track
 from steelscan.strip.rows import Table, read_rows, write_rows
-from steelscan.strip.runlength import decode, encode, parse
+from steelscan.strip.runlength import UNREAD, decode, encode, parse
 from steelscan.strip.spec import PerClass, Spec, per_class
 from steelscan.strip.streamed import StreamedMaskTable
-from steelscan.strip.table import Layout, MaskTable, read_mask_table, write_mask_table
+from steelscan.strip.table import TABLE_KIND, Layout, MaskTable, read_mask_table, write_mask_table
 
 __all__ = [
     "MOST_CLASSES",
+    "OF_A_RUN",
+    "TABLE_KIND",
+    "UNREAD",
     "BundleError",
     "Classes",
     "DatasetError",
     "Fault",
+    "FileKind",
     "Frame",
     "InputError",
     "Layout",
@@ -71,19 +88,28 @@ __all__ = [
     "cannot_write",
     "check_frame",
     "check_masks",
+    "check_output",
     "decode",
     "encode",
+    "held",
+    "hidden_beside",
+    "json_kind",
     "output_folder",
+    "page_kind",
     "parse",
     "per_class",
     "progress",
     "read_mask_table",
     "read_rows",
+    "remove_leftovers",
     "replacing",
+    "table_kind",
+    "temporary_folder",
     "track",
     "write_bytes",
     "write_json",
     "write_mask_table",
     "write_rows",
     "write_text",
+    "zip_kind",
 ]

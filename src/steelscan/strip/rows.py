@@ -223,4 +223,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in rows:
+            bare = any("\r" in cell for cell in row if isinstance(cell, str))
+            (quoting if bare else writer).writerow(row)  # it takes a carriage return for no break

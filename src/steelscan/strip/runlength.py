@@ -13,6 +13,12 @@ from steelscan.strip.errors import MaskError
 from steelscan.strip.faults import Fault
 from steelscan.strip.frame import Frame, Mask
 
+UNREAD = "unread"
+"""Stands in place of the run lengths of every class of a picture that could not be read.
+
+It is no run length, so that no program can take such a picture for a clean strip.
+"""
+
 _NUMBERS_AND_SPACE = b"0123456789 \t\r\n"
 _REMEDY = "Runs are pairs 'start length', numbered from 1 down the columns, in order, apart"
 
@@ -23,6 +29,9 @@ def parse(text: str, frame: Frame, where: object = "run lengths") -> NDArray[np.
     Raises MaskError for text that is no list of pairs, for runs that leave the frame, and for
     runs that overlap or are out of order. ``where`` names the source in that message.
     """
+    if text == UNREAD:
+        found = "stands for a picture that could not be read"
+        raise MaskError(where, found, "Predict that picture anew, or leave out its rows")
     if text.encode(errors="replace").translate(None, _NUMBERS_AND_SPACE):
         found = f"run lengths hold more than numbers: {text[:40]!r}"
         raise MaskError(where, found, _REMEDY, Fault.RUNS)

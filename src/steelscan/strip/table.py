@@ -17,7 +17,9 @@ from typing import Literal
 
 from steelscan.strip.errors import TableError
 from steelscan.strip.frame import MOST_CLASSES
+from steelscan.strip.overwriting import table_kind
 from steelscan.strip.rows import Rows, write_rows
+from steelscan.strip.runlength import UNREAD
 
 Layout = Literal["joined", "columns"]
 
@@ -28,6 +30,10 @@ _COLUMNS: dict[Layout, list[str]] = {
 
 _CLASS_ID = re.compile(r"0*([1-9][0-9]*)(?:\.0*)?")
 """A class id; pandas writes 1.0 where other rows name none."""
+
+
+TABLE_KIND = table_kind("table of run lengths", *_COLUMNS.values())
+"""A CSV file in either layout."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,17 @@ class MaskTable:
     def classes(self) -> int:
         """The highest class id that has a row; 0 for an empty table."""
         return max((max(row, default=0) for row in self.rows.values()), default=0)
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The images that could not be read by what predicted them."""
+        return frozenset(image for image, row in self.rows.items() if UNREAD in row.values())
+
+    def without_unread(self) -> "MaskTable":
+        """The same table without the images that could not be read."""
+        unread = self.unread
+        kept = {image: row for image, row in self.rows.items() if image not in unread}
+        return MaskTable(kept, self.layout)
 
     def texts(self, image: str, classes: int) -> tuple[str, ...]:
         """The run lengths of one image, one a class; empty where the table has no row."""

@@ -1,5 +1,6 @@
 """Networks and half-done fits on disk: safetensors and JSON, never pickle."""
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,4 +78,4 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
         try:
             save_file(contiguous, temporary, metadata=metadata)
         except SafetensorError as error:  # how it says that the disk is full
-            raise OSError(str(error)) from error
+            raise OSError(errno.EIO, str(error), temporary) from error

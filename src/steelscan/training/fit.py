@@ -26,7 +26,7 @@ from steelscan.strip import (
     RecipeError,
     RunError,
     progress,
-    replacing,
+    write_text,
 )
 from steelscan.training.averaging import RunningMean, State, best_mean
 from steelscan.training.checkpoint import load_network, load_state, save_network, save_state
@@ -278,8 +278,8 @@ def _record(
     standing.stage, standing.epoch = stage.number, epoch + 1
     standing.metrics.append(row)
     standing.carried = stage.carried()
-    with replacing(folder / "metrics.csv") as temporary:
-        pl.DataFrame(standing.metrics, infer_schema_length=None).write_csv(temporary)
+    metrics = pl.DataFrame(standing.metrics, infer_schema_length=None).write_csv()
+    write_text(folder / "metrics.csv", metrics)
     save_state(
         folder / "last" / "state.safetensors",
         stage.network,

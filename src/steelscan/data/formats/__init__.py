@@ -22,13 +22,19 @@ from steelscan.data.formats import (
     yolo,
 )
 from steelscan.data.formats.labelled import Labelled, Loss
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 
 
 class Reader(Protocol):
-    """Reads annotations; what becomes of their faults is the watch's matter."""
+    """Reads annotations; what becomes of their faults is the watch's matter.
 
-    def __call__(self, path: Path, watch: Watch = STRICT, /) -> Iterator[Labelled]:
+    The pictures are looked for in ``shelf``, without it where the format's programs put them.
+    """
+
+    def __call__(
+        self, path: Path, watch: Watch = STRICT, shelf: Shelf | None = None, /
+    ) -> Iterator[Labelled]:
         """Read picture by picture."""
 
 
@@ -53,6 +59,9 @@ class Format(NamedTuple):
     names_pictures: bool = False
     """Whether annotations, not the folder, say which pictures there are."""
 
+    folders: bool = True
+    """Whether pictures may lie below folders."""
+
     overlaps: bool = True
     """Whether masks that overlap come back as they were."""
 
@@ -61,7 +70,9 @@ FORMATS: tuple[Format, ...] = (
     Format("class_pngs", class_pngs.read, class_pngs.write, "", "images"),
     Format("coco", coco.read, coco.write, "annotations.json", "images", names_pictures=True),
     Format("cvat", cvat.read, cvat.write, "annotations.xml", "images", names_pictures=True),
-    Format("index_pngs", index_pngs.read, index_pngs.write, "", "images", overlaps=False),
+    Format(
+        "index_pngs", index_pngs.read, index_pngs.write, "", "images", folders=False, overlaps=False
+    ),
     Format(
         "label_studio",
         label_studio.read,
@@ -69,9 +80,10 @@ FORMATS: tuple[Format, ...] = (
         "annotations.json",
         "images",
         names_pictures=True,
+        folders=False,
     ),
     Format("labelme", labelme.read, labelme.write, "", "", names_pictures=True),
-    Format("run_lengths", run_lengths.read, run_lengths.write, "", "train_images"),
+    Format("run_lengths", run_lengths.read, run_lengths.write, "", "train_images", folders=False),
     Format("voc", voc.read, voc.write, "", "JPEGImages", overlaps=False),
     Format("yolo", yolo.read, yolo.write, "", "images", holes=False),
 )

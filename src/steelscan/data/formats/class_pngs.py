@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from steelscan.data.files import Files, open_files
-from steelscan.data.formats.content import pictures, plain, read_mask_file, refuse_strays
+from steelscan.data.formats.content import pictures, read_mask_file, refuse_strays
 from steelscan.data.formats.labelled import (
     Canvas,
     Labelled,
@@ -26,7 +26,9 @@ from steelscan.data.formats.labelled import (
     make_classes,
 )
 from steelscan.data.listing import read_classes, write_classes
+from steelscan.data.names import ByStem
 from steelscan.data.picture import IndexPicture, open_index_picture
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
@@ -41,7 +43,7 @@ from steelscan.strip import (
 )
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
 
     Raises DatasetError when pictures or folders do not fit together, PictureError for what is no
@@ -58,14 +60,15 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
                 "is a folder for no class of classes.csv",
             )
             watch.error(DatasetError(where, strange, "Name the class there", Fault.UNKNOWN_CLASS))
-    found = dict(pictures(files, "images", watch))
-    masks = {name: _OfClass(files, name, watch) for name in classes.names}
+    inside = shelf.files if shelf else files.under("images")
+    found = dict(pictures(inside, watch))
+    masks = {name: _OfClass(files, name, inside, watch) for name in classes.names}
     for image, frame in found.items():
         canvas = Canvas(image, frame, classes)  # unwatched: empty masks are the rule here
         incomplete = False
-        for name, inside in masks.items():
+        for name, of_class in masks.items():
             try:
-                canvas.mask(name, inside.mask(image, frame), name)
+                canvas.mask(name, of_class.mask(image, frame), name)
             except InputError as error:
                 incomplete = True
                 watch.left_out(error)
@@ -99,14 +102,14 @@ def png_of(image: Image.Image) -> bytes:
 class _OfClass:
     """The PNGs of one class, by their pictures."""
 
-    def __init__(self, files: Files, class_name: str, watch: Watch) -> None:
+    def __init__(self, files: Files, class_name: str, inside: Files, watch: Watch) -> None:
         self._files = files.under(f"masks/{class_name}")
-        names = [name for name in self._files.walk() if name.lower().endswith(".png")]
-        refuse_strays(names, self._files, files.under("images"), watch)
-        self._names = {plain(name): name for name in names}
+        names = [name for name in self._files.walk(links=True) if name.lower().endswith(".png")]
+        refuse_strays(names, self._files, inside, watch)
+        self._masks = ByStem(names)
 
     def mask(self, image: str, frame: Frame) -> Mask:
-        png = self._names.get(plain(image))
+        png = self._masks.find(image)
         if png is None:
             where = self._files.where(PurePosixPath(image).with_suffix(".png").as_posix())
             remedy = "Add it; it is black where nothing is"

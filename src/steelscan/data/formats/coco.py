@@ -4,7 +4,8 @@
 of polygons, whose union counts, or counts of pixels down the columns, as a list or as a string.
 Crowds are masks like all others. A polygon cannot have a hole: masks with one are written as
 counts, all others as polygons. One annotation a class and picture is written: instances are not
-told apart.
+told apart. Ids may be names. Where a picture's size is missing, the picture is asked for it.
+Roboflow's root category, which only names the others' kind, is no class.
 """
 
 import json
@@ -24,16 +25,19 @@ from steelscan.data.formats.labelled import (
     Loss,
     check_all,
     check_distinct,
-    check_name,
     make_classes,
     make_frame,
 )
 from steelscan.data.formats.pieces import Piece, pieces
 from steelscan.data.formats.polygon import outlines
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Frame, Mask, MaskError, replacing
 
-_Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_FIRST = -(2**63)
+"""Ids that are names are numbered from here on."""
+
+_Id = Annotated[int, Field(ge=-(2**62), lt=2**63)] | Annotated[str, Field(min_length=1)]
 _LISTS = ("images", "annotations", "categories")
 _LONGEST_COUNT = 60
 """Bits of a count are fewer."""
@@ -49,13 +53,14 @@ class _Counts(BaseModel):
 class _Image(BaseModel):
     id: _Id
     file_name: str
-    height: int
-    width: int
+    height: int | None = None
+    width: int | None = None
 
 
 class _Category(BaseModel):
     id: _Id
     name: str
+    supercategory: Any = None
 
 
 class _Ids(BaseModel):
@@ -72,12 +77,12 @@ class _Listed(NamedTuple):
     """A picture as it is remembered."""
 
     name: str
-    height: int
-    width: int
+    height: int | None
+    width: int | None
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
-    """Read a COCO file, picture by picture in its order; the pictures are not looked at.
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
+    """Read a COCO file, picture by picture in its order; pictures are asked for missing sizes only.
 
     The file is read twice: once to learn where each annotation stands (40 bytes each are kept, and
     the names of the pictures), then annotation by annotation. Classes stand in the order of the
@@ -86,7 +91,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     size than its picture.
     """
     with opened(path) as file:
-        index = _Index(path, watch)
+        index = _Index(path, watch, shelf or Shelf.beside(path))
         for piece in pieces(file, path):
             with watch.over():
                 index.add(piece)
@@ -101,10 +106,13 @@ class _Index:
 
     classes: Classes
 
-    def __init__(self, path: Path, watch: Watch) -> None:
-        self.path, self.watch = path, watch
+    def __init__(self, path: Path, watch: Watch, shelf: Shelf) -> None:
+        self.path, self.watch, self.shelf = path, watch, shelf
         self.images: dict[int, _Listed] = {}
         self.names: dict[int, str] = {}
+        self._categories: dict[int, _Category] = {}
+        self._numbers: dict[str, int] = {}
+        """Numbers of the ids that are names."""
         self._lists: set[str] = set()
         # For each annotation: its id, its picture, its class, its first byte, its length.
         self._ids, self._of, self._class, self._starts, self._sizes = (array("q") for _ in range(5))
@@ -119,19 +127,21 @@ class _Index:
             self._lists.add(piece.name)
         elif piece.name == "images":
             image = self._parse(_Image, piece)
-            if image.id in self.images:
+            number = self._number(image.id)
+            if number in self.images:
                 raise self._twice("images")
-            self.images[image.id] = _Listed(image.file_name, image.height, image.width)
+            self.images[number] = _Listed(image.file_name, image.height, image.width)
         elif piece.name == "categories":
             category = self._parse(_Category, piece)
-            if category.id in self.names:
+            number = self._number(category.id)
+            if number in self._categories:
                 raise self._twice("categories")
-            self.names[category.id] = category.name
+            self._categories[number] = category
         else:
             ids = self._parse(_Ids, piece)
-            self._ids.append(ids.id)
-            self._of.append(ids.image_id)
-            self._class.append(ids.category_id)
+            self._ids.append(ids.id if isinstance(ids.id, int) else piece.at)
+            self._of.append(self._number(ids.image_id))
+            self._class.append(self._number(ids.category_id))
             self._starts.append(piece.start)
             self._sizes.append(len(piece.content))
 
@@ -140,15 +150,14 @@ class _Index:
         for name in _LISTS:
             if name not in self._lists:
                 raise self._broken(f"{name} Field required")
-        self.names = dict(sorted(self.names.items()))
+        self.names = {number: self._categories[number].name for number in self._defects()}
         self.classes = make_classes(tuple(self.names.values()), self.path)
         check_distinct((image.name for image in self.images.values()), self.path, self.watch)
         of = np.frombuffer(self._of, np.int64)
         pictured = np.isin(of, np.fromiter(self.images, np.int64))
         for at in np.flatnonzero(~pictured).tolist():
-            found = (
-                f"annotation {self._ids[at]} belongs to image {self._of[at]}, which is not listed"
-            )
+            image = self.shown(self._of[at])
+            found = f"annotation {self._ids[at]} belongs to image {image}, which is not listed"
             remedy = "Add the image, or remove the annotation"
             self.watch.left_out(DatasetError(self.path, found, remedy, Fault.NO_PICTURE))
         self._order = np.argsort(of, kind="stable")
@@ -162,6 +171,31 @@ class _Index:
             file.seek(self._starts[at])
             yield self._ids[at], self._class[at], file.read(self._sizes[at])
 
+    def _defects(self) -> list[int]:
+        """The categories' numbers in order, without Roboflow's root, which no annotation uses."""
+        used = set(self._class)
+        return [number for number in sorted(self._categories) if not self._is_root(number, used)]
+
+    def _is_root(self, number: int, used: set[int]) -> bool:
+        """Whether a category only names the kind of others, or doubles one."""
+        category = self._categories[number]
+        if category.supercategory != "none" or number in used:
+            return False
+        others = (other for at, other in self._categories.items() if at != number)
+        return any(category.name in (other.supercategory, other.name) for other in others)
+
+    def _number(self, given: int | str) -> int:
+        """An id as a number; ids that are names are numbered as they come."""
+        if isinstance(given, int):
+            return given
+        if given.isdecimal() and len(given) < 18:
+            return int(given)
+        return self._numbers.setdefault(given, _FIRST + len(self._numbers))
+
+    def shown(self, number: int) -> int | str:
+        """An id as the file has it."""
+        return next((name for name, at in self._numbers.items() if at == number), number)
+
     def _parse(self, model: type[Model], piece: Piece) -> Model:
         where = f"{self.path}, {piece.name} {piece.at}"
         return parse_json(model, piece.content, where, "COCO JSON")
@@ -171,20 +205,25 @@ class _Index:
         return DatasetError(self.path, found, remedy, Fault.SAME_NAME)
 
     def _broken(self, why: str) -> DatasetError:
-        found, remedy = f"is not as expected: {why}", "Export it again as COCO JSON"
+        found = f"is not as expected: {why}"
+        remedy = "A COCO file has the lists images, annotations and categories"
         return DatasetError(self.path, found, remedy, Fault.UNREADABLE_FILE)
 
 
 def _labelled(index: _Index, image_id: int, file: BinaryIO) -> Labelled:
     image = index.images[image_id]
     where = f"{index.path}, {image.name}"
-    name, frame = check_name(image.name, index.path), make_frame(image.height, image.width, where)
+    name = index.shelf.name(image.name, index.path)
+    if image.height is None or image.width is None:
+        frame = index.shelf.frame(name)
+    else:
+        frame = make_frame(image.height, image.width, where)
     canvas = Canvas(name, frame, index.classes, index.watch)
     for annotation_id, category_id, content in index.annotations(image_id, file):
         each = f"{where}, annotation {annotation_id}"
         with canvas.shape():
             if category_id not in index.names:
-                found = f"belongs to category {category_id}, which is not listed"
+                found = f"belongs to category {index.shown(category_id)}, which is not listed"
                 remedy = "Add the category, or remove the annotation"
                 raise MaskError(each, found, remedy, Fault.UNKNOWN_CLASS)
             annotation = parse_json(_Annotation, content, each, "COCO JSON")

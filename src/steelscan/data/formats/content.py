@@ -2,15 +2,16 @@
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO, TypeVar
+from xml.parsers import expat
 
 from pydantic import BaseModel, ValidationError
 
 from steelscan.data.files import Files, is_picture
 from steelscan.data.formats.labelled import check_name
-from steelscan.data.names import key, stem
+from steelscan.data.names import ByStem, plain
 from steelscan.data.picture import picture_frame
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
@@ -28,6 +29,26 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         found = f"cannot be read ({error.strerror})"
         remedy = "Name the file that holds the annotations"
         raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE) from error
+
+
+def refuse_doctype(file: BinaryIO, path: Path) -> None:
+    """Refuse XML with a DOCTYPE, whose entities could grow without end; no annotations have one.
+
+    Raises DatasetError. The file is wound back.
+    """
+    parser = expat.ParserCreate()
+    begun: list[str] = []
+
+    def doctype(*_: object) -> None:
+        found = "holds a DOCTYPE, as no annotations do"
+        raise DatasetError(path, found, "Remove it from the file", Fault.UNREADABLE_FILE)
+
+    parser.StartDoctypeDeclHandler = doctype
+    parser.StartElementHandler = lambda name, _: begun.append(name)
+    with suppress(expat.ExpatError, LookupError, ValueError):  # told by who reads it whole
+        while not begun and (content := file.read(1 << 12)):
+            parser.Parse(content)
+    file.seek(0)
 
 
 def parse_json(model: type[Model], content: bytes, where: object, program: str) -> Model:
@@ -54,17 +75,18 @@ def _unexpected(error: ValidationError, where: object, program: str) -> DatasetE
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"]))
     found = " ".join(filter(None, ("is not as expected:", place, first["msg"])))
-    remedy = f"Export it again as {program}"
+    remedy = "Correct it there, or leave it out with --on-error skip"
+    if first["type"] == "json_invalid":
+        remedy = f"Export it again as {program}"
     return DatasetError(where, found, remedy, Fault.UNREADABLE_FILE)
 
 
-def pictures(files: Files, folder: str, watch: Watch = STRICT) -> Iterator[tuple[str, Frame]]:
-    """Names relative to ``folder``, sorted, and frames of its pictures, from their headers.
+def pictures(inside: Files, watch: Watch = STRICT) -> Iterator[tuple[str, Frame]]:
+    """Names, sorted, and frames of a folder's pictures, from their headers.
 
     Raises PictureError for what is no picture, and DatasetError when there is none, or when two
     have the same stem: then one annotation would belong to both.
     """
-    inside = files.under(folder)
     names = picture_names(inside)
     if not names:
         remedy = "Put the pictures there: the annotations alone do not say their names and sizes"
@@ -90,7 +112,7 @@ def framed(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tuple[s
 
 def picture_names(files: Files) -> list[str]:
     """Names of all pictures there, sorted; whether they can be read is not asked."""
-    return sorted(filter(is_picture, files.walk()))
+    return sorted(filter(is_picture, files.walk(links=True)))
 
 
 def refuse_strays(
@@ -100,9 +122,9 @@ def refuse_strays(
 
     Raises DatasetError.
     """
-    names = set(map(plain, picture_names(pictures)))
+    names = ByStem(picture_names(pictures))
     for name in found:
-        if plain(name) not in names:
+        if names.find(name) is None:
             said = "annotates a picture that is missing"
             remedy = f"Add its picture to {pictures.where('')}, or remove the file"
             watch.error(DatasetError(files.where(name), said, remedy, Fault.NO_PICTURE))
@@ -114,11 +136,6 @@ def read_mask_file(files: Files, name: str) -> bytes:
         return files.read(name)
     except DatasetError as error:
         raise MaskError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
-
-
-def plain(name: str) -> str:
-    """A name without its ending: what a picture and its annotation share."""
-    return key((PurePosixPath(name).parent / stem(name)).as_posix())
 
 
 def _frame(files: Files, name: str) -> Frame:

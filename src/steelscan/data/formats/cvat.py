@@ -2,7 +2,8 @@
 
 (XML annotation format page of docs.cvat.ai.) A mask has a box (left, top, width, height) and
 counts of pixels along its rows, the first outside. Boxes and ellipses are filled, and noted.
-Lines, points and skeletons say where, not which pixels, and are refused; tags are passed over.
+Lines, points and skeletons say where, not which pixels, and are refused; tags are passed over. A
+picture of a subset is named below its folder; frames of a video have no ending in their names.
 """
 
 import re
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.formats.content import opened
+from steelscan.data.formats.content import opened, refuse_doctype
 from steelscan.data.formats.counts import from_counts, to_counts
 from steelscan.data.formats.labelled import (
     Canvas,
@@ -21,20 +22,20 @@ from steelscan.data.formats.labelled import (
     Loss,
     check_all,
     check_distinct,
-    check_name,
     make_classes,
     make_frame,
 )
 from steelscan.data.formats.polygon import box, ellipse
 from steelscan.data.names import key
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Mask, MaskError, replacing
 
-_AGAIN = "Export it again as CVAT for images 1.1"
+_AGAIN = "Correct it there, or export the task again as CVAT for images 1.1"
 _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a CVAT file, picture by picture in its order; the pictures are not looked at.
 
     Of the file one picture is held. Classes are the labels of its ``meta``, in order. Raises
@@ -44,6 +45,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """
     labels: list[str] = []
     classes: Classes | None = None
+    shelf = shelf or Shelf.beside(path)
     seen: set[str] = set()
     for element in _elements(path):
         if element.tag == "meta":
@@ -51,7 +53,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
             continue
         classes = classes or make_classes(list(dict.fromkeys(labels)), path)
         with watch.leaving_out():
-            name = check_name(element.get("name", ""), path)
+            name = shelf.name(_name(element), path)
             if key(name) in seen:
                 check_distinct((name, name), path, watch)
             seen.add(key(name))
@@ -81,20 +83,29 @@ def _elements(path: Path) -> Iterator[ElementTree.Element]:
     """The ``meta`` and ``image`` elements, each forgotten when the next one is asked for."""
     try:
         with opened(path) as file:
+            refuse_doctype(file, path)
             events = ElementTree.iterparse(file, events=("start", "end"))
             _, root = next(events)
             if root.tag != "annotations":
                 raise DatasetError(path, f"is XML of {root.tag}", _AGAIN, Fault.UNREADABLE_FILE)
             for event, element in events:
                 if event == "start" and element.tag == "track":
-                    found = "holds a video's tracks"
-                    raise DatasetError(path, found, _AGAIN, Fault.UNREADABLE_FILE)
+                    found = "holds a video's tracks, of which frames between key frames are missing"
+                    remedy = "In CVAT, export the task as 'CVAT for images 1.1', not 'for video'"
+                    raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE)
                 if event == "end" and element.tag in ("meta", "image"):
                     yield element
                     root.clear()
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
         found = f"is no whole XML file ({error})"
         raise DatasetError(path, found, _AGAIN, Fault.UNREADABLE_FILE) from None
+
+
+def _name(image: ElementTree.Element) -> str:
+    """A picture's name below the folder of its subset, which CVAT gives apart."""
+    name, subset = image.get("name", ""), image.get("subset", "")
+    below = not subset or name.startswith(f"{subset}/")
+    return name if below else f"{subset}/{name}"
 
 
 def _labelled(

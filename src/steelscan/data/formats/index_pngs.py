@@ -10,25 +10,31 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from steelscan.data.annotations import Annotations, IndexPictures, RunLengths
 from steelscan.data.dataset import detect
-from steelscan.data.files import is_picture, open_files
+from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats.class_pngs import png_of
-from steelscan.data.formats.content import framed
+from steelscan.data.formats.content import framed, picture_names
 from steelscan.data.formats.labelled import Labelled, Loss, check_all, flatten
 from steelscan.data.listing import read_groups, write_classes
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, write_bytes
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip as `open_dataset` does, strip by strip; of pictures only the headers.
+
+    Where ``images/`` holds folders alone, masks are looked for in the same ones of ``masks/``.
 
     Raises DatasetError and TableError for what is wrong with the whole, PictureError and MaskError
     for what is wrong with a strip.
     """
-    files, annotations = detect(open_files(path))
-    inside = files.under(annotations.folder)
+    files, annotations = _annotations(open_files(path), shelf)
+    inside = shelf.files if shelf else files.under(annotations.folder)
     names = [name for name in inside.names() if is_picture(name)]
+    if not names and isinstance(annotations, IndexPictures):
+        annotations, names = IndexPictures(files, deep=True), picture_names(inside)
     if not names:
         where = files.where(annotations.folder)
         raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
@@ -47,6 +53,15 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
         read_groups(files, names)  # a broken one would stop the training
     for stray in annotations.strays(names):
         watch.left_out(stray)
+
+
+def _annotations(files: Files, shelf: Shelf | None) -> tuple[Files, Annotations]:
+    """The masks; those of pictures that lie elsewhere are told by their own files alone."""
+    if shelf is None or {"images", "train_images"} & set(files.folders()):
+        return detect(files)
+    if files.exists("train.csv"):
+        return files, RunLengths(files, shelf.files)
+    return files, IndexPictures(files)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

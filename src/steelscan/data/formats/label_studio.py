@@ -1,18 +1,18 @@
 """Label Studio: one JSON file of tasks, with brush masks and polygons in percent.
 
 (Export pages of labelstud.io.) A brush mask is packed bits of the picture's red, green, blue and
-alpha values, of which alpha counts. Pictures are known by the last part of their address. A task
+alpha values, of which alpha counts. Pictures are found by the last parts of their address. A task
 of one annotation without regions is a clean picture: its size stands in its data (``width``,
-``height``), else its picture lies in ``images/`` beside the file. A task without annotation, or
-whose only one was cancelled, is left out. Rectangles and ellipses are filled, and noted. Classes
-are those that any region names, by name, unless ``classes.txt`` beside the file lists them, one a
-line.
+``height``), else its picture is asked for it. A task without annotation, or whose only one was
+cancelled, is left out. Rectangles and ellipses are filled, and noted. Classes are those that any
+region names, by name, unless ``classes.txt`` beside the file lists them, one a line.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
@@ -34,7 +34,7 @@ from steelscan.data.formats.labelled import (
 )
 from steelscan.data.formats.pieces import pieces
 from steelscan.data.formats.polygon import box, ellipse, turned
-from steelscan.data.picture import picture_frame
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import SILENT, STRICT, Watch
 from steelscan.strip import (
     Classes,
@@ -48,6 +48,9 @@ from steelscan.strip import (
 )
 
 _PROGRAM = "Label Studio JSON"
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the names of uploaded files."""
+
 _NO_SHAPES = frozenset(
     ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "pairwise", "relation")
 )
@@ -79,7 +82,7 @@ class _Task(BaseModel):
     annotations: list[_Annotation]
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a Label Studio file, picture by picture in its order; one task of it is held.
 
     Raises DatasetError for what is no such file, for tasks annotated more than once and for
@@ -88,6 +91,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     """
     images: dict[int, str] = {}
     labels: set[str] = set()
+    shelf = shelf or Shelf.beside(path)
     with opened(path) as file:
         for at, task in _tasks(file, path, watch):
             with watch.leaving_out():
@@ -96,7 +100,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
                     found = f"task {task.id} was skipped or not annotated, and is left out"
                     watch.note(Fault.NO_ANNOTATION, path, found)
                     continue
-                images[at] = _image(task, path)
+                images[at] = _image(task, path, shelf)
                 for part in parts:
                     with suppress(DatasetError):  # told where it is drawn
                         labels.update(_region(part, path).labels())
@@ -106,7 +110,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
         for at, task in _tasks(file, path, SILENT):
             if at in images:
                 with watch.leaving_out():
-                    yield _labelled(task, images[at], classes, path, watch)
+                    yield _labelled(task, images[at], classes, path, watch, shelf)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -145,9 +149,11 @@ def _tasks(file: BinaryIO, path: Path, watch: Watch) -> Iterator[tuple[int, _Tas
                 yield piece.at, parse_json(_Task, piece.content, where, _PROGRAM)
 
 
-def _labelled(task: _Task, image: str, classes: Classes, path: Path, watch: Watch) -> Labelled:
+def _labelled(
+    task: _Task, image: str, classes: Classes, path: Path, watch: Watch, shelf: Shelf
+) -> Labelled:
     where, parts = f"{path}, task {task.id}", _parts(task, path) or []
-    frame = _frame(image, parts, task, path)
+    frame = _frame(image, parts, task, path, shelf)
     canvas = Canvas(image, frame, classes, watch)
     for number, part in enumerate(parts, start=1):
         with canvas.shape():
@@ -156,14 +162,20 @@ def _labelled(task: _Task, image: str, classes: Classes, path: Path, watch: Watc
     return canvas.labelled()
 
 
-def _image(task: _Task, path: Path) -> str:
+def _image(task: _Task, path: Path, shelf: Shelf) -> str:
+    """The picture's name; of an address that nothing here has, its last part."""
     texts = [value for value in task.data.values() if isinstance(value, str)]
     address = task.data.get("image", texts[0] if len(texts) == 1 else None)
     if not isinstance(address, str):
         found = f"task {task.id} does not say which of its data is the picture"
         raise DatasetError(path, found, "Name that field 'image'", Fault.UNCLEAR)
-    local = address.partition("?d=")[2] or address.partition("?")[0]
-    return check_name(unquote(local).rpartition("/")[2], path)
+    local = unquote(address.partition("?d=")[2] or address.partition("?")[0]).replace("\\", "/")
+    last = check_name(local.rpartition("/")[2], path)
+    for name in (local, _UPLOADED.sub("", last)):  # uploads get a prefix that no file had before
+        picture = shelf.find(name)
+        if picture is not None:
+            return shelf.own_name(picture)
+    return last
 
 
 def _parts(task: _Task, path: Path) -> list[dict[str, Any]] | None:
@@ -191,7 +203,7 @@ def _classes(labels: set[str], path: Path) -> Classes:
     return make_classes(sorted(labels), path)
 
 
-def _frame(image: str, parts: list[dict[str, Any]], task: _Task, path: Path) -> Frame:
+def _frame(image: str, parts: list[dict[str, Any]], task: _Task, path: Path, shelf: Shelf) -> Frame:
     where = f"{path}, task {task.id}"
     given = ((part.get("original_height"), part.get("original_width")) for part in parts)
     sizes = {
@@ -205,12 +217,11 @@ def _frame(image: str, parts: list[dict[str, Any]], task: _Task, path: Path) -> 
         return make_frame(*sizes.pop(), where)
     if isinstance(data[0], int) and isinstance(data[1], int):
         return make_frame(data[0], data[1], where)
-    picture = path.parent / "images" / PurePosixPath(image)
-    if not picture.is_file():
-        remedy = f"Put its picture at {picture}, or give its data width and height"
+    if shelf.find(image) is None:
+        remedy = f"Put its picture at {shelf.where(image)}, or name its folder with --images"
         found = "is clean, and nothing says the size of its picture"
         raise MaskError(where, found, remedy, Fault.NO_PICTURE)
-    return picture_frame(picture)
+    return shelf.frame(image)
 
 
 def _draw(canvas: Canvas, region: _Region, frame: Frame, where: str) -> None:

@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file a picture, beside it, with polygons and masks.
+"""LabelMe: one JSON file a picture, beside it or in a folder of its own, with polygons and masks.
 
 (wkentaro/labelme, version 3 to 5.) ``labels.txt`` lists the classes, one a line; without it they
 are those that any file names, by name. Shapes may be polygons or masks (a PNG in base64, from the
@@ -26,12 +26,13 @@ from steelscan.data.formats.labelled import (
     Loss,
     check_all,
     check_distinct,
-    check_name,
     make_classes,
     make_frame,
 )
 from steelscan.data.formats.polygon import box, ellipse
+from steelscan.data.names import plain
 from steelscan.data.picture import picture_frame, read_index_picture
+from steelscan.data.shelf import Shelf, leads_out
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
@@ -44,6 +45,9 @@ from steelscan.strip import (
     write_json,
     write_text,
 )
+
+INSIDE = ("", "images/")
+"""Where names of pictures begin."""
 
 _NO_CLASS = ("", "__ignore__", "_background_")
 """Lines of ``labels.txt`` that name no defect."""
@@ -78,15 +82,16 @@ class _File(BaseModel):
         return {label.strip() for label in labels if isinstance(label, str)} - {""}
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip of JSON files, sorted by name; the pictures are not looked at.
 
     A picture's name is relative to ``path``. Raises DatasetError for files that are no LabelMe
-    JSON, and for pictures outside the folder of their JSON file or annotated twice, and MaskError
-    for unknown classes and shapes that enclose no pixels.
+    JSON, and for pictures outside the data set or annotated twice, and MaskError for unknown
+    classes and shapes that enclose no pixels.
     """
     files = open_files(path)
-    names = [name for name in files.walk() if name.lower().endswith(".json")]
+    shelf = shelf or Shelf(files, INSIDE)
+    names = [name for name in files.walk(links=True) if name.lower().endswith(".json")]
     if not names:
         raise DatasetError(path, "holds no JSON files", "Name the folder where LabelMe saved")
     # Only names are kept of a first look: shapes and embedded pictures would fill the memory.
@@ -98,7 +103,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
             if content is None:
                 watch.note(Fault.FOREIGN, files.where(name), "is no LabelMe file: passed over")
                 continue
-            images[name] = _image(name, content, files)
+            images[name] = _image(name, content, files, shelf)
             labels |= content.labels()
     if not images:
         raise DatasetError(path, "holds no LabelMe files", "Name the folder where LabelMe saved")
@@ -108,7 +113,7 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
         with watch.leaving_out():
             content = _parse(files, name)
             assert content is not None  # it was a LabelMe file just now
-            canvas = Canvas(image, _frame(content, image, files, files.where(name)), classes, watch)
+            canvas = Canvas(image, _frame(content, image, shelf, files.where(name)), classes, watch)
             for number, part in enumerate(content.shapes, start=1):
                 where = f"{files.where(name)}, shape {number}"
                 with canvas.shape():
@@ -149,12 +154,11 @@ def _parse(files: Files, name: str) -> _File | None:
     return parse_json(_File, content, where, "LabelMe JSON")
 
 
-def _frame(content: _File, image: str, files: Files, where: str) -> Frame:
+def _frame(content: _File, image: str, shelf: Shelf, where: str) -> Frame:
     if content.imageHeight is not None and content.imageWidth is not None:
         return make_frame(content.imageHeight, content.imageWidth, where)
-    if files.exists(image):
-        with files.open(image) as file:
-            return picture_frame(file, files.where(image))
+    if shelf.find(image) is not None:
+        return shelf.frame(image)
     try:
         return picture_frame(base64.b64decode(content.imageData or "", validate=True), where)
     except (ValueError, PictureError):
@@ -162,9 +166,13 @@ def _frame(content: _File, image: str, files: Files, where: str) -> Frame:
         raise MaskError(where, found, remedy, Fault.NO_PICTURE) from None
 
 
-def _image(name: str, content: _File, files: Files) -> str:
-    check_name(content.imagePath, files.where(name))
-    return (PurePosixPath(name).parent / content.imagePath).as_posix()
+def _image(name: str, content: _File, files: Files, shelf: Shelf) -> str:
+    """The picture's name: its path starts from the JSON file, which may lie in another folder."""
+    path = content.imagePath
+    below = "" if leads_out(path) else PurePosixPath(name).parent.as_posix() + "/"
+    image = shelf.name(below + path, files.where(name))
+    found = shelf.find(image)
+    return image if found is None or plain(found) == plain(image) else shelf.own_name(found)
 
 
 def _classes(files: Files, labels: set[str]) -> Classes:

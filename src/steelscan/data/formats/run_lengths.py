@@ -9,13 +9,14 @@ from pathlib import Path
 from steelscan.data.formats.index_pngs import read as _read
 from steelscan.data.formats.labelled import Labelled, Loss, check_all
 from steelscan.data.listing import write_classes
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, encode, write_mask_table
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip in either layout; see `index_pngs.read`, which tells the two apart."""
-    return _read(path, watch)
+    return _read(path, watch, shelf)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

@@ -1,13 +1,16 @@
 """Pascal VOC: ``JPEGImages/`` and ``SegmentationClass/*.png``, whose colours are the classes.
 
 (Everingham et al. 2010.) ``labelmap.txt`` gives the colours, a line ``name:red,green,blue::`` a
-class, as CVAT writes it; black is sound steel. A grey PNG holds the numbers of those lines, and 0
-for sound steel. VOC marks a rim around objects with the value 255, colour 224,224,192, as neither:
-here it is read as sound, and counted.
+class, as CVAT writes it; black is sound steel. Without it ``class_names.txt`` (labelme) names them
+in the order of VOC's palette. CVAT and Datumaro write no PNG for a clean picture, and list it in
+``ImageSets/Segmentation/``: there it counts as clean, unless a black PNG or a comment in
+``labelmap.txt``, as written here, shows that clean pictures have one too. A grey PNG holds the
+numbers of those lines, and 0 for sound steel. VOC marks a rim around objects with the value 255,
+colour 224,224,192, as neither: here it is read as sound, and counted.
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from steelscan.data.files import Files, open_files
+from steelscan.data.formats.class_names import text_lines
 from steelscan.data.formats.class_pngs import png_of
-from steelscan.data.formats.content import pictures, plain, read_mask_file, refuse_strays
+from steelscan.data.formats.content import pictures, read_mask_file, refuse_strays
 from steelscan.data.formats.labelled import (
     Labelled,
     Loss,
@@ -26,7 +30,9 @@ from steelscan.data.formats.labelled import (
     flatten,
     make_classes,
 )
+from steelscan.data.names import ByStem, plain
 from steelscan.data.picture import picture_frame
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import (
     Classes,
@@ -44,6 +50,10 @@ _LEVELS = frozenset(map(str, range(256)))
 _REMEDY = "Write lines as 'background:0,0,0::' and 'scratch:128,0,0::'"
 
 
+_COMPLETE = "# each picture has a PNG"
+"""A comment in ``labelmap.txt``, by which a PNG that was lost is missed."""
+
+
 class _LabelMap(NamedTuple):
     classes: Classes
     values: tuple[int, ...]
@@ -52,8 +62,10 @@ class _LabelMap(NamedTuple):
     """Colour of each class as one number."""
 
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
+
+    Pictures that are listed without a PNG come last.
 
     Raises DatasetError when ``labelmap.txt`` or pictures are missing, PictureError for what is no
     picture, and MaskError for masks that are missing, of another size or of unknown colours.
@@ -61,18 +73,23 @@ def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
     files = open_files(path)
     labels = _label_map(files)
     folder = files.under("SegmentationClass")
-    masks = {plain(name): name for name in folder.walk() if name.lower().endswith(".png")}
-    found = dict(pictures(files, "JPEGImages", watch))
-    refuse_strays(masks.values(), folder, files.under("JPEGImages"), watch)
+    names = [name for name in folder.walk(links=True) if name.lower().endswith(".png")]
+    masks, inside = ByStem(names), shelf.files if shelf else files.under("JPEGImages")
+    found = dict(pictures(inside, watch))
+    refuse_strays(names, folder, inside, watch)
+    bare: dict[str, Frame] = {}
+    listed, whole = _listed(files), _all_have_one(files)
     for image, frame in found.items():
+        png = masks.find(image)
+        if png is None:
+            bare[image] = frame
+            continue
         with watch.leaving_out():
-            png = masks.get(plain(image))
-            if png is None:
-                where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
-                remedy = "Add it; that of a clean strip is black"
-                raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
             content = read_mask_file(folder, png)
-            yield _labelled(image, frame, labels, content, folder.where(png))
+            labelled = _labelled(image, frame, labels, content, folder.where(png))
+            whole = whole or not (labelled.masks.any() or labelled.ignored)
+            yield labelled
+    yield from _bare(bare, set() if whole else listed, labels.classes, folder, watch)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -95,7 +112,8 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
         write_bytes(path / "SegmentationClass" / f"{names[-1]}.png", png_of(image))
     listed = ("background", *(classes.names if classes else ()))
     lines = (f"{name}:{','.join(map(str, colour(at)))}::\n" for at, name in enumerate(listed))
-    write_text(path / "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
+    head = f"# label:color_rgb:parts:actions\n{_COMPLETE}\n"
+    write_text(path / "labelmap.txt", head + "".join(lines))
     write_text(path / "ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
     return tuple(losses)
 
@@ -109,7 +127,37 @@ def colour(value: int) -> tuple[int, int, int]:
     return parts[0], parts[1], parts[2]
 
 
+def _bare(
+    bare: Mapping[str, Frame], listed: set[str], classes: Classes, folder: Files, watch: Watch
+) -> Iterator[Labelled]:
+    """The pictures without a PNG: clean where they are listed."""
+    for image, frame in bare.items():
+        with watch.leaving_out():
+            if plain(image) not in listed:
+                where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
+                remedy = "Add it; that of a clean strip is black"
+                raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
+            found = "has no PNG, is listed in ImageSets/Segmentation/, and counts as clean"
+            watch.note(Fault.NO_ANNOTATION, image, found)
+            yield Labelled(image, frame, np.zeros((len(classes), *frame), np.bool_), classes)
+
+
+def _listed(files: Files) -> set[str]:
+    """Pictures that the lists of a segmentation data set name, without endings."""
+    folder = files.under("ImageSets/Segmentation")
+    lists = [name for name in folder.names() if name.lower().endswith(".txt")]
+    lines = (line.strip().strip('"') for name in lists for line in text_lines(folder, name))
+    return {plain(f"{line}.png") for line in lines}
+
+
+def _all_have_one(files: Files) -> bool:
+    """Whether ``labelmap.txt`` says that clean pictures have a PNG too."""
+    return files.exists("labelmap.txt") and _COMPLETE.encode() in files.read("labelmap.txt")
+
+
 def _label_map(files: Files) -> _LabelMap:
+    if not files.exists("labelmap.txt"):
+        return _palette_map(files)
     where = files.where("labelmap.txt")
     names: list[str] = []
     colours: list[int] = []
@@ -130,6 +178,20 @@ def _label_map(files: Files) -> _LabelMap:
     shift = 0 if 0 in colours else 1
     values = tuple(at + shift for at in numbered)
     return _LabelMap(classes, values, tuple(colours[at] for at in numbered))
+
+
+def _palette_map(files: Files) -> _LabelMap:
+    """The classes of a file that names them in the order of VOC's palette."""
+    if not files.exists("class_names.txt"):
+        raise DatasetError(files.where("labelmap.txt"), "is missing", _REMEDY)
+    names = [line.strip() for line in text_lines(files, "class_names.txt") if line.strip()]
+    names = [name for name in names if name != "__ignore__"]
+    if not names or names[0] not in ("_background_", "background"):
+        found = "does not begin with _background_"
+        raise DatasetError(files.where("class_names.txt"), found, "Write labelmap.txt. " + _REMEDY)
+    values = tuple(range(1, len(names)))
+    classes = make_classes(names[1:], files.where("class_names.txt"))
+    return _LabelMap(classes, values, tuple(_packed(*colour(value)) for value in values))
 
 
 def _labelled(image: str, frame: Frame, labels: _LabelMap, content: bytes, where: str) -> Labelled:

@@ -1,11 +1,12 @@
 """YOLO segmentation: one text file a picture, one polygon a line.
 
 ``images/`` and, of the same names but for their ending, ``labels/*.txt`` with lines ``class x1 y1
-x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width and height.
-``data.yaml`` names the classes, or ``classes.txt``, one a line. (Datasets page of Ultralytics.) A
-picture without a text file is clean, as that page says. A line of four numbers is a box (middle,
-width, height), which is filled, and noted. Polygons cannot have holes: they are closed on writing,
-and reported.
+x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width and height. Four
+numbers are a box (middle, width, height), which is filled, and noted. The two folders may lie
+below others (``train/images``), or hold others (``images/train``); Darknet's text files lie beside
+the pictures. A list of pictures, as ``train.txt``, says which ones belong. (Datasets page of
+Ultralytics.) A picture without a text file is clean, as that page says. Polygons cannot have holes:
+they are closed on writing, and reported. Where classes are named: `class_names`.
 """
 
 import json
@@ -13,39 +14,43 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from steelscan.data.files import Files, open_files
-from steelscan.data.formats.content import pictures, plain, refuse_strays
-from steelscan.data.formats.labelled import Canvas, Labelled, Loss, check_all, make_classes
+from steelscan.data.formats.class_names import BESIDE, class_names, lists_of_pictures, text_lines
+from steelscan.data.formats.content import framed
+from steelscan.data.formats.labelled import Canvas, Labelled, Loss, check_all
 from steelscan.data.formats.polygon import box, fill, outlines
+from steelscan.data.names import ByStem, plain
+from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, Frame, MaskError, write_text
 
+INSIDE = ("images/", "")
+"""Where names of pictures begin."""
 
-def read(path: Path, watch: Watch = STRICT) -> Iterator[Labelled]:
+
+def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
 
     Raises DatasetError when classes, pictures or ``labels/`` are missing or do not fit together,
     PictureError for what is no picture, and MaskError for lines that are no polygons.
     """
     files = open_files(path)
-    classes = _classes(files)
-    labels = files.under("labels")
-    texts = {plain(name): name for name in labels.walk() if name.endswith(".txt")}
-    if not texts:
-        raise DatasetError(labels.where(""), "holds no text files", "Name a YOLO data set")
-    found = dict(pictures(files, "images", watch))
-    refuse_strays(texts.values(), labels, files.under("images"), watch)
-    for name, frame in found.items():
+    shelf = shelf or Shelf(files, INSIDE)
+    classes = class_names(files)
+    texts = _texts(files, shelf, watch)
+    listed = _listed(files, shelf, watch)
+    names = [name for name in texts if listed is None or name in listed]
+    for file, frame in framed(shelf.files, names, watch):
+        name = _name(file)
         canvas = Canvas(name, frame, classes, watch)
-        text = texts.get(plain(name))
+        text = texts[file]
         with watch.leaving_out():
             if text is None:
                 watch.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
             else:
-                _draw(canvas, labels, text, frame)
+                _draw(canvas, files, text, frame)
             yield canvas.labelled()
 
 
@@ -76,9 +81,72 @@ def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
     return tuple(losses)
 
 
-def _draw(canvas: Canvas, labels: Files, text: str, frame: Frame) -> None:
-    for number, line in enumerate(_lines(labels, text), start=1):
-        where = f"{labels.where(text)}, line {number}"
+def _texts(files: Files, shelf: Shelf, watch: Watch) -> dict[str, str | None]:
+    """The text file of each picture, None if it has none; those of no picture are errors.
+
+    It lies in ``labels`` where the picture lies in ``images``, or beside it.
+    """
+    found = [name for name in files.walk(links=True) if name.endswith(".txt")]
+    texts, pictures = ByStem(found), [name for name in shelf.own if _at(name) >= 0] or shelf.own
+    of_picture = {
+        name: next(filter(None, map(texts.find, _text_names(name))), None) for name in pictures
+    }
+    used = set(of_picture.values())
+    if not any(used):
+        where = files.where("labels" if "labels" in files.folders() else "")
+        raise DatasetError(where, "holds no text files", "Name a YOLO data set")
+    folders = {PurePosixPath(name).parent for name in used if name is not None}
+    for name in found:
+        path = PurePosixPath(name)
+        among = "labels" in path.parts[:-1] or path.parent in folders
+        if name not in used and among and _is_label(path.name):
+            said = "annotates a picture that is missing"
+            remedy = f"Add its picture to {shelf.where('')}, or remove the file"
+            watch.error(DatasetError(files.where(name), said, remedy, Fault.NO_PICTURE))
+    return of_picture
+
+
+def _text_names(picture: str) -> list[str]:
+    """Where a picture's text file may lie, by its name without ending."""
+    at, parts = _at(picture), plain(picture).split("/")
+    apart = [*parts[:at], "labels", *parts[at + 1 :]] if at >= 0 else ["labels", *parts]
+    return [f"{name}.txt" for name in ("/".join(apart), plain(picture))]
+
+
+def _is_label(name: str) -> bool:
+    return name.lower() not in BESIDE and not name.lower().startswith("readme")
+
+
+def _name(file: str) -> str:
+    """A picture's name, without the folder that only tells pictures from text files."""
+    at, parts = _at(file), file.split("/")
+    return "/".join(parts[:at] + parts[at + 1 :]) if at >= 0 else file
+
+
+def _at(file: str) -> int:
+    """At which part of a file's path the folder of pictures stands; -1 if none does."""
+    folders = file.split("/")[:-1]
+    return max((at for at, part in enumerate(folders) if part == "images"), default=-1)
+
+
+def _listed(files: Files, shelf: Shelf, watch: Watch) -> set[str] | None:
+    """The pictures that text files at the top list; None if there are no such files."""
+    lists = lists_of_pictures(files)
+    found: set[str] = set()
+    for name in lists:
+        for line in filter(None, map(str.strip, text_lines(files, name))):
+            with watch.over():
+                image = shelf.name(line, files.where(name))
+                picture = shelf.find(image)
+                if picture is None:
+                    raise shelf.missing(image)
+                found.add(picture)
+    return found if lists else None
+
+
+def _draw(canvas: Canvas, files: Files, text: str, frame: Frame) -> None:
+    for number, line in enumerate(text_lines(files, text), start=1):
+        where = f"{files.where(text)}, line {number}"
         if line.strip():
             with canvas.shape():
                 class_name, shares = _shape(line, canvas.classes, where)
@@ -89,33 +157,6 @@ def _draw(canvas: Canvas, labels: Files, text: str, frame: Frame) -> None:
                     (x, y), (width, height) = corners
                     sides = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
                     canvas.filled(class_name, box(*sides), "a box", where)
-
-
-def _classes(files: Files) -> Classes:
-    if files.exists("classes.txt") and not files.exists("data.yaml"):
-        return make_classes(_lines(files, "classes.txt"), files.where("classes.txt"))
-    where = files.where("data.yaml")
-    remedy = "Give it the names of the classes, as 'names: [scratch, hole]'"
-    try:
-        content = yaml.safe_load(files.read("data.yaml"))
-    except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetError(where, f"cannot be read as YAML ({reason})", remedy) from None
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            raise DatasetError(where, "does not number its classes from 0 up", remedy)
-        names = [names[at] for at in range(len(names))]
-    if not isinstance(names, list):
-        raise DatasetError(where, "names no classes", remedy)
-    return make_classes([str(name) for name in names], where)
-
-
-def _lines(files: Files, name: str) -> list[str]:
-    try:
-        return files.read(name).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DatasetError(files.where(name), "is no text", "Save it as UTF-8") from None
 
 
 def _shape(line: str, classes: Classes, where: object) -> tuple[str, NDArray[np.float64]]:

@@ -72,7 +72,7 @@ def _judged_early(plan: Plan) -> Sequence[str]:
 def _judging(plan: Plan, name: str, number: int, costs: Mapping[Path, Cost]) -> AskRow:
     """The strips that judge a step: what fills its store."""
     store = plan.run.probabilities(name, number) / "strips.txt"
-    there = set(map(int, store.read_text().split())) if store.exists() else set()
+    there = set(map(int, store.read_text(encoding="utf-8").split())) if store.exists() else set()
     judged = [(folds, rows.tolist()) for folds, rows in plan.judged_by]
     groups = [(folds, len(rows), len(there.intersection(rows))) for folds, rows in judged]
     label = f"{name}, judging" + (f", round {number}" if number else "")

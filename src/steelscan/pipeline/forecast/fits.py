@@ -62,7 +62,7 @@ class Fit:
             return 0.0
         if not (self.folder / "last" / "state.safetensors").exists():
             return 1.0
-        done = len((self.folder / "metrics.csv").read_text().splitlines()) - 1
+        done = len((self.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()) - 1
         return max(0.0, 1 - done / self.epochs)
 
 
