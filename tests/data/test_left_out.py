@@ -116,6 +116,7 @@ BAD: list[tuple[Build, Any]] = [
     (labelme, shape(points=[[1, 1], [2, 2]])),
     (labelme, shape(points=None)),
     (labelme, shape(label=None)),
+    (labelme, shape(label=" ")),
     (labelme, {"shape_type": "polygon"}),
     (labelme, shape(shape_type="circle")),
     *((labelme, shape(shape_type=kind)) for kind in ("line", "linestrip", "point", "points")),

@@ -32,7 +32,7 @@ _HEAD = 1 << 20
 """Characters within which the head stands."""
 
 _SEPARATORS = ",;\t"
-_NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
+_NAMED_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?\s*')
 """A line by which Excel names the separator."""
 
 _SHOWN = 10
