@@ -116,6 +116,7 @@ BAD: list[tuple[Build, Any]] = [
     (labelme, shape(points=[[1, 1], [2, 2]])),
     (labelme, shape(points=None)),
     (labelme, shape(label=None)),
+    (labelme, shape(label=" ")),
     (labelme, {"shape_type": "polygon"}),
     (labelme, shape(shape_type="circle")),
     *((labelme, shape(shape_type=kind)) for kind in ("line", "linestrip", "point", "points")),
@@ -325,3 +326,21 @@ def test_classes_that_differ_in_case_are_told_and_trained(tmp_path: Path) -> Non
     assert text in convert(tmp_path / "set", tmp_path / "out", "index_pngs").text()
     assert text in check(tmp_path / "set").text()
     assert open_dataset(tmp_path / "out").classes.names == ("Scratch", "scratch")
+
+
+@pytest.mark.parametrize("to", ["index_pngs", "run_lengths", "class_pngs"])
+def test_a_class_that_would_mean_something_else_is_not_written(to: str, tmp_path: Path) -> None:
+    """A row of that name in classes.csv makes its pixels neither sound nor defective."""
+    labelme(tmp_path / "set", shape(label="ignore"))
+    with pytest.raises(InputError, match="cannot hold the class 'ignore'"):
+        convert(tmp_path / "set", tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()
+
+
+def test_groups_that_stop_training_stop_checking_and_converting(tmp_path: Path) -> None:
+    labelme(tmp_path / "set", shape())
+    convert(tmp_path / "set", tmp_path / "out", "index_pngs")
+    (tmp_path / "out/groups.csv").write_text("image,group\ngood.png,1\nmixed.png,2\nbad.png")
+    assert "groups.csv: row 4 has 1 cells" in check(tmp_path / "out").text()
+    with pytest.raises(InputError, match=r"groups\.csv: row 4 has 1 cells"):
+        convert(tmp_path / "out", tmp_path / "again", "coco")

@@ -32,7 +32,7 @@ _HEAD = 1 << 20
 """Characters within which the head stands."""
 
 _SEPARATORS = ",;\t"
-_NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
+_NAMED_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?\s*')
 """A line by which Excel names the separator."""
 
 _SHOWN = 10
@@ -140,7 +140,7 @@ class Rows:
     def _lines(self, file: TextIO) -> Iterator[str]:
         """All lines, none of them endless."""
         line, total = "\n", 0
-        while more := file.readline(_LONGEST):
+        while more := file.readline(min(_LONGEST, self._most + 1 - total)):
             line = more
             total += len(line)
             if len(line) == _LONGEST or total > self._most:

@@ -75,7 +75,11 @@ def read_mask_table(source: Path | bytes, name: object = None) -> MaskTable:
     that stand twice. The run lengths are not looked into.
     """
     name = name or (source if isinstance(source, Path) else "table")
-    rows = MaskRows(source, name)
+    try:
+        content = source.read_bytes() if isinstance(source, Path) else source
+    except OSError as error:
+        raise TableError(name, f"cannot be read ({error.strerror})", _remedy()) from None
+    rows = MaskRows(content, name)
     of_image: dict[str, dict[int, str]] = {}
     for line, image, class_id, text in rows:
         add_row(of_image.setdefault(image, {}), name, line, image, class_id, text)
@@ -118,7 +122,7 @@ class MaskRows:
                 class_id = 0 if not class_text.strip() else self._class_id(line, image, class_text)
                 ids[class_text] = class_id
             if not image or (not class_id and (joined or text.strip())):
-                found = f"row {line} names image {image!r} and class {class_text!r}"
+                found = f"row {line} names image {image[:80]!r} and class {class_text!r}"
                 remedy = "Give an image name and a class id from 1 up"
                 raise TableError(self._name, found, remedy)
             yield line, image, class_id, text
@@ -135,9 +139,9 @@ class MaskRows:
         number = _CLASS_ID.fullmatch(text.strip())
         if number and len(number[1]) <= len(str(MOST_CLASSES)) and int(number[1]) <= MOST_CLASSES:
             return int(number[1])
-        found = f"row {line} names image {image!r} and class {text[:20]!r}"
-        remedy = f"Give an image name and a class id from 1 to {MOST_CLASSES}"
-        raise TableError(self._name, found, remedy)
+        named = f"row {line} names image {image[:80]!r} and class {text[:20]!r}"
+        found = f"{named}, which is none from 1 to {MOST_CLASSES}"
+        raise TableError(self._name, found, "Give an image name and a class id")
 
 
 def add_row(

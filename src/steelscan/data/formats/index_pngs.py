@@ -16,7 +16,7 @@ from steelscan.data.files import Files, is_picture, open_files
 from steelscan.data.formats.class_pngs import png_of
 from steelscan.data.formats.content import framed, picture_names
 from steelscan.data.formats.labelled import Labelled, Loss, check_all, flatten
-from steelscan.data.listing import write_classes
+from steelscan.data.listing import read_groups, write_classes
 from steelscan.data.shelf import Shelf
 from steelscan.data.watch import STRICT, Watch
 from steelscan.strip import Classes, DatasetError, Fault, write_bytes
@@ -49,6 +49,8 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
                 ignored=found.ignored,
                 incomplete=found.incomplete,
             )
+    with watch.over():
+        read_groups(files, names)  # a broken one would stop the training
     for stray in annotations.strays(names):
         watch.left_out(stray)
 

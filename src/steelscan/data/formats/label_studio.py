@@ -67,7 +67,8 @@ class _Region(BaseModel):
     def labels(self) -> list[str]:
         """The classes of the region; usually one."""
         names = self.value.get(self.type, self.value.get("labels"))
-        return [str(name).strip() for name in names] if isinstance(names, list) else []
+        names = [str(name).strip() for name in names] if isinstance(names, list) else []
+        return [name for name in names if name]
 
 
 class _Annotation(BaseModel):
@@ -84,9 +85,9 @@ class _Task(BaseModel):
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
     """Read a Label Studio file, picture by picture in its order; one task of it is held.
 
-    Raises DatasetError for what is no such file, for tasks not annotated once and for pictures
-    that stand twice, and MaskError for regions of a turned picture, of another size, without a
-    class, or that enclose no pixels.
+    Raises DatasetError for what is no such file, for tasks annotated more than once and for
+    pictures that stand twice, and MaskError for regions of a turned picture, of another size,
+    without a class, or that enclose no pixels.
     """
     images: dict[int, str] = {}
     labels: set[str] = set()

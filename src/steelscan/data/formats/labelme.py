@@ -79,7 +79,7 @@ class _File(BaseModel):
     def labels(self) -> set[str]:
         """The classes that the shapes name."""
         labels = (shape.get("label") for shape in self.shapes)
-        return {label.strip() for label in labels if isinstance(label, str)}
+        return {label.strip() for label in labels if isinstance(label, str)} - {""}
 
 
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
