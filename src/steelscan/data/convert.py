@@ -246,7 +246,10 @@ def _unusable(problems: list[PictureError], seen: int, where: Path) -> PictureEr
     shown = ", ".join(f"{Path(each.where).name} {each.found}" for each in problems[:5])
     more = ", ..." if len(problems) > 5 else ""
     found = f"{len(problems)} of {seen} pictures cannot be used: {shown}{more}"
-    return PictureError(where, found, "Mend them, or leave some out with --on-error skip")
+    remedy = "Mend them, or leave some out with --on-error skip"
+    if all(each.fault is Fault.NO_PICTURE for each in problems):
+        remedy = problems[0].remedy
+    return PictureError(where, found, remedy)
 
 
 def _copy_beside(place: Place, names: TargetNames, folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from steelscan.data.files import Files, open_files
 from steelscan.data.formats.labelled import make_classes
+from steelscan.data.shelf import leads_out
 from steelscan.strip import Classes, DatasetError
 
 _LINES = ("obj.names", "classes.txt", "labels/classes.txt", "class_names.txt", "names.txt")
@@ -75,8 +76,8 @@ def lists_of_pictures(files: Files) -> list[str]:
     for name, content in _described(files):
         for part in filter(lambda part: part.endswith(".txt"), _parts(content)):
             path = PurePosixPath(part)
-            inside = path.is_relative_to(".") and ".." not in path.parts
-            places = [path.as_posix(), path.name] if inside else [path.name]
+            out = leads_out(part) or ".." in path.parts
+            places = [path.name] if out else [path.as_posix(), path.name]
             there = [place for place in places if files.exists(place)]
             if not there:
                 said = f"names a list of pictures that is missing, {part[:80]}"

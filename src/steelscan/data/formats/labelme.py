@@ -169,7 +169,7 @@ def _frame(content: _File, image: str, shelf: Shelf, where: str) -> Frame:
 def _image(name: str, content: _File, files: Files, shelf: Shelf) -> str:
     """The picture's name: its path starts from the JSON file, which may lie in another folder."""
     path = content.imagePath
-    below = "" if leads_out(path) else PurePosixPath(name).parent.as_posix() + "/"
+    below = "" if leads_out(path) or "/" not in name else f"{PurePosixPath(name).parent}/"
     image = shelf.name(below + path, files.where(name))
     found = shelf.find(image)
     return image if found is None or plain(found) == plain(image) else shelf.own_name(found)
