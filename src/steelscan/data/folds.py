@@ -74,7 +74,9 @@ def make_folds(
     sizes = np.bincount(group_of)
     if len(sizes) < count:
         found = f"{len(sizes)} groups of strips cannot fill {count} folds"
-        raise DatasetError("folds", found, f"Use at most {len(sizes)} folds, or more strips")
+        most = f"Use at most {len(sizes)} folds, or more strips"
+        remedy = most if len(sizes) > 1 else "Give strips of two groups or more"
+        raise DatasetError("folds", found, remedy)
     labels = np.zeros((len(sizes), strip_labels.shape[1]), np.int64)
     np.add.at(labels, group_of, strip_labels)
     return _deal(labels, sizes, count, np.random.default_rng(seed))[group_of]
