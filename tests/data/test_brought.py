@@ -47,6 +47,7 @@ def test_the_digest_changes_with_a_fold_and_with_nothing_else(
         ({"s0.jpg": 0}, "names no fold for 7 of 8 strips, as s1.jpg"),
         ({f"s{at}": 1 + at % 2 for at in range(8)}, "fold 2 and none into fold 0.*from 0"),
         ({f"s{at}": "a" for at in range(8)}, "gives s0 the fold 'a'"),
+        ({"s0": 0} | {f"s{at}.jpg": 1 for at in range(8)}, "names s0.jpg twice, as 's0'"),
         ({f"s{at}": "9" * 5000 for at in range(8)}, "gives s0 the fold '9999"),
         ({f"s{at}": 999_999_999 for at in range(8)}, "fold 999999999 and none into fold 0"),
     ],

@@ -20,14 +20,20 @@ def test_forms_endings_and_case() -> None:
         listed = [unicodedata.normalize(form, name) for name in ("käse.png", "B", "b2.PNG")]
         for written in ("NFC", "NFD"):
             names = [unicodedata.normalize(written, name) for name in NAMES]
-            assert matched(listed, names) == dict(zip(names, listed, strict=False))
+            assert matched(listed, names, "a table") == dict(zip(names, listed, strict=False))
 
 
 def test_what_may_mean_two_pictures_means_none() -> None:
-    assert matched(["x"], NAMES) == {"x.png": "x"}  # exactly, but for the ending
-    assert matched(["X.PNG", "X.JPEG"], NAMES) == {"x.png": "X.PNG", "X.jpeg": "X.JPEG"}
-    assert matched(["KÄSE", "käse.PNG"], NAMES) == {}
-    assert matched(["A", "a"], ["a.png"]) == {"a.png": "a"}
+    assert matched(["x"], NAMES, "a table") == {"x.png": "x"}  # exactly, but for the ending
+    assert matched(["X.PNG", "X.JPEG"], NAMES, "a table") == {"x.png": "X.PNG", "X.jpeg": "X.JPEG"}
+    assert matched(["KÄSE", "käse.PNG"], NAMES, "a table") == {}
+    assert matched(["A", "a"], ["a.png"], "a table") == {"a.png": "a"}
+
+
+@pytest.mark.parametrize("other", ["Käse", unicodedata.normalize("NFD", "Käse.png")])
+def test_a_picture_that_a_table_names_in_two_ways_is_refused(other: str) -> None:
+    with pytest.raises(DatasetError, match="a table: names Käse.png twice"):
+        matched(["Käse.png", other], NAMES, "a table")
 
 
 @pytest.fixture

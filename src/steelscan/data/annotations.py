@@ -90,7 +90,7 @@ class RunLengths:
         self.layout: Layout = table.layout
         self.classes = _table_classes(files, table.classes, self._where)
         pictures = list(filter(is_picture, (inside or files.under(self.folder)).names()))
-        self._rows, self._listed = table.rows, matched(table.rows, pictures)
+        self._rows, self._listed = table.rows, matched(table.rows, pictures, self._where)
         clean = any(not any(map(str.strip, row.values())) for row in table.rows.values())
         self._most = max(map(len, table.rows.values()), default=0) if clean else 0
 

@@ -132,7 +132,7 @@ def folds_of(
             raise TableError(path, f"gives {image} the fold {text[:20]!r}", "Number folds from 0")
         if fold_of.setdefault(image, int(text)) != int(text):
             raise DatasetError(path, f"puts {image} into two folds", "Keep one row an image")
-    listed = matched(fold_of, names)
+    listed = matched(fold_of, names, path)
     missing = [name for name in names if name not in listed]
     if missing:
         found = f"names no fold for {len(missing)} of {len(names)} strips, as {missing[0]}"

@@ -85,7 +85,7 @@ def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     for image, group in read_table(files.read("groups.csv"), ("image", "group"), where):
         if groups.setdefault(image, group) != group:
             raise DatasetError(where, f"puts {image} into two groups", "Keep one row an image")
-    found = matched(groups, names)
+    found = matched(groups, names, where)
     missing = [name for name in names if name not in found]
     if missing:
         said = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from steelscan.strip import DatasetError, Fault
+
 
 def key(name: str) -> str:
     """A file name as tables may write it: Macs store the same accents in another form."""
@@ -37,21 +39,26 @@ class ByStem:
         return alike[0] if len(alike) == 1 else found
 
 
-def matched(listed: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+def matched(listed: Iterable[str], names: Sequence[str], where: object) -> dict[str, str]:
     """For each picture that a table means, what the table calls it.
 
     A table may store accents in the other Unicode form, leave endings out, and, where only one
-    picture can be meant, write another case.
+    picture can be meant, write another case. Raises DatasetError, naming ``where``, if it names a
+    picture in two of these ways: one of them would be lost.
     """
-    given: dict[str, str] = {}
+    given: dict[str, list[str]] = {}
     folded: dict[str, set[str]] = {}
-    for each in listed:
-        given.setdefault(key(each), each)
+    for each in dict.fromkeys(listed):
+        given.setdefault(key(each), []).append(each)
         folded.setdefault(key(each).casefold(), set()).add(each)
     pictures = Counter(each for name in names for each in {*_folded(name)})
     found: dict[str, str] = {}
     for name in names:
-        exact = [given[each] for each in (key(name), stem(name)) if each in given]
+        exact = [each for form in {key(name), stem(name)} for each in given.get(form, ())]
+        if len(exact) > 1:
+            first, second = sorted(exact)[:2]
+            problem = f"names {name} twice, as {first!r} and as {second!r}"
+            raise DatasetError(where, problem, "Keep one of the names", Fault.SAME_NAME)
         alike = [
             each
             for folded_name in _folded(name)
