@@ -141,6 +141,20 @@ def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
     assert said[0].count(". ") >= 1
 
 
+def test_a_submission_that_lacks_strips_ends_with_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from steelscan import pipeline
+
+    done = pipeline.Outcome({}, {}, ("Left out a.jpg: is damaged.",), ("a.jpg",))
+    monkeypatch.setattr(pipeline, "train", lambda *_: done)
+    assert run(monkeypatch, "train", "quick", "--data", "data", "--out", "run") == 3
+    assert "Left out a.jpg" in capsys.readouterr().out
+    for verb in ("train", "predict", "submit"):
+        assert run(monkeypatch, verb, "--help") == 0
+        assert "status 3" in " ".join(capsys.readouterr().out.split())
+
+
 THEIRS = "theirs.csv"
 
 

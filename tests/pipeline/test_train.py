@@ -172,7 +172,8 @@ def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
         train(tiny, data, run, CPU)
     outcome = train(tiny, data, run, Options(device="cpu", on_error="skip"))
     assert [note for note in outcome.notes if bad.name in note]
-    assert bad.name not in (run / "submission.csv").read_text()
+    assert outcome.unread == (bad.name,)
+    assert read_mask_table(run / "submission.csv").unread == {bad.name}
 
 
 def test_the_notes_say_what_was_tuned(finished: tuple[Path, Outcome]) -> None:

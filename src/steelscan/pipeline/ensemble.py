@@ -28,7 +28,7 @@ from steelscan.pipeline.plain_values import plain_value
 from steelscan.pipeline.run import RunFolder
 from steelscan.pipeline.run_data import open_data_of
 from steelscan.prediction import Member
-from steelscan.strip import InputError, RunError
+from steelscan.strip import InputError, RunError, held
 
 MOST_FREE = 10
 """Members that may be left out: with more, there are too many sets of them to try each."""
@@ -116,8 +116,8 @@ def compare_ensemble(
     ``out`` holds a file a strip until the end, or with ``keep`` for good; the same call after an
     interruption goes on.
 
-    Raises RunError when the run is not finished or its data is not there, InputError for members
-    that are not there or too many of them.
+    Raises RunError when the run is not finished, its data is not there or another process works in
+    ``out``, InputError for members that are not there or too many of them.
     """
     folder = RunFolder(run)
     recipe, record, tuned = folder.load_recipe(), folder.load_record(), folder.load_tuned()
@@ -131,32 +131,33 @@ def compare_ensemble(
         raise RunError(run, found, "Name a run with several members")
     free = _free(run, count, members) if sets and count > 1 else ()
     rules = combining_rules(recipe)
-    claim(
-        out,
-        "compared_run.txt",
-        folder.made_of(),
-        _VERSION,
-        str(free),
-        *(rule.name for rule in rules),
-    )
-    dataset = open_data_of(folder, data)
-    rows = _rows(judged, dataset)
-    question = Question(
-        folder,
-        recipe,
-        tuned,
-        dataset,
-        rules,
-        {fold: rows[judged.folds == fold].tolist() for fold in recipe.folds.validation},
-        tuple(number not in free for number in range(count)),
-        bool(free),
-    )
-    files = StripFiles(out / "strips")
-    parameters = ask_members(question, files, accelerator(device).device)
-    comparison = _compared(question, files, judged, rows, parameters)
-    if not keep:
-        files.remove()
-    return comparison
+    with held(out):
+        claim(
+            out,
+            "compared_run.txt",
+            folder.made_of(),
+            _VERSION,
+            str(free),
+            *(rule.name for rule in rules),
+        )
+        dataset = open_data_of(folder, data)
+        rows = _rows(judged, dataset)
+        question = Question(
+            folder,
+            recipe,
+            tuned,
+            dataset,
+            rules,
+            {fold: rows[judged.folds == fold].tolist() for fold in recipe.folds.validation},
+            tuple(number not in free for number in range(count)),
+            bool(free),
+        )
+        files = StripFiles(out / "strips")
+        parameters = ask_members(question, files, accelerator(device).device)
+        comparison = _compared(question, files, judged, rows, parameters)
+        if not keep:
+            files.remove()
+        return comparison
 
 
 def _free(run: Path, count: int, members: Sequence[int]) -> Members:
