@@ -32,7 +32,7 @@ def test_what_may_mean_two_pictures_means_none() -> None:
 
 @pytest.mark.parametrize("other", ["Käse", unicodedata.normalize("NFD", "Käse.png")])
 def test_a_picture_that_a_table_names_in_two_ways_is_refused(other: str) -> None:
-    with pytest.raises(DatasetError, match="a table: names Käse.png twice"):
+    with pytest.raises(DatasetError, match=r"a table: names Käse\.png twice"):
         matched(["Käse.png", other], NAMES, "a table")
 
 

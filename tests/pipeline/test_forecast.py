@@ -35,7 +35,7 @@ from steelscan.pipeline import (
     plan_run,
     train,
 )
-from steelscan.pipeline.forecast import speed
+from steelscan.pipeline.forecast import memory, speed
 from steelscan.pipeline.forecast.fits import Fit, fits_of
 from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.run import RunFolder
@@ -330,3 +330,50 @@ def hurried(recipe: Recipe) -> Recipe:
         else:
             steps.append(step)
     return recipe.but(steps=tuple(steps), folds=Folds(count=4, validation=(0,)), tune=None)
+
+
+def test_memory_is_told_and_grows_with_what_goes_through_at_once(
+    strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_a_pixel", lambda *_: 1.0)
+    found = plan_run(tiny, strips, tmp_path / "run", CPU)
+    (line,) = (line for line in found.table().splitlines() if line.startswith("In memory"))
+    assert "at most" in line
+    (outliner,) = tiny.segment.ensemble.members
+    (stage,) = outliner.stages
+    large = outliner.but(stages=(stage.but(crop=WholeStrip(), batch=12),))
+    steps = [
+        old.but(ensemble=old.ensemble.but(members=(large,))) if isinstance(old, Segment) else old
+        for old in tiny.steps
+    ]
+    more = plan_run(tiny.but(steps=tuple(steps)), strips, tmp_path / "run", CPU)
+    assert more.memory - found.memory > 3 * 12 * 64 * 160  # a float32 a pixel at the very least
+
+
+def test_a_run_that_takes_more_memory_than_there_is_is_refused_before_it_begins(
+    strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_a_pixel", lambda *_: 1.0)
+    monkeypatch.setattr("steelscan.pipeline.forecast.free_memory", lambda _: 1000)
+    told: list[Forecast] = []
+    with pytest.raises(RunError, match=r"memory: takes about .*B, and 1\.0 kB are free.*--budget"):
+        train(tiny, strips, tmp_path / "run", CPU, told.append)
+    assert "1.0 kB are free" in told[0].table()
+    assert not (tmp_path / "run" / "networks").exists()
+
+
+def test_free_memory_is_what_the_tightest_limit_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, gigabyte = torch.device("cpu"), 2**30
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
+    free = memory.free_memory(cpu)
+    assert free is None or free > 0
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("7\n")
+    assert memory.free_memory(cpu) is None or memory.free_memory(cpu) > 7
+    (tmp_path / "memory").mkdir()
+    for name, value in zip(memory._VERSION_1, (gigabyte, gigabyte - 5000), strict=True):
+        (tmp_path / name).write_text(f"{value}\n")
+    assert memory.free_memory(cpu) == 5000
+    assert memory.free_memory(torch.device("meta")) is None

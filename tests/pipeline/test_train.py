@@ -1,22 +1,42 @@
 """A recipe carried from strips to a finished run folder."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
+from PIL import Image
 
-from steelscan.data import open_dataset, read_folds
+from steelscan.data import open_dataset, read_folds, read_picture
 from steelscan.evaluation import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import Psp, TwoHeaded, Unet
-from steelscan.pipeline import Options, Outcome, Recipe, Segment, train, with_budget
+from steelscan.pipeline import (
+    Options,
+    Outcome,
+    Predictor,
+    Recipe,
+    RunFolder,
+    Segment,
+    StoredAnswers,
+    audit,
+    open_data_of,
+    score_files,
+    train,
+    tune_run,
+    with_budget,
+)
+from steelscan.pipeline.run_data import write_data
+from steelscan.pipeline.train import planned
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
 from steelscan.strip import (
     DatasetError,
+    Frame,
     OutputError,
     PictureError,
     RecipeError,
@@ -247,3 +267,118 @@ def test_what_a_recipe_is_other_than_as_written_stands_in_its_run(
     assert kept.rules[0] == Threshold(pixel=0.4)
     assert kept.written_for == open_dataset(strips).classes.names
     assert "Budget tiny: " in report
+
+
+def copied(finished: Path, strips: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A run and its data set, to be changed."""
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.copytree(strips, tmp_path / "data")
+    return tmp_path / "run", tmp_path / "data"
+
+
+def exchange(picture: Path, other: Path) -> None:
+    """Put other content under the name and the size of a picture, at its time."""
+    before = picture.stat()
+    content = other.read_bytes()
+    size = max(before.st_size, len(content))
+    for each, own in ((picture, content), (other, other.read_bytes())):
+        each.write_bytes(own.ljust(size, b"\0"))
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_picture_exchanged_under_its_name_and_size_makes_other_data(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    run, data = copied(finished[0], strips, tmp_path)
+    one, other, *_ = sorted((data / "train_images").iterdir())
+    exchange(one, other)
+    with pytest.raises(RunError, match="another fingerprint of the data set"):
+        train(tiny, data, run, CPU)
+    for opened in (lambda: open_data_of(RunFolder(run), data), lambda: tune_run(run, data)):
+        with pytest.raises(RunError, match="is other data than that of"):
+            opened()
+    with pytest.raises(RunError, match="is other data than that of"):
+        StoredAnswers(RunFolder(run), open_dataset(data))
+
+
+def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    run, data = copied(finished[0], strips, tmp_path)
+    old = (run / "submission.jsonl").read_bytes()
+    networks = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+    one, *_ = sorted((data / "test_images").iterdir())
+    frame = read_picture(one).shape
+    Image.fromarray(np.zeros(frame, np.uint8)).save(one)
+    outcome = train(tiny, data, run, CPU)
+    assert "Test pictures changed: they were predicted anew." in outcome.notes
+    assert (run / "submission.jsonl").read_bytes() != old or b'""' in old
+    expected = Predictor.load(RunFolder(run), torch.device("cpu")).masks(read_picture(one))
+    texts = read_mask_table(run / "submission.csv").texts(one.name, 4)
+    assert [decode(text, Frame(*frame)).sum() for text in texts] == expected.sum((1, 2)).tolist()
+    assert networks == {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+    assert "Test pictures changed" not in str(train(tiny, data, run, CPU).notes)
+
+
+def test_networks_that_learned_from_other_test_pictures_are_refused(
+    finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    run, data = copied(finished[0], strips, tmp_path)
+    RunFolder(run).pseudo_labels(1, None).parent.mkdir(parents=True)
+    RunFolder(run).pseudo_labels(1, None).write_text("ImageId_ClassId,EncodedPixels\n")
+    one, other, *_ = sorted((data / "test_images").iterdir())
+    shutil.copy(other, one)
+    before = (run / "submission.jsonl").read_bytes()
+    with pytest.raises(RunError, match=r"pseudo_labels\.csv came of other test pictures"):
+        train(tiny, data, run, CPU)
+    assert (run / "submission.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["regrouped", "removed", "added"])
+def test_other_groups_make_another_run(
+    strips: Path, tiny: Recipe, tmp_path: Path, change: str
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(strips, data)
+    names = open_dataset(data).names
+    groups = [f"{name},{row}" for row, name in enumerate(names)]
+    table, run = data / "groups.csv", RunFolder(tmp_path / "run")
+    if change != "added":
+        table.write_text("\n".join(["image,group", *groups]) + "\n")
+    planned(run, tiny, data, CPU)
+    planned(run, tiny, data, CPU)
+    if change == "removed":
+        table.unlink()
+    else:
+        groups[0] = f"{names[0]},1"
+        table.write_text("\n".join(["image,group", *groups]) + "\n")
+    with pytest.raises(RunError, match=r"another groups\.csv"):
+        planned(run, tiny, data, CPU)
+
+
+def test_what_the_environment_would_change_is_told(
+    strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    plan, notes = planned(RunFolder(tmp_path / "run"), tiny, strips, CPU)
+    told = "Ignored in the environment, the recipe alone counts: ACCELERATE_GRADIENT_ACCUMULATION_"
+    assert [note for note in notes if note.startswith(told)]
+    assert plan.split[-1].startswith(told)
+
+
+def test_a_run_that_left_a_bad_strip_out_is_scored_tuned_and_audited(
+    finished: tuple[Path, Outcome], strips: Path, tmp_path: Path
+) -> None:
+    """The bad strip is one more than the run saw: it was left out then, as it is now."""
+    run, data = copied(finished[0], strips, tmp_path)
+    (data / "train_images" / "bad.jpg").write_bytes(b"no picture")
+    (run / "data.txt").write_text(f"{data}\n")
+    assert open_data_of(RunFolder(run)).skipped
+    assert score_files(data, run).scores == score_files(strips, run).scores
+    tune_run(run, data, tmp_path / "tuned", on_error="skip")
+    audit(data, tmp_path / "audit", run=run, on_error="skip")
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_written_down(tmp_path: Path) -> None:
+    write_data(RunFolder(tmp_path), Path(os.fsdecode(b"/data/gr\xe4u")))
+    assert (tmp_path / "data.txt").read_bytes() == b"/data/gr\xe4u\n"

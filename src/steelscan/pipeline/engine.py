@@ -10,6 +10,8 @@ from accelerate import Accelerator
 Device = Literal["auto", "cpu"]
 
 _PREFIXES = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
+_OF_MANY = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+"""What launchers say of other processes: a fit is that of one, and would wait for them."""
 
 
 def accelerator(device: Device) -> Accelerator:
@@ -30,7 +32,7 @@ def ignored_variables() -> list[str]:
 
 
 def _variables() -> list[str]:
-    return sorted(name for name in os.environ if name.startswith(_PREFIXES))
+    return sorted(name for name in os.environ if name.startswith(_PREFIXES) or name in _OF_MANY)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.predictor import Predictor
 from steelscan.pipeline.run import Task, tasks
 from steelscan.postprocess import Rule
-from steelscan.strip import Masks, read_mask_table, write_json
+from steelscan.strip import Masks, write_json
 
 
 def pseudo_label(plan: Plan, round_: int) -> tuple[bool, list[str]]:
@@ -30,7 +30,7 @@ def pseudo_label(plan: Plan, round_: int) -> tuple[bool, list[str]]:
     kept, notes = [], []
     for fold in answered_apart(plan):
         notes += _answer(plan, round_, fold, rules)
-        kept.append(len(read_mask_table(plan.run.pseudo_labels(round_, fold)).rows))
+        kept.append(len(plan.run.load_pseudo_labels(round_, fold).rows))
     taken = str(kept[0]) if len(kept) == 1 else f"{min(kept)} to {max(kept)}, a fold,"
     told = f"Round {round_}: {taken} of {len(plan.dataset.test_names)} test strips were sure enough"
     if any(kept):
@@ -46,7 +46,7 @@ def learned(plan: Plan, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.i
     if plan.round == 0:
         return plan.dataset, np.empty(0, np.int64)
     own = fold if fold in answered_apart(plan) else None
-    table = read_mask_table(plan.run.pseudo_labels(plan.round, own))
+    table = plan.run.load_pseudo_labels(plan.round, own)
     answered = {name: table.texts(name, plan.classes) for name in table.rows}
     strips = JoinedStrips(plan.dataset, answered)
     return strips, strips.rows
@@ -88,6 +88,7 @@ def _answer(plan: Plan, round_: int, fold: int | None, rules: Sequence[Rule]) ->
     }
     write_json(path.with_suffix(".json"), provenance)
     log.finish(path, "joined")
+    plan.run.seal(path)
     return [f"Left out {name} of round {round_}: {reason}" for name, reason in left_out]
 
 

@@ -23,9 +23,11 @@ from steelscan.strip import (
     Classes,
     InputError,
     Layout,
+    MaskTable,
     RunError,
     Spec,
     held,
+    read_mask_table,
     write_json,
     write_text,
 )
@@ -37,7 +39,7 @@ _TRAIN_AGAIN = f"Remove it and give {_AGAIN}"
 
 
 class _Checksums(RootModel[dict[str, str]]):
-    """The checksum of each result, by its name."""
+    """The checksum of each result, by its place in the run folder."""
 
 
 class RunRecord(Spec):
@@ -223,8 +225,11 @@ class RunFolder:
         Raises RunError for a damaged list of checksums, OutputError.
         """
         sums = self._checksums()
-        sums |= {path.name: _checksum(path.read_bytes()) for path in paths}
+        sums |= {self._inside(path): _checksum(path.read_bytes()) for path in paths}
         write_json(self.checksums, sums)
+
+    def _inside(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
 
     def _checksums(self) -> dict[str, str]:
         if not self.checksums.exists():
@@ -296,7 +301,7 @@ class RunFolder:
         except OSError as error:
             raise RunError(path, f"cannot be read ({error.strerror})", _TRAIN_AGAIN) from None
         checksum = _checksum(content)
-        if self._checksums().get(path.name, checksum) != checksum:
+        if self._checksums().get(self._inside(path), checksum) != checksum:
             raise RunError(path, "is damaged: it is not what training wrote", _TRAIN_AGAIN)
         return content
 
@@ -306,6 +311,15 @@ class RunFolder:
             return json.loads(self.read(path))
         except (ValueError, RecursionError):
             raise RunError(path, "is broken: it is no JSON", _TRAIN_AGAIN) from None
+
+    def load_pseudo_labels(self, round_: int, fold: int | None) -> MaskTable:
+        """Read what networks of a round learn of test strips. Raises RunError as `read` does."""
+        path = self.pseudo_labels(round_, fold)
+        try:
+            return read_mask_table(self.read(path), path)
+        except (InputError, ValueError) as error:
+            found = getattr(error, "found", "holds a number of too many digits")
+            raise RunError(path, found, _TRAIN_AGAIN) from None
 
     def write_tuned(self, tuned: Tuned) -> None:
         """Write the rules that decide, and how they were found. Raises OutputError."""

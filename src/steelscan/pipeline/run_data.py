@@ -9,6 +9,9 @@ from steelscan.strip import DatasetError, RunError, write_bytes
 
 _REMEDY = "Name the folder or zip where it lies by --data"
 
+_LONGEST = 4096
+"""Characters of a path that any system takes."""
+
 
 def open_data_of(run: RunFolder, data: Path | None = None) -> Dataset:
     """Open the data set of a run, where it lay at its training or where ``data`` says.
@@ -53,6 +56,6 @@ def _recorded(run: RunFolder) -> Path:
     except OSError as error:
         found = f"cannot be read ({error.strerror}), and says where the run's data lay"
         raise RunError(run.data, found, _REMEDY) from None
-    if not place.is_absolute() or "\0" in str(place):
+    if not place.is_absolute() or "\0" in str(place) or len(str(place)) > _LONGEST:
         raise RunError(run.data, "does not say where the run's data lay", _REMEDY)
     return place

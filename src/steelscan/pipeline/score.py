@@ -129,12 +129,13 @@ def score_files(truth: Path, predicted: Path, asked: Asked | None = None) -> Jud
     if asked.frame is not None:
         found = "is given, though the truth is a data set and knows it"
         raise InputError("frame", found, "Leave it out")
-    dataset = open_dataset(truth)
-    if (predicted / "run.json").exists():
+    if any((predicted / name).exists() for name in ("run.json", "recipe.json")):
         from steelscan.pipeline.scored_run import is_run_of, score_run
 
+        dataset = open_dataset(truth, "skip")  # as it may have been when the run was made
         if is_run_of(predicted, dataset):
             return score_run(predicted, dataset, asked)
+    dataset = open_dataset(truth)
     if predicted.is_dir() and not (predicted / "submission.csv").exists():
         names, masks = _pictures(dataset, predicted)
         unread: Sequence[str] = ()

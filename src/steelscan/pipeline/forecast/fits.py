@@ -14,7 +14,7 @@ from steelscan.pipeline.plan import Plan
 from steelscan.pipeline.pseudo import answered_apart, learned
 from steelscan.pipeline.run import Task, tasks
 from steelscan.prediction import EncoderFittedFor
-from steelscan.strip import Frame, encode, read_mask_table
+from steelscan.strip import Frame, encode
 from steelscan.training import BestAverage, Last, Material, Training
 
 
@@ -77,9 +77,9 @@ def round_plans(plan: Plan) -> list[Plan]:
     wanted = plan.recipe.pseudo_labels
     plans = [plan]
     for number in range(1, 1 + (wanted.rounds if wanted and plan.dataset.test_names else 0)):
-        paths = [plan.run.pseudo_labels(number, fold) for fold in answered_apart(plan)]
-        there = all(path.exists() for path in paths)
-        if there and not any(read_mask_table(path).rows for path in paths):
+        folds = answered_apart(plan)
+        there = all(plan.run.pseudo_labels(number, fold).exists() for fold in folds)
+        if there and not any(plan.run.load_pseudo_labels(number, fold).rows for fold in folds):
             break
         plans.append(replace(plan, round=number))
     return plans

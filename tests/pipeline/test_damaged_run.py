@@ -1,0 +1,221 @@
+"""A run with any file damaged: whoever reads it says which, and makes nothing of what is left."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from steelscan.data import open_dataset
+from steelscan.pipeline import (
+    Options,
+    Outcome,
+    Predictor,
+    Recipe,
+    RunFolder,
+    StoredAnswers,
+    compare,
+    find_runs,
+    open_data_of,
+    plan_run,
+    submit,
+    train,
+    tune_run,
+)
+from steelscan.pipeline.score import Asked
+from steelscan.pipeline.scored_run import score_run
+from steelscan.strip import RunError, SteelscanError
+
+Finished = tuple[Path, Outcome]
+CPU = Options(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def run(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a finished run; what a test damages there it mends."""
+    run = tmp_path_factory.mktemp("damaged") / "run"
+    shutil.copytree(finished[0], run)
+    return run
+
+
+@contextmanager
+def damaged(file: Path, damage: str) -> Iterator[bool]:
+    """Damage a file inside the block; gives whether that changed it."""
+    content = file.read_bytes()
+    DAMAGES[damage](file)
+    try:
+        yield not (file.is_file() and file.read_bytes() == content)
+    finally:
+        if file.is_dir():
+            file.rmdir()
+        file.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.write_bytes(b""),
+    "garbage": lambda file: file.write_text('neither "this\nnor, that\n'),
+    "binary": lambda file: file.write_bytes(Random(0).randbytes(3000)),
+    "another type": lambda file: file.write_text("[1, [2]]"),
+    "deep": lambda file: file.write_text("[" * 100_000),
+    "huge": lambda file: file.write_bytes(
+        re.sub(rb"\d+", b"9" * 5000, file.read_bytes(), count=99)
+    ),
+    "large": lambda file: file.write_bytes(re.sub(rb"\d+", b"9" * 30, file.read_bytes(), count=99)),
+    "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "folder": lambda file: (file.unlink(), file.mkdir()),
+    "missing": lambda file: file.unlink(),
+}
+
+
+def stored(run: Path, strips: Path) -> object:
+    answers = StoredAnswers(RunFolder(run), open_dataset(strips))
+    return [answers.masks(row).sum() for row in answers.rows.tolist()]
+
+
+READERS: dict[str, Callable[[Path, Path], object]] = {
+    "stored": stored,
+    "score": lambda run, strips: score_run(run, open_dataset(strips), Asked()),
+    "submit": lambda run, _: submit(run, run.parent / "out.csv"),
+    "compare": lambda run, _: compare(run, run),
+    "tune": lambda run, strips: tune_run(run, strips, run.parent / "out"),
+    "predict": lambda run, _: Predictor.load(RunFolder(run), torch.device("cpu")),
+    "data": lambda run, _: open_data_of(RunFolder(run)),
+    "scores": lambda run, _: RunFolder(run).load_json(RunFolder(run).scores),
+    "notes": lambda run, _: RunFolder(run).load_json(RunFolder(run).notes),
+}
+CHUNKS = "probabilities/{}/levels.zarr/c"
+READ_BY = {
+    "recipe.json": "stored score tune predict",
+    "run.json": "stored score submit tune compare predict data",
+    "thresholds.json": "stored score submit tune predict",
+    "folds.csv": "stored score",
+    "pairs.csv": "score tune compare",
+    "answered.csv": "submit",
+    "submission.csv": "submit",
+    "scores.json": "scores",
+    "notes.json": "notes",
+    "data.txt": "data",
+    "probabilities/segment/strips.txt": "stored score tune",
+    "probabilities/classify/strips.txt": "stored score tune",
+    "probabilities/segment/levels.zarr/zarr.json": "stored score tune",
+    "probabilities/classify/levels.zarr/zarr.json": "stored score tune",
+    "probabilities/segment/levels.zarr/c": "stored score tune",
+    "probabilities/classify/levels.zarr/c": "stored score tune",
+    "networks/segment-0-fold0/checkpoint.safetensors": "predict",
+    "networks/classify-0-fold1/checkpoint.safetensors": "predict",
+    "checksums.json": "stored score submit tune compare predict scores notes",
+}
+
+
+def file_of(run: Path, name: str) -> Path:
+    """A file by its name, or the chunk of some strip."""
+    place = run / name
+    return place if name[-2:] != "/c" else next(each for each in place.rglob("*") if each.is_file())
+
+
+def test_everything_is_read_while_nothing_is_damaged(run: Path, strips: Path) -> None:
+    for read in READERS.values():
+        read(run, strips)
+    assert {reader for readers in READ_BY.values() for reader in readers.split()} == READERS.keys()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", READ_BY)
+def test_a_damaged_file_is_one_line_that_names_it_and_the_way_out(
+    run: Path, strips: Path, name: str, damage: str
+) -> None:
+    if (name, damage) == ("checksums.json", "missing"):
+        pytest.skip("as in a run of an older program")
+    file = file_of(run, name)
+    with damaged(file, damage) as changed:
+        for reader in READ_BY[name].split() if changed else ():
+            with pytest.raises(RunError) as told:
+                READERS[reader](run, strips)
+            text = str(told.value)
+            assert "\n" not in text
+            assert len(text) < 900
+            assert file.name in text or file.parent.parent.name in text
+            assert re.search(r"Remove|Train|Name|Give|Restore", told.value.remedy)
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "run.json", "scores.json", "thresholds.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_listed_as_broken(run: Path, name: str, damage: str) -> None:
+    with damaged(run / name, damage):
+        (found,) = find_runs([run.parent])
+    unfinished = (name, damage) == ("scores.json", "missing")
+    assert found.state == "unfinished" if unfinished else found.state.startswith("broken: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "damages"),
+    [
+        ("recipe.json", "empty binary folder missing"),
+        ("run.json", "empty binary folder missing"),
+        ("folds.csv", "empty binary huge folder half"),
+        ("checksums.json", "empty binary folder"),
+        ("tests.txt", "folder"),
+        ("probabilities/segment/strips.txt", "binary huge folder"),
+        ("probabilities/segment/levels.zarr/zarr.json", "empty huge folder"),
+        ("probabilities/segment/levels.zarr/c", "empty binary missing half folder"),
+        ("networks/segment-0-fold0/metrics.csv", "empty binary folder missing"),
+    ],
+)
+def test_the_same_train_command_computes_nothing_from_what_is_left(
+    run: Path, strips: Path, tiny: Recipe, name: str, damages: str
+) -> None:
+    before = (run / "submission.csv").read_bytes(), (run / "scores.json").read_bytes()
+    file = file_of(run, name)
+    for damage in damages.split():
+        with damaged(file, damage):
+            with pytest.raises(SteelscanError, match=re.escape(file.name)) as told:
+                train(tiny, strips, run, CPU)
+            assert "\n" not in str(told.value)
+        after = (run / "submission.csv").read_bytes(), (run / "scores.json").read_bytes()
+        assert after == before
+
+
+def test_a_plan_does_not_count_a_missing_chunk_as_done(
+    run: Path, strips: Path, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steelscan.pipeline.forecast import speed
+
+    cost = speed.Cost(1, 1.0, 1.0, 1.0, 1.0)
+    monkeypatch.setattr(speed.Clock, "cost", lambda *_: cost)
+    assert plan_run(tiny, strips, run, CPU).seconds == 0
+    chunk = file_of(run, CHUNKS.format("segment"))
+    with (
+        damaged(chunk, "missing"),
+        pytest.raises(RunError, match=f"{re.escape(str(chunk))}: is missing"),
+    ):
+        plan_run(tiny, strips, run, CPU)
+
+
+def test_who_tunes_a_run_writes_nothing_in_it(run: Path, strips: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    tune_run(run, strips, tmp_path / "out")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_run_whose_record_is_gone_is_not_taken_for_a_new_one(
+    run: Path, strips: Path, tiny: Recipe
+) -> None:
+    with (
+        damaged(run / "run.json", "missing"),
+        damaged(run / "recipe.json", "missing"),
+        pytest.raises(RunError, match=r"holds networks, and no run\.json"),
+    ):
+        train(tiny.but(name="other"), strips, run, CPU)
+
+
+def test_what_kills_left_in_stores_is_removed_by_the_next_command(
+    run: Path, strips: Path, tiny: Recipe
+) -> None:
+    left = file_of(run, CHUNKS.format("segment")).with_name("0.5a.partial")
+    left.write_bytes(b"half")
+    train(tiny, strips, run, CPU)
+    assert not left.exists()
