@@ -180,7 +180,18 @@ def test_records_that_fit_no_strip_are_refused(bundle, tmp_path, write_bundle, c
 
 
 @pytest.mark.parametrize(
-    "text", [b"[]", b"7", b"null", b"[" * 100_000, b'{"name": "a", "margin": NaN}', b"\xff"]
+    "text",
+    [
+        b"[]",
+        b"7",
+        b"null",
+        b"[" * 100_000,
+        b'{"name": "a", "margin": NaN}',
+        b"\xff",
+        b'{"masks": [' + b"0," * 10**6 + b"0]}",
+        b'{"masks": [' + b"0," * 10**7 + b"0]}",
+    ],
+    ids=range(8),
 )
 def test_records_of_another_kind_are_refused(bundle, tmp_path, write_bundle, text):
     package = read_package(bundle)

@@ -31,7 +31,7 @@ _VOUCHING = (CERTIFICATE, SIGNATURE)
 
 _LARGEST = 8 * 2**30
 """Bytes of a bundle, all its files together."""
-_LARGEST_TEXT = 4 * 2**20
+_LARGEST_TEXT = 2**20
 """Bytes of a manifest, a certificate or a signature."""
 _MOST_FILES = 10_000
 _NAME = "Name a file that steelscan export wrote"

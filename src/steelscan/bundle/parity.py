@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from steelscan.bundle.specs import Judge, Manifest, Outline, Precision
 from steelscan.evaluation import lower_bound
@@ -24,6 +25,9 @@ from steelscan.strip import Frame, Masks, PerClass, Picture, Spec, decode, encod
 _CELL = 32
 """Sides of the cells whose mean levels are recorded, in pixels."""
 
+_LONGEST = 4 * 2**20
+"""Bytes of a record."""
+
 
 class Answer(Spec):
     """What the networks of one step say of a strip, whether a gate lets it count or not.
@@ -33,7 +37,7 @@ class Answer(Spec):
     """
 
     step: str
-    words: tuple[float | None, ...] | None
+    words: Annotated[tuple[float | None, ...], Field(fail_fast=True)] | None
     cells: str | None
 
     def fits(self, step: Judge | Outline, classes: int, frame: Frame) -> bool:
@@ -57,8 +61,8 @@ class Expected(Spec):
     name: str
     picture: str
     frame: tuple[int, int]
-    masks: tuple[str, ...]
-    answers: tuple[Answer, ...]
+    masks: Annotated[tuple[str, ...], Field(fail_fast=True)]
+    answers: Annotated[tuple[Answer, ...], Field(fail_fast=True)]
     margin: NonNegativeFloat
 
     def contradicts(self, manifest: Manifest, frame: Frame) -> str | None:
@@ -364,5 +368,8 @@ def lines(expected: Iterable[Expected]) -> bytes:
 
 
 def read_lines(content: bytes) -> list[Expected]:
-    """Records of a bundle."""
-    return [Expected.model_validate_json(line) for line in content.splitlines()]
+    """Records of a bundle. Raises ValueError where they are none."""
+    found = content.splitlines()
+    if max(map(len, found), default=0) > _LONGEST:
+        raise ValueError(f"holds a line of over {_LONGEST} bytes")
+    return [Expected.model_validate_json(line) for line in found]

@@ -67,8 +67,10 @@ class Asked(Spec):
     """A step that asks networks: those, the views that are in them, and what makes one answer."""
 
     name: str
-    graphs: Annotated[tuple[Graph, ...], Field(min_length=1, max_length=_MOST_NETWORKS)]
-    views: Annotated[tuple[View, ...], Field(min_length=1, max_length=16)]
+    graphs: Annotated[
+        tuple[Graph, ...], Field(min_length=1, max_length=_MOST_NETWORKS, fail_fast=True)
+    ]
+    views: Annotated[tuple[View, ...], Field(min_length=1, max_length=16, fail_fast=True)]
     average: Average
 
 
@@ -93,9 +95,9 @@ class Outline(Asked):
 class Deployed(Spec):
     """One round of a recipe: who judges, who outlines, by what rules."""
 
-    judges: Annotated[tuple[Judge, ...], Field(max_length=_MOST_STEPS)] = ()
+    judges: Annotated[tuple[Judge, ...], Field(max_length=_MOST_STEPS, fail_fast=True)] = ()
     outline: Outline
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=_MOST_RULES)]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=_MOST_RULES, fail_fast=True)]
 
 
 class EarlyExit(Spec):
@@ -140,7 +142,9 @@ class Manifest(Spec):
     mm_per_pixel: MillimetresPerPixel | None = None
     written_for: Format = "onnx"
     precision: Precision = "fp32"
-    deployed: Annotated[tuple[Deployed, ...], Field(min_length=1, max_length=_MOST_STEPS)]
+    deployed: Annotated[
+        tuple[Deployed, ...], Field(min_length=1, max_length=_MOST_STEPS, fail_fast=True)
+    ]
     files: Mapping[FileName, File] = {}
 
     @field_validator("classes")

@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from steelscan.bundle.package import Package, read_package
 from steelscan.bundle.parity import (
@@ -81,7 +80,7 @@ def recorded(package: Package) -> list[Expected]:
     """
     try:
         records = read_lines(package.contents["expected.jsonl"])
-    except (KeyError, ValidationError):
+    except (KeyError, ValueError):
         raise BundleError("expected.jsonl", "is missing or broken", _UNPROVEN) from None
     defective = sum(any(each.masks) for each in records)
     proven = package.certificate.parity

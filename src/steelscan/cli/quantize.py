@@ -21,7 +21,7 @@ def quantize(
     ],
     out: Annotated[Path, typer.Option(help="The new bundle: one file.")],
     strips: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Strips to calibrate on, at most.")
+        int, typer.Option(min=1, max=1_000, help="Strips to calibrate on, at most.")
     ] = 32,
     budget: Annotated[
         float | None,
