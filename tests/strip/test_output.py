@@ -141,3 +141,13 @@ def test_output_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = output_folder(tmp_path / "a" / "b")
     assert only(folder) == []
     assert output_folder(folder) == folder
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe here; so it is with /dev/null, which a rename would take from the whole machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="it is no ordinary file"):
+        write_text(pipe, "text")
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

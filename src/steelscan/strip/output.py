@@ -1,5 +1,6 @@
 """Writing results so that nothing is ever half-written."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device would be replaced by a file
+            raise OSError(errno.EINVAL, "it is no ordinary file")
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
