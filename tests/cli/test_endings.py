@@ -241,6 +241,7 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch, capsys):
         (PermissionError(errno.EACCES, "Permission denied", "/root/a"), "/root/a: Permission"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), "Give it a shorter name."),
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "a"), "Remove the links"),
+        (RuntimeError("Symlink loop from '/a'"), "Remove the links"),
         (OSError(errno.EMFILE, "Too many open files"), "Allow more open files"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", b"b\xe4"), "b\\xe4: No such"),
         (MemoryError(), "memory: there is not enough"),

@@ -1,6 +1,7 @@
 """Every option of every verb with numbers out of reason: one line, at once."""
 
 import inspect
+import os
 import sys
 import time
 import typing
@@ -150,6 +151,7 @@ def test_an_option_without_effect_is_refused(words, option, monkeypatch, capsys)
     "words",
     [
         ("folds", "nowhere", "--out", "folder"),
+        ("folds", "nowhere", "--out", "pipe"),
         ("score", "nowhere", "nowhere", "--json", "folder"),
         ("score", "nowhere", "nowhere", "--html", "file/page.html"),
         ("compare", "nowhere", "nowhere", "--list", "file/list.csv"),
@@ -164,7 +166,9 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
     status, lines = given(monkeypatch, capsys, *words)
     assert status == 2
     assert "nowhere" not in lines[0]
-    assert "folder: is a folder" in lines[0] or "cannot be written" in lines[0]
+    told = ("folder: is a folder", "pipe: is no ordinary file", "cannot be written")
+    assert any(each in lines[0] for each in told)

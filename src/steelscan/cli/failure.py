@@ -60,6 +60,8 @@ def _line(error: BaseException) -> str | None:
         case UnicodeEncodeError() if error.reason == "surrogates not allowed":
             around = error.object[max(error.start - 40, 0) : error.end + 40]
             line = f"{around}: holds letters that are not UTF-8. Rename the file in UTF-8."
+        case RuntimeError() if str(error).startswith("Symlink loop"):  # until Python 3.13
+            line = f"{error}. {_WAYS_OUT[errno.ELOOP]}."
         case OSError():
             line = _system(error)
         case _:

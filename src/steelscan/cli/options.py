@@ -60,6 +60,7 @@ def check_writable(*files: Path | None) -> None:
 
     for file in files:
         if file is not None:
-            if file.is_dir():
-                raise OutputError(file, "is a folder", "Name a file")
+            if file.exists() and not file.is_file():
+                kind = "a folder" if file.is_dir() else "no ordinary file"
+                raise OutputError(file, f"is {kind}", "Name a new file")
             output_folder(file.parent)
