@@ -251,7 +251,8 @@ def test_a_second_call_goes_on_and_runs_what_failed_anew(steps, monkeypatch, tmp
 
 
 @pytest.mark.slow
-def test_the_smallest_step_of_each_kind_of_network_goes_through(steps, tmp_path):
+def test_small_batches_of_each_kind_of_network_go_through(steps, tmp_path):
+    """Networks and crops at their full size, two and four crops at a time."""
     steps.make_data(tmp_path)
 
     def kind(case):
@@ -261,11 +262,15 @@ def test_the_smallest_step_of_each_kind_of_network_goes_through(steps, tmp_path)
     found = 0
     for _, alike in groupby(sorted(steps.cases(), key=kind), key=kind):
         case = min(alike, key=steps.work)
-        row = steps.run(case, tmp_path, 1200.0, 16.0 * steps.GIB)
-        assert row.error is None, steps.described(case)
-        assert row.measured.still < row.measured.fitted / 2
+        room, together = 16.0 * steps.GIB, min(2, case.together)
+        small, large = (
+            steps.alone(case, batch, together, tmp_path, 1200.0, room, spill=False)
+            for batch in (steps.PROBE, 4)
+        )
+        assert (small.fault, large.fault) == (None, None), steps.described(case)
+        assert large.still < large.fitted / 2
         numbers = 4 * steps.parameters(case)
-        assert numbers <= row.measured.weights < 1.1 * numbers
-        assert row.measured.peak > row.probes[0].peak > row.measured.weights + row.measured.state
+        assert numbers <= large.weights < 1.1 * numbers
+        assert large.peak > small.peak > large.weights + large.state
         found += 1
     assert found == 7
