@@ -244,6 +244,7 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch, capsys):
         (RuntimeError("Symlink loop from '/a'"), "Remove the links"),
         (OSError(errno.EMFILE, "Too many open files"), "Allow more open files"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", b"b\xe4"), "b\\xe4: No such"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), "memory: there is not"),
         (MemoryError(), "memory: there is not enough"),
         (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
         (ModuleNotFoundError("No module", name="torch"), "pip install 'steelscan[train]'"),

@@ -53,7 +53,7 @@ def _line(error: BaseException) -> str | None:
             line: str | None = str(error)
         case ModuleNotFoundError() if error.name in _TRAIN:
             line = f"this verb: needs {error.name}, which is not installed. {_INSTALL}."
-        case MemoryError():
+        case _ if _is_of_memory(error):
             line = f"memory: there is not enough ({error or 'of it'}). {_WAYS_OUT[errno.ENOMEM]}."
         case RecursionError():
             line = "input: is nested too deeply to be read. Check the file that was given last."
@@ -67,6 +67,12 @@ def _line(error: BaseException) -> str | None:
         case _:
             line = None
     return line
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, as Python, torch, OpenCV or onnxruntime tell it."""
+    told = ("not enough memory", "out of memory", "Insufficient memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in told)
 
 
 def _system(error: OSError) -> str | None:
