@@ -180,6 +180,16 @@ def multiplied():
     return model([*before, *largest("many-999", "y")], [sizes, NONE], "y")
 
 
+def multiplied_beforehand():
+    """What does not depend on the strip is computed when a graph is loaded."""
+    sizes = number([4_000, 4_000], "sizes")
+    before = [node("Expand", ["one", "sizes"], ["many-0"])]
+    before += [node("MatMul", ["many-0", "many-0"], [f"many-{at}"]) for at in range(1, 9)]
+    adding = [node("Sum", [f"many-{at}" for at in range(9)], ["sum"])]
+    weights = [number([[0.0]], "one", np.float32), sizes, NONE]
+    return model([*before, *adding, *largest("sum", "y")], weights, "y")
+
+
 def sized_by_the_picture():
     """What is bright decides how much is held."""
     before = [
@@ -299,6 +309,12 @@ def test_it_is_refused_with_its_reason(name: str) -> None:
     build, message = HOSTILE[name]
     with pytest.raises(Exception, match=message):
         checked(build())
+
+
+def test_what_is_computed_beforehand_is_not_allowed_more_for_large_strips() -> None:
+    for frame in (FRAME, Frame(2_048, 4_096)):
+        with pytest.raises(ValueError, match="would take 5e\\+11 multiplications, more than 1e"):
+            checked(multiplied_beforehand(), frame)
 
 
 def test_a_plain_one_is_not() -> None:

@@ -37,7 +37,13 @@ WORK_A_PIXEL = 2**23
 """Multiplications for each of these pixels. The recipes' networks take an eighth at the most."""
 
 _LEAST_PIXELS = 2**17
-"""Strips of fewer pixels may take as much as one of so many."""
+"""For strips of fewer pixels as much may be held as for one of so many."""
+
+_LEAST_WORKED = 2**14
+"""For strips of fewer pixels as much work may be done as for one of so many.
+
+That is also the most for what does not depend on the strip, and is computed when a graph is loaded.
+"""
 
 _MOST_LOOSE = 16 * 2**20
 """Bytes of a graph that are not raw data of weights: each may take fifty in memory."""
@@ -104,15 +110,15 @@ class GraphCheck:
             wanted = self._outputs[name](frame)
             if kind != TensorProto.FLOAT or answers not in wanted[0] or tuple(rest) != wanted[1]:
                 raise ValueError(f"gives {name} of shape {sides}, not {(1, *wanted[1])}")
-        pixels = max(frame.pixels, _LEAST_PIXELS)
-        held, work = _costs(self._model.graph, shapes)
-        if held > (most := min(MOST_BYTES, BYTES_A_PIXEL * pixels)):
+        held, work, fixed = _costs(self._model.graph, shapes)
+        most = min(MOST_BYTES, BYTES_A_PIXEL * max(frame.pixels, _LEAST_PIXELS))
+        if held > most:
             sizes = f"{held / 2**30:.1f} GiB for a strip of {frame}, more than {most >> 30}"
             raise ValueError(f"would take {sizes}")
-        if work > WORK_A_PIXEL * pixels:
-            most = WORK_A_PIXEL * pixels
-            sizes = f"{work:.0e} multiplications for a strip of {frame}, more than {most:.0e}"
-            raise ValueError(f"would take {sizes}")
+        for part, pixels in ((fixed, _LEAST_WORKED), (work, max(frame.pixels, _LEAST_WORKED))):
+            if part > WORK_A_PIXEL * pixels:
+                sizes = f"{part:.0e} multiplications, more than {WORK_A_PIXEL * pixels:.0e}"
+                raise ValueError(f"would take {sizes} for a strip of {frame}")
         self._checked.add(frame)
 
     def _inferred(self, frame: Frame) -> dict[str, Shape]:
@@ -264,8 +270,8 @@ def _shape(value: ValueInfoProto) -> Shape | None:
     return tensor.elem_type, tuple(sides)
 
 
-def _costs(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> tuple[int, int]:
-    """The most bytes that a network holds at once, and its multiplications.
+def _costs(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> tuple[int, int, int]:
+    """The most bytes that a network holds at once, and its multiplications: all, and beforehand.
 
     A tensor is held until the last node has taken it. What does not depend on the strip is held
     for ever: runtimes compute it beforehand, and keep it.
@@ -273,10 +279,11 @@ def _costs(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> tuple[int, in
     last = {name: at for at, node in enumerate(graph.node) for name in node.input}
     ends: dict[int, int] = {}
     moving = {graph.input[0].name}
-    held = most = work = 0
+    held = most = work = fixed = 0
     for at, node in enumerate(graph.node):
-        work += _work(node, shapes)
         moves = not moving.isdisjoint(node.input)
+        work += _work(node, shapes)
+        fixed += 0 if moves else _work(node, shapes)
         for name in filter(None, node.output):
             size = _bytes_of(shapes[name][0]) * prod(shapes[name][1])
             held += size
@@ -286,7 +293,7 @@ def _costs(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> tuple[int, in
                 ends[end] = ends.get(end, 0) + size
         most = max(most, held)
         held -= ends.pop(at, 0)
-    return most, work
+    return most, work, fixed
 
 
 def _work(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
