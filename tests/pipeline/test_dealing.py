@@ -148,5 +148,8 @@ def test_folds_that_were_tampered_with_in_the_run_are_refused(
     lines = run.folds.read_text().splitlines()
     lines[1] = f"{lines[1][:-1]}{(int(lines[1][-1]) + 1) % 4}"
     run.folds.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match=r"folds\.csv: is damaged"):
+        planned(run, tiny, strips, Options(device="cpu", folds=path))
+    run.seal(run.folds)
     with pytest.raises(RunError, match=r"folds\.csv: holds other folds than"):
         planned(run, tiny, strips, Options(device="cpu", folds=path))

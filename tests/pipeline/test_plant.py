@@ -212,8 +212,8 @@ def test_a_run_is_read_without_writing_and_a_broken_store_is_one_error(
     assert isinstance(plant(run).now.mean_dice, Score)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     (run / "probabilities" / "segment" / "strips.txt").write_text("\n")
-    with pytest.raises(RunError, match="holds no answer for strip"):
+    with pytest.raises(RunError, match="holds no probabilities of"):
         plant(run)
     shutil.rmtree(run / "probabilities" / "segment")
-    with pytest.raises(RunError, match="holds no probabilities of the step segment"):
+    with pytest.raises(RunError, match="segment: holds no probabilities"):
         plant(run)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from steelscan.pipeline import Outcome, predict
+from steelscan.pipeline import Outcome, RunFolder, predict
 from steelscan.strip import (
     Frame,
     InputError,
@@ -159,6 +159,7 @@ def test_the_folder_of_another_run_is_not_mixed_with(
     shutil.copytree(finished[0], other)
     path = other / "thresholds.json"
     path.write_text(path.read_text().replace('"pixels": [', '"pixels":  ['))
+    RunFolder(other).seal(path)
     with pytest.raises(RunError, match="another run"):
         predict(other, str(pictures), tmp_path / "out", device="cpu")
 

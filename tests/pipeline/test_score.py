@@ -13,6 +13,7 @@ from steelscan.evaluation import Expected, defects_of, page_text, reliability
 from steelscan.pipeline import (
     Asked,
     Outcome,
+    RunFolder,
     asked_of,
     score_files,
     score_json,
@@ -164,6 +165,7 @@ def test_a_run_whose_probabilities_were_changed_is_refused(
         if rule["kind"] == "threshold":
             rule["label"] = rule["pixel"] = 0.0
     (run / "thresholds.json").write_text(json.dumps(told))
+    RunFolder(run).seal(run / "thresholds.json")
     (run / "recipe.json").write_text(
         (run / "recipe.json").read_text().replace('"threshold": 0.2', '"threshold": 0.0')
     )

@@ -174,7 +174,7 @@ def test_other_data_and_unfinished_runs_are_refused(
         tune_run(begun, strips, tmp_path / "out")
     bare = tmp_path / "bare"
     shutil.copytree(run, bare, ignore=shutil.ignore_patterns("probabilities"))
-    with pytest.raises(RunError, match="holds the probabilities of a step"):
+    with pytest.raises(RunError, match="holds no probabilities"):
         tune_run(bare, strips, tmp_path / "out")
     assert not (bare / "probabilities").exists()
 

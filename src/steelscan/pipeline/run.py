@@ -60,7 +60,6 @@ class RunRecord(Spec):
 _CALLED = {
     "fingerprint": "fingerprint of the data set",
     "groups": "groups.csv",
-    "folds": "table of folds",
 }
 """What messages call the fields of a record that are no words for a user."""
 

@@ -42,7 +42,8 @@ def check_data(run: RunFolder, dataset: Dataset) -> None:
     told = f"{dataset.fingerprint[:8]}, not {record.fingerprint[:8]}"
     if not run.tests.exists():
         told += ", which an older program took without the contents of pictures"
-    raise RunError(dataset.root, f"{found} ({told})", _REMEDY)
+    remedy = "Name the data set that it was trained on, by --data where the verb has that"
+    raise RunError(dataset.root, f"{found} ({told})", remedy)
 
 
 def write_data(run: RunFolder, data: Path) -> None:
@@ -54,8 +55,8 @@ def _recorded(run: RunFolder) -> Path:
     try:
         place = Path(os.fsdecode(run.data.read_bytes().removesuffix(b"\n")))
     except OSError as error:
-        found = f"cannot be read ({error.strerror}), and says where the run's data lay"
-        raise RunError(run.data, found, _REMEDY) from None
+        found = f"does not say where its data lay ({run.data.name}: {error.strerror})"
+        raise RunError(run.path, found, _REMEDY) from None
     if not place.is_absolute() or "\0" in str(place) or len(str(place)) > _LONGEST:
-        raise RunError(run.data, "does not say where the run's data lay", _REMEDY)
+        raise RunError(run.path, f"does not say where its data lay ({run.data.name})", _REMEDY)
     return place

@@ -118,5 +118,5 @@ def check_stored(run: RunFolder, stores: Mapping[str, Stores], row: int, image: 
 def _to_read(folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> ProbabilityStore:
     if not folder.exists():
         remedy = "Give the same train command again: it fits no network twice"
-        raise RunError(folder, "is missing, and holds the probabilities of a step", remedy)
+        raise RunError(folder, "holds no probabilities: it is missing", remedy)
     return ProbabilityStore.to_read(folder, strips, classes, frames)
