@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from steelscan.bundle import package as package_file
-from steelscan.bundle import read_package
-from steelscan.bundle.package import CERTIFICATE, MANIFEST, write_package
+from steelscan.bundle import read_package, what_to_know
+from steelscan.bundle.package import CERTIFICATE, MANIFEST, certified, write_package
 from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean
@@ -222,6 +222,26 @@ def test_a_manifest_that_was_not_certified_is_refused(whole: Path, tmp_path: Pat
         read_package(tmp_path / "bad")
 
 
+def test_a_class_that_no_network_predicts_is_named(whole: Path, tmp_path: Path) -> None:
+    """The 10th predicts nothing of class 2 by design: whoever uses its bundle is told."""
+    package = read_package(whole)
+    manifest = package.manifest
+    assert manifest.notes == ()
+    (only,) = manifest.deployed
+    graphs = tuple(graph.but(classes=(1,)) for graph in only.outline.graphs)
+    some = only.but(outline=only.outline.but(graphs=graphs))
+    manifest = manifest.but(deployed=(some,), never_predicted=tuple(manifest.classes.ids)[1:])
+    written = write_package(
+        tmp_path / "some",
+        manifest,
+        certified(manifest, package.contents, package.certificate),
+    )
+    assert read_package(tmp_path / "some").manifest == written.manifest
+    told = " ".join(what_to_know(tmp_path / "some", None))
+    assert f"predicts class {manifest.classes.names[1]}" in told
+    assert manifest.classes.names[0] not in told.split("class ")[1]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -290,6 +310,8 @@ DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
         (outline(graphs=[GRAPH] * 1_000), "at most 256"),
         (outline(graphs=[{**GRAPH, "classes": [1]}]), "predicts class 2"),
         (outline(graphs=[{**GRAPH, "classes": [1, 2, 3]}]), "predicts classes"),
+        (edit(never_predicted=[1, 2]), "never_predicted is"),
+        (edit(never_predicted=[3]), "never_predicted is"),
         (outline(graphs=[{**GRAPH, "classes": [1, 1]}]), "predicts classes"),
         (outline(graphs=[{**GRAPH, "heads": ["classes"]}]), "has the heads"),
         (outline(graphs=[{**GRAPH, "file": "../../a"}]), "is broken at"),

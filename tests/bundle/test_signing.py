@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from steelscan import cli
-from steelscan.bundle import load, make_keys, read_package, signature_text
+from steelscan.bundle import load, make_keys, read_package, what_to_know
 from steelscan.bundle.certificate import Certificate
 from steelscan.bundle.package import CERTIFICATE, SIGNATURE, certified, write_package
 from steelscan.bundle.parity import LIMITS, Parity
@@ -107,11 +107,11 @@ def test_what_the_owner_signed_is_read(keys, tmp_path, monkeypatch):
     package = read_package(path, public)
     assert package.signed
     assert read_package(path).signed
-    assert "by whom was not asked" in signature_text(path, None)
-    assert str(public) in signature_text(path, public)
+    assert "by whom was not asked" in " ".join(what_to_know(path, None))
+    assert str(public) in " ".join(what_to_know(path, public))
     monkeypatch.setenv(REQUIRED, str(public))
     assert read_package(path) == package
-    assert str(public) in signature_text(path, None)
+    assert str(public) in " ".join(what_to_know(path, None))
     monkeypatch.setenv(REQUIRED, "")
     assert not read_package(signed_bundle(tmp_path / "plain", None)).signed
 

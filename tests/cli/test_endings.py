@@ -175,6 +175,14 @@ def test_progress_that_cannot_be_shown_stops_nothing(tmp_path):
 # Interruptions
 
 
+@pytest.fixture
+def unignored():
+    """SIGINT as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("verb", "number", "status", "told"),
     [
@@ -183,6 +191,7 @@ def test_progress_that_cannot_be_shown_stops_nothing(tmp_path):
         ("list", signal.SIGINT, 130, "Interrupted. No file is half-written; the same command"),
     ],
 )
+@pytest.mark.usefixtures("unignored")
 def test_a_signal_ends_with_one_line_that_says_how_to_go_on(
     verb, number, status, told, monkeypatch, capsys, tmp_path
 ):
@@ -201,6 +210,7 @@ def test_a_signal_ends_with_one_line_that_says_how_to_go_on(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("unignored")
 def test_a_process_that_works_in_threads_ends_at_a_signal(number, tmp_path):
     target = tmp_path / "mill"
     words = ["mill", str(target), "--strips", "100000", "--height", "64", "--width", "64"]

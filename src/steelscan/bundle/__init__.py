@@ -9,7 +9,7 @@ from steelscan.bundle.pictures import scan_pictures
 from steelscan.bundle.runtime import Bundle, Scan, load
 from steelscan.bundle.signing import make_keys
 from steelscan.bundle.specs import Format, Manifest, Precision
-from steelscan.bundle.verify import known_strips, prove, signature_text, verify
+from steelscan.bundle.verify import known_strips, prove, verify, what_to_know
 
 if TYPE_CHECKING:
     from steelscan.bundle.budget import line_asked, plan, plan_json, plan_text
@@ -53,6 +53,6 @@ __all__ = [
     "read_package",
     "read_threads",
     "scan_pictures",
-    "signature_text",
     "verify",
+    "what_to_know",
 ]

@@ -40,6 +40,8 @@ def _lines(
     yield ""
     height, width = manifest.frame
     yield f"Outlines {', '.join(manifest.classes.names)} on strips of {height}x{width} pixels."
+    for note in manifest.notes:
+        yield f"{note[0].upper()}{note[1:]}."
     if manifest.mm_per_pixel:
         yield f"A pixel is {manifest.mm_per_pixel} mm."
     yield ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from steelscan.pipeline import (
     open_data_of,
 )
 from steelscan.prediction import LogitMean, Mean, Voter, sort_for
-from steelscan.strip import BundleError, Frame, InputError, Picture, RunError, track
+from steelscan.strip import BundleError, Classes, Frame, InputError, Picture, RunError, track
 
 _REFERENCES = 4
 """Strips that a bundle brings along."""
@@ -181,6 +182,7 @@ def _networks(
         contents[file] = to_onnx(module)
         graphs[step].append(_graph(file, voter))
     (height, width), _ = Counter(dataset.frames).most_common(1)[0]
+    deployed = _deployed(predictor, graphs)
     try:
         manifest = Manifest(
             made_with=steelscan.__version__,
@@ -190,12 +192,22 @@ def _networks(
             frame=(height, width),
             mm_per_pixel=mm_per_pixel,
             written_for=written_for,
-            deployed=_deployed(predictor, graphs),
+            deployed=deployed,
+            never_predicted=_never_predicted(predictor.record.classes, deployed),
         )
     except ValidationError as error:
         found = f"is nothing that can be deployed: {error.errors()[0]['msg']}"
         raise BundleError(recipe.name, found, "Train a recipe within these bounds") from None
     return manifest, contents
+
+
+def _never_predicted(classes: Classes, deployed: Sequence[Deployed]) -> tuple[int, ...]:
+    """The ids of classes that the networks of some segmentation step leave out."""
+    every, never = set(classes.ids), set[int]()
+    for each in deployed:
+        known = chain.from_iterable(graph.classes or every for graph in each.outline.graphs)
+        never |= every.difference(known)
+    return tuple(sorted(never))
 
 
 def _leaving_early(manifest: Manifest, early: EarlyExit | None) -> Manifest:

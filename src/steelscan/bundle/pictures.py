@@ -1,12 +1,13 @@
 """Pictures to masks by a bundle, as `steelscan.pipeline.predict` does by a run. No torch here."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from steelscan.bundle.runtime import load, usable_cores
 from steelscan.bundle.voters import Device
 from steelscan.pipeline import Prediction, answer_pictures, claimed, find_distinct
-from steelscan.strip import Frame, Masks, Picture
+from steelscan.strip import Masks, Picture
 
 
 def scan_pictures(
@@ -36,7 +37,7 @@ def scan_pictures(
         return opened.scan(picture, cascade=cascade).masks
 
     with claimed(out, opened.package.sha256.encode()):
-        return answer_pictures(
+        done = answer_pictures(
             sources,
             masks_of,
             out,
@@ -45,5 +46,6 @@ def scan_pictures(
             on_error=on_error,
             overlays=overlays,
             workers=count,
-            frames=[Frame(*opened.manifest.frame)],
+            frames=[opened.manifest.strip],
         )
+    return replace(done, notes=(*opened.manifest.notes, *done.notes))

@@ -129,8 +129,9 @@ class Manifest(Spec):
     """All of a bundle but its networks' weights.
 
     ``frame`` is the size of the strips that it was made for; ``mm_per_pixel`` is given by who made
-    it, and None where nobody did. ``files`` are all files of the bundle but this one and those
-    that vouch for it.
+    it, and None where nobody did. ``never_predicted`` are the ids of classes that no network
+    predicts, as the recipe has it (the 10th predicts nothing of class 2). ``files`` are all files
+    of the bundle but this one and those that vouch for it.
     """
 
     format: Literal[2] = 2
@@ -145,6 +146,7 @@ class Manifest(Spec):
     deployed: Annotated[
         tuple[Deployed, ...], Field(min_length=1, max_length=_MOST_STEPS, fail_fast=True)
     ]
+    never_predicted: tuple[PositiveInt, ...] = ()
     files: Mapping[FileName, File] = {}
 
     @field_validator("classes")
@@ -189,9 +191,16 @@ class Manifest(Spec):
                 if not needed <= set(graph.heads) or len(set(graph.heads)) < len(graph.heads):
                     raise ValueError(f"{graph.file} has the heads {graph.heads}, not {needed}")
             predicted = set(chain.from_iterable(graph.classes or every for graph in step.graphs))
-            if not judges and predicted != every:
-                missing = min(every - predicted)
+            missing = min(every - predicted - set(self.never_predicted), default=None)
+            if not judges and missing is not None:
                 raise ValueError(f"no network of {step.name!r} predicts class {missing}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_never_predicted_is_of_these_classes(self) -> Self:
+        never = self.never_predicted
+        if list(never) != sorted(set(never)) or not set(never) < set(self.classes.ids):
+            raise ValueError(f"never_predicted is {never}, of {len(self.classes)} classes")
         return self
 
     @model_validator(mode="after")
@@ -264,6 +273,14 @@ class Manifest(Spec):
     def strip(self) -> Frame:
         """The frame of the strips that it was made for."""
         return Frame(*self.frame)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses it must know of the classes, in sentences."""
+        if not self.never_predicted:
+            return ()
+        names = ", ".join(self.classes.names[known - 1] for known in self.never_predicted)
+        return (f"no network of this bundle predicts class {names}: none of it is ever found",)
 
 
 _PER_CLASS = {"threshold", "label", "pixel", "top", "area", "bottom", "pixels", "factor", "eps"}

@@ -149,14 +149,16 @@ def verify(
     return parity
 
 
-def signature_text(bundle: Path, signed_by: Path | None) -> str:
-    """What the signature of a bundle that was verified is worth, in words."""
-    keys = required_keys(signed_by)
+def what_to_know(bundle: Path, signed_by: Path | None) -> list[str]:
+    """Lines on what the signature of a bundle is worth, and on classes that it never predicts."""
+    package, keys = read_package(bundle, signed_by), required_keys(signed_by)
     if keys:
-        return f"Signed by the owner of {' and of '.join(map(str, keys))}"
-    if read_package(bundle).signed:
-        return "Signed, by whom was not asked: --require-signed-by PUBLIC tells"
-    return "Not signed: nobody vouches for it but the bundle itself"
+        signature = f"Signed by the owner of {' and of '.join(map(str, keys))}"
+    elif package.signed:
+        signature = "Signed, by whom was not asked: --require-signed-by PUBLIC tells"
+    else:
+        signature = "Not signed: nobody vouches for it but the bundle itself"
+    return [signature, *(f"Note: {note}" for note in package.manifest.notes)]
 
 
 def _remedy(loosened: bool, early: object) -> str:

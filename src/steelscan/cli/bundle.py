@@ -85,8 +85,8 @@ def verify(
 
     Of a folder, zip or pattern those strips are taken whose decisions the bundle records.
     """
-    from steelscan.bundle import signature_text
     from steelscan.bundle import verify as verify_bundle
+    from steelscan.bundle import what_to_know
 
     parity = verify_bundle(
         bundle,
@@ -97,7 +97,8 @@ def verify(
         signed_by=signed_by,
     )
     print(f"As trained: {parity.text()}")
-    print(signature_text(bundle, signed_by))
+    for line in what_to_know(bundle, signed_by):
+        print(line)
 
 
 @app.command(epilog="Example: steelscan keygen keys/plant")

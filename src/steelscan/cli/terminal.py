@@ -54,7 +54,7 @@ class _Escaping(io.TextIOBase):
 
     def _fail(self, error: OSError) -> None:  # noqa: ARG002
         """Write what is left, and what comes, to nowhere."""
-        with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+        with suppress(OSError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
 
 
@@ -80,7 +80,7 @@ def safe_streams() -> Iterator[None]:
     """Make both streams safe while the block runs, also where they are closed."""
     for number in range(3):
         _open_if_closed(number)
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         out, err = sys.stdout or nowhere, sys.stderr or nowhere
         with redirect_stdout(_Results(out)), redirect_stderr(_Messages(err)):
             yield

@@ -18,6 +18,7 @@ from steelscan.strip.output import hidden_beside, remove_leftovers
 OF_A_RUN = frozenset(
     (
         "answered.csv",
+        "checksums.json",
         "data.txt",
         "folds.csv",
         "likeness.json",
@@ -32,6 +33,7 @@ OF_A_RUN = frozenset(
         "scores.json",
         "submission.csv",
         "submission.jsonl",
+        "tests.txt",
         "thresholds.json",
     )
 )

@@ -23,17 +23,17 @@ def free_memory(device: torch.device) -> int | None:
 def _limits() -> Iterator[int]:
     """Bytes that each of those allows that limit a process on Linux."""
     with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         yield 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
     for limit, usage in _groups():
         with suppress(OSError, ValueError):  # "max" where there is none
-            yield max(0, int(limit.read_text()) - int(usage.read_text()))
+            yield max(0, int(limit.read_text(encoding="utf-8")) - int(usage.read_text()))
     with suppress(ImportError, OSError, ValueError):
         import resource
 
         allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
         if allowed != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
             yield max(0, allowed - pages * os.sysconf("SC_PAGE_SIZE"))
 
 
@@ -41,7 +41,7 @@ def _groups() -> Iterator[tuple[Path, Path]]:
     """Limit and usage of the control groups of this process, in both versions of them."""
     yield _GROUPS / _VERSION_1[0], _GROUPS / _VERSION_1[1]
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             own = _GROUPS / line.rpartition(":")[2].strip("/")
             for group in (own, *own.parents):
                 if group.is_relative_to(_GROUPS):
