@@ -27,7 +27,9 @@ def _limits() -> Iterator[int]:
         yield 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
     for limit, usage in _groups():
         with suppress(OSError, ValueError):  # "max" where there is none
-            yield max(0, int(limit.read_text(encoding="utf-8")) - int(usage.read_text()))
+            yield max(
+                0, int(limit.read_text(encoding="utf-8")) - int(usage.read_text(encoding="utf-8"))
+            )
     with suppress(ImportError, OSError, ValueError):
         import resource
 
