@@ -1,7 +1,7 @@
 """A recipe of two rounds of pseudo-labels on the small mill of all tests, and cheaper runs."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -31,12 +31,11 @@ def rounds(tiny: Recipe) -> Recipe:
     )
 
 
-@pytest.fixture(scope="module")
-def unreported() -> Iterator[None]:
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the page that a run ends with: a quarter of the time of these small runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("steelscan.pipeline.train"), "report_run", lambda *_: None)
-        yield
+    module = import_module("steelscan.pipeline.train")
+    monkeypatch.setattr(module, "report_run", lambda *_: None)
 
 
 @pytest.fixture
