@@ -280,11 +280,25 @@ def test_the_card_tells_scores_without_interval_and_of_no_strips(
     scores["held out"]["mean_dice"] = {"value": 0.5, "low": None, "high": None}
     scores["held out"]["escapes"] = {"value": None, "low": None, "high": None}
     (run / "scores.json").write_text(json.dumps(scores))
+    RunFolder(run).seal(run / "scores.json")
     package = read_package(exported)
     parity = verify(exported)
     card = card_of(RunFolder(run), package.manifest, parity, None, None)
     assert "- mean Dice: 0.5000 (too few strips for an interval)\n" in card
     assert "- escapes (defective strips passed): there are no such strips\n" in card
+
+
+@pytest.mark.parametrize("content", [None, b"", b"relative/path\n", b"\xff\x00" * 99, b"/9" * 9999])
+def test_a_run_that_does_not_say_where_its_data_lay_asks_for_data(
+    finished: Finished, tmp_path: Path, content: bytes | None
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    (run / "data.txt").unlink()
+    if content is not None:
+        (run / "data.txt").write_bytes(content)
+    with pytest.raises(RunError, match=r"does not say where its data lay .*by --data"):
+        export(run, tmp_path / "out")
 
 
 def _replaced(text: str, old: str, new: str) -> str:
