@@ -252,10 +252,16 @@ def test_a_network_takes_as_long_as_is_said(
 
 
 @pytest.mark.parametrize(
-    ("pixel", "last"), [(1e-6, (7, 256, 320)), (1e-5, (2, 256, 256)), (1e-3, (2, 128, 128))]
+    ("pixel", "most", "last"),
+    [
+        (1e-6, 7 * 256 * 320, (7, 256, 320)),
+        (1e-6, 7 * 256 * 320 - 1, (4, 256, 320)),  # of unlike frames fewer go through together
+        (1e-5, 7 * 256 * 320, (2, 256, 256)),
+        (1e-3, 7 * 256 * 320, (2, 128, 128)),
+    ],
 )
 def test_a_pass_grows_until_it_is_long_or_the_whole_batch(
-    monkeypatch: pytest.MonkeyPatch, pixel: float, last: tuple[int, int, int]
+    monkeypatch: pytest.MonkeyPatch, pixel: float, most: int, last: tuple[int, int, int]
 ) -> None:
     now, passes = 0.0, []
 
@@ -267,7 +273,7 @@ def test_a_pass_grows_until_it_is_long_or_the_whole_batch(
     monkeypatch.setattr(speed, "_LONG", 1.0)
     with monkeypatch.context() as patched:
         patched.setattr(speed.time, "perf_counter", lambda: now)
-        found = speed._a_pixel(work, 7, Frame(256, 320), torch.device("cpu"))
+        found = speed._a_pixel(work, 7, Frame(256, 320), most, torch.device("cpu"))
     assert found == pytest.approx(pixel)
     assert passes[-1] == last
     assert len(passes) == 2 * len(set(passes)) - (pixel * prod(last) >= 5)

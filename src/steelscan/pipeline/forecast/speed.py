@@ -103,9 +103,9 @@ def _time_network(fit: Fit, strip: Frame, device: torch.device) -> Cost:
     first = fit.passes[0]
     batch = min(first.crops, first.training.batch)
     learning = partial(_learn, network.train(), first.training.precision)
-    learn = _a_pixel(learning, batch, first.frame, device)
+    learn = _a_pixel(learning, batch, first.frame, first.together, device)
     kept = _kept_a_pixel(learning, network, min(first.frame.height, 128), device)
-    ask = _a_pixel(torch.inference_mode()(network.eval()), 1, strip, device)
+    ask = _a_pixel(torch.inference_mode()(network.eval()), 1, strip, prod(strip), device)
     return Cost(size, build, learn, ask, _ROUNDED_UP * kept)
 
 
@@ -139,9 +139,12 @@ def _learn(network: StripNetwork, precision: str, strips: Tensor) -> None:
 
 
 def _a_pixel(
-    work: Callable[[Tensor], object], batch: int, whole: Frame, device: torch.device
+    work: Callable[[Tensor], object], batch: int, whole: Frame, most: int, device: torch.device
 ) -> float:
-    """Seconds a pixel: of ever more random pixels, until a pass is long, or is the whole batch."""
+    """Seconds a pixel: of ever more random pixels, until a pass is long, or is the whole batch.
+
+    Where frames differ, that is as many pixels as go through together at ``most``.
+    """
     # smaller crops would time how weights are read, not what is done with them
     count, frame = min(2, batch), Frame(min(128, whole.height), min(128, whole.width))
     while True:
@@ -154,8 +157,9 @@ def _a_pixel(
             seconds = time.perf_counter() - start
             if seconds >= 5 * _LONG:
                 break
-        if seconds >= _LONG or (count, frame) == (batch, whole):
+        larger = min(2 * count, batch) if frame == whole else count
+        wider = Frame(min(2 * frame.height, whole.height), min(2 * frame.width, whole.width))
+        largest = (count, frame) == (batch, whole) or larger * prod(wider) > most
+        if seconds >= _LONG or largest:
             return seconds / (count * prod(frame))
-        if frame == whole:
-            count = min(2 * count, batch)
-        frame = Frame(min(2 * frame.height, whole.height), min(2 * frame.width, whole.width))
+        count, frame = larger, wider
