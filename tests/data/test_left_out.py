@@ -145,7 +145,9 @@ BAD: list[tuple[Build, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("build", "bad"), BAD, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("build", "bad"), BAD, ids=lambda each: getattr(each, "__name__", str(each)[:60])
+)
 def test_a_bad_shape_is_left_out_and_told(build: Build, bad: Any, tmp_path: Path) -> None:
     root, out = tmp_path / "set", tmp_path / "out"
     build(root, bad)
@@ -224,7 +226,9 @@ FILLED: list[tuple[Build, Any, np.ndarray]] = [
 ]
 
 
-@pytest.mark.parametrize(("build", "drawn", "mask"), FILLED, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("build", "drawn", "mask"), FILLED, ids=lambda each: getattr(each, "__name__", str(each)[:60])
+)
 def test_boxes_and_ellipses_are_filled_and_told(
     build: Build, drawn: Any, mask: np.ndarray, tmp_path: Path
 ) -> None:
