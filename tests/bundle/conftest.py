@@ -67,16 +67,18 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plant_networks() -> "Callable[[Recipe, Path], None]":
-    """Writes the networks of a recipe into a run folder, as if they had been fitted there."""
+def plant_networks(strips: Path) -> "Callable[[Recipe, Path], None]":
+    """Begins a run on the strips and writes its networks, as if they had been fitted there."""
     import torch
 
     from steelscan.models import build_network
-    from steelscan.pipeline import RunFolder
+    from steelscan.pipeline import Options, RunFolder
     from steelscan.pipeline.run import tasks
+    from steelscan.pipeline.train import planned
     from steelscan.training.checkpoint import save_network
 
     def plant(recipe: "Recipe", run: Path) -> None:
+        planned(RunFolder(run), recipe, strips, Options(device="cpu"))
         for seed, task in enumerate(tasks(recipe, recipe.folds.validation)):
             torch.manual_seed(seed)
             network, _ = build_network(task.member.network, 4)

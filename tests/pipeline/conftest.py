@@ -39,6 +39,13 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fitted(finished: tuple[Path, Outcome]) -> Callable[[Path], None]:
-    """Puts the networks of the finished run into a new run folder, so that none is fitted."""
-    return lambda run: shutil.copytree(finished[0] / "networks", run / "networks") and None
+def fitted(finished: tuple[Path, Outcome], strips: Path) -> Callable[[Recipe, Path], None]:
+    """Begins a run with the networks of the finished one, so that none is fitted."""
+    from steelscan.pipeline import Options, RunFolder
+    from steelscan.pipeline.train import planned
+
+    def begin(recipe: Recipe, run: Path) -> None:
+        planned(RunFolder(run), recipe, strips, Options(device="cpu"))
+        shutil.copytree(finished[0] / "networks", run / "networks")
+
+    return begin

@@ -152,7 +152,7 @@ def test_a_picture_that_could_not_be_read_has_no_vote(
     write_mask_table(files[1], rows, layout)
     with pytest.raises(MaskError, match=r"answer1\.csv, image a\.jpg.*could not be read"):
         agree(files, tmp_path / "out" / "majority.csv")
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "majority.csv").exists()
 
 
 def test_the_majority_replaces_no_input_and_nothing_else(answers: Answers, tmp_path: Path) -> None:

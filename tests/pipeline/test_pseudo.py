@@ -128,13 +128,13 @@ def test_a_strip_is_suspected_by_a_network_that_has_not_seen_it(
 
 
 def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
-    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Path], None]
+    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
     """No tuning here, and an area that asks the classifier; the rule decides who teaches."""
-    fitted(tmp_path / "run")
     steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
     wanted = PseudoLabels(rule=SurePixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all")
     recipe = rounds.but(steps=steps, tune=None, pseudo_labels=wanted)
+    fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     assert "Round 1: 3 of 3 test strips were sure enough to teach." in outcome.notes
     assert any("too good" in note for note in outcome.notes)
@@ -161,10 +161,10 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
 
 
 def test_when_no_answer_is_sure_nothing_is_fitted_again(
-    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Path], None]
+    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
-    fitted(tmp_path / "run")
     recipe = rounds.but(pseudo_labels=PseudoLabels(rule=SureStrips(apart=0.5), rounds=2))
+    fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     told = "Round 1: 0 to 0, a fold, of 3 test strips were sure enough to teach: no network was"
     assert any(note.startswith(told) for note in outcome.notes)
@@ -173,12 +173,12 @@ def test_when_no_answer_is_sure_nothing_is_fitted_again(
 
 
 def test_without_test_strips_there_are_no_rounds(
-    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Path], None]
+    rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
-    fitted(tmp_path / "run")
+    fitted(rounds, tmp_path / "run")
     data = tmp_path / "data"
     data.mkdir()
-    for name in ("train_images", "train.csv"):
+    for name in ("train_images", "train.csv", "groups.csv"):
         (data / name).symlink_to(strips / name)
     outcome = train(rounds, data, tmp_path / "run", CPU)
     assert "No test strips to pseudo-label: every network was fitted once." in outcome.notes

@@ -47,5 +47,8 @@ def test_pairs_that_break_off_are_broken(tmp_path: Path, monkeypatch: pytest.Mon
     cut = [whole[:-1], whole[:-2], whole[:-4], whole[:-30], whole.replace("12", "1" * 30)]
     for text in cut:
         run.pairs.write_text(text)
+        with pytest.raises(RunError, match=r"pairs\.csv: is damaged"):
+            read_judged(run, 2)
+        run.seal(run.pairs)  # by its checksum it is what was written; its rows still are not
         with pytest.raises(RunError, match=r"pairs\.csv: is broken"):
             read_judged(run, 2)
