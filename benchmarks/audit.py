@@ -16,17 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from steelscan import recipes
-from steelscan.data import (
-    BalancedDraws,
-    Folds,
-    Mill,
-    RandomCrop,
-    Shrink,
-    open_dataset,
-    write_mill,
-)
-from steelscan.pipeline import Classify, Options, Recipe, Segment, audit, train
+from steelscan.analysis.audit.audit import audit
+from steelscan.data import Folds, RandomCrop, Shrink, open_dataset
+from steelscan.mill import Mill, write_mill
+from steelscan.pipeline import Options
+from steelscan.pipeline.train import train
+from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import Masks, encode, read_rows, write_mask_table, write_rows
+from steelscan.training import BalancedDraws
 
 KINDS = ("removed", "added", "swapped", "moved")
 HEIGHT, WIDTH = 64, 320

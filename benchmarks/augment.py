@@ -29,18 +29,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import (
-    Augment,
-    Augmenter,
-    Dataset,
-    Mill,
-    RandomCrop,
-    WholeStrip,
-    crop_frame,
-    cut,
-    open_dataset,
-    write_mill,
-)
+from steelscan.augment import Augment, Augmenter
+from steelscan.data import Dataset, RandomCrop, WholeStrip, crop_frame, cut, open_dataset
+from steelscan.mill import Mill, write_mill
 from steelscan.recipes import first_place, fourteenth_place
 from steelscan.strip import Frame, MaskTable, read_mask_table
 from steelscan.training import Training

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Mill
-from steelscan.data.mill import make_masks
-from steelscan.evaluation import Pairs, count_pixels, dice
+from steelscan.evaluation.metrics import Pairs, count_pixels, dice
+from steelscan.mill import Mill
+from steelscan.mill.make import make_masks
 from steelscan.postprocess import (
     FillEdges,
     FillHoles,
@@ -36,10 +36,9 @@ from steelscan.postprocess import (
     RemoveSmallComponents,
     Threshold,
     clean,
-    fill_edges,
-    fill_holes,
-    polygons,
 )
+from steelscan.postprocess.components import fill_holes
+from steelscan.postprocess.outlines import fill_edges, polygons
 from steelscan.strip import Frame, Mask, Masks, decode, read_mask_table
 
 FRAME = Frame(256, 1600)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data import (
+from steelscan.augment import (
     Augment,
     Augmenter,
     Blur,
@@ -31,7 +31,6 @@ from steelscan.data import (
     HFlip,
     IsoNoise,
     Jpeg,
-    Mill,
     MotionBlur,
     OneOf,
     OpticalDistortion,
@@ -42,10 +41,10 @@ from steelscan.data import (
     Turn,
     UpTo,
     VFlip,
-    make_strip,
-    read_picture,
 )
-from steelscan.evaluation import outline
+from steelscan.data import read_picture
+from steelscan.mill import Mill, make_strip
+from steelscan.pages.outline import outline
 from steelscan.recipes.tenth_place import up_to_two
 from steelscan.strip import Frame, Masks, Picture, decode, read_mask_table
 

@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from steelscan.data import Mill, open_dataset, write_mill
+from steelscan.data import open_dataset
+from steelscan.mill import Mill, write_mill
 
 _CHILD = """
 import resource, sys, time

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from steelscan import cli
-from steelscan.data.formats import FORMATS
-from steelscan.data.locate import locate
+from steelscan.formats.locate import locate
+from steelscan.formats.registry import FORMATS
 
 
 def steelscan(*arguments: object) -> str:

@@ -40,21 +40,14 @@ from torch import Tensor
 from networks import named  # the files beside this one
 from spilled import spilling
 from steelscan import recipes
-from steelscan.data import (
-    AllStrips,
-    EveryStrip,
-    Mill,
-    Shrink,
-    crop_frame,
-    open_dataset,
-    padded_frame,
-    write_mill,
-)
+from steelscan.data import Shrink, crop_frame, open_dataset, padded_frame
 from steelscan.losses import BothHeads, Loss, Mix, WherePresent, loss_of_classes
+from steelscan.mill import Mill, write_mill
 from steelscan.models import Network, build_network, encoder_of
 from steelscan.prediction import EncoderFittedFor
-from steelscan.strip import Frame, progress
-from steelscan.training import Material, Pass, Training
+from steelscan.strip import Frame
+from steelscan.strip.progress import progress
+from steelscan.training import AllStrips, EveryStrip, Material, Pass, Training
 from steelscan.training.fit import _Stage
 from steelscan.training.seen import SeenStrips
 

@@ -20,10 +20,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Mill, find_groups, find_pictures, make_strip, open_dataset, read_picture
-from steelscan.data.fingerprint import Fingerprint, fingerprint, likeness, nearest, proof, stacked
-from steelscan.data.groups import find_links, join_prints
-from steelscan.data.mill.rolls import scene_of
+from steelscan.data import find_pictures, open_dataset, read_picture
+from steelscan.data.duplicates import Fingerprint, find_groups, find_links, proof
+from steelscan.data.duplicates.fingerprint import fingerprint, likeness, nearest, stacked
+from steelscan.data.duplicates.groups import join_prints
+from steelscan.mill import Mill, make_strip
+from steelscan.mill.rolls import scene_of
 from steelscan.strip import Picture
 
 Alter = Callable[[Picture], Picture]

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation import Candidates, CarefulTune, MeanDice, Numbers, tune_carefully
+from steelscan.evaluation.tuning import Candidates, CarefulTune, MeanDice, Numbers, tune_carefully
 
 PIXELS = 40_960
 COMMON = 0.7

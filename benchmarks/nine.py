@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from steelscan import recipes
-from steelscan.data import Mill, open_dataset, write_mill
-from steelscan.pipeline import with_budget
+from steelscan.data import open_dataset
+from steelscan.mill import Mill, write_mill
+from steelscan.recipes import with_budget
 from steelscan.strip import output_folder, write_json, write_text
 
 NINE = [name for name in recipes.names() if name.endswith("_place")]

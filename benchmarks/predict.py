@@ -104,8 +104,9 @@ class Usual:
     def __init__(self, run: Path, *, gated: bool) -> None:
         import torch
 
-        from steelscan.pipeline import Classify, Predictor, RunFolder
+        from steelscan.pipeline import Predictor, RunFolder
         from steelscan.postprocess import MinArea, Threshold
+        from steelscan.recipes import Classify
 
         self.predictor = Predictor.load(RunFolder(run), torch.device("cpu"))
         classify, _ = self.predictor.recipe.asking

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from steelscan.data import Mill, write_mill
+from steelscan.mill import Mill, write_mill
 
 _CHILD = """
 import resource, sys

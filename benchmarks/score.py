@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation import Scores
-from steelscan.pipeline import score_files, score_stream
+from steelscan.analysis.score import score_files, score_stream
+from steelscan.evaluation.metrics import Scores
 from steelscan.strip import write_rows
 
 PIXELS, CLASSES = 256 * 1600, 4

@@ -26,7 +26,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation import (
+from steelscan.evaluation.tuning import (
     EscapeWeighted,
     Grid,
     Setting,

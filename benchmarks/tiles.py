@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from steelscan.data import BalancedDraws, HFlip, Mill, RandomCrop, open_dataset, write_mill
+from steelscan.augment import HFlip
+from steelscan.data import RandomCrop, open_dataset
 from steelscan.losses import BCE, Dice, Mix
+from steelscan.mill import Mill, write_mill
 from steelscan.models import Fpn, Psp, Unet, build_network
 from steelscan.prediction import Tiles, Voter, predict_masks
-from steelscan.training import AdamW, Cosine, Last, Material, Training, fit
+from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Material, Training
+from steelscan.training.fit import fit
 
 LITE = "tf_efficientnet_lite0"
 NETWORKS = {

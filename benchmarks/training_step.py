@@ -18,10 +18,11 @@ from steelscan import recipes
 from steelscan.data import open_dataset
 from steelscan.losses import build_loss
 from steelscan.models import build_network
-from steelscan.strip import progress
-from steelscan.training import Material, build_optimizer
+from steelscan.strip.progress import progress
+from steelscan.training import Material
 from steelscan.training.crops import EpochCrops, loader
 from steelscan.training.fit import _Stage
+from steelscan.training.optimizers import build_optimizer
 from steelscan.training.seen import SeenStrips
 
 

@@ -12,7 +12,25 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from steelscan.pipeline import Outcome, Recipe
+    from steelscan.pipeline import Outcome
+    from steelscan.recipes import Recipe
+import csv
+import io
+import shutil
+import zipfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from steelscan.pipeline import Outcome
+from steelscan.prediction import Ensemble
+from steelscan.recipes import PseudoLabels, Recipe, SureStrips
+from steelscan.strip import encode
+from steelscan.training import SuspectStrips
 
 # How long an example takes depends on what else the machine does; it proves nothing here.
 settings.register_profile("steelscan", deadline=None)
@@ -97,7 +115,7 @@ def of_shapes(only_shapes: Callable[[], AbstractContextManager[None]]) -> Callab
 @pytest.fixture(scope="session")
 def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small mill of strips."""
-    from steelscan.data import Mill, write_mill
+    from steelscan.mill import Mill, write_mill
 
     folder = tmp_path_factory.mktemp("mill") / "strips"
     mill = Mill(strips=28, seed=3, height=64, width=160, roll=(1, 3), faint_share=0.0)
@@ -108,14 +126,15 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny() -> "Recipe":
     """A recipe that fits the small mill in seconds."""
-    from steelscan.data import BalancedDraws, Folds, HFlip, RandomCrop, Shrink, WholeStrip
-    from steelscan.evaluation import Tune
+    from steelscan.augment import HFlip
+    from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
+    from steelscan.evaluation.tuning import Tune
     from steelscan.losses import BCE, Dice, Mix
     from steelscan.models import Classifier, Fpn
-    from steelscan.pipeline import Classify, Recipe, Segment
     from steelscan.postprocess import MinArea, Threshold
     from steelscan.prediction import Ensemble, Member
-    from steelscan.training import AdamW, Cosine, Last, Training
+    from steelscan.recipes import Classify, Recipe, Segment
+    from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training
 
     clear = Training(
         crop=WholeStrip(),
@@ -173,7 +192,150 @@ def finished(
     strips: Path, tiny: "Recipe", tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, "Outcome"]:
     """A finished run of both, and what it came to."""
-    from steelscan.pipeline import Options, train
+    from steelscan.pipeline import Options
+    from steelscan.pipeline.train import train
 
     run = tmp_path_factory.mktemp("finished") / "run"
     return run, train(tiny, strips, run, Options(device="cpu"))
+
+
+Save = Callable[..., bytes]
+BuildSet = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def save() -> Save:
+    """Encode an array as a picture file."""
+
+    def save(array: np.ndarray, form: str = "PNG", mode: str | None = None, **how: object) -> bytes:
+        image = Image.fromarray(array)
+        file = io.BytesIO()
+        (image.convert(mode) if mode else image).save(file, form, **how)
+        return file.getvalue()
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def strip_picture() -> Callable[[int], np.ndarray]:
+    """A textured picture, 24x40 unless told."""
+
+    def strip_picture(seed: int, height: int = 24, width: int = 40) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return rng.integers(40, 200, (height, width)).astype(np.uint8)
+
+    return strip_picture
+
+
+def index_mask(number: int) -> np.ndarray:
+    """Index picture of a strip: clean when its number is a multiple of 3, else one class or two."""
+    mask = np.zeros((24, 40), np.uint8)
+    if number % 3:
+        mask[2:6, 3 + number : 9 + number] = number % 3
+    if number % 4 == 1:
+        mask[0, 39] = 2
+    return mask
+
+
+@pytest.fixture
+def competition(tmp_path: Path, save: Save, strip_picture: Callable[[int], np.ndarray]) -> BuildSet:
+    """Build a competition folder of some strips with two classes."""
+
+    def build(layout: str = "columns", strips: int = 8, tests: int = 2) -> Path:
+        root = tmp_path / f"competition-{layout}"
+        (root / "train_images").mkdir(parents=True)
+        (root / "test_images").mkdir()
+        rows = []
+        for number in range(strips):
+            name = f"s{number}.jpg"
+            picture = save(strip_picture(number), "JPEG", "RGB", quality=95)
+            (root / "train_images" / name).write_bytes(picture)
+            texts = [encode(index_mask(number) == value) for value in (1, 2)]
+            rows += [
+                [f"{name}_{at}", text] if layout == "joined" else [name, at, text]
+                for at, text in enumerate(texts, start=1)
+                if text or layout == "joined"
+            ]
+        for number in range(tests):
+            picture = save(strip_picture(100 + number), "JPEG")
+            (root / "test_images" / f"t{number}.jpg").write_bytes(picture)
+        head = ["ImageId_ClassId"] if layout == "joined" else ["ImageId", "ClassId"]
+        with (root / "train.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([[*head, "EncodedPixels"], *rows])
+        return root
+
+    return build
+
+
+@pytest.fixture
+def indexed(tmp_path: Path, save: Save, strip_picture: Callable[[int], np.ndarray]) -> BuildSet:
+    """Build a folder of pictures and index masks."""
+
+    def build(strips: int = 8) -> Path:
+        root = tmp_path / "indexed"
+        (root / "images").mkdir(parents=True)
+        (root / "masks").mkdir()
+        for number in range(strips):
+            (root / "images" / f"s{number}.jpg").write_bytes(save(strip_picture(number), "JPEG"))
+            (root / "masks" / f"s{number}.png").write_bytes(save(index_mask(number)))
+        (root / "classes.csv").write_text("value,name\n1,scratch\n2,hole\n")
+        return root
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def zipped() -> Callable[..., Path]:
+    """Pack a folder as a zip, maybe below a top folder, in any order."""
+
+    def zipped(folder: Path, top: str = "", backwards: bool = False) -> Path:
+        path = folder.with_name(f"{folder.name}-{top}{backwards}.zip")
+        files = sorted((file for file in folder.rglob("*") if file.is_file()), reverse=backwards)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for file in files:
+                inside = file.relative_to(folder).as_posix()
+                out.write(file, f"{top}/{inside}" if top else inside)
+                if top:
+                    out.writestr(f"__MACOSX/{top}/._{file.name}", b"Mac")
+        return path
+
+    return zipped
+
+
+@pytest.fixture(scope="session")
+def rounds(tiny: Recipe) -> Recipe:
+    """Two rounds of pseudo-labels for the segmenter, which learns from what the judge suspects."""
+    assert tiny.classify is not None
+    (judge,), (outliner,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
+    judge = judge.but(stages=tuple(stage.but(pseudo=0.0) for stage in judge.stages))
+    stages = (stage.but(pseudo=0.4, strips=SuspectStrips(above=0.3)) for stage in outliner.stages)
+    outliner = outliner.but(stages=tuple(stages))
+    return tiny.but(
+        name="rounds",
+        steps=(
+            tiny.classify.but(ensemble=Ensemble(members=(judge,))),
+            tiny.segment.but(ensemble=Ensemble(members=(outliner,))),
+            *tiny.rules,
+        ),
+        pseudo_labels=PseudoLabels(rounds=2, rule=SureStrips(apart=0.0)),
+    )
+
+
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the page that a run ends with: a quarter of the time of these small runs."""
+    module = import_module("steelscan.pipeline.train")
+    monkeypatch.setattr(module, "report_run", lambda *_: None)
+
+
+@pytest.fixture
+def fitted(finished: tuple[Path, Outcome], strips: Path) -> Callable[[Recipe, Path], None]:
+    """Begins a run with the networks of the finished one, so that none is fitted."""
+    from steelscan.pipeline import Options, RunFolder
+    from steelscan.pipeline.train import planned
+
+    def begin(recipe: Recipe, run: Path) -> None:
+        planned(RunFolder(run), recipe, strips, Options(device="cpu"))
+        shutil.copytree(finished[0] / "networks", run / "networks")
+
+    return begin

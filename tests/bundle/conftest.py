@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from steelscan.pipeline import Outcome
 
 if TYPE_CHECKING:
-    from steelscan.pipeline import Recipe
+    from steelscan.recipes import Recipe
     from steelscan.strip import Masks, Picture
 
 FRAME = (64, 160)
@@ -72,8 +72,7 @@ def plant_networks(strips: Path) -> "Callable[[Recipe, Path], None]":
     import torch
 
     from steelscan.models import build_network
-    from steelscan.pipeline import Options, RunFolder
-    from steelscan.pipeline.run import tasks
+    from steelscan.pipeline import Options, RunFolder, tasks
     from steelscan.pipeline.train import planned
     from steelscan.training.checkpoint import save_network
 
@@ -161,7 +160,8 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, Outcome]:
     """A finished run of planted networks, and its outcome."""
-    from steelscan.pipeline import Options, train
+    from steelscan.pipeline import Options
+    from steelscan.pipeline.train import train
 
     run = tmp_path_factory.mktemp("finished") / "run"
     assert tiny.classify is not None
@@ -174,7 +174,7 @@ def finished(
 @pytest.fixture(scope="session")
 def exported(finished: tuple[Path, Outcome], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of the finished run."""
-    from steelscan.bundle import export
+    from steelscan.bundle.export.export import export
 
     path = tmp_path_factory.mktemp("bundle") / "tiny.steelscan"
     export(finished[0], path)
@@ -187,9 +187,10 @@ def write_bundle() -> Callable[..., Any]:
 
     Called as `steelscan.bundle.package.write_package`; further fields are those of the certificate.
     """
-    from steelscan.bundle.certificate import Certificate
-    from steelscan.bundle.package import CERTIFICATE, certified, write_package
-    from steelscan.bundle.parity import LIMITS, Parity, read_lines
+    from steelscan.bundle import Certificate, certified, write_package
+    from steelscan.bundle.package import CERTIFICATE
+    from steelscan.bundle.proof import LIMITS, Parity
+    from steelscan.bundle.proof.parity import read_lines
 
     def records(contents: Mapping[str, bytes]) -> list[Any]:
         try:
@@ -241,7 +242,8 @@ def bounds(finished: tuple[Path, Outcome]) -> "Callable[[Picture], tuple[Masks, 
     """
     import torch
 
-    from steelscan.pipeline import Predictor, RunFolder, decide
+    from steelscan.decision.decide import decide
+    from steelscan.pipeline import Predictor, RunFolder
 
     predictor = Predictor.load(RunFolder(finished[0]), torch.device("cpu"))
 

@@ -12,17 +12,18 @@ import pytest
 from onnx import TensorProto, helper
 
 from steelscan import cli
-from steelscan.bundle import bench, bench_json, bench_text, load, measuring, read_threads
-from steelscan.bundle.measuring import (
+from steelscan.bundle import Deployed, Graph, Judge, Manifest, Outline, load
+from steelscan.bundle.bench import Setting, bench_json, bench_text, read_threads
+from steelscan.bundle.bench import measure as measuring
+from steelscan.bundle.bench.bench import bench
+from steelscan.bundle.bench.measure import (
     STEPS,
-    Setting,
     clearing,
     measure,
     measure_here,
     opening,
     strips_of,
 )
-from steelscan.bundle.specs import Deployed, Graph, Judge, Manifest, Outline
 from steelscan.postprocess import Threshold
 from steelscan.prediction import LogitMean, Mean
 from steelscan.strip import BundleError, Classes, DatasetError, InputError, PictureError
@@ -203,8 +204,8 @@ def test_memory_is_what_a_process_held_at_most() -> None:
     """And neither measuring nor reckoning needs torch."""
     code = (
         "import sys, numpy as np\n"
-        "import steelscan.bundle.budget\n"
-        "from steelscan.bundle.measuring import peak_memory\n"
+        "import steelscan.inspection.line_budget\n"
+        "from steelscan.bundle.bench.measure import peak_memory\n"
         "assert not {'torch', 'onnx'} & set(sys.modules)\n"
         "before = peak_memory()\n"
         "np.ones(300 << 20, np.uint8)\n"
@@ -236,7 +237,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         measured.append(setting)
         return measure_here(setting, 0.5, tell)
 
-    monkeypatch.setattr("steelscan.bundle.speed.measure", in_this)
+    monkeypatch.setattr("steelscan.bundle.bench.measure.measure", in_this)
     return measured
 
 

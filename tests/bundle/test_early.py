@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from steelscan.bundle import export, load
-from steelscan.bundle.early import early_exit
+from steelscan.bundle import load
+from steelscan.bundle.export.early_exit import early_exit
+from steelscan.bundle.export.export import export
 from steelscan.data import open_dataset
-from steelscan.evaluation import upper_bound
-from steelscan.pipeline import Options, Predictor, Recipe, RunFolder, ask, train
+from steelscan.evaluation.statistics import upper_bound
+from steelscan.pipeline import Options, Predictor, RunFolder, ask
+from steelscan.pipeline.train import train
+from steelscan.recipes import Recipe
 from steelscan.strip import RunError
 
 

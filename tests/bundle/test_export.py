@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from steelscan.bundle import export, load, make_keys, read_package, verify
-from steelscan.bundle.card import card_of
-from steelscan.data import Mill, open_dataset, read_picture, write_mill
+from steelscan.bundle import load, make_keys, read_package
+from steelscan.bundle.export.card import card_of
+from steelscan.bundle.export.export import export
+from steelscan.bundle.proof.verify import verify
+from steelscan.data import open_dataset, read_picture
+from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Outcome, Predictor, RunFolder
 from steelscan.strip import BundleError, DatasetError, Masks, Picture, RunError
 
@@ -309,7 +312,7 @@ def _replaced(text: str, old: str, new: str) -> str:
 def test_nothing_is_packaged_where_the_proof_fails(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = import_module("steelscan.bundle.exporting")
+    room = import_module("steelscan.bundle.export.export")
     write = room.to_onnx
 
     def broken(module: torch.nn.Module) -> bytes:
@@ -424,7 +427,7 @@ def test_a_network_that_is_none_is_named(
 
 
 def test_a_number_that_cannot_be_told_is_said_so() -> None:
-    from steelscan.bundle.card import _number
+    from steelscan.bundle.export.card import _number
 
     assert _number({"value": None, "low": None, "high": None}) == "there are no such strips"
     assert _number({"value": 0.5, "low": 0.25, "high": 1.0}) == "0.5000 [0.2500, 1.0000]"

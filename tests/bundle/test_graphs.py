@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from steelscan import recipes
+from steelscan.bundle import Graph
+from steelscan.bundle.export.graphs import exportable, to_onnx
 from steelscan.bundle.graph_check import GraphCheck
-from steelscan.bundle.graphs import exportable, to_onnx
-from steelscan.bundle.specs import Graph
 from steelscan.models import build_network, without_weights
-from steelscan.pipeline import with_budget
 from steelscan.prediction import LogitMean, Mean, sort_for
+from steelscan.recipes import with_budget
 from steelscan.strip import Frame
 
 

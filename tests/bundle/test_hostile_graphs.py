@@ -9,9 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from steelscan.bundle import load, read_package
+from steelscan.bundle import Deployed, Graph, Manifest, Outline, load, read_package
 from steelscan.bundle.graph_check import OPERATORS, GraphCheck
-from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, Frame
@@ -377,7 +376,7 @@ def test_the_verb_says_one_line_with_little_memory(tmp_path: Path, write_bundle)
 def test_a_network_that_takes_too_long_is_stopped(
     tmp_path: Path, write_bundle, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
-    from steelscan.bundle import voters
+    from steelscan.bundle import engines as voters
 
     many = [node("Exp", [f"e-{at}" if at else "x"], [f"e-{at + 1}"]) for at in range(2_000)]
     last = [node("Mul", ["e-2000", "none"], ["zero"]), node("Add", ["x", "zero"], ["y"])]

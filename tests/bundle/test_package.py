@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from steelscan.bundle import (
+    Deployed,
+    Graph,
+    Manifest,
+    Outline,
+    certified,
+    read_package,
+    write_package,
+)
 from steelscan.bundle import package as package_file
-from steelscan.bundle import read_package, what_to_know
-from steelscan.bundle.package import CERTIFICATE, MANIFEST, certified, write_package
-from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
+from steelscan.bundle.package import CERTIFICATE, MANIFEST
+from steelscan.bundle.proof import what_to_know
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, OutputError

@@ -11,16 +11,9 @@ import pytest
 from steelscan import cli
 from steelscan.bundle import Bundle, read_package, scan_pictures
 from steelscan.data import read_picture
-from steelscan.pipeline import Outcome, Prediction, predict
-from steelscan.strip import (
-    Frame,
-    Masks,
-    Picture,
-    PictureError,
-    RunError,
-    decode,
-    read_mask_table,
-)
+from steelscan.decision import Prediction
+from steelscan.pipeline import Outcome, predict
+from steelscan.strip import Frame, Masks, Picture, PictureError, RunError, decode, read_mask_table
 
 
 @pytest.fixture

@@ -14,17 +14,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from steelscan.bundle import load, make_keys, quantize, read_package, verify
-from steelscan.bundle.beside import beside
-from steelscan.bundle.guard import FEW, Guard, Kept, failures
-from steelscan.bundle.lowered import to_fp16, to_int8
-from steelscan.bundle.package import Package, certified, write_package
-from steelscan.bundle.parity import Expected, lines, picture_sha256, read_lines, record
-from steelscan.bundle.quantizing import SEED, judged
-from steelscan.bundle.runtime import Bundle
-from steelscan.bundle.seen import seen_by
-from steelscan.bundle.signing import private_key
-from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
+from steelscan.bundle import (
+    Bundle,
+    Deployed,
+    Graph,
+    Manifest,
+    Outline,
+    Package,
+    certified,
+    load,
+    make_keys,
+    private_key,
+    read_package,
+    write_package,
+)
+from steelscan.bundle.precision import seen_by
+from steelscan.bundle.precision.drift import beside
+from steelscan.bundle.precision.graphs import to_fp16, to_int8
+from steelscan.bundle.precision.quantize import SEED, judged, quantize
+from steelscan.bundle.proof import Expected, Guard, Kept, failures, lines, picture_sha256, record
+from steelscan.bundle.proof.parity import read_lines
+from steelscan.bundle.proof.per_class import FEW
+from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean, Tiles

@@ -9,12 +9,22 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from steelscan import cli
-from steelscan.bundle import load, make_keys, read_package, what_to_know
-from steelscan.bundle.certificate import Certificate
-from steelscan.bundle.package import CERTIFICATE, SIGNATURE, certified, write_package
-from steelscan.bundle.parity import LIMITS, Parity
-from steelscan.bundle.signing import REQUIRED, Signature, private_key
-from steelscan.bundle.specs import Deployed, Graph, Manifest, Outline
+from steelscan.bundle import (
+    Certificate,
+    Deployed,
+    Graph,
+    Manifest,
+    Outline,
+    certified,
+    load,
+    make_keys,
+    private_key,
+    read_package,
+    write_package,
+)
+from steelscan.bundle.package import CERTIFICATE, SIGNATURE
+from steelscan.bundle.proof import LIMITS, Parity, what_to_know
+from steelscan.bundle.signing import REQUIRED, Signature
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, InputError, MissingPartError, OutputError

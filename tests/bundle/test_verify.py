@@ -9,13 +9,22 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from steelscan import cli
-from steelscan.bundle import exporting, read_package, verify
-from steelscan.bundle.package import Package
-from steelscan.bundle.parity import LIMITS, Margins, limits_of, lines, record
-from steelscan.bundle.runtime import Bundle
-from steelscan.bundle.specs import Deployed, EarlyExit, Graph, Judge, Manifest, Outline
-from steelscan.evaluation import upper_bound
-from steelscan.pipeline import HardGate, Said, SoftGate
+from steelscan.bundle import (
+    Bundle,
+    Deployed,
+    EarlyExit,
+    Graph,
+    Judge,
+    Manifest,
+    Outline,
+    Package,
+    read_package,
+)
+from steelscan.bundle.export import export as exporting
+from steelscan.bundle.proof import LIMITS, Margins, limits_of, lines, record
+from steelscan.bundle.proof.verify import verify
+from steelscan.decision import HardGate, Said, SoftGate
+from steelscan.evaluation.statistics import upper_bound
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes

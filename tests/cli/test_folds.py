@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from steelscan import cli
-from steelscan.data import Mill, open_dataset, read_folds, write_mill
+from steelscan.data import open_dataset, read_folds
+from steelscan.mill import Mill, write_mill
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_a_number_out_of_reason_is_one_line(verb, option, monkeypatch, capsys, t
     monkeypatch.chdir(tmp_path)
     command = dict(verbs())[verb]
     if verb in ("mill", "demo"):  # would make what the others miss
-        monkeypatch.setattr("steelscan.data.write_mill", lambda *_, **__: None)
+        monkeypatch.setattr("steelscan.mill.write_mill", lambda *_, **__: None)
         monkeypatch.setattr("steelscan.pipeline.train", nothing_there)
     start = time.monotonic()
     for value in ABSURD:

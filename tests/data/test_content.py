@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.data import open_dataset
+from steelscan.data import open_dataset, open_files
 from steelscan.data.content import cache_folder, content_hashes
-from steelscan.data.files import open_files
 
 OLD = 1_600_000_000_000_000_000
 """Nanoseconds of a day long past."""

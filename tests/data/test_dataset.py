@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.data import Dataset, check_trainable, convert, open_dataset
+from steelscan.data import Dataset, check_trainable, open_dataset
 from steelscan.data.dataset import _MANY
+from steelscan.formats.convert import convert
 from steelscan.strip import (
     DatasetError,
     InputError,

@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from steelscan.data import check, convert, find_pictures, open_dataset, open_files
 from steelscan.data import files as files_module
-from steelscan.data.formats.content import picture_names
-from steelscan.data.locate import locate
+from steelscan.data import find_pictures, open_dataset, open_files
+from steelscan.formats.check import check
+from steelscan.formats.content import picture_names
+from steelscan.formats.convert import convert
+from steelscan.formats.locate import locate
 from steelscan.strip import DatasetError, PictureError
 
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.data import find_groups, group_strips, open_dataset, read_picture
-from steelscan.data.fingerprint import (
-    SAME,
+from steelscan.data import open_dataset, read_picture
+from steelscan.data.duplicates import (
     Fingerprint,
-    fingerprint,
-    likeness,
-    nearest,
+    find_groups,
+    find_links,
+    group_pictures,
+    group_strips,
     proof,
-    stacked,
 )
-from steelscan.data.groups import LARGEST, find_links, group_pictures, join_prints
+from steelscan.data.duplicates.fingerprint import SAME, fingerprint, likeness, nearest, stacked
+from steelscan.data.duplicates.groups import LARGEST, join_prints
 from steelscan.strip import PictureError
 
 Alter = Callable[[np.ndarray], np.ndarray]

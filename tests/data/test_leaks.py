@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.data import leak, make_folds, random_leak
+from steelscan.data import make_folds
+from steelscan.data.duplicates import leak, random_leak
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from steelscan.data import check, check_trainable, convert, open_dataset
+from steelscan.data import check_trainable, open_dataset
+from steelscan.formats.check import check
+from steelscan.formats.convert import convert
 from steelscan.strip import Fault, MaskError
 
 BuildSet = Callable[..., Path]

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from steelscan.data import picture_frame, read_picture
-from steelscan.data.picture import read_index_picture
+from steelscan.data import picture_frame, read_index_picture, read_picture
 from steelscan.strip import Frame, MaskError, PictureError
 
 Save = Callable[..., bytes]

@@ -6,7 +6,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation import Pairs, agreement, count_pixels, majority
+from steelscan.evaluation.metrics import Pairs, count_pixels, majority
+from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.strip import Frame, InputError, decode, encode, parse
 
 FRAME = Frame(6, 9)

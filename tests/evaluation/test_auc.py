@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.evaluation import area_under_curve, auc_interval
+from steelscan.evaluation.statistics import area_under_curve, auc_interval
 from steelscan.strip import InputError
 
 

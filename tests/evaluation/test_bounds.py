@@ -3,7 +3,13 @@
 import pytest
 from scipy.stats import beta, binom
 
-from steelscan.evaluation import events_allowed, lower_bound, promise, trials_needed, upper_bound
+from steelscan.evaluation.statistics import (
+    events_allowed,
+    lower_bound,
+    promise,
+    trials_needed,
+    upper_bound,
+)
 from steelscan.strip import InputError
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from steelscan.evaluation import draw_reliability, reliability, reliability_of_classes
+from steelscan.evaluation.metrics import reliability, reliability_of_classes
+from steelscan.pipeline import draw_reliability
 from steelscan.strip import InputError
 
 

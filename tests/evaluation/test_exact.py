@@ -10,18 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import TypeAdapter, ValidationError
 
-from steelscan.evaluation import (
+from steelscan.evaluation.metrics import Pairs, dice
+from steelscan.evaluation.tuning import (
     EscapeWeighted,
     Grid,
     MeanDice,
     Objective,
-    Pairs,
     Prior,
     Setting,
     Thresholds,
     best,
     count_levels,
-    dice,
     every_level,
     pair_scores,
     pairs_at,
@@ -29,15 +28,9 @@ from steelscan.evaluation import (
     surface,
     triplet_surface,
 )
-from steelscan.postprocess import (
-    MinArea,
-    Threshold,
-    Triplet,
-    lowest_level,
-    min_area,
-    threshold,
-    triplet,
-)
+from steelscan.postprocess import MinArea, Threshold, Triplet, lowest_level, threshold
+from steelscan.postprocess.areas import min_area
+from steelscan.postprocess.thresholds import triplet
 from steelscan.strip import InputError, MaskError
 
 CLOSE = 1e-12

@@ -6,33 +6,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from steelscan.evaluation import (
-    CarefulTune,
-    EscapeWeighted,
-    MeanDice,
-    Numbers,
+from steelscan.analysis.tune import verdict
+from steelscan.evaluation.metrics import (
     Pairs,
-    Prior,
     Rates,
     Score,
     ScoredStrips,
     Scores,
-    agreement,
-    auc_interval,
-    choose_honestly,
     choose_review,
-    draw_operating,
-    events_allowed,
-    lower_bound,
     operating_curve,
-    paired_differences,
     promises,
     score,
-    trials_needed,
-    tune_carefully,
-    upper_bound,
-    verdict,
 )
+from steelscan.evaluation.metrics.agreement import agreement
+from steelscan.evaluation.statistics import (
+    auc_interval,
+    events_allowed,
+    lower_bound,
+    paired_differences,
+    trials_needed,
+    upper_bound,
+)
+from steelscan.evaluation.tuning import (
+    CarefulTune,
+    EscapeWeighted,
+    MeanDice,
+    Numbers,
+    Prior,
+    choose_honestly,
+    tune_carefully,
+)
+from steelscan.pipeline import draw_operating
 from steelscan.strip import InputError
 
 KINDS = ("any", "all clean", "all defective", "class nowhere", "nothing found", "clean, none found")

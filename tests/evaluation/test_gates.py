@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from steelscan.evaluation import (
+from steelscan.evaluation.tuning import (
     Behind,
     Candidates,
     EscapeWeighted,
@@ -29,7 +29,9 @@ from steelscan.evaluation import (
     surface,
     triplet_surface,
 )
-from steelscan.postprocess import MinArea, Threshold, Triplet, min_area, threshold, triplet
+from steelscan.postprocess import MinArea, Threshold, Triplet, threshold
+from steelscan.postprocess.areas import min_area
+from steelscan.postprocess.thresholds import triplet
 from steelscan.strip import InputError
 
 CLOSE = 1e-12

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from steelscan.evaluation import ScoredStrips, draw_operating, operating_curve, promises
+from steelscan.evaluation.metrics import ScoredStrips, operating_curve, promises
+from steelscan.pipeline import draw_operating
 from steelscan.strip import InputError
 
 

@@ -5,7 +5,15 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation import Expected, Pairs, count_pixels, dice, expected_dice, overlaps, score
+from steelscan.evaluation.metrics import (
+    Expected,
+    Pairs,
+    count_pixels,
+    dice,
+    expected_dice,
+    overlaps,
+    score,
+)
 from steelscan.strip import Classes, InputError
 
 NAMES = Classes(names=("a", "b", "c"))

@@ -5,15 +5,9 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation import (
-    Pairs,
-    merged_groups,
-    paired_differences,
-    per_class,
-    score,
-    select_class,
-)
-from steelscan.evaluation.scores import _weights
+from steelscan.evaluation.metrics import Pairs, per_class, score
+from steelscan.evaluation.metrics.scores import _weights
+from steelscan.evaluation.statistics import merged_groups, paired_differences, select_class
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")

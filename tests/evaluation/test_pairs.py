@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from steelscan.evaluation import Pairs, count_pixels, dice, score
+from steelscan.evaluation.metrics import Pairs, count_pixels, dice, score
 from steelscan.strip import MaskError
 
 

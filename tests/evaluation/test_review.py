@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from steelscan.evaluation import Rates, ScoredStrips, choose_review, upper_bound
+from steelscan.evaluation.metrics import Rates, ScoredStrips, choose_review
+from steelscan.evaluation.statistics import upper_bound
 from steelscan.strip import InputError
 
 BAD, GOOD = (3, 2), (2, 4)

@@ -6,8 +6,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation import Pairs, RunningScores, overlaps, per_class, score
-from steelscan.evaluation.running import mixed
+from steelscan.evaluation.metrics import Pairs, RunningScores, overlaps, per_class, score
+from steelscan.evaluation.metrics.running import mixed
 from steelscan.strip import Classes, InputError
 
 CLASSES = Classes(names=("a", "b", "c"))

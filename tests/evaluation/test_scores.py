@@ -6,8 +6,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation import Pairs, Scores, dice, per_class, score
-from steelscan.evaluation.scores import _weights
+from steelscan.evaluation.metrics import Pairs, Scores, dice, per_class, score
+from steelscan.evaluation.metrics.scores import _weights
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -99,7 +99,7 @@ def test_intervals_depend_on_the_seed_alone_and_not_on_the_steps_of_the_work(mon
     first = score(pairs, seed=3)
     assert score(pairs, seed=3) == first
     assert score(pairs, seed=4) != first
-    monkeypatch.setattr("steelscan.evaluation.scores._DRAWS_AT_ONCE", 1000)
+    monkeypatch.setattr("steelscan.evaluation.metrics.scores._DRAWS_AT_ONCE", 1000)
     assert score(pairs, seed=3) == first
 
 

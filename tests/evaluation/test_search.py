@@ -7,22 +7,20 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from steelscan.evaluation import (
+from steelscan.evaluation.metrics import Pairs, count_pixels, dice
+from steelscan.evaluation.tuning import (
     EscapeWeighted,
     MeanDice,
-    Pairs,
     Prior,
     Setting,
     Thresholds,
     Tune,
     count_levels,
-    count_pixels,
-    dice,
     pairs_at,
     search_thresholds,
     surface,
 )
-from steelscan.evaluation.search import _Calm, _calm_best, _gain, _grid, _Index, axes_of
+from steelscan.evaluation.tuning.search import _Calm, _calm_best, _gain, _grid, _Index, axes_of
 from steelscan.strip import MaskError, RecipeError
 
 CAREFREE = Tune(gain=0, errors=0, positives=1)

@@ -6,7 +6,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation import best_set, choose_honestly, greedy_set, subsets
+from steelscan.evaluation.tuning import best_set, choose_honestly, greedy_set, subsets
 from steelscan.strip import InputError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelscan.evaluation import by_size, defects_of
+from steelscan.evaluation.metrics import by_size, defects_of
 from steelscan.strip import InputError, MaskError
 
 

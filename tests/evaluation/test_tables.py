@@ -5,8 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from steelscan.evaluation import Pairs, count_pixels, pairs_of_tables, score
-from steelscan.evaluation.tables import shared_pixels
+from steelscan.evaluation.metrics import Pairs, count_pixels, pairs_of_tables, score, shared_pixels
 from steelscan.strip import (
     Frame,
     MaskError,
@@ -14,9 +13,9 @@ from steelscan.strip import (
     TableError,
     decode,
     encode,
+    parse,
     read_mask_table,
 )
-from steelscan.strip.runlength import parse
 
 SEVERSTAL = Frame(256, 1600)
 

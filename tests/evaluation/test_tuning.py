@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelscan.evaluation import (
+from steelscan.analysis.tune import numbers_text, verdict
+from steelscan.evaluation.tuning import (
     Candidates,
     CarefulTune,
     EscapeWeighted,
@@ -16,17 +17,15 @@ from steelscan.evaluation import (
     Prior,
     Spread,
     as_good,
-    crossfit,
     deal,
     decision_threshold,
     dice_if_predicted,
     fewest_groups,
     groups_to_see,
-    numbers_text,
-    plateau,
     tune_carefully,
-    verdict,
 )
+from steelscan.evaluation.tuning.crossfit import crossfit
+from steelscan.evaluation.tuning.plateau import plateau
 from steelscan.strip import InputError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

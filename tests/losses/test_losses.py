@@ -23,15 +23,13 @@ from steelscan.losses import (
     Mix,
     SoftmaxFocal,
     WherePresent,
-    bce_loss,
     build_loss,
-    cross_entropy_loss,
-    focal_loss,
-    jaccard_loss,
-    lovasz_hinge_loss,
-    soft_dice_loss,
-    softmax_focal_loss,
 )
+from steelscan.losses.bce import bce_loss
+from steelscan.losses.focal import focal_loss
+from steelscan.losses.lovasz import lovasz_hinge_loss
+from steelscan.losses.overlap import jaccard_loss, soft_dice_loss
+from steelscan.losses.softmax import cross_entropy_loss, softmax_focal_loss
 from steelscan.strip import RecipeError
 
 KINDS = get_args(get_args(Loss)[0])

@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from steelscan.bundle.graphs import GraphMish, exportable, to_onnx
+from steelscan.bundle.export.graphs import GraphMish, exportable, to_onnx
 from steelscan.models import (
     AsymmetricUnet,
     Classifier,
@@ -26,10 +26,10 @@ from steelscan.models import (
     build_network,
     copy_encoder,
     encoder_of,
-    find_weights,
     without_weights,
 )
 from steelscan.models.blocks import use_mish
+from steelscan.models.weights import find_weights
 from steelscan.prediction import Voter
 from steelscan.strip import RecipeError
 

@@ -8,15 +8,7 @@ from segmentation_models_pytorch.base.modules import SCSEModule
 from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 from torch import nn
 
-from steelscan.models import (
-    AsymmetricUnet,
-    Classifier,
-    Fpn,
-    Psp,
-    TwoHeaded,
-    Unet,
-    build_network,
-)
+from steelscan.models import AsymmetricUnet, Classifier, Fpn, Psp, TwoHeaded, Unet, build_network
 from steelscan.models.blocks import ChannelAttention, SpatialAttention
 from steelscan.models.pyramid import PyramidDecoder
 

@@ -5,14 +5,7 @@ import torch
 from torch import nn
 
 from steelscan import recipes
-from steelscan.models import (
-    Classifier,
-    Fpn,
-    Psp,
-    TwoHeaded,
-    Unet,
-    encoder_of,
-)
+from steelscan.models import Classifier, Fpn, Psp, TwoHeaded, Unet, encoder_of
 from steelscan.prediction import EncoderFittedFor
 
 CLASSES = 4

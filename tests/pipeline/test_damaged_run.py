@@ -10,24 +10,24 @@ from random import Random
 import pytest
 import torch
 
+from steelscan.analysis.compare.compare import compare
+from steelscan.analysis.score import Asked
+from steelscan.analysis.score.run import score_run
+from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset
 from steelscan.pipeline import (
     Options,
     Outcome,
     Predictor,
-    Recipe,
     RunFolder,
     StoredAnswers,
-    compare,
     find_runs,
     open_data_of,
     plan_run,
     submit,
-    train,
-    tune_run,
 )
-from steelscan.pipeline.score import Asked
-from steelscan.pipeline.scored_run import score_run
+from steelscan.pipeline.train import train
+from steelscan.recipes import Recipe
 from steelscan.strip import RunError, SteelscanError
 
 Finished = tuple[Path, Outcome]

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from steelscan.data import Dataset, Folds, LikeTest, Mill, group_strips, open_dataset, write_mill
-from steelscan.pipeline import Options, Recipe
-from steelscan.pipeline.dealing import dealt
-from steelscan.pipeline.run import RunFolder
+from steelscan.data import Dataset, Folds, LikeTest, open_dataset
+from steelscan.data.duplicates import group_strips
+from steelscan.mill import Mill, write_mill
+from steelscan.pipeline import Options, RunFolder
+from steelscan.pipeline.folds import dealt
 from steelscan.pipeline.train import planned
+from steelscan.recipes import Recipe
 from steelscan.strip import DatasetError, RunError
 
 

@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from steelscan.pipeline.engine import accelerator, ignored_variables
+from steelscan.pipeline import accelerator
+from steelscan.pipeline.context import ignored_variables
 
 SAID = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",

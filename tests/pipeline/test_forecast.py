@@ -16,32 +16,18 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from steelscan import cli
-from steelscan.data import (
-    BalancedDraws,
-    Folds,
-    WholeStrip,
-    group_strips,
-    open_dataset,
-    read_folds,
-)
+from steelscan.data import Folds, WholeStrip, open_dataset, read_folds
+from steelscan.data.duplicates import group_strips
 from steelscan.models import Classifier, StripNetwork
-from steelscan.pipeline import (
-    Classify,
-    Forecast,
-    Options,
-    Outcome,
-    Recipe,
-    Segment,
-    plan_run,
-    train,
-)
-from steelscan.pipeline.forecast import memory, speed
+from steelscan.pipeline import Options, Outcome, Plan, RunFolder, plan_run
+from steelscan.pipeline.forecast import Forecast, memory, speed
 from steelscan.pipeline.forecast.fits import Fit, fits_of
-from steelscan.pipeline.plan import Plan
-from steelscan.pipeline.run import RunFolder
+from steelscan.pipeline.train import train
 from steelscan.prediction import EncoderFittedFor, Ensemble
+from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import Frame, RunError
-from steelscan.training import SGD, BestAverage, Ema
+from steelscan.training import SGD, BalancedDraws, BestAverage
+from steelscan.training.specs import Ema
 
 CPU = Options(device="cpu")
 
@@ -204,7 +190,7 @@ def test_without_test_strips_there_are_no_rounds(
 def test_epochs_of_a_fit_that_was_interrupted_are_done(
     strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from steelscan.training import fit as _  # noqa: F401
+    from steelscan.training.fit import fit as _  # noqa: F401
 
     module = sys.modules["steelscan.training.fit"]
     save, saved = module.save_state, []

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.pipeline import Options, Recipe
+from steelscan.pipeline import Options
+from steelscan.recipes import Recipe
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["steelscan.pipeline.train", "steelscan.data.transforms", "matplotlib.figure"]
+    ["steelscan.pipeline.train", "steelscan.augment.transforms", "matplotlib.figure"]
 )
 
 
@@ -28,7 +29,7 @@ def carry(recipe: str, strips: Path, run: Path, die_at: int | str | None) -> Non
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
-    from steelscan.pipeline import train
+    from steelscan.pipeline.train import train
 
     torch.set_num_threads(1)
     written = 0
@@ -147,7 +148,7 @@ def carry_until_full(recipe: str, strips: Path, run: Path, limit: int | None) ->
     """Train in a process of its own that ends with 7 when a result cannot be written."""
     import resource
 
-    from steelscan.pipeline import train
+    from steelscan.pipeline.train import train
     from steelscan.strip import OutputError
 
     if limit is not None:
@@ -215,7 +216,7 @@ def test_a_full_disk_is_one_error_wherever_it_is_met_and_the_run_goes_on_with_mo
 def test_an_answer_that_a_crash_cut_short_is_asked_again(tmp_path: Path, torn: str) -> None:
     import numpy as np
 
-    from steelscan.pipeline.answers import AnswerLog
+    from steelscan.decision import AnswerLog
 
     path = tmp_path / "answers.jsonl"
     mask = np.ones((1, 2, 2), np.bool_)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.pipeline import Prediction, answer_pictures, claimed, find_distinct
+from steelscan.decision import Prediction, answer_pictures, claimed, find_distinct
 from steelscan.strip import (
     Classes,
     DatasetError,

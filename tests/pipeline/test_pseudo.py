@@ -8,23 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from steelscan.data import (
-    PseudoLabels,
-    SureAndAgreed,
-    SurePixels,
-    SureStrips,
-    group_strips,
-    open_dataset,
-    read_folds,
-)
-from steelscan.pipeline import Options, Recipe, train
-from steelscan.pipeline.decide import Opened
-from steelscan.pipeline.judge import Answers, suspicion
-from steelscan.pipeline.plan import Plan
-from steelscan.pipeline.predictor import Predictor
-from steelscan.pipeline.pseudo import learned, sure
-from steelscan.pipeline.run import RunFolder, tasks
+from steelscan.data import open_dataset, read_folds
+from steelscan.data.duplicates import group_strips
+from steelscan.decision import Opened
+from steelscan.pipeline import Options, Plan, Predictor, RunFolder, learned, tasks
+from steelscan.pipeline.out_of_fold import Answers, suspicion
+from steelscan.pipeline.pseudo_labels import sure
+from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, ScaledMinArea, Threshold
+from steelscan.recipes import PseudoLabels, Recipe, SureAndAgreed, SurePixels, SureStrips
 from steelscan.strip import decode, read_mask_table
 
 CPU = Options(device="cpu")

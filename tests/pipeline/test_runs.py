@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from steelscan.losses import BCE
-from steelscan.pipeline import Outcome, Recipe, RunFolder, find_runs, runs_json, runs_table
+from steelscan.pipeline import Outcome, RunFolder, find_runs, runs_json, runs_table
 from steelscan.prediction import EncoderFittedFor, Ensemble
+from steelscan.recipes import Recipe
 from steelscan.strip import InputError, RunError
 
 Finished = tuple[Path, Outcome]

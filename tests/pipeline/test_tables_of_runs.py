@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelscan.evaluation import Pairs
-from steelscan.pipeline import pairs_file
-from steelscan.pipeline.answered import read_answered
-from steelscan.pipeline.pairs_file import Judged, read_judged, write_judged
-from steelscan.pipeline.run import RunFolder
+from steelscan.evaluation.metrics import Pairs
+from steelscan.pipeline import Judged, RunFolder, read_judged
+from steelscan.pipeline import pixel_counts as pairs_file
+from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.pipeline.submission import read_answered
 from steelscan.strip import RunError
 
 ANSWERED = "image,height,width\na.jpg,256,1600\nb.jpg,,\nc.jpg,256,1600\n"

@@ -11,29 +11,19 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
+from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.score import score_files
+from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset, read_folds, read_picture
-from steelscan.evaluation import Pairs, count_pixels, score
+from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import Psp, TwoHeaded, Unet
-from steelscan.pipeline import (
-    Options,
-    Outcome,
-    Predictor,
-    Recipe,
-    RunFolder,
-    Segment,
-    StoredAnswers,
-    audit,
-    open_data_of,
-    score_files,
-    train,
-    tune_run,
-    with_budget,
-)
-from steelscan.pipeline.run_data import write_data
-from steelscan.pipeline.train import planned
+from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredAnswers, open_data_of
+from steelscan.pipeline.run_folder import write_data
+from steelscan.pipeline.train import planned, train
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
+from steelscan.recipes import Recipe, Segment, with_budget
 from steelscan.strip import (
     DatasetError,
     Frame,

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from steelscan.evaluation import Pairs, Thresholds, count_levels, count_pixels, pairs_at
+from steelscan.evaluation.metrics import Pairs, count_pixels
+from steelscan.evaluation.tuning import Thresholds, count_levels, pairs_at
 from steelscan.postprocess import (
     Binarizer,
     Cleaner,
@@ -23,16 +24,12 @@ from steelscan.postprocess import (
     Threshold,
     Triplet,
     clean,
-    fill_edges,
-    fill_holes,
-    min_area,
-    one_class_a_pixel,
-    polygons,
-    remove_small_components,
-    scaled_min_area,
     threshold,
-    triplet,
 )
+from steelscan.postprocess.areas import min_area, one_class_a_pixel, scaled_min_area
+from steelscan.postprocess.components import fill_holes, remove_small_components
+from steelscan.postprocess.outlines import fill_edges, polygons
+from steelscan.postprocess.thresholds import triplet
 from steelscan.strip import InputError, RecipeError
 
 BINARIZERS = {Threshold: threshold, Triplet: triplet}

@@ -19,12 +19,10 @@ from steelscan.postprocess import (
     ScaledMinArea,
     Threshold,
     clean,
-    fill_edges,
-    fill_holes,
-    min_area,
-    polygons,
-    remove_small_components,
 )
+from steelscan.postprocess.areas import min_area
+from steelscan.postprocess.components import fill_holes, remove_small_components
+from steelscan.postprocess.outlines import fill_edges, polygons
 
 CORNERS = tuple(product((-1, 0, 1), repeat=2))
 EDGES = ((0, 1), (1, 0), (0, -1), (-1, 0))

@@ -18,14 +18,11 @@ from steelscan.postprocess import (
     Triplet,
     clean,
     lowest_level,
-    min_area,
-    one_class_a_pixel,
-    remove_small_components,
-    scaled_area,
-    scaled_min_area,
     threshold,
-    triplet,
 )
+from steelscan.postprocess.areas import min_area, one_class_a_pixel, scaled_area, scaled_min_area
+from steelscan.postprocess.components import remove_small_components
+from steelscan.postprocess.thresholds import triplet
 
 ALL_LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
 VALUES = [0.0, 0.2, 0.3, 0.5, 0.55, 0.6, 0.7, 0.8, 0.95, 1.0]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steelscan.evaluation import count_pixels
+from steelscan.evaluation.metrics import count_pixels
 from steelscan.postprocess import (
     FillEdges,
     FillHoles,

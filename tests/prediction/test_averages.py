@@ -18,11 +18,11 @@ from steelscan.prediction import (
     Member,
     PowerMean,
     Voter,
-    averaged,
     predict_both,
     predict_classes,
     predict_masks,
 )
+from steelscan.prediction.averages import averaged
 from steelscan.training import AdamW, Training
 
 EVERY = [

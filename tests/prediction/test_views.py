@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.prediction import View, turn
+from steelscan.prediction import View
+from steelscan.prediction.views import turn
 
 MEANINGS = {"identity": lambda plane: plane, "hflip": np.fliplr, "vflip": np.flipud}
 every_view = pytest.mark.parametrize("view", get_args(View))

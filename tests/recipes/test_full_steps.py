@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from steelscan.recipes import load, names
+from steelscan.recipes.catalog import load, names
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SOLUTIONS = [name for name in names() if name != "quick"]

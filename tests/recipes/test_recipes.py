@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import steelscan.recipes
-from steelscan.pipeline import Recipe
-from steelscan.recipes import load, names, source, summary
+from steelscan.recipes import Recipe
+from steelscan.recipes.catalog import load, names, source, summary
 from steelscan.strip import RecipeError
 
 FOLDER = Path(inspect.getfile(steelscan.recipes)).parent

@@ -15,9 +15,9 @@ import steelscan.recipes
 from steelscan.data import RandomCrop, SteelCrop, WholeStrip
 from steelscan.losses import single_losses
 from steelscan.models import TwoHeaded, encoder_of
-from steelscan.pipeline import Classify
 from steelscan.prediction import EncoderFittedFor, PowerMean
-from steelscan.recipes import load, names
+from steelscan.recipes import Classify
+from steelscan.recipes.catalog import load, names
 
 FOLDER = Path(__file__).parents[2] / "docs" / "solutions"
 RECIPES = Path(inspect.getfile(steelscan.recipes)).parent
@@ -156,7 +156,9 @@ def test_parts_that_a_page_names_exist(page):
 def test_published_scores_are_those_of_the_recipe(name):
     """The recipe's docstring and the page's head have the same scores and the same source."""
     said = r"0\.\d+|discussion (\d+)|K:(\d+)"
-    docstring = re.search(r"Published:(.*?)Reproduced", steelscan.recipes.source(name), re.DOTALL)
+    docstring = re.search(
+        r"Published:(.*?)Reproduced", steelscan.recipes.catalog.source(name), re.DOTALL
+    )
     head = (FOLDER / f"{name}.md").read_text().partition("## ")[0]
     assert docstring is not None
     of_recipe, of_page = (

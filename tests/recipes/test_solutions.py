@@ -13,47 +13,40 @@ import torch
 from torch import nn
 
 from steelscan import recipes
-from steelscan.data import (
+from steelscan.augment import (
     Augmenter,
     BrightnessContrast,
     Clahe,
     Cutout,
-    CycledDraws,
     DefectBlackout,
-    DefectiveStrips,
     Elastic,
-    EveryStrip,
-    Folds,
     GaussNoise,
     HFlip,
     IsoNoise,
     Jpeg,
-    LikeTest,
     OpticalDistortion,
-    RandomCrop,
     SaltPepper,
     Sharpen,
     ShiftScaleTurn,
-    SteelCrop,
     SteelShift,
-    SureAndAgreed,
-    SureClasses,
-    SurePixels,
-    SureStrips,
-    SuspectStrips,
     Turn,
     UpTo,
     VFlip,
-    WeightedDraws,
+)
+from steelscan.data import (
+    Folds,
+    LikeTest,
+    RandomCrop,
+    SteelCrop,
     WholeStrip,
-    chosen,
     crop_frame,
     cut,
-    draw,
-    like_test,
     make_folds,
 )
-from steelscan.evaluation import Pairs, count_pixels, dice
+from steelscan.decision import HardGate, Said, SoftGate, consult
+from steelscan.decision.decide import decide
+from steelscan.evaluation.adversarial.like_test import like_test
+from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.losses import (
     BCE,
     BothHeads,
@@ -67,10 +60,8 @@ from steelscan.losses import (
     build_loss,
 )
 from steelscan.models import StripNetwork, encoder_of
-from steelscan.pipeline import Classify, HardGate, KeepFound, Segment, SoftGate
-from steelscan.pipeline.dealing import dealt
-from steelscan.pipeline.decide import Said, consult, decide
-from steelscan.pipeline.run import RunFolder
+from steelscan.pipeline import RunFolder
+from steelscan.pipeline.folds import dealt
 from steelscan.postprocess import (
     FillEdges,
     FillHoles,
@@ -87,14 +78,36 @@ from steelscan.prediction import (
     Mean,
     PowerMean,
     Voter,
-    averaged,
     predict_both,
     predict_masks,
     to_levels,
 )
+from steelscan.prediction.averages import averaged
+from steelscan.recipes import (
+    Classify,
+    KeepFound,
+    Segment,
+    SureAndAgreed,
+    SureClasses,
+    SurePixels,
+    SureStrips,
+)
 from steelscan.strip import Frame, decode, encode
-from steelscan.training import BestAverage, FlatCosine, OneCycle, Plateau, rate
+from steelscan.training import (
+    BestAverage,
+    CycledDraws,
+    DefectiveStrips,
+    EveryStrip,
+    FlatCosine,
+    OneCycle,
+    Plateau,
+    SuspectStrips,
+    WeightedDraws,
+    chosen,
+    draw,
+)
 from steelscan.training.averaging import best_mean
+from steelscan.training.schedules import rate
 
 STRIP = Frame(256, 1600)
 IDENTITY, MIRRORED = ("identity",), ("identity", "hflip")

@@ -23,8 +23,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from steelscan import recipes
-from steelscan.data import Mill, write_mill
-from steelscan.pipeline import Options, budget, train, with_budget
+from steelscan.mill import Mill, write_mill
+from steelscan.pipeline import Options
+from steelscan.pipeline.train import train
+from steelscan.recipes import budget, with_budget
 from steelscan.strip import read_mask_table
 
 CURVES = Path(__file__).with_name("curves.json")

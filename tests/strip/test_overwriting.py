@@ -9,16 +9,8 @@ from pathlib import Path
 import pytest
 
 from steelscan.pipeline import RunFolder
-from steelscan.strip import (
-    OF_A_RUN,
-    FileKind,
-    OutputError,
-    check_output,
-    json_kind,
-    page_kind,
-    table_kind,
-    zip_kind,
-)
+from steelscan.strip import OutputError, check_output, json_kind, page_kind, table_kind, zip_kind
+from steelscan.strip.overwriting import OF_A_RUN, FileKind
 
 KINDS = {
     "table": table_kind("table", ("a", "b"), ("a", "c")),

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from steelscan.strip import progress, track
-from steelscan.strip import progress as module_function
-from steelscan.strip.progress import _Lines
+from steelscan.strip import track
+from steelscan.strip.progress import _Lines, progress
+from steelscan.strip.progress import progress as module_function
 
 
 def test_track_passes_items_through_and_ends_with_a_line(

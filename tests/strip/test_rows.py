@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.strip import TableError, read_rows, rows, write_rows
+from steelscan.strip import TableError, read_rows, write_rows
+from steelscan.strip import tables as rows
 
 TABLE = b"image,group\na.jpg,1\nb.jpg,2\n"
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from steelscan.strip import Frame, MaskError, decode, encode, read_mask_table
-from steelscan.strip.runlength import parse
+from steelscan.strip import Frame, MaskError, decode, encode, parse, read_mask_table
 
 PYCOCOTOOLS_IS_OLD = "ignore::DeprecationWarning"
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from steelscan.training import Ema, Swa
 from steelscan.training.averaging import RunningMean, best_mean, mean_state
+from steelscan.training.specs import Ema, Swa
 
 
 def states(count, seed=0):

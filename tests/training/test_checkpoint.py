@@ -8,8 +8,9 @@ from safetensors import safe_open
 from torch import nn
 
 from steelscan.strip import OutputError, RunError
-from steelscan.training import SGD, AdamW, build_optimizer, load_network, save_network
-from steelscan.training.checkpoint import load_state, save_state
+from steelscan.training import SGD, AdamW, load_network
+from steelscan.training.checkpoint import load_state, save_network, save_state
+from steelscan.training.optimizers import build_optimizer
 
 OPTIMIZERS = [AdamW(lr=0.1), SGD(lr=0.1), SGD(lr=0.1, momentum=0.0, weight_decay=0.1)]
 

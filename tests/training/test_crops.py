@@ -8,16 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from steelscan.augment import BrightnessContrast, HFlip, VFlip
 from steelscan.data import (
-    BalancedDraws,
-    BrightnessContrast,
-    DefectiveStrips,
-    EveryStrip,
-    HFlip,
     RandomCrop,
     Shrink,
-    SuspectStrips,
-    VFlip,
     WholeStrip,
     open_dataset,
     resize_masks,
@@ -25,7 +19,15 @@ from steelscan.data import (
 )
 from steelscan.losses import BCE
 from steelscan.strip import Frame
-from steelscan.training import AdamW, Material, Training
+from steelscan.training import (
+    AdamW,
+    BalancedDraws,
+    DefectiveStrips,
+    EveryStrip,
+    Material,
+    SuspectStrips,
+    Training,
+)
 from steelscan.training.crops import EpochCrops, alike, loader, split
 from steelscan.training.seen import SeenStrips
 

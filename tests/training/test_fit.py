@@ -11,27 +11,28 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import nn
 
-from steelscan.data import BalancedDraws, EveryStrip, HFlip, Mixup, RandomCrop, WholeStrip
+from steelscan.augment import HFlip, Mixup
+from steelscan.data import RandomCrop, WholeStrip
 from steelscan.losses import BCE, BothHeads, Dice, Mix, WherePresent
 from steelscan.models import StripNetwork
 from steelscan.strip import Classes, Frame, OutputError, RecipeError, RunError
 from steelscan.training import (
     SGD,
     AdamW,
-    Best,
+    BalancedDraws,
     BestAverage,
     Cosine,
-    Ema,
+    EveryStrip,
     Last,
     Material,
     Pass,
     Plateau,
-    Swa,
     Training,
-    fit,
 )
 from steelscan.training.crops import EpochCrops
+from steelscan.training.fit import fit
 from steelscan.training.seen import SeenStrips
+from steelscan.training.specs import Best, Ema, Swa
 
 FRAME = Frame(32, 48)
 TWO = Classes(names=("scratch", "hole"))

@@ -10,7 +10,9 @@ from torch import nn
 
 from steelscan.data import WholeStrip
 from steelscan.losses import BCE
-from steelscan.training import SGD, Adam, AdamW, Optimizer, RAdam, Training, build_optimizer
+from steelscan.training import SGD, Adam, AdamW, RAdam, Training
+from steelscan.training.optimizers import build_optimizer
+from steelscan.training.specs import Optimizer
 
 OPTIMIZERS = [
     SGD(lr=0.1, momentum=0.0),

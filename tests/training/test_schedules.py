@@ -8,17 +8,9 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from steelscan.training import (
-    Constant,
-    Cosine,
-    FlatCosine,
-    Noam,
-    OneCycle,
-    Plateau,
-    Schedule,
-    rate,
-)
-from steelscan.training.schedules import plateau
+from steelscan.training import Cosine, FlatCosine, Noam, OneCycle, Plateau
+from steelscan.training.schedules import plateau, rate
+from steelscan.training.specs import Constant, Schedule
 
 SCHEDULES = [
     Constant(),

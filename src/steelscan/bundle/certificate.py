@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue, NonNegativeInt
 
-from steelscan.bundle.parity import Limits, Parity
-from steelscan.bundle.specs import EarlyExit, Manifest, Precision, Sha256
+from steelscan.bundle.proof import Limits, Parity
+from steelscan.bundle.spec import EarlyExit, Manifest, Precision, Sha256
 from steelscan.strip import Spec
 
 

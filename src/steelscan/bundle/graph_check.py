@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 
-from steelscan.bundle.specs import Graph
+from steelscan.bundle.spec import Graph
 from steelscan.strip import Frame
 
 _NAMES = """

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from steelscan.bundle.certificate import Certificate
 from steelscan.bundle.signing import check_signature, required_keys, signed
-from steelscan.bundle.specs import File, Manifest
+from steelscan.bundle.spec import File, Manifest
 from steelscan.strip import BundleError, Spec, replacing, zip_kind
 
 if TYPE_CHECKING:

@@ -7,17 +7,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle.asking import Consultation
+from steelscan.bundle.cascade import Consultation
+from steelscan.bundle.engines import MOST_THREADS, Device, GraphVoter, open_voters
 from steelscan.bundle.package import Package, read_package
-from steelscan.bundle.specs import Manifest
-from steelscan.bundle.voters import MOST_THREADS, Device, GraphVoter, open_voters
+from steelscan.bundle.spec import Manifest
 from steelscan.data import Source, read_picture
-from steelscan.pipeline import Opened, Said, consult, decide
+from steelscan.decision import (
+    Opened,
+    Prediction,
+    Said,
+    answer_pictures,
+    claimed,
+    consult,
+    find_distinct,
+)
+from steelscan.decision.decide import decide
 from steelscan.postprocess import Defect, defects_of
 from steelscan.strip import Classes, Frame, InputError, Masks, Picture
 
@@ -175,3 +185,44 @@ def load(
 
 def _shown(opened: Opened) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     return opened.levels.astype(np.float32) / np.float32(255), opened.word
+
+
+def scan_pictures(
+    bundle: Path,
+    pictures: str,
+    out: Path,
+    *,
+    device: Device = "cpu",
+    on_error: Literal["stop", "skip"] = "stop",
+    overlays: bool = True,
+    cascade: bool = True,
+    cores: int | None = None,
+    signed_by: Path | None = None,
+) -> Prediction:
+    """Outline the defects of pictures: a folder, a file, a glob pattern or a zip.
+
+    Writes what `steelscan.pipeline.open_run` writes, and goes on after an interruption. So many
+    pictures are worked on at once as ``cores`` says; None: as this process may use.
+    ``signed_by`` is a file with the public key that must have signed the bundle. Raises
+    BundleError, DatasetError, PictureError, and RunError where another process works in ``out``.
+    """
+    sources = find_distinct(pictures, out)
+    count = cores or usable_cores()
+    opened = load(bundle, device=device, signed_by=signed_by)
+
+    def masks_of(picture: Picture) -> Masks:
+        return opened.scan(picture, cascade=cascade).masks
+
+    with claimed(out, opened.package.sha256.encode()):
+        done = answer_pictures(
+            sources,
+            masks_of,
+            out,
+            opened.classes,
+            opened.manifest.layout,
+            on_error=on_error,
+            overlays=overlays,
+            workers=count,
+            frames=[opened.manifest.strip],
+        )
+    return replace(done, notes=(*opened.manifest.notes, *done.notes))

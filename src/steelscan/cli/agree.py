@@ -35,8 +35,9 @@ def agree(
 
     Writes majority.csv, agreement.txt, agreement.json and agreement.html.
     """
-    from steelscan.pipeline import agree as compare
-    from steelscan.pipeline import read_band, read_frame, write_agreement
+    from steelscan.analysis.agreement import agree as compare
+    from steelscan.analysis.agreement import read_band, write_agreement
+    from steelscan.analysis.score import read_frame
 
     found = compare(
         submissions,

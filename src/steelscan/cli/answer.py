@@ -9,7 +9,7 @@ from steelscan.cli.app import app
 from steelscan.cli.options import Device, OnError, Out, SignedBy, Thresholds
 
 if TYPE_CHECKING:
-    from steelscan.pipeline import Prediction
+    from steelscan.decision import Prediction
 
 
 @app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")

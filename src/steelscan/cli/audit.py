@@ -29,7 +29,7 @@ def audit(
 
     Without --run that needs no network: copies labelled apart, odd sizes, specks and slivers.
     """
-    from steelscan.pipeline import audit as audit_labels
+    from steelscan.analysis.audit.audit import audit as audit_labels
 
     found = audit_labels(data, out, run=run, most=most, to=to, on_error=on_error)
     print(found.text())

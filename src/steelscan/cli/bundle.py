@@ -40,7 +40,7 @@ def export(
     Decisions are held against the run's first; a bundle that decides otherwise is not written.
     """
     from steelscan.bundle import BUNDLE_KIND
-    from steelscan.bundle import export as export_run
+    from steelscan.bundle.export.export import export as export_run
     from steelscan.strip import check_output
 
     check_output(out, BUNDLE_KIND)
@@ -85,8 +85,8 @@ def verify(
 
     Of a folder, zip or pattern those strips are taken whose decisions the bundle records.
     """
-    from steelscan.bundle import verify as verify_bundle
-    from steelscan.bundle import what_to_know
+    from steelscan.bundle.proof import what_to_know
+    from steelscan.bundle.proof.verify import verify as verify_bundle
 
     parity = verify_bundle(
         bundle,

@@ -23,7 +23,7 @@ def check(
 
     Exit status 1 when there are errors, that is pictures or masks that cannot be used.
     """
-    from steelscan.data import check as check_data
+    from steelscan.formats.check import check as check_data
 
     report = check_data(data, from_, list_, images)
     print(report.json() if json else report.text())

@@ -23,7 +23,7 @@ def mill(
     width: Annotated[int, typer.Option(min=64, max=8192, help="Columns of a strip.")] = 1600,
 ) -> None:
     """Make synthetic strips with defects and exact masks."""
-    from steelscan.data import Mill, write_mill
+    from steelscan.mill import Mill, write_mill
 
     write_mill(Mill(strips=strips, seed=seed, height=height, width=width), out, test_strips)
     print(f"{strips} strips with masks, {test_strips} test strips: {out}")
@@ -48,7 +48,7 @@ def convert(
     on_error: OnError = "stop",
 ) -> None:
     """Write a data set in another format of annotations, and say what that format cannot hold."""
-    from steelscan.data import convert as convert_data
+    from steelscan.formats.convert import convert as convert_data
 
     done = convert_data(
         source, target, to, from_, copy_pictures=pictures, on_error=on_error, images=images

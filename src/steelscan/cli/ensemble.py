@@ -36,7 +36,7 @@ def ensemble(
     """
     if rules_only:
         refuse_unused(context, "members", "with --rules-only")
-    from steelscan.pipeline import compare_ensemble, ensemble_text, write_ensemble_page
+    from steelscan.analysis.ensemble import compare_ensemble, ensemble_text, write_ensemble_page
     from steelscan.strip import InputError, write_json, write_text
 
     parts = members.replace(",", " ").split()

@@ -39,8 +39,8 @@ def explore(
 
     Works from annotations alone where the pictures are missing.
     """
-    from steelscan.data import explore as explore_data
-    from steelscan.pipeline import read_frame
+    from steelscan.analysis.score import read_frame
+    from steelscan.explore import explore as explore_data
 
     size = None if frame is None else read_frame(frame)
     least = None if min_area is None else _areas(min_area)

@@ -36,9 +36,8 @@ def folds(
     if check is not None:
         refuse_unused(context, "out count seed", "with --check, which deals no folds")
     check_writable(out)
+    from steelscan.analysis.folds import check_folds, check_place, deal_folds, save_folds
     from steelscan.data import open_dataset
-    from steelscan.pipeline import check_folds, deal_folds, save_folds
-    from steelscan.pipeline.dealt_folds import check_place
 
     if out is not None:
         check_place(out)

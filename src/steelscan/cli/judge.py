@@ -43,9 +43,8 @@ def compare(
     if html is None:
         refuse_unused(context, "data", "without --html")
     check_writable(list_, html)
-    from steelscan.pipeline import compare as compare_runs
-    from steelscan.pipeline import comparison_text, write_comparison_page
-    from steelscan.pipeline.comparison import CHANGES_KIND
+    from steelscan.analysis.compare import CHANGES_KIND, comparison_text, write_comparison_page
+    from steelscan.analysis.compare.compare import compare as compare_runs
     from steelscan.strip import check_output, page_kind
 
     if list_ is not None:

@@ -39,8 +39,8 @@ def bench(
 
     Cores are used in two ways: several on one strip, and several strips at once.
     """
-    from steelscan.bundle import bench as measure
-    from steelscan.bundle import bench_json, bench_text, read_threads
+    from steelscan.bundle.bench import bench_json, bench_text, read_threads
+    from steelscan.bundle.bench.bench import bench as measure
     from steelscan.strip import check_output, json_kind, write_json
 
     if json is not None:
@@ -83,8 +83,8 @@ def plan(
 
     With all networks asked; and what share of strips must leave early where that is too slow.
     """
-    from steelscan.bundle import line_asked, plan_json, plan_text
-    from steelscan.bundle import plan as measure
+    from steelscan.inspection import line_asked, plan_json, plan_text
+    from steelscan.inspection import plan as measure
     from steelscan.strip import check_output, json_kind, write_json
 
     if json is not None:

@@ -42,8 +42,8 @@ def plant(
     With --escape-rate strips are passed, reviewed or stopped by two thresholds that keep the rate,
     with the fewest to review. Writes plant.txt, plant.json, plant.html and scores.csv.
     """
-    from steelscan.pipeline import plant as count
-    from steelscan.pipeline import rates_of, write_plant
+    from steelscan.analysis.escapes import plant as count
+    from steelscan.analysis.escapes import rates_of, write_plant
     from steelscan.strip import output_folder
 
     rates = rates_of(escape_rate, overkill_rate, confidence)

@@ -40,7 +40,7 @@ def quantize(
     calibrate; where that costs more than the budget it is refused, and nothing is written.
     """
     from steelscan.bundle import BUNDLE_KIND
-    from steelscan.bundle import quantize as quantize_bundle
+    from steelscan.bundle.precision.quantize import quantize as quantize_bundle
     from steelscan.strip import check_output
 
     check_output(out, BUNDLE_KIND, [bundle])

@@ -43,8 +43,7 @@ def score(
     if not stream:
         refuse_unused(context, "classes", "without --stream")
     check_writable(json, html)
-    from steelscan.evaluation import write_page
-    from steelscan.pipeline import (
+    from steelscan.analysis.score import (
         asked_of,
         score_files,
         score_json,
@@ -52,6 +51,7 @@ def score(
         score_stream,
         score_text,
     )
+    from steelscan.pages import write_page
     from steelscan.strip import check_output, json_kind, page_kind, write_json
 
     if json is not None:

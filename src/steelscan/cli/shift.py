@@ -40,7 +40,7 @@ def shift(
     if not network:
         refuse_unused(context, "device", "without --network")
     check_writable(folds)
-    from steelscan.pipeline import shift as find_shift
+    from steelscan.analysis.shift.shift import shift as find_shift
 
     found = find_shift(
         data,

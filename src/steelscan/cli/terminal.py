@@ -31,7 +31,7 @@ class _Escaping(io.TextIOBase):
     def write(self, text: str, /) -> int:
         safe = text
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            from steelscan.strip import printable  # not before: --help must come at once
+            from steelscan.strip import printable
 
             safe = printable(text)
         try:

@@ -39,8 +39,9 @@ def train(
     could not be read and --on-error skip is given: their rows in the submission say "unread".
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options, plan_run, with_budget
-    from steelscan.pipeline import train as train_recipe
+    from steelscan.pipeline import Options, plan_run
+    from steelscan.pipeline.train import train as train_recipe
+    from steelscan.recipes import with_budget
 
     chosen = with_budget(recipes.load(recipe), budget)
     for change in chosen.changes:
@@ -61,10 +62,10 @@ def train(
 def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
     """Make synthetic strips, train `quick` on them, and outline strips never seen."""
     from steelscan import recipes
-    from steelscan.data import Mill, write_mill
+    from steelscan.mill import Mill, write_mill
     from steelscan.pipeline import Options
     from steelscan.pipeline import predict as predict_pictures
-    from steelscan.pipeline import train as train_recipe
+    from steelscan.pipeline.train import train as train_recipe
 
     data, run = out / "strips", out / "run"
     if not (data / "train.csv").exists():
@@ -77,7 +78,7 @@ def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") 
 
 def _print_outcome(outcome: "Outcome", recipe: str, run: Path, told: tuple[str, ...] = ()) -> None:
     """Print what a run came to; ``told`` are notes that stand above already."""
-    from steelscan.evaluation import Scores
+    from steelscan.evaluation.metrics import Scores
 
     for part, scores in outcome.scores.items():
         print(f"\nStrips {part}:")

@@ -9,7 +9,7 @@ from steelscan.cli.app import app
 from steelscan.cli.options import Data, OnError, Seed, refuse_unused
 
 if TYPE_CHECKING:
-    from steelscan.evaluation import Objective
+    from steelscan.evaluation.tuning import Objective
     from steelscan.strip import PerClass
 
 
@@ -46,8 +46,8 @@ def tune(
     """
     if objective != "escapes":
         refuse_unused(context, "weight", "without --objective escapes")
-    from steelscan.evaluation import CarefulTune, EscapeWeighted, MeanDice
-    from steelscan.pipeline import tune_run, tuning_text
+    from steelscan.analysis.tune import tune_run, tuning_text
+    from steelscan.evaluation.tuning import CarefulTune, EscapeWeighted, MeanDice
     from steelscan.recipes import public_board
 
     named: dict[str, tuple[PerClass[Objective], str]] = {

@@ -13,8 +13,8 @@ from steelscan.data.listing import read_classes, read_ignored
 from steelscan.data.names import ByStem, matched, plain
 from steelscan.data.palettes import Palettes
 from steelscan.data.picture import open_index_picture, read_palette
-from steelscan.data.watch import STRICT, Noting, Watch
 from steelscan.strip import (
+    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -22,12 +22,14 @@ from steelscan.strip import (
     Layout,
     MaskError,
     Masks,
+    Noting,
     PictureError,
+    Watch,
     blank_masks,
     decode,
+    parse,
     read_mask_table,
 )
-from steelscan.strip.runlength import parse
 
 
 class Checked(NamedTuple):

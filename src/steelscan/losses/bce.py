@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from steelscan.losses.each import StripLossModule
+from steelscan.losses.composite import StripLossModule
 from steelscan.losses.shapes import along_classes, one_a_class, over_pixels
 
 

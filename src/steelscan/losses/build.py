@@ -4,15 +4,11 @@ import torch
 from torch import nn
 
 from steelscan.losses.bce import BCELoss
-from steelscan.losses.both_heads import BothHeadsLoss
-from steelscan.losses.cross_entropy import CrossEntropyLoss
-from steelscan.losses.dice import DiceLoss
-from steelscan.losses.each import StripLossModule
+from steelscan.losses.composite import BothHeadsLoss, StripLossModule, WeightedSum, WherePresentLoss
 from steelscan.losses.focal import FocalLoss
-from steelscan.losses.jaccard import JaccardLoss
 from steelscan.losses.lovasz import LovaszLoss
-from steelscan.losses.mix import WeightedSum
-from steelscan.losses.softmax_focal import SoftmaxFocalLoss
+from steelscan.losses.overlap import DiceLoss, JaccardLoss
+from steelscan.losses.softmax import CrossEntropyLoss, SoftmaxFocalLoss
 from steelscan.losses.specs import (
     BCE,
     BothHeads,
@@ -27,7 +23,6 @@ from steelscan.losses.specs import (
     StripLoss,
     WherePresent,
 )
-from steelscan.losses.where_present import WherePresentLoss
 from steelscan.strip import per_class
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from steelscan.losses.each import StripLossModule
+from steelscan.losses.composite import StripLossModule
 from steelscan.losses.shapes import one_a_class, refuse_classifier
 from steelscan.strip import RecipeError
 

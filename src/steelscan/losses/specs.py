@@ -30,7 +30,7 @@ class Focal(Spec):
 
 
 class Dice(Spec):
-    """One minus soft Dice, a class; see `steelscan.losses.soft_dice_loss`."""
+    """One minus soft Dice, a class; see `steelscan.losses.overlap.soft_dice_loss`."""
 
     kind: Literal["dice"] = "dice"
     over: Literal["strip", "batch"] = "batch"
@@ -38,7 +38,7 @@ class Dice(Spec):
 
 
 class Jaccard(Spec):
-    """One minus soft intersection over union, a class; see `steelscan.losses.jaccard_loss`."""
+    """One minus soft intersection over union, a class; see `steelscan.losses.overlap.jaccard_loss`."""
 
     kind: Literal["jaccard"] = "jaccard"
     over: Literal["strip", "batch"] = "batch"
@@ -46,7 +46,7 @@ class Jaccard(Spec):
 
 
 class Lovasz(Spec):
-    """The Lovasz hinge, a class and strip; see `steelscan.losses.lovasz_hinge_loss`.
+    """The Lovasz hinge, a class and strip; see `steelscan.losses.lovasz.lovasz_hinge_loss`.
 
     ``symmetric``: the mean of it and of that with truth and logits turned round.
     ``rectifier``: errors go through relu, or through elu + 1 (14th, K:114367).

@@ -8,10 +8,12 @@ import polars as pl
 import torch
 
 from steelscan import __version__
-from steelscan.evaluation import Curve, Example, Pairs, Report, dice, pick_examples, write_report
-from steelscan.pipeline.judge import Answers
-from steelscan.pipeline.plan import Plan
-from steelscan.pipeline.run import Tuned, tasks, versions
+from steelscan.evaluation.metrics import Pairs, dice
+from steelscan.pages import Curve
+from steelscan.pipeline.context import Plan
+from steelscan.pipeline.out_of_fold import Answers
+from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
+from steelscan.pipeline.run_folder import Tuned, tasks, versions
 from steelscan.strip import RunError
 
 _EXAMPLES = 3

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
 
-from steelscan.evaluation import Score
-from steelscan.pipeline.pairs_file import PARTS
-from steelscan.pipeline.plain_table import plain_table
-from steelscan.pipeline.plain_values import plain_value
-from steelscan.pipeline.recipe import Recipe
-from steelscan.pipeline.run import RunFolder, tasks
+from steelscan.evaluation.metrics import Score
+from steelscan.pages import plain_table, plain_value
+from steelscan.pipeline.pixel_counts import PARTS
+from steelscan.pipeline.run_folder import RunFolder, tasks
 from steelscan.prediction import EncoderFittedFor
+from steelscan.recipes import Recipe
 from steelscan.strip import InputError, RunError
 
 _DEPTH = 3

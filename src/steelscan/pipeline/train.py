@@ -6,31 +6,24 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from steelscan.data import (
-    check_trainable,
-    find_groups,
-    open_dataset,
-    read_brought,
-)
-from steelscan.evaluation import Scores, score
+from steelscan.data import check_trainable, open_dataset, read_brought
+from steelscan.data.duplicates import find_groups
+from steelscan.decision import AnswerLog, numbers
+from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
-from steelscan.pipeline.answered import write_answered
-from steelscan.pipeline.answers import AnswerLog
-from steelscan.pipeline.dealing import as_brought, check_count, dealt
-from steelscan.pipeline.decide import numbers
-from steelscan.pipeline.engine import ignored_variables
-from steelscan.pipeline.fitted import Lessons, fit_task
-from steelscan.pipeline.forecast import Forecast, forecast
-from steelscan.pipeline.judge import Answers, pairs_of, suspicion, tune
-from steelscan.pipeline.own_data import fit_to_classes
-from steelscan.pipeline.pairs_file import judged_parts, write_judged
-from steelscan.pipeline.plan import Options, Plan, check_classes, never_taught
-from steelscan.pipeline.predictor import Predictor
-from steelscan.pipeline.pseudo import learned, pseudo_label
-from steelscan.pipeline.recipe import Recipe
+from steelscan.pipeline.context import Options, Plan, check_classes, ignored_variables, never_taught
+from steelscan.pipeline.folds import as_brought, check_count, dealt
+from steelscan.pipeline.forecast import Forecast
+from steelscan.pipeline.forecast.forecast import forecast
+from steelscan.pipeline.networks import Lessons, fit_task
+from steelscan.pipeline.open_run import Predictor
+from steelscan.pipeline.out_of_fold import Answers, pairs_of, suspicion, tune
+from steelscan.pipeline.pixel_counts import judged_parts, write_judged
+from steelscan.pipeline.pseudo_labels import learned, pseudo_label
 from steelscan.pipeline.report import report_run
-from steelscan.pipeline.run import RunFolder, RunRecord, Tuned, tasks
-from steelscan.pipeline.run_data import write_data
+from steelscan.pipeline.run_folder import RunFolder, RunRecord, Tuned, tasks, write_data
+from steelscan.pipeline.submission import write_answered
+from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, write_json
 
 

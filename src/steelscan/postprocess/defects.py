@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.postprocess.box import box_of
+from steelscan.postprocess.components import box_of
 from steelscan.strip import Masks
 
 

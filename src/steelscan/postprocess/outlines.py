@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from steelscan.postprocess.box import box_of
-from steelscan.postprocess.components import drop_specks, fill
+from steelscan.postprocess.components import box_of, drop_specks, fill
 from steelscan.postprocess.thresholds import PixelCount
 from steelscan.strip import Mask, Masks, PerClass, Spec, per_class
 

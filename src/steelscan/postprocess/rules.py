@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.postprocess.areas import MinArea, ScaledMinArea, min_area, scaled_min_area
-from steelscan.postprocess.box import box_of
+from steelscan.postprocess.areas import (
+    MinArea,
+    OneClassAPixel,
+    ScaledMinArea,
+    min_area,
+    one_class_a_pixel,
+    scaled_min_area,
+)
 from steelscan.postprocess.components import (
     FillHoles,
     RemoveSmallComponents,
+    box_of,
     fill_holes,
     remove_small_components,
 )
 from steelscan.postprocess.outlines import FillEdges, Polygons, fill_edges, polygons
-from steelscan.postprocess.overlap import OneClassAPixel, one_class_a_pixel
 from steelscan.postprocess.thresholds import Probabilities, Threshold, Triplet, threshold, triplet
 from steelscan.strip import InputError, Masks, RecipeError
 

@@ -4,11 +4,11 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from steelscan.data import Shrink, SuspectStrips
+from steelscan.data import Shrink
 from steelscan.losses import BothHeads, judges_strips, wants_softmax
 from steelscan.models import Classifier, Network, TwoHeaded
 from steelscan.strip import Spec
-from steelscan.training import Training
+from steelscan.training import SuspectStrips, Training
 
 View = Literal["identity", "hflip", "vflip"]
 

@@ -11,21 +11,14 @@ Ours:       folds and which network is fitted on which; rates, momentum, decay, 
             of probabilities; a strip goes on when any class passes, with all classes
 """
 
-from steelscan.data import (
-    BrightnessContrast,
-    DefectBlackout,
-    Folds,
-    HFlip,
-    PseudoLabels,
-    RandomCrop,
-    SureAndAgreed,
-    VFlip,
-)
+from steelscan.augment import BrightnessContrast, DefectBlackout, HFlip, VFlip
+from steelscan.data import Folds, RandomCrop
 from steelscan.losses import BCE, Dice, Mix
 from steelscan.models import Classifier, Fpn, Unet
-from steelscan.pipeline import Classify, Recipe, Segment
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold
 from steelscan.prediction import Ensemble, Member, View
+from steelscan.recipes.pseudo_labels import PseudoLabels, SureAndAgreed
+from steelscan.recipes.spec import Classify, Recipe, Segment
 from steelscan.training import SGD, Adam, Cosine, OneCycle, RAdam, Training
 
 views: tuple[View, ...] = ("identity", "hflip", "vflip")

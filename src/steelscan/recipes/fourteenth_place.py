@@ -11,13 +11,11 @@ Ours:       which folds; the elastic bend leaves its affine part out; epochs as 
             summaries have it
 """
 
-from steelscan.data import (
+from steelscan.augment import (
     BrightnessContrast,
     Clahe,
     Cutout,
-    CycledDraws,
     Elastic,
-    Folds,
     Gamma,
     GaussNoise,
     GridDistortion,
@@ -25,21 +23,21 @@ from steelscan.data import (
     IsoNoise,
     OneOf,
     OpticalDistortion,
-    PseudoLabels,
     SaltPepper,
     Sharpen,
     ShiftScaleTurn,
-    SteelCrop,
-    SureClasses,
     Turn,
     VFlip,
 )
+from steelscan.data import Folds, SteelCrop
+from steelscan.decision import HardGate
 from steelscan.losses import BCE, BothHeads, Lovasz, WherePresent
 from steelscan.models import AsymmetricUnet, TwoHeaded
-from steelscan.pipeline import HardGate, Recipe, Segment
 from steelscan.postprocess import FillEdges, MinArea, Threshold
 from steelscan.prediction import Ensemble, Member
-from steelscan.training import Adam, FlatCosine, Training
+from steelscan.recipes.pseudo_labels import PseudoLabels, SureClasses
+from steelscan.recipes.spec import Recipe, Segment
+from steelscan.training import Adam, CycledDraws, FlatCosine, Training
 
 flip = OneOf(of=(HFlip(p=1.0), VFlip(p=1.0), Turn(p=1.0)), p=0.5)
 local = OneOf(of=(Clahe(clip=2.0, p=0.5), Sharpen(p=0.25)), p=0.35)

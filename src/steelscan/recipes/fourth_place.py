@@ -10,12 +10,14 @@ Ours:       which encoder has which decoder, loss and folds; crops, batch, rates
             bfloat16
 """
 
-from steelscan.data import Folds, HFlip, RandomCrop, VFlip
+from steelscan.augment import HFlip, VFlip
+from steelscan.data import Folds, RandomCrop
+from steelscan.decision import SoftGate
 from steelscan.losses import BCE, BothHeads, Focal, Mix
 from steelscan.models import Fpn, Segmenter, TwoHeaded, Unet
-from steelscan.pipeline import Recipe, Segment, SoftGate
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, LogitMean, Member
+from steelscan.recipes.spec import Recipe, Segment
 from steelscan.training import Cosine, RAdam, Training
 
 focal = Training(

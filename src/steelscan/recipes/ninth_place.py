@@ -11,21 +11,14 @@ Ours:       crop, rates, batch and epochs of the classifier; epochs of the two l
             that has not seen it
 """
 
-from steelscan.data import (
-    BrightnessContrast,
-    Folds,
-    HFlip,
-    RandomCrop,
-    SuspectStrips,
-    VFlip,
-    WholeStrip,
-)
+from steelscan.augment import BrightnessContrast, HFlip, VFlip
+from steelscan.data import Folds, RandomCrop, WholeStrip
 from steelscan.losses import BCE, Lovasz
 from steelscan.models import Classifier, Fpn
-from steelscan.pipeline import Classify, Recipe, Segment
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member
-from steelscan.training import Adam, Pass, Plateau, Training
+from steelscan.recipes.spec import Classify, Recipe, Segment
+from steelscan.training import Adam, Pass, Plateau, SuspectStrips, Training
 
 augment = (HFlip(), VFlip(), BrightnessContrast())
 clear = Training(

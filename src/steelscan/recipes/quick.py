@@ -10,23 +10,15 @@ Costs:      2 networks of 3.4 and 3.2 million parameters
 Ours:       all of it
 """
 
-from steelscan.data import (
-    BalancedDraws,
-    BrightnessContrast,
-    Folds,
-    HFlip,
-    RandomCrop,
-    Shrink,
-    VFlip,
-    WholeStrip,
-)
-from steelscan.evaluation import Tune
+from steelscan.augment import BrightnessContrast, HFlip, VFlip
+from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
+from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix
 from steelscan.models import Classifier, Fpn
-from steelscan.pipeline import Classify, Recipe, Segment
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import EncoderOf, Ensemble, Member, View
-from steelscan.training import AdamW, Cosine, Last, Training
+from steelscan.recipes.spec import Classify, Recipe, Segment
+from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training
 
 encoder = "tf_efficientnet_lite0"
 augment = (HFlip(), VFlip(), BrightnessContrast())

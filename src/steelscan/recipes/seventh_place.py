@@ -9,12 +9,13 @@ Ours:       which folds; rates, an epoch of warm-up, epochs, batches, flips; how
             0.99, 0.75, 0.75 with 100 and 0.3 are read as the three numbers of a triplet
 """
 
-from steelscan.data import Folds, HFlip, Mixup, RandomCrop, VFlip, WholeStrip
+from steelscan.augment import HFlip, Mixup, VFlip
+from steelscan.data import Folds, RandomCrop, WholeStrip
 from steelscan.losses import CrossEntropy
 from steelscan.models import Unet
-from steelscan.pipeline import Recipe, Segment
 from steelscan.postprocess import Triplet
 from steelscan.prediction import Ensemble, Member
+from steelscan.recipes.spec import Recipe, Segment
 from steelscan.training import AdamW, Noam, Training
 
 crops = Training(

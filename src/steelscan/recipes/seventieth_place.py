@@ -9,13 +9,14 @@ Ours:       all that the three ideas do not say: networks, losses, rates, thresh
             lifts probabilities: 0.25 becomes 0.5, so that thresholds lie higher
 """
 
-from steelscan.data import BrightnessContrast, HFlip, LikeTest, RandomCrop, VFlip
-from steelscan.evaluation import Tune
+from steelscan.augment import BrightnessContrast, HFlip, VFlip
+from steelscan.data import LikeTest, RandomCrop
+from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix
 from steelscan.models import Fpn, Unet
-from steelscan.pipeline import Recipe, Segment
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member, PowerMean
+from steelscan.recipes.spec import Recipe, Segment
 from steelscan.training import Cosine, RAdam, Training
 
 training = Training(

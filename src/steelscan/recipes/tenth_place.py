@@ -11,31 +11,28 @@ Ours:       which encoder, pyramid and augmentation each class has; optimizer, s
             the public starter pipeline, with the usual head
 """
 
-from steelscan.data import (
+from steelscan.augment import (
     Blur,
     BrightnessContrast,
     Cutout,
-    Folds,
     Gamma,
     GaussNoise,
     HFlip,
     IsoNoise,
     MotionBlur,
-    PseudoLabels,
-    RandomCrop,
     Sharpen,
     SteelShift,
-    SurePixels,
     UpTo,
     VFlip,
-    WholeStrip,
 )
-from steelscan.evaluation import Tune
+from steelscan.data import Folds, RandomCrop, WholeStrip
+from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Lovasz, Mix
 from steelscan.models import Classifier, Fpn
-from steelscan.pipeline import Classify, Recipe, Segment
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member, PowerMean, View
+from steelscan.recipes.pseudo_labels import PseudoLabels, SurePixels
+from steelscan.recipes.spec import Classify, Recipe, Segment
 from steelscan.training import SGD, Cosine, RAdam, Training
 
 brightness = BrightnessContrast(contrast=0.0, p=1.0)

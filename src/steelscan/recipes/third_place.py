@@ -12,22 +12,16 @@ Ours:       folds and which network is fitted on which; epochs, batch; half of t
             builds. Pixel thresholds are four, not three as some summaries have it
 """
 
-from steelscan.data import (
-    Folds,
-    HFlip,
-    PseudoLabels,
-    RandomCrop,
-    SureAndAgreed,
-    VFlip,
-    WeightedDraws,
-)
+from steelscan.augment import HFlip, VFlip
+from steelscan.data import Folds, RandomCrop
 from steelscan.losses import SoftmaxFocal
 from steelscan.models import Fpn, Unet
-from steelscan.pipeline import Recipe, Segment
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Ensemble, Member
 from steelscan.recipes.fourteenth_place import medium
-from steelscan.training import Adam, Plateau, Training
+from steelscan.recipes.pseudo_labels import PseudoLabels, SureAndAgreed
+from steelscan.recipes.spec import Recipe, Segment
+from steelscan.training import Adam, Plateau, Training, WeightedDraws
 
 outline = Training(
     crop=RandomCrop(height=256, width=800, defect=0.5),

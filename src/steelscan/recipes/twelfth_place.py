@@ -11,27 +11,15 @@ Ours:       rates, plateaus, batches of 16, epochs; the classifier's thresholds 
             views of the last networks; how sure a pseudo-label is
 """
 
-from steelscan.data import (
-    BrightnessContrast,
-    DefectiveStrips,
-    Folds,
-    HFlip,
-    Jpeg,
-    PseudoLabels,
-    RandomCrop,
-    ShiftScaleTurn,
-    Shrink,
-    SureStrips,
-    Turn,
-    VFlip,
-    WholeStrip,
-)
+from steelscan.augment import BrightnessContrast, HFlip, Jpeg, ShiftScaleTurn, Turn, VFlip
+from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
 from steelscan.losses import BCE, Dice, Focal, Jaccard, Mix
 from steelscan.models import Classifier, Fpn, Psp, Unet
-from steelscan.pipeline import Classify, KeepFound, Recipe, Segment
 from steelscan.postprocess import FillHoles, MinArea, RemoveSmallComponents, Threshold
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
-from steelscan.training import BestAverage, Plateau, RAdam, Training
+from steelscan.recipes.pseudo_labels import PseudoLabels, SureStrips
+from steelscan.recipes.spec import Classify, KeepFound, Recipe, Segment
+from steelscan.training import BestAverage, DefectiveStrips, Plateau, RAdam, Training
 
 flips = (HFlip(), VFlip())
 se50, senet = "legacy_seresnext50_32x4d", "legacy_senet154"

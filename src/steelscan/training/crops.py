@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from steelscan.data import Augmenter, WholeStrip, crop_frame, cut, draw, join_share, pad
+from steelscan.augment import Augmenter
+from steelscan.data import WholeStrip, crop_frame, cut, pad
 from steelscan.strip import Frame
+from steelscan.training.sampling import draw, join_share
 from steelscan.training.seen import Strips
 from steelscan.training.specs import Training
 

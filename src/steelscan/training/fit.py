@@ -21,13 +21,8 @@ from torch.utils.data import DataLoader
 
 from steelscan.losses import build_loss, loss_of_classes
 from steelscan.models import StripNetwork
-from steelscan.strip import (
-    Progress,
-    RecipeError,
-    RunError,
-    progress,
-    write_text,
-)
+from steelscan.strip import Progress, RecipeError, RunError, write_text
+from steelscan.strip.progress import progress
 from steelscan.training.averaging import RunningMean, State, best_mean
 from steelscan.training.checkpoint import (
     load_network,

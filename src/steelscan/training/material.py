@@ -6,8 +6,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Shrink, chosen
+from steelscan.data import Shrink
 from steelscan.training.crops import EpochCrops
+from steelscan.training.sampling import chosen
 from steelscan.training.seen import SeenStrips, Strips
 from steelscan.training.specs import Training
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steelscan.data import Mixup
+from steelscan.augment import Mixup
 
 
 def mix(spec: Mixup, rng: np.random.Generator, *batch: Tensor) -> list[Tensor]:

@@ -5,15 +5,7 @@ from math import cos, pi, sqrt
 from torch import optim
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from steelscan.training.specs import (
-    Constant,
-    Cosine,
-    FlatCosine,
-    Noam,
-    OneCycle,
-    Plateau,
-    Schedule,
-)
+from steelscan.training.specs import Constant, Cosine, FlatCosine, Noam, OneCycle, Plateau, Schedule
 
 
 def rate(spec: Schedule, step: int, steps: int) -> float:

@@ -10,9 +10,11 @@ from pydantic import (
     model_validator,
 )
 
-from steelscan.data import AllStrips, Augment, Crop, Draws, EveryStrip, Mixup, Strips
+from steelscan.augment import Augment, Mixup
+from steelscan.data import Crop
 from steelscan.losses import Loss, Lovasz, single_losses
 from steelscan.strip import Count, Spec
+from steelscan.training.sampling import AllStrips, Draws, EveryStrip, Strips
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -8,13 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from steelscan.pipeline import Plan, answered_apart, tasks
 from steelscan.pipeline.forecast.speed import Cost
 from steelscan.pipeline.forecast.table import AskRow
-from steelscan.pipeline.plan import Plan
-from steelscan.pipeline.pseudo import answered_apart
-from steelscan.pipeline.recipe import Segment
-from steelscan.pipeline.run import tasks
 from steelscan.prediction import ProbabilityStore
+from steelscan.recipes import Segment
 
 _PACKED = 0.15
 """Share of their size that mask probabilities take on disk, at most, but for pure noise."""

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips
 from steelscan.models import Network, without_weights
-from steelscan.pipeline.plan import Plan
-from steelscan.pipeline.pseudo import answered_apart, learned
-from steelscan.pipeline.run import Task, tasks
+from steelscan.pipeline import Plan, Task, answered_apart, learned, tasks
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame, encode
 from steelscan.training import BestAverage, Last, Material, Training

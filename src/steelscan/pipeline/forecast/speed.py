@@ -13,10 +13,10 @@ from torch import Tensor
 
 from steelscan.data import padded_frame
 from steelscan.models import StripNetwork, build_network
+from steelscan.pipeline import Plan
 from steelscan.pipeline.forecast.fits import Fit, Pass
-from steelscan.pipeline.plan import Plan
 from steelscan.strip import Frame
-from steelscan.training.checkpoint import CHECKSUM
+from steelscan.training import CHECKSUM
 
 _LONG = 1.0
 """Seconds of a pass that is long enough to tell what larger ones take."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steelscan.pipeline.plain_table import plain_table
+from steelscan.pages import plain_table
 
 WIDTH = 100
 """Columns that a table may take."""

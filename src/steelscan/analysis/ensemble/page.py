@@ -1,0 +1,128 @@
+"""The page of an ensemble's comparison: one HTML file that needs nothing beside it."""
+
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from steelscan.analysis.ensemble.ensemble import EnsembleComparison
+from steelscan.analysis.ensemble.subsets import LeftOut, Selection, Sets
+from steelscan.analysis.ensemble.text import (
+    SETTINGS,
+    conclusion,
+    gain_text,
+    is_idle,
+    named,
+    reproduction,
+    seconds,
+    selections,
+)
+from steelscan.evaluation.metrics import Score
+from steelscan.evaluation.statistics import Difference
+from steelscan.pages import Span, bar, render_page, widest
+from steelscan.strip import write_text
+
+
+def write_ensemble_page(path: Path, found: EnsembleComparison) -> None:
+    """Write the comparison as one HTML file, whole or not at all. Raises OutputError."""
+    room = "steelscan.analysis.ensemble"
+    write_text(path, render_page(room, "ensemble.html.jinja", _content(found)))
+
+
+def _content(found: EnsembleComparison) -> dict[str, Any]:
+    return {
+        "title": f"The ensemble of {found.recipe}",
+        "found": found,
+        "conclusion": conclusion(found),
+        "reproduction": reproduction(found),
+        "tables": [_table(found, setting) for setting in SETTINGS],
+        "meanings": [(rule.name, rule.meaning) for rule in found.rules],
+        "sets": [_sets(found, setting) for setting in SETTINGS],
+        "members": [(each, seconds(each)) for each in found.members],
+        "slowest": max((each.seconds for each in found.members), default=0.0),
+    }
+
+
+def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
+    """The rules by one setting of thresholds; None where that was not judged."""
+    scores = [getattr(rule, setting) for rule in found.rules]
+    if any(each is None for each in scores):
+        return None
+    numbers: list[Difference] = [each.mean_dice for each in scores]
+    reach = widest(_span(number) for number in numbers[1:])
+    rows = [
+        {
+            "name": rule.name,
+            "scores": each,
+            "number": each.mean_dice,
+            "gain": _gain(each.mean_dice) if at else None,
+            "bar": bar(_span(each.mean_dice), reach) if at else None,
+        }
+        for at, (rule, each) in enumerate(zip(found.rules, scores, strict=True))
+    ]
+    return {"title": SETTINGS[setting].capitalize(), "rows": rows, "reach": reach}
+
+
+def _sets(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
+    """Sets of members by one setting of thresholds; None where that was not judged."""
+    sets: Sets | None = getattr(found, setting)
+    if sets is None:
+        return None
+    chosen = selections(sets)
+    scores = [score for each in chosen.values() for score in _scores(each).values()]
+    reach = widest(map(_score_span, scores))
+    rows = [
+        {
+            "title": title,
+            "selection": each,
+            "members": named(each),
+            "gains": [
+                {"title": kind, "text": gain_text(score), "bar": bar(_score_span(score), reach)}
+                for kind, score in _scores(each).items()
+            ],
+        }
+        for title, each in chosen.items()
+    ]
+    adds = [each.adds.mean_dice for each in sets.left_out if each.adds is not None]
+    reach_added = widest(map(_span, adds))
+    return {
+        "title": SETTINGS[setting].capitalize(),
+        "sets": sets.exhaustive.sets,
+        "rows": rows,
+        "reach": reach,
+        "left_out": [_left_out_row(each, reach_added) for each in sets.left_out],
+        "reach_added": reach_added,
+    }
+
+
+def _scores(selection: Selection) -> dict[str, Score]:
+    return {
+        "where chosen": selection.chosen.apparent,
+        "on other groups": selection.chosen.honest,
+        "optimism": selection.chosen.optimism,
+    }
+
+
+def _left_out_row(each: LeftOut, reach: float) -> dict[str, Any]:
+    number = None if each.adds is None else each.adds.mean_dice
+    return {
+        "member": each.member,
+        "verdict": each.verdict,
+        "idle": is_idle(each),
+        "gain": None if number is None else _gain(number),
+        "bar": None if number is None else bar(_span(number), reach),
+    }
+
+
+def _span(number: Difference) -> Span:
+    return Span(number.value, number.low, number.high)
+
+
+def _score_span(score: Score) -> Span:
+    return Span(score.value, score.low, score.high)
+
+
+def _gain(number: Difference) -> str:
+    if isnan(number.value):
+        return "undefined"
+    known = not isnan(number.low)
+    return f"{number.value:+.4f}" + (f" [{number.low:+.4f}, {number.high:+.4f}]" if known else "")

@@ -1,0 +1,89 @@
+"""The rules by which the networks of a run's last step can answer together. No torch here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ValidationError
+
+from steelscan.decision import SoftGate
+from steelscan.prediction import Average, Ensemble, LogitMean, Mean, PowerMean
+from steelscan.recipes import Recipe, Segment
+
+_AVERAGES: dict[str, tuple[Average, str]] = {
+    "mean": (Mean(), "the mean of the probabilities"),
+    "logit mean": (LogitMean(), "the probability of the mean logit"),
+    "power_mean_raw": (PowerMean(t=0.5, form="raw"), "the mean of square roots, left at that"),
+    "heng_mixed": (
+        PowerMean(t=0.5, form="starter"),
+        "the strip as it is by the mean, its mirror images by square roots",
+    ),
+    "power_mean": (PowerMean(t=0.5, form="true"), "the mean of square roots, squared again"),
+    "RMS": (PowerMean(t=2.0, form="true"), "the root of the mean of squares"),
+}
+
+
+@dataclass(frozen=True)
+class CombiningRule:
+    """How what networks say of a strip becomes one answer.
+
+    ``average`` None is voting. ``gate`` "recipe" is all that the recipe has; "soft" multiplies by
+    the class probabilities in place of the gate that they would open; "none" leaves that gate out.
+    """
+
+    name: str
+    meaning: str
+    average: Average | None
+    gate: Literal["recipe", "soft", "none"] = "recipe"
+
+
+def combining_rules(recipe: Recipe) -> tuple[CombiningRule, ...]:
+    """The rules that a recipe's last step allows; its own comes first."""
+    _, segment = recipe.rounds[-1].segment
+    own = own_rule(segment)
+    others = [
+        CombiningRule(name, meaning, average)
+        for name, (average, meaning) in _AVERAGES.items()
+        if average != own.average and _fits(segment.ensemble, average)
+    ]
+    return (own, *others, _VOTING, *_gates(recipe, segment, own))
+
+
+def own_rule(segment: Segment) -> CombiningRule:
+    """The rule of a step as its recipe has it."""
+    average = segment.ensemble.average
+    for name, (known, meaning) in _AVERAGES.items():
+        if known == average:
+            return CombiningRule(name, meaning, average)
+    settings = ", ".join(f"{key} {value}" for key, value in average if key != "kind")
+    return CombiningRule(f"{average.kind} ({settings})", "the recipe's own", average)
+
+
+def gates_by_classifier(recipe: Recipe) -> bool:
+    """Whether soft gating would take the word of a classifier, and not that of second heads."""
+    (*_, last) = recipe.rounds
+    return last.segment[1].gate is None and len(recipe.rounds) == 1 and bool(last.classifies)
+
+
+_VOTING = CombiningRule(
+    "voting", "a pixel counts where more than half of the networks are above its threshold", None
+)
+
+
+def _gates(recipe: Recipe, segment: Segment, own: CombiningRule) -> Iterator[CombiningRule]:
+    if segment.gate is not None:
+        yield CombiningRule(
+            "no gate", f"{own.name}, whatever the second heads say", own.average, "none"
+        )
+    if gates_by_classifier(recipe) or (segment.gate and not isinstance(segment.gate, SoftGate)):
+        who = "the classifier" if segment.gate is None else "the second heads"
+        meaning = f"{own.name}, times what {who} say{'s' if segment.gate is None else ''}"
+        yield CombiningRule("soft gating", meaning, own.average, "soft")
+
+
+def _fits(ensemble: Ensemble, average: Average) -> bool:
+    try:
+        ensemble.but(average=average)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""Which members of a run's ensemble are worth their time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.analysis.ensemble.members import Question, StripFiles
+from steelscan.analysis.ensemble.thresholds import Judge
+from steelscan.evaluation.metrics import Pairs, dice
+from steelscan.evaluation.statistics import Differences, paired_differences
+from steelscan.evaluation.tuning import (
+    LEVELS,
+    Choose,
+    Chosen,
+    Members,
+    best_set,
+    choose_honestly,
+    greedy_set,
+    subsets,
+)
+from steelscan.pipeline import Judged
+from steelscan.strip import track
+
+_BYTES_AT_ONCE = 1 << 28
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A set of members, chosen among others by mean Dice, beside all members together."""
+
+    members: Members
+    """Numbers from 1."""
+    sets: int
+    """How many it was chosen among."""
+    chosen: Chosen
+    time: float
+    """Its share of the time that asking all members takes."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a member adds: the run's ensemble less that ensemble without it.
+
+    Counted on the strips of the folds that it was fitted for. ``adds`` is None where without it
+    some class of some fold would have no network.
+    """
+
+    member: int
+    """Number from 1."""
+    adds: Differences | None
+
+    @property
+    def verdict(self) -> str:
+        """In words, by mean Dice."""
+        if self.adds is None:
+            return "the only one of its class and fold"
+        verdict = self.adds.mean_dice.verdict
+        return {"better": "adds", "worse": "does harm"}.get(
+            verdict, "not distinguishable from nothing"
+        )
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What is to be said of sets of members by one setting of thresholds."""
+
+    exhaustive: Selection
+    """The best of all."""
+    greedy: Selection
+    """The one grown greedily."""
+    left_out: tuple[LeftOut, ...]
+
+
+class _Counted(NamedTuple):
+    values: NDArray[np.float64]
+    """Mean Dice of each strip by each set, ``(strips, sets)``."""
+    pairs: dict[int, Pairs]
+    """Those of all members, and of all but one, by the place of the set."""
+
+
+class Picker:
+    """Picks members of a question's ensemble, by thresholds held or found anew.
+
+    A set that leaves some class of some fold without a network, where all members together have
+    one, is not chosen.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        files: StripFiles,
+        rows: Sequence[int],
+        judged: Judged,
+        seconds: NDArray[np.float64],
+    ) -> None:
+        """``seconds`` is what asking each member takes, float64 ``(members,)``."""
+        self._question, self._files, self._rows = question, files, rows
+        self._judged, self._seconds = judged, seconds
+        members = range(len(question.stays))
+        self._sets = subsets(len(members), [each for each in members if question.stays[each]])
+        self._everyone = self._sets.index(tuple(members))
+        self._without = {
+            member: self._sets.index(tuple(other for other in members if other != member))
+            for member in members
+            if not question.stays[member] and len(members) > 1
+        }
+        self._allowed = np.array([_covers(question, each) for each in self._sets])
+        self._present = {
+            row: sum(1 << member for member in question.members(fold))
+            for fold, of_fold in question.rows.items()
+            for row in of_fold
+        }
+        self._bits = [sum(1 << member for member in chosen) for chosen in self._sets]
+
+    def held(self) -> Sets:
+        """By the run's own rule and thresholds."""
+        return self._told(self._count())
+
+    def refitted(self, judge: Judge) -> Sets:
+        """By the run's own rule, with the thresholds that suit each set.
+
+        They are found on other groups than those that they decide. Rules that the search does not
+        know have no say, on either side of a difference.
+        """
+        return self._told(self._count_anew(judge))
+
+    def _told(self, counted: _Counted) -> Sets:
+        return Sets(
+            self._selection(counted, best_set(self._sets, self._allowed)),
+            self._selection(counted, greedy_set(self._sets, self._allowed)),
+            tuple(self._left_out(counted, member) for member in self._without),
+        )
+
+    def _selection(self, counted: _Counted, choose: Choose) -> Selection:
+        found = choose_honestly(counted.values, self._judged.groups, choose, self._everyone)
+        picked = list(self._sets[found.index])
+        asked = float(np.nansum(self._seconds))
+        share = float(np.nansum(self._seconds[picked])) / asked if asked else nan
+        named = tuple(member + 1 for member in picked)
+        return Selection(named, int(self._allowed.sum()), found, share)
+
+    def _left_out(self, counted: _Counted, member: int) -> LeftOut:
+        place = self._without[member]
+        if not self._allowed[place]:
+            return LeftOut(member + 1, None)
+        folds = self._question.recipe.folds_of(self._question.step[1].ensemble.members[member])
+        there = np.isin(self._judged.folds, folds)
+        less, all_ = (counted.pairs[each].select(there) for each in (place, self._everyone))
+        return LeftOut(member + 1, paired_differences(less, all_, self._judged.groups[there]))
+
+    def _count(self) -> _Counted:
+        """What each set comes to on each strip, by those of it that are fitted for its fold."""
+        values = np.empty((len(self._rows), len(self._sets)))
+        kept = (self._everyone, *self._without.values())
+        pairs: dict[int, list[NDArray[np.int64]]] = {place: [] for place in kept}
+        for at, row in enumerate(track(self._rows, "Counting sets", len(self._rows))):
+            counts = self._files.counts(row)
+            present = self._present[row]
+            stacked = np.stack([counts.get(bits & present, counts[0]) for bits in self._bits])
+            values[at] = dice(Pairs(stacked[:, 0], stacked[:, 1], stacked[:, 2])).mean(axis=1)
+            for place in kept:
+                pairs[place].append(stacked[place])
+        return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})
+
+    def _count_anew(self, judge: Judge) -> _Counted:
+        """The same with thresholds found for each set; a few sets at a time are in memory."""
+        values = np.empty((len(self._rows), len(self._sets)))
+        kept = (self._everyone, *self._without.values())
+        pairs = {}
+        size = len(self._rows) * len(self._question.dataset.classes) * 2 * LEVELS * 4
+        step = max(1, _BYTES_AT_ONCE // size)
+        starts = range(0, len(self._bits), step)
+        for start in track(starts, "Refitting sets", len(starts)):
+            some = range(start, min(start + step, len(self._bits)))
+            levels = np.stack(
+                [
+                    self._files.levels(row, [self._bits[at] & self._present[row] for at in some])
+                    for row in self._rows
+                ],
+                axis=1,
+            )
+            for place, of_set in zip(some, levels, strict=True):
+                found = judge.crossed(of_set)
+                values[:, place] = dice(found).mean(axis=1)
+                if place in kept:
+                    pairs[place] = found
+        return _Counted(values, pairs)
+
+
+def _covers(question: Question, chosen: Members) -> bool:
+    """Whether each class of each fold that has a network has one of these."""
+    members = question.step[1].ensemble.members
+    every = range(1, len(question.dataset.classes) + 1)
+
+    def covered(some: Sequence[int]) -> set[tuple[int, int]]:
+        return {
+            (fold, known)
+            for number in some
+            for fold in question.recipe.folds_of(members[number])
+            for known in members[number].classes or every
+        }
+
+    return covered(chosen) == covered(range(len(members)))

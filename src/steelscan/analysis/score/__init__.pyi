@@ -1,0 +1,13 @@
+from .score import NO_FRAME as NO_FRAME
+from .score import Asked as Asked
+from .score import Judgement as Judgement
+from .score import asked_of as asked_of
+from .score import read_frame as read_frame
+from .score import score_files as score_files
+from .size_table import SIZE_WORDS as SIZE_WORDS
+from .size_table import percent_text as percent_text
+from .size_table import size_rows as size_rows
+from .stream import score_stream as score_stream
+from .text import score_json as score_json
+from .text import score_page as score_page
+from .text import score_text as score_text

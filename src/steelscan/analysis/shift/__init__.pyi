@@ -1,0 +1,1 @@
+from .shift import Shift as Shift

@@ -1,0 +1,231 @@
+"""From the settings of augmentations to what does them: the one file that knows albumentations.
+
+What bends, shifts or turns fills from beyond the border by mirroring, picture and masks alike: a
+defect that is mirrored into sight is in the masks too, and no black wedge is taken for the end of
+the steel. Masks take the nearest pixel, pictures are interpolated linearly.
+"""
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.augment.functional import add_camera_noise, black_out, shift_steel
+from steelscan.augment.specs import (
+    Augment,
+    Blur,
+    BrightnessContrast,
+    Clahe,
+    Cutout,
+    DefectBlackout,
+    Elastic,
+    Gamma,
+    GaussNoise,
+    GridDistortion,
+    HFlip,
+    IsoNoise,
+    Jpeg,
+    MotionBlur,
+    OneOf,
+    OpticalDistortion,
+    SaltPepper,
+    Sharpen,
+    ShiftScaleTurn,
+    SteelShift,
+    Turn,
+    UpTo,
+    VFlip,
+)
+from steelscan.strip import Masks, Picture
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look online
+
+import albumentations as al
+
+Planes: TypeAlias = NDArray[np.uint8]
+"""A picture ``(height, width, 1)`` or masks ``(height, width, classes)``, as albumentations has."""
+
+_GRID = 5
+_LEAST_FOR_GRID = _GRID * (_GRID - 1)
+_LEAST_ODD = 3
+
+
+class Augmenter:
+    """Applies augmentations to a grey picture and its masks alike."""
+
+    def __init__(self, augments: Sequence[Augment]) -> None:
+        self._pipeline = al.Compose([_transform(augment) for augment in augments])
+
+    def __call__(
+        self, picture: Picture, masks: Masks, rng: np.random.Generator
+    ) -> tuple[Picture, Masks]:
+        """Return the changed picture and masks; what happens depends on ``rng`` alone.
+
+        ``picture`` is uint8 ``(height, width)``, ``masks`` bool ``(classes, height, width)``, of
+        any size; they keep their shapes and are not changed in place.
+        """
+        # not set_random_seed: it seeds all transforms alike, and their draws would be the same
+        self._pipeline.set_random_state(rng, random.Random(int(rng.integers(2**31))))
+        image = np.ascontiguousarray(picture)[..., None]
+        changed = self._pipeline(image=image, mask=_merged(masks))
+        masks = changed["mask"].transpose(2, 0, 1).astype(np.bool_)
+        return changed["image"][..., 0], masks
+
+
+def _merged(masks: Masks) -> Planes:
+    """Masks ``(classes, height, width)`` as albumentations has them."""
+    planes = np.ascontiguousarray(masks).view(np.uint8)
+    merged = np.asarray(cv2.merge(tuple(planes)), np.uint8)  # far quicker than a transposed copy
+    return merged.reshape(*masks.shape[1:], len(masks))
+
+
+def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
+    match augment:
+        case HFlip(p=p):
+            return al.HorizontalFlip(p=p)
+        case VFlip(p=p):
+            return al.VerticalFlip(p=p)
+        case Turn(p=p):
+            return al.Sequential([al.HorizontalFlip(p=1.0), al.VerticalFlip(p=1.0)], p=p)
+        case BrightnessContrast(brightness=brightness, contrast=contrast, p=p):
+            return al.RandomBrightnessContrast(
+                brightness_limit=brightness, contrast_limit=contrast, p=p
+            )
+        case Gamma(limit=limit, p=p):
+            percent = 100 * (1 - limit), 100 * (1 + limit)
+            return al.RandomGamma(gamma_limit=percent, p=p)
+        case Clahe(clip=clip, p=p):
+            return al.CLAHE(clip_limit=(1.0, clip), p=p)
+        case Sharpen(p=p):
+            return al.Sharpen(p=p)
+        case Blur(side=side, p=p):
+            return al.Blur(blur_limit=_odd(side), p=p)
+        case MotionBlur(length=length, p=p):
+            # lines off their centre would move the picture away from its masks
+            return al.MotionBlur(
+                blur_limit=_odd(length), allow_shifted=False, direction_range=(0.0, 0.0), p=p
+            )
+        case GaussNoise(deviation=deviation, p=p):
+            return al.GaussNoise(std_range=(0.0, deviation), p=p)
+        case IsoNoise(intensity=intensity, p=p):
+            return _CameraNoise(intensity, p)
+        case SaltPepper(most=most, p=p):
+            return al.SaltAndPepper(amount=(0.0, most), salt_vs_pepper=(0.0, 1.0), p=p)
+        case Jpeg(worst=worst, p=p):
+            return al.ImageCompression(quality_range=(worst, 100), p=p)
+        case ShiftScaleTurn(shift=shift, scale=scale, degrees=degrees, p=p):
+            return al.Affine(
+                translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
+                scale=(1 - scale, 1 + scale),
+                rotate=(-degrees, degrees),
+                keep_ratio=True,
+                border_mode=cv2.BORDER_REFLECT,
+                p=p,
+            )
+        case Elastic(strength=strength, grain=grain, p=p):
+            return al.ElasticTransform(
+                alpha=strength,
+                sigma=grain,
+                noise_distribution="uniform",
+                border_mode=cv2.BORDER_REFLECT,
+                p=p,
+            )
+        case GridDistortion(limit=limit, p=p):
+            return _Grid(num_steps=_GRID, distort_limit=limit, border_mode=cv2.BORDER_REFLECT, p=p)
+        case OpticalDistortion(limit=limit, p=p):
+            return al.OpticalDistortion(distort_limit=limit, border_mode=cv2.BORDER_REFLECT, p=p)
+        case Cutout(holes=holes, side=side, p=p):
+            return _Holes(holes, side, p)
+        case DefectBlackout(component=component, margin=margin, p=p):
+            return _Both(partial(black_out, component=component, margin=margin), p)
+        case SteelShift(dark=dark, p=p):
+            return _Both(partial(shift_steel, dark=dark), p)
+        case OneOf(of=of, p=p):
+            return al.OneOf([_transform(each) for each in of], p=p)
+        case UpTo(count=count, of=of):
+            return _UpTo([_transform(each) for each in of], n=count)
+
+
+def _odd(most: int) -> tuple[int, int]:
+    """The least and the largest odd side up to ``most``, which is 3 or more."""
+    return _LEAST_ODD, most - 1 + most % 2
+
+
+class _Both(al.DualTransform):  # type: ignore[misc]
+    """A function of picture, masks and a generator as a transform of albumentations."""
+
+    def __init__(
+        self,
+        change: Callable[[Picture, Masks, np.random.Generator], tuple[Picture, Masks]],
+        p: float,
+    ) -> None:
+        super().__init__(p=p)
+        self._change = change
+
+    def get_params_dependent_on_data(
+        self,
+        params: dict[str, Any],  # noqa: ARG002
+        data: dict[str, Any],
+    ) -> dict[str, Any]:
+        masks = np.ascontiguousarray(data["mask"].view(np.bool_).transpose(2, 0, 1))
+        picture, masks = self._change(data["image"][..., 0], masks, self.random_generator)
+        return {"picture": picture[..., None], "masks": _merged(masks)}
+
+    def apply(self, _: Planes, picture: Planes, **__: Any) -> Planes:
+        return picture
+
+    def apply_to_mask(self, _: Planes, masks: Planes, **__: Any) -> Planes:
+        return masks
+
+
+class _CameraNoise(al.ImageOnlyTransform):  # type: ignore[misc]
+    def __init__(self, intensity: float, p: float) -> None:
+        super().__init__(p=p)
+        self._range = intensity / 5, intensity
+
+    def apply(self, img: Planes, **_: Any) -> Planes:
+        intensity = self.py_random.uniform(*self._range)
+        noisy = add_camera_noise(img[..., 0], self.random_generator, intensity=intensity)
+        return noisy[..., None]
+
+
+class _Grid(al.GridDistortion):  # type: ignore[misc]
+    """Leaves small pictures alone: the cells of albumentations' grid do not cover them."""
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        height, width = params["shape"][:2]
+        if min(height, width) >= _LEAST_FOR_GRID:
+            moved: dict[str, Any] = super().get_params_dependent_on_data(params, data)
+            return moved
+        map_y, map_x = np.mgrid[:height, :width].astype(np.float32)
+        return {"map_x": map_x, "map_y": map_y}
+
+
+class _Holes(al.CoarseDropout):  # type: ignore[misc]
+    """Squares that are as large as the picture where it is smaller than they are."""
+
+    def __init__(self, holes: int, side: int, p: float) -> None:
+        super().__init__(num_holes_range=(holes, holes), fill=0, p=p)
+        self._side = side
+
+    def calculate_hole_dimensions(
+        self, image_shape: tuple[int, int], *_: Any, size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        height, width = (np.full(size, min(self._side, side)) for side in image_shape[:2])
+        return height, width
+
+
+class _UpTo(al.SomeOf):  # type: ignore[misc]
+    """Draws how many first."""
+
+    def _get_idx(self) -> list[int]:
+        count = self.random_generator.integers(self.n, endpoint=True)
+        drawn = self.random_generator.choice(len(self.transforms), size=count, replace=False)
+        return sorted(drawn.tolist())

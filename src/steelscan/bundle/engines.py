@@ -1,0 +1,185 @@
+"""The networks of a bundle, each ready to have its say. No torch here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from threading import Timer
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.bundle.package import Package
+from steelscan.bundle.precision import seen_by
+from steelscan.bundle.spec import Format, Graph, Judge, Outline
+from steelscan.data import Shrink
+from steelscan.prediction import Heads, Sort, Tiles, View
+from steelscan.strip import BundleError, Frame, MissingPartError, Picture
+
+Device = Literal["cpu", "cuda"]
+
+Run: TypeAlias = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
+"""A network as a function: strips ``(1, 1, height, width)`` to its heads, in their order."""
+
+SECONDS_A_MILLION_PIXELS = 300.0
+"""That a network may take for what it sees of a strip, which counts as a million at the least."""
+
+MOST_THREADS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class GraphVoter:
+    """A network of a bundle; see `steelscan.prediction.predict.Answerer`."""
+
+    graph: Graph
+    run: Run
+
+    @property
+    def resize(self) -> Shrink | None:
+        """The size at which it sees a strip."""
+        return self.graph.resize
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """The ids of the classes that it knows; None: all."""
+        return self.graph.classes
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """The tiles in which it is asked; None: whole strips."""
+        return self.graph.tiles
+
+    @property
+    def softmax(self) -> bool:
+        """Whether logits of its masks are for softmax."""
+        return self.graph.softmax
+
+    def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
+        """What it says of a strip; views and sort are those that are in its file.
+
+        Raises BundleError for what is not a number: it would pass for sound steel.
+        """
+        del views, sort
+        heads = self.run(np.ascontiguousarray(strip)[None, None])
+        if not all(np.isfinite(head).all() for head in heads):
+            found = "says what is not a number: its sums overflow"
+            raise BundleError(self.graph.file, found, "Do not use it in this precision")
+        said = dict(zip(self.graph.heads, heads, strict=True))
+        return Heads(*(_of_one(said.get(name)) for name in ("masks", "classes")))
+
+
+def _of_one(head: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    return None if head is None else head[:, 0].astype(np.float32, copy=False)
+
+
+def open_voters(
+    package: Package, step: Judge | Outline, threads: int, device: Device
+) -> tuple[GraphVoter, ...]:
+    """Load the networks of a step. Raises BundleError for a graph that cannot be, or may not."""
+    return tuple(
+        GraphVoter(graph, open_run(package, step, graph, threads, device)) for graph in step.graphs
+    )
+
+
+def open_run(
+    package: Package, step: Judge | Outline, graph: Graph, threads: int, device: Device
+) -> Run:
+    """Check and load a network. Raises BundleError, MissingPartError."""
+    from steelscan.bundle.graph_check import GraphCheck
+
+    manifest, content = package.manifest, package.contents[graph.file]
+    opened: Mapping[Format, Callable[[bytes, int, Device], Run]] = {
+        "onnx": _onnx,
+        "openvino": _openvino,
+    }
+    try:
+        sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
+        check = GraphCheck(graph, content, len(step.views), len(manifest.classes))
+        check.check(Frame(*sees.shape[2:]))
+        run = opened[manifest.written_for](content, threads, device)
+    except MissingPartError:
+        raise
+    except Exception as error:  # each runtime has errors of its own, of no common base
+        found = f"cannot be loaded ({_reason(error)})"
+        raise BundleError(graph.file, found, "Export the bundle anew") from None
+
+    def checked(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        try:
+            check.check(Frame(*strips.shape[2:]))
+            return run(strips)
+        except Exception as error:
+            found = f"cannot predict a strip of {Frame(*strips.shape[2:])} ({_reason(error)})"
+            raise BundleError(graph.file, found, "Do not use this bundle for it") from None
+
+    return checked
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def _seconds(strips: NDArray[np.uint8]) -> float:
+    """How long a network may take for these."""
+    return SECONDS_A_MILLION_PIXELS * ceil(strips.size / 1e6)
+
+
+def _onnx(content: bytes, threads: int, device: Device) -> Run:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        found = "needs onnxruntime, which is not installed"
+        raise MissingPartError("a bundle", found, "Run: pip install onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Threads of a network that wait for it to be asked again would take time from the others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider"]
+    if wanted[0] not in onnxruntime.get_available_providers():
+        found = "has no CUDA"
+        raise MissingPartError("onnxruntime", found, "Install onnxruntime-gpu, or ask the CPU")
+    session = onnxruntime.InferenceSession(content, options, providers=wanted)
+    (name,) = (each.name for each in session.get_inputs())
+
+    def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        asked = onnxruntime.RunOptions()
+        asked.log_severity_level = 4
+        watch = Timer(_seconds(strips), setattr, (asked, "terminate", True))
+        watch.daemon = True
+        watch.start()
+        try:
+            heads: Sequence[NDArray[np.float32]] = session.run(None, {name: strips}, asked)
+        finally:
+            watch.cancel()
+        return heads
+
+    return run
+
+
+def _openvino(content: bytes, threads: int, device: Device) -> Run:
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        found = "needs openvino, which is not installed"
+        raise MissingPartError("this bundle", found, "Run: pip install openvino") from None
+    if device != "cpu":
+        raise MissingPartError("openvino", "is asked on the CPU here", "Take an onnx bundle")
+    settings: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(content), "CPU", settings)
+
+    def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        request = compiled.create_infer_request()
+        request.start_async([strips])
+        if not request.wait_for(int(1000 * _seconds(strips))):
+            request.cancel()
+            raise TimeoutError("takes too long")
+        return [np.array(request.get_output_tensor(at).data) for at in range(len(compiled.outputs))]
+
+    return run

@@ -1,0 +1,5 @@
+"""From the outputs of networks to masks: gates, stages, rules."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

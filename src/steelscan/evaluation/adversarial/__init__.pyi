@@ -1,0 +1,10 @@
+from .appearance import LookDifference as LookDifference
+from .appearance import look_differences as look_differences
+from .appearance import looks as looks
+from .like_test import FEWEST_LOOKS as FEWEST_LOOKS
+from .like_test import LikeTestScores as LikeTestScores
+from .like_test import cross_parts as cross_parts
+from .like_test import like_test_folds as like_test_folds
+from .like_test import like_test_scores as like_test_scores
+from .train_test import Sides as Sides
+from .train_test import open_sides as open_sides

@@ -1,0 +1,139 @@
+"""Two sides of strips: those of a data set, and others that are to be compared with them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.data import (
+    PictureFile,
+    find_pictures,
+    is_picture,
+    open_dataset,
+    open_files,
+    read_picture,
+)
+from steelscan.data.duplicates import Fingerprint, group_prints
+from steelscan.data.duplicates.fingerprint import fingerprint
+from steelscan.evaluation.adversarial.appearance import look
+from steelscan.evaluation.statistics import merged_groups
+from steelscan.strip import DatasetError, Frame, Picture, PictureError, track
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Training strips, then test strips, and how each was taken; all arrays are in this order."""
+
+    names: tuple[str, ...]
+    is_test: NDArray[np.bool_]
+    frames: tuple[Frame, ...]
+    looks: NDArray[np.float64]
+    """float64 ``(strips, 15)``: see `steelscan.evaluation.adversarial.appearance`."""
+
+    groups: NDArray[np.int64]
+    """int64 ``(strips,)``: near-duplicates, on either side, have one number."""
+
+    skipped: tuple[tuple[str, str], ...]
+    """Name and reason of what could not be read, with ``on_error="skip"``."""
+
+    _pictures: tuple[Callable[[], Picture], ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def picture(self, index: int) -> Picture:
+        """Picture of a strip, uint8 ``(height, width)``. Raises PictureError."""
+        return self._pictures[index]()
+
+
+class _Strip(NamedTuple):
+    name: str
+    picture: Callable[[], Picture]
+    group: str | None = None
+
+
+def open_sides(
+    data: Path, test: Path | str | None = None, on_error: Literal["stop", "skip"] = "stop"
+) -> Sides:
+    """Read all strips of both sides once, and find how each was taken and its near-duplicates.
+
+    ``data`` is a data set, or a folder with pictures right in it; ``test`` a folder, a zip, a
+    picture or a glob pattern, or None for the data set's own ``test_images/``. Groups are those
+    found by fingerprint, joined with those of the data set's ``groups.csv``.
+
+    Raises DatasetError when there are no test strips, and what reading raises; with
+    ``on_error="skip"`` pictures that cannot be read are listed in ``skipped``.
+    """
+    train, tests, skipped = _training(data, on_error)
+    if test is not None:
+        tests = [_of_file(file) for file in find_pictures(test)]
+    if not tests:
+        found = "holds no test_images/ to compare its strips with"
+        raise DatasetError(data, found, "Name the test strips with --test")
+    kept, looked, prints = [], [], []
+    frames = []
+    for is_test, strip in track(
+        [*((False, each) for each in train), *((True, each) for each in tests)],
+        "Looking at strips",
+        len(train) + len(tests),
+    ):
+        try:
+            picture = strip.picture()
+        except PictureError as error:
+            if on_error == "stop":
+                raise
+            skipped.append((strip.name, str(error)))
+            continue
+        kept.append((is_test, strip))
+        frames.append(Frame(*picture.shape))
+        looked.append(look(picture))
+        prints.append(fingerprint(picture))
+    return Sides(
+        names=tuple(strip.name for _, strip in kept),
+        is_test=np.array([is_test for is_test, _ in kept], np.bool_),
+        frames=tuple(frames),
+        looks=np.array(looked).reshape(len(kept), -1),
+        groups=_groups(prints, [strip.group for _, strip in kept]),
+        skipped=tuple(skipped),
+        _pictures=tuple(strip.picture for _, strip in kept),
+    )
+
+
+def _training(
+    data: Path, on_error: Literal["stop", "skip"]
+) -> tuple[list[_Strip], list[_Strip], list[tuple[str, str]]]:
+    """The strips of a data set, its test strips, and what was left out."""
+    if any(is_picture(name) for name in open_files(data).names()):
+        return [_of_file(file) for file in find_pictures(data)], [], []
+    dataset = open_dataset(data, on_error)
+    labels: Sequence[str | None] = dataset.group_labels or [None] * len(dataset)
+
+    def of(read: Callable[[int], Picture], row: int) -> Callable[[], Picture]:
+        return lambda: read(row)
+
+    train = [
+        _Strip(name, of(dataset.picture, row), labels[row])
+        for row, name in enumerate(dataset.names)
+    ]
+    tests = [
+        _Strip(name, of(dataset.test_picture, row)) for row, name in enumerate(dataset.test_names)
+    ]
+    return train, tests, list(dataset.skipped)
+
+
+def _of_file(file: PictureFile) -> _Strip:
+    return _Strip(file.name, lambda: read_picture(file.read(), file.name))
+
+
+def _groups(prints: Sequence[Fingerprint], labels: Sequence[str | None]) -> NDArray[np.int64]:
+    found = group_prints(prints)
+    own: Iterator[int] = iter(range(len(prints)))
+    numbers: dict[object, int] = {}
+    given = [
+        next(own) if label is None else numbers.setdefault(label, -1 - len(numbers))
+        for label in labels
+    ]
+    return merged_groups(found, np.array(given, np.int64))

@@ -1,0 +1,105 @@
+"""Intersection over union in the three senses that papers give it, the hit rate, another prior.
+
+Numbers under the name of mean IoU differ in what is averaged. Over pixels: all shared pixels of a
+class over all pixels that are its own or predicted as such, in the whole set, so that large
+defects rule. Over strips: the mean of what each strip has, where the class is there or predicted.
+Where true: the same over the strips that hold the class, which hides false alarms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.evaluation.metrics.pairs import Pairs, dice
+from steelscan.strip import Classes, InputError
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """IoU of one class, or the mean of all classes; nan where nothing speaks."""
+
+    name: str
+    over_pixels: float
+    over_strips: float
+    where_true: float
+    hit_rate: float
+    """Share of the strips that hold the class on which it is predicted at all."""
+
+
+def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
+    """IoU and hit rate of each class, and last the mean of those that are defined.
+
+    Raises InputError when the pairs have another number of classes.
+    """
+    if pairs.classes != len(classes):
+        found = f"are {len(classes)}, the pairs have {pairs.classes}"
+        raise InputError("classes", found, "Name the classes that the masks were made for")
+    union = pairs.predicted + pairs.truth - pairs.shared
+    each = pairs.shared / np.maximum(union, 1)
+    true, hit = pairs.truth > 0, (pairs.truth > 0) & (pairs.predicted > 0)
+    rows = [
+        Overlap(
+            name=name,
+            over_pixels=_ratio(pairs.shared[:, at].sum(), union[:, at].sum()),
+            over_strips=_ratio(each[:, at].sum(), (union[:, at] > 0).sum()),
+            where_true=_ratio(each[true[:, at], at].sum(), true[:, at].sum()),
+            hit_rate=_ratio(hit[:, at].sum(), true[:, at].sum()),
+        )
+        for at, name in enumerate(classes.names)
+    ]
+    return [*rows, mean_overlap(rows)]
+
+
+def mean_overlap(rows: Sequence[Overlap]) -> Overlap:
+    """The mean over classes of each number, over the classes where it is defined."""
+    columns = zip(
+        *((row.over_pixels, row.over_strips, row.where_true, row.hit_rate) for row in rows),
+        strict=True,
+    )
+    return Overlap("mean of classes", *(_mean(column) for column in columns))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How many of so many ``strips`` hold each class where an answer is to be scored."""
+
+    positives: tuple[int, ...]
+    strips: int
+
+    def __post_init__(self) -> None:
+        if not all(0 <= count <= self.strips for count in self.positives) or not self.positives:
+            found = f"{self.positives} of {self.strips} strips"
+            raise InputError("expected", found, "Give a count a class, none above all strips")
+
+
+def expected_dice(pairs: Pairs, expected: Expected) -> float:
+    """The mean Dice to expect of this answer where classes are as frequent as ``expected`` says.
+
+    The share of clean pairs kept, and the Dice of each class where it is, are taken as they were
+    counted here; only how many pairs of each there are changes. nan where a class that is expected
+    was seen on no strip, or no clean pair was. Raises InputError for another number of classes.
+    (The competition's leaderboard, whose frequencies were probed: 128, 43, 741 and 120 of 1801.)
+    """
+    if len(expected.positives) != pairs.classes:
+        found = f"has {len(expected.positives)} classes, the pairs have {pairs.classes}"
+        raise InputError("expected", found, "Give a count for each class")
+    values, true = dice(pairs), pairs.truth > 0
+    clean = len(expected.positives) * expected.strips - sum(expected.positives)
+    kept = _ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())
+    total = clean * kept if clean else 0.0
+    for at, count in enumerate(expected.positives):
+        if count:
+            total += count * _ratio(values[true[:, at], at].sum(), true[:, at].sum())
+    return float(total / (len(expected.positives) * expected.strips))
+
+
+def _ratio(over: np.generic | float, under: np.generic | int) -> float:
+    return float(over) / float(under) if under else nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    known: NDArray[np.float64] = np.array([value for value in values if not isnan(value)])
+    return float(known.mean()) if known.size else nan

@@ -1,0 +1,219 @@
+"""Scores of strips that come block by block: memory does not grow with their number.
+
+What is kept is a sum for each number, and one for each of its resamples. A bootstrap that draws
+groups needs all of them at once; here each strip adds itself to every resample as often as a
+Poisson variable of mean 1 says, which is how often it would be drawn from many. The variable
+comes from a hash of the strip's group and of the resample, so strips of one group stand or fall
+together wherever they come, and the same strips give the same intervals in blocks of any size.
+(Poisson bootstrap: Chamandy, Muralidharan, Najmi and Naidu 2012; Oza and Russell 2001.)
+"""
+
+from math import e, factorial, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap
+from steelscan.evaluation.metrics.pairs import Pairs, dice
+from steelscan.evaluation.metrics.scores import (
+    _NUMBERS,
+    ClassRow,
+    Score,
+    Scores,
+    _ratios,
+    _strip_sums,
+    interval,
+)
+from steelscan.strip import Classes, InputError
+
+_AT_ONCE = 512
+"""Strips whose weights are in memory together."""
+
+Keys = NDArray[np.uint64]
+"""uint64 ``(strips,)``: a number for each group of strips, spread by `mixed` or not."""
+
+
+class RunningScores:
+    """Scores, and what stands in the table of classes, of all strips that were added."""
+
+    def __init__(
+        self, classes: Classes, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
+    ) -> None:
+        """Begin with no strip. Raises InputError for fewer than two resamples."""
+        if resamples < 2:
+            raise InputError("resamples", f"are {resamples}", "Ask for two or more")
+        self._classes, self._level = classes, level
+        count = -(-resamples // 4) * 4  # four draws come of a hash
+        self._draws = mixed(np.arange(count // 4, dtype=np.uint64) + np.uint64(seed << 32))
+        self._drawn = np.zeros((count, 10))
+        self._sums = np.zeros(10)
+        self._speaking = np.zeros(5)
+        self._of_classes = np.zeros((len(classes), len(_COLUMNS)))
+        self._strips = 0
+        self._grouped = False
+
+    def add(self, pairs: Pairs, keys: Keys | None = None) -> None:
+        """Add strips; ``keys`` tells the group of each, without it each is its own group.
+
+        Raises InputError for another number of classes or of keys.
+        """
+        if pairs.classes != len(self._classes):
+            found = f"are {len(self._classes)}, the pairs have {pairs.classes}"
+            raise InputError("classes", found, "Name the classes that the masks were made for")
+        if keys is None:
+            keys = np.arange(self._strips, self._strips + len(pairs), dtype=np.uint64)
+        elif keys.shape != (len(pairs),) or keys.dtype != np.uint64:
+            found = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
+            raise InputError("keys", found, "Give one uint64 a strip")
+        else:
+            self._grouped = True
+        over, under = _strip_sums(pairs)
+        columns = np.hstack([over, under])
+        for start in range(0, len(pairs), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            weights = self._weights(keys[part]).astype(np.float32)
+            self._drawn += weights.T @ columns[part].astype(np.float32)
+        self._sums += columns.sum(axis=0)
+        self._speaking += (under > 0).sum(axis=0)
+        self._of_classes += _class_sums(pairs)
+        self._strips += len(pairs)
+
+    def __len__(self) -> int:
+        return self._strips
+
+    def scores(self) -> Scores:
+        """The five numbers with their intervals."""
+        return self._scored(self._sums[:5], self._drawn[:, :5])
+
+    def empty(self) -> Scores:
+        """Those of the answer that finds nothing, to the same truth."""
+        return self._scored(_emptied(self._sums), _emptied(self._drawn))
+
+    def per_class(self) -> list[ClassRow]:
+        """The row of each class."""
+        rows = []
+        for name, sums in zip(self._classes.names, self._of_classes, strict=True):
+            of = dict(zip(_COLUMNS, sums.tolist(), strict=True))
+            clean = self._strips - of["true"]
+            rows.append(
+                ClassRow(
+                    name=name,
+                    strips=self._strips,
+                    positives=int(of["true"]),
+                    found=int(of["found"]),
+                    missed=int(of["true"] - of["hit"]),
+                    false_alarms=int(of["found"] - of["hit"]),
+                    mean_dice=_over(of["dice"], self._strips),
+                    defect_dice=_over(of["dice_true"], of["true"]),
+                    defect_iou=_over(of["iou_true"], of["true"]),
+                    clean_kept=_over(clean - of["found"] + of["hit"], clean),
+                )
+            )
+        return rows
+
+    def overlaps(self) -> list[Overlap]:
+        """IoU and hit rate of each class, and last their mean."""
+        rows = []
+        for name, sums in zip(self._classes.names, self._of_classes, strict=True):
+            of = dict(zip(_COLUMNS, sums.tolist(), strict=True))
+            either = of["true"] + of["found"] - of["hit"]
+            rows.append(
+                Overlap(
+                    name=name,
+                    over_pixels=_over(of["shared"], of["union"]),
+                    over_strips=_over(of["iou_true"], either),  # 0 where only predicted
+                    where_true=_over(of["iou_true"], of["true"]),
+                    hit_rate=_over(of["hit"], of["true"]),
+                )
+            )
+        return [*rows, mean_overlap(rows)]
+
+    def _weights(self, keys: Keys) -> NDArray[np.uint8]:
+        """How often each strip stands in each resample, uint8 ``(strips, resamples)``."""
+        hashes = mixed(mixed(keys)[:, None] ^ self._draws)
+        return np.asarray(_POISSON[hashes.view(np.uint16)])
+
+    def _scored(self, over: NDArray[np.float64], drawn: NDArray[np.float64]) -> Scores:
+        under = self._sums[5:]
+        values, shares = _ratios(over, under), _ratios(drawn, self._drawn[:, 5:])
+        numbers = {}
+        for at, name in enumerate(_NUMBERS):
+            some, every = bool(over[at] > 0), bool(over[at] == under[at])
+            bounds = interval(shares[:, at], self._groups(at), some, every, self._level)
+            numbers[name] = Score(float(values[at]), *bounds)
+        return Scores(
+            **numbers,
+            strips=self._strips,
+            groups=round(self._groups(0)),
+            defect_pairs=int(under[1]),
+            clean_pairs=int(under[2]),
+            defective=int(under[3]),
+            clean=int(under[4]),
+            escaped=int(over[3]),
+            stopped=int(over[4]),
+        )
+
+    def _groups(self, at: int) -> float:
+        """How many groups have a say in a number.
+
+        Where strips are in groups, these are not counted, which would take memory for each; how
+        far the resamples spread tells of how many like groups they might be (Kish 1965).
+        """
+        if not self._grouped:
+            return float(self._speaking[at])
+        drawn = self._drawn[:, 5 + at]
+        spread = float(drawn.var())
+        return float(drawn.mean() ** 2 / spread) if spread else 0.0
+
+
+_COLUMNS = ("true", "found", "hit", "dice", "dice_true", "iou_true", "shared", "union")
+
+
+def _class_sums(pairs: Pairs) -> NDArray[np.float64]:
+    """What strips add to each class, float64 ``(classes, columns)``."""
+    values, true, found = dice(pairs), pairs.truth > 0, pairs.predicted > 0
+    union = pairs.predicted + pairs.truth - pairs.shared
+    iou = pairs.shared / np.maximum(union, 1)
+    columns = (
+        true,
+        found,
+        true & found,
+        values,
+        values * true,
+        iou * true,
+        pairs.shared,
+        union,
+    )
+    return np.stack([column.sum(axis=0) for column in columns], axis=1).astype(np.float64)
+
+
+def _emptied(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the empty answer adds above the line, from what any answer adds below it."""
+    _, _, clean, defective, _ = np.moveaxis(sums[..., 5:], -1, 0)
+    nothing = np.zeros_like(clean)
+    return np.stack([clean, nothing, clean, defective, nothing], axis=-1)
+
+
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread whole numbers over all of uint64: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    hashes = numbers + np.uint64(0x9E3779B97F4A7C15)
+    hashes ^= hashes >> np.uint64(30)
+    hashes *= np.uint64(0xBF58476D1CE4E5B9)
+    hashes ^= hashes >> np.uint64(27)
+    hashes *= np.uint64(0x94D049BB133111EB)
+    hashes ^= hashes >> np.uint64(31)
+    return hashes
+
+
+def _poisson_table() -> NDArray[np.uint8]:
+    """The Poisson variable of mean 1 for each of 65,536 equally likely numbers, uint8."""
+    reached = np.cumsum([1 / (e * factorial(times)) for times in range(12)])
+    places = (np.arange(1 << 16) + 0.5) / (1 << 16)
+    return np.searchsorted(reached, places).astype(np.uint8)
+
+
+_POISSON = _poisson_table()
+
+
+def _over(value: float, count: float) -> float:
+    return value / count if count else nan

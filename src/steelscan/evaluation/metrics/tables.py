@@ -1,0 +1,98 @@
+"""Two tables of run lengths against each other, without decoding a mask."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.evaluation.metrics.pairs import Pairs
+from steelscan.strip import Frame, MaskTable, TableError, parse
+
+Runs = NDArray[np.int64]
+"""int64 ``(runs, 2)``: first pixel counted from 0, and length; in order, apart."""
+
+
+def pairs_of_tables(
+    truth: MaskTable,
+    predicted: MaskTable,
+    frames: Frame | Mapping[str, Frame],
+    names: Sequence[str] | None = None,
+    *,
+    classes: int | None = None,
+) -> Pairs:
+    """Count the pixels of every (image, class) pair of two tables, in the order of ``names``.
+
+    Only the images in ``names`` count; one that a table of positive rows does not list is empty
+    there. Without ``names``, all images that either table lists count, in sorted order: clean
+    images that neither lists are then unknown, and the score is of fewer strips. ``frames`` is
+    one frame for all images, or one each. ``classes`` is the highest class id if not given.
+
+    Raises MaskError, naming table, image and class, for run lengths that are wrong; TableError
+    when there is no image, when an image has no frame, when a table has class ids beyond
+    ``classes``, or when a table in the layout of one row a pair says nothing about an image.
+    """
+    names = sorted({*truth.rows, *predicted.rows}) if names is None else names
+    count = max(truth.classes, predicted.classes, 1) if classes is None else classes
+    tables = {"truth": truth, "prediction": predicted}
+    for where, table in tables.items():
+        _check(where, table, names, count)
+    counts = np.zeros((3, len(names), count), np.int64)
+    for row, name in enumerate(names):
+        frame = frames if isinstance(frames, Frame) else frames.get(name)
+        if frame is None:
+            found = f"image {name} has no known size"
+            raise TableError("frames", found, "Name the folder that holds its picture")
+        texts = predicted.texts(name, count), truth.texts(name, count)
+        counts[:, row] = pixel_counts(*texts, frame, name)
+    return Pairs(*counts)
+
+
+def pixel_counts(
+    predicted: Sequence[str], truth: Sequence[str], frame: Frame, image: str
+) -> NDArray[np.int64]:
+    """Count predicted, true and shared pixels of one image, int64 ``(3, classes)``.
+
+    ``predicted`` and ``truth`` are run lengths, one text a class. Raises MaskError, naming table,
+    image and class, for run lengths that are wrong.
+    """
+    counts = np.zeros((3, len(truth)), np.int64)
+    for column, texts in enumerate(zip(predicted, truth, strict=True)):
+        guess, true = (
+            parse(text, frame, f"{where}, image {image}, class {column + 1}") if text else _NO_RUNS
+            for where, text in zip(("prediction", "truth"), texts, strict=True)
+        )
+        counts[:, column] = guess[:, 1].sum(), true[:, 1].sum(), shared_pixels(guess, true)
+    return counts
+
+
+_NO_RUNS: Runs = np.empty((0, 2), np.int64)
+
+
+def shared_pixels(one: Runs, other: Runs) -> int:
+    """Number of pixels in both of two run-length lists of one frame."""
+    if not len(one) or not len(other):
+        return 0
+    starts, lengths = one[:, 0], one[:, 1]
+    covered = _pixels_before(other, starts + lengths) - _pixels_before(other, starts)
+    return int(covered.sum())
+
+
+def _pixels_before(runs: Runs, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many pixels of the runs lie before each place."""
+    starts, lengths = runs[:, 0], runs[:, 1]
+    ended = np.concatenate([[0], lengths.cumsum()])
+    last = np.searchsorted(starts, places, side="right") - 1  # the last run that has begun
+    begun = np.minimum(places - starts[last], lengths[last])
+    return np.where(last < 0, 0, ended[last] + begun)
+
+
+def _check(where: str, table: MaskTable, names: Sequence[str], classes: int) -> None:
+    if not names:
+        raise TableError(where, "lists no image", "Give a table with rows, or name the images")
+    if table.classes > classes:
+        found = f"has class {table.classes}, the data set has {classes}"
+        raise TableError(where, found, "Give the tables of one data set")
+    absent = [name for name in names if name not in table.rows]
+    if table.layout == "joined" and absent:
+        found = f"says nothing about {len(absent)} of {len(names)} images, such as {absent[0]}"
+        raise TableError(where, found, "Give it a row for every image and class, empty or not")

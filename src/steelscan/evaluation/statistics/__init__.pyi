@@ -1,0 +1,14 @@
+from .auc import area_under_curve as area_under_curve
+from .auc import auc_interval as auc_interval
+from .auc import midranks as midranks
+from .bounds import events_allowed as events_allowed
+from .bounds import lower_bound as lower_bound
+from .bounds import promise as promise
+from .bounds import trials_needed as trials_needed
+from .bounds import upper_bound as upper_bound
+from .paired import Difference as Difference
+from .paired import Differences as Differences
+from .paired import Verdict as Verdict
+from .paired import merged_groups as merged_groups
+from .paired import paired_differences as paired_differences
+from .paired import select_class as select_class

@@ -1,0 +1,11 @@
+from .exploration import Exploration as Exploration
+from .label_suspects import ODD as ODD
+from .label_suspects import SPECK as SPECK
+from .label_suspects import LabelDifference as LabelDifference
+from .label_suspects import holes as holes
+from .label_suspects import label_differences as label_differences
+from .label_suspects import odd_sizes as odd_sizes
+from .label_suspects import slivers as slivers
+from .label_suspects import specks as specks
+from .near_pairs import NearPair as NearPair
+from .write import explore as explore

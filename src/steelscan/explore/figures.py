@@ -1,0 +1,314 @@
+"""The figures of an exploration, each as a matplotlib figure in the house's style."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import floor, log10
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.explore.counts import Counts
+from steelscan.explore.exploration import END, Exploration
+from steelscan.explore.masks import PIECES
+from steelscan.pages import class_color, png_of, styled, svg_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH = 10.4
+_CLEAN = "#9aa5b1"
+_INK = "#4b5563"
+_BINS = 36
+_LONGEST = 22
+"""Letters of a class's name that a figure has room for."""
+
+_MOST_HEAT_MAPS = 24
+
+Drawing = tuple[str, bytes]
+"""A figure as an ``<svg>`` element and as a PNG file."""
+
+
+def draw_figures(found: Exploration) -> dict[str, Drawing]:
+    """All figures for which there are numbers, by name."""
+    ways: Mapping[str, Callable[[Exploration], Figure | None]] = {
+        "pictures": _pictures,
+        "areas": _areas,
+        "pieces": _pieces,
+        "places": _places,
+        "light": _light,
+    }
+    drawn: dict[str, Drawing] = {}
+    for name, way in ways.items():
+        with styled():
+            figure = way(found)
+            if figure is not None:
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")  # laid out once, for both forms
+                drawn[name] = svg_of(figure), png_of(figure)
+    return drawn
+
+
+def _pictures(found: Exploration) -> "Figure":
+    counts, names = found.counts[0], _short(found.called)
+    rows = len(names) + counts.lists_clean
+    figure = _figure(max(1.5, 0.27 * rows + 0.75))
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    labels = ([*names, "clean"]) if counts.lists_clean else names
+    values = [*counts.per_class, counts.clean][: len(labels)]
+    _bars(left, labels, values, [*_colors(len(names)), _CLEAN], counts.pictures)
+    left.set_title("Pictures with each class")
+    _numbers_of_classes(right, counts)
+    return figure
+
+
+def _numbers_of_classes(panel: "Axes", counts: Counts) -> None:
+    first = 0 if counts.lists_clean else 1
+    values = list(counts.per_number[first:]) or [0]
+    numbers = list(range(first, first + len(values)))
+    labels = ["none" if number == 0 else str(number) for number in numbers]
+    colors = [_CLEAN if number == 0 else "#5b7fa6" for number in numbers]
+    _bars(panel, labels, values, colors, counts.pictures)
+    panel.set_title("Pictures by their number of classes")
+
+
+def _bars(
+    panel: "Axes", labels: Sequence[str], values: Sequence[int], colors: Sequence[Any], whole: int
+) -> None:
+    places = list(range(len(labels)))
+    panel.barh(places, values, color=colors[: len(labels)], height=0.7)
+    most = max([*values, 1])
+    for place, value in zip(places, values, strict=True):
+        text = f"{value:,}".replace(",", " ") + f"  ({100 * value / max(whole, 1):.1f} %)"
+        panel.text(value + 0.012 * most, place, text, va="center", color=_INK)
+    panel.set_yticks(places, labels)
+    panel.set_ylim(len(labels) - 0.4, -0.6)
+    panel.set_xlim(0, 1.32 * most)
+    panel.set_xticks([])
+    panel.tick_params(axis="y", length=0)
+    panel.spines["bottom"].set_visible(False)
+
+
+def _areas(found: Exploration) -> "Figure | None":
+    columns = _area_columns(found)
+    if not columns:
+        return None
+    names = _short(found.called)
+    figure = _figure(max(1.8, 0.42 * len(names) + 1.0))
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for panel, (title, values, share) in zip(panels, columns, strict=True):
+        _ridges(panel, values, share)
+        panel.set_title(title)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.55, -1.0)
+    return figure
+
+
+_Column = tuple[str, list[NDArray[np.float64]], bool]
+
+
+def _area_columns(found: Exploration) -> list[_Column]:
+    """What is drawn beside each other: areas in pixels and as shares, as far as they are known."""
+    classes = range(len(found.material.classes))
+    shapes = [
+        [
+            shape
+            for each in found.gathered.strips
+            for shape in [each.shapes[at]]
+            if shape is not None
+        ]
+        for at in classes
+    ]
+    if any(shapes):
+        pixels = [np.array([shape.pixels for shape in held], np.float64) for held in shapes]
+        shares = [np.array([shape.share for shape in held], np.float64) for held in shapes]
+        return [("Area in pixels", pixels, False), ("Area as a share of the picture", shares, True)]
+    labels = found.material.labels
+    if labels is None or labels.shares is None or not labels.present.any():
+        return []
+    shares = [labels.shares[labels.present[:, at], at] for at in classes]
+    # A share that was rounded to nothing has no place on a logarithmic scale.
+    return [("Area as a share of the picture", [each[each > 0] for each in shares], True)]
+
+
+def _ridges(panel: "Axes", values: Sequence[NDArray[np.float64]], share: bool) -> None:
+    """A histogram of each class, one below the other, over a logarithmic scale."""
+    every = np.concatenate(values)
+    low, high = (log10(edge) for edge in (every.min(), every.max()))
+    low, high = (low - 0.05, high + 0.05) if high > low else (low - 0.5, low + 0.5)
+    edges = np.logspace(low, high, _BINS + 1)
+    for row, (held, color) in enumerate(zip(values, _colors(len(values)), strict=True)):
+        counts, _ = np.histogram(held, edges)
+        tall = 0.82 * counts / max(int(counts.max(initial=0)), 1)
+        panel.stairs(row - tall, edges, baseline=row, fill=True, color=color)
+        panel.stairs(row - tall, edges, baseline=row, color=_INK, linewidth=0.5)
+        if held.size:
+            panel.plot([np.median(held)] * 2, [row, row - 0.9], color="#1f2933", linewidth=1.2)
+    panel.set_xscale("log")
+    panel.set_xlim(edges[0], edges[-1])
+    _log_ticks(panel, low, high, share)
+    panel.grid(axis="x")
+    panel.set_axisbelow(True)
+    panel.tick_params(axis="y", length=0)
+    panel.spines["left"].set_visible(False)
+
+
+def _log_ticks(panel: "Axes", low: float, high: float, share: bool) -> None:
+    """Plain numbers, as many as can be read."""
+    steps = (1,) if high - low > 2.5 else (1, 3) if high - low > 1.2 else (1, 2, 5)
+    powers = range(floor(low), floor(high) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [tick for tick in ticks if low <= log10(tick) <= high]
+    panel.set_xticks(ticks, [_share(tick) if share else _thousands(tick) for tick in ticks])
+    panel.set_xticks([], minor=True)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.10f}".rstrip("0").rstrip(".") + " %"
+
+
+def _thousands(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ")
+
+
+def _pieces(found: Exploration) -> "Figure | None":
+    if found.pieces is None or not any(each.masks for each in found.pieces):
+        return None
+    names = _short(found.called)
+    figure = _figure(max(1.4, 0.27 * len(names) + 0.9))
+    panel = figure.subplots()
+    for row, (facts, color) in enumerate(zip(found.pieces, _colors(len(names)), strict=True)):
+        start = 0.0
+        for group, count in enumerate(facts.by_pieces):
+            part = count / max(facts.masks, 1)
+            shade = _shade(color, 1 - group / (len(PIECES) + 1))
+            panel.barh(row, part, left=start, color=shade, height=0.7, edgecolor="white")
+            if part > 0.045:
+                panel.text(start + part / 2, row, PIECES[group], ha="center", va="center", size=7)
+            start += part
+    panel.set_title("Masks by their number of pieces")
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(len(names) - 0.4, -0.6)
+    panel.set_xlim(0, 1)
+    ticks = np.linspace(0, 1, 5)
+    panel.set_xticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    panel.set_xlabel("share of the masks")
+    panel.tick_params(axis="y", length=0)
+    panel.spines["left"].set_visible(False)
+    return figure
+
+
+def _places(found: Exploration) -> "Figure | None":
+    heat = found.gathered.heat
+    shown = [at for at in range(len(heat)) if heat[at].any()][:_MOST_HEAT_MAPS]
+    if not shown:
+        return None
+    rows, columns = heat.shape[1:]
+    across = 1 if columns > 4 * rows else 2 if columns > 2 * rows else 3
+    across = min(across, len(shown)) if across > 1 else 1
+    down = -(-len(shown) // across)
+    tall = min(3.2, 0.9 * _WIDTH / across * rows / columns)
+    figure = _figure(down * (tall + 0.5) + 0.1)
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for panel, at in zip(panels, shown, strict=False):
+        _heat_map(panel, figure, heat[at], at, found)
+    for panel in panels[len(shown) :]:
+        panel.set_axis_off()
+    return figure
+
+
+def _heat_map(
+    panel: "Axes", figure: "Figure", heat: NDArray[np.float64], at: int, found: Exploration
+) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    color = _colors(at + 1)[at]
+    stops = [(1.0, 1.0, 1.0), color, _shade(color, 1.0, dark=0.35)]
+    scale = LinearSegmentedColormap.from_list("", stops)
+    image = panel.imshow(
+        heat, cmap=scale, vmin=0, vmax=float(heat.max()), aspect="auto", interpolation="nearest"
+    )
+    holders = sum(each.shapes[at] is not None for each in found.gathered.strips)
+    name = _short(found.called)[at]
+    panel.set_title(f"{name}: {holders} {'picture' if holders == 1 else 'pictures'}")
+    panel.set_xticks([])
+    panel.set_yticks([])
+    for spine in panel.spines.values():
+        spine.set_visible(True)
+    bar = figure.colorbar(image, ax=panel, ticks=[0, float(heat.max())], pad=0.01, fraction=0.03)
+    bar.ax.set_yticklabels(["0", f"{100 * heat.max():.0f} %"])
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
+
+
+def _light(found: Exploration) -> "Figure | None":
+    from matplotlib.ticker import MaxNLocator
+
+    if found.light is None:
+        return None
+    seen = [each for each in found.gathered.strips if each.light is not None]
+    clean = np.array([not any(each.shapes) for each in seen])
+    bright = np.array([each.light.brightness for each in seen if each.light is not None])
+    black = np.array(
+        [each.light.left + each.light.right for each in seen if each.light is not None]
+    )
+    ended = black[black >= END]
+    figure = _figure(2.5)
+    panels = figure.subplots(1, 2 if ended.size else 1, squeeze=False)[0].tolist()
+    _brightness(panels[0], bright, clean)
+    if ended.size:
+        _black_ends(panels[1], ended)
+    for panel in panels:
+        panel.set_ylabel("pictures")
+        panel.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        panel.grid(axis="y")
+        panel.set_axisbelow(True)
+    return figure
+
+
+def _brightness(panel: "Axes", bright: NDArray[np.float64], clean: NDArray[np.bool_]) -> None:
+    edges = np.linspace(0, 256, 65)
+    parts = {"with defect": (bright[~clean], "#5b7fa6"), "clean": (bright[clean], _CLEAN)}
+    parts = {name: part for name, part in parts.items() if part[0].size}
+    panel.hist(
+        [values for values, _ in parts.values()],
+        edges.tolist(),
+        stacked=True,
+        color=[color for _, color in parts.values()],
+        label=list(parts),
+    )
+    panel.legend(frameon=False)
+    panel.set_title("Mean brightness of the steel")
+    panel.set_xlabel("grey level, 0 black to 255 white")
+    panel.set_xlim(0, 255)
+
+
+def _black_ends(panel: "Axes", ended: NDArray[np.float64]) -> None:
+    panel.hist(ended, np.linspace(0, 1, 41).tolist(), color="#374151")
+    panel.set_title(f"Black ends, of the {_thousands(ended.size)} pictures that have one")
+    panel.set_xlabel("share of the picture's width")
+    panel.set_xticks(np.linspace(0, 1, 5), [f"{25 * at} %" for at in range(5)])
+    panel.set_xlim(0, 1)
+
+
+def _figure(height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(_WIDTH, height), layout="constrained")
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
+
+
+def _colors(count: int) -> list[tuple[float, float, float]]:
+    colors = [class_color(index) for index in range(count)]
+    return [(red / 255, green / 255, blue / 255) for red, green, blue in colors]
+
+
+def _shade(
+    color: tuple[float, float, float], strength: float, dark: float = 1.0
+) -> tuple[float, float, float]:
+    """A colour made lighter, towards white, or darker."""
+    red, green, blue = ((1 - strength + strength * part) * dark for part in color)
+    return red, green, blue

@@ -1,0 +1,10 @@
+from .check import CheckReport as CheckReport
+from .check import Finding as Finding
+from .convert import Converted as Converted
+from .labelled import Labelled as Labelled
+from .labelled import Loss as Loss
+from .locate import format_named as format_named
+from .registry import FORMATS as FORMATS
+from .registry import READERS as READERS
+from .registry import WRITERS as WRITERS
+from .registry import Format as Format

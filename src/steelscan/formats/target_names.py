@@ -1,0 +1,74 @@
+"""How pictures are called in the data set that a conversion writes."""
+
+import csv
+import io
+from pathlib import PurePosixPath
+
+from steelscan.data import is_picture, key, plain, read_table
+
+_GROUPS = ("image", "group")
+_USUAL = ("images", "data")
+"""Folders that only tell pictures from annotations, and need not stand in a flat name."""
+
+
+class TargetNames:
+    """Names of pictures in the target: with their endings, and flat where it has no folders.
+
+    ``train/a.jpg`` becomes ``train__a.jpg``; of two names that would become one, or share their
+    stems, the later gets a number.
+    """
+
+    def __init__(self, flat: bool) -> None:
+        self._flat = flat
+        self._taken: set[str] = set()
+        self._new: dict[str, str] = {}
+        self._flattened: list[str] = []
+        self._numbered = 0
+
+    def of(self, image: str, file: str | None) -> str:
+        """The name of a picture that annotations call ``image``, and that is ``file`` on disk."""
+        name = image
+        if file is not None and not is_picture(name):
+            name += PurePosixPath(file).suffix
+        if self._flat and "/" in name:
+            name = self._free(flat_name(name))
+            self._flattened.append(f"{image} to {name}")
+        self._taken.add(plain(name))
+        self._new[key(image)] = self._new[plain(image)] = name
+        return name
+
+    def notes(self) -> list[str]:
+        """What was flattened, and how many names needed a number."""
+        count, more = len(self._flattened), f", {self._numbered} of them with a number"
+        return [
+            f"{count} names of pictures below folders were flattened, as {each}"
+            + (more if self._numbered else "")
+            for each in self._flattened[:1]
+        ]
+
+    def in_groups(self, content: bytes, where: object) -> bytes:
+        """A table ``image,group`` with the new names of the pictures. Raises TableError."""
+        if not self._flattened:
+            return content
+        rows = read_table(content, _GROUPS, where)
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(_GROUPS)
+        table.writerows((self._new.get(key(image), image), group) for image, group in rows)
+        return out.getvalue().encode()
+
+    def _free(self, name: str) -> str:
+        path, number = PurePosixPath(name), 2
+        while plain(name) in self._taken:
+            name = f"{path.stem}_{number}{path.suffix}"
+            number += 1
+        self._numbered += number > 2
+        return name
+
+
+def flat_name(name: str) -> str:
+    """A name without folders: they stand before it, with ``__`` between."""
+    folders = list(PurePosixPath(name).parts)
+    while len(folders) > 1 and folders[0] in _USUAL:
+        del folders[0]
+    return "__".join(folders)

@@ -1,0 +1,16 @@
+from .build import build_loss as build_loss
+from .specs import BCE as BCE
+from .specs import BothHeads as BothHeads
+from .specs import CrossEntropy as CrossEntropy
+from .specs import Dice as Dice
+from .specs import Focal as Focal
+from .specs import Jaccard as Jaccard
+from .specs import Loss as Loss
+from .specs import Lovasz as Lovasz
+from .specs import Mix as Mix
+from .specs import SoftmaxFocal as SoftmaxFocal
+from .specs import WherePresent as WherePresent
+from .specs import judges_strips as judges_strips
+from .specs import loss_of_classes as loss_of_classes
+from .specs import single_losses as single_losses
+from .specs import wants_softmax as wants_softmax

@@ -1,0 +1,79 @@
+"""A milled data set on disk, in the layout of the competition."""
+
+from pathlib import Path
+
+import cv2
+
+from steelscan.mill.make import MilledStrip, make_strip
+from steelscan.mill.rolls import first_of_next_roll, name_of
+from steelscan.mill.spec import Mill
+from steelscan.strip import (
+    OutputError,
+    cannot_write,
+    encode,
+    output_folder,
+    track,
+    write_mask_table,
+    write_rows,
+)
+
+_QUALITY = 92  # of the JPEG files, of 100
+
+
+def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
+    """Make all strips and write them as the competition's data set.
+
+    ``train_images/*.jpg`` (grey), ``train.csv`` (one row for each class on a strip, none for
+    clean strips), ``groups.csv`` (image, group: the roll). With ``test_strips`` also
+    ``test_images/*.jpg`` from rolls of their own, and their truth as ``test.csv``. ``train.csv``
+    is written last: a folder without it was cut short, and the same call completes it.
+
+    Raises OutputError when the folder holds other pictures or a finished data set, or cannot be
+    written.
+    """
+    train = range(mill.strips)
+    start = first_of_next_roll(mill)
+    whole = mill.but(strips=start + max(test_strips, 1))
+    test = range(start, start + test_strips)
+    _refuse_filled(whole, folder, {"train_images": train, "test_images": test})
+    if test_strips:
+        truth, _ = _write_pictures(whole, test, folder / "test_images")
+        write_mask_table(folder / "test.csv", truth, "columns")
+    truth, rolls = _write_pictures(whole, train, folder / "train_images")
+    groups = ((name, f"roll{roll:05d}") for name, roll in rolls.items())
+    write_rows(folder / "groups.csv", ("image", "group"), groups)
+    write_mask_table(folder / "train.csv", truth, "columns")
+
+
+def _refuse_filled(mill: Mill, folder: Path, parts: dict[str, range]) -> None:
+    remedy = "Name an empty folder, or remove this one first"
+    if (folder / "train.csv").exists():
+        raise OutputError(folder / "train.csv", "a data set is here already", remedy)
+    for part, indices in parts.items():
+        ours = {name_of(mill, index) for index in indices}
+        for path in sorted((folder / part).glob("*")):
+            if path.name not in ours:
+                raise OutputError(path, "a file that this mill does not make", remedy)
+
+
+def _write_pictures(
+    mill: Mill, indices: range, folder: Path
+) -> tuple[list[tuple[str, list[str]]], dict[str, int]]:
+    """Write pictures; return their run lengths and their rolls, sorted by name."""
+    output_folder(folder)
+    truth: dict[str, list[str]] = {}
+    rolls: dict[str, int] = {}
+    strips = (make_strip(mill, index) for index in indices)
+    for strip in track(strips, f"milling {folder.name}", len(indices)):
+        _write_jpeg(folder / strip.name, strip)
+        truth[strip.name] = [encode(mask) for mask in strip.masks]
+        rolls[strip.name] = strip.roll
+    return sorted(truth.items()), dict(sorted(rolls.items()))
+
+
+def _write_jpeg(path: Path, strip: MilledStrip) -> None:
+    _, content = cv2.imencode(".jpg", strip.picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    try:
+        path.write_bytes(content.tobytes())  # a torn file is redone: train.csv is not there yet
+    except OSError as error:
+        raise cannot_write(path, error) from error

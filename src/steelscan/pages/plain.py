@@ -1,0 +1,35 @@
+"""Rows of cells as plain text."""
+
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+
+from steelscan.strip import printable
+
+
+def plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows of one length under each other in columns; the first row is the head.
+
+    Whatever stands in a cell, as a file's name, takes one line.
+    """
+    rows = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def plain_value(value: object) -> object:
+    """A value as JSON has it: paths as text, tuples as lists, None where undefined or infinite."""
+    match value:
+        case Path():
+            return str(value)
+        case float() if not isfinite(value):
+            return None
+        case dict():
+            return {name: plain_value(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [plain_value(inner) for inner in value]
+        case _:
+            return value

@@ -1,0 +1,102 @@
+"""``pairs.csv`` of a run: how each class of each strip that judged it was answered. No torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.evaluation.metrics import Pairs
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.strip import RunError, SteelscanError, read_rows, write_rows
+
+if TYPE_CHECKING:
+    from steelscan.pipeline.context import Plan
+
+PARTS = ("held out", "out of fold")
+"""The parts of a run's strips that judge, the more trustworthy one first."""
+
+_NAMES = ("part", "image")
+_NUMBERS = ("group", "fold", "class", "predicted", "truth", "shared")
+_REMEDY = "Give the same train command again: it fits no network twice"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Strips of one part that judged a run: ``groups`` and ``folds`` are int64 ``(strips,)``."""
+
+    images: tuple[str, ...]
+    groups: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    pairs: Pairs
+
+
+def judged_parts(plan: "Plan", pairs: Mapping[str, Pairs]) -> dict[str, Judged]:
+    """The pairs of each part of a plan, with the strips that they were counted on."""
+    return {
+        part: Judged(
+            tuple(plan.dataset.names[row] for row in rows.tolist()),
+            plan.groups[rows],
+            plan.folds[rows],
+            pairs[part],
+        )
+        for part, rows in plan.parts.items()
+    }
+
+
+def write_judged(run: RunFolder, parts: Mapping[str, Judged]) -> None:
+    """Write one row for each strip and class of all parts. Raises OutputError."""
+    rows = (row for part, judged in parts.items() for row in _rows(part, judged))
+    write_rows(run.pairs, (*_NAMES, *_NUMBERS), rows)
+    run.seal(run.pairs)
+
+
+def read_judged(run: RunFolder, classes: int) -> dict[str, Judged]:
+    """Read the parts of a run, with so many classes, as `write_judged` wrote them.
+
+    Raises RunError when the folder is no run, or has not come so far, or when the file is broken.
+    """
+    run.load_record()
+    path = run.pairs
+    content = run.read(path)
+    try:
+        table = read_rows(content, path, _REMEDY)
+        if not table.whole:
+            raise ValueError("its last line is cut off")
+        cells = [list(map(int, row)) for row in table.select(_NUMBERS)]
+        numbers = np.array(cells, np.int64).reshape(-1, len(_NUMBERS))
+        names = [(part, image) for part, image in table.select(_NAMES)]
+        return {
+            part: _part(part, names, numbers, classes)
+            for part in dict.fromkeys(part for part, _ in names)
+        }
+    except (SteelscanError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
+
+
+def _rows(part: str, judged: Judged) -> Iterator[tuple[object, ...]]:
+    pairs = judged.pairs
+    counts = np.stack([pairs.predicted, pairs.truth, pairs.shared], axis=2).tolist()
+    strips = zip(judged.images, judged.groups.tolist(), judged.folds.tolist(), counts, strict=True)
+    for image, group, fold, of_classes in strips:
+        for class_id, of_class in enumerate(of_classes, start=1):
+            yield part, image, group, fold, class_id, *of_class
+
+
+def _part(
+    part: str, names: Sequence[tuple[str, str]], numbers: NDArray[np.int64], classes: int
+) -> Judged:
+    """The strips of a part. Raises ValueError when a strip has not its classes in order."""
+    rows = [row for row, (of_part, _) in enumerate(names) if of_part == part]
+    images = [names[row][1] for row in rows]
+    strips = numbers[rows].reshape(-1, classes, len(_NUMBERS))
+    repeated = images != [image for image in images[::classes] for _ in range(classes)]
+    if repeated or len(set(images)) != len(strips):
+        raise ValueError(f"the strips {part} do not each stand there once with all classes")
+    if (strips[:, :, 2] != np.arange(1, classes + 1)).any():
+        raise ValueError(f"the classes of some strip {part} are not 1 to {classes}")
+    predicted, truth, shared = np.moveaxis(strips[:, :, 3:], 2, 0)
+    groups, folds = strips[:, 0, 0], strips[:, 0, 1]
+    return Judged(tuple(images[::classes]), groups, folds, Pairs(predicted, truth, shared))

@@ -1,0 +1,79 @@
+"""The recipes: one short file each, found by their names, and recipes in JSON files."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import ValidationError
+
+from steelscan.evaluation.tuning import Prior
+from steelscan.recipes.spec import Recipe
+from steelscan.strip import RecipeError
+
+_NAMES = (
+    "first_place",
+    "fourteenth_place",
+    "fourth_place",
+    "ninth_place",
+    "quick",
+    "seventh_place",
+    "seventieth_place",
+    "tenth_place",
+    "third_place",
+    "twelfth_place",
+)
+_PUBLIC_STRIPS = 1801
+_PUBLIC_DEFECTS = (128, 43, 741, 120)
+"""Public test strips of the competition that hold each class, as Heng probed the board."""
+
+
+def names() -> list[str]:
+    """The names of all recipes, sorted."""
+    return list(_NAMES)
+
+
+def load(name: str) -> Recipe:
+    """The recipe of this name, or the one in a file whose name ends in ``.json``.
+
+    Raises RecipeError, naming the field, when there is no such recipe or it does not hold.
+    """
+    if name.endswith(".json"):
+        return _read(Path(name))
+    recipe = _module(name).recipe
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def summary(name: str) -> str:
+    """The first line of a recipe's docstring."""
+    return (_module(name).__doc__ or "").partition("\n")[0]
+
+
+def source(name: str) -> str:
+    """The Python source of a recipe. Raises RecipeError when there is no such recipe."""
+    return inspect.getsource(_module(name))
+
+
+def public_board() -> tuple[Prior, ...]:
+    """What to search for, class by class, to do well on the competition's public board."""
+    return tuple(Prior(positives=held / _PUBLIC_STRIPS) for held in _PUBLIC_DEFECTS)
+
+
+def _module(name: str) -> ModuleType:
+    if name not in names():
+        found = f"is no recipe; there are {', '.join(names())}"
+        raise RecipeError(name, found, "Name one of them, or a file that ends in .json")
+    return import_module(f"steelscan.recipes.{name}")
+
+
+def _read(path: Path) -> Recipe:
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
+        raise RecipeError(path, found, "Make one with: steelscan show quick --json") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "recipe"
+        raise RecipeError(f"{path}, {field}", first["msg"], "Mend the field") from None

@@ -1,0 +1,123 @@
+"""The audit of labels: what a finished run contradicts, what labels say themselves, the files."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelscan.analysis.audit.audit import audit
+from steelscan.data import open_dataset
+from steelscan.evaluation.metrics import count_pixels
+from steelscan.pipeline import Outcome, RunFolder, StoredAnswers, read_judged
+from steelscan.prediction import ProbabilityStore
+from steelscan.strip import InputError, OutputError, RunError, encode, write_mask_table
+
+Finished = tuple[Path, Outcome]
+
+
+def test_what_is_read_from_a_run_is_what_it_was_scored_by(finished: Finished, strips: Path) -> None:
+    run, dataset = RunFolder(finished[0]), open_dataset(strips)
+    answers = StoredAnswers(run, dataset)
+    judged = read_judged(run, len(dataset.classes))
+    images = [image for part in judged.values() for image in part.images]
+    assert sorted(images) == [dataset.names[row] for row in answers.rows.tolist()]
+    for part in judged.values():
+        for place, image in enumerate(part.images):
+            row = dataset.names.index(image)
+            counted = count_pixels(answers.masks(row), dataset.masks(row))
+            pairs = part.pairs
+            scored = [each[place] for each in (pairs.predicted, pairs.truth, pairs.shared)]
+            assert np.asarray(counted).tolist() == np.asarray(scored).tolist()
+            assert answers.levels(row).shape == dataset.masks(row).shape
+
+
+@pytest.fixture
+def wrong(strips: Path, tmp_path: Path) -> Path:
+    """The mill's strips with a speck, a pinhole and a sliver in the label of the first."""
+    data = tmp_path / "wrong"
+    shutil.copytree(strips, data)
+    dataset = open_dataset(data)
+    rows = []
+    for row, name in enumerate(dataset.names):
+        masks = dataset.masks(row)
+        if row == 0:
+            masks[:] = False
+            masks[0, 40:60, 100:140] = True
+            masks[0, 50, 120] = False
+            masks[1, 3:5, 3:5] = True
+            masks[2, 20, 5:40] = True
+        rows.append((name, [encode(mask) for mask in masks]))
+    write_mask_table(data / "train.csv", rows, "columns")
+    return data
+
+
+def test_slips_of_the_hand_are_found_without_a_run(wrong: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = audit(wrong, out, most=1, to="labelme")
+    first = next(strip for strip in found.strips if strip.row == 0)
+    kinds = {(each.kind, each.class_name) for each in first.reasons}
+    assert {("speck", "2"), ("sliver", "3"), ("pinhole", "1")} <= kinds
+    with (out / "suspects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(len(strip.reasons) for strip in found.strips)
+    worst = next(row for row in rows if row["rank"] == "1")
+    assert worst["image"] == found.strips[0].name
+    assert float(worst["score"]) == pytest.approx(found.strips[0].reasons[0].score, abs=1e-4)
+    written = sorted(path.name for path in (out / "relabel_labelme").glob("*.json"))
+    assert written == [Path(found.strips[0].name).stem + ".json"]
+    page = (out / "audit.html").read_text()
+    assert found.strips[0].name in page
+    assert page.count("<figure>") == 1
+    assert f"The first 1 of {len(found.strips)}" in page
+    assert json.loads((out / "audit.json").read_text())["judged"] is None
+    with pytest.raises(OutputError, match="is here already"):
+        audit(wrong, out, to="labelme")
+
+
+def test_labels_beside_a_run(finished: Finished, strips: Path, tmp_path: Path) -> None:
+    """On one strip the run's networks are made to predict all but what its label says."""
+    run, dataset = tmp_path / "run", open_dataset(strips)
+    shutil.copytree(finished[0], run)
+    answers = StoredAnswers(RunFolder(run), dataset)
+    planted = next(row for row in answers.rows.tolist() if dataset.masks(row).any())
+    levels = ProbabilityStore(run / "probabilities" / "segment", len(dataset), 4, dataset.frames)
+    levels[planted] = np.where(dataset.masks(planted), 0, 255).astype(np.uint8)
+    words = ProbabilityStore(run / "probabilities" / "classify", len(dataset), 4, ())
+    words[planted] = np.ones(4, np.float32)
+    found = audit(strips, tmp_path / "out", run=run)
+    assert found.judged is not None
+    assert 0 < found.judged < len(found.dataset)
+    assert any("judged" in note for note in found.notes)
+    judged = set(answers.rows.tolist())
+    kinds = {"missed", "denied", "other class", "out of place"}
+    told = {strip.row for strip in found.strips for each in strip.reasons if each.kind in kinds}
+    assert planted in told
+    assert told <= judged
+    scores = [strip.score for strip in found.strips]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= each.score <= 1 for strip in found.strips for each in strip.reasons)
+
+
+def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(
+    finished: Finished, strips: Path, wrong: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match="other data"):
+        audit(wrong, tmp_path / "out", run=finished[0])
+    bare = tmp_path / "bare"
+    shutil.copytree(finished[0], bare, ignore=shutil.ignore_patterns("probabilities"))
+    with pytest.raises(RunError, match="no probabilities"):
+        audit(strips, tmp_path / "out", run=bare)
+    with pytest.raises(RunError, match="is no run"):
+        audit(strips, tmp_path / "out", run=tmp_path)
+    with pytest.raises(InputError, match="names no format"):
+        audit(wrong, tmp_path / "out", to="nothing")
+
+
+def test_an_unknown_format_to_relabel_in_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Also where nothing would be suspected, and so nothing written."""
+    with pytest.raises(InputError, match=r"--to: names no format: 'nothing'\. Known are "):
+        audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,269 @@
+"""Two runs laid side by side: what is written for it, and what is told."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelscan.analysis.compare import comparison_text
+from steelscan.analysis.compare.compare import compare
+from steelscan.data import open_dataset, read_folds
+from steelscan.evaluation.metrics import Pairs, score
+from steelscan.pipeline import Judged, Outcome, RunFolder, read_judged
+from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.recipes import Recipe
+from steelscan.strip import OutputError, RunError
+
+Finished = tuple[Path, Outcome]
+Copied = Callable[[str], RunFolder]
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path) -> Copied:
+    """Makes a run folder with the judgements of the finished run."""
+
+    def copy(name: str) -> RunFolder:
+        (tmp_path / name).mkdir()
+        for file in ("run.json", "recipe.json", "pairs.csv"):
+            shutil.copy(finished[0] / file, tmp_path / name)
+        return RunFolder(tmp_path / name)
+
+    return copy
+
+
+def perfect(judged: Judged) -> Judged:
+    truth = judged.pairs.truth
+    return replace(judged, pairs=Pairs(truth, truth, truth))
+
+
+def empty(judged: Judged) -> Judged:
+    return replace(judged, pairs=judged.pairs.emptied())
+
+
+def part_of(judged: Judged, rows: list[int]) -> Judged:
+    images = tuple(judged.images[row] for row in rows)
+    return Judged(images, judged.groups[rows], judged.folds[rows], judged.pairs.select(rows))
+
+
+def test_a_run_keeps_the_pairs_that_its_scores_were_made_of(
+    finished: Finished, strips: Path, tiny: Recipe
+) -> None:
+    run, outcome = finished
+    dataset = open_dataset(strips)
+    folds = read_folds(run / "folds.csv", dataset.names)
+    parts = read_judged(RunFolder(run), len(dataset.classes))
+    assert list(parts) == ["held out", "out of fold"]
+    for name, judged in parts.items():
+        assert score(judged.pairs, judged.groups) == outcome.scores[name]
+        rows = [dataset.names.index(image) for image in judged.images]
+        assert judged.folds.tolist() == folds[rows].tolist()
+        truth = [dataset.masks(row).sum(axis=(1, 2)).tolist() for row in rows]
+        assert judged.pairs.truth.tolist() == truth
+    assert set(parts["held out"].folds.tolist()) == set(tiny.folds.holdout)
+
+
+def test_what_was_written_is_read_again(copied: Copied) -> None:
+    run = copied("a")
+    parts = read_judged(run, 4)
+    before = run.pairs.read_bytes()
+    write_judged(run, parts)
+    assert run.pairs.read_bytes() == before
+    with run.pairs.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * sum(len(judged.images) for judged in parts.values())
+    last, judged = rows[-1], parts["out of fold"]
+    assert (last["part"], last["image"], last["class"]) == ("out of fold", judged.images[-1], "4")
+    assert int(last["predicted"]) == judged.pairs.predicted[-1, -1]
+
+
+def test_a_run_against_itself_differs_by_nothing(finished: Finished) -> None:
+    run, outcome = finished
+    found = compare(run, run)
+    assert found.part == "held out"
+    assert found.scores.strips == outcome.scores["held out"].strips
+    assert found.changes == ()
+    for number in (found.scores.mean_dice, found.scores.escapes, found.scores.overkill):
+        assert number.value == 0
+        assert (number.low, number.high) == (0, 0) or np.isnan(number.low)
+    assert "Decisions changed on 0 strips." in comparison_text(found)
+    assert "better" not in found.sentence
+
+
+def test_a_run_that_sees_all_is_better_than_one_that_sees_nothing(
+    copied: Copied, tmp_path: Path
+) -> None:
+    a, b = copied("a"), copied("b")
+    judged = read_judged(a, 4)["out of fold"]
+    write_judged(a, {"out of fold": empty(judged)})
+    write_judged(b, {"out of fold": perfect(judged)})
+    found = compare(a.path, b.path)
+    assert found.part == "out of fold"
+    defective = (judged.pairs.truth > 0).any(axis=1)
+    assert {change.kind for change in found.changes} == {"clean to defective"}
+    assert {change.image for change in found.changes} == {
+        image for image, has in zip(judged.images, defective, strict=True) if has
+    }
+    assert all(change.truth == change.other and change.one == () for change in found.changes)
+    gains = [change.gain for change in found.changes]
+    assert gains == sorted(gains, reverse=True)
+    assert found.scores.mean_dice.value == pytest.approx((judged.pairs.truth > 0).mean())
+    assert found.scores.escapes.value == -1
+    assert found.scores.mean_dice.low > 0
+    assert found.sentence.startswith("B is better than A: mean Dice +")
+    assert compare(b.path, a.path).sentence.startswith("B is worse than A: mean Dice -")
+    assert any("tuned on these strips" in note for note in found.notes)
+    found.write_changes(tmp_path / "changed.csv")
+    with (tmp_path / "changed.csv").open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [row["image"] for row in listed] == [change.image for change in found.changes]
+    assert [row["b"] for row in listed] == [" ".join(change.other) for change in found.changes]
+    with pytest.raises(OutputError, match="cannot be written"):
+        found.write_changes(Path("/proc/changed.csv"))
+
+
+def test_kinds_of_changes_are_told_apart(copied: Copied) -> None:
+    a, b = copied("a"), copied("b")
+    judged = read_judged(a, 4)["out of fold"]
+    nothing = np.zeros_like(judged.pairs.truth)
+    one, other = nothing.copy(), nothing.copy()
+    one[0, 0] = other[1, 1] = one[2, 0] = other[2, 1] = one[3, 2] = 7
+    other[3, 2] = 9  # more pixels of the same class: the same decision
+    for run, predicted in ((a, one), (b, other)):
+        pairs = Pairs(predicted, judged.pairs.truth, nothing)
+        write_judged(run, {"out of fold": replace(judged, pairs=pairs)})
+    kinds = {change.image: change.kind for change in compare(a.path, b.path).changes}
+    assert kinds == dict(
+        zip(
+            judged.images,
+            ("defective to clean", "clean to defective", "other classes"),
+            strict=False,
+        )
+    )
+
+
+def test_only_strips_of_the_same_part_count_and_the_others_are_numbered(copied: Copied) -> None:
+    a, b = copied("a"), copied("b")
+    judged = read_judged(a, 4)["out of fold"]
+    rows = list(range(len(judged.images)))
+    write_judged(
+        a, {"held out": part_of(judged, rows[:8]), "out of fold": part_of(judged, rows[8:])}
+    )
+    write_judged(
+        b, {"held out": part_of(judged, rows[3:9]), "out of fold": part_of(judged, rows[9:])}
+    )
+    found = compare(a.path, b.path)
+    assert (found.part, found.scores.strips) == ("held out", 5)
+    assert any(note.startswith("4 strips are held out in one run only") for note in found.notes)
+    write_judged(b, {"out of fold": part_of(judged, rows[3:9])})
+    found = compare(a.path, b.path)
+    assert (found.part, found.scores.strips) == ("out of fold", 1)
+    assert found.sentence == "B and A cannot be told apart: fewer than two groups of strips speak."
+    write_judged(b, {"out of fold": part_of(judged, rows[:8])})
+    with pytest.raises(RunError, match="has no strip that judged"):
+        compare(a.path, b.path)
+
+
+def test_the_order_of_the_strips_does_not_matter(copied: Copied) -> None:
+    a, b, c = copied("a"), copied("b"), copied("c")
+    judged = read_judged(a, 4)["out of fold"]
+    rows = np.random.default_rng(0).permutation(len(judged.images)).tolist()
+    write_judged(b, {"out of fold": perfect(judged)})
+    write_judged(c, {"out of fold": part_of(perfect(judged), rows)})
+    write_judged(a, {"out of fold": judged})
+    assert compare(a.path, b.path) == compare(a.path, c.path)
+
+
+def test_strips_that_either_run_keeps_together_stay_together(copied: Copied) -> None:
+    a, b = copied("a"), copied("b")
+    judged = read_judged(a, 4)["out of fold"]
+    count = len(judged.images)
+    alone = np.arange(count)
+    pairs = alone // 2
+    shifted = (alone + 1) // 2
+    write_judged(a, {"out of fold": replace(judged, groups=pairs)})
+    write_judged(b, {"out of fold": replace(judged, groups=alone)})
+    assert compare(a.path, b.path).scores.groups == -(-count // 2)
+    write_judged(b, {"out of fold": replace(judged, groups=shifted)})
+    assert compare(a.path, b.path).scores.groups == 1
+
+
+@pytest.mark.parametrize(("count", "told"), [(5, True), (6, False)])
+def test_too_few_strips_that_differ_are_told(copied: Copied, count: int, told: bool) -> None:
+    a, b = copied("a"), copied("b")
+    truth = np.ones((9, 4), np.int64)
+    seen = truth * (np.arange(9) >= count)[:, None]
+    images = tuple(f"{number}.jpg" for number in range(9))
+    for run, guess in ((a, seen), (b, truth)):
+        pairs = Pairs(guess, truth, guess)
+        write_judged(run, {"held out": Judged(images, np.arange(9), np.zeros(9, np.int64), pairs)})
+    found = compare(a.path, b.path)
+    assert any(note.startswith("Only 5 groups differ") for note in found.notes) is told
+    assert found.sentence.startswith("B is better") is not told
+
+
+def test_the_text_shows_twenty_changes_and_counts_the_rest(copied: Copied) -> None:
+    a, b = copied("a"), copied("b")
+    some = read_judged(a, 4)["out of fold"].pairs.select([0] * 25)
+    images = tuple(f"strip{number:02}.jpg" for number in range(25))
+    judged = Judged(images, np.arange(25), np.zeros(25, np.int64), some)
+    write_judged(a, {"held out": empty(judged)})
+    write_judged(b, {"held out": replace(judged, pairs=Pairs(some.truth + 1, *[some.truth] * 2))})
+    text = comparison_text(compare(a.path, b.path))
+    assert text.count("clean to defective") == 21  # the head has one more
+    assert "and 5 more" in text
+    assert "nan" not in text
+    assert [line for line in text.splitlines() if line.startswith("mean Dice")]
+
+
+def test_other_data_no_run_and_unfinished_runs_are_refused_with_a_way_out(
+    finished: Finished, copied: Copied, tmp_path: Path
+) -> None:
+    b = copied("b")
+    record = json.loads(b.record.read_text())
+    b.record.write_text(json.dumps({**record, "fingerprint": "0" * 64}))
+    with pytest.raises(RunError, match="made from other data"):
+        compare(finished[0], b.path)
+    with pytest.raises(RunError, match="is no run"):
+        compare(finished[0], tmp_path / "nowhere")
+    half = copied("half")
+    half.pairs.unlink()
+    with pytest.raises(RunError, match=r"holds no pairs\.csv: its training has not ended"):
+        compare(half.path, finished[0])
+
+
+def test_runs_that_count_other_true_pixels_are_refused(copied: Copied) -> None:
+    a, b = copied("a"), copied("b")
+    judged = read_judged(a, 4)["out of fold"]
+    pairs = Pairs(judged.pairs.predicted, judged.pairs.truth + 1, judged.pairs.shared)
+    write_judged(a, {"out of fold": judged})
+    write_judged(b, {"out of fold": replace(judged, pairs=pairs)})
+    with pytest.raises(RunError, match="counts other true pixels"):
+        compare(a.path, b.path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: "",
+        lambda text: text.replace("truth", "wahr"),
+        lambda text: text.replace(",4,", ",x,", 1),
+        lambda text: "\n".join(text.splitlines()[:-1]),
+        lambda text: "\n".join([*text.splitlines(), *text.splitlines()[-4:]]),
+        lambda text: "\n".join([*text.splitlines()[:-1], text.splitlines()[-2]]),
+        lambda text: text.replace(",0,0,0\n", ",0,0,9\n", 1),
+    ],
+    ids=["empty", "head", "number", "short", "twice", "class", "shared"],
+)
+def test_a_broken_file_is_one_error(copied: Copied, spoil: Callable[[str], str]) -> None:
+    run = copied("a")
+    text = run.pairs.read_text()
+    run.pairs.write_text(spoil(text))
+    assert run.pairs.read_text() != text
+    with pytest.raises(RunError, match="is broken") as error:
+        compare(run.path, run.path)
+    assert "\n" not in str(error.value)

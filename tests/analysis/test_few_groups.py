@@ -1,0 +1,80 @@
+"""Finished runs that judged strips of 1, 2 or 5 groups: every verb ends with words."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelscan.analysis.compare import comparison_text
+from steelscan.analysis.compare.compare import compare
+from steelscan.analysis.escapes import plant, plant_text
+from steelscan.analysis.score import Asked, score_files, score_text
+from steelscan.analysis.tune import tune_run, tuning_text
+from steelscan.evaluation.tuning import CarefulTune, Prior
+from steelscan.pipeline import PARTS, Outcome, RunFolder, read_judged
+from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.strip import InputError, RunError
+
+Finished = tuple[Path, Outcome]
+
+
+@pytest.fixture(scope="module")
+def grouped(finished: Finished, tmp_path_factory: pytest.TempPathFactory):
+    """Makes the finished run one that judged so many groups."""
+    run = tmp_path_factory.mktemp("few") / "run"
+    shutil.copytree(finished[0], run)
+    folder = RunFolder(run)
+    parts = read_judged(folder, 4)
+
+    def of(groups: int) -> Path:
+        few = {
+            name: replace(part, groups=np.arange(len(part.images)) % groups)
+            for name, part in parts.items()
+        }
+        write_judged(folder, few)
+        return run
+
+    return of
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_what_is_told_of_few_groups_has_no_nan(grouped, groups: int, strips: Path) -> None:
+    run = grouped(groups)
+    texts = [
+        plant_text(plant(run, data=strips)),
+        comparison_text(compare(run, run)),
+        score_text(score_files(strips, run, Asked())),
+    ]
+    for text in texts:
+        assert "nan" not in text.replace("domina", "")
+    assert "B is better" not in texts[1]
+    with pytest.raises(RunError, match=f"judged {groups} groups of strips out of fold") as refused:
+        tune_run(run, strips)
+    assert "a search needs 5" in str(refused.value)
+
+
+def test_five_groups_are_too_few_to_search_and_that_is_said(grouped, strips: Path) -> None:
+    run = grouped(5)
+    done = tune_run(run, strips, tune=CarefulTune(resamples=20))
+    told = tuning_text(done)
+    assert "nan" not in told
+    assert "Nothing could be searched: there are too few groups." in told
+    assert "nan" not in done.page.read_text().lower().replace("nano", "")
+
+
+def test_an_objective_that_a_class_has_no_strips_for_is_refused_before_any_work(
+    grouped, strips: Path, tmp_path: Path
+) -> None:
+    run = grouped(9)
+    folder = RunFolder(run)
+    parts = read_judged(folder, 4)
+    judged = parts[PARTS[1]]
+    judged.pairs.truth[:, 0] = 0
+    judged.pairs.shared[:, 0] = 0
+    write_judged(folder, {PARTS[1]: judged})
+    out = tmp_path / "tuned"
+    with pytest.raises(InputError, match=r"class 1: is on 0 of the .* take mean_dice"):
+        tune_run(run, strips, out, objective=(Prior(positives=0.1),) * 4)
+    assert not out.exists()

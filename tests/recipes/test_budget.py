@@ -1,0 +1,469 @@
+"""Budgets: what stays of a recipe, what shrinks, and that what is left can be run."""
+
+import sys
+from functools import cache
+from itertools import combinations, pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from steelscan import cli, pipeline, recipes
+from steelscan.data import RandomCrop, Shrink, WholeStrip, crop_frame
+from steelscan.models import Classifier, Psp, TwoHeaded, copy_encoder, encoder_of
+from steelscan.prediction import EncoderFittedFor, EncoderOf
+from steelscan.recipes import Classify, Recipe, Segment, with_budget
+from steelscan.strip import Frame
+from steelscan.training import BestAverage, Pass
+
+CLASSES = 4
+HEIGHT, WIDTH = 64, 128
+SHRINKING = ("small", "tiny")
+
+every_recipe = pytest.mark.parametrize("name", recipes.names())
+each_way = pytest.mark.parametrize("budget", SHRINKING)
+
+
+@cache
+def shrunk(name, budget):
+    return with_budget(recipes.load(name), budget)
+
+
+def told_of(recipe, budget):
+    """A recipe at a budget, and what became of it without the words around that."""
+    found = with_budget(recipe, budget)
+    head = f"Budget {budget}: "
+    assert all(line.startswith(head) and line.endswith(".") for line in found.changes)
+    return found, tuple(line.removeprefix(head).removesuffix(".") for line in found.changes)
+
+
+def members(recipe):
+    return [member for step in recipe.asking for member in step.ensemble.members]
+
+
+def networks(recipe):
+    lenders = [
+        member.start.network
+        for member in members(recipe)
+        if isinstance(member.start, EncoderFittedFor)
+    ]
+    return [member.network for member in members(recipe)] + lenders
+
+
+def stages(recipe):
+    return [stage for member in members(recipe) for stage in member.all_stages]
+
+
+def passes(stage):
+    return [Pass(crop=stage.crop, batch=stage.batch), *stage.more_passes]
+
+
+def fits(recipe):
+    return sum(len(recipe.folds_of(member)) for member in members(recipe))
+
+
+def without_sizes(stage):
+    """All of a stage that no budget may touch, as plain values."""
+    kept = stage.model_dump(
+        exclude={
+            "crop", "more_passes", "most_draws", "batch", "accumulate_to", "epochs", "validate_on",
+            "precision", "keep",
+        }
+    )  # fmt: skip
+    crops = [each.crop.model_dump(exclude={"height", "width"}) for each in passes(stage)]
+    return kept, crops, stage.keep.kind
+
+
+def without_widths(network):
+    """All of a network that no budget may touch, as plain values."""
+    if isinstance(network, TwoHeaded):
+        return network.model_dump(exclude={"segmenter"}), without_widths(network.segmenter)
+    return network.model_dump(
+        exclude={
+            "encoder", "decoder_channels", "pyramid_channels", "segmentation_channels",
+            "centre_channels", "middle_channels", "block_channels",
+        }
+    )  # fmt: skip
+
+
+def essence(member):
+    """What a member is, however much it is shrunk and wherever it stands."""
+    start = member.start
+    if isinstance(start, EncoderFittedFor):
+        start = without_widths(start.network)
+    return (
+        without_widths(member.network),
+        [without_sizes(stage) for stage in member.all_stages],
+        start if isinstance(start, EncoderOf | None) else (start,),
+        member.classes,
+        member.tiles,
+    )
+
+
+def pairs_of(larger, smaller):
+    """Each member of a recipe, and the one that is left of it at a budget."""
+    left = {repr(essence(member)): member for member in members(smaller)}
+    return [(member, left[repr(essence(member))]) for member in members(larger)]
+
+
+def unique(values):
+    return [value for at, value in enumerate(values) if value not in values[:at]]
+
+
+@every_recipe
+def test_full_is_the_recipe_as_written(name):
+    recipe = recipes.load(name)
+    assert with_budget(recipe, "full") == recipe
+
+
+@every_recipe
+@each_way
+def test_what_is_left_is_a_recipe_that_goes_to_json_and_back(name, budget):
+    recipe = shrunk(name, budget)
+    assert recipe.name == name
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert recipe != recipes.load(name)
+
+
+@every_recipe
+@each_way
+def test_the_same_budget_again_changes_nothing(name, budget):
+    recipe = shrunk(name, budget)
+    assert with_budget(recipe, budget) == recipe
+
+
+@every_recipe
+@each_way
+def test_steps_and_rules_stay(name, budget):
+    before, after = recipes.load(name), shrunk(name, budget)
+    assert [step.kind for step in after.steps] == [step.kind for step in before.steps]
+    for old, new in zip(before.steps, after.steps, strict=True):
+        if isinstance(old, Classify | Segment):
+            assert new.but(ensemble=old.ensemble) == old
+            assert new.ensemble.but(members=old.ensemble.members) == old.ensemble
+        else:
+            assert new == old
+    same = {"name", "tune", "written_for"}
+    assert after.model_dump(include=same) == before.model_dump(include=same)
+    assert after.folds.but(validation=before.folds.validation) == before.folds
+    assert (after.pseudo_labels is None) == (before.pseudo_labels is None)
+    if before.pseudo_labels:
+        assert after.pseudo_labels.but(rounds=before.pseudo_labels.rounds) == before.pseudo_labels
+
+
+@every_recipe
+@each_way
+def test_every_sort_of_network_and_training_stays(name, budget):
+    """Heads, losses, samplers, augmentations, schedules: nothing is lost, nothing comes in."""
+    before, after = recipes.load(name), shrunk(name, budget)
+    for old, new in zip(before.asking, after.asking, strict=True):
+        was = [essence(member) for member in old.ensemble.members]
+        now = [essence(member) for member in new.ensemble.members]
+        assert unique(now) == unique(was)
+
+
+@every_recipe
+def test_small_lies_between_full_and_tiny(name):
+    for larger, smaller in pairwise(
+        (recipes.load(name), shrunk(name, "small"), shrunk(name, "tiny"))
+    ):
+        assert fits(smaller) <= fits(larger)
+        assert set(smaller.folds.validation) <= set(larger.folds.validation)
+        rounds = [
+            each.pseudo_labels.rounds if each.pseudo_labels else 0 for each in (smaller, larger)
+        ]
+        assert rounds == sorted(rounds)
+        for member, less in pairs_of(larger, smaller):
+            assert less.resize.pixels <= (member.resize.pixels if member.resize else 256 * 1600)
+            for old, new in zip(member.all_stages, less.all_stages, strict=True):
+                check_no_larger(old, new)
+
+
+def check_no_larger(old, new):
+    assert new.epochs <= old.epochs
+    assert new.validate_on <= (old.validate_on or new.validate_on)
+    assert new.most_draws <= (old.most_draws or new.most_draws)
+    if isinstance(old.keep, BestAverage):
+        assert new.keep.count <= old.keep.count
+    for wide, narrow in zip(passes(old), passes(new), strict=True):
+        assert narrow.batch <= wide.batch
+        if not isinstance(wide.crop, WholeStrip):
+            assert narrow.crop.height <= wide.crop.height
+            assert narrow.crop.width <= wide.crop.width
+
+
+@every_recipe
+@each_way
+def test_each_network_is_fitted_once_and_no_two_are_alike(name, budget):
+    recipe = shrunk(name, budget)
+    suspects = any(member.wants_suspicion for member in members(recipe))
+    assert len(recipe.folds.validation) == (2 if suspects else 1)
+    if not suspects:
+        assert fits(recipe) == len(members(recipe))
+    assert max(stage.epochs for stage in stages(recipe)) <= {"small": 8, "tiny": 3}[budget]
+    for step in recipe.asking:
+        alone = [member.but(folds=None) for member in step.ensemble.members]
+        assert unique(alone) == alone
+
+
+@every_recipe
+def test_crops_show_as_much_of_a_strip_as_before(name):
+    """Less by a stride at most, on the competition's strips."""
+    strip = Frame(256, 1600)
+    for old, new in pairs_of(recipes.load(name), shrunk(name, "small")):
+        before, after = (
+            (each.resize or Shrink(pixels=strip.pixels)).frame(strip) for each in (old, new)
+        )
+        for wide, narrow in zip(old.all_stages, new.all_stages, strict=True):
+            for one, other in zip(passes(wide), passes(narrow), strict=True):
+                was, now = crop_frame(one.crop, before), crop_frame(other.crop, after)
+                assert (
+                    -32 / after.height < now.height / after.height - was.height / before.height <= 0
+                )
+                assert -32 / after.width < now.width / after.width - was.width / before.width <= 0
+    sizes = {each.crop for stage in stages(shrunk(name, "small")) for each in passes(stage)}
+    assert sizes == {each.crop for stage in stages(shrunk(name, "tiny")) for each in passes(stage)}
+
+
+@every_recipe
+@each_way
+def test_steps_of_an_optimizer_hold_as_many_batches_as_before(name, budget):
+    """A stage with passes of several sizes aside, which no recipe accumulates."""
+    before = [stage for stage in stages(recipes.load(name)) if stage.accumulate_to]
+    ratios = {stage.accumulate_to // stage.batch for stage in before}
+    after = [stage for stage in stages(shrunk(name, budget)) if stage.accumulate_to]
+    assert {stage.accumulate_to / stage.batch for stage in after} == ratios
+
+
+def test_widths_and_batches_of_the_9th():
+    for budget, batches in (("small", [6, 6, 4]), ("tiny", [3, 3, 2])):
+        stage = shrunk("ninth_place", budget).segment.ensemble.members[0].stages[1]
+        widths = [(each.crop.height, each.crop.width) for each in passes(stage)]
+        assert widths == [(128, 128), (128, 192), (128, 288)]
+        assert [each.batch for each in passes(stage)] == batches
+
+
+def test_folds_that_are_left():
+    small = shrunk("first_place", "small")
+    assert small.folds.validation == (0,)
+    assert {member.folds for member in members(small)} == {(0,)}
+    small = shrunk("ninth_place", "small")
+    assert small.folds.validation == (0, 1)
+    folds = [small.folds_of(member) for member in members(small)]
+    assert folds == [(0, 1), (0, 1), (0,), (0, 1), (0, 1)]
+
+
+@every_recipe
+@each_way
+def test_an_epoch_has_few_pixels_in_whole_precision(name, budget):
+    most = {"small": 64, "tiny": 32}[budget] * 128 * 256
+    batch = {"small": 8, "tiny": 4}[budget]
+    for stage in stages(shrunk(name, budget)):
+        assert stage.precision == "float32"
+        crops = [each.crop for each in passes(stage)]
+        whole = [128 * 800 for crop in crops if isinstance(crop, WholeStrip)]
+        pixels = sum(whole) + sum(
+            crop.height * crop.width for crop in crops if not isinstance(crop, WholeStrip)
+        )
+        assert stage.most_draws * pixels <= most or stage.most_draws == batch
+        assert (stage.most_draws + 1) * pixels > most
+
+
+def networks_left(budget):
+    return unique([spec for name in recipes.names() for spec in networks(shrunk(name, budget))])
+
+
+def label(spec):
+    if not isinstance(spec, tuple):
+        return None
+    budget, network = spec
+    return f"{budget}-{network.kind}-{encoder_of(network).kind}-{encoder_of(network).encoder}"
+
+
+EVERY = [(budget, spec) for budget in SHRINKING for spec in networks_left(budget)]
+
+
+def test_there_are_networks_of_every_kind():
+    for budget in SHRINKING:
+        left = networks_left(budget)
+        assert {spec.kind for spec in left} == {"classifier", "unet", "fpn", "psp", "two_headed"}
+        heads = [spec.segmenter.kind for spec in left if isinstance(spec, TwoHeaded)]
+        assert set(heads) == {"unet", "fpn", "asymmetric_unet"}
+        assert len({encoder_of(spec).encoder for spec in left}) >= 4
+
+
+@pytest.mark.parametrize("which", EVERY, ids=label)
+def test_a_network_that_is_left_is_built_and_answers(which, of_shapes, only_shapes):
+    budget, spec = which
+    network = of_shapes(spec)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert parameters < {"small": 5e7, "tiny": 4e6}[budget]
+    maps = []
+    if network.head != "classes":
+        network.body.encoder.register_forward_hook(lambda _, __, out: maps.extend(out))
+    with only_shapes(), torch.inference_mode():
+        outputs = network(torch.empty(1, 1, HEIGHT, WIDTH))
+        probabilities = network.probabilities(outputs)
+    if isinstance(spec, Classifier | TwoHeaded):
+        assert outputs.classes.shape == (1, CLASSES)
+    if not isinstance(spec, Classifier):
+        assert probabilities.masks.shape == (1, CLASSES, HEIGHT, WIDTH)
+        strides = [HEIGHT // one.shape[2] for one in maps]
+        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, Psp))
+    if encoder_of(spec).mish:
+        assert not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in network.modules())
+
+
+@every_recipe
+@each_way
+def test_encoders_that_are_lent_go_on_to_fit(name, budget, of_shapes):
+    recipe = shrunk(name, budget)
+    for member in members(recipe):
+        start = member.start
+        if isinstance(start, EncoderOf):
+            lender = recipe.named[start.step].ensemble.members[start.member].network
+        elif isinstance(start, EncoderFittedFor):
+            lender = start.network
+        else:
+            continue
+        source, target = of_shapes(lender), of_shapes(member.network)
+        copy_encoder(source, target)
+        assert len(target.features()) >= 20
+
+
+def changed(way):
+    """quick, with one change to the member that outlines."""
+    recipe = recipes.load("quick")
+    clear, outline, *rules = recipe.steps
+    (member,) = outline.ensemble.members
+    fewer = outline.but(ensemble=outline.ensemble.but(members=way(member)))
+    return recipe.but(steps=(clear, fewer, *rules))
+
+
+@pytest.mark.parametrize(("lender", "moved"), [(0, 0), (1, 0), (2, 1)])
+def test_an_encoder_is_lent_by_the_one_network_that_is_left(lender, moved):
+    def three(member):
+        return member, member.but(), member.but(network=member.network.but(dropout=0.5))
+
+    recipe = changed(three)
+    clear, *others = recipe.steps
+    (judge,) = clear.ensemble.members
+    judges = tuple(judge.but(start=EncoderOf(step="segment", member=at)) for at in (lender, 1, 0))
+    recipe = recipe.but(steps=(clear.but(ensemble=clear.ensemble.but(members=judges)), *others))
+    tiny, told = told_of(recipe, "tiny")
+    assert "networks of segment: 3 became 2" in told
+    left = [member.network.dropout for member in tiny.segment.ensemble.members]
+    assert left == [0.1, 0.5]
+    starts = [member.start.member for member in tiny.classify.ensemble.members]
+    assert starts == ([moved] if moved == 0 else [1, 0])
+    assert with_budget(tiny, "tiny") == tiny
+
+
+def test_an_encoder_that_has_no_stand_in_stays():
+    text = recipes.load("quick").model_dump_json().replace("tf_efficientnet_lite0", "resnet50")
+    recipe = Recipe.model_validate_json(text)
+    tiny, told = told_of(recipe, "tiny")
+    assert {network.encoder for network in networks(tiny)} == {"resnet50"}
+    assert not any(line.startswith("encoder") for line in told)
+    assert any(line.startswith("epochs") for line in told)
+
+
+@each_way
+@pytest.mark.parametrize("widths", [(256, 288, 320), (320, 256), (64, 96, 128), (1024, 32, 992)])
+def test_widths_of_passes_go_on_to_differ(budget, widths):
+    crops = [RandomCrop(height=160, width=width) for width in widths]
+    more = tuple(Pass(crop=crop, batch=8) for crop in crops[1:])
+
+    def passing(member):
+        stage = member.stages[0].but(crop=crops[0], more_passes=more)
+        return (member.but(stages=(stage,), resize=None),)
+
+    stage = with_budget(changed(passing), budget).segment.ensemble.members[0].stages[0]
+    left = [each.crop.width for each in passes(stage)]
+    assert all(
+        new <= max(32, old // 2) and new % 32 == 0 for old, new in zip(widths, left, strict=True)
+    )
+    for (old, new), (other, another) in combinations(zip(widths, left, strict=True), 2):
+        assert (old < other) == (new < another) or {new, another} == {32}
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("sizes", "together"),
+    [
+        ((1,), 16), ((2,), 2), ((3,), 9), ((4,), 20), ((16,), 32), ((7,), 70), ((33,), 99),
+        ((12, 12, 8), 24), ((14, 12), 84), ((16, 1), 16), ((40, 8), 80), ((12, 8), None),
+    ],
+)  # fmt: skip
+def test_batches_shrink_together(budget, sizes, together):
+    def stepping(member):
+        stage = member.stages[0]
+        more = tuple(Pass(crop=stage.crop, batch=size) for size in sizes[1:])
+        stage = stage.but(batch=sizes[0], accumulate_to=together, more_passes=more)
+        return (member.but(stages=(stage,)),)
+
+    stage = with_budget(changed(stepping), budget).segment.ensemble.members[0].stages[0]
+    most = {"small": 8, "tiny": 4}[budget]
+    left = [each.batch for each in passes(stage)]
+    if max(sizes) <= most:
+        assert (left, stage.accumulate_to) == (list(sizes), together)
+    assert max(left) <= most
+    assert all(min(2, old) <= new <= old for old, new in zip(sizes, left, strict=True))
+    if together is None:
+        assert stage.accumulate_to is None
+        return
+    assert stage.accumulate_to <= together
+    assert not any(stage.accumulate_to % size for size in left)
+    if len(sizes) == 1:
+        assert stage.accumulate_to * sizes[0] == together * left[0]
+
+
+@every_recipe
+@each_way
+def test_each_change_is_told_once_and_briefly(name, budget):
+    _, told = told_of(recipes.load(name), budget)
+    assert 1 <= len(told) <= 12
+    assert len({line.partition(" became ")[0] for line in told}) == len(told)
+    for line in told:
+        assert " became " in line
+        assert "\n" not in line
+        for change in line.split("; "):
+            olds, new = change.split(" became ")
+            assert new not in olds.split(", ")
+
+
+def test_what_is_told_of_the_12th():
+    _, told = told_of(recipes.load("twelfth_place"), "tiny")
+    senets = "legacy_senet154, legacy_seresnext101_32x4d, legacy_seresnext50_32x4d"
+    for line in (
+        f"encoder {senets} became test_resnet",
+        "validation folds 0, 1, 2, 3 became 0",
+        "epochs 40 became 3",
+        "crop 256x256 became 128x128; 256x768 became 128x384",
+        "averaged checkpoints 5 became 2",
+        "networks of segment2: 12 became 8",
+    ):
+        assert line in told
+
+
+class StoppedError(Exception):
+    """Raised in the place of a training."""
+
+
+@pytest.mark.parametrize("budget", ["full", "small", "tiny"])
+def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, capsys, tmp_path):
+    given = []
+
+    def train(recipe, *_):
+        given.append(recipe)
+        raise StoppedError
+
+    monkeypatch.setattr(pipeline, "train", train)
+    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--weights", "random"]
+    words = ["steelscan", "train", "ninth_place", *arguments]
+    monkeypatch.setattr(sys, "argv", words if budget == "full" else [*words, "--budget", budget])
+    with pytest.raises(SystemExit):
+        cli.main()
+    recipe = with_budget(recipes.load("ninth_place"), budget)
+    assert given == [recipe.with_random_weights()]
+    assert capsys.readouterr().out.splitlines() == list(recipe.changes)
