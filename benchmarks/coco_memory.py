@@ -18,7 +18,7 @@ import numpy as np
 _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from steelscan.data.formats import READERS
+from steelscan.formats import READERS
 how, path = sys.argv[1:]
 start, count = time.process_time(), 0
 if how == "steelscan":

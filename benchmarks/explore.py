@@ -19,7 +19,7 @@ from steelscan.mill import Mill, write_mill
 _CHILD = """
 import resource, sys, time
 from pathlib import Path
-from steelscan.data import explore
+from steelscan.explore.write import explore
 began = time.monotonic()
 found = explore(Path(sys.argv[1]), Path(sys.argv[2]))
 took = time.monotonic() - began

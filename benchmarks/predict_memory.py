@@ -17,7 +17,7 @@ from steelscan.mill import Mill, write_mill
 _CHILD = """
 import resource, sys
 from pathlib import Path
-from steelscan.pipeline import predict
+from steelscan.pipeline.open_run import predict
 run, pictures, out = sys.argv[1:]
 predict(Path(run), pictures, Path(out), device="cpu")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -18,12 +18,9 @@ import csv
 import io
 import shutil
 import zipfile
-from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from steelscan.pipeline import Outcome

@@ -237,7 +237,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Setting]:
         measured.append(setting)
         return measure_here(setting, 0.5, tell)
 
-    monkeypatch.setattr("steelscan.bundle.bench.measure.measure", in_this)
+    monkeypatch.setattr("steelscan.bundle.bench.bench.measure", in_this)
     return measured
 
 

@@ -147,7 +147,7 @@ def test_a_submission_that_lacks_strips_ends_with_3(
     from steelscan import pipeline
 
     done = pipeline.Outcome({}, {}, ("Left out a.jpg: is damaged.",), ("a.jpg",))
-    monkeypatch.setattr(pipeline, "train", lambda *_: done)
+    monkeypatch.setattr("steelscan.pipeline.train.train", lambda *_: done)
     assert run(monkeypatch, "train", "quick", "--data", "data", "--out", "run") == 3
     assert "Left out a.jpg" in capsys.readouterr().out
     for verb in ("train", "predict", "submit"):

@@ -201,7 +201,7 @@ def test_a_signal_ends_with_one_line_that_says_how_to_go_on(
         time.sleep(10)
 
     monkeypatch.setattr("steelscan.mill.write_mill", interrupted)
-    monkeypatch.setattr("steelscan.recipes.catalog.names", interrupted)
+    monkeypatch.setattr("steelscan.recipes.names", interrupted)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     found, _, err = given(monkeypatch, capsys, verb, *([tmp_path] if verb == "mill" else []))
     assert found == status
@@ -234,7 +234,7 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch, capsys):
         os.kill(os.getpid(), signal.SIGINT)
         return ["quick"]
 
-    monkeypatch.setattr("steelscan.recipes.catalog.names", ignored)
+    monkeypatch.setattr("steelscan.recipes.names", ignored)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert given(monkeypatch, capsys, "list")[0] == 0
@@ -283,7 +283,7 @@ def test_a_fault_of_the_program_keeps_its_trace_and_says_what_to_do(monkeypatch,
     def faulty():
         raise ZeroDivisionError("1 / 0 \x1b[31m")
 
-    monkeypatch.setattr("steelscan.recipes.catalog.names", faulty)
+    monkeypatch.setattr("steelscan.recipes.names", faulty)
     status, _, err = given(monkeypatch, capsys, "list")
     assert status == 1
     assert err.startswith("Traceback")

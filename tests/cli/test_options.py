@@ -96,7 +96,7 @@ def test_a_number_out_of_reason_is_one_line(verb, option, monkeypatch, capsys, t
     command = dict(verbs())[verb]
     if verb in ("mill", "demo"):  # would make what the others miss
         monkeypatch.setattr("steelscan.mill.write_mill", lambda *_, **__: None)
-        monkeypatch.setattr("steelscan.pipeline.train", nothing_there)
+        monkeypatch.setattr("steelscan.pipeline.train.train", nothing_there)
     start = time.monotonic()
     for value in ABSURD:
         status, lines = given(monkeypatch, capsys, verb, *needed(command), option, value)

@@ -346,7 +346,7 @@ def test_a_run_that_takes_more_memory_than_there_is_is_refused_before_it_begins(
     strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed, "_a_pixel", lambda *_: 1.0)
-    monkeypatch.setattr("steelscan.pipeline.forecast.free_memory", lambda _: 1000)
+    monkeypatch.setattr("steelscan.pipeline.forecast.forecast.free_memory", lambda _: 1000)
     told: list[Forecast] = []
     with pytest.raises(RunError, match=r"memory: takes about .*B, and 1\.0 kB are free.*--budget"):
         train(tiny, strips, tmp_path / "run", CPU, told.append)

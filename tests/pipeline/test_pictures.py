@@ -127,7 +127,7 @@ def test_the_folder_of_the_pictures_is_no_output(
 HOLD = """
 import sys
 from pathlib import Path
-from steelscan.pipeline import claimed
+from steelscan.decision import claimed
 with claimed(Path(sys.argv[1]), b"run"):
     print("held", flush=True)
     sys.stdin.read()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from steelscan import cli, pipeline, recipes
+from steelscan import cli, recipes
 from steelscan.data import RandomCrop, Shrink, WholeStrip, crop_frame
 from steelscan.models import Classifier, Psp, TwoHeaded, copy_encoder, encoder_of
 from steelscan.prediction import EncoderFittedFor, EncoderOf
@@ -458,7 +458,7 @@ def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, ca
         given.append(recipe)
         raise StoppedError
 
-    monkeypatch.setattr(pipeline, "train", train)
+    monkeypatch.setattr("steelscan.pipeline.train.train", train)
     arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--weights", "random"]
     words = ["steelscan", "train", "ninth_place", *arguments]
     monkeypatch.setattr(sys, "argv", words if budget == "full" else [*words, "--budget", budget])

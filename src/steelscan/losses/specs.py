@@ -38,7 +38,7 @@ class Dice(Spec):
 
 
 class Jaccard(Spec):
-    """One minus soft intersection over union, a class; see `steelscan.losses.overlap.jaccard_loss`."""
+    """One minus soft intersection over union per class; see `overlap.jaccard_loss`."""
 
     kind: Literal["jaccard"] = "jaccard"
     over: Literal["strip", "batch"] = "batch"

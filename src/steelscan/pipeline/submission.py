@@ -27,11 +27,10 @@ from steelscan.strip import (
 
 if TYPE_CHECKING:
     from steelscan.pipeline.context import Device
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
-from steelscan.pipeline.run_folder import RunFolder
-from steelscan.strip import Frame, RunError, SteelscanError, check_frame, read_rows, write_rows
+from steelscan.strip import Frame, SteelscanError, check_frame, read_rows, write_rows
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset
