@@ -12,7 +12,8 @@ from steelscan.analysis.escapes import plant, rates_of, write_plant
 from steelscan.data import open_dataset
 from steelscan.decision import HardGate, Said, SoftGate, class_scores, class_words, consult
 from steelscan.decision.decide import decide
-from steelscan.evaluation.metrics import Rates, Score
+from steelscan.evaluation.metrics import Rates
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import JudgedAnswers, Outcome, RunFolder, read_judged
 from steelscan.postprocess import Threshold
 from steelscan.recipes import Classify, KeepFound, Recipe, Segment
@@ -197,7 +198,7 @@ def test_a_run_is_read_without_writing_and_a_broken_store_is_one_error(
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    assert isinstance(plant(run).now.mean_dice, Score)
+    assert isinstance(plant(run).now.mean_dice, Estimate)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     (run / "probabilities" / "segment" / "strips.txt").write_text("\n")
     with pytest.raises(RunError, match="holds no probabilities of"):

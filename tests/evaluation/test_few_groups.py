@@ -10,20 +10,20 @@ from steelscan.analysis.tune import verdict
 from steelscan.evaluation.metrics import (
     Pairs,
     Rates,
-    Score,
     ScoredStrips,
     Scores,
     choose_review,
     operating_curve,
+    paired_differences,
     promises,
     score,
 )
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.evaluation.statistics import (
+    Estimate,
     auc_interval,
     events_allowed,
     lower_bound,
-    paired_differences,
     trials_needed,
     upper_bound,
 )
@@ -223,6 +223,6 @@ def test_shares_that_nobody_can_count_are_refused(share):
 
 
 def test_a_number_with_its_sign():
-    assert Score(0.5, 0.25, 0.75).text(sign=True) == "+0.5000 [+0.2500, +0.7500]"
-    assert Score(-0.5).text(percent=True, sign=True) == "-50.0 %"
-    assert Score(np.nan).text(sign=True) == "undefined"
+    assert Estimate(0.5, 0.25, 0.75).text(sign=True) == "+0.5000 [+0.2500, +0.7500]"
+    assert Estimate(-0.5).text(percent=True, sign=True) == "-50.0 %"
+    assert Estimate(np.nan).text(sign=True) == "undefined"

@@ -5,9 +5,15 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import Pairs, per_class, score
-from steelscan.evaluation.metrics.scores import _weights
-from steelscan.evaluation.statistics import merged_groups, paired_differences, select_class
+from steelscan.evaluation.metrics import (
+    Pairs,
+    merged_groups,
+    paired_differences,
+    per_class,
+    score,
+    select_class,
+)
+from steelscan.evaluation.statistics import resample_weights
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -63,7 +69,7 @@ def test_intervals_equal_an_explicit_resampling_of_both_answers_together():
     groups = np.random.default_rng(3).integers(100, 125, 60)
     names = np.unique(groups)
     drawn = []
-    for weights in np.concatenate(list(_weights(len(names), 150, seed=7))):
+    for weights in np.concatenate(list(resample_weights(len(names), 150, seed=7))):
         rows = [
             row
             for name, times in zip(names, weights, strict=True)

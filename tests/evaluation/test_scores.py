@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from steelscan.evaluation.metrics import Pairs, Scores, dice, per_class, score
-from steelscan.evaluation.metrics.scores import _weights
+from steelscan.evaluation.statistics import resample_weights
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -71,7 +71,7 @@ def test_intervals_equal_an_explicit_resampling_of_whole_groups():
     groups = random.integers(100, 112, 30)
     names = np.unique(groups)
     drawn = []
-    for weights in np.concatenate(list(_weights(len(names), 200, seed=5))):
+    for weights in np.concatenate(list(resample_weights(len(names), 200, seed=5))):
         rows = [
             row
             for name, times in zip(names, weights, strict=True)
@@ -87,7 +87,7 @@ def test_intervals_equal_an_explicit_resampling_of_whole_groups():
 
 
 def test_every_resample_draws_as_many_groups_as_there_are():
-    weights = np.concatenate(list(_weights(7, 1000, seed=0)))
+    weights = np.concatenate(list(resample_weights(7, 1000, seed=0)))
     assert weights.shape == (1000, 7)
     assert (weights.sum(axis=1) == 7).all()
     assert weights.mean(axis=0) == pytest.approx(np.ones(7), abs=0.15)
@@ -99,7 +99,7 @@ def test_intervals_depend_on_the_seed_alone_and_not_on_the_steps_of_the_work(mon
     first = score(pairs, seed=3)
     assert score(pairs, seed=3) == first
     assert score(pairs, seed=4) != first
-    monkeypatch.setattr("steelscan.evaluation.metrics.scores._DRAWS_AT_ONCE", 1000)
+    monkeypatch.setattr("steelscan.evaluation.statistics.bootstrap._DRAWS_AT_ONCE", 1000)
     assert score(pairs, seed=3) == first
 
 

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import ClassRow, Pairs, Score, Scores, dice, per_class, score
+from steelscan.evaluation.metrics import ClassRow, Pairs, Scores, dice, per_class, score
+from steelscan.evaluation.statistics import Estimate
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.pages import (
     LONG,
@@ -168,7 +169,7 @@ def _headline(scores: Scores, empty: Scores) -> list[dict[str, Any]]:
     }
     rows = []
     for name, (title, meaning) in _MEANINGS.items():
-        value: Score = getattr(scores, name)
+        value: Estimate = getattr(scores, name)
         percent = name in {"clean_kept", "escapes", "overkill"}
         rows.append(
             {

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
 
-from steelscan.evaluation.metrics import Score
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import plain_table, plain_value
 from steelscan.pipeline.pixel_counts import PARTS
 from steelscan.pipeline.run_folder import RunFolder, tasks
@@ -53,7 +53,7 @@ class RunSummary:
     """As many as the recipe asks for; fewer are fitted where a round finds nothing to learn."""
     rounds: int | None = None
     """Rounds of pseudo-labels, of a finished run those that it came to."""
-    scores: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     """By part, "held out" and "out of fold", and by number."""
 
     def to_dict(self) -> dict[str, object]:
@@ -137,7 +137,7 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
         yield from _run_folders(path, depth - 1)
 
 
-def _scores(run: RunFolder) -> dict[str, dict[str, Score]]:
+def _scores(run: RunFolder) -> dict[str, dict[str, Estimate]]:
     """The numbers of each part. Raises RunError for a file that does not hold them."""
     try:
         content = run.load_json(run.scores)
@@ -148,9 +148,9 @@ def _scores(run: RunFolder) -> dict[str, dict[str, Score]]:
         raise RunError(run.scores, "does not hold the scores of a run", remedy) from None
 
 
-def _score(told: Mapping[str, float | None]) -> Score:
+def _score(told: Mapping[str, float | None]) -> Estimate:
     value, low, high = (told[key] for key in ("value", "low", "high"))
-    return Score(*(nan if number is None else float(number) for number in (value, low, high)))
+    return Estimate(*(nan if number is None else float(number) for number in (value, low, high)))
 
 
 def _rounds(recipe: Recipe) -> int:
@@ -191,8 +191,8 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     )
 
 
-def _cell(scores: Mapping[str, Score], name: str, *, interval: bool = True) -> str:
+def _cell(scores: Mapping[str, Estimate], name: str, *, interval: bool = True) -> str:
     if name not in scores:
         return ""
-    score = scores[name] if interval else Score(scores[name].value)
+    score = scores[name] if interval else Estimate(scores[name].value)
     return score.text(percent=name in ("escapes", "overkill"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline import StoredAnswers
 
 _OF_COPIES = 0.9
-"""Score of a class that one of two near-duplicates has and the other has not."""
+"""Estimate of a class that one of two near-duplicates has and the other has not."""
 
 _FORMS = {"speck": 0.2, "sliver": 0.15, "pinhole": 0.1}
 """Scores of what is seldom more than a slip of the hand: they come last."""

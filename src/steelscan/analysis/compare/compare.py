@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Pairs, dice
-from steelscan.evaluation.statistics import (
+from steelscan.evaluation.metrics import (
     Differences,
+    Pairs,
+    dice,
     merged_groups,
     paired_differences,
     select_class,
@@ -84,7 +85,7 @@ def compare(run_a: Path, run_b: Path) -> Comparison:
 
     What counts are the strips held out from both, or where there are none, those out of fold in
     both. Groups of strips that either run keeps together stay together. What an interval means,
-    and what it does not, stands at `steelscan.evaluation.statistics.paired_differences`.
+    and what it does not, stands at `steelscan.evaluation.metrics.paired_differences`.
 
     Raises RunError when a folder is no run or not finished, when the two were made from other
     data, and when no strip judged both in the same part.

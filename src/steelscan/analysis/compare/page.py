@@ -9,8 +9,7 @@ from typing import Any
 from steelscan.analysis.compare.compare import CHANGES, Change, Comparison
 from steelscan.analysis.compare.text import NUMBERS, OF_A_CLASS, SHARES, named_classes
 from steelscan.data import Dataset
-from steelscan.evaluation.metrics import Pairs, count_pixels, dice
-from steelscan.evaluation.statistics import Difference, Differences
+from steelscan.evaluation.metrics import Difference, Differences, Pairs, count_pixels, dice
 from steelscan.pages import LONG, Span, bar, css_color, jpeg_link, render_page, shown_width, widest
 from steelscan.pages.outline import outline
 from steelscan.pipeline import RunFolder, open_data_of, read_judged

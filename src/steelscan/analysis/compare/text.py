@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import isnan
 
 from steelscan.analysis.compare.compare import Comparison
-from steelscan.evaluation.statistics import Difference, Differences
+from steelscan.evaluation.metrics import Difference, Differences
 from steelscan.pages import plain_table
 
 _LISTED = 20

@@ -14,8 +14,7 @@ from steelscan.analysis.ensemble.subsets import Picker, Sets
 from steelscan.analysis.ensemble.thresholds import Judge
 from steelscan.data import Dataset
 from steelscan.decision.claim import claim
-from steelscan.evaluation.metrics import Pairs, dice
-from steelscan.evaluation.statistics import Differences, paired_differences
+from steelscan.evaluation.metrics import Differences, Pairs, dice, paired_differences
 from steelscan.evaluation.tuning import Members
 from steelscan.models import encoder_of
 from steelscan.pages import plain_value

@@ -16,8 +16,8 @@ from steelscan.analysis.ensemble.text import (
     seconds,
     selections,
 )
-from steelscan.evaluation.metrics import Score
-from steelscan.evaluation.statistics import Difference
+from steelscan.evaluation.metrics import Difference
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Span, bar, render_page, widest
 from steelscan.strip import write_text
 
@@ -94,7 +94,7 @@ def _sets(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
     }
 
 
-def _scores(selection: Selection) -> dict[str, Score]:
+def _scores(selection: Selection) -> dict[str, Estimate]:
     return {
         "where chosen": selection.chosen.apparent,
         "on other groups": selection.chosen.honest,
@@ -117,7 +117,7 @@ def _span(number: Difference) -> Span:
     return Span(number.value, number.low, number.high)
 
 
-def _score_span(score: Score) -> Span:
+def _score_span(score: Estimate) -> Span:
     return Span(score.value, score.low, score.high)
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from steelscan.analysis.ensemble.members import Question, StripFiles
 from steelscan.analysis.ensemble.thresholds import Judge
-from steelscan.evaluation.metrics import Pairs, dice
-from steelscan.evaluation.statistics import Differences, paired_differences
+from steelscan.evaluation.metrics import Differences, Pairs, dice, paired_differences
 from steelscan.evaluation.tuning import (
     LEVELS,
     Choose,

@@ -5,8 +5,8 @@ from math import isnan
 
 from steelscan.analysis.ensemble.ensemble import EnsembleComparison, MemberFacts
 from steelscan.analysis.ensemble.subsets import LeftOut, Selection, Sets
-from steelscan.evaluation.metrics import Score
-from steelscan.evaluation.statistics import Difference
+from steelscan.evaluation.metrics import Difference
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import plain_table
 
 SETTINGS = {"held": "thresholds held", "refitted": "thresholds refitted"}
@@ -95,7 +95,7 @@ def named(selection: Selection) -> str:
     return " ".join(map(str, selection.members))
 
 
-def gain_text(score: Score) -> str:
+def gain_text(score: Estimate) -> str:
     """A gain in Dice with its interval."""
     if isnan(score.value):
         return "unknown"

@@ -8,7 +8,8 @@ from typing import Any
 
 from steelscan.analysis.escapes.escapes import Plant
 from steelscan.analysis.score import SIZE_WORDS, percent_text, size_rows
-from steelscan.evaluation.metrics import OperatingCurve, Score, Sorted
+from steelscan.evaluation.metrics import OperatingCurve, Sorted
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Page, Section, Table, css_color, plain_table, plain_value, write_page
 from steelscan.pipeline import OPERATING_KEY, draw_operating
 from steelscan.strip import output_folder, write_json, write_text
@@ -134,7 +135,7 @@ def _class_rates(found: Plant) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("class", "strips with it", *head)]
     for name, curve in found.class_curves.items():
         points = [curve.where_escapes_are_at_most(rate) for rate in _RATES]
-        cells = [percent_text(Score(point.overkill.value if point else nan)) for point in points]
+        cells = [percent_text(Estimate(point.overkill.value if point else nan)) for point in points]
         rows.append((name, str(curve.defective), *cells))
     return rows
 

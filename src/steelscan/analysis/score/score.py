@@ -17,7 +17,6 @@ from steelscan.evaluation.metrics import (
     Overlap,
     Pairs,
     Reliability,
-    Score,
     Scores,
     SizeRow,
     by_size,
@@ -29,6 +28,7 @@ from steelscan.evaluation.metrics import (
     per_class,
     score,
 )
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import plain_table
 from steelscan.strip import (
     Classes,
@@ -92,7 +92,7 @@ class Judgement:
                     (
                         row.name,
                         *map(str, (row.positives, row.missed, row.false_alarms)),
-                        Score(row.defect_dice).text(),
+                        Estimate(row.defect_dice).text(),
                     )
                     for row in self.classes
                 ),

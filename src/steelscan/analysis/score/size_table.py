@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from math import isnan
 
-from steelscan.evaluation.metrics import Score, SizeRow
+from steelscan.evaluation.metrics import SizeRow
+from steelscan.evaluation.statistics import Estimate
 
 _HEAD = ("size", "defects", "nothing of it found", "less than half found", "strips", "escapes")
 
@@ -31,6 +32,6 @@ def size_rows(sizes: Sequence[SizeRow], unit: str) -> list[tuple[str, ...]]:
     ]
 
 
-def percent_text(score: Score) -> str:
+def percent_text(score: Estimate) -> str:
     """A share with its interval, as per cent; a dash where it is undefined."""
     return "-" if isnan(score.value) else score.text(percent=True)

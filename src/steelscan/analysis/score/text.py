@@ -7,7 +7,8 @@ from typing import Any
 
 from steelscan.analysis.score.score import Judgement
 from steelscan.analysis.score.size_table import SIZE_WORDS, size_rows
-from steelscan.evaluation.metrics import Score, Scores
+from steelscan.evaluation.metrics import Scores
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Page, Section, Table, plain_table, plain_value
 from steelscan.pipeline import draw_reliability
 
@@ -189,7 +190,7 @@ def _reliability_rows(found: Judgement) -> Rows:
     return rows
 
 
-def _share(score: Score) -> str:
+def _share(score: Estimate) -> str:
     return "-" if isnan(score.value) else score.text(percent=True)
 
 

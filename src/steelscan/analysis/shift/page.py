@@ -7,7 +7,7 @@ import numpy as np
 
 from steelscan.analysis.shift.shift import Shift, likeness_rows
 from steelscan.evaluation.adversarial import LookDifference
-from steelscan.evaluation.metrics import Score
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import LONG, jpeg_link, render_page, shown_width
 from steelscan.pages.outline import outline
 from steelscan.strip import Masks, write_text
@@ -50,7 +50,7 @@ def _row(each: LookDifference) -> dict[str, Any]:
     }
 
 
-def _bar(auc: Score) -> dict[str, Any]:
+def _bar(auc: Estimate) -> dict[str, Any]:
     return {
         "auc": auc.value,
         "low": auc.low,

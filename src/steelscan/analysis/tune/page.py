@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steelscan.evaluation.metrics import Score, Scores
+from steelscan.evaluation.metrics import Scores
+from steelscan.evaluation.statistics import Estimate
 from steelscan.evaluation.tuning import Decision, Kind, Numbers, Plateau, Stretch, Tuning
 from steelscan.pages import class_color, render_page, styled, svg_of
 from steelscan.strip import Classes, write_text
@@ -172,7 +173,7 @@ def _value(name: str, value: float) -> str:
     return str(int(value)) if name == "area" else f"{value:.2f}"
 
 
-def _text(score: Score, *, sign: bool = False) -> dict[str, str]:
+def _text(score: Estimate, *, sign: bool = False) -> dict[str, str]:
     how = "+.4f" if sign else ".4f"
     ends = "" if np.isnan(score.low) else f"{score.low:{how}} to {score.high:{how}}"
     return {"value": f"{score.value:{how}}", "ends": ends}

@@ -11,7 +11,7 @@ import numpy as np
 from steelscan.analysis.tune.histograms import Counted, Gate, count_part, gate_of, numbers_of
 from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import Pairs, Scores, dice, score
-from steelscan.evaluation.metrics import Score as Interval
+from steelscan.evaluation.statistics import Estimate as Interval
 from steelscan.evaluation.tuning import (
     Candidates,
     CarefulTune,

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Score
-from steelscan.evaluation.statistics import auc_interval
+from steelscan.evaluation.statistics import Estimate, auc_interval
 from steelscan.strip import Picture
 
 _DARK = 15
@@ -100,7 +99,7 @@ class LookDifference:
 
     name: str
     words: str
-    auc: Score
+    auc: Estimate
     train: float
     test: float
     certain: bool
@@ -132,7 +131,7 @@ def look_differences(
             auc = auc_interval(scores, is_test, groups, level=each)
             more = auc.value >= 0.5
             medians = float(np.median(scores[~is_test])), float(np.median(scores[is_test]))
-            turned = auc if more else Score(1 - auc.value, 1 - auc.high, 1 - auc.low)
+            turned = auc if more else Estimate(1 - auc.value, 1 - auc.high, 1 - auc.low)
             text = words[0] if more else words[1]
             tried.append(LookDifference(number.name, text, turned, *medians, turned.low > 0.5))
         found.append(min(tried, key=_telling))

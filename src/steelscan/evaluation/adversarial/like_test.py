@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Score
-from steelscan.evaluation.statistics import auc_interval, midranks
+from steelscan.evaluation.statistics import Estimate, auc_interval, midranks
 from steelscan.strip import InputError
 
 FEWEST_LOOKS = 10
@@ -30,7 +29,7 @@ class LikeTestScores:
 
     likeness: NDArray[np.float64]
     of_test: NDArray[np.float64]
-    found: Score
+    found: Estimate
 
     @property
     def auc(self) -> float:

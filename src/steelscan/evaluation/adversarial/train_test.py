@@ -19,7 +19,7 @@ from steelscan.data import (
 from steelscan.data.duplicates import Fingerprint, group_prints
 from steelscan.data.duplicates.fingerprint import fingerprint
 from steelscan.evaluation.adversarial.appearance import look
-from steelscan.evaluation.statistics import merged_groups
+from steelscan.evaluation.metrics import merged_groups
 from steelscan.strip import DatasetError, Frame, Picture, PictureError, track
 
 

@@ -18,6 +18,12 @@ from .overlap import Overlap as Overlap
 from .overlap import expected_dice as expected_dice
 from .overlap import mean_overlap as mean_overlap
 from .overlap import overlaps as overlaps
+from .paired import Difference as Difference
+from .paired import Differences as Differences
+from .paired import Verdict as Verdict
+from .paired import merged_groups as merged_groups
+from .paired import paired_differences as paired_differences
+from .paired import select_class as select_class
 from .pairs import Counts as Counts
 from .pairs import Pairs as Pairs
 from .pairs import PixelCounts as PixelCounts
@@ -29,7 +35,6 @@ from .review import Sorted as Sorted
 from .review import choose_review as choose_review
 from .running import RunningScores as RunningScores
 from .scores import ClassRow as ClassRow
-from .scores import Score as Score
 from .scores import Scores as Scores
 from .scores import per_class as per_class
 from .scores import score as score

@@ -7,8 +7,7 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.scores import Score
-from steelscan.evaluation.statistics import lower_bound, upper_bound
+from steelscan.evaluation.statistics import Estimate, lower_bound, upper_bound
 from steelscan.strip import InputError
 
 
@@ -21,7 +20,7 @@ class Bin:
     count: int
     said: float
     """Their mean probability; nan where there is none."""
-    seen: Score
+    seen: Estimate
     """How many of them held the class, with the exact interval of independent strips."""
 
 
@@ -96,9 +95,9 @@ def reliability_of_classes(
     return found
 
 
-def _share(hits: int, count: int, level: float) -> Score:
+def _share(hits: int, count: int, level: float) -> Estimate:
     if not count:
-        return Score(nan)
+        return Estimate(nan)
     one_sided = (1 + level) / 2
     bounds = (bound(hits, count, one_sided) for bound in (lower_bound, upper_bound))
-    return Score(hits / count, *bounds)
+    return Estimate(hits / count, *bounds)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.scores import Score, _intervals, _ratios, _sums_by
-from steelscan.evaluation.statistics import promise
+from steelscan.evaluation.statistics import Estimate, intervals, promise, ratios_of, sums_by
 from steelscan.strip import InputError
 
 _MOST = 128
@@ -67,8 +66,8 @@ class Point:
     """What a threshold does: how many strips escape and how many are stopped, with intervals."""
 
     threshold: float
-    escapes: Score
-    overkill: Score
+    escapes: Estimate
+    overkill: Estimate
     escaped: int
     stopped: int
 
@@ -117,13 +116,13 @@ def operating_curve(
     wrong = [passed & strips.defective[:, None], ~passed & ~strips.defective[:, None]]
     asked = np.stack([strips.defective, ~strips.defective], axis=1)
     group, member = np.unique(strips.groups, return_inverse=True)
-    over = _sums_by(member, np.hstack(wrong).astype(np.float64), len(group))
-    under = _sums_by(member, asked.astype(np.float64), len(group))
+    over = sums_by(member, np.hstack(wrong).astype(np.float64), len(group))
+    under = sums_by(member, asked.astype(np.float64), len(group))
     under = np.repeat(under, len(thresholds), axis=1)
     counts = over.sum(axis=0)
-    values = _ratios(counts, under.sum(axis=0))
-    intervals = _intervals(over, under, resamples, seed, level)
-    scores = [Score(float(value), *each) for value, each in zip(values, intervals, strict=True)]
+    values = ratios_of(counts, under.sum(axis=0))
+    bounds = intervals(over, under, resamples, seed, level)
+    scores = [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
     half = len(thresholds)
     points = tuple(
         Point(

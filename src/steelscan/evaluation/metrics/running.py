@@ -15,15 +15,8 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap
 from steelscan.evaluation.metrics.pairs import Pairs, dice
-from steelscan.evaluation.metrics.scores import (
-    _NUMBERS,
-    ClassRow,
-    Score,
-    Scores,
-    _ratios,
-    _strip_sums,
-    interval,
-)
+from steelscan.evaluation.metrics.scores import _NUMBERS, ClassRow, Scores, _strip_sums
+from steelscan.evaluation.statistics import Estimate, interval, ratios_of
 from steelscan.strip import Classes, InputError
 
 _AT_ONCE = 512
@@ -135,12 +128,12 @@ class RunningScores:
 
     def _scored(self, over: NDArray[np.float64], drawn: NDArray[np.float64]) -> Scores:
         under = self._sums[5:]
-        values, shares = _ratios(over, under), _ratios(drawn, self._drawn[:, 5:])
+        values, shares = ratios_of(over, under), ratios_of(drawn, self._drawn[:, 5:])
         numbers = {}
         for at, name in enumerate(_NUMBERS):
             some, every = bool(over[at] > 0), bool(over[at] == under[at])
             bounds = interval(shares[:, at], self._groups(at), some, every, self._level)
-            numbers[name] = Score(float(values[at]), *bounds)
+            numbers[name] = Estimate(float(values[at]), *bounds)
         return Scores(
             **numbers,
             strips=self._strips,

@@ -1,6 +1,6 @@
 """The five numbers of a report, each with a bootstrap interval, and the table per class."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isnan, nan
 
@@ -8,29 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, dice
+from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
 from steelscan.strip import Classes, InputError
-
-_DRAWS_AT_ONCE = 1 << 20
-
-
-@dataclass(frozen=True)
-class Score:
-    """A number and its interval. All are nan where undefined; the interval also where unknown."""
-
-    value: float
-    low: float = nan
-    high: float = nan
-
-    def text(self, *, percent: bool = False, sign: bool = False) -> str:
-        """The number with its interval in brackets, where it has one; maybe with its sign."""
-        if isnan(self.value):
-            return "undefined"
-        form, scale = "+" if sign else "", 100 if percent else 1
-        form += ".1f" if percent else ".4f"
-        value = f"{scale * self.value:{form}}{' %' if percent else ''}"
-        if isnan(self.low):
-            return value
-        return f"{value} [{scale * self.low:{form}}, {scale * self.high:{form}}]"
 
 
 @dataclass(frozen=True)
@@ -41,15 +20,15 @@ class Scores:
     nothing at all is predicted on it. A clean strip is stopped when anything is predicted.
     """
 
-    mean_dice: Score
+    mean_dice: Estimate
     """Mean Dice over all pairs; never flattened over classes or batches."""
-    defect_dice: Score
+    defect_dice: Estimate
     """Mean Dice over the pairs with a defect."""
-    clean_kept: Score
+    clean_kept: Estimate
     """Share of the pairs without a defect that were kept empty."""
-    escapes: Score
+    escapes: Estimate
     """Share of the defective strips that escape."""
-    overkill: Score
+    overkill: Estimate
     """Share of the clean strips that are stopped."""
     strips: int
     groups: int
@@ -125,13 +104,13 @@ def score(
         raise InputError("groups", found, "Give one group number a strip")
     over, under = _strip_sums(pairs)
     group, member = np.unique(members, return_inverse=True)
-    over, under = (_sums_by(member, sums, len(group)) for sums in (over, under))
-    intervals = _intervals(over, under, resamples, seed, level)
+    over, under = (sums_by(member, sums, len(group)) for sums in (over, under))
+    bounds = intervals(over, under, resamples, seed, level)
     total, count = over.sum(axis=0), under.sum(axis=0)
-    values = _ratios(total, count)
+    values = ratios_of(total, count)
     numbers = {
-        name: Score(float(value), *interval)
-        for name, value, interval in zip(_NUMBERS, values, intervals, strict=True)
+        name: Estimate(float(value), *interval)
+        for name, value, interval in zip(_NUMBERS, values, bounds, strict=True)
     }
     return Scores(
         **numbers,
@@ -160,79 +139,6 @@ def _strip_sums(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     every = np.full(len(pairs), pairs.classes)
     under = [every, true.sum(axis=1), (~true).sum(axis=1), defective, ~defective]
     return np.stack(over, axis=1).astype(np.float64), np.stack(under, axis=1).astype(np.float64)
-
-
-def _sums_by(
-    member: NDArray[np.int64], values: NDArray[np.float64], groups: int
-) -> NDArray[np.float64]:
-    columns = [np.bincount(member, column, minlength=groups) for column in values.T]
-    return np.stack(columns, axis=1)
-
-
-def _ratios(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratios = np.full(over.shape, nan)
-    np.divide(over, under, out=ratios, where=under != 0)
-    return ratios
-
-
-def _intervals(
-    over: NDArray[np.float64],
-    under: NDArray[np.float64],
-    resamples: int,
-    seed: int,
-    level: float,
-) -> list[tuple[float, float]]:
-    """The interval of each share from the sums of groups, ``(groups, shares)``."""
-    if resamples == 0:
-        return [(nan, nan)] * over.shape[1]
-    weights = _weights(len(over), resamples, seed)
-    drawn = [_ratios(weight @ over, weight @ under) for weight in weights]
-    shares = np.concatenate(drawn) if drawn else np.empty((0, over.shape[1]))
-    return [_interval(*columns, level) for columns in zip(shares.T, over.T, under.T, strict=True)]
-
-
-def _weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each group is drawn: ``(some resamples, groups)`` at a time, memory bounded."""
-    random = np.random.default_rng(seed)
-    step = max(1, _DRAWS_AT_ONCE // max(groups, 1))
-    for start in range(0, resamples if groups else 0, step):
-        rows = min(step, resamples - start)
-        drawn = random.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * groups)
-        yield times.reshape(rows, groups).astype(np.float64)
-
-
-def _interval(
-    drawn: NDArray[np.float64],
-    over: NDArray[np.float64],
-    under: NDArray[np.float64],
-    level: float,
-) -> tuple[float, float]:
-    speaking = float((under > 0).sum())
-    return interval(drawn, speaking, bool(over.any()), np.array_equal(over, under), level)
-
-
-def interval(
-    drawn: NDArray[np.float64], speaking: float, some: bool, every: bool, level: float
-) -> tuple[float, float]:
-    """The interval of one share from its resamples, ``(resamples,)``, nan where undefined.
-
-    ``speaking`` is how many groups have a say; ``some`` and ``every`` tell whether any and all of
-    what was asked is so.
-    """
-    if speaking < 2:
-        return nan, nan  # one group says nothing about how groups differ
-    tail = (1 - level) / 2
-    # Where all groups agree on 0 or on 1, resampling shows no spread at all, though "0 of 20
-    # escaped" leaves room for 17 %. The exact bound holds there: n groups that all show 1 have
-    # a chance of at most mean**n (Clopper and Pearson 1934).
-    room = 1 - tail ** (1 / speaking)
-    if not some:
-        return 0.0, float(room)
-    if every:
-        return float(1 - room), 1.0
-    low, high = np.quantile(drawn[~np.isnan(drawn)], [tail, 1 - tail])
-    return float(low), float(high)
 
 
 @dataclass(frozen=True)

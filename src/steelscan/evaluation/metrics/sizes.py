@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.scores import Score, _intervals, _ratios, _sums_by
+from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
 from steelscan.strip import Frame, InputError, Masks, check_masks
 
 Defects = NDArray[np.int64]
@@ -28,12 +28,12 @@ class SizeRow:
     low: float
     high: float
     defects: int
-    missed: Score
+    missed: Estimate
     """Share of these defects in which not a single pixel was predicted as their class."""
-    uncovered: Score
+    uncovered: Estimate
     """Share of these defects of which less than half the pixels were predicted as their class."""
     strips: int
-    escapes: Score
+    escapes: Estimate
     """Share of these strips on which nothing at all was predicted."""
 
     def title(self, unit: str) -> str:
@@ -128,19 +128,19 @@ def _shares(
     members: tuple[NDArray[np.int64], ...],
     edges: Sequence[float],
     settings: tuple[int, int, float],
-) -> list[list[Score]]:
+) -> list[list[Estimate]]:
     """For each kind of share, one a class of sizes: what errs of what is of that size."""
     groups = max(int(member.max()) for member in members) + 1
     found = []
     for wrong, size, member in zip(over, sizes, members, strict=True):
         place = np.searchsorted(np.asarray(edges), size, side="right") - 1
         within = (place[:, None] == np.arange(len(edges) - 1)) & (size > 0)[:, None]
-        under = _sums_by(member, within.astype(np.float64), groups)
-        errors = _sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
-        values = _ratios(errors.sum(axis=0), under.sum(axis=0))
-        intervals = _intervals(errors, under, *settings)
+        under = sums_by(member, within.astype(np.float64), groups)
+        errors = sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
+        values = ratios_of(errors.sum(axis=0), under.sum(axis=0))
+        bounds = intervals(errors, under, *settings)
         found.append(
-            [Score(float(value), *each) for value, each in zip(values, intervals, strict=True)]
+            [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
         )
     return found
 

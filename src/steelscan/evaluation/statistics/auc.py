@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Score
+from steelscan.evaluation.statistics.bootstrap import Estimate
 from steelscan.strip import InputError
 
 _NOISE = 1e-12
@@ -30,7 +30,7 @@ def auc_interval(
     *,
     level: float = 0.95,
     cross_fitted: bool = False,
-) -> Score:
+) -> Estimate:
     """The area under the curve with its interval, for strips that come in groups.
 
     ``scores`` is float64, ``positive`` bool, ``groups`` int64, all ``(strips,)``; groups vary
@@ -56,13 +56,13 @@ def auc_interval(
     error = _standard_error(scores, positive, groups) * (sqrt(2) if cross_fitted else 1)
     if value in (0.0, 1.0) or error < _NOISE:
         room = 1 - tail ** (1 / min(sides))
-        return Score(value, max(0.0, value - room), min(1.0, value + room))
+        return Estimate(value, max(0.0, value - room), min(1.0, value + room))
     from scipy.special import stdtrit
 
     student = float(stdtrit(min(sides) - 1, 1 - tail))
     wide = student * error / (value * (1 - value))
     odds = log(value / (1 - value))
-    return Score(value, 1 / (1 + exp(wide - odds)), 1 / (1 + exp(-wide - odds)))
+    return Estimate(value, 1 / (1 + exp(wide - odds)), 1 / (1 + exp(-wide - odds)))
 
 
 def midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

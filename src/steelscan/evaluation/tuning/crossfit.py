@@ -19,7 +19,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Score
+from steelscan.evaluation.statistics import Estimate
 from steelscan.strip import InputError
 
 T = TypeVar("T")
@@ -89,18 +89,18 @@ class Crossfit(Generic[T]):
     """What each strip scores more, not searched, than with the defaults: ``(strips, columns)``."""
     level: float
 
-    def score(self, which: int) -> Score:
+    def score(self, which: int) -> Estimate:
         """One of the three scores with its interval; ``which`` counts as `Totals` does."""
         return _around(float(self.found[which]), self.drawn[which], self.level)
 
     @property
-    def gain(self) -> Score:
+    def gain(self) -> Estimate:
         """By how much the search betters strips that it did not see."""
         drawn = self.drawn.unsearched - self.drawn.before
         return _around(float(self.found.unsearched - self.found.before), drawn, self.level)
 
     @property
-    def optimism(self) -> Score:
+    def optimism(self) -> Estimate:
         """The score on the strips searched, less that on the strips not searched."""
         drawn = (self.drawn.searched - self.drawn.unsearched) / _TWO_LUCKS
         return _around(float(self.found.searched - self.found.unsearched), drawn, self.level)
@@ -230,13 +230,13 @@ def _sets(
             yield times * (part_of != part)
 
 
-def _around(value: float, drawn: NDArray[np.float64], level: float) -> Score:
+def _around(value: float, drawn: NDArray[np.float64], level: float) -> Estimate:
     """A number with the interval that the spread of its resamples gives.
 
     The interval is unknown where fewer than two, or less than half, of the resamples are.
     """
     known = drawn[~np.isnan(drawn)]
     if len(known) < max(2, len(drawn) / 2):
-        return Score(value)
+        return Estimate(value)
     reach = NormalDist().inv_cdf((1 + level) / 2) * float(known.std(ddof=1))
-    return Score(value, value - reach, value + reach)
+    return Estimate(value, value - reach, value + reach)

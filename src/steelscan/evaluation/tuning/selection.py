@@ -13,9 +13,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Score
-from steelscan.evaluation.metrics.scores import _ratios, _sums_by, _weights
-from steelscan.evaluation.statistics.paired import _interval
+from steelscan.evaluation.statistics import (
+    Estimate,
+    gain_interval,
+    ratios_of,
+    resample_weights,
+    sums_by,
+)
 from steelscan.strip import InputError
 
 Members: TypeAlias = tuple[int, ...]
@@ -90,11 +94,11 @@ class Chosen:
 
     index: int
     """Which one it is."""
-    apparent: Score
+    apparent: Estimate
     """What it gains on the strips that it was chosen on: flattered."""
-    honest: Score
+    honest: Estimate
     """What is gained when it is chosen on some groups and judged on others."""
-    optimism: Score
+    optimism: Estimate
     """The one less the other: how far the gain flatters."""
     often: float
     """The share of the choices on parts of the groups that fell on the same answer."""
@@ -128,11 +132,11 @@ def choose_honestly(
         found = f"have shape {values.shape}, groups {groups.shape}"
         raise InputError("values", found, "Give (strips, answers), at least one, and their groups")
     group, member = np.unique(groups, return_inverse=True)
-    sums = _sums_by(member, values, len(group))
+    sums = sums_by(member, values, len(group))
     strips = np.bincount(member).astype(np.float64)
     index = choose(sums.sum(axis=0) / strips.sum())
     if len(group) < 2:
-        unknown = Score(nan)
+        unknown = Estimate(nan)
         return Chosen(index, unknown, unknown, unknown, nan)
     apparent = sums[:, index] - sums[:, baseline]
     honest = np.zeros(len(group))
@@ -153,17 +157,20 @@ def choose_honestly(
 
 def _means(
     over: NDArray[np.float64], strips: NDArray[np.float64], resamples: int, seed: int, level: float
-) -> list[Score]:
+) -> list[Estimate]:
     """The mean a strip of each column of sums ``(groups, columns)``, with its interval."""
     over[np.abs(over) < _AS_GOOD] = 0.0
     under = np.repeat(strips[:, None], over.shape[1], axis=1)
     drawn = np.concatenate(
-        [_ratios(weight @ over, weight @ under) for weight in _weights(len(over), resamples, seed)]
+        [
+            ratios_of(weight @ over, weight @ under)
+            for weight in resample_weights(len(over), resamples, seed)
+        ]
     )
     return [
-        Score(
+        Estimate(
             float(over[:, at].sum() / strips.sum()),
-            *_interval(drawn[:, at], over[:, at], under[:, at], level),
+            *gain_interval(drawn[:, at], over[:, at], under[:, at], level),
         )
         for at in range(over.shape[1])
     ]

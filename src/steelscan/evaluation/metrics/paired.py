@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics import Pairs
-from steelscan.evaluation.metrics.scores import _ratios, _strip_sums, _sums_by, _weights
+from steelscan.evaluation.metrics.scores import _strip_sums
+from steelscan.evaluation.statistics import gain_interval, ratios_of, resample_weights, sums_by
 from steelscan.strip import InputError
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -90,17 +91,18 @@ def paired_differences(
     members = np.arange(len(one)) if groups is None else np.asarray(groups)
     _check(one, other, members)
     group, member = np.unique(members, return_inverse=True)
-    over_one, under = (_sums_by(member, sums, len(group)) for sums in _strip_sums(one))
-    over_other = _sums_by(member, _strip_sums(other)[0], len(group))
+    over_one, under = (sums_by(member, sums, len(group)) for sums in _strip_sums(one))
+    over_other = sums_by(member, _strip_sums(other)[0], len(group))
     gained = over_other - over_one
     gained[np.abs(gained) < _NOISE] = 0.0
     drawn = [
-        _ratios(weight @ gained, weight @ under) for weight in _weights(len(group), resamples, seed)
+        ratios_of(weight @ gained, weight @ under)
+        for weight in resample_weights(len(group), resamples, seed)
     ]
     shares = np.concatenate(drawn) if drawn else np.empty((0, gained.shape[1]))
     found = {}
     for at, (name, more_is_better) in enumerate(_MORE_IS_BETTER.items()):
-        low, high = _interval(shares[:, at], gained[:, at], under[:, at], level)
+        low, high = gain_interval(shares[:, at], gained[:, at], under[:, at], level)
         found[name] = Difference(
             one=_share(over_one[:, at], under[:, at]),
             other=_share(over_other[:, at], under[:, at]),
@@ -150,23 +152,6 @@ def _check(one: Pairs, other: Pairs, groups: NDArray[np.int64]) -> None:
     if groups.shape != (len(one),):
         found = f"have shape {groups.shape}, there are {len(one)} strips"
         raise InputError("groups", found, "Give one group number a strip")
-
-
-def _interval(
-    drawn: NDArray[np.float64],
-    gained: NDArray[np.float64],
-    under: NDArray[np.float64],
-    level: float,
-) -> tuple[float, float]:
-    """The interval of one share from its resamples and the sums of its groups."""
-    known = drawn[~np.isnan(drawn)]
-    if np.count_nonzero(under) < 2 or not known.size:
-        return nan, nan  # one group says nothing about how groups differ
-    tail = (1 - level) / 2
-    low, high = (float(bound) for bound in np.quantile(known, [tail, 1 - tail]))
-    if 0.5 ** np.count_nonzero(gained) > tail:
-        return min(low, 0.0), max(high, 0.0)
-    return low, high
 
 
 def _share(over: NDArray[np.float64], under: NDArray[np.float64]) -> float:
