@@ -9,7 +9,7 @@ import pytest
 
 from steelscan.data import open_dataset
 from steelscan.pipeline import Options, Outcome, RunFolder, predict, submit
-from steelscan.pipeline.submission import read_answered
+from steelscan.pipeline.answered import read_answered
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
 from steelscan.strip import (

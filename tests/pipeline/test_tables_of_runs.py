@@ -8,8 +8,8 @@ import pytest
 from steelscan.evaluation.metrics import Pairs
 from steelscan.pipeline import Judged, RunFolder, read_judged
 from steelscan.pipeline import pixel_counts as pairs_file
+from steelscan.pipeline.answered import read_answered
 from steelscan.pipeline.pixel_counts import write_judged
-from steelscan.pipeline.submission import read_answered
 from steelscan.strip import RunError
 
 ANSWERED = "image,height,width\na.jpg,256,1600\nb.jpg,,\nc.jpg,256,1600\n"

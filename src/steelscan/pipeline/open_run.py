@@ -18,10 +18,10 @@ from steelscan.decision import (
     find_distinct,
 )
 from steelscan.decision.decide import decide
+from steelscan.pipeline.answered import frames_of
 from steelscan.pipeline.context import Device, accelerator
 from steelscan.pipeline.networks import ask, load_voters
 from steelscan.pipeline.run_folder import RunFolder, RunRecord, tasks
-from steelscan.pipeline.submission import frames_of
 from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
 from steelscan.postprocess import Rule
 from steelscan.prediction import Voter

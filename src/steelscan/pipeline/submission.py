@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from steelscan.data import find_pictures, read_picture
 from steelscan.decision import AnswerLog, content_hash
+from steelscan.pipeline.answered import read_answered
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.strip import (
     TABLE_KIND,
@@ -27,13 +28,6 @@ from steelscan.strip import (
 
 if TYPE_CHECKING:
     from steelscan.pipeline.context import Device
-from collections.abc import Container
-from typing import TYPE_CHECKING
-
-from steelscan.strip import Frame, SteelscanError, check_frame, read_rows, write_rows
-
-if TYPE_CHECKING:
-    from steelscan.data import Dataset
 
 _REMEDY = "Give the same train command again: it fits no network twice"
 
@@ -212,52 +206,3 @@ def _mark(run: RunFolder, thresholds: Path | None) -> str:
     used = thresholds or run.thresholds
     content = run.recipe.read_bytes() + run.record.read_bytes() + used.read_bytes()
     return hashlib.sha256(content).hexdigest()[:8]
-
-
-_ANSWERED_COLUMNS = ("image", "height", "width")
-_TRAIN_AGAIN = "Give the same train command again: it fits no network twice"
-
-
-def write_answered(
-    run: RunFolder, dataset: "Dataset", rows: Mapping[str, int], left_out: Container[str]
-) -> None:
-    """List the strips of a submission in its order; one that was left out has no size.
-
-    ``rows`` are places among the test strips, or among the strips with masks where there are no
-    test strips. Raises OutputError.
-    """
-    frame_of = dataset.test_frame if dataset.test_names else dataset.frames.__getitem__
-    strips = (
-        (image, "", "") if image in left_out else (image, *frame_of(row))
-        for image, row in rows.items()
-    )
-    write_rows(run.answered, _ANSWERED_COLUMNS, strips)
-    run.seal(run.answered)
-
-
-def read_answered(run: RunFolder) -> dict[str, Frame | None]:
-    """The strips of a run's submission with their sizes; None where one was left out.
-
-    Raises RunError when the training has not come so far, or when the file is broken.
-    """
-    path = run.answered
-    content = run.read(path)
-    try:
-        table = read_rows(content, path, _TRAIN_AGAIN)
-        if not table.whole:
-            raise ValueError("its last line is cut off")
-        return {
-            image: check_frame(Frame(int(height), int(width)), path) if height or width else None
-            for image, height, width in table.select(_ANSWERED_COLUMNS)
-        }
-    except (SteelscanError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
-
-
-def frames_of(run: RunFolder) -> set[Frame]:
-    """The sizes of the strips that a run's submission answers; none where that is not known."""
-    try:
-        return {frame for frame in read_answered(run).values() if frame is not None}
-    except RunError:
-        return set()

@@ -11,6 +11,7 @@ from steelscan.data.duplicates import find_groups
 from steelscan.decision import AnswerLog, numbers
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
+from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.context import Options, Plan, check_classes, ignored_variables, never_taught
 from steelscan.pipeline.folds import as_brought, check_count, dealt
 from steelscan.pipeline.forecast import Forecast
@@ -22,7 +23,6 @@ from steelscan.pipeline.pixel_counts import judged_parts, write_judged
 from steelscan.pipeline.pseudo_labels import learned, pseudo_label
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder, RunRecord, Tuned, tasks, write_data
-from steelscan.pipeline.submission import write_answered
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, write_json
 
