@@ -1,11 +1,12 @@
 """CSV files as tables of text: read strictly, and what we write ourselves."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
-from steelscan.strip import TableError, read_rows, write_rows
+from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, read_rows, write_rows
 from steelscan.strip import tables as rows
 
 TABLE = b"image,group\na.jpg,1\nb.jpg,2\n"
@@ -57,6 +58,14 @@ def test_columns_that_lack_are_told_in_brief() -> None:
     ) as caught:
         read_rows(head + b"\n", "t.csv", "Mend it").select(["image"])
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("read", [read_mask_table, StreamedMaskTable])
+def test_a_pipe_is_no_table_and_is_not_waited_for(read: "object", tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", tmp_path):
+        with pytest.raises(TableError, match="cannot be read"):
+            read(path)  # type: ignore[operator]
 
 
 def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,9 @@ def _module(name: str) -> ModuleType:
 
 
 def _read(path: Path) -> Recipe:
+    if path.exists() and not path.is_file():
+        found = "cannot be read (it is a folder, a pipe or a device)"
+        raise RecipeError(path, found, "Make one with: steelscan show quick --json")
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except OSError as error:

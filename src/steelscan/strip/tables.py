@@ -81,11 +81,7 @@ def read_mask_table(source: Path | bytes, name: object = None) -> MaskTable:
     that stand twice. The run lengths are not looked into.
     """
     name = name or (source if isinstance(source, Path) else "table")
-    try:
-        content = source.read_bytes() if isinstance(source, Path) else source
-    except OSError as error:
-        raise TableError(name, f"cannot be read ({error.strerror})", _remedy()) from None
-    rows = MaskRows(content, name)
+    rows = MaskRows(source, name)
     of_image: dict[str, dict[int, str]] = {}
     for line, image, class_id, text in rows:
         add_row(of_image.setdefault(image, {}), name, line, image, class_id, text)
@@ -320,6 +316,9 @@ class Rows:
         """The file as text; all that reading raises in the block becomes a TableError."""
         csv.field_size_limit(_LONGEST)
         source = self._source
+        if isinstance(source, Path) and source.exists() and not source.is_file():
+            found = "cannot be read (it is a folder, a pipe or a device)"
+            raise TableError(self.where, found, self._remedy)  # reading it might never end
         try:
             with source.open("rb") if isinstance(source, Path) else BytesIO(source) as raw:
                 start = raw.read(2)
