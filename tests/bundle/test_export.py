@@ -368,7 +368,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import json, time
 start = time.perf_counter()
-from steelscan.bundle import load, verify
+from steelscan.bundle import load
+from steelscan.bundle.proof.verify import verify
 from steelscan.data import read_picture
 bundle = load(sys.argv[1])
 scan = bundle.scan_file(sys.argv[2])
