@@ -96,6 +96,10 @@ class Canvas:
     def polygon(self, class_name: str, points: object, where: object) -> None:
         """Add a polygon, ``(corners, 2)`` of x, y in pixels; see `fill`. Raises MaskError."""
         filled = fill(self._mask(class_name, where), points, where)
+        if filled.outside and not filled.pixels:
+            found = f"a polygon lies outside the picture, which has {self._frame}"
+            remedy = "Correct its corners; they may be of a picture of another size"
+            raise MaskError(where, found, remedy, Fault.OUTSIDE)
         self._clipped += filled.outside
         self._vanished += filled.pixels == 0
         if filled.outside:
@@ -130,7 +134,7 @@ class Canvas:
             self._watch.note(Fault.EMPTY, where, "a mask holds no pixel")
 
     def labelled(self) -> Labelled:
-        """Everything added so far; incomplete where shapes were left out and none has a pixel."""
+        """Everything added so far; incomplete if there were shapes, and none left a pixel."""
         return Labelled(
             self._image,
             self._frame,
@@ -139,7 +143,7 @@ class Canvas:
             self._clipped,
             self._vanished,
             self._boxes,
-            incomplete=self._left_out > 0 and not self._masks.any(),
+            incomplete=self._left_out + self._vanished > 0 and not self._masks.any(),
         )
 
     def _mask(self, class_name: str, where: object) -> Mask:
