@@ -50,7 +50,8 @@ def test_its_sizes_are_known_beforehand(kind):
     heads = ("masks", "classes") if head == "both" else (head,)
     softmax = voter.network.output == "softmax"
     graph = Graph(file="networks/a.onnx", heads=heads, softmax=softmax)
-    check = GraphCheck(graph, content, len(ensemble.views), 4)
+    logits = sort_for(ensemble.average) == "logits"
+    check = GraphCheck(graph, content, len(ensemble.views), 4, logits=logits)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])

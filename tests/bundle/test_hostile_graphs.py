@@ -264,7 +264,38 @@ def two_outputs():
     return made
 
 
+def cut_by_a_cast():
+    """Sizes that inference carries through a Cast of which runtimes make others."""
+    before = [
+        node("Cast", ["large"], ["cut"], to=TensorProto.INT8),
+        node("Cast", ["cut"], ["back"], to=TensorProto.INT64),
+        node("Sub", ["large", "back"], ["size"]),
+        node("Expand", ["one", "size"], ["many"]),
+        *largest("many", "y"),
+    ]
+    weights = [number([1_500_000_000], "large"), number([0.0], "one", np.float32), NONE]
+    return model(before, weights, last="y")
+
+
+def divided(divisor):
+    """The least integer by -1 ends a process."""
+    before = [
+        node("Cast", ["x"], ["whole"], to=TensorProto.FLOAT),
+        node("Shape", ["whole"], ["sides"]),
+        node("Mul", ["sides", "none-whole"], ["zeros"]),
+        node("Add", ["zeros", "divisor"], ["other"]),
+        node("Div", ["sides", divisor], ["parts"]),
+        node("Cast", ["parts"], ["shares"], to=TensorProto.FLOAT),
+        *largest("shares", "y"),
+    ]
+    weights = [number([-1] * 4, "divisor"), number([0] * 4, "none-whole"), NONE]
+    return model(before, weights, last="y")
+
+
 HOSTILE = {
+    "sizes cut by a cast": (cut_by_a_cast, "integers of another type"),
+    "integers by what a strip makes": (lambda: divided("other"), "no known positive number"),
+    "integers by less than nothing": (lambda: divided("divisor"), "no known positive number"),
     "weights in another file": (external, "lie outside"),
     "the same without its mark": (external_without_mark, "lie outside"),
     "a constant in another file": (external_in_an_attribute, "lie outside"),
@@ -285,7 +316,7 @@ HOSTILE = {
     "an enlarged strip": (resized, "would take"),
     "a padded strip": (padded, "would take"),
     "hours of work": (multiplied, "multiplications"),
-    "sizes by what is seen": (sized_by_the_picture, "no known size"),
+    "sizes by what is seen": (sized_by_the_picture, "no known size|another type"),
     "sizes that are told": (lies_about_sizes, "no known size"),
     "more than it holds": (more_than_it_holds, "more, or fewer"),
     "two inputs": (two_inputs, "one input"),

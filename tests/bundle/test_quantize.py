@@ -37,6 +37,7 @@ from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
+from steelscan.decision.decide import decide
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean, Tiles
 from steelscan.strip import BundleError, Classes, MissingPartError, encode
@@ -121,7 +122,7 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
         cv2.imwrite(str(folder / "data" / f"{number:03}.png"), picture)
         if number < JUDGING:
             said = trained.say(picture)
-            masks = trained.decided(said, picture)
+            masks = decide(trained.opened(said, picture), trained.manifest.rules)
             assert masks.any((1, 2)).tolist() == [bool(number % 4)] * 2
             expected.append(record(f"{number}", picture, masks, said, 0.5))
     path = folder / "fp32.steelscan"

@@ -24,6 +24,7 @@ from steelscan.bundle.export import export as exporting
 from steelscan.bundle.proof import LIMITS, Margins, limits_of, lines, record
 from steelscan.bundle.proof.verify import verify
 from steelscan.decision import HardGate, Said, SoftGate
+from steelscan.decision.decide import decide
 from steelscan.evaluation.statistics import upper_bound
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import Mean
@@ -81,7 +82,7 @@ def contents():
     for number, brightest in enumerate(STRIPS):
         picture = strip(brightest)
         said = trained.say(picture)
-        masks = trained.decided(said, picture)
+        masks = decide(trained.opened(said, picture), trained.manifest.rules)
         assert masks.any() == (number > 0)
         records.append(record(f"{number}", picture, masks, said, 0.1))
         strips[f"strips/{number}.png"] = bytes(cv2.imencode(".png", picture)[1])

@@ -1,5 +1,6 @@
 """What a prediction writes, by a stub in place of networks: whose it is, and what it is made of."""
 
+import json
 import os
 import subprocess
 import sys
@@ -317,6 +318,14 @@ def test_a_damaged_log_is_one_error(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         predict(pictures, out, stub=stopping(3))
+    whole = (out / "answers.jsonl").read_bytes()
+    first = whole.splitlines()[0].partition(b" ")[2]
+    image = json.loads(first)[0]
+    valid = [json.dumps([image, texts, ""]).encode() + b"\n" for texts in (None, [], "abc", ["x"])]
+    for line in (*valid, first + b"\n", whole.replace(b"1", b"2").splitlines()[0] + b"\n"):
+        (out / "answers.jsonl").write_bytes(whole + line)
+        with pytest.raises(RunError, match=r"answers\.jsonl: is damaged"):
+            predict(pictures, out)
     for damage in (b"\xff\xfe\n", b"{}\n", b"[1, 2, 3]\n", b'["a", 5]\n', b"[" * 9999 + b"\n"):
         (out / "answers.jsonl").write_bytes(damage)
         with pytest.raises(RunError, match=r"answers\.jsonl: is damaged"):

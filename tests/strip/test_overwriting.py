@@ -65,6 +65,16 @@ def test_an_input_is_never_replaced(files: Path) -> None:
             check_output(path, KINDS["table"], [files / "other", files / "table"])
 
 
+@pytest.mark.parametrize("pictures", ["train_images", "images"])
+def test_the_tables_of_a_data_set_are_never_replaced(pictures: str, tmp_path: Path) -> None:
+    (tmp_path / pictures).mkdir()
+    for name in ("train.csv", "classes.csv", "groups.csv"):
+        check_output(tmp_path / "elsewhere" / name)
+        with pytest.raises(OutputError, match="belongs to the data set"):
+            check_output(tmp_path / name)
+    check_output(tmp_path / "folds.csv")
+
+
 def test_what_a_run_holds_is_the_runs(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

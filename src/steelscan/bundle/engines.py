@@ -13,7 +13,7 @@ from steelscan.bundle.package import Package
 from steelscan.bundle.precision import seen_by
 from steelscan.bundle.spec import Format, Graph, Judge, Outline
 from steelscan.data import Shrink
-from steelscan.prediction import Heads, Sort, Tiles, View
+from steelscan.prediction import Heads, Sort, Tiles, View, sort_for
 from steelscan.strip import BundleError, Frame, MissingPartError, Picture
 
 Device = Literal["cpu", "cuda"]
@@ -94,7 +94,9 @@ def open_run(
     }
     try:
         sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
-        check = GraphCheck(graph, content, len(step.views), len(manifest.classes))
+        logits = sort_for(step.average) == "logits"
+        views, classes = len(step.views), len(manifest.classes)
+        check = GraphCheck(graph, content, views, classes, logits=logits)
         check.check(Frame(*sees.shape[2:]))
         run = opened[manifest.written_for](content, threads, device)
     except MissingPartError:

@@ -81,6 +81,19 @@ _NUMBERS: Mapping[int, str] = {
 }
 """Types of numbers, and the field that holds them where they are not raw."""
 
+_INTEGERS = frozenset(
+    (
+        TensorProto.INT8,
+        TensorProto.UINT8,
+        TensorProto.INT16,
+        TensorProto.UINT16,
+        TensorProto.INT32,
+        TensorProto.UINT32,
+        TensorProto.INT64,
+        TensorProto.UINT64,
+    )
+)
+
 Shape = tuple[int, tuple[int, ...]]
 """Type of the numbers of a tensor, and its sides."""
 
@@ -88,12 +101,17 @@ Shape = tuple[int, tuple[int, ...]]
 class GraphCheck:
     """A network's file that was checked, and can tell what it takes for strips of any size."""
 
-    def __init__(self, graph: Graph, content: bytes, views: int, classes: int) -> None:
-        """Read the file. Raises ValueError in the user's words."""
+    def __init__(
+        self, graph: Graph, content: bytes, views: int, classes: int, *, logits: bool = False
+    ) -> None:
+        """Read the file of a network that predicts probabilities, or ``logits``.
+
+        Raises ValueError in the user's words.
+        """
         model = _parsed(content)
         _check_structure(model)
         self._graph = graph
-        self._outputs = _outputs_of(graph, views, classes)
+        self._outputs = _outputs_of(graph, views, classes, logits)
         if len(model.graph.output) != len(graph.heads):
             raise ValueError(f"has {len(model.graph.output)} outputs, not {len(graph.heads)}")
         self._model = _without_weights(model)
@@ -110,6 +128,7 @@ class GraphCheck:
             wanted = self._outputs[name](frame)
             if kind != TensorProto.FLOAT or answers not in wanted[0] or tuple(rest) != wanted[1]:
                 raise ValueError(f"gives {name} of shape {sides}, not {(1, *wanted[1])}")
+        _check_integers(self._model.graph, shapes)
         held, work, fixed = _costs(self._model.graph, shapes)
         most = min(MOST_BYTES, BYTES_A_PIXEL * max(frame.pixels, _LEAST_PIXELS))
         if held > most:
@@ -146,11 +165,11 @@ class GraphCheck:
 
 
 def _outputs_of(
-    graph: Graph, views: int, classes: int
+    graph: Graph, views: int, classes: int, logits: bool
 ) -> dict[str, Callable[[Frame], tuple[set[int], tuple[int, ...]]]]:
     """By head and frame: how many answers there may be, and the other sides."""
     known = len(graph.classes or range(classes))
-    planes = known + graph.softmax
+    planes = known + (graph.softmax and logits)  # logits for softmax have one of sound steel
     return {
         "masks": lambda frame: ({1, views}, (1, planes, *frame)),
         "classes": lambda _: ({1, views}, (1, known)),
@@ -255,6 +274,25 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     return model
+
+
+def _check_integers(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> None:
+    """Refuse integers of which runtimes make others than were inferred, or at which they break off.
+
+    Inference carries sizes through a Cast as they are, and runtimes cut them. The least integer by
+    -1, divided where neither was known beforehand, ends the process.
+    """
+    known = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            known[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        kinds = [shapes[name][0] for name in (*node.input, *node.output) if name in shapes]
+        if node.op_type == "Cast" and kinds[-1] in _INTEGERS and kinds[0] != kinds[-1]:
+            raise ValueError("turns numbers into integers of another type, which bundles may not")
+        if node.op_type in ("Div", "Mod") and kinds[0] in _INTEGERS:
+            divisor = known.get(node.input[1])
+            if divisor is None or (divisor <= 0).any():
+                raise ValueError("divides integers by what is no known positive number")
 
 
 def _shape(value: ValueInfoProto) -> Shape | None:

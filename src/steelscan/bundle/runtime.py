@@ -106,11 +106,10 @@ class Bundle:
         every = np.ones(len(self.classes), np.bool_)
         return {step.name: asking(step.name, every) for step in self.manifest.steps}
 
-    def decided(self, said: Mapping[str, Said], picture: Picture) -> Masks:
-        """The masks of a strip of which this is said, bool ``(classes, height, width)``."""
+    def opened(self, said: Mapping[str, Said], picture: Picture) -> Opened:
+        """What the last rules get to see of a strip, given the outputs of all steps."""
         frame, classes = Frame(*picture.shape), len(self.classes)
-        opened = consult(self.manifest, lambda name, _: said[name], classes, frame)
-        return decide(opened, self.manifest.rules)
+        return consult(self.manifest, lambda name, _: said[name], classes, frame)
 
     @property
     def networks(self) -> int:

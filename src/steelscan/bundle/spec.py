@@ -178,7 +178,7 @@ class Manifest(Spec):
 
     @model_validator(mode="after")
     def _networks_predict_what_is_asked(self) -> Self:
-        every = set(self.classes.ids)
+        every, left_out = set(self.classes.ids), set[int]()
         for step in self.steps:
             judges = isinstance(step, Judge)
             needed = {"classes"} if judges else {"masks"}
@@ -191,9 +191,12 @@ class Manifest(Spec):
                 if not needed <= set(graph.heads) or len(set(graph.heads)) < len(graph.heads):
                     raise ValueError(f"{graph.file} has the heads {graph.heads}, not {needed}")
             predicted = set(chain.from_iterable(graph.classes or every for graph in step.graphs))
-            missing = min(every - predicted - set(self.never_predicted), default=None)
-            if not judges and missing is not None:
-                raise ValueError(f"no network of {step.name!r} predicts class {missing}")
+            never = set() if judges else every - predicted
+            if missing := never - set(self.never_predicted):
+                raise ValueError(f"no network of {step.name!r} predicts class {min(missing)}")
+            left_out |= never
+        if left_out != set(self.never_predicted):
+            raise ValueError(f"never_predicted is {self.never_predicted}, not {left_out}")
         return self
 
     @model_validator(mode="after")

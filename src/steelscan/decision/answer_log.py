@@ -22,9 +22,9 @@ from steelscan.strip import (
 class AnswerLog:
     """Run lengths of the pictures asked about, appended as they come, a CSV file at the end.
 
-    Each answer stands beside a hash of the picture that it was made for; the last one counts. A
-    line that a crash cut short is dropped when the log is opened again; answers for pictures that
-    are no longer asked about are passed over.
+    Each answer stands beside a hash of the picture that it was made for, and a checksum of its
+    line; the last one counts. A line that a crash cut short is dropped when the log is opened
+    again; answers for pictures that are no longer asked about are passed over.
     """
 
     def __init__(self, path: Path, asked: Iterable[str]) -> None:
@@ -44,7 +44,7 @@ class AnswerLog:
                     if not line.endswith(b"\n"):
                         break
                     image, _, content = self._read(line)
-                    if image in self._asked and content is not None:
+                    if image in self._asked:
                         self.contents[image], self._at[image] = content, whole
                     whole += len(line)
                 log.truncate(whole)
@@ -87,7 +87,8 @@ class AnswerLog:
     def add(self, image: str, masks: Masks | None, content: str = "") -> None:
         """Append the answer for one picture; None leaves it without a row. Raises OutputError."""
         texts = None if masks is None else [encode(mask) for mask in masks]
-        line = json.dumps([image, texts, content]) + "\n"
+        answer = json.dumps([image, texts, content])
+        line = f"{content_hash(answer.encode())} {answer}\n"
         try:
             with self._path.open("ab") as log:
                 at = log.tell()
@@ -128,17 +129,14 @@ class AnswerLog:
                 elif image in self.unread and classes:
                     yield image, (UNREAD,) * classes
 
-    def _read(self, line: bytes) -> tuple[str, Sequence[str] | None, str | None]:
-        """An answer; its content is None where an older program wrote it. Raises RunError."""
-        try:
-            image, texts, content = (*json.loads(line), None)[:3]
-            known = texts is None or all(isinstance(text, str) for text in texts)
-            if known and isinstance(image, str) and isinstance(content, str | None):
-                return image, texts, content
-        except (ValueError, TypeError, RecursionError):
-            pass
-        remedy = "Remove it: its pictures are then predicted again"
-        raise RunError(self._path, "is damaged", remedy)
+    def _read(self, line: bytes) -> tuple[str, Sequence[str] | None, str]:
+        """Picture, run lengths and hash of an answer. Raises RunError unless it is as written."""
+        checksum, _, answer = line.removesuffix(b"\n").partition(b" ")
+        if checksum.decode("latin-1") != content_hash(answer):
+            remedy = "Remove it: its pictures are then predicted again"
+            raise RunError(self._path, "is damaged", remedy)
+        image, texts, content = json.loads(answer)
+        return image, texts, content
 
 
 def content_hash(content: bytes) -> str:

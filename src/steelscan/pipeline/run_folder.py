@@ -415,14 +415,13 @@ def open_data_of(run: RunFolder, data: Path | None = None) -> Dataset:
 def check_data(run: RunFolder, dataset: Dataset) -> None:
     """Raise RunError unless a run was made from just this data set."""
     record = run.load_record()
-    if record.fingerprint == dataset.fingerprint:
-        return
-    found = f"is other data than that of {run.path}, or has other labels"
-    told = f"{dataset.fingerprint[:8]}, not {record.fingerprint[:8]}"
-    if not run.tests.exists():
-        told += ", which an older program took without the contents of pictures"
     remedy = "Name the data set that it was trained on, by --data where the verb has that"
-    raise RunError(dataset.root, f"{found} ({told})", remedy)
+    if record.fingerprint != dataset.fingerprint:
+        found = f"is other data than that of {run.path}, or has other labels"
+        told = f"{dataset.fingerprint[:8]}, not {record.fingerprint[:8]}"
+        raise RunError(dataset.root, f"{found} ({told})", remedy)
+    if record.groups != dataset.group_fingerprint:
+        raise RunError(dataset.root, f"has another groups.csv than that of {run.path}", remedy)
 
 
 def write_data(run: RunFolder, data: Path) -> None:

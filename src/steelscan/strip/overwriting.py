@@ -39,6 +39,10 @@ OF_A_RUN = frozenset(
 )
 """Files and folders in a run folder that training writes, and no other verb."""
 
+_OF_A_DATA_SET = frozenset(("train.csv", "classes.csv", "groups.csv"))
+_PICTURES = ("train_images", "images")
+"""Such tables beside such a folder are those of a data set."""
+
 _HEAD = 1 << 16
 """Bytes of a file in which its kind shows."""
 
@@ -106,13 +110,18 @@ def check_output(
 ) -> None:
     """Refuse to write a file where that would destroy what is not the verb's own.
 
-    That is what belongs to a run (save for ``own``, a file of it that this very verb makes), one
-    of the ``inputs`` of the same command, and a file that is there and not of the ``kind``.
+    That is what belongs to a run (save for ``own``, a file of it that this very verb makes) or to
+    a data set, one of the ``inputs`` of the same command, and a file that is there and not of the
+    ``kind``.
     Removes what a killed process left of the same file. Raises OutputError.
     """
     owner = _run_of(path)
     if owner is not None and (own is None or path.resolve() != own.resolve()):
         raise OutputError(path, f"belongs to the run {owner}", "Name a file outside of it")
+    real = path.resolve()
+    if real.name in _OF_A_DATA_SET and any((real.parent / each).is_dir() for each in _PICTURES):
+        found = f"belongs to the data set {real.parent}"
+        raise OutputError(path, found, "Name a file outside of it")
     for other in inputs:
         if path.resolve() == other.resolve():
             raise OutputError(path, "is read by the same command", "Name another file")

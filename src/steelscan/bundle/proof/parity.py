@@ -6,7 +6,7 @@ deployed is held against that, strips nearest to a threshold first.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Annotated
@@ -186,11 +186,18 @@ class Proof:
         self._either = np.zeros(self.classes, np.int64)
 
     def hold(
-        self, expected: Expected, masks: Masks, said: Mapping[str, Said], *, escapes: bool = False
+        self,
+        expected: Expected,
+        masks: Masks,
+        said: Mapping[str, Said],
+        near: Callable[[], Masks],
+        *,
+        escapes: bool = False,
     ) -> None:
         """Hold one strip's masks, and what each step says of it, against what is expected.
 
         Both are of all networks; ``escapes`` where the strip leaves early, and these masks with it.
+        A list of defects is another if masks differ at pixels that are not ``near`` a threshold.
         """
         frame = Frame(*expected.frame)
         truth = np.stack([decode(text, frame) for text in expected.masks])
@@ -203,7 +210,7 @@ class Proof:
             self._levels = max(self._levels, *_apart(answer, said[answer.step], frame))
         if truth.any() != masks.any():
             self._flipped.append(expected.name)
-        if _counts(truth) != _counts(masks):
+        if _counts(truth) != _counts(masks) and ((truth ^ masks) & ~near()).any():
             self._changed.append(expected.name)
         if escapes and truth.any() and masks.any():
             self._escaped.append(expected.name)

@@ -1,7 +1,8 @@
 """A bundle held against what the trained networks decided, with or without them. No torch here."""
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -20,8 +21,10 @@ from steelscan.bundle.proof.parity import (
     read_lines,
 )
 from steelscan.data import find_pictures, read_picture
+from steelscan.decision import Opened
 from steelscan.decision.decide import decide
-from steelscan.strip import BundleError, Frame, Picture, track
+from steelscan.postprocess import Rule
+from steelscan.strip import BundleError, Frame, Masks, Picture, track
 
 _UNPROVEN = "Do not use it: the bundle can prove nothing. Export it anew"
 
@@ -39,15 +42,25 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
         if contradiction is not None:
             raise BundleError(f"expected.jsonl: {expected.name}", contradiction, _UNPROVEN)
         said = bundle.say(picture)
-        masks = bundle.decided(said, picture)
-        opened, asked = bundle.look(picture, cascade=True)
-        used = decide(opened, bundle.manifest.rules)
+        opened = bundle.opened(said, picture)
+        masks = decide(opened, bundle.manifest.rules)
+        in_use, asked = bundle.look(picture, cascade=True)
+        used = decide(in_use, bundle.manifest.rules)
         early = bundle.manifest.early is not None and not used.any()
         if not early and not np.array_equal(used, masks):
             found = f"is decided otherwise by {', '.join(asked)} alone"
             raise BundleError(expected.name, found, "Report this")
-        proof.hold(expected, masks, said, escapes=early)
+        near = partial(_near_a_threshold, opened, bundle.manifest.rules)
+        proof.hold(expected, masks, said, near, escapes=early)
     return proof.parity()
+
+
+def _near_a_threshold(opened: Opened, rules: Sequence[Rule]) -> Masks:
+    """The pixels that rules decide otherwise if probabilities are 1/255 higher, or lower."""
+    levels = opened.levels
+    lower, higher = np.maximum(levels, 1) - 1, np.minimum(levels, 254) + 1
+    least, most = (decide(opened._replace(levels=each), rules) for each in (lower, higher))
+    return np.asarray(least != most)
 
 
 def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected, Picture]]:
@@ -141,6 +154,8 @@ def verify(
     if early is not None and early.escapes > escapes * early.defective:
         lost = f"{early.escapes} of {early.defective} defective strips"
         failures.append(f"{lost} escaped by leaving early when it was made")
+    if early is not None and not early.defective:
+        failures.append("leaving early was measured on no defective strip")
     if failures:
         found = f"decides otherwise than what was trained: {'; '.join(failures)}"
         raise BundleError(path, found, _remedy(certificate.limits != LIMITS[precision], early))
