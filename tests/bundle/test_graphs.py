@@ -32,7 +32,12 @@ def cases():
         for member in step.ensemble.members
     ]
     found = {member.network.kind: (ensemble, member) for ensemble, member in members}
-    return {kind: found[kind] for kind in ("psp", "two_headed")}
+    softmax = next(
+        (ensemble, member)
+        for ensemble, member in members
+        if getattr(member.network, "output", "") == "softmax" and isinstance(ensemble.average, Mean)
+    )
+    return {kind: found[kind] for kind in ("psp", "two_headed")} | {"softmax": softmax}
 
 
 CASES = cases()

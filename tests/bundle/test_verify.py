@@ -22,6 +22,7 @@ from steelscan.bundle import (
 )
 from steelscan.bundle.export import export as exporting
 from steelscan.bundle.proof import LIMITS, Margins, limits_of, lines, record
+from steelscan.bundle.proof.parity import Proof
 from steelscan.bundle.proof.verify import verify
 from steelscan.decision import HardGate, Said, SoftGate
 from steelscan.decision.decide import decide
@@ -372,3 +373,19 @@ def test_absurd_numbers_and_options_without_use_are_told(
         cli.main()
     assert caught.value.code == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_list_of_defects_is_another_only_if_other_pixels_than_those_at_a_threshold_decide(near):
+    """Which side of a threshold a pixel lies on there may be another on another processor."""
+    picture, levels = strip(0), np.zeros((1, *FRAME), np.uint8)
+    truth = np.zeros(levels.shape, np.bool_)
+    truth[0, 5:9, 5:9] = truth[0, 20, 20] = True
+    masks = truth.copy()
+    masks[0, 20, 20] = False
+    said = {"segment": Said(levels, None)}
+    expected = record("strip", picture, truth, said, 0.0)
+    proof = Proof(1)
+    proof.hold(expected, masks, said, lambda: (truth ^ masks) & near)
+    assert proof.parity().changed == (() if near else ("strip",))
+    assert proof.parity().flipped == ()
