@@ -276,6 +276,40 @@ def test_a_mask_that_cannot_be_read_leaves_its_strip_out(tmp_path: Path) -> None
         assert open_dataset(tmp_path / f"{name} out").names == ("bad.png", "good.png")
 
 
+TAGS: list[tuple[Build, Any]] = [
+    (cvat, '<tag label="scratch" source="manual"/>'),
+    (label_studio, ls("choices", choices=["defective"])),
+    (label_studio, ls("taxonomy", taxonomy=[["defective", "scratch"]])),
+    (label_studio, ls("textarea", text=["a scratch"])),
+]
+
+
+@pytest.mark.parametrize(("build", "tag"), TAGS)
+def test_what_speaks_of_the_whole_picture_never_makes_it_clean(
+    build: Build, tag: Any, tmp_path: Path
+) -> None:
+    build(tmp_path / "set", tag)
+    with pytest.raises(InputError, match="no shape says where") as caught:
+        convert(tmp_path / "set", tmp_path / "out", "index_pngs", build.__name__)
+    assert caught.value.fault is Fault.NO_OUTLINE
+    done = convert(tmp_path / "set", tmp_path / "out", "index_pngs", on_error="skip")
+    assert open_dataset(tmp_path / "out").names == ("good.png", "mixed.png")
+    assert "left out: bad.png" in done.text()
+    assert "1 times: annotation passed over" in done.text()
+    counts = check(tmp_path / "set").counts
+    assert dict(counts) == {Fault.NO_OUTLINE: 1, Fault.PASSED_OVER: 1}
+
+
+def test_choices_of_a_region_belong_to_it(tmp_path: Path) -> None:
+    label_studio(tmp_path, ls("rectanglelabels", x=1, y=1, width=9, height=9, labels=["scratch"]))
+    tasks = json.loads((tmp_path / "annotations.json").read_text())
+    result = tasks[0]["annotations"][0]["result"]
+    result[0]["id"] = "r"
+    result.append({"id": "r"} | ls("choices", choices=["deep"]))
+    (tmp_path / "annotations.json").write_text(json.dumps(tasks))
+    assert check(tmp_path).counts[Fault.PASSED_OVER] == 0
+
+
 def test_tasks_that_were_skipped_are_left_out_and_told(tmp_path: Path) -> None:
     label_studio(tmp_path, ls("rectanglelabels", x=1, y=1, width=9, height=9, labels=["scratch"]))
     tasks = json.loads((tmp_path / "annotations.json").read_text())

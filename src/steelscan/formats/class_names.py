@@ -74,7 +74,7 @@ def lists_of_pictures(files: Files) -> list[str]:
     if files.exists("obj.names"):
         found += [f"{part}.txt" for part in _PARTS if files.exists(f"{part}.txt")]
     for name, content in _described(files):
-        for part in filter(lambda part: part.endswith(".txt"), _parts(content)):
+        for part in filter(lambda part: part.lower().endswith(".txt"), _parts(content)):
             path = PurePosixPath(part)
             out = leads_out(part) or ".." in path.parts
             places = [path.name] if out else [path.as_posix(), path.name]

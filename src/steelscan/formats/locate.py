@@ -221,7 +221,7 @@ def _holds_labels(files: Files, folders: Collection[str]) -> bool:
     """Whether YOLO's text files lie in a folder there, or beside Darknet's pictures."""
     if {"images", "labels"} <= set(folders):
         first = next(files.under("labels").walk(links=True), "")
-        return not first.endswith(".json")
+        return not first.lower().endswith(".json")
     if len(folders) == 1 and not files.names():
         return False  # the data set lies below it
     parts = (set(files.under(folder).folders()) for folder in folders)
@@ -230,7 +230,8 @@ def _holds_labels(files: Files, folders: Collection[str]) -> bool:
 
 def _labelme_below(root: Path) -> _Candidates:
     """LabelMe, whose files may lie at any depth, by the first JSON file found there."""
-    first = next((name for name in open_files(root).walk() if name.endswith(".json")), None)
+    names = open_files(root).walk()
+    first = next((name for name in names if name.lower().endswith(".json")), None)
     return {"labelme": []} if first is not None and _kind(root / first) == "labelme" else {}
 
 
