@@ -404,6 +404,14 @@ def test_yolo_layouts(layout: str, tmp_path: Path) -> None:
         assert "data.yaml: is missing" in str(refused(root / "train", tmp_path / "other"))
 
 
+def test_yolo_text_files_of_another_case_are_not_passed_over(tmp_path: Path) -> None:
+    yolo(tmp_path, "images/{}.png", "labels/{}.txt", "p0", "p1")
+    (tmp_path / "data.yaml").write_text("names: [scratch]\n")
+    (tmp_path / "labels/p1.txt").unlink()
+    (tmp_path / "labels/p1.TXT").write_text(YOLO_SQUARE)
+    assert convert(tmp_path, tmp_path / "out", "voc").masks == {"scratch": 2}
+
+
 def test_yolo_pictures_may_be_listed(tmp_path: Path) -> None:
     root = tmp_path / "set"
     yolo(root, "images/{}.png", "labels/{}.txt", "p0", "p1", "p2")
@@ -500,6 +508,38 @@ def test_voc_pictures_listed_without_a_png_are_clean(tmp_path: Path) -> None:
     assert check(root).counts == {Fault.NO_ANNOTATION: 2}
     Image.fromarray(np.zeros_like(DEFECT)).save(root / "SegmentationClass/p2.png")
     assert "p1.png: is missing" in str(refused(root, tmp_path / "lost"))
+
+
+@pytest.mark.parametrize(
+    ("beside", "content", "told"),
+    [
+        ("Annotations/p1.xml", b"<annotation><object/></annotation>", "holds an object"),
+        (
+            "Annotations/P1.XML",
+            "<?xml version='1.0' encoding='utf-16'?><a><object/></a>".encode("utf-16"),
+            "holds an object",
+        ),
+        ("Annotations/p1.xml", b"<annotation><size>", "is no whole XML"),
+        ("SegmentationClass/p1.jpg", b"", "is no PNG"),
+        ("SegmentationClass/p1.tif", b"", "is no PNG"),
+    ],
+)
+def test_voc_pictures_are_not_clean_where_other_files_say_more(
+    beside: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "set"
+    voc(root, [DEFECT, None, None], labelmap=LABELS)
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    (root / "ImageSets/Segmentation/train.txt").write_text("p0\np1\np2\n")
+    (root / "Annotations").mkdir()
+    (root / "Annotations/p2.xml").write_text("<annotation><filename>p2.jpg</filename></annotation>")
+    (root / beside).write_bytes(content)
+    error = refused(root, tmp_path / "out")
+    assert error.where.endswith(beside)
+    assert told in error.found
+    assert check(root).count("error") == 1
+    convert(root, tmp_path / "out", "voc", on_error="skip")
+    assert open_files(tmp_path / "out/JPEGImages").names() == ("p0.jpg", "p2.jpg")
 
 
 def test_a_png_lost_from_what_was_written_here_is_missed(tmp_path: Path) -> None:
