@@ -120,6 +120,7 @@ BAD: list[tuple[Build, Any]] = [
     (labelme, shape(label=" ")),
     (labelme, {"shape_type": "polygon"}),
     (labelme, shape(shape_type="circle")),
+    (labelme, shape(label="__ignore__")),
     *((labelme, shape(shape_type=kind)) for kind in ("line", "linestrip", "point", "points")),
     (labelme, shape(shape_type="mask", points=[[1, 1], [2, 2]], mask="?")),
     (cvat, '<polygon label="scratch" points="1,1;2,2"/>'),
@@ -298,6 +299,14 @@ def test_what_speaks_of_the_whole_picture_never_makes_it_clean(
     assert "1 times: annotation passed over" in done.text()
     counts = check(tmp_path / "set").counts
     assert dict(counts) == {Fault.NO_OUTLINE: 1, Fault.PASSED_OVER: 1}
+
+
+def test_background_of_labelme_is_sound_steel(tmp_path: Path) -> None:
+    labelme(tmp_path / "set", shape(label="_background_"))
+    done = convert(tmp_path / "set", tmp_path / "out", "index_pngs")
+    assert done.masks == {"scratch": 2}
+    assert "2 times: annotation passed over, as bad.json, shape 1" in done.text()
+    assert check(tmp_path / "set").counts == {Fault.PASSED_OVER: 2}
 
 
 def test_choices_of_a_region_belong_to_it(tmp_path: Path) -> None:
