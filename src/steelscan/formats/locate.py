@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
 from steelscan.data import ByStem, Files, is_picture, open_files
-from steelscan.formats import labelme, yolo
+from steelscan.formats import coco, labelme, yolo
 from steelscan.formats.content import picture_names, refuse_doctype
 from steelscan.formats.labelled import Labelled
 from steelscan.formats.pieces import pieces
@@ -106,6 +106,8 @@ def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> 
         _refuse_second(given, candidates, root)
         candidates = {given.name: candidates.get(given.name, [])}
     chosen, found = _one(candidates, source)
+    if any(path.name.lower().startswith("instances") for path in found):
+        found = [path for path in found if not coco.says_no_masks(path)]
     if chosen.name == "labelme":
         return Place(chosen, root, *_beside_labelme(root, source))
     if chosen.name == "yolo":
