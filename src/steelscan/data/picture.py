@@ -93,7 +93,8 @@ def open_index_picture(source: Source, name: object = None) -> IndexPicture:
     """Read a mask picture: the stored pixel values, as they are, and its palette.
 
     Of 16 bits a pixel, and of red, green and blue that are equal, the one value is read. Raises
-    MaskError for JPEG, for colour, for values over 255, and for all that makes `read_picture` raise.
+    MaskError for JPEG, for colour, for values over 255, and for all that makes `read_picture`
+    raise.
     """
     try:
         with _opened(source, name, masks=True) as (image, where):

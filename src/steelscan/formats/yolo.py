@@ -45,7 +45,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     """
     files = open_files(path)
     shelf = shelf or Shelf(files, INSIDE)
-    classes = class_names(files)
+    classes = class_names(files, watch)
     texts = _texts(files, shelf, watch)
     listed = _listed(files, shelf, watch)
     names = [name for name in texts if listed is None or name in listed]
