@@ -121,11 +121,10 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
                 where = f"{files.where(name)}, shape {number}"
                 with canvas.shape():
                     shape = parse_part(_Shape, part, where, "LabelMe JSON")
-                    if shape.label.strip() == _SOUND:
-                        found = f"is {_SOUND} of {image}, which is sound steel"
-                        watch.note(Fault.PASSED_OVER, where, found)
-                        continue
-                    _draw(canvas, shape, where)
+                    if shape.label.strip() in (_SOUND, _NEITHER):
+                        _pass_over(shape.label.strip(), image, where, watch)
+                    else:
+                        _draw(canvas, shape, where)
             yield canvas.labelled()
 
 
@@ -194,11 +193,17 @@ def _classes(files: Files, labels: set[str]) -> Classes:
     return make_classes(sorted(labels), files.where(""))
 
 
-def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:
-    if shape.label.strip() == _NEITHER:
-        found = f"is {_NEITHER}, neither sound nor a defect, and no mask can say that"
+def _pass_over(label: str, image: str, where: str, watch: Watch) -> None:
+    """Note a shape of sound steel. Raises MaskError for one that is not to be judged."""
+    if label == _NEITHER:
+        found = f"is {label} of {image}, neither sound nor a defect, and no mask can say that"
         remedy = "Outline what is defective there, or leave it out with --on-error skip"
         raise MaskError(where, found, remedy, Fault.UNCLEAR)
+    found = f"is {label} of {image}, which is sound steel"
+    watch.note(Fault.PASSED_OVER, where, found)
+
+
+def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:
     kind, corners = shape.shape_type, len(shape.points)
     if kind in ("polygon", None) or (kind in ("rectangle", "rotation") and corners == 4):
         canvas.polygon(shape.label, shape.points, where)
