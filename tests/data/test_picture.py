@@ -197,6 +197,14 @@ def test_index_pictures_keep_their_values(save: Save) -> None:
             read_index_picture(wrong)
 
 
+@pytest.mark.parametrize(("form", "how"), [("JPEG", {}), ("TIFF", {"compression": "jpeg"})])
+def test_masks_are_never_read_from_a_jpeg(form: str, how: dict[str, str]) -> None:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, form, **how)
+    with pytest.raises(MaskError, match=r"a\.png: is a JPEG, .* Save masks without loss, as PNG"):
+        read_index_picture(file.getvalue(), "a.png")
+
+
 def test_deep_masks_are_told_of_classes_and_not_of_cameras(save: Save) -> None:
     with pytest.raises(MaskError, match=r"holds the value 300.*from 1 to 255"):
         read_index_picture(save(np.full((4, 4), 300, np.uint16)))

@@ -335,6 +335,11 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], dict[Fault, int]]] = {
         ),
         {Fault.RUNS: 1, Fault.UNKNOWN_CLASS: 1},
     ),
+    "cvat tag beside shapes": (
+        "cvat",
+        lambda root: edit(root / "annotations.xml", "</image>", '<tag label="hole"/></image>'),
+        {Fault.PASSED_OVER: 1},
+    ),
     "label studio": (
         "label_studio",
         lambda root: (

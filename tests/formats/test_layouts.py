@@ -323,6 +323,32 @@ def test_coco_without_sizes_asks_the_pictures(tmp_path: Path) -> None:
     assert "b.png: does not exist, and nothing says its size" in str(refused(root, tmp_path / "o"))
 
 
+def test_coco_files_of_other_tasks_are_not_read_as_clean(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    masks = root / "annotations/instances_train.json"
+    coco(masks, "a.png", "b.png")
+    for name in ("a.png", "b.png"):
+        draw(root / "images/train" / name, ord(name[0]))
+    content = json.loads(masks.read_text())
+    others: dict[str, dict[str, object]] = {
+        "captions_train": {"annotations": [{"id": 1, "image_id": 1, "caption": "a scratch"}]},
+        "image_info_train": {"annotations": []},
+        "image_info_test": {},
+    }
+    del content["annotations"]
+    for name, annotations in others.items():
+        path = masks.with_name(f"{name}.json")
+        path.write_text(json.dumps(content | annotations))
+        assert "says nothing of masks" in refused(path, tmp_path / "out").found
+        assert "says nothing of masks" in check(path).text()
+    assert taken(root, tmp_path / "out") == ["a.png", "b.png"]
+    (masks.with_name("instances_val.json")).write_bytes(masks.read_bytes())
+    found = refused(root, tmp_path / "o").found
+    assert found.endswith(
+        "holds 2 files of coco: annotations/instances_train.json, annotations/instances_val.json"
+    )
+
+
 def test_roboflows_root_category_is_no_class(tmp_path: Path) -> None:
     root = tmp_path / "set"
     names = {0: "steel", 1: "scratch", 2: "unused"}
@@ -404,6 +430,14 @@ def test_yolo_layouts(layout: str, tmp_path: Path) -> None:
         assert "data.yaml: is missing" in str(refused(root / "train", tmp_path / "other"))
 
 
+def test_yolo_text_files_of_another_case_are_not_passed_over(tmp_path: Path) -> None:
+    yolo(tmp_path, "images/{}.png", "labels/{}.txt", "p0", "p1")
+    (tmp_path / "data.yaml").write_text("names: [scratch]\n")
+    (tmp_path / "labels/p1.txt").unlink()
+    (tmp_path / "labels/p1.TXT").write_text(YOLO_SQUARE)
+    assert convert(tmp_path, tmp_path / "out", "voc").masks == {"scratch": 2}
+
+
 def test_yolo_pictures_may_be_listed(tmp_path: Path) -> None:
     root = tmp_path / "set"
     yolo(root, "images/{}.png", "labels/{}.txt", "p0", "p1", "p2")
@@ -442,6 +476,48 @@ def test_names_of_classes_are_found(way: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(text.encode())
     (tmp_path / "hyper.yaml").write_text("lr: &a 3\nbeta: *a")  # of another program
     assert class_names(open_files(tmp_path)).names == ("scratch", "no")
+
+
+CONTRADICTED = {
+    "yaml": (
+        "dataset.yaml",
+        "names: [scratch]",
+        "dataset.yaml: names other classes than data.yaml",
+    ),
+    "lines": (
+        "classes.txt",
+        "scratch\nhole\nno",
+        "classes.txt: names other classes than data.yaml",
+    ),
+    "count": ("data.yaml", "nc: 3\nnames: [scratch, hole]", "says nc: 3, and names 2 classes"),
+}
+
+
+@pytest.mark.parametrize("way", CONTRADICTED)
+def test_names_that_contradict_each_other_are_told(way: str, tmp_path: Path) -> None:
+    file, text, told = CONTRADICTED[way]
+    root = tmp_path / "set"
+    yolo(root, "images/{}.png", "labels/{}.txt", "p0", "p1")
+    (root / "data.yaml").write_text("nc: 2\nnames: [scratch, hole]\n")
+    (root / "labels/classes.txt").write_text("scratch\nhole\n")
+    (root / "hyper.yaml").write_text("names: 3")
+    assert check(root).text().endswith("nothing wrong was found")
+    (root / file).write_text(text)
+    assert told in convert(root, tmp_path / "out", "voc").text()
+    assert dict(check(root).counts) == {Fault.CLASS_NAME: 1}
+
+
+@pytest.mark.parametrize("file", ["dataset.yaml", "classes.txt", "labels/classes.txt"])
+def test_names_in_another_order_are_refused(file: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    yolo(root, "images/{}.png", "labels/{}.txt", "p0", "p1")
+    (root / "data.yaml").write_text("names: [scratch, hole]\n")
+    text = "names: [hole, scratch]" if file.endswith("yaml") else "hole\nscratch\ndent\n"
+    (root / file).write_text(text)
+    error = refused(root, tmp_path / "out")
+    assert error.where.endswith(file)
+    assert "in another order than data.yaml" in error.found
+    assert check(root).count("error") == 1
 
 
 BOMB = "a: &a [x, x]\n" + "".join(
@@ -500,6 +576,38 @@ def test_voc_pictures_listed_without_a_png_are_clean(tmp_path: Path) -> None:
     assert check(root).counts == {Fault.NO_ANNOTATION: 2}
     Image.fromarray(np.zeros_like(DEFECT)).save(root / "SegmentationClass/p2.png")
     assert "p1.png: is missing" in str(refused(root, tmp_path / "lost"))
+
+
+@pytest.mark.parametrize(
+    ("beside", "content", "told"),
+    [
+        ("Annotations/p1.xml", b"<annotation><object/></annotation>", "holds an object"),
+        (
+            "Annotations/P1.XML",
+            "<?xml version='1.0' encoding='utf-16'?><a><object/></a>".encode("utf-16"),
+            "holds an object",
+        ),
+        ("Annotations/p1.xml", b"<annotation><size>", "is no whole XML"),
+        ("SegmentationClass/p1.jpg", b"", "is no PNG"),
+        ("SegmentationClass/p1.tif", b"", "is no PNG"),
+    ],
+)
+def test_voc_pictures_are_not_clean_where_other_files_say_more(
+    beside: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "set"
+    voc(root, [DEFECT, None, None], labelmap=LABELS)
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    (root / "ImageSets/Segmentation/train.txt").write_text("p0\np1\np2\n")
+    (root / "Annotations").mkdir()
+    (root / "Annotations/p2.xml").write_text("<annotation><filename>p2.jpg</filename></annotation>")
+    (root / beside).write_bytes(content)
+    error = refused(root, tmp_path / "out")
+    assert error.where.endswith(beside)
+    assert told in error.found
+    assert check(root).count("error") == 1
+    convert(root, tmp_path / "out", "voc", on_error="skip")
+    assert open_files(tmp_path / "out/JPEGImages").names() == ("p0.jpg", "p2.jpg")
 
 
 def test_a_png_lost_from_what_was_written_here_is_missed(tmp_path: Path) -> None:

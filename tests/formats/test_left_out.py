@@ -120,6 +120,7 @@ BAD: list[tuple[Build, Any]] = [
     (labelme, shape(label=" ")),
     (labelme, {"shape_type": "polygon"}),
     (labelme, shape(shape_type="circle")),
+    (labelme, shape(label="__ignore__")),
     *((labelme, shape(shape_type=kind)) for kind in ("line", "linestrip", "point", "points")),
     (labelme, shape(shape_type="mask", points=[[1, 1], [2, 2]], mask="?")),
     (cvat, '<polygon label="scratch" points="1,1;2,2"/>'),
@@ -274,6 +275,48 @@ def test_a_mask_that_cannot_be_read_leaves_its_strip_out(tmp_path: Path) -> None
         text = convert(root, tmp_path / f"{name} out", "index_pngs", name, on_error="skip").text()
         assert "mixed.png" in text
         assert open_dataset(tmp_path / f"{name} out").names == ("bad.png", "good.png")
+
+
+TAGS: list[tuple[Build, Any]] = [
+    (cvat, '<tag label="scratch" source="manual"/>'),
+    (label_studio, ls("choices", choices=["defective"])),
+    (label_studio, ls("taxonomy", taxonomy=[["defective", "scratch"]])),
+    (label_studio, ls("textarea", text=["a scratch"])),
+]
+
+
+@pytest.mark.parametrize(("build", "tag"), TAGS)
+def test_what_speaks_of_the_whole_picture_never_makes_it_clean(
+    build: Build, tag: Any, tmp_path: Path
+) -> None:
+    build(tmp_path / "set", tag)
+    with pytest.raises(InputError, match="no shape says where") as caught:
+        convert(tmp_path / "set", tmp_path / "out", "index_pngs", build.__name__)
+    assert caught.value.fault is Fault.NO_OUTLINE
+    done = convert(tmp_path / "set", tmp_path / "out", "index_pngs", on_error="skip")
+    assert open_dataset(tmp_path / "out").names == ("good.png", "mixed.png")
+    assert "left out: bad.png" in done.text()
+    assert "1 times: annotation passed over" in done.text()
+    counts = check(tmp_path / "set").counts
+    assert dict(counts) == {Fault.NO_OUTLINE: 1, Fault.PASSED_OVER: 1}
+
+
+def test_background_of_labelme_is_sound_steel(tmp_path: Path) -> None:
+    labelme(tmp_path / "set", shape(label="_background_"))
+    done = convert(tmp_path / "set", tmp_path / "out", "index_pngs")
+    assert done.masks == {"scratch": 2}
+    assert "2 times: annotation passed over, as bad.json, shape 1" in done.text()
+    assert check(tmp_path / "set").counts == {Fault.PASSED_OVER: 2}
+
+
+def test_choices_of_a_region_belong_to_it(tmp_path: Path) -> None:
+    label_studio(tmp_path, ls("rectanglelabels", x=1, y=1, width=9, height=9, labels=["scratch"]))
+    tasks = json.loads((tmp_path / "annotations.json").read_text())
+    result = tasks[0]["annotations"][0]["result"]
+    result[0]["id"] = "r"
+    result.append({"id": "r"} | ls("choices", choices=["deep"]))
+    (tmp_path / "annotations.json").write_text(json.dumps(tasks))
+    assert check(tmp_path).counts[Fault.PASSED_OVER] == 0
 
 
 def test_tasks_that_were_skipped_are_left_out_and_told(tmp_path: Path) -> None:

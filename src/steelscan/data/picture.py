@@ -20,6 +20,9 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Endings of picture files, in lower case."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_LOSSY = frozenset(("JPEG", "MPO", "jpeg", "tiff_jpeg"))
+"""Formats of files, and compressions of TIFF, that no mask outlives."""
+
 _EIGHT_BITS = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"))
 _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ORIENTATION = 0x0112
@@ -90,10 +93,14 @@ def open_index_picture(source: Source, name: object = None) -> IndexPicture:
     """Read a mask picture: the stored pixel values, as they are, and its palette.
 
     Of 16 bits a pixel, and of red, green and blue that are equal, the one value is read. Raises
-    MaskError for colour, for values over 255, and for all that makes `read_picture` raise.
+    MaskError for JPEG, for colour, for values over 255, and for all that makes `read_picture`
+    raise.
     """
     try:
         with _opened(source, name, masks=True) as (image, where):
+            if _LOSSY & {image.format, image.info.get("compression")}:
+                remedy = "Save masks without loss, as PNG"
+                _refuse(where, "is a JPEG, which changes the values of pixels", remedy)
             image.load()
             palette = _colours(image) if image.mode == "P" else None
             return IndexPicture(_values(image, where), palette, image.mode == "1")

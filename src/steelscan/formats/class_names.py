@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from steelscan.data import Files, open_files
 from steelscan.formats.labelled import make_classes
 from steelscan.formats.shelf import leads_out
-from steelscan.strip import Classes, DatasetError
+from steelscan.strip import STRICT, Classes, DatasetError, Fault, Watch
 
 _LINES = ("obj.names", "classes.txt", "labels/classes.txt", "class_names.txt", "names.txt")
 _PARTS = ("train", "val", "valid", "test")
@@ -42,27 +42,61 @@ class _Plain(yaml.BaseLoader):  # type: ignore[misc]
         return super().compose_node(parent, index)
 
 
-def class_names(files: Files) -> Classes:
+def class_names(files: Files, watch: Watch = STRICT) -> Classes:
     """The classes of a data set, in the order of their numbers.
 
-    Raises DatasetError when no file names them, or one cannot be read.
+    Raises DatasetError when no file names them, when one cannot be read, and when two name them
+    in different orders; other contradictions are noted.
     """
     described = dict(_described(files))
-    for name, content in described.items():
-        if "names" in content:
-            return _of_yaml(content["names"], files.where(name))
-    for name in _LINES:
-        if files.exists(name):
-            lines = [line.strip() for line in text_lines(files, name)]
-            return make_classes([line for line in lines if line], files.where(name))
+    naming = [name for name, content in described.items() if "names" in content]
+    naming += [name for name in _LINES if files.exists(name)]
+    if naming:
+        first, *others = naming
+        classes = _named(files, first, described)
+        _compare_count(described.get(first, {}), classes, files.where(first), watch)
+        for other in others:
+            try:
+                second = _named(files, other, described)
+            except DatasetError:  # what is no list of classes contradicts none
+                continue
+            _compare(classes, second, first, files.where(other), watch)
+        return classes
     above = _above(files)
     if above is not None:
-        return class_names(above)
+        return class_names(above, watch)
     for name in described:
         raise DatasetError(files.where(name), "names no classes", _REMEDY)
     found = "is missing, and no other file names the classes"
     remedy = "Write it with their names in the order of their numbers, as 'names: [scratch, hole]'"
     raise DatasetError(files.where("data.yaml"), found, remedy)
+
+
+def _named(files: Files, name: str, described: dict[str, dict[str, Any]]) -> Classes:
+    """The classes that a file names. Raises DatasetError."""
+    if name in described:
+        return _of_yaml(described[name]["names"], files.where(name))
+    lines = [line.strip() for line in text_lines(files, name)]
+    return make_classes([line for line in lines if line], files.where(name))
+
+
+def _compare(classes: Classes, second: Classes, first: str, where: str, watch: Watch) -> None:
+    """Refuse another order of the classes that both files name; note other classes."""
+    both = [name for name in second.names if name in classes.names]
+    if both != [name for name in classes.names if name in both]:
+        found = f"names the classes in another order than {first}"
+        remedy = "Keep the file whose order the annotations follow, and remove the other"
+        raise DatasetError(where, found, remedy, Fault.UNCLEAR)
+    if second != classes:
+        found = f"names other classes than {first}, which is read"
+        watch.note(Fault.CLASS_NAME, where, found)
+
+
+def _compare_count(content: dict[str, Any], classes: Classes, where: str, watch: Watch) -> None:
+    count = content.get("nc", str(len(classes)))
+    if not isinstance(count, str) or count.strip() != str(len(classes)):
+        found = f"says nc: {str(count)[:20]}, and names {len(classes)} classes"
+        watch.note(Fault.CLASS_NAME, where, found)
 
 
 def lists_of_pictures(files: Files) -> list[str]:
@@ -74,7 +108,7 @@ def lists_of_pictures(files: Files) -> list[str]:
     if files.exists("obj.names"):
         found += [f"{part}.txt" for part in _PARTS if files.exists(f"{part}.txt")]
     for name, content in _described(files):
-        for part in filter(lambda part: part.endswith(".txt"), _parts(content)):
+        for part in filter(lambda part: part.lower().endswith(".txt"), _parts(content)):
             path = PurePosixPath(part)
             out = leads_out(part) or ".." in path.parts
             places = [path.name] if out else [path.as_posix(), path.name]

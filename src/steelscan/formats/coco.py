@@ -48,6 +48,10 @@ _FIRST = -(2**63)
 
 _Id = Annotated[int, Field(ge=-(2**62), lt=2**63)] | Annotated[str, Field(min_length=1)]
 _LISTS = ("images", "annotations", "categories")
+_OF_MASKS = frozenset(("category_id", "segmentation", "bbox"))
+_WITHOUT_MASKS = ("image_info", "captions_", "person_keypoints_", "labels_", "panoptic_")
+"""How COCO's and Datumaro's files of other tasks begin."""
+
 _LONGEST_COUNT = 60
 """Bits of a count are fewer."""
 
@@ -146,6 +150,8 @@ class _Index:
             if number in self._categories:
                 raise self._twice("categories")
             self._categories[number] = category
+        elif isinstance(piece.value, dict) and not _OF_MASKS & piece.value.keys():
+            raise self._silent(f"annotation {piece.at} has neither category_id nor segmentation")
         else:
             ids = self._parse(_Ids, piece)
             self._ids.append(ids.id if isinstance(ids.id, int) else piece.at)
@@ -157,8 +163,12 @@ class _Index:
     def finish(self) -> None:
         """Put all in order once the file is read; refuse what belongs to nothing."""
         for name in _LISTS:
+            if name not in self._lists and name == "annotations":
+                raise self._silent("the list annotations is missing")
             if name not in self._lists:
                 raise self._broken(f"{name} Field required")
+        if not self._ids and says_no_masks(self.path):
+            raise self._silent("its annotations are empty, as its name says")
         self.names = {number: self._categories[number].name for number in self._defects()}
         self.classes = make_classes(tuple(self.names.values()), self.path)
         check_distinct((image.name for image in self.images.values()), self.path, self.watch)
@@ -213,6 +223,10 @@ class _Index:
         found, remedy = f"gives two {what} one id", "Number them anew"
         return DatasetError(self.path, found, remedy, Fault.SAME_NAME)
 
+    def _silent(self, why: str) -> DatasetError:
+        found, remedy = f"says nothing of masks: {why}", "Name the file instances_*.json beside it"
+        return DatasetError(self.path, found, remedy, Fault.UNREADABLE_FILE)
+
     def _broken(self, why: str) -> DatasetError:
         found = f"is not as expected: {why}"
         remedy = "A COCO file has the lists images, annotations and categories"
@@ -238,6 +252,11 @@ def _labelled(index: _Index, image_id: int, file: BinaryIO) -> Labelled:
             annotation = parse_json(_Annotation, content, each, "COCO JSON")
             _draw(canvas, annotation, index.names[category_id], frame, each)
     return canvas.labelled()
+
+
+def says_no_masks(path: Path) -> bool:
+    """Whether COCO and Datumaro call a file of something else than masks so."""
+    return path.name.lower().startswith(_WITHOUT_MASKS)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:

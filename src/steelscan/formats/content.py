@@ -28,7 +28,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE) from error
 
 
-def refuse_doctype(file: BinaryIO, path: Path) -> None:
+def refuse_doctype(file: BinaryIO, path: object) -> None:
     """Refuse XML with a DOCTYPE, whose entities could grow without end; no annotations have one.
 
     Raises DatasetError. The file is wound back.

@@ -31,7 +31,13 @@ from steelscan.strip.progress import progress
 
 _GROUPS = "groups.csv"
 _CHUNK = 1 << 20
-_TOLD = (Fault.FOREIGN, Fault.BY_COLOUR, Fault.CLASS_NAME, Fault.NO_ANNOTATION)
+_TOLD = (
+    Fault.FOREIGN,
+    Fault.BY_COLOUR,
+    Fault.CLASS_NAME,
+    Fault.NO_ANNOTATION,
+    Fault.PASSED_OVER,
+)
 """Oddities that are told; the others are counted by what they do to masks."""
 
 

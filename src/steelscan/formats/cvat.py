@@ -2,8 +2,9 @@
 
 (XML annotation format page of docs.cvat.ai.) A mask has a box (left, top, width, height) and
 counts of pixels along its rows, the first outside. Boxes and ellipses are filled, and noted.
-Lines, points and skeletons say where, not which pixels, and are refused; tags are passed over. A
-picture of a subset is named below its folder; frames of a video have no ending in their names.
+Lines, points and skeletons say where, not which pixels, and are refused; so are the tags of a
+picture without shapes, while those beside shapes are passed over. A picture of a subset is named
+below its folder; frames of a video have no ending in their names.
 """
 
 import re
@@ -122,8 +123,8 @@ def _labelled(
 def _draw(canvas: Canvas, shape: ElementTree.Element, where: str) -> None:
     label = shape.get("label", "")
     if shape.tag == "tag":
-        return
-    if shape.tag == "polygon":
+        canvas.tag(f"is a tag of the whole picture, {label[:40]!r}", where)
+    elif shape.tag == "polygon":
         canvas.polygon(label, _points(shape.get("points", ""), where), where)
     elif shape.tag == "mask":
         height, width = _number(shape, "height", where), _number(shape, "width", where)

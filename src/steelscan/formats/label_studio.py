@@ -4,8 +4,10 @@
 alpha values, of which alpha counts. Pictures are found by the last parts of their address. A task
 of one annotation without regions is a clean picture: its size stands in its data (``width``,
 ``height``), else its picture is asked for it. A task without annotation, or whose only one was
-cancelled, is left out. Rectangles and ellipses are filled, and noted. Classes are those that any
-region names, by name, unless ``classes.txt`` beside the file lists them, one a line.
+cancelled, is left out. Choices, ratings and words on a whole picture are passed over beside
+regions, and refused alone: they may speak of a defect. Rectangles and ellipses are filled, and
+noted. Classes are those that any region names, by name, unless ``classes.txt`` beside the file
+lists them, one a line.
 """
 
 import json
@@ -53,10 +55,10 @@ _PROGRAM = "Label Studio JSON"
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded files."""
 
-_NO_SHAPES = frozenset(
-    ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "pairwise", "relation")
-)
-"""Results that speak of the whole picture, or of how regions hang together."""
+_TAGS = ("choices", "taxonomy", "textarea", "rating", "number")
+"""Results that say something of the whole picture, or more of a region."""
+
+_NO_SHAPES = (*_TAGS, "datetime", "pairwise", "relation")
 
 
 class _Region(BaseModel):
@@ -103,7 +105,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
                     watch.note(Fault.NO_ANNOTATION, path, found)
                     continue
                 images[at] = _image(task, path, shelf)
-                for part in parts:
+                for part in _regions(parts):
                     with suppress(DatasetError):  # told where it is drawn
                         labels.update(_region(part, path).labels())
         check_distinct(images.values(), path, watch)
@@ -157,10 +159,15 @@ def _labelled(
     where, parts = f"{path}, task {task.id}", _parts(task, path) or []
     frame = _frame(image, parts, task, path, shelf)
     canvas = Canvas(image, frame, classes, watch)
-    for number, part in enumerate(parts, start=1):
+    regions = _regions(parts)
+    for number, part in enumerate(regions, start=1):
         with canvas.shape():
             each = f"{where}, region {number}"
             _draw(canvas, _region(part, each), frame, each)
+    drawn = [part["id"] for part in regions if "id" in part]
+    for part in parts:
+        if part.get("type") in _TAGS and part.get("id") not in drawn:
+            canvas.tag(f"holds {part['type']} for the whole picture", where)
     return canvas.labelled()
 
 
@@ -181,7 +188,7 @@ def _image(task: _Task, path: Path, shelf: Shelf) -> str:
 
 
 def _parts(task: _Task, path: Path) -> list[dict[str, Any]] | None:
-    """What was drawn on a task's picture; None where nobody annotated it."""
+    """What was said of a task's picture; None where nobody annotated it."""
     done = [each for each in task.annotations if not each.was_cancelled]
     if len(done) > 1:
         found = f"task {task.id} was annotated {len(done)} times"
@@ -189,7 +196,12 @@ def _parts(task: _Task, path: Path) -> list[dict[str, Any]] | None:
         raise DatasetError(path, found, remedy, Fault.UNCLEAR)
     if not done:
         return None
-    return [part for part in done[0].result if part.get("type") not in _NO_SHAPES]
+    return done[0].result
+
+
+def _regions(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those results that should say where."""
+    return [part for part in parts if part.get("type") not in _NO_SHAPES]
 
 
 def _region(part: dict[str, Any], where: object) -> _Region:

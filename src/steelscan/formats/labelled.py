@@ -83,6 +83,7 @@ class Canvas:
         self._image, self._frame, self._watch = image, frame, watch
         self._masks = blank_masks(len(classes), frame, image)
         self._clipped = self._vanished = self._boxes = self._left_out = 0
+        self._tags: list[tuple[object, str]] = []
 
     @contextmanager
     def shape(self) -> Iterator[None]:
@@ -133,8 +134,24 @@ class Canvas:
         if not mask.any():
             self._watch.note(Fault.EMPTY, where, "a mask holds no pixel")
 
+    def tag(self, found: str, where: object) -> None:
+        """Add what speaks of the whole picture: passed over if shapes say where, else refused."""
+        self._tags.append((where, found))
+
     def labelled(self) -> Labelled:
-        """Everything added so far; incomplete if there were shapes, and none left a pixel."""
+        """Everything added so far; incomplete if there were shapes, and none left a pixel.
+
+        Raises MaskError for tags alone, which may speak of a defect.
+        """
+        drawn = self._masks.any()
+        for where, found in self._tags:
+            if drawn:
+                self._watch.note(Fault.PASSED_OVER, where, found)
+                continue
+            with self.shape():
+                alone = f"{found}, and no shape says where"
+                remedy = "Outline the defect, or remove this if the steel is sound"
+                raise MaskError(where, alone, remedy, Fault.NO_OUTLINE)
         return Labelled(
             self._image,
             self._frame,

@@ -4,7 +4,8 @@
 are those that any file names, by name. Shapes may be polygons or masks (a PNG in base64, from the
 first of its two points to the second, both inside). Rectangles and circles are filled, and noted.
 Lines and points say where, not which pixels, and are refused. Version 3 does not give a picture's
-size: that beside the file, or the embedded one, is asked. JSON of other programs is passed over.
+size: that beside the file, or the embedded one, is asked. JSON of other programs is passed over,
+and shapes of the label ``_background_``; those of ``__ignore__`` are refused.
 """
 
 import base64
@@ -48,7 +49,10 @@ from steelscan.strip import (
 INSIDE = ("", "images/")
 """Where names of pictures begin."""
 
-_NO_CLASS = ("", "__ignore__", "_background_")
+_SOUND, _NEITHER = "_background_", "__ignore__"
+"""Labels of LabelMe's own for what is no object, and for what is not to be judged."""
+
+_NO_CLASS = ("", _NEITHER, _SOUND)
 """Lines of ``labels.txt`` that name no defect."""
 
 
@@ -78,7 +82,7 @@ class _File(BaseModel):
     def labels(self) -> set[str]:
         """The classes that the shapes name."""
         labels = (shape.get("label") for shape in self.shapes)
-        return {label.strip() for label in labels if isinstance(label, str)} - {""}
+        return {label.strip() for label in labels if isinstance(label, str)} - {*_NO_CLASS}
 
 
 def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
@@ -116,7 +120,11 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
             for number, part in enumerate(content.shapes, start=1):
                 where = f"{files.where(name)}, shape {number}"
                 with canvas.shape():
-                    _draw(canvas, parse_part(_Shape, part, where, "LabelMe JSON"), where)
+                    shape = parse_part(_Shape, part, where, "LabelMe JSON")
+                    if shape.label.strip() in (_SOUND, _NEITHER):
+                        _pass_over(shape.label.strip(), image, where, watch)
+                    else:
+                        _draw(canvas, shape, where)
             yield canvas.labelled()
 
 
@@ -183,6 +191,16 @@ def _classes(files: Files, labels: set[str]) -> Classes:
         remedy = "Add labels.txt with a class a line"
         raise DatasetError(files.where(""), "names no class in any file", remedy)
     return make_classes(sorted(labels), files.where(""))
+
+
+def _pass_over(label: str, image: str, where: str, watch: Watch) -> None:
+    """Note a shape of sound steel. Raises MaskError for one that is not to be judged."""
+    if label == _NEITHER:
+        found = f"is {label} of {image}, neither sound nor a defect, and no mask can say that"
+        remedy = "Outline what is defective there, or leave it out with --on-error skip"
+        raise MaskError(where, found, remedy, Fault.UNCLEAR)
+    found = f"is {label} of {image}, which is sound steel"
+    watch.note(Fault.PASSED_OVER, where, found)
 
 
 def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:

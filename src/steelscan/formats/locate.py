@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
 from steelscan.data import ByStem, Files, is_picture, open_files
-from steelscan.formats import labelme, yolo
+from steelscan.formats import coco, labelme, yolo
 from steelscan.formats.content import picture_names, refuse_doctype
 from steelscan.formats.labelled import Labelled
 from steelscan.formats.pieces import pieces
@@ -106,6 +106,8 @@ def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> 
         _refuse_second(given, candidates, root)
         candidates = {given.name: candidates.get(given.name, [])}
     chosen, found = _one(candidates, source)
+    if any(path.name.lower().startswith("instances") for path in found):
+        found = [path for path in found if not coco.says_no_masks(path)]
     if chosen.name == "labelme":
         return Place(chosen, root, *_beside_labelme(root, source))
     if chosen.name == "yolo":
@@ -221,7 +223,7 @@ def _holds_labels(files: Files, folders: Collection[str]) -> bool:
     """Whether YOLO's text files lie in a folder there, or beside Darknet's pictures."""
     if {"images", "labels"} <= set(folders):
         first = next(files.under("labels").walk(links=True), "")
-        return not first.endswith(".json")
+        return not first.lower().endswith(".json")
     if len(folders) == 1 and not files.names():
         return False  # the data set lies below it
     parts = (set(files.under(folder).folders()) for folder in folders)
@@ -230,7 +232,8 @@ def _holds_labels(files: Files, folders: Collection[str]) -> bool:
 
 def _labelme_below(root: Path) -> _Candidates:
     """LabelMe, whose files may lie at any depth, by the first JSON file found there."""
-    first = next((name for name in open_files(root).walk() if name.endswith(".json")), None)
+    names = open_files(root).walk()
+    first = next((name for name in names if name.lower().endswith(".json")), None)
     return {"labelme": []} if first is not None and _kind(root / first) == "labelme" else {}
 
 

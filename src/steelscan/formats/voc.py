@@ -4,7 +4,8 @@
 class, as CVAT writes it; black is sound steel. Without it ``class_names.txt`` (labelme) names them
 in the order of VOC's palette. CVAT and Datumaro write no PNG for a clean picture, and list it in
 ``ImageSets/Segmentation/``: there it counts as clean, unless a black PNG or a comment in
-``labelmap.txt``, as written here, shows that clean pictures have one too. A grey PNG holds the
+``labelmap.txt``, as written here, shows that clean pictures have one too; or a mask of another kind
+or an object in ``Annotations/STEM.xml`` contradicts it. A grey PNG holds the
 numbers of those lines, and 0 for sound steel. VOC marks a rim around objects with the value 255,
 colour 224,224,192, as neither: here it is read as sound, and counted.
 """
@@ -13,6 +14,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from PIL import Image
 from steelscan.data import ByStem, Files, open_files, picture_frame, plain
 from steelscan.formats.class_names import text_lines
 from steelscan.formats.class_pngs import png_of
-from steelscan.formats.content import pictures, read_mask_file, refuse_strays
+from steelscan.formats.content import pictures, read_mask_file, refuse_doctype, refuse_strays
 from steelscan.formats.labelled import (
     Labelled,
     Loss,
@@ -72,7 +74,8 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     files = open_files(path)
     labels = _label_map(files)
     folder = files.under("SegmentationClass")
-    names = [name for name in folder.walk(links=True) if name.lower().endswith(".png")]
+    there = list(folder.walk(links=True))
+    names = [name for name in there if name.lower().endswith(".png")]
     masks, inside = ByStem(names), shelf.files if shelf else files.under("JPEGImages")
     found = dict(pictures(inside, watch))
     refuse_strays(names, folder, inside, watch)
@@ -88,7 +91,8 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
             labelled = _labelled(image, frame, labels, content, folder.where(png))
             whole = whole or not (labelled.masks.any() or labelled.ignored)
             yield labelled
-    yield from _bare(bare, set() if whole else listed, labels.classes, folder, watch)
+    denied = _Denied(files, [name for name in there if not name.lower().endswith(".png")])
+    yield from _bare(bare, set() if whole else listed, labels.classes, denied, watch)
 
 
 def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
@@ -126,16 +130,50 @@ def colour(value: int) -> tuple[int, int, int]:
     return parts[0], parts[1], parts[2]
 
 
+class _Denied:
+    """Files which say that a picture without a PNG is not clean."""
+
+    def __init__(self, files: Files, others: Iterable[str]) -> None:
+        self.masks, self._others = files.under("SegmentationClass"), ByStem(others)
+        self._objects = files.under("Annotations")
+        there = self._objects.walk(links=True) if "Annotations" in files.folders() else ()
+        self._of_objects = ByStem(name for name in there if name.lower().endswith(".xml"))
+
+    def check(self, image: str) -> None:
+        """Raise MaskError where a mask of another kind, or an object's box, belongs to it."""
+        other = self._others.find(image)
+        if other is not None:
+            remedy = "Save the mask anew without loss, as PNG"
+            raise MaskError(self.masks.where(other), "is no PNG", remedy, Fault.NO_MASK)
+        name = self._of_objects.find(image)
+        if name is not None and _holds_object(self._objects.read(name), self._objects.where(name)):
+            found = f"holds an object, and {image} has no PNG in SegmentationClass/"
+            remedy = "Add the PNG; if the steel is sound, remove the object"
+            raise MaskError(self._objects.where(name), found, remedy, Fault.NO_MASK)
+
+
+def _holds_object(content: bytes, where: str) -> bool:
+    """Whether an XML file of VOC describes a thing in its picture. Raises DatasetError."""
+    refuse_doctype(io.BytesIO(content), where)
+    try:
+        return next(ElementTree.fromstring(content).iter("object"), None) is not None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        found = f"is no whole XML file ({error})"
+        remedy = "Export it again"
+        raise DatasetError(where, found, remedy, Fault.UNREADABLE_FILE) from None
+
+
 def _bare(
-    bare: Mapping[str, Frame], listed: set[str], classes: Classes, folder: Files, watch: Watch
+    bare: Mapping[str, Frame], listed: set[str], classes: Classes, denied: _Denied, watch: Watch
 ) -> Iterator[Labelled]:
     """The pictures without a PNG: clean where they are listed."""
     for image, frame in bare.items():
         with watch.leaving_out():
             if plain(image) not in listed:
-                where = folder.where(PurePosixPath(image).with_suffix(".png").as_posix())
+                where = denied.masks.where(PurePosixPath(image).with_suffix(".png").as_posix())
                 remedy = "Add it; that of a clean strip is black"
                 raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
+            denied.check(image)
             found = "has no PNG, is listed in ImageSets/Segmentation/, and counts as clean"
             watch.note(Fault.NO_ANNOTATION, image, found)
             yield Labelled(image, frame, np.zeros((len(classes), *frame), np.bool_), classes)

@@ -45,7 +45,7 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     """
     files = open_files(path)
     shelf = shelf or Shelf(files, INSIDE)
-    classes = class_names(files)
+    classes = class_names(files, watch)
     texts = _texts(files, shelf, watch)
     listed = _listed(files, shelf, watch)
     names = [name for name in texts if listed is None or name in listed]
@@ -93,7 +93,7 @@ def _texts(files: Files, shelf: Shelf, watch: Watch) -> dict[str, str | None]:
 
     It lies in ``labels`` where the picture lies in ``images``, or beside it.
     """
-    found = [name for name in files.walk(links=True) if name.endswith(".txt")]
+    found = [name for name in files.walk(links=True) if name.lower().endswith(".txt")]
     texts, pictures = ByStem(found), [name for name in shelf.own if _at(name) >= 0] or shelf.own
     of_picture = {
         name: next(filter(None, map(texts.find, _text_names(name))), None) for name in pictures

@@ -48,6 +48,7 @@ class Fault(StrEnum):
     POLYGON_OUTSIDE = "polygon outside its picture"
     POLYGON_CROSSED = "polygon that crosses itself"
     EMPTY = "empty annotation"
+    PASSED_OVER = "annotation passed over"
     OVERLAP = "pixels of two classes"
     IGNORED = "pixels neither sound nor defective"
 
@@ -67,6 +68,7 @@ _WARNINGS = frozenset(
         Fault.POLYGON_OUTSIDE,
         Fault.POLYGON_CROSSED,
         Fault.EMPTY,
+        Fault.PASSED_OVER,
         Fault.BOX,
         Fault.FOREIGN,
         Fault.BY_COLOUR,
