@@ -1,6 +1,9 @@
 from .annotations import Annotations as Annotations
 from .annotations import IndexPictures as IndexPictures
 from .annotations import RunLengths as RunLengths
+from .apart import check_apart as check_apart
+from .apart import folders_read as folders_read
+from .apart import picture_folders as picture_folders
 from .crop import Crop as Crop
 from .crop import RandomCrop as RandomCrop
 from .crop import SteelCrop as SteelCrop
