@@ -37,6 +37,7 @@ from .listing import read_groups as read_groups
 from .listing import read_table as read_table
 from .listing import write_classes as write_classes
 from .names import ByStem as ByStem
+from .names import called_otherwise as called_otherwise
 from .names import key as key
 from .names import plain as plain
 from .names import stem as stem

@@ -70,5 +70,22 @@ def matched(listed: Iterable[str], names: Sequence[str], where: object) -> dict[
     return found
 
 
+def called_otherwise(one: Iterable[str], other: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names, one of each, that differ and can only mean the same picture.
+
+    That is where they differ in the Unicode form, the case, the ending, or in that one lacks the
+    folder. Names that are in both are to be left out before.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for name in other:
+        by_stem.setdefault(stem(name).casefold(), []).append(name)
+    for name in one:
+        for alike in by_stem.get(stem(name).casefold(), ()):
+            folders = {"/" in name, "/" in alike}
+            if False in folders or plain(name).casefold() == plain(alike).casefold():
+                return name, alike
+    return None
+
+
 def _folded(name: str) -> tuple[str, str]:
     return key(name).casefold(), stem(name).casefold()
