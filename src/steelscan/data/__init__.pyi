@@ -38,6 +38,7 @@ from .listing import read_table as read_table
 from .listing import write_classes as write_classes
 from .names import ByStem as ByStem
 from .names import called_otherwise as called_otherwise
+from .names import fault_of as fault_of
 from .names import key as key
 from .names import plain as plain
 from .names import stem as stem

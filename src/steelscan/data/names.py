@@ -23,6 +23,16 @@ def plain(name: str) -> str:
     return key((PurePosixPath(name).parent / stem(name)).as_posix())
 
 
+def fault_of(name: str) -> str:
+    """Why a text is no name of a file, as the end of a sentence; empty where it may be one."""
+    if not name.strip():
+        return "is empty"
+    if name.isprintable():
+        return ""
+    control = any(unicodedata.category(letter) == "Cc" for letter in name)
+    return "holds a control character" if control else "holds a letter that cannot be shown"
+
+
 class ByStem:
     """Files by the names of their pictures without endings; another case will do if one has it."""
 
