@@ -68,6 +68,3 @@ def test_where_the_pictures_of_a_data_set_are(data: Path, tmp_path: Path) -> Non
         check_apart(tmp_path / "link" / "out", folders)
     for beside in (data / "explored", data / "train_images2", tmp_path / "out"):
         check_apart(beside, folders)
-    folders[0].rename(tmp_path / "flat")
-    assert folders_read(tmp_path / "flat") == [tmp_path / "flat"]
-    assert picture_folders(tmp_path / "flat") == []

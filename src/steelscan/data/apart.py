@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from steelscan.data.files import is_picture, open_files
+from steelscan.data.files import open_files
 from steelscan.strip import InputError
 
 _NAMED = ("images", "train_images", "test_images", "JPEGImages")
@@ -28,10 +28,8 @@ def folders_read(data: Path, *others: Path | str | None) -> list[Path]:
 
     Raises DatasetError for a folder that cannot be listed.
     """
-    found = picture_folders(data)
-    if not found and _is_folder(data) and any(map(is_picture, open_files(data).names())):
-        found = [data]
-    return [*found, *(Path(other) for other in others if other and _is_folder(Path(other)))]
+    named = (Path(other) for other in others if other is not None)
+    return [*picture_folders(data), *filter(_is_folder, named)]
 
 
 def picture_folders(data: Path) -> list[Path]:
