@@ -121,6 +121,15 @@ def test_files_that_cannot_be_compared_are_refused(answers: Answers, tmp_path: P
         agree(files, out, frame=FRAME)
 
 
+def test_an_image_of_two_names_is_refused(answers: Answers, tmp_path: Path) -> None:
+    files = answers(2, "columns")
+    for file, name in zip(files, ("a.jpg", "A"), strict=True):
+        write_mask_table(file, [(name, ["1 1", ""]), ("b.jpg", ["1 1", ""])], "columns")
+    with pytest.raises(TableError, match=r"answer1.*lists 'A', which .*answer0.* calls 'a\.jpg'"):
+        agree(files, tmp_path / "m.csv")
+    assert not (tmp_path / "m.csv").exists()
+
+
 def test_files_of_one_name_are_told_apart(answers: Answers, tmp_path: Path) -> None:
     files = answers(2)
     other = tmp_path / "other" / files[0].name

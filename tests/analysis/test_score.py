@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from steelscan.analysis.score import (
     Asked,
+    Judgement,
     asked_of,
     score_files,
     score_json,
@@ -260,6 +263,33 @@ def test_a_stream_refuses_what_it_cannot_know(tmp_path: Path) -> None:
         score_stream(one, one, Asked(mm_per_pixel=1.0))
     with pytest.raises(InputError, match="is no file"):
         score_stream(tmp_path, one)
+
+
+@pytest.mark.parametrize("score", [score_files, partial(score_stream, classes=1)])
+@pytest.mark.parametrize("name", ["b", "B.JPG", "b.png", "train_images/b.jpg"])
+def test_an_image_of_two_names_is_refused(
+    score: Callable[[Path, Path], Judgement], name: str, tmp_path: Path
+) -> None:
+    """Where clean strips have no rows it would count as missed, and as a false alarm."""
+    paths = tmp_path / "truth.csv", tmp_path / "guess.csv"
+    for path, images in zip(paths, (["b.jpg", "x/d.jpg"], [name, "x/b/d.jpg"]), strict=True):
+        rows = sorted((image, ["1 1"]) for image in [*images, "c.jpg"])
+        write_mask_table(path, rows, "columns")
+    with pytest.raises(TableError, match=f"lists '{name}', which the truth calls 'b.jpg'"):
+        score(*paths)
+
+
+@pytest.mark.parametrize("score", [score_files, partial(score_stream, classes=1)])
+def test_other_images_are_missed_or_false_alarms(
+    score: Callable[[Path, Path], Judgement], tmp_path: Path
+) -> None:
+    paths = tmp_path / "truth.csv", tmp_path / "guess.csv"
+    for path, images in zip(paths, (["x/a.jpg", "z.jpg"], ["b.jpg", "y/a.jpg"]), strict=True):
+        write_mask_table(path, [(image, ["1 1"]) for image in images], "columns")
+    found = score(*paths)
+    assert (found.scores.strips, found.scores.escaped, found.scores.stopped) == (4, 2, 2)
+    assert "No image is listed in both" in found.notes[-1]
+    assert "No image is listed in both" not in score(paths[0], paths[0]).notes[-1]
 
 
 def test_what_is_asked_is_read() -> None:

@@ -7,6 +7,8 @@ import os
 import pickle
 import socket
 import stat
+import subprocess
+import sys
 import time
 import warnings
 import zipfile
@@ -138,6 +140,31 @@ def test_damaged_zip_entry_is_named(tmp_path: Path) -> None:
         found.read()
 
 
+def test_a_locale_that_is_not_utf_8_is_told_and_no_name_is_blamed(folder: Path) -> None:
+    (folder / "Blech_ä.jpg").write_bytes(b"x")
+    code = """
+import sys
+from pathlib import Path
+from steelscan.data import find_pictures
+from steelscan.strip import DatasetError
+if sys.getfilesystemencoding() == "utf-8":
+    sys.exit("skip")
+try:
+    find_pictures(Path(sys.argv[1]))
+except DatasetError as error:
+    sys.exit(str(error))
+"""
+    legacy = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(
+        command, env={**os.environ, **legacy}, capture_output=True, text=True, check=False
+    )
+    if done.stderr.strip() == "skip":
+        pytest.skip("names are UTF-8 here in any locale")
+    assert "PYTHONUTF8=1" in done.stderr
+    assert "convmv" not in done.stderr
+
+
 # What is refused before anything is unpacked
 
 
@@ -183,6 +210,16 @@ def test_zips_with_links_and_with_a_name_twice(tmp_path: Path) -> None:
         with pytest.warns(UserWarning, match="Duplicate"):
             out.writestr("a.jpg", b"y")
     assert_refused(path, "twice")
+
+
+@pytest.mark.parametrize("names", [("train_images", "train_images/a.png"), ("a/b/c/d.png", "a/b")])
+def test_zips_with_a_file_and_a_folder_of_one_name(names: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    for order in (names, names[::-1]):
+        with zipfile.ZipFile(path, "w") as out:
+            for name in order:
+                out.writestr(name, b"x")
+        assert_refused(path, r"a\.zip: holds \S+ as a file and as a folder")
 
 
 def test_zips_that_grow_out_of_all_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

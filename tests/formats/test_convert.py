@@ -367,6 +367,25 @@ def test_forgotten_pictures_are_noted(knotty: Path, tmp_path: Path) -> None:
     assert done.notes == ("1 pictures that no annotation names were left out",)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "is empty"),
+        ("a\\nz.png", "holds a control character"),
+        ("\\u001b[2Jz.png", "holds a control character"),
+        ("z\\u202e.png", "holds a letter that cannot be shown"),
+        ("images/", "is the name of a folder"),
+        ("z" * 5000, "is longer than 4096 letters"),
+    ],
+)
+def test_names_that_are_none(name: str, told: str, knotty: Path, tmp_path: Path) -> None:
+    text = (knotty / "annotations.json").read_text()
+    (knotty / "annotations.json").write_text(text.replace("z.png", name))
+    error = refused(knotty, tmp_path / "out", "voc")
+    assert told in error.found
+    assert error.remedy == "Correct the name"
+
+
 def test_names_that_leave_the_folder(knotty: Path, tmp_path: Path) -> None:
     """They are looked up here by their last part, and never followed."""
     text = (knotty / "annotations.json").read_text()

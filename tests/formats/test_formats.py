@@ -629,7 +629,7 @@ COCO_DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
     "absolute": (coco_images("/etc/a.jpg"), DatasetError, "outside the data set"),
     "backslash": (coco_images("..\\a.jpg"), DatasetError, "outside the data set"),
     "drive": (coco_images("C:a.jpg"), DatasetError, "outside the data set"),
-    "no name": (coco_images(""), DatasetError, "outside the data set"),
+    "no name": (coco_images(""), DatasetError, "is empty"),
     "no size": (
         sample_coco(images=[{"id": 7, "file_name": "a", "height": 0, "width": 4}]),
         MaskError,

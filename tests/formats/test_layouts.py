@@ -192,13 +192,14 @@ def test_a_picture_missing_from_its_folder_is_not_taken_from_another(tmp_path: P
     "name", ["../secret.png", "{}/secret.png", "..\\secret.png", "x/../../secret.png"]
 )
 def test_nothing_outside_is_read(name: str, tmp_path: Path) -> None:
-    draw(tmp_path / "secret.png")
-    root = tmp_path / "set"
+    above = tmp_path / "above"
+    draw(above / "secret.png")
+    root = above / "set"
     draw(root / "images/a.png")
-    written = name.format(tmp_path)
+    written = name.format(above)
     coco(root / "a.json", written)
     assert "outside the data set" in str(refused(root, tmp_path / "out"))
-    assert taken(root, tmp_path / "out", images=tmp_path) == ["secret.png"]
+    assert taken(root, tmp_path / "out", images=above) == ["secret.png"]
 
 
 def test_pictures_elsewhere_are_named(

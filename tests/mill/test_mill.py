@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -413,3 +414,19 @@ def test_all_strips_can_be_clean(tmp_path: Path) -> None:
     write_mill(SMALL.but(strips=5, clean_share=1.0), tmp_path)
     assert (tmp_path / "train.csv").read_text() == "ImageId,ClassId,EncodedPixels\n"
     assert len(list((tmp_path / "train_images").iterdir())) == 5
+
+
+def test_what_the_disk_cannot_hold_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 2 * 64 * 256 // 10
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=room))
+    mill = SMALL.but(strips=2)
+    for strips, tests in ((3, 0), (2, 1), (1_000_000, 0)):
+        with pytest.raises(OutputError, match=f"{room} bytes are free"):
+            write_mill(mill.but(strips=strips), tmp_path / "new" / "out", tests)
+    assert not list(tmp_path.iterdir())
+    write_mill(mill, tmp_path / "out")
+    (tmp_path / "out" / "train.csv").unlink()
+    room = 0
+    write_mill(mill, tmp_path / "out")  # what is there is written over

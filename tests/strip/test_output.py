@@ -120,6 +120,15 @@ def test_a_file_where_a_folder_should_be(write: object, tmp_path: Path) -> None:
         write(tmp_path / "file" / "result")  # type: ignore[operator]
 
 
+def test_a_file_that_is_named_as_the_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    for path in (file, file / "result"):
+        with pytest.raises(OutputError, match=r"file is a file, and no folder\). Name a folder"):
+            output_folder(path)
+    assert file.read_text() == "in the way"
+
+
 def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):

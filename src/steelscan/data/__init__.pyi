@@ -1,6 +1,9 @@
 from .annotations import Annotations as Annotations
 from .annotations import IndexPictures as IndexPictures
 from .annotations import RunLengths as RunLengths
+from .apart import check_apart as check_apart
+from .apart import folders_read as folders_read
+from .apart import picture_folders as picture_folders
 from .crop import Crop as Crop
 from .crop import RandomCrop as RandomCrop
 from .crop import SteelCrop as SteelCrop
@@ -34,6 +37,8 @@ from .listing import read_groups as read_groups
 from .listing import read_table as read_table
 from .listing import write_classes as write_classes
 from .names import ByStem as ByStem
+from .names import called_otherwise as called_otherwise
+from .names import fault_of as fault_of
 from .names import key as key
 from .names import plain as plain
 from .names import stem as stem

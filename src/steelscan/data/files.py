@@ -252,6 +252,11 @@ def _check_unicode(names: Iterable[str], where: object) -> None:
     """Refuse names that no table could hold. Raises DatasetError."""
     wrong = [name for name in names if not _is_unicode(name)]
     if wrong:
+        if all(_is_utf_8(os.fsencode(name)) for name in wrong):
+            found = f"holds {len(wrong)} names that this locale cannot read, which is not UTF-8"
+            remedy = "Set LANG=C.UTF-8 or PYTHONUTF8=1 and give the command again"
+            place = os.fsencode(str(where)).decode(errors="backslashreplace")
+            raise DatasetError(place, found, remedy)
         shown = os.fsencode(wrong[0]).decode(errors="backslashreplace")
         found = f"holds {len(wrong)} names of files that are not UTF-8, as '{shown}'"
         remedy = "Rename them, as with: convmv -f latin1 -t utf8 -r --notest FOLDER"
@@ -263,6 +268,14 @@ def _is_unicode(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_utf_8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
         return False
     return True
 
@@ -440,6 +453,7 @@ def _entries_of(packed: zipfile.ZipFile, root: Path) -> dict[str, zipfile.ZipInf
         if problem:
             raise DatasetError(root, problem, "Pack plain files anew", Fault.UNSAFE_NAME)
         found[name] = entry
+    _check_folders(found, root)
     size = root.stat().st_size
     unpacked = sum(entry.file_size for entry in found.values())
     if unpacked > max(_SMALL, _DENSEST * size):
@@ -453,6 +467,18 @@ def _entries_of(packed: zipfile.ZipFile, root: Path) -> dict[str, zipfile.ZipInf
             remedy = f"Unpack it yourself if you trust it: read from a zip are at most {most} of it"
             raise DatasetError(f"{root}/{name}", problem, remedy, Fault.UNREADABLE_FILE)
     return found
+
+
+def _check_folders(names: Iterable[str], root: Path) -> None:
+    """Refuse names that stand for a file and for a folder: on no disk could both be."""
+    visible = [name for name in names if _visible(name.rstrip("/"))]
+    folders = {name.rpartition("/")[0] for name in visible if "/" in name}
+    for folder in list(folders):
+        folders.update(each.as_posix() for each in PurePosixPath(folder).parents)
+    both = folders.intersection(visible)
+    if both:
+        problem = f"holds {min(both)[:80]} as a file and as a folder"
+        raise DatasetError(root, problem, "Pack plain files anew", Fault.UNSAFE_NAME)
 
 
 def _problem(entry: zipfile.ZipInfo, name: str) -> str:

@@ -23,6 +23,16 @@ def plain(name: str) -> str:
     return key((PurePosixPath(name).parent / stem(name)).as_posix())
 
 
+def fault_of(name: str) -> str:
+    """Why a text is no name of a file, as the end of a sentence; empty where it may be one."""
+    if not name.strip():
+        return "is empty"
+    if name.isprintable():
+        return ""
+    control = any(unicodedata.category(letter) == "Cc" for letter in name)
+    return "holds a control character" if control else "holds a letter that cannot be shown"
+
+
 class ByStem:
     """Files by the names of their pictures without endings; another case will do if one has it."""
 
@@ -68,6 +78,23 @@ def matched(listed: Iterable[str], names: Sequence[str], where: object) -> dict[
         if exact or len(set(alike)) == 1:
             found[name] = (exact or alike)[0]
     return found
+
+
+def called_otherwise(one: Iterable[str], other: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names, one of each, that differ and can only mean the same picture.
+
+    That is where they differ in the Unicode form, the case, the ending, or in that one lacks the
+    folder. Names that are in both are to be left out before.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for name in other:
+        by_stem.setdefault(stem(name).casefold(), []).append(name)
+    for name in one:
+        for alike in by_stem.get(stem(name).casefold(), ()):
+            folders = {"/" in name, "/" in alike}
+            if False in folders or plain(name).casefold() == plain(alike).casefold():
+                return name, alike
+    return None
 
 
 def _folded(name: str) -> tuple[str, str]:

@@ -13,7 +13,14 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from steelscan.data import PictureFile, find_pictures, picture_frame, read_picture
+from steelscan.data import (
+    PictureFile,
+    check_apart,
+    find_pictures,
+    picture_folders,
+    picture_frame,
+    read_picture,
+)
 from steelscan.decision.answer_log import AnswerLog, content_hash
 from steelscan.decision.claim import LOG, SKIPPED, TABLE, record_table
 from steelscan.pages.outline import outline
@@ -45,12 +52,13 @@ def find_distinct(pictures: str, out: Path) -> list[PictureFile]:
     """The pictures of a folder, a file, a glob pattern or a zip, whose masks can lie side by side.
 
     Raises DatasetError where there is none, InputError where two would have the same mask file or
-    where ``out`` is the folder of the pictures.
+    where ``out`` is the folder of the pictures, or in a data set's folder of pictures.
     """
     sources = find_pictures(pictures)
-    if out.resolve() in {source.files.root.resolve() for source in sources[:1]}:
-        remedy = "Name another --out: masks and overlays are pictures too"
-        raise InputError(out, "is the folder of the pictures itself", remedy)
+    root = sources[0].files.root
+    if out.resolve() == root.resolve():
+        check_apart(out, [root])
+    check_apart(out, picture_folders(root))  # elsewhere below it, what is predicted is marked
     _check_stems(sources)
     return sources
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from steelscan.data import check_apart, folders_read
 from steelscan.explore.exploration import Exploration, explore_material
 from steelscan.explore.figures import draw_figures
 from steelscan.explore.masks import EDGES
@@ -51,6 +52,7 @@ def explore(
     and ``frame`` see `open_material`, for the limits `explore_material`, and for what both raise;
     OutputError when the folder cannot be written.
     """
+    check_apart(out, folders_read(data))
     output_folder(out)
     found = explore_material(
         open_material(data, labels, frame, on_error), on_error, speck, min_area

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from steelscan.data import Files, is_picture, open_files, picture_frame
+from steelscan.data import (
+    Files,
+    check_apart,
+    folders_read,
+    is_picture,
+    open_files,
+    picture_frame,
+)
 from steelscan.formats.labelled import Labelled, Loss, check_name, confusable
 from steelscan.formats.locate import Place, format_named, locate
 from steelscan.formats.shelf import check_claim
@@ -96,6 +103,7 @@ def convert(
     """
     wanted = format_named("--to", to)
     given = format_named("--from", from_) if from_ is not None else None
+    check_apart(target, folders_read(source, images))
     with _new_folder(target) as folder, opened_source(source, target) as root:
         place = locate(root, given, source, images)
         pictures = folder / wanted.pictures if copy_pictures else None

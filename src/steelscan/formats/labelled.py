@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import key, stem
+from steelscan.data import fault_of, key, stem
 from steelscan.formats.polygon import crosses_itself, fill
 from steelscan.strip import (
     MOST_CLASSES,
@@ -211,9 +211,11 @@ def make_frame(height: int, width: int, where: object) -> Frame:
 def check_name(name: str, where: object) -> str:
     """A picture's name as it may be used below a folder. Raises DatasetError for all others."""
     parts = name.split("/")
+    if fault_of(name):
+        found = f"names the picture {name[:200]!r}, which {fault_of(name)}"
+        raise DatasetError(where, found, "Correct the name", Fault.UNSAFE_NAME)
     if (
-        not name.isprintable()
-        or any(part in ("", ".", "..") for part in parts)
+        any(part in ("", ".", "..") for part in parts)
         or "\\" in name
         or PureWindowsPath(name).drive
     ):

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from steelscan.data import Files, is_picture, key, open_files, picture_frame, plain
+from steelscan.data import Files, fault_of, is_picture, key, open_files, picture_frame, plain
 from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -108,8 +108,14 @@ class Shelf:
         nowhere in the data set.
         """
         given = _take_apart(written, self._base)
-        if not given.parts or not written.isprintable() or len(written) > _LONGEST:
-            raise DatasetError(where, _unsafe(written), _ELSEWHERE, Fault.UNSAFE_NAME)
+        fault = fault_of(written)
+        if len(written) > _LONGEST:
+            fault = f"is longer than {_LONGEST} letters"
+        if not given.parts:
+            fault = fault or "is the name of a folder"
+        if fault:
+            found_that = f"names the picture {written[:200]!r}, which {fault}"
+            raise DatasetError(where, found_that, "Correct the name", Fault.UNSAFE_NAME)
         if not (given.out or given.up):
             return "/".join(given.parts)
         found = self._find(given)

@@ -1,5 +1,6 @@
 """A milled data set on disk, in the layout of the competition."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,9 @@ from steelscan.strip import (
 
 _QUALITY = 92  # of the JPEG files, of 100
 
+_LEAST = 0.1
+"""Bytes that a pixel takes on disk at the very least."""
+
 
 def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
     """Make all strips and write them as the competition's data set.
@@ -28,9 +32,10 @@ def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
     ``test_images/*.jpg`` from rolls of their own, and their truth as ``test.csv``. ``train.csv``
     is written last: a folder without it was cut short, and the same call completes it.
 
-    Raises OutputError when the folder holds other pictures or a finished data set, or cannot be
-    written.
+    Raises OutputError when the folder holds other pictures or a finished data set, cannot be
+    written, or lies on a disk that has no room for so many pixels.
     """
+    _refuse_too_much(mill, folder, mill.strips + test_strips)
     train = range(mill.strips)
     start = first_of_next_roll(mill)
     whole = mill.but(strips=start + max(test_strips, 1))
@@ -43,6 +48,22 @@ def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
     groups = ((name, f"roll{roll:05d}") for name, roll in rolls.items())
     write_rows(folder / "groups.csv", ("image", "group"), groups)
     write_mask_table(folder / "train.csv", truth, "columns")
+
+
+def _refuse_too_much(mill: Mill, folder: Path, strips: int) -> None:
+    """Refuse what the disk cannot hold; pictures of a call that was cut short are made anew."""
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    least = int(_LEAST * strips * mill.height * mill.width)
+    try:
+        free = shutil.disk_usage(there).free
+        if least > free and there == folder.resolve():
+            free += sum(path.stat().st_size for path in folder.glob("*_images/*.jpg"))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if least > free:
+        frame = f"{mill.height}x{mill.width}"
+        found = f"cannot hold {strips} strips of {frame}: {free} bytes are free, of {least} or more"
+        raise OutputError(folder, found, "Make fewer or smaller strips, or name another disk")
 
 
 def _refuse_filled(mill: Mill, folder: Path, parts: dict[str, range]) -> None:

@@ -132,6 +132,10 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     """Say in the user's words why a path cannot be written."""
     reason = error.strerror or str(error)
     remedy = "Choose a writable folder with free space"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        for each in (path, *path.parents):
+            if each.is_file():
+                reason, remedy = f"{each} is a file, and no folder", "Name a folder"
     return OutputError(path, f"cannot be written ({reason})", remedy)
 
 

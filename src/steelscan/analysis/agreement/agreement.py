@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from steelscan.analysis.score import NO_FRAME
+from steelscan.data import called_otherwise
 from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_counts
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.strip import (
@@ -114,6 +115,12 @@ def _images(files: Sequence[Path], tables: Sequence[MaskTable]) -> list[str]:
         if table.layout == "joined" and absent:
             found = f"says nothing about {len(absent)} of {len(images)} images, as {absent[0]}"
             raise TableError(file, found, "Give submissions for the same images")
+    for (one, first), (other, second) in combinations(zip(files, tables, strict=True), 2):
+        rows, others = first.rows.keys(), second.rows.keys()
+        names = called_otherwise(sorted(rows - others), sorted(others - rows))
+        if names is not None:
+            found = f"lists {names[1]!r}, which {one} calls {names[0]!r}"
+            raise TableError(other, found, "Give images the same names in all")
     return images
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from steelscan.data import Dataset, open_dataset
+from steelscan.data import Dataset, check_apart, folders_read, open_dataset
 from steelscan.evaluation.metrics import Contradiction, contradictions, regions_of
 from steelscan.explore import ODD, SPECK, holes, label_differences, odd_sizes, slivers, specks
 from steelscan.explore.near_pairs import near_pairs
@@ -96,6 +96,7 @@ def audit(
     from steelscan.analysis.audit.page import write_page
 
     wanted = None if to is None else format_named("--to", to)
+    check_apart(out, folders_read(data))
     dataset = open_dataset(data, on_error)
     relabel = output_folder(out) / f"relabel_{to}"
     if wanted is not None and relabel.exists():

@@ -1,14 +1,14 @@
 """Predictions against truth, both from files. No torch here."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset, open_dataset, read_index_picture
+from steelscan.data import Dataset, called_otherwise, open_dataset, read_index_picture
 from steelscan.data.duplicates import group_strips
 from steelscan.evaluation.metrics import (
     ClassRow,
@@ -201,6 +201,10 @@ def _score_tables(truth: MaskTable, predicted: MaskTable, asked: Asked) -> Judge
     known = {image: row for image, row in truth.rows.items() if image not in gone}
     truth, predicted = replace(truth, rows=known), predicted.without_unread()
     check_read([*truth.rows, *predicted.rows], unread)
+    check_called_alike(
+        (name for name in truth.rows if name not in predicted.rows),
+        (name for name in predicted.rows if name not in truth.rows),
+    )
     pairs = pairs_of_tables(truth, predicted, frame or NO_FRAME)
     notes, defects = [], None
     if frame is None:
@@ -211,7 +215,7 @@ def _score_tables(truth: MaskTable, predicted: MaskTable, asked: Asked) -> Judge
     else:
         defects = _defects_of_tables(truth, predicted, frame, pairs.classes)
     if "joined" not in (truth.layout, predicted.layout):
-        notes.append("Neither file lists clean strips: those that both leave out do not count.")
+        notes += apart_note(len(truth.rows.keys() & predicted.rows.keys()))
     found = judged(pairs, numbered(pairs.classes), None, notes, asked, defects)
     return replace(found, unread=unread)
 
@@ -221,6 +225,24 @@ def check_read(read: Collection[str], unread: Collection[str]) -> None:
     if unread and not read:
         found = f"says of all its {len(unread)} pictures that they could not be read"
         raise TableError("prediction", found, "Predict pictures that can be read")
+
+
+def check_called_alike(truth: Iterable[str], predicted: Iterable[str]) -> None:
+    """Raise TableError where images that one table alone lists are of another name in the other.
+
+    They would count as missed, and again as false alarms.
+    """
+    names = called_otherwise(truth, predicted)
+    if names is not None:
+        found = f"lists {names[1]!r}, which the truth calls {names[0]!r}"
+        raise TableError("prediction", found, "Give images the same names in both")
+
+
+def apart_note(shared: int) -> Iterator[str]:
+    """What to say of tables of positive rows that share so many images."""
+    yield "Neither file lists clean strips: those that both leave out do not count."
+    if not shared:
+        yield "No image is listed in both files: look whether they are of one data set."
 
 
 def _defects_of_tables(

@@ -3,13 +3,21 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from steelscan.analysis.score.score import NO_FRAME, Asked, Judgement, check_read, numbered
+from steelscan.analysis.score.score import (
+    NO_FRAME,
+    Asked,
+    Judgement,
+    apart_note,
+    check_called_alike,
+    check_read,
+    numbered,
+)
 from steelscan.evaluation.metrics import Pairs, RunningScores, pixel_counts
 from steelscan.strip import UNREAD, InputError, StreamedMaskTable, TableError
 from steelscan.strip.progress import progress
 
 _BLOCK = 4096
-"""Strips that are counted before they are added up."""
+"""Strips that are counted before they are added up, and whose names are compared."""
 
 _Texts = dict[int, str] | None
 
@@ -43,11 +51,17 @@ def score_stream(
     found = RunningScores(numbered(count), resamples=resamples)
     frame = asked.frame or NO_FRAME
     block, rows, unread = [], 0, []
+    shared = 0
+    alone: tuple[list[str], list[str]] = ([], [])  # images that one table alone lists
     with progress("Scoring rows", sum(table.count_rows() for table in tables)) as shown:
         for image, true, guess in _together(*tables):
             if guess and UNREAD in guess.values():
                 unread.append(image)
                 continue
+            shared += true is not None and guess is not None
+            for names, row, other in zip(alone, (true, guess), (guess, true), strict=True):
+                if row is not None and other is None and len(names) < _BLOCK:
+                    names.append(image)
             said, there = (_texts(each, count, image) for each in (guess, true))
             block.append(pixel_counts(said, there, frame, image))
             rows += len(true or ()) + len(guess or ())
@@ -55,6 +69,7 @@ def score_stream(
                 found.add(Pairs.of(block))
                 shown.advance(rows, note=f"{len(found)} strips")
                 block, rows = [], 0
+    check_called_alike(*alone)
     if block:
         found.add(Pairs.of(block))
     if not len(found):
@@ -64,7 +79,7 @@ def score_stream(
     if asked.frame is None:
         notes.append("Picture sizes are unknown: run lengths were not checked against them.")
     if "joined" not in {table.layout for table in tables}:
-        notes.append("Neither file lists clean strips: those that both leave out do not count.")
+        notes += apart_note(shared)
     return Judgement(
         found.scores(),
         found.empty(),

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import FOLDS_KIND, write_folds
+from steelscan.data import FOLDS_KIND, check_apart, folders_read, write_folds
 from steelscan.evaluation.adversarial import (
     LikeTestScores,
     LookDifference,
@@ -95,6 +95,7 @@ def shift(
     """
     if folds is not None:
         check_output(folds, FOLDS_KIND)
+    check_apart(out, folders_read(data, test))
     output_folder(out)
     sides = open_sides(data, test, on_error)
     level = 1 - (1 - LEVEL) / 2 if network else LEVEL  # two judges, two chances to be wrong

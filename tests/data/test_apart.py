@@ -1,0 +1,70 @@
+"""No output lies in a folder of pictures that is read."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.shift.shift import shift
+from steelscan.data import check_apart, folders_read, picture_folders
+from steelscan.decision import find_distinct
+from steelscan.explore import explore
+from steelscan.formats.convert import convert
+from steelscan.strip import InputError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = tmp_path / "set"
+    for folder in ("train_images", "test_images"):
+        (root / folder).mkdir(parents=True)
+        Image.new("L", (64, 64)).save(root / folder / f"{folder}.png")
+    (root / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
+    return root
+
+
+VERBS: dict[str, Callable[[Path, Path], object]] = {
+    "explore": explore,
+    "audit": audit,
+    "shift": shift,
+    "convert": lambda data, out: convert(data, out, "coco"),
+    "predict": lambda data, out: find_distinct(str(data), out),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_writes_among_the_pictures(verb: str, data: Path) -> None:
+    before = sorted(data.rglob("*"))
+    for inner in ("train_images", "train_images/ex", "test_images/a/b", "out/../train_images/x"):
+        with pytest.raises(InputError, match=r"folder of (the )?pictures"):
+            VERBS[verb](data, data / inner)
+    assert sorted(data.rglob("*")) == before
+
+
+def test_folders_that_options_name_are_no_outputs(data: Path, tmp_path: Path) -> None:
+    named = tmp_path / "camera"
+    named.mkdir()
+    with pytest.raises(InputError, match="in a folder of pictures"):
+        shift(data, named / "out", named)
+    with pytest.raises(InputError, match="in a folder of pictures"):
+        convert(data / "train.csv", named / "out", "coco", images=named)
+    assert not list(named.iterdir())
+
+
+def test_where_the_pictures_of_a_data_set_are(data: Path, tmp_path: Path) -> None:
+    folders = [data / "train_images", data / "test_images"]
+    (tmp_path / "link").symlink_to(folders[0], target_is_directory=True)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w"):
+        pass
+    assert picture_folders(data) == picture_folders(tmp_path) == folders
+    assert picture_folders(data / "train.csv") == folders
+    assert picture_folders(folders[0]) == folders[:1]
+    assert picture_folders(tmp_path / "set.zip") == []
+    assert folders_read(data, None, data / "train.csv", tmp_path) == [*folders, tmp_path]
+    with pytest.raises(InputError):
+        check_apart(tmp_path / "link" / "out", folders)
+    for beside in (data / "explored", data / "train_images2", tmp_path / "out"):
+        check_apart(beside, folders)
