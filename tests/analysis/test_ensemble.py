@@ -150,7 +150,11 @@ class World:
         dataset, run = self.dataset, RunFolder(self.folder / name)
         run.path.mkdir()
         record = RunRecord(
-            fingerprint=dataset.fingerprint, classes=dataset.classes, layout="joined", seed=0
+            fingerprint=dataset.fingerprint,
+            classes=dataset.classes,
+            layout="joined",
+            seed=0,
+            groups=dataset.group_fingerprint,
         )
         run.begin(recipe, record)
         run.write_tuned(Tuned(rules=rules))

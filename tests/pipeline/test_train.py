@@ -344,6 +344,8 @@ def test_other_groups_make_another_run(
         table.write_text("\n".join(["image,group", *groups]) + "\n")
     with pytest.raises(RunError, match=r"another groups\.csv"):
         planned(run, tiny, data, CPU)
+    with pytest.raises(RunError, match=r"another groups\.csv"):
+        open_data_of(run, data)
 
 
 def test_what_the_environment_would_change_is_told(
