@@ -249,7 +249,7 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch, capsys):
     ("error", "told"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "runs/x: No space left"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root/a"), "/root/a: Permission"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/a"), "/srv/a: Permission"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), "Give it a shorter name."),
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "a"), "Remove the links"),
         (RuntimeError("Symlink loop from '/a'"), "Remove the links"),
