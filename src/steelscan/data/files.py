@@ -421,7 +421,7 @@ class _Zip(Files):
                 remedy = "Pack the files anew, with names in UTF-8"
                 raise DatasetError(self.root, found, remedy, Fault.UNSAFE_NAME) from error
             except (
-                OSError, ValueError, OverflowError, NotImplementedError, struct.error,
+                OSError, ValueError, OverflowError, RuntimeError, struct.error,
                 zipfile.BadZipFile,
             ) as error:  # fmt: skip
                 found = f"cannot be opened as a zip ({error})"

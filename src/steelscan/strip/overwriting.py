@@ -99,7 +99,7 @@ def zip_kind(name: str, member: str) -> FileKind:
         try:
             with zipfile.ZipFile(path) as packed:
                 return member in packed.namelist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        except (zipfile.BadZipFile, ValueError, RuntimeError):
             return False
 
     return FileKind(name, holds)
