@@ -34,11 +34,11 @@ from steelscan.augment import (
     MotionBlur,
     OneOf,
     OpticalDistortion,
+    Rotate180,
     SaltPepper,
     Sharpen,
-    ShiftScaleTurn,
+    ShiftScaleRotate,
     SteelShift,
-    Turn,
     UpTo,
     VFlip,
 )
@@ -58,8 +58,8 @@ NEAR = (Sharpen, Blur, MotionBlur, GaussNoise, IsoNoise, SaltPepper, Jpeg)
 SHEET: tuple[tuple[str, Augment], ...] = (
     ("hflip", HFlip()),
     ("vflip", VFlip()),
-    ("turn", Turn()),
-    ("shift_scale_turn", ShiftScaleTurn(degrees=12.0)),
+    ("turn", Rotate180()),
+    ("shift_scale_turn", ShiftScaleRotate(degrees=12.0)),
     ("elastic", Elastic()),
     ("grid_distortion", GridDistortion()),
     ("optical_distortion", OpticalDistortion()),
@@ -76,7 +76,7 @@ SHEET: tuple[tuple[str, Augment], ...] = (
     ("jpeg", Jpeg(worst=10)),
     ("cutout", Cutout(side=32)),
     ("defect_blackout", DefectBlackout()),
-    ("one_of (flips)", OneOf(of=(HFlip(), VFlip(), Turn()))),
+    ("one_of (flips)", OneOf(of=(HFlip(), VFlip(), Rotate180()))),
     ("up_to (10th place)", up_to_two),
 )
 

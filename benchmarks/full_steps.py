@@ -47,7 +47,7 @@ from steelscan.models import Network, build_network, encoder_of
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame
 from steelscan.strip.progress import progress
-from steelscan.training import AllStrips, EveryStrip, Material, Pass, Training
+from steelscan.training import AllStrips, EveryStrip, Pass, Training, TrainingData
 from steelscan.training.fit import _Stage
 from steelscan.training.seen import SeenStrips
 
@@ -240,7 +240,7 @@ def peak() -> int:
 def measure(case: Case, data: Path, spill: bool) -> Measured:
     """Fit one epoch of one step a pass, in this process, which is to end afterwards."""
     dataset = open_dataset(data)
-    material = Material(dataset, np.arange(case.strips), case.resize, 0, case.classes)
+    material = TrainingData(dataset, np.arange(case.strips), case.resize, 0, case.classes)
     seen = SeenStrips(dataset, case.resize, classes=case.classes)
     accelerator = Accelerator(cpu=True)
     torch.manual_seed(0)

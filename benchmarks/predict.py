@@ -141,7 +141,7 @@ class Usual:
         import torch
 
         answers = []
-        for voter in self.predictor.voters[name]:
+        for voter in self.predictor.models[name]:
             frame = Frame(*grey.shape)
             seen = voter.resize.frame(frame) if voter.resize else frame
             small = cv2.resize(grey, seen[::-1], interpolation=cv2.INTER_AREA)

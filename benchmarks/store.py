@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from steelscan.models import build_network, without_weights
-from steelscan.prediction import ProbabilityStore, View, Voter, predict_masks, to_levels
+from steelscan.prediction import ProbabilityStore, TorchModel, View, predict_masks, to_uint8
 from steelscan.recipes import first_place
 from steelscan.strip import Frame, MaskTable, decode, read_mask_table
 
@@ -246,7 +246,7 @@ def peaks(
 
     With ``members``, so many networks of the 1st place answer for each strip before it is written.
     """
-    networks = voters(members)
+    networks = models(members)
     rng = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
         kept = store(Path(folder), (strips, CLASSES, *FRAME))
@@ -256,14 +256,14 @@ def peaks(
             levels = maps[strip % len(maps)]
             if networks:
                 picture = rng.integers(0, 256, FRAME, np.uint8)
-                levels = to_levels(predict_masks(networks, views, picture))
+                levels = to_uint8(predict_masks(networks, views, picture))
             kept[strip] = levels
         for strip in range(strips):
             kept[strip]
     return before, held_now(most=True)
 
 
-def voters(count: int) -> list[Voter]:
+def models(count: int) -> list[TorchModel]:
     """So many segmenters of the 1st place with random weights, some of them twice."""
     segment = first_place.recipe.segment
     assert segment is not None
@@ -272,7 +272,7 @@ def voters(count: int) -> list[Voter]:
     for at in range(count):
         member = members[at % len(members)]
         network, _ = build_network(without_weights(member.network), CLASSES)
-        made.append(Voter(network.eval(), member.resize))
+        made.append(TorchModel(network.eval(), member.resize))
     return made
 
 

@@ -16,17 +16,17 @@ from steelscan.augment import HFlip
 from steelscan.data import RandomCrop, open_dataset
 from steelscan.losses import BCE, Dice, Mix
 from steelscan.mill import Mill, write_mill
-from steelscan.models import Fpn, Psp, Unet, build_network
-from steelscan.prediction import Tiles, Voter, predict_masks
-from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Material, Training
+from steelscan.models import FPN, PSPNet, Unet, build_network
+from steelscan.prediction import Tiles, TorchModel, predict_masks
+from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training, TrainingData
 from steelscan.training.fit import fit
 
 LITE = "tf_efficientnet_lite0"
 NETWORKS = {
-    "FPN, no pooling": Fpn(encoder=LITE),
-    "FPN, squeeze-excite in the encoder": Fpn(encoder="mobilenetv3_small_050", weights="random"),
+    "FPN, no pooling": FPN(encoder=LITE),
+    "FPN, squeeze-excite in the encoder": FPN(encoder="mobilenetv3_small_050", weights="random"),
     "U-Net, scSE in the decoder": Unet(encoder=LITE, attention="scse"),
-    "PSPNet, pyramid pooling": Psp(encoder=LITE),
+    "PSPNet, pyramid pooling": PSPNet(encoder=LITE),
 }
 TILES = [(256, 64), (512, 64), (512, 128), (512, 256), (1024, 256)]
 TRAINING = Training(
@@ -56,7 +56,7 @@ def main() -> None:
             fit(
                 network,
                 (TRAINING,),
-                Material(strips, np.arange(len(strips)), None, 0),
+                TrainingData(strips, np.arange(len(strips)), None, 0),
                 lambda _: {"score": 0.0},
                 Path(place) / name,
                 accelerator=Accelerator(cpu=True),
@@ -64,10 +64,10 @@ def main() -> None:
             network.eval()
             pictures = [long.picture(row) for row in range(len(long))]
             whole = np.stack(
-                [predict_masks([Voter(network, None)], ("identity",), p) for p in pictures]
+                [predict_masks([TorchModel(network, None)], ("identity",), p) for p in pictures]
             )
             for width, overlap in TILES:
-                voter = Voter(network, None, tiles=Tiles(width=width, overlap=overlap))
+                voter = TorchModel(network, None, tiles=Tiles(width=width, overlap=overlap))
                 tiled = np.stack([predict_masks([voter], ("identity",), p) for p in pictures])
                 apart, sides = np.abs(tiled - whole), (tiled > 0.5) != (whole > 0.5)
                 sys.stdout.write(

@@ -19,7 +19,7 @@ from steelscan.data import open_dataset
 from steelscan.losses import build_loss
 from steelscan.models import build_network
 from steelscan.strip.progress import progress
-from steelscan.training import Material
+from steelscan.training import TrainingData
 from steelscan.training.crops import EpochCrops, loader
 from steelscan.training.fit import _Stage
 from steelscan.training.optimizers import build_optimizer
@@ -36,7 +36,7 @@ def main() -> None:
     dataset = open_dataset(options.data)
     member = recipes.load("quick").segment.ensemble.members[0]
     training = member.stages[0]
-    material = Material(dataset, np.arange(len(dataset)), member.resize, 0)
+    material = TrainingData(dataset, np.arange(len(dataset)), member.resize, 0)
     torch.manual_seed(0)
     network, _ = build_network(member.network, len(dataset.classes))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

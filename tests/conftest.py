@@ -25,7 +25,7 @@ from PIL import Image
 
 from steelscan.pipeline import Outcome
 from steelscan.prediction import Ensemble
-from steelscan.recipes import PseudoLabels, Recipe, SureStrips
+from steelscan.recipes import ConfidentStrips, PseudoLabels, Recipe
 from steelscan.strip import encode
 from steelscan.training import SuspectStrips
 
@@ -127,7 +127,7 @@ def tiny() -> "Recipe":
     from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
     from steelscan.evaluation.tuning import Tune
     from steelscan.losses import BCE, Dice, Mix
-    from steelscan.models import Classifier, Fpn
+    from steelscan.models import FPN, Classifier
     from steelscan.postprocess import MinArea, Threshold
     from steelscan.prediction import Ensemble, Member
     from steelscan.recipes import Classify, Recipe, Segment
@@ -153,7 +153,7 @@ def tiny() -> "Recipe":
         keep=Last(),
     )
     classifier = Classifier(encoder="test_resnet", weights="random", dropout=0.1)
-    segmenter = Fpn(
+    segmenter = FPN(
         encoder="test_resnet",
         weights="random",
         pyramid_channels=32,
@@ -314,7 +314,7 @@ def rounds(tiny: Recipe) -> Recipe:
             tiny.segment.but(ensemble=Ensemble(members=(outliner,))),
             *tiny.rules,
         ),
-        pseudo_labels=PseudoLabels(rounds=2, rule=SureStrips(apart=0.0)),
+        pseudo_labels=PseudoLabels(rounds=2, rule=ConfidentStrips(apart=0.0)),
     )
 
 

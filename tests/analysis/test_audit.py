@@ -11,7 +11,7 @@ import pytest
 from steelscan.analysis.audit.audit import audit
 from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import count_pixels
-from steelscan.pipeline import Outcome, RunFolder, StoredAnswers, read_judged
+from steelscan.pipeline import Outcome, RunFolder, StoredOutputs, read_evaluated
 from steelscan.prediction import ProbabilityStore
 from steelscan.strip import InputError, OutputError, RunError, encode, write_mask_table
 
@@ -20,8 +20,8 @@ Finished = tuple[Path, Outcome]
 
 def test_what_is_read_from_a_run_is_what_it_was_scored_by(finished: Finished, strips: Path) -> None:
     run, dataset = RunFolder(finished[0]), open_dataset(strips)
-    answers = StoredAnswers(run, dataset)
-    judged = read_judged(run, len(dataset.classes))
+    answers = StoredOutputs(run, dataset)
+    judged = read_evaluated(run, len(dataset.classes))
     images = [image for part in judged.values() for image in part.images]
     assert sorted(images) == [dataset.names[row] for row in answers.rows.tolist()]
     for part in judged.values():
@@ -81,7 +81,7 @@ def test_labels_beside_a_run(finished: Finished, strips: Path, tmp_path: Path) -
     """On one strip the run's networks are made to predict all but what its label says."""
     run, dataset = tmp_path / "run", open_dataset(strips)
     shutil.copytree(finished[0], run)
-    answers = StoredAnswers(RunFolder(run), dataset)
+    answers = StoredOutputs(RunFolder(run), dataset)
     planted = next(row for row in answers.rows.tolist() if dataset.masks(row).any())
     levels = ProbabilityStore(run / "probabilities" / "segment", len(dataset), 4, dataset.frames)
     levels[planted] = np.where(dataset.masks(planted), 0, 255).astype(np.uint8)

@@ -14,8 +14,8 @@ from steelscan.analysis.compare import comparison_text
 from steelscan.analysis.compare.compare import compare
 from steelscan.data import open_dataset, read_folds
 from steelscan.evaluation.metrics import Pairs, score
-from steelscan.pipeline import Judged, Outcome, RunFolder, read_judged
-from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.pipeline import Evaluated, Outcome, RunFolder, read_evaluated
+from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.recipes import Recipe
 from steelscan.strip import OutputError, RunError
 
@@ -36,18 +36,18 @@ def copied(finished: Finished, tmp_path: Path) -> Copied:
     return copy
 
 
-def perfect(judged: Judged) -> Judged:
+def perfect(judged: Evaluated) -> Evaluated:
     truth = judged.pairs.truth
     return replace(judged, pairs=Pairs(truth, truth, truth))
 
 
-def empty(judged: Judged) -> Judged:
+def empty(judged: Evaluated) -> Evaluated:
     return replace(judged, pairs=judged.pairs.emptied())
 
 
-def part_of(judged: Judged, rows: list[int]) -> Judged:
+def part_of(judged: Evaluated, rows: list[int]) -> Evaluated:
     images = tuple(judged.images[row] for row in rows)
-    return Judged(images, judged.groups[rows], judged.folds[rows], judged.pairs.select(rows))
+    return Evaluated(images, judged.groups[rows], judged.folds[rows], judged.pairs.select(rows))
 
 
 def test_a_run_keeps_the_pairs_that_its_scores_were_made_of(
@@ -56,7 +56,7 @@ def test_a_run_keeps_the_pairs_that_its_scores_were_made_of(
     run, outcome = finished
     dataset = open_dataset(strips)
     folds = read_folds(run / "folds.csv", dataset.names)
-    parts = read_judged(RunFolder(run), len(dataset.classes))
+    parts = read_evaluated(RunFolder(run), len(dataset.classes))
     assert list(parts) == ["held out", "out of fold"]
     for name, judged in parts.items():
         assert score(judged.pairs, judged.groups) == outcome.scores[name]
@@ -69,9 +69,9 @@ def test_a_run_keeps_the_pairs_that_its_scores_were_made_of(
 
 def test_what_was_written_is_read_again(copied: Copied) -> None:
     run = copied("a")
-    parts = read_judged(run, 4)
+    parts = read_evaluated(run, 4)
     before = run.pairs.read_bytes()
-    write_judged(run, parts)
+    write_evaluated(run, parts)
     assert run.pairs.read_bytes() == before
     with run.pairs.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -98,9 +98,9 @@ def test_a_run_that_sees_all_is_better_than_one_that_sees_nothing(
     copied: Copied, tmp_path: Path
 ) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_judged(a, 4)["out of fold"]
-    write_judged(a, {"out of fold": empty(judged)})
-    write_judged(b, {"out of fold": perfect(judged)})
+    judged = read_evaluated(a, 4)["out of fold"]
+    write_evaluated(a, {"out of fold": empty(judged)})
+    write_evaluated(b, {"out of fold": perfect(judged)})
     found = compare(a.path, b.path)
     assert found.part == "out of fold"
     defective = (judged.pairs.truth > 0).any(axis=1)
@@ -128,14 +128,14 @@ def test_a_run_that_sees_all_is_better_than_one_that_sees_nothing(
 
 def test_kinds_of_changes_are_told_apart(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_judged(a, 4)["out of fold"]
+    judged = read_evaluated(a, 4)["out of fold"]
     nothing = np.zeros_like(judged.pairs.truth)
     one, other = nothing.copy(), nothing.copy()
     one[0, 0] = other[1, 1] = one[2, 0] = other[2, 1] = one[3, 2] = 7
     other[3, 2] = 9  # more pixels of the same class: the same decision
     for run, predicted in ((a, one), (b, other)):
         pairs = Pairs(predicted, judged.pairs.truth, nothing)
-        write_judged(run, {"out of fold": replace(judged, pairs=pairs)})
+        write_evaluated(run, {"out of fold": replace(judged, pairs=pairs)})
     kinds = {change.image: change.kind for change in compare(a.path, b.path).changes}
     assert kinds == dict(
         zip(
@@ -148,47 +148,47 @@ def test_kinds_of_changes_are_told_apart(copied: Copied) -> None:
 
 def test_only_strips_of_the_same_part_count_and_the_others_are_numbered(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_judged(a, 4)["out of fold"]
+    judged = read_evaluated(a, 4)["out of fold"]
     rows = list(range(len(judged.images)))
-    write_judged(
+    write_evaluated(
         a, {"held out": part_of(judged, rows[:8]), "out of fold": part_of(judged, rows[8:])}
     )
-    write_judged(
+    write_evaluated(
         b, {"held out": part_of(judged, rows[3:9]), "out of fold": part_of(judged, rows[9:])}
     )
     found = compare(a.path, b.path)
     assert (found.part, found.scores.strips) == ("held out", 5)
     assert any(note.startswith("4 strips are held out in one run only") for note in found.notes)
-    write_judged(b, {"out of fold": part_of(judged, rows[3:9])})
+    write_evaluated(b, {"out of fold": part_of(judged, rows[3:9])})
     found = compare(a.path, b.path)
     assert (found.part, found.scores.strips) == ("out of fold", 1)
     assert found.sentence == "B and A cannot be told apart: fewer than two groups of strips speak."
-    write_judged(b, {"out of fold": part_of(judged, rows[:8])})
+    write_evaluated(b, {"out of fold": part_of(judged, rows[:8])})
     with pytest.raises(RunError, match="has no strip that judged"):
         compare(a.path, b.path)
 
 
 def test_the_order_of_the_strips_does_not_matter(copied: Copied) -> None:
     a, b, c = copied("a"), copied("b"), copied("c")
-    judged = read_judged(a, 4)["out of fold"]
+    judged = read_evaluated(a, 4)["out of fold"]
     rows = np.random.default_rng(0).permutation(len(judged.images)).tolist()
-    write_judged(b, {"out of fold": perfect(judged)})
-    write_judged(c, {"out of fold": part_of(perfect(judged), rows)})
-    write_judged(a, {"out of fold": judged})
+    write_evaluated(b, {"out of fold": perfect(judged)})
+    write_evaluated(c, {"out of fold": part_of(perfect(judged), rows)})
+    write_evaluated(a, {"out of fold": judged})
     assert compare(a.path, b.path) == compare(a.path, c.path)
 
 
 def test_strips_that_either_run_keeps_together_stay_together(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_judged(a, 4)["out of fold"]
+    judged = read_evaluated(a, 4)["out of fold"]
     count = len(judged.images)
     alone = np.arange(count)
     pairs = alone // 2
     shifted = (alone + 1) // 2
-    write_judged(a, {"out of fold": replace(judged, groups=pairs)})
-    write_judged(b, {"out of fold": replace(judged, groups=alone)})
+    write_evaluated(a, {"out of fold": replace(judged, groups=pairs)})
+    write_evaluated(b, {"out of fold": replace(judged, groups=alone)})
     assert compare(a.path, b.path).scores.groups == -(-count // 2)
-    write_judged(b, {"out of fold": replace(judged, groups=shifted)})
+    write_evaluated(b, {"out of fold": replace(judged, groups=shifted)})
     assert compare(a.path, b.path).scores.groups == 1
 
 
@@ -200,7 +200,9 @@ def test_too_few_strips_that_differ_are_told(copied: Copied, count: int, told: b
     images = tuple(f"{number}.jpg" for number in range(9))
     for run, guess in ((a, seen), (b, truth)):
         pairs = Pairs(guess, truth, guess)
-        write_judged(run, {"held out": Judged(images, np.arange(9), np.zeros(9, np.int64), pairs)})
+        write_evaluated(
+            run, {"held out": Evaluated(images, np.arange(9), np.zeros(9, np.int64), pairs)}
+        )
     found = compare(a.path, b.path)
     assert any(note.startswith("Only 5 groups differ") for note in found.notes) is told
     assert found.sentence.startswith("B is better") is not told
@@ -208,11 +210,13 @@ def test_too_few_strips_that_differ_are_told(copied: Copied, count: int, told: b
 
 def test_the_text_shows_twenty_changes_and_counts_the_rest(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    some = read_judged(a, 4)["out of fold"].pairs.select([0] * 25)
+    some = read_evaluated(a, 4)["out of fold"].pairs.select([0] * 25)
     images = tuple(f"strip{number:02}.jpg" for number in range(25))
-    judged = Judged(images, np.arange(25), np.zeros(25, np.int64), some)
-    write_judged(a, {"held out": empty(judged)})
-    write_judged(b, {"held out": replace(judged, pairs=Pairs(some.truth + 1, *[some.truth] * 2))})
+    judged = Evaluated(images, np.arange(25), np.zeros(25, np.int64), some)
+    write_evaluated(a, {"held out": empty(judged)})
+    write_evaluated(
+        b, {"held out": replace(judged, pairs=Pairs(some.truth + 1, *[some.truth] * 2))}
+    )
     text = comparison_text(compare(a.path, b.path))
     assert text.count("clean to defective") == 21  # the head has one more
     assert "and 5 more" in text
@@ -238,10 +242,10 @@ def test_other_data_no_run_and_unfinished_runs_are_refused_with_a_way_out(
 
 def test_runs_that_count_other_true_pixels_are_refused(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_judged(a, 4)["out of fold"]
+    judged = read_evaluated(a, 4)["out of fold"]
     pairs = Pairs(judged.pairs.predicted, judged.pairs.truth + 1, judged.pairs.shared)
-    write_judged(a, {"out of fold": judged})
-    write_judged(b, {"out of fold": replace(judged, pairs=pairs)})
+    write_evaluated(a, {"out of fold": judged})
+    write_evaluated(b, {"out of fold": replace(judged, pairs=pairs)})
     with pytest.raises(RunError, match="counts other true pixels"):
         compare(a.path, b.path)
 

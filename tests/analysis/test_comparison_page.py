@@ -14,8 +14,8 @@ from steelscan.analysis.compare.compare import Change, compare
 from steelscan.analysis.compare.page import SHOWN, chosen_changes
 from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.pipeline import Outcome, RunFolder, StoredAnswers, Tuned, read_judged
-from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.pipeline import Outcome, RunFolder, StoredOutputs, Tuned, read_evaluated
+from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.postprocess import MinArea, Rule, Threshold
 from steelscan.strip import RunError
 
@@ -26,13 +26,13 @@ def decided_by(finished: Path, copy: Path, *rules: Rule) -> Path:
     run = RunFolder(copy)
     run.write_tuned(Tuned(rules=rules))
     dataset = open_dataset(Path(run.data.read_text().strip()))
-    answers = StoredAnswers(run, dataset)
+    answers = StoredOutputs(run, dataset)
     parts = {}
-    for name, judged in read_judged(run, 4).items():
+    for name, judged in read_evaluated(run, 4).items():
         rows = [dataset.names.index(image) for image in judged.images]
         counts = [count_pixels(answers.masks(row), dataset.masks(row)) for row in rows]
         parts[name] = replace(judged, pairs=Pairs.of(counts))
-    write_judged(run, parts)
+    write_evaluated(run, parts)
     return copy
 
 
@@ -50,8 +50,8 @@ def two_runs(
 def test_stored_answers_are_those_that_were_judged(finished: tuple[Path, Outcome]) -> None:
     run = RunFolder(finished[0])
     dataset = open_dataset(Path(run.data.read_text().strip()))
-    answers = StoredAnswers(run, dataset)
-    for judged in read_judged(run, 4).values():
+    answers = StoredOutputs(run, dataset)
+    for judged in read_evaluated(run, 4).values():
         for image, predicted in zip(judged.images, judged.pairs.predicted, strict=True):
             masks = answers.masks(dataset.names.index(image))
             assert masks.sum(axis=(1, 2)).tolist() == predicted.tolist()

@@ -23,19 +23,19 @@ from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import Tune, count_levels, pairs_at, search_thresholds
 from steelscan.losses import BCE, SoftmaxFocal
-from steelscan.models import Fpn, StripNetwork, Unet
+from steelscan.models import FPN, StripNetwork, Unet
 from steelscan.pipeline import (
-    Judged,
+    Evaluated,
     Outcome,
     Predictor,
     RunFolder,
     RunRecord,
-    StoredAnswers,
+    StoredOutputs,
     Tuned,
-    read_judged,
+    read_evaluated,
     tasks,
 )
-from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
 from steelscan.prediction import (
     Ensemble,
@@ -43,9 +43,9 @@ from steelscan.prediction import (
     Mean,
     Member,
     PowerMean,
-    Voter,
+    TorchModel,
     predict_masks,
-    to_levels,
+    to_uint8,
 )
 from steelscan.recipes import Recipe, Segment
 from steelscan.strip import InputError, RunError
@@ -54,7 +54,7 @@ from steelscan.training import AdamW, Training
 STRIPS, FRAME = 24, (32, 64)
 RULES = (Threshold(label=0.6, pixel=0.5), MinArea(pixels=3))
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
-MEMBER = Member(network=Fpn(encoder="resnet18", weights="random"), stages=(STAGE,))
+MEMBER = Member(network=FPN(encoder="resnet18", weights="random"), stages=(STAGE,))
 
 
 class Eye(nn.Module):
@@ -82,7 +82,7 @@ BLIND = (40.0, 0.0, 99)
 """Never sees what is dark."""
 
 
-def voter(eye: tuple[float, float, int], classes: tuple[int, ...] | None = None) -> Voter:
+def voter(eye: tuple[float, float, int], classes: tuple[int, ...] | None = None) -> TorchModel:
     network = StripNetwork(
         Eye(*eye, classes or (1, 2)),
         encoder="",
@@ -92,7 +92,7 @@ def voter(eye: tuple[float, float, int], classes: tuple[int, ...] | None = None)
         head="masks",
         output="sigmoid",
     )
-    return Voter(network.eval(), None, classes)
+    return TorchModel(network.eval(), None, classes)
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +163,14 @@ class World:
         groups = group_strips(dataset)
         folds = np.arange(STRIPS) // 2 % 2
         pairs = Pairs.of([self._answered(recipe, row, int(folds[row])) for row in range(STRIPS)])
-        write_judged(run, {"out of fold": Judged(dataset.names, groups, folds, pairs)})
+        write_evaluated(run, {"out of fold": Evaluated(dataset.names, groups, folds, pairs)})
         return run.path
 
     def _predictor(self, recipe, record, rules, eyes):
         def of_round(_run, _recipe, _rules, round_, folds, _device):
             fitted = tasks(recipe, folds, round_)
-            voters = [voter(eyes[task.number], task.member.classes) for task in fitted]
-            return Predictor(recipe, record, rules, {"segment": voters})
+            models = [voter(eyes[task.number], task.member.classes) for task in fitted]
+            return Predictor(recipe, record, rules, {"segment": models})
 
         return of_round
 
@@ -299,11 +299,11 @@ def test_sets_are_refitted_as_ensembles_of_their_members_would_be(
     start = module.numbers(RULES, 2)
     score = {}
     for chosen in ((0, 1, 2), (0, 1), (0, 2), (1, 2), (0,), (1,), (2,)):
-        voters = [voter(eyes[at]) for at in chosen]
+        models = [voter(eyes[at]) for at in chosen]
         levels = []
         for row in range(STRIPS):
-            maps = predict_masks(voters, ("identity", "hflip"), world.dataset.picture(row))
-            levels.append(count_levels(to_levels(maps), world.dataset.masks(row)))
+            maps = predict_masks(models, ("identity", "hflip"), world.dataset.picture(row))
+            levels.append(count_levels(to_uint8(maps), world.dataset.masks(row)))
         both = np.stack(levels)
         total = 0.0
         for part in (0, 1):
@@ -485,9 +485,9 @@ def test_a_trained_run_is_met_to_the_bit_with_its_gates(
     assert found.held is None
     assert "soft gating" in [rule.name for rule in found.rules]
     folder = RunFolder(run)
-    judged = read_judged(folder, 4)["out of fold"]
+    judged = read_evaluated(folder, 4)["out of fold"]
     dataset = open_dataset(Path(folder.data.read_text().strip()))
-    stored, files = StoredAnswers(folder, dataset), StripFiles(tmp_path / "out/strips")
+    stored, files = StoredOutputs(folder, dataset), StripFiles(tmp_path / "out/strips")
     for image in judged.images:
         row = dataset.names.index(image)
         levels = files.opened(row, 0).levels.astype(int)

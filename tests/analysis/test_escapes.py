@@ -10,11 +10,11 @@ import pytest
 
 from steelscan.analysis.escapes import plant, rates_of, write_plant
 from steelscan.data import open_dataset
-from steelscan.decision import HardGate, Said, SoftGate, class_scores, class_words, consult
+from steelscan.decision import HardGate, SoftGate, StepOutput, class_scores, class_words, consult
 from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Rates
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pipeline import JudgedAnswers, Outcome, RunFolder, read_judged
+from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated
 from steelscan.postprocess import Threshold
 from steelscan.recipes import Classify, KeepFound, Recipe, Segment
 from steelscan.strip import Frame, InputError, RunError
@@ -87,9 +87,9 @@ def test_a_class_is_found_exactly_where_its_score_is_above_the_threshold(
             levels //= random.integers(1, 5, (CLASSES, 1, 1)).astype(np.uint8)
             classes = random.random(CLASSES, np.float32)
             if isinstance(step, Classify):
-                said[name] = Said(None, classes)
+                said[name] = StepOutput(None, classes)
             else:
-                said[name] = Said(levels, classes if step.gate else None)
+                said[name] = StepOutput(levels, classes if step.gate else None)
         scores = class_scores(recipe, said.__getitem__, CLASSES)
         for threshold in (0.1, 0.3, 0.5, 0.7, 0.9, *(scores - 1e-6), *(scores + 1e-6)):
             by_hand = moved(recipe, float(np.clip(threshold, 0, 1)))
@@ -102,7 +102,7 @@ def test_a_class_that_a_classifier_does_not_know_is_scored_by_the_rest(tiny: Rec
     levels = np.full((CLASSES, *FRAME), 204, np.uint8)
     word = np.array([0.3, np.nan, 0.9], np.float32)
     recipe = tiny.but(steps=(tiny.steps[0].but(gate="class"), *tiny.steps[1:]))
-    said = {"classify": Said(None, word), "segment": Said(levels, None)}
+    said = {"classify": StepOutput(None, word), "segment": StepOutput(levels, None)}
     assert class_scores(recipe, said.__getitem__, CLASSES) == pytest.approx([0.3, 0.8, 0.8])
     assert class_words(recipe, said.__getitem__, CLASSES) == pytest.approx(word, nan_ok=True)
     alone = tiny.but(steps=tiny.steps[1:])
@@ -113,7 +113,7 @@ def test_stored_answers_make_the_masks_that_the_run_wrote_down(
     finished: Finished, strips: Path
 ) -> None:
     dataset = open_dataset(strips)
-    answers = JudgedAnswers(RunFolder(finished[0]), dataset)
+    answers = EvaluatedOutputs(RunFolder(finished[0]), dataset)
     for part in answers.parts.values():
         made = [answers.masks_of(image).sum(axis=(1, 2)).tolist() for image in part.images]
         assert made == part.pairs.predicted.tolist()
@@ -124,7 +124,7 @@ def test_everything_is_counted_on_the_strips_out_of_fold(
 ) -> None:
     run, outcome = finished
     found = plant(run, rates_of(0.6, None, 0.8), data=strips)
-    judged = read_judged(RunFolder(run), len(found.classes))
+    judged = read_evaluated(RunFolder(run), len(found.classes))
     assert found.images == judged["out of fold"].images
     assert found.now == outcome.scores["out of fold"]
     assert found.strips.scores.tolist() == found.class_scores.max(axis=1).tolist()

@@ -13,8 +13,8 @@ from steelscan.analysis.escapes import plant, plant_text
 from steelscan.analysis.score import Asked, score_files, score_text
 from steelscan.analysis.tune import tune_run, tuning_text
 from steelscan.evaluation.tuning import CarefulTune, Prior
-from steelscan.pipeline import PARTS, Outcome, RunFolder, read_judged
-from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.pipeline import PARTS, Outcome, RunFolder, read_evaluated
+from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.strip import InputError, RunError
 
 Finished = tuple[Path, Outcome]
@@ -26,14 +26,14 @@ def grouped(finished: Finished, tmp_path_factory: pytest.TempPathFactory):
     run = tmp_path_factory.mktemp("few") / "run"
     shutil.copytree(finished[0], run)
     folder = RunFolder(run)
-    parts = read_judged(folder, 4)
+    parts = read_evaluated(folder, 4)
 
     def of(groups: int) -> Path:
         few = {
             name: replace(part, groups=np.arange(len(part.images)) % groups)
             for name, part in parts.items()
         }
-        write_judged(folder, few)
+        write_evaluated(folder, few)
         return run
 
     return of
@@ -69,11 +69,11 @@ def test_an_objective_that_a_class_has_no_strips_for_is_refused_before_any_work(
 ) -> None:
     run = grouped(9)
     folder = RunFolder(run)
-    parts = read_judged(folder, 4)
+    parts = read_evaluated(folder, 4)
     judged = parts[PARTS[1]]
     judged.pairs.truth[:, 0] = 0
     judged.pairs.shared[:, 0] = 0
-    write_judged(folder, {PARTS[1]: judged})
+    write_evaluated(folder, {PARTS[1]: judged})
     out = tmp_path / "tuned"
     with pytest.raises(InputError, match=r"class 1: is on 0 of the .* take mean_dice"):
         tune_run(run, strips, out, objective=(Prior(positives=0.1),) * 4)

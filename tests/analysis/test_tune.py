@@ -16,14 +16,14 @@ from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.evaluation.tuning import CarefulTune, Numbers
 from steelscan.pipeline import (
-    Judged,
+    Evaluated,
     Outcome,
     Predictor,
     RunFolder,
     TunedGate,
     TunedThresholds,
     predict,
-    read_judged,
+    read_evaluated,
     submit,
 )
 from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
@@ -67,7 +67,7 @@ def test_a_run_is_tuned_and_left_as_it_was(run: Path, strips: Path) -> None:
 def test_what_is_counted_decides_as_the_run_does(run: Path, strips: Path, tiny: Recipe) -> None:
     """Scores from counts, words and gates against the masks that the predictor makes."""
     folder, dataset = RunFolder(run), open_dataset(strips)
-    judged = read_judged(folder, len(dataset.classes))
+    judged = read_evaluated(folder, len(dataset.classes))
     done = tune_run(run, strips, tune=QUICK)
     assert done.tuning.image_gate is not None
     part = judged["held out"]
@@ -91,7 +91,7 @@ def _said(predictor: Predictor, name: str, dataset: object, row: int) -> object:
     from steelscan.pipeline import ask
 
     step = predictor.recipe.named[name]
-    return ask(step, predictor.voters[name], dataset.picture(row), 4)  # type: ignore[attr-defined]
+    return ask(step, predictor.models[name], dataset.picture(row), 4)  # type: ignore[attr-defined]
 
 
 def test_the_decision_rule_leaves_the_gate_of_the_image(
@@ -242,7 +242,7 @@ def test_a_triplet_takes_the_place_of_thresholds_that_it_can_stand_for(
 def test_a_hard_gate_is_opened_while_it_is_counted(tiny: Recipe) -> None:
     """Of a run with second heads: what they say stands in the words, and closes no pixel."""
     from steelscan.analysis.tune import histograms as counted
-    from steelscan.decision import Said
+    from steelscan.decision import StepOutput
     from steelscan.strip import Frame
 
     random = np.random.default_rng(0)
@@ -259,13 +259,13 @@ def test_a_hard_gate_is_opened_while_it_is_counted(tiny: Recipe) -> None:
     opened = consult(recipe, asked, 4, Frame(64, 160))
     assert np.array_equal(opened.levels, levels)
     assert np.array_equal(asked.word("segment"), words)
-    closed = consult(recipe, lambda *_: Said(levels, words), 4, Frame(64, 160))
+    closed = consult(recipe, lambda *_: StepOutput(levels, words), 4, Frame(64, 160))
     assert not closed.levels.any()
 
 
-def _only(judged: Judged, row: int, dataset: Dataset) -> Judged:
+def _only(judged: Evaluated, row: int, dataset: Dataset) -> Evaluated:
     at = [judged.images.index(dataset.names[row])]
-    return Judged(
+    return Evaluated(
         (dataset.names[row],), judged.groups[at], judged.folds[at], judged.pairs.select(at)
     )
 
@@ -276,7 +276,7 @@ def test_counting_needs_every_strip(run: Path, strips: Path, tmp_path: Path) -> 
     log = copy / "probabilities" / "segment" / "strips.txt"
     log.write_text("\n".join(log.read_text().split("\n")[:-3]) + "\n")
     folder, dataset = RunFolder(copy), open_dataset(strips)
-    judged = read_judged(folder, 4)
+    judged = read_evaluated(folder, 4)
     row = int(log.read_text().split()[-1])
     kept = next(part for part in judged.values() if dataset.names[row] in part.images)
     assert len(

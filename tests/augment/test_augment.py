@@ -28,23 +28,23 @@ from steelscan.augment import (
     MotionBlur,
     OneOf,
     OpticalDistortion,
+    Rotate180,
     SaltPepper,
     Sharpen,
-    ShiftScaleTurn,
+    ShiftScaleRotate,
     SteelShift,
-    Turn,
     UpTo,
     VFlip,
 )
 
 KINDS = get_args(get_args(Augment)[0])
 every_kind = pytest.mark.parametrize("kind", KINDS)
-MIRRORS = {HFlip: np.fliplr, VFlip: np.flipud, Turn: lambda plane: np.rot90(plane, 2)}
+MIRRORS = {HFlip: np.fliplr, VFlip: np.flipud, Rotate180: lambda plane: np.rot90(plane, 2)}
 GREYS = (BrightnessContrast, Gamma, Clahe, Sharpen, Blur, MotionBlur, GaussNoise, IsoNoise)
 PICTURE_ONLY = (*GREYS, SaltPepper, Jpeg, Cutout)
 MOVES = (
     *(kind() for kind in MIRRORS),
-    ShiftScaleTurn(degrees=12.0),
+    ShiftScaleRotate(degrees=12.0),
     Elastic(),
     GridDistortion(),
     OpticalDistortion(),
@@ -58,7 +58,7 @@ def make(kind, p=1.0):
     if kind is OneOf:
         return OneOf(of=PLAIN_FLIPS, p=p)
     if kind is UpTo:
-        return UpTo(count=2, of=(HFlip(p=p), VFlip(p=p), Turn(p=p)))
+        return UpTo(count=2, of=(HFlip(p=p), VFlip(p=p), Rotate180(p=p)))
     return SaltPepper(most=0.5, p=p) if kind is SaltPepper else kind(p=p)
 
 
@@ -393,7 +393,7 @@ def test_shift_scale_turn_is_such_a_map_within_its_limits():
     at = np.mgrid[:80, :120][middle].reshape(2, -1) - np.array([[39.5], [59.5]])
     design = np.vstack([at, np.ones(at.shape[1])]).T
     for seed in range(100):
-        spec = ShiftScaleTurn(shift=0.1, scale=0.2, degrees=10.0, p=1.0)
+        spec = ShiftScaleRotate(shift=0.1, scale=0.2, degrees=10.0, p=1.0)
         found = coordinates(spec, seed)[middle].reshape(2, -1).T
         fitted, *_ = np.linalg.lstsq(design, found, rcond=None)
         matrix = np.linalg.inv(fitted[:2].T)
@@ -588,12 +588,12 @@ def test_how_dark_a_column_of_steel_may_be_is_asked():
 
 def test_one_of_several_comes_by_the_ratios_of_their_probabilities():
     picture, masks = sample(1)
-    spec = OneOf(of=(HFlip(p=0.3), VFlip(p=0.15), Turn(p=0.05), Gamma(p=0.0)), p=0.8)
+    spec = OneOf(of=(HFlip(p=0.3), VFlip(p=0.15), Rotate180(p=0.05), Gamma(p=0.0)), p=0.8)
     augmenter, rng = Augmenter((spec,)), np.random.default_rng(0)
     ways = {MIRRORS[kind](picture).tobytes(): kind for kind in MIRRORS}
     ways[picture.tobytes()] = None
     counts = Counter(ways[augmenter(picture, masks, rng)[0].tobytes()] for _ in range(2000))
-    for kind, share in ((HFlip, 0.48), (VFlip, 0.24), (Turn, 0.08), (None, 0.2)):
+    for kind, share in ((HFlip, 0.48), (VFlip, 0.24), (Rotate180, 0.08), (None, 0.2)):
         assert counts[kind] / 2000 == pytest.approx(share, abs=0.03)
 
 
@@ -640,7 +640,7 @@ NESTED = (
         ),
         p=0.9,
     ),
-    UpTo(count=1, of=(OneOf(of=(Turn(),), p=1.0), UpTo(count=1, of=(VFlip(),)))),
+    UpTo(count=1, of=(OneOf(of=(Rotate180(),), p=1.0), UpTo(count=1, of=(VFlip(),)))),
 )
 
 
@@ -719,7 +719,7 @@ def test_nested_settings_go_to_json_and_back():
         (MotionBlur, {"length": 1}),
         (Clahe, {"clip": 0.5}),
         (Gamma, {"limit": 1.0}),
-        (ShiftScaleTurn, {"scale": 1.0}),
+        (ShiftScaleRotate, {"scale": 1.0}),
         (Elastic, {"grain": 0.5}),
         (Jpeg, {"worst": 0}),
         (Cutout, {"side": 0}),
@@ -741,8 +741,8 @@ EDGES = (
     SaltPepper(most=1.0, p=1.0),
     Jpeg(worst=1, p=1.0),
     Jpeg(worst=100, p=1.0),
-    ShiftScaleTurn(shift=1.0, scale=0.99, degrees=180.0, p=1.0),
-    ShiftScaleTurn(shift=0.0, scale=0.0, p=1.0),
+    ShiftScaleRotate(shift=1.0, scale=0.99, degrees=180.0, p=1.0),
+    ShiftScaleRotate(shift=0.0, scale=0.0, p=1.0),
     Elastic(strength=1000.0, grain=1.0, p=1.0),
     GridDistortion(limit=1.0, p=1.0),
     OpticalDistortion(limit=10.0, p=1.0),

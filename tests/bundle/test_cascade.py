@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steelscan.bundle import Deployed, Graph, Judge, Manifest, Outline
 from steelscan.bundle.cascade import Consultation, may_be_found
-from steelscan.bundle.engines import GraphVoter
+from steelscan.bundle.engines import OnnxModel
 from steelscan.data import Shrink
 from steelscan.decision import HardGate, SoftGate, consult
 from steelscan.decision.decide import decide
@@ -44,7 +44,7 @@ def graph(file, heads, classes=None, resize=None):
 
 def draw_voters(rng, step, heads, logits, count):
     """Networks that say anything of a strip, mostly little; some know some classes only."""
-    voters = []
+    models = []
     for number in range(count):
         known = None
         if number and rng.random() < 0.4:
@@ -58,8 +58,8 @@ def draw_voters(rng, step, heads, logits, count):
             maps, words = (np.log(each + 1e-6) - np.log1p(1e-6 - each) for each in (maps, words))
         said = {"masks": maps.astype(np.float32), "classes": words.astype(np.float32)}
         own = graph(f"{step}-{number}", heads, known, resize)
-        voters.append(
-            GraphVoter(
+        models.append(
+            OnnxModel(
                 own,
                 lambda strips, said=said, heads=heads: [
                     said[head][..., : strips.shape[-2], : strips.shape[-1]]
@@ -69,7 +69,7 @@ def draw_voters(rng, step, heads, logits, count):
                 ],
             )
         )
-    return voters
+    return models
 
 
 def drawn(seed):
@@ -81,16 +81,16 @@ def drawn(seed):
 
     average = pick(AVERAGES)
     logits = isinstance(average, LogitMean)
-    voters, deployed = {}, []
+    models, deployed = {}, []
     for at in range(rng.integers(1, 3)):
         judges = []
         if rng.random() < 0.7 or not at:
             name = f"classify{at}"
-            voters[name] = draw_voters(rng, name, ("classes",), logits, rng.integers(1, 4))
+            models[name] = draw_voters(rng, name, ("classes",), logits, rng.integers(1, 4))
             judges.append(
                 Judge(
                     name=name,
-                    graphs=tuple(each.graph for each in voters[name]),
+                    graphs=tuple(each.graph for each in models[name]),
                     views=("identity",),
                     average=average,
                     threshold=tuple(rng.choice([0.1, 0.3, 0.6], CLASSES).tolist()),
@@ -100,10 +100,10 @@ def drawn(seed):
         gate = pick([None, SoftGate(), HardGate(threshold=0.3)])
         heads = ("masks",) if gate is None else ("masks", "classes")
         name = f"segment{at}"
-        voters[name] = draw_voters(rng, name, heads, logits, rng.integers(1, 6))
+        models[name] = draw_voters(rng, name, heads, logits, rng.integers(1, 6))
         outline = Outline(
             name=name,
-            graphs=tuple(each.graph for each in voters[name]),
+            graphs=tuple(each.graph for each in models[name]),
             views=("identity",),
             average=average,
             gate=gate,
@@ -117,12 +117,12 @@ def drawn(seed):
         frame=tuple(FRAME),
         deployed=tuple(deployed),
     )
-    return manifest, voters
+    return manifest, models
 
 
-def answered(manifest, voters, *, cascade):
+def answered(manifest, models, *, cascade):
     picture = np.zeros(FRAME, np.uint8)
-    asking = Consultation(manifest, voters, picture, cascade=cascade)
+    asking = Consultation(manifest, models, picture, cascade=cascade)
     opened = consult(manifest, asking, CLASSES, FRAME)
     return decide(opened, manifest.rules), asking.asked
 
@@ -131,9 +131,9 @@ def answered(manifest, voters, *, cascade):
 def test_masks_are_those_of_all_networks_and_fewer_are_asked(block):
     saved, asked = 0, Counter()
     for seed in range(100 * block, 100 * block + 100):
-        manifest, voters = drawn(seed)
-        every, all_asked = answered(manifest, voters, cascade=False)
-        some, some_asked = answered(manifest, voters, cascade=True)
+        manifest, models = drawn(seed)
+        every, all_asked = answered(manifest, models, cascade=False)
+        some, some_asked = answered(manifest, models, cascade=True)
         assert np.array_equal(every, some), seed
         assert not Counter(some_asked) - Counter(all_asked)
         saved += len(all_asked) - len(some_asked)
@@ -144,9 +144,9 @@ def test_masks_are_those_of_all_networks_and_fewer_are_asked(block):
 
 
 def test_without_the_cascade_every_network_of_an_open_step_is_asked():
-    manifest, voters = drawn(5)
-    _, asked = answered(manifest, voters, cascade=False)
-    for name, each in voters.items():
+    manifest, models = drawn(5)
+    _, asked = answered(manifest, models, cascade=False)
+    for name, each in models.items():
         own = [file for file in asked if file.startswith(f"{name}-")]
         assert own in ([], [voter.graph.file for voter in each])
 
@@ -164,16 +164,16 @@ def test_what_may_be_found_is_all_that_lower_maps_leave(seed, rules):
 
 def judged(words, threshold, gate="image", rules=RULES[0]):
     """A bundle whose judges say these words, one list a judge, and whose segmenter says nothing."""
-    voters = {
+    models = {
         "classify": [
-            GraphVoter(
+            OnnxModel(
                 graph(f"classify-{at}", ("classes",)),
                 lambda _, word=word: [np.array(word, np.float32)[None, None]],
             )
             for at, word in enumerate(words)
         ],
         "segment": [
-            GraphVoter(
+            OnnxModel(
                 graph("segment-0", ("masks",)),
                 lambda strips: [np.ones((1, 1, CLASSES, *strips.shape[2:]), np.float32)],
             )
@@ -182,12 +182,12 @@ def judged(words, threshold, gate="image", rules=RULES[0]):
     common = {"views": ("identity",), "average": Mean()}
     judge = Judge(
         name="classify",
-        graphs=tuple(each.graph for each in voters["classify"]),
+        graphs=tuple(each.graph for each in models["classify"]),
         threshold=threshold,
         gate=gate,
         **common,
     )
-    outline = Outline(name="segment", graphs=(voters["segment"][0].graph,), **common)
+    outline = Outline(name="segment", graphs=(models["segment"][0].graph,), **common)
     manifest = Manifest(
         made_with="0",
         recipe="judged",
@@ -196,33 +196,33 @@ def judged(words, threshold, gate="image", rules=RULES[0]):
         frame=tuple(FRAME),
         deployed=(Deployed(judges=(judge,), outline=outline, rules=rules),),
     )
-    return manifest, voters
+    return manifest, models
 
 
 def test_judges_stop_once_the_others_cannot_clear_or_open_a_strip():
     low, high = [0.0, 0.1, 0.0], [0.0, 1.0, 0.0]
-    manifest, voters = judged([low, low, low, low, high], 0.6)
-    masks, asked = answered(manifest, voters, cascade=True)
+    manifest, models = judged([low, low, low, low, high], 0.6)
+    masks, asked = answered(manifest, models, cascade=True)
     # three of five at 0.1 and two at 1 make 0.46: after three nothing can pass 0.6 any more
     assert asked == ["classify-0", "classify-1", "classify-2"]
     assert not masks.any()
-    manifest, voters = judged([high, high, high, low, low], 0.55)
-    masks, asked = answered(manifest, voters, cascade=True)
+    manifest, models = judged([high, high, high, low, low], 0.55)
+    masks, asked = answered(manifest, models, cascade=True)
     assert asked == ["classify-0", "classify-1", "classify-2", "segment-0"]
     assert masks.all()
 
 
 def test_a_word_that_a_rule_asks_for_is_that_of_all_judges():
     high, low = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
-    manifest, voters = judged([high, high, high, low], 0.5, rules=RULES[4])
-    _, asked = answered(manifest, voters, cascade=True)
+    manifest, models = judged([high, high, high, low], 0.5, rules=RULES[4])
+    _, asked = answered(manifest, models, cascade=True)
     assert asked[:4] == [f"classify-{at}" for at in range(4)]
 
 
 def test_networks_that_know_closed_classes_only_are_not_asked():
-    manifest, voters = judged([[0.9, 0.1, 0.1]], 0.5, gate="class")
+    manifest, models = judged([[0.9, 0.1, 0.1]], 0.5, gate="class")
     binary = [
-        GraphVoter(
+        OnnxModel(
             graph(f"segment-{known}", ("masks",), (known,)),
             lambda strips: [np.ones((1, 1, 1, *strips.shape[2:]), np.float32)],
         )
@@ -230,16 +230,16 @@ def test_networks_that_know_closed_classes_only_are_not_asked():
     ]
     outline = manifest.deployed[0].outline.but(graphs=tuple(each.graph for each in binary))
     manifest = manifest.but(deployed=(manifest.deployed[0].but(outline=outline),))
-    masks, asked = answered(manifest, {**voters, "segment": binary}, cascade=True)
+    masks, asked = answered(manifest, {**models, "segment": binary}, cascade=True)
     assert asked == ["classify-0", "segment-1"]
     assert masks.any((1, 2)).tolist() == [True, False, False]
 
 
 def test_a_class_that_only_a_later_network_knows_keeps_a_strip_open():
-    manifest, voters = judged([[0.9, 0.9, 0.9]], 0.5)
+    manifest, models = judged([[0.9, 0.9, 0.9]], 0.5)
     says = {1: 0.0, 2: 0.0, 3: 1.0}
     binary = [
-        GraphVoter(
+        OnnxModel(
             graph(f"segment-{known}", ("masks",), (known,)),
             lambda strips, share=share: [np.full((1, 1, 1, *strips.shape[2:]), share, np.float32)],
         )
@@ -247,15 +247,15 @@ def test_a_class_that_only_a_later_network_knows_keeps_a_strip_open():
     ]
     outline = manifest.deployed[0].outline.but(graphs=tuple(each.graph for each in binary))
     manifest = manifest.but(deployed=(manifest.deployed[0].but(outline=outline),))
-    masks, asked = answered(manifest, {**voters, "segment": binary}, cascade=True)
+    masks, asked = answered(manifest, {**models, "segment": binary}, cascade=True)
     assert asked == ["classify-0", "segment-1", "segment-2", "segment-3"]
     assert masks.any((1, 2)).tolist() == [False, False, True]
 
 
-def outlined(manifest, voters, shares, early, rules):
+def outlined(manifest, models, shares, early, rules):
     """The same with segmenters that give all pixels these probabilities."""
     segmenters = [
-        GraphVoter(
+        OnnxModel(
             graph(f"segment-{at}", ("masks",)),
             lambda strips, share=share: [
                 np.full((1, 1, CLASSES, *strips.shape[2:]), share, np.float32)
@@ -267,7 +267,7 @@ def outlined(manifest, voters, shares, early, rules):
     graphs = tuple(each.graph for each in segmenters)
     outline = deployed.outline.but(graphs=graphs, early=early)
     manifest = manifest.but(deployed=(deployed.but(outline=outline, rules=rules),))
-    return manifest, {**voters, "segment": segmenters}
+    return manifest, {**models, "segment": segmenters}
 
 
 def test_a_strip_leaves_early_where_the_first_network_finds_nothing_above_its_level():

@@ -92,7 +92,7 @@ def test_a_bundle_with_a_budget_lets_strips_go_that_the_first_segmenter_clears(
     for row in range(len(dataset.names)):
         picture = dataset.picture(row)
         asked = [file for file in bundle.scan(picture).asked if "segment" in file]
-        first = ask(two, predictor.voters["segment"][:1], picture, 4).levels
+        first = ask(two, predictor.models["segment"][:1], picture, 4).levels
         assert first is not None
         is_open = predictor.opened(picture).levels.any((1, 2))
         left.append(len(asked) < 2)

@@ -10,7 +10,7 @@ from steelscan.bundle import Graph
 from steelscan.bundle.export.graphs import exportable, to_onnx
 from steelscan.bundle.graph_check import GraphCheck
 from steelscan.models import build_network, without_weights
-from steelscan.prediction import LogitMean, Mean, sort_for
+from steelscan.prediction import LogitMean, Mean, kind_for
 from steelscan.recipes import with_budget
 from steelscan.strip import Frame
 
@@ -48,14 +48,14 @@ def test_its_sizes_are_known_beforehand(kind):
     ensemble, member = CASES[kind]
     voter = Untrained(member.network)
     linear = isinstance(ensemble.average, Mean | LogitMean) and member.tiles is None
-    module = exportable(voter, ensemble.views, sort_for(ensemble.average), averaged=linear)
+    module = exportable(voter, ensemble.views, kind_for(ensemble.average), averaged=linear)
     content = to_onnx(module)
     module.eval()  # the exporter leaves it as if it were to be trained
     head = voter.network.head
     heads = ("masks", "classes") if head == "both" else (head,)
     softmax = voter.network.output == "softmax"
     graph = Graph(file="networks/a.onnx", heads=heads, softmax=softmax)
-    logits = sort_for(ensemble.average) == "logits"
+    logits = kind_for(ensemble.average) == "logits"
     check = GraphCheck(graph, content, len(ensemble.views), 4, logits=logits)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -407,14 +407,14 @@ def test_the_verb_says_one_line_with_little_memory(tmp_path: Path, write_bundle)
 def test_a_network_that_takes_too_long_is_stopped(
     tmp_path: Path, write_bundle, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
-    from steelscan.bundle import engines as voters
+    from steelscan.bundle import engines as models
 
     many = [node("Exp", [f"e-{at}" if at else "x"], [f"e-{at + 1}"]) for at in range(2_000)]
     last = [node("Mul", ["e-2000", "none"], ["zero"]), node("Add", ["x", "zero"], ["y"])]
     content = model([*many, *last], [NONE], "y").SerializeToString()
     write_bundle(tmp_path / "slow", manifest(), {FILE: content})
     bundle = load(tmp_path / "slow")
-    monkeypatch.setattr(voters, "SECONDS_A_MILLION_PIXELS", 0.001)
+    monkeypatch.setattr(models, "SECONDS_A_MILLION_PIXELS", 0.001)
     with pytest.raises(BundleError, match="cannot predict a strip of 640x960"):
         bundle.scan(np.zeros((640, 960), np.uint8))
     assert not capfd.readouterr().err

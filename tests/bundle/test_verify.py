@@ -24,7 +24,7 @@ from steelscan.bundle.export import export as exporting
 from steelscan.bundle.proof import LIMITS, Margins, limits_of, lines, record
 from steelscan.bundle.proof.parity import Proof
 from steelscan.bundle.proof.verify import verify
-from steelscan.decision import HardGate, Said, SoftGate
+from steelscan.decision import HardGate, SoftGate, StepOutput
 from steelscan.decision.decide import decide
 from steelscan.evaluation.statistics import upper_bound
 from steelscan.postprocess import Threshold, Triplet
@@ -265,7 +265,7 @@ def margin_of(said, rules, judge=None, gate=None):
         deployed=(Deployed(judges=judges, outline=outline, rules=rules),),
     )
     levels = np.rint(np.array(levels) * 255).astype(np.uint8)
-    answers = {"c": Said(None, words), "s": Said(levels, words if gate else None)}
+    answers = {"c": StepOutput(None, words), "s": StepOutput(levels, words if gate else None)}
     margins = Margins(made, lambda name, _: answers[name])
     every = np.ones(2, np.bool_)
     for name in ("c", "s") if judge else ("s",):
@@ -322,9 +322,9 @@ def test_half_of_the_strips_of_a_proof_are_nearest_to_the_thresholds(monkeypatch
             pass
 
         def said(self, row, _):
-            return Said(levels[row], None)
+            return StepOutput(levels[row], None)
 
-    monkeypatch.setattr(exporting, "StoredAnswers", Stored)
+    monkeypatch.setattr(exporting, "StoredOutputs", Stored)
     (deployed,) = manifest().deployed
     rules = (Threshold(label=threshold, pixel=threshold / 2),)
     made = manifest().but(deployed=(deployed.but(rules=rules),))
@@ -383,7 +383,7 @@ def test_a_list_of_defects_is_another_only_if_other_pixels_than_those_at_a_thres
     truth[0, 5:9, 5:9] = truth[0, 20, 20] = True
     masks = truth.copy()
     masks[0, 20, 20] = False
-    said = {"segment": Said(levels, None)}
+    said = {"segment": StepOutput(levels, None)}
     expected = record("strip", picture, truth, said, 0.0)
     proof = Proof(1)
     proof.hold(expected, masks, said, lambda: (truth ^ masks) & near)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from steelscan.data import Folds, WholeStrip
 from steelscan.decision import (
     HardGate,
-    Opened,
-    Said,
+    RuleInput,
     SoftGate,
+    StepOutput,
     consult,
     numbers,
     passing,
@@ -81,7 +81,7 @@ def test_the_gate_empties_closed_classes_and_leaves_the_others(passes, seed):
 def test_decided_masks_are_the_cleaned_ones_of_open_classes(passes, lowest):
     rules = (Threshold(label=lowest, pixel=lowest), RemoveSmallComponents(pixels=3), MinArea())
     levels = maps()
-    masks = decide(Opened(gated(levels, np.array(passes)), None), rules)
+    masks = decide(RuleInput(gated(levels, np.array(passes)), None), rules)
     expected = clean(levels, rules)
     assert expected.any((1, 2)).all()
     for mask, whole, opened in zip(masks, expected, passes, strict=True):
@@ -145,7 +145,7 @@ SEGMENT = Segment(
 @given(st.integers(0, 99), shares)
 def test_a_soft_gate_multiplies_pixels_by_their_class(seed, says):
     levels = maps(seed)
-    answer = weighed(SEGMENT.but(gate=SoftGate()), Said(levels, np.array(says, np.float32)))
+    answer = weighed(SEGMENT.but(gate=SoftGate()), StepOutput(levels, np.array(says, np.float32)))
     assert answer.dtype == np.uint8
     for plane, before, says_class in zip(answer, levels, says, strict=True):
         for after, level in zip(plane.ravel().tolist(), before.ravel().tolist(), strict=True):
@@ -156,7 +156,7 @@ def test_a_soft_gate_multiplies_pixels_by_their_class(seed, says):
 @given(st.integers(0, 99), shares, shares)
 def test_a_hard_gate_closes_classes_that_are_not_above_their_threshold(seed, says, thresholds):
     levels, step = maps(seed), SEGMENT.but(gate=HardGate(threshold=thresholds))
-    answer = weighed(step, Said(levels, np.array(says, np.float32)))
+    answer = weighed(step, StepOutput(levels, np.array(says, np.float32)))
     for plane, before, said, least in zip(answer, levels, says, thresholds, strict=True):
         assert np.array_equal(plane, before if said > least else np.zeros_like(before))
 
@@ -167,13 +167,13 @@ def test_a_gate_closes_a_class_of_which_nothing_is_said(gate):
     levels = maps()
     levels[1] = 0
     classes = np.array([1.0, np.nan, 1.0], np.float32)
-    assert np.array_equal(weighed(SEGMENT.but(gate=gate), Said(levels, classes)), levels)
+    assert np.array_equal(weighed(SEGMENT.but(gate=gate), StepOutput(levels, classes)), levels)
 
 
 def test_thresholds_of_a_gate_for_other_classes_are_refused():
     step = SEGMENT.but(gate=HardGate(threshold=(0.5, 0.5)))
     with pytest.raises(RecipeError, match=r"HardGate\.threshold: holds 2 values"):
-        weighed(step, Said(maps(), np.ones(3, np.float32)))
+        weighed(step, StepOutput(maps(), np.ones(3, np.float32)))
 
 
 FRAME = Frame(6, 7)
@@ -218,7 +218,7 @@ def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
         asked.append(name)
         opens[name] = classes.tolist()
         outlines = name.startswith("segment")
-        return Said(drawn[name] if outlines else None, says[name])
+        return StepOutput(drawn[name] if outlines else None, says[name])
 
     opened = consult(ROUNDS, ask, 3, FRAME)
     levels = opened.levels
@@ -246,4 +246,4 @@ def test_rounds_narrow_the_classes_that_may_be_outlined(seed):
 
 
 def test_a_strip_without_open_classes_has_no_masks_and_no_rule_is_asked():
-    assert not decide(Opened(np.zeros((2, 3, 4), np.uint8), None), ()).any()
+    assert not decide(RuleInput(np.zeros((2, 3, 4), np.uint8), None), ()).any()

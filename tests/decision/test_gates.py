@@ -10,11 +10,11 @@ import torch
 
 from steelscan.data import open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
-from steelscan.decision import HardGate, Opened, SoftGate
+from steelscan.decision import HardGate, RuleInput, SoftGate
 from steelscan.decision.decide import decide
 from steelscan.losses import BCE, BothHeads, Dice, Mix
 from steelscan.models import TwoHeaded
-from steelscan.pipeline import Options, Plan, Predictor, RunFolder
+from steelscan.pipeline import Options, Predictor, RunContext, RunFolder
 from steelscan.pipeline.out_of_fold import Answers
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, Threshold
@@ -27,10 +27,10 @@ pytestmark = pytest.mark.usefixtures("unreported")
 RULES = (Threshold(label=0.0, pixel=0.15), MinArea(pixels=4))
 
 
-def plan_of(recipe: Recipe, data: Path, run: Path) -> Plan:
+def plan_of(recipe: Recipe, data: Path, run: Path) -> RunContext:
     dataset = open_dataset(data)
     folds = read_folds(run / "folds.csv", dataset.names)
-    return Plan(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU)
+    return RunContext(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU)
 
 
 def agree(recipe: Recipe, data: Path, run: Path) -> np.ndarray:
@@ -38,12 +38,12 @@ def agree(recipe: Recipe, data: Path, run: Path) -> np.ndarray:
 
     Returns which classes are open to the last rules, bool ``(strips, classes)``.
     """
-    plan = plan_of(recipe, data, run)
-    answers, predictor = Answers(plan), Predictor.load(RunFolder(run), torch.device("cpu"))
+    context = plan_of(recipe, data, run)
+    answers, predictor = Answers(context), Predictor.load(RunFolder(run), torch.device("cpu"))
     rules = RunFolder(run).load_tuned().rules
     found = []
-    for row in plan.rows(*recipe.folds.holdout).tolist():
-        stored, anew = answers.opened(row), predictor.opened(plan.dataset.picture(row))
+    for row in context.rows(*recipe.folds.holdout).tolist():
+        stored, anew = answers.opened(row), predictor.opened(context.dataset.picture(row))
         assert np.array_equal(stored.levels, anew.levels)
         assert np.array_equal(answers.masks(row, rules), decide(anew, rules))
         found.append(stored.levels.any((1, 2)))
@@ -174,10 +174,10 @@ def test_two_rounds_of_judging_and_outlining_go_the_whole_way_and_on_after_a_cra
     assert weights[0] != weights[1]  # networks of two steps begin with seeds of their own
     found = agree(recipe, strips, run)
     assert found.any(0).tolist() == [False, False, True, False]
-    plan = plan_of(recipe, strips, run)
-    answers = Answers(plan)
-    for row in plan.rows(3).tolist():  # the second round can only take classes away
-        once = decide(Opened(answers._said(row, "segment").levels, None), lenient).any((1, 2))
+    context = plan_of(recipe, strips, run)
+    answers = Answers(context)
+    for row in context.rows(3).tolist():  # the second round can only take classes away
+        once = decide(RuleInput(answers._said(row, "segment").levels, None), lenient).any((1, 2))
         assert not (answers.opened(row).levels.any((1, 2)) & ~once).any()
     shutil.copytree(run, broken)
     shutil.rmtree(broken / "networks" / "segment2-1-fold0")

@@ -15,11 +15,11 @@ from torch import nn
 
 from steelscan.bundle.export.graphs import GraphMish, exportable, to_onnx
 from steelscan.models import (
+    FPN,
     AsymmetricUnet,
     Classifier,
-    Fpn,
     Network,
-    Psp,
+    PSPNet,
     Segmenter,
     TwoHeaded,
     Unet,
@@ -30,7 +30,7 @@ from steelscan.models import (
 )
 from steelscan.models.blocks import use_mish
 from steelscan.models.weights import find_weights
-from steelscan.prediction import Voter
+from steelscan.prediction import TorchModel
 from steelscan.strip import RecipeError
 
 KINDS = get_args(get_args(Network)[0])
@@ -49,17 +49,17 @@ SPECS = [
     Unet(**small, decoder_channels=(16, 8, 4), channels=3, scale="unit"),
     Unet(**small, decoder_channels=(32, 32, 32, 32, 32), attention="scse", output="softmax"),
     Unet(encoder="mobilenetv2_050", weights="random", decoder_channels=(16, 16), mish=True),
-    Fpn(**small, **narrow),
-    Fpn(**small, **narrow, merge="cat", output="softmax"),
-    Fpn(**small, **narrow, finest=2, coarsest=16),
-    Fpn(**small, **narrow, finest=2, merge="cat"),
-    Psp(**small, decoder_channels=32),
-    Psp(encoder="mobilenetv3_small_050", weights="random", decoder_channels=32, channels=3),
+    FPN(**small, **narrow),
+    FPN(**small, **narrow, merge="cat", output="softmax"),
+    FPN(**small, **narrow, finest=2, coarsest=16),
+    FPN(**small, **narrow, finest=2, merge="cat"),
+    PSPNet(**small, decoder_channels=32),
+    PSPNet(encoder="mobilenetv3_small_050", weights="random", decoder_channels=32, channels=3),
     asymmetric,
     asymmetric.but(channels=3, stem="deep", mish=True, output="softmax"),
     TwoHeaded(segmenter=Unet(**small, decoder_channels=(16, 8, 8, 8, 4)), dropout=0.5),
-    TwoHeaded(segmenter=Fpn(**small, **narrow, finest=2), pool="max"),
-    TwoHeaded(segmenter=Psp(**small, decoder_channels=32, output="softmax")),
+    TwoHeaded(segmenter=FPN(**small, **narrow, finest=2), pool="max"),
+    TwoHeaded(segmenter=PSPNet(**small, decoder_channels=32, output="softmax")),
     TwoHeaded(segmenter=asymmetric, dropout=0.5, pool="max"),
 ]
 
@@ -81,7 +81,7 @@ def package():
 
 
 def of_kind(kind, **encoder):
-    return TwoHeaded(segmenter=Fpn(**encoder)) if kind is TwoHeaded else kind(**encoder)
+    return TwoHeaded(segmenter=FPN(**encoder)) if kind is TwoHeaded else kind(**encoder)
 
 
 def built(spec, seed=0, classes=CLASSES):
@@ -252,12 +252,12 @@ def test_probabilities_are_those_of_each_class_alone_or_of_one_that_wins(spec):
 
 @pytest.mark.parametrize(
     "spec",
-    [*SPECS, Fpn(encoder=PACKAGED, weights="random", **narrow), Classifier(encoder="tf_mixnet_s")],
+    [*SPECS, FPN(encoder=PACKAGED, weights="random", **narrow), Classifier(encoder="tf_mixnet_s")],
     ids=lambda spec: f"{spec.kind}-{encoder_of(spec).encoder}",
 )
 def test_its_graph_says_what_torch_says_of_strips_of_any_size(spec):
     network = build(spec)
-    viewed = exportable(Voter(network, None), ("identity",), "logits", averaged=False)
+    viewed = exportable(TorchModel(network, None), ("identity",), "logits", averaged=False)
     session = onnxruntime.InferenceSession(to_onnx(viewed), providers=["CPUExecutionProvider"])
     for frame in ((64, 96), (160, 32)):
         strip = strips(*frame, count=1)
@@ -270,9 +270,9 @@ def test_its_graph_says_what_torch_says_of_strips_of_any_size(spec):
 
 
 def test_in_a_graph_convolutions_pad_and_sums_are_not_stacked():
-    network = build(Fpn(encoder=PACKAGED, weights="random", **narrow))
+    network = build(FPN(encoder=PACKAGED, weights="random", **narrow))
     views = ("identity", "hflip")
-    viewed = exportable(Voter(network, None), views, "shares", averaged=True)
+    viewed = exportable(TorchModel(network, None), views, "shares", averaged=True)
     kinds = {node.op_type for node in onnx.load_from_string(to_onnx(viewed)).graph.node}
     assert "Conv" in kinds
     assert not kinds & {"Pad", "ReduceSum", "ReduceMean"}
@@ -305,10 +305,10 @@ def test_dropout_and_channels_do_what_their_names_say():
                   for channels in ((16, 8, 4), (64, 32, 16)))  # fmt: skip
     assert slim.body.segmentation_head[0].in_channels == 4
     assert wide.body.segmentation_head[0].in_channels == 16
-    fpn = built(Fpn(**small, **narrow))
+    fpn = built(FPN(**small, **narrow))
     assert fpn.body.decoder.p5.out_channels == 16
     assert fpn.body.segmentation_head[0].in_channels == 32
-    psp = built(Psp(**small, decoder_channels=48, dropout=0.4))
+    psp = built(PSPNet(**small, decoder_channels=48, dropout=0.4))
     assert psp.body.segmentation_head[0].in_channels == 48
     assert psp.body.decoder.dropout.p == 0.4
 
@@ -336,11 +336,11 @@ def test_settings_without_sense_are_refused():
         {"kind": Unet, "decoder_channels": ()},
         {"kind": Unet, "decoder_channels": (16,) * 6},
         {"kind": Unet, "attention": "cbam"},
-        {"kind": Fpn, "segmentation_channels": 48},
-        {"kind": Fpn, "merge": "max"},
-        {"kind": Fpn, "finest": 4, "coarsest": 16},
-        {"kind": Fpn, "output": "tanh"},
-        {"kind": Psp, "decoder_channels": 0},
+        {"kind": FPN, "segmentation_channels": 48},
+        {"kind": FPN, "merge": "max"},
+        {"kind": FPN, "finest": 4, "coarsest": 16},
+        {"kind": FPN, "output": "tanh"},
+        {"kind": PSPNet, "decoder_channels": 0},
         {"kind": AsymmetricUnet, "block_channels": 24},
     ):
         kind = wrong.pop("kind")
@@ -387,10 +387,10 @@ def test_all_tensors_of_the_package_arrive_in_the_encoder(kind, channels, packag
     # what timm's features need of the package, counted on timm's own network of three colours
     theirs = timm.create_model(PACKAGED, features_only=kind is not Classifier).state_dict()
     needed = {name for name in theirs if name in package.state and "classifier" not in name}
-    if kind is Psp:  # nothing behind stride 8
+    if kind is PSPNet:  # nothing behind stride 8
         needed = {name for name in needed if name[:8] not in {f"blocks.{n}" for n in range(3, 7)}}
     assert needed == arrived
-    assert len(arrived) > (50 if kind is Psp else 200)
+    assert len(arrived) > (50 if kind is PSPNet else 200)
 
 
 @every_kind
@@ -435,7 +435,7 @@ def test_the_grey_network_says_what_timm_says_of_three_equal_channels(package):
     [
         Unet(**small, decoder_channels=(16, 8, 4), scale="unit"),
         TwoHeaded(segmenter=asymmetric.but(scale="unit", stem="deep")),
-        Psp(encoder=PACKAGED, weights="random"),
+        PSPNet(encoder=PACKAGED, weights="random"),
     ],
     ids=lambda spec: spec.kind,
 )
@@ -498,18 +498,18 @@ def test_unit_scale_divides_by_255_and_does_nothing_else(channels):
 @pytest.mark.parametrize(
     ("source", "target"),
     [
-        (Fpn(**small), Classifier(**small)),
+        (FPN(**small), Classifier(**small)),
         (Classifier(**small), Unet(**small)),
         (Classifier(**small), Classifier(**small)),
         (Classifier(**small), TwoHeaded(segmenter=asymmetric)),
-        (TwoHeaded(segmenter=Psp(**small)), Unet(**small, attention="scse")),
-        (Classifier(**small), Fpn(**small, finest=2, coarsest=16)),
-        (Classifier(**small), Fpn(**small, finest=2)),
-        (Psp(encoder=PACKAGED), Classifier(encoder=PACKAGED)),
-        (Classifier(encoder=PACKAGED), Psp(encoder=PACKAGED)),
+        (TwoHeaded(segmenter=PSPNet(**small)), Unet(**small, attention="scse")),
+        (Classifier(**small), FPN(**small, finest=2, coarsest=16)),
+        (Classifier(**small), FPN(**small, finest=2)),
+        (PSPNet(encoder=PACKAGED), Classifier(encoder=PACKAGED)),
+        (Classifier(encoder=PACKAGED), PSPNet(encoder=PACKAGED)),
         # timm takes a DenseNet apart for its maps, and names its tensors anew
-        (Classifier(encoder="densenet121"), Psp(encoder="densenet121")),
-        (Classifier(encoder="legacy_seresnet18"), Fpn(encoder="legacy_seresnet18")),
+        (Classifier(encoder="densenet121"), PSPNet(encoder="densenet121")),
+        (Classifier(encoder="legacy_seresnet18"), FPN(encoder="legacy_seresnet18")),
         (asymmetric.but(stem="deep", mish=True), Classifier(**small, stem="deep")),
     ],
     ids=lambda spec: f"{encoder_of(spec).encoder}-{spec.kind}",
@@ -542,7 +542,7 @@ def test_a_copied_encoder_gives_the_same_features_and_leaves_the_head(source, ta
     ids=lambda spec: spec.model_dump_json(exclude_defaults=True),
 )
 def test_encoders_of_two_kinds_are_refused(target):
-    one, other = built(Fpn(**small)), built(target)
+    one, other = built(FPN(**small)), built(target)
     before = [tensor.clone() for tensor in other.state_dict().values()]
     with pytest.raises(RecipeError, match="same encoder"):
         copy_encoder(one, other)

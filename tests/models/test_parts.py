@@ -8,7 +8,7 @@ from segmentation_models_pytorch.base.modules import SCSEModule
 from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 from torch import nn
 
-from steelscan.models import AsymmetricUnet, Classifier, Fpn, Psp, TwoHeaded, Unet, build_network
+from steelscan.models import FPN, AsymmetricUnet, Classifier, PSPNet, TwoHeaded, Unet, build_network
 from steelscan.models.blocks import ChannelAttention, SpatialAttention
 from steelscan.models.pyramid import PyramidDecoder
 
@@ -101,7 +101,7 @@ def test_our_pyramid_of_four_maps_is_that_of_smp(merge):
     ids=["A", "B", "C"],
 )
 def test_a_pyramid_takes_the_maps_of_its_strides_and_works_at_the_finest(finest, coarsest, strides):
-    network = build(Fpn(**small, finest=finest, coarsest=coarsest))
+    network = build(FPN(**small, finest=finest, coarsest=coarsest))
     seen = []
     decoder = network.body.decoder
     for layer in decoder.modules():  # all that an encoder's map goes into
@@ -116,16 +116,16 @@ def test_a_pyramid_takes_the_maps_of_its_strides_and_works_at_the_finest(finest,
 
 
 def test_maps_laid_side_by_side_are_as_wide_as_those_added():
-    added = build(Fpn(**small))
-    beside = build(Fpn(**small, merge="cat", segmentation_channels=32))
+    added = build(FPN(**small))
+    beside = build(FPN(**small, merge="cat", segmentation_channels=32))
     assert beside.body.decoder.out_channels == added.body.decoder.out_channels == 128
-    five = build(Fpn(**small, finest=2, merge="cat", segmentation_channels=32))
+    five = build(FPN(**small, finest=2, merge="cat", segmentation_channels=32))
     assert five.body.decoder.out_channels == 160
 
 
 def test_psp_works_at_stride_8_and_has_no_encoder_behind_it():
     for encoder in ("resnet10t", "tf_efficientnet_lite0", "mobilenetv3_small_050", "densenet121"):
-        network = build(Psp(encoder=encoder, weights="random", decoder_channels=48))
+        network = build(PSPNet(encoder=encoder, weights="random", decoder_channels=48))
         (maps,) = outputs_of(network, "decoder")
         assert maps.shape == (2, 48, 8, 12)
         whole = build(Unet(encoder=encoder, weights="random"))
@@ -167,9 +167,9 @@ def test_each_map_from_stride_4_down_has_a_say_in_the_asymmetric_unet_and_stride
     [
         (Unet(**small), 512),
         (Unet(**small, decoder_channels=(32, 16)), 64),
-        (Fpn(**small, finest=2, coarsest=16, output="softmax"), 256),
-        (Fpn(**small, finest=2), 512),
-        (Psp(**small), 128),
+        (FPN(**small, finest=2, coarsest=16, output="softmax"), 256),
+        (FPN(**small, finest=2), 512),
+        (PSPNet(**small), 128),
         (asymmetric, 512),
     ],
     ids=lambda value: getattr(value, "kind", value),
@@ -201,9 +201,9 @@ def count(network, *kinds):
     [
         Classifier(**small),
         Unet(**small, attention="scse"),
-        Fpn(encoder="densenet121", weights="random"),  # its ReLUs are inside the norm layers
-        Fpn(encoder="legacy_seresnet18", weights="random", finest=2),
-        Psp(encoder="mobilenetv2_050", weights="random"),  # has ReLU6
+        FPN(encoder="densenet121", weights="random"),  # its ReLUs are inside the norm layers
+        FPN(encoder="legacy_seresnet18", weights="random", finest=2),
+        PSPNet(encoder="mobilenetv2_050", weights="random"),  # has ReLU6
         TwoHeaded(segmenter=asymmetric),
     ],
     ids=lambda spec: spec.kind,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from steelscan import recipes
-from steelscan.models import Classifier, Fpn, Psp, TwoHeaded, Unet, encoder_of
+from steelscan.models import FPN, Classifier, PSPNet, TwoHeaded, Unet, encoder_of
 from steelscan.prediction import EncoderFittedFor
 
 CLASSES = 4
@@ -50,7 +50,7 @@ def test_it_is_built_and_answers(spec, of_shapes, only_shapes):
         assert outputs.masks.shape == (1, planes, HEIGHT, WIDTH)
         assert probabilities.masks.shape == (1, CLASSES, HEIGHT, WIDTH)
         strides = [HEIGHT // one.shape[2] for one in maps]
-        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, Psp))
+        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, PSPNet))
         assert [WIDTH // one.shape[3] for one in maps] == strides
 
 
@@ -86,7 +86,7 @@ def test_the_14th_has_the_channels_that_its_author_states(of_shapes):
 
 def test_the_10th_pyramids_that_add_and_that_lay_side_by_side_end_alike(of_shapes):
     for encoder in ("legacy_seresnext50_32x4d", "tf_efficientnet_b3"):
-        added = of_shapes(Fpn(encoder=encoder)).body.decoder.out_channels
+        added = of_shapes(FPN(encoder=encoder)).body.decoder.out_channels
         beside = of_shapes(the(encoder=encoder, merge="cat")).body.decoder.out_channels
         assert beside == added == 128
 
@@ -106,5 +106,5 @@ def test_the_recipes_use_each_setting():
     assert sum(asked.mish for asked in encoders) == 2
     assert sum(isinstance(asked, Unet) and asked.attention == "scse" for asked in encoders) == 1
     assert {type(spec).__name__ for spec in networks} == {
-        "Classifier", "Fpn", "Psp", "TwoHeaded", "Unet",
+        "Classifier", "FPN", "PSPNet", "TwoHeaded", "Unet",
     }  # fmt: skip

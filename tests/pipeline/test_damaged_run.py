@@ -20,7 +20,7 @@ from steelscan.pipeline import (
     Outcome,
     Predictor,
     RunFolder,
-    StoredAnswers,
+    StoredOutputs,
     find_runs,
     open_data_of,
     plan_run,
@@ -72,7 +72,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def stored(run: Path, strips: Path) -> object:
-    answers = StoredAnswers(RunFolder(run), open_dataset(strips))
+    answers = StoredOutputs(RunFolder(run), open_dataset(strips))
     return [answers.masks(row).sum() for row in answers.rows.tolist()]
 
 

@@ -19,7 +19,7 @@ from steelscan import cli
 from steelscan.data import Folds, WholeStrip, open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
 from steelscan.models import Classifier, StripNetwork
-from steelscan.pipeline import Options, Outcome, Plan, RunFolder, plan_run
+from steelscan.pipeline import Options, Outcome, RunContext, RunFolder, plan_run
 from steelscan.pipeline.forecast import Forecast, memory, speed
 from steelscan.pipeline.forecast.fits import Fit, fits_of
 from steelscan.pipeline.train import train
@@ -214,8 +214,8 @@ def test_epochs_of_a_fit_that_was_interrupted_are_done(
 def planned(recipe: Recipe, data: Path, run: Path) -> list[Fit]:
     dataset = open_dataset(data)
     folds = read_folds(run / "folds.csv", dataset.names)
-    plan = Plan(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU)
-    return list(fits_of(plan))
+    context = RunContext(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU)
+    return list(fits_of(context))
 
 
 def test_a_network_takes_as_long_as_is_said(

@@ -10,23 +10,29 @@ import torch
 
 from steelscan.data import open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
-from steelscan.decision import Opened
-from steelscan.pipeline import Options, Plan, Predictor, RunFolder, learned, tasks
+from steelscan.decision import RuleInput
+from steelscan.pipeline import Options, Predictor, RunContext, RunFolder, learned, tasks
 from steelscan.pipeline.out_of_fold import Answers, suspicion
 from steelscan.pipeline.pseudo_labels import sure
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, ScaledMinArea, Threshold
-from steelscan.recipes import PseudoLabels, Recipe, SureAndAgreed, SurePixels, SureStrips
+from steelscan.recipes import (
+    ConfidentAndAgreed,
+    ConfidentPixels,
+    ConfidentStrips,
+    PseudoLabels,
+    Recipe,
+)
 from steelscan.strip import decode, read_mask_table
 
 CPU = Options(device="cpu")
 pytestmark = pytest.mark.usefixtures("unreported")
 
 
-def plan_of(recipe: Recipe, data: Path, run: Path, round_: int) -> Plan:
+def plan_of(recipe: Recipe, data: Path, run: Path, round_: int) -> RunContext:
     dataset = open_dataset(data)
     folds = read_folds(run / "folds.csv", dataset.names)
-    return Plan(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU, round_)
+    return RunContext(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU, round_)
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +108,19 @@ def test_a_strip_is_suspected_by_a_network_that_has_not_seen_it(
     taught: tuple[Recipe, Path], strips: Path
 ) -> None:
     recipe, run = taught
-    plan = plan_of(recipe, strips, run, 0)
-    found = suspicion(plan, len(plan.dataset) + 2)
-    assert found.shape == (len(plan.dataset) + 2, 4)
-    assert not found[len(plan.dataset) :].any()
-    unjudged = plan.rows(2)
+    context = plan_of(recipe, strips, run, 0)
+    found = suspicion(context, len(context.dataset) + 2)
+    assert found.shape == (len(context.dataset) + 2, 4)
+    assert not found[len(context.dataset) :].any()
+    unjudged = context.rows(2)
     assert len(unjudged)
     assert not found[unjudged].any()
     for fold in recipe.folds.validation:
         predictor = Predictor.of_round(
-            plan.run, recipe, recipe.rules, 0, (fold,), torch.device("cpu")
+            context.run, recipe, recipe.rules, 0, (fold,), torch.device("cpu")
         )
-        for row in plan.rows(fold).tolist():
-            word = predictor.opened(plan.dataset.picture(row)).word
+        for row in context.rows(fold).tolist():
+            word = predictor.opened(context.dataset.picture(row)).word
             assert word is not None
             assert np.array_equal(found[row], word)
 
@@ -124,7 +130,9 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
 ) -> None:
     """No tuning here, and an area that asks the classifier; the rule decides who teaches."""
     steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
-    wanted = PseudoLabels(rule=SurePixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all")
+    wanted = PseudoLabels(
+        rule=ConfidentPixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all"
+    )
     recipe = rounds.but(steps=steps, tune=None, pseudo_labels=wanted)
     fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
@@ -133,16 +141,16 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
     assert [path.name for path in (tmp_path / "run" / "rounds" / "round1").glob("*.csv")] == [
         "pseudo_labels.csv"
     ]
-    plan = plan_of(recipe, strips, tmp_path / "run", 1)
-    answers = Answers(plan)
-    predictor = Predictor.load(plan.run, torch.device("cpu"))
-    rows = plan.rows(*recipe.folds.holdout).tolist()
+    context = plan_of(recipe, strips, tmp_path / "run", 1)
+    answers = Answers(context)
+    predictor = Predictor.load(context.run, torch.device("cpu"))
+    rows = context.rows(*recipe.folds.holdout).tolist()
     for row in rows:
         assert answers.opened(row).word is not None
         masks = answers.masks(row, recipe.rules)
-        assert np.array_equal(masks, predictor.masks(plan.dataset.picture(row)))
+        assert np.array_equal(masks, predictor.masks(context.dataset.picture(row)))
     (levels, _), (_, words) = (answers._stores[name] for name in ("segment", "classify"))
-    planted = np.zeros((4, *plan.dataset.frames[rows[0]]), np.uint8)
+    planted = np.zeros((4, *context.dataset.frames[rows[0]]), np.uint8)
     for plane, area in zip(planted, (30, 30, 30, 9), strict=True):
         plane[0, :area] = 255
     assert levels is not None
@@ -155,7 +163,7 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
 def test_when_no_answer_is_sure_nothing_is_fitted_again(
     rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
-    recipe = rounds.but(pseudo_labels=PseudoLabels(rule=SureStrips(apart=0.5), rounds=2))
+    recipe = rounds.but(pseudo_labels=PseudoLabels(rule=ConfidentStrips(apart=0.5), rounds=2))
     fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     told = "Round 1: 0 to 0, a fold, of 3 test strips were sure enough to teach: no network was"
@@ -181,15 +189,15 @@ def test_a_class_that_no_classifier_knows_is_judged_by_its_highest_pixel() -> No
     levels[1, 2:5, 2:5] = 255
     levels[2, 0, 0] = 2
     rules = (Threshold(),)
-    rule = SureAndAgreed(low=0.05, high=0.95)
-    masks = sure(Opened(levels, None), rules, rule)
+    rule = ConfidentAndAgreed(low=0.05, high=0.95)
+    masks = sure(RuleInput(levels, None), rules, rule)
     assert masks is not None
     assert np.array_equal(masks, levels > 127)
     doubtful = np.array([0.5, np.nan, np.nan], np.float32)
-    assert sure(Opened(levels, doubtful), rules, rule) is None
+    assert sure(RuleInput(levels, doubtful), rules, rule) is None
     contradicted = np.array([0.0, 0.01, np.nan], np.float32)
-    assert sure(Opened(levels, contradicted), rules, rule) is None
+    assert sure(RuleInput(levels, contradicted), rules, rule) is None
     knows = np.array([0.01, 0.99, np.nan], np.float32)
-    assert sure(Opened(levels, knows), rules, rule) is not None
+    assert sure(RuleInput(levels, knows), rules, rule) is not None
     levels[2, 0, 0] = 90
-    assert sure(Opened(levels, knows), rules, rule) is None
+    assert sure(RuleInput(levels, knows), rules, rule) is None

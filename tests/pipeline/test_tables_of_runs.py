@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from steelscan.evaluation.metrics import Pairs
-from steelscan.pipeline import Judged, RunFolder, read_judged
+from steelscan.pipeline import Evaluated, RunFolder, read_evaluated
 from steelscan.pipeline import pixel_counts as pairs_file
 from steelscan.pipeline.answered import read_answered
-from steelscan.pipeline.pixel_counts import write_judged
+from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.strip import RunError
 
 ANSWERED = "image,height,width\na.jpg,256,1600\nb.jpg,,\nc.jpg,256,1600\n"
@@ -40,15 +40,15 @@ def test_pairs_that_break_off_are_broken(tmp_path: Path, monkeypatch: pytest.Mon
     run = RunFolder(tmp_path)
     monkeypatch.setattr(pairs_file.RunFolder, "load_record", lambda _: None)
     counts = np.full((2, 2), 12)
-    judged = Judged(("a", "b"), np.arange(2), np.arange(2), Pairs(counts, counts, counts))
-    write_judged(run, {"out of fold": judged})
-    assert read_judged(run, 2)["out of fold"].pairs.truth.tolist() == counts.tolist()
+    judged = Evaluated(("a", "b"), np.arange(2), np.arange(2), Pairs(counts, counts, counts))
+    write_evaluated(run, {"out of fold": judged})
+    assert read_evaluated(run, 2)["out of fold"].pairs.truth.tolist() == counts.tolist()
     whole = run.pairs.read_text()
     cut = [whole[:-1], whole[:-2], whole[:-4], whole[:-30], whole.replace("12", "1" * 30)]
     for text in cut:
         run.pairs.write_text(text)
         with pytest.raises(RunError, match=r"pairs\.csv: is damaged"):
-            read_judged(run, 2)
+            read_evaluated(run, 2)
         run.seal(run.pairs)  # by its checksum it is what was written; its rows still are not
         with pytest.raises(RunError, match=r"pairs\.csv: is broken"):
-            read_judged(run, 2)
+            read_evaluated(run, 2)

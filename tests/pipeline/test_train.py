@@ -17,8 +17,8 @@ from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset, read_folds, read_picture
 from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
-from steelscan.models import Psp, TwoHeaded, Unet
-from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredAnswers, open_data_of
+from steelscan.models import PSPNet, TwoHeaded, Unet
+from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredOutputs, open_data_of
 from steelscan.pipeline.run_folder import write_data
 from steelscan.pipeline.train import planned, train
 from steelscan.postprocess import Threshold, Triplet
@@ -204,7 +204,7 @@ def test_networks_of_all_shapes_go_the_whole_way(
         segmenter=Unet(encoder=encoder, weights="random", decoder_channels=(16, 16, 8, 8, 4)),
         dropout=0.1,
     )
-    exclusive = Psp(encoder=encoder, weights="random", channels=3, output="softmax")
+    exclusive = PSPNet(encoder=encoder, weights="random", channels=3, output="softmax")
     members = (
         Member(
             network=two,
@@ -288,7 +288,7 @@ def test_a_picture_exchanged_under_its_name_and_size_makes_other_data(
         with pytest.raises(RunError, match="is other data than that of"):
             opened()
     with pytest.raises(RunError, match="is other data than that of"):
-        StoredAnswers(RunFolder(run), open_dataset(data))
+        StoredOutputs(RunFolder(run), open_dataset(data))
 
 
 def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(

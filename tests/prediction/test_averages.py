@@ -17,7 +17,7 @@ from steelscan.prediction import (
     Mean,
     Member,
     PowerMean,
-    Voter,
+    TorchModel,
     predict_both,
     predict_classes,
     predict_masks,
@@ -128,7 +128,7 @@ def voter(slopes, *, head="masks", classes=None, resize=None, output="sigmoid"):
     network = StripNetwork(
         body, encoder="", mean=0.5, std=0.5, stride=32, head=head, output=output
     ).eval()
-    return Voter(network, resize, classes)
+    return TorchModel(network, resize, classes)
 
 
 def said(slopes, strip):
@@ -158,12 +158,12 @@ def test_networks_and_views_are_averaged_together(average, output, views):
 @pytest.mark.parametrize("average", EVERY, ids=repr)
 def test_both_heads_are_averaged_alike_and_asked_once(average):
     slopes = [(1.0, -2.0), (0.3, 1.5)]
-    voters = [voter(own, head="both") for own in slopes]
+    models = [voter(own, head="both") for own in slopes]
     picture = strip()
-    masks, classes = predict_both(voters, VIEWS, picture, average)
-    assert [each.network.body.calls for each in voters] == [[(1, 1, 32, 64)] * 3] * 2
-    assert np.array_equal(masks, predict_masks(voters, VIEWS, picture, average))
-    assert np.array_equal(classes, predict_classes(voters, VIEWS, picture, average))
+    masks, classes = predict_both(models, VIEWS, picture, average)
+    assert [each.network.body.calls for each in models] == [[(1, 1, 32, 64)] * 3] * 2
+    assert np.array_equal(masks, predict_masks(models, VIEWS, picture, average))
+    assert np.array_equal(classes, predict_classes(models, VIEWS, picture, average))
     logits = [said(own, TURNS[view](picture)).mean((1, 2)) for own in slopes for view in VIEWS]
     expected = by_numpy(average, logits, [view != "identity" for _ in slopes for view in VIEWS])
     assert classes.dtype == np.float32
@@ -178,9 +178,9 @@ def test_each_class_is_that_of_the_networks_that_know_it(average, output):
     softmax = output == "softmax"
     sound = 0.25 if softmax else None
     own = {ids: slopes if sound is None else (sound, *slopes) for ids, slopes in knows.items()}
-    voters = [voter(slopes, classes=ids, output=output) for ids, slopes in own.items()]
+    models = [voter(slopes, classes=ids, output=output) for ids, slopes in own.items()]
     picture = strip()
-    answer = predict_masks(voters, ("identity",), picture, average, 6)
+    answer = predict_masks(models, ("identity",), picture, average, 6)
     logits = {ids: said(slopes, picture) for ids, slopes in own.items()}
     assert answer.shape == (6, 32, 64)
     assert not answer[[1, 2, 5]].any()
@@ -209,25 +209,25 @@ def test_each_class_is_that_of_the_networks_that_know_it(average, output):
 
 
 def test_of_classes_that_nobody_judges_nothing_is_said():
-    voters = [voter((1.0, 2.0), head="both", classes=(2, 3)), voter((3.0,), head="both")]
-    voters[1] = Voter(voters[1].network, None, (3,))
+    models = [voter((1.0, 2.0), head="both", classes=(2, 3)), voter((3.0,), head="both")]
+    models[1] = TorchModel(models[1].network, None, (3,))
     picture = strip()
-    answer = predict_classes(voters, ("identity",), picture, classes=4)
+    answer = predict_classes(models, ("identity",), picture, classes=4)
     first, second = (sigmoid(said(own, picture).mean((1, 2))) for own in ((1.0, 2.0), (3.0,)))
     assert np.isnan(answer[[0, 3]]).all()
     assert np.allclose(answer[1:3], [first[0], (first[1] + second[0]) / 2], atol=1e-6)
 
 
 def test_the_mean_of_masks_is_to_the_bit_what_numpy_says():
-    voters = [
+    models = [
         voter((0.3 * number - 1, 1.7, -0.4 * number), resize=Shrink(pixels=900) if at else None)
         for number, at in enumerate((0, 1, 0, 0, 1))
     ]
     for shape in ((33, 70), (64, 128)):
         picture = strip(*shape)
-        parts = [predict_masks([each], VIEWS, picture) for each in voters]
+        parts = [predict_masks([each], VIEWS, picture) for each in models]
         expected = np.mean(parts, axis=0, dtype=np.float32)
-        assert np.array_equal(predict_masks(voters, VIEWS, picture), expected)
+        assert np.array_equal(predict_masks(models, VIEWS, picture), expected)
 
 
 def test_a_smaller_view_of_the_strip_is_enlarged_before_the_power_and_as_logits():

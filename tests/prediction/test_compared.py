@@ -14,12 +14,12 @@ from steelscan.prediction import (
     Mean,
     PowerMean,
     Tiles,
-    Voter,
+    TorchModel,
     hear,
     predict_both,
     predict_classes,
     predict_masks,
-    to_levels,
+    to_uint8,
 )
 
 AVERAGES = (
@@ -54,7 +54,7 @@ def voter(planes, seed, *, both=False, classes=None, resize=None, output="sigmoi
     network = StripNetwork(
         body, encoder="", mean=0.5, std=0.5, stride=32, head=head, output=output
     ).eval()
-    return Voter(network, resize, classes, tiles)
+    return TorchModel(network, resize, classes, tiles)
 
 
 VOTERS = {
@@ -71,11 +71,11 @@ def planes_of(kind):
     return 3 if kind in ("plain", "some classes") else 2
 
 
-def asked_anew(voters, average, classes):
-    if voters[0].network.head == "both":
-        masks, said = predict_both(voters, VIEWS, STRIP, average, classes)
-        return to_levels(masks), said
-    return to_levels(predict_masks(voters, VIEWS, STRIP, average, classes)), None
+def asked_anew(models, average, classes):
+    if models[0].network.head == "both":
+        masks, said = predict_both(models, VIEWS, STRIP, average, classes)
+        return to_uint8(masks), said
+    return to_uint8(predict_masks(models, VIEWS, STRIP, average, classes)), None
 
 
 def same(one, other):
@@ -87,31 +87,31 @@ def same(one, other):
 
 @pytest.mark.parametrize("kind", VOTERS)
 def test_every_average_is_to_the_bit_what_asking_for_it_gives(kind):
-    voters, classes = VOTERS[kind], planes_of(kind)
-    for each in voters:
+    models, classes = VOTERS[kind], planes_of(kind)
+    for each in models:
         each.network.body.calls = 0
-    heard = hear(voters, VIEWS, STRIP, Mean(), AVERAGES, classes)
-    tiles = [2 if each.tiles else 1 for each in voters]
-    assert [each.network.body.calls for each in voters] == [len(VIEWS) * n for n in tiles]
+    heard = hear(models, VIEWS, STRIP, Mean(), AVERAGES, classes)
+    tiles = [2 if each.tiles else 1 for each in models]
+    assert [each.network.body.calls for each in models] == [len(VIEWS) * n for n in tiles]
     assert set(heard.answers) == set(AVERAGES)
-    assert len(heard.seconds) == len(voters)
+    assert len(heard.seconds) == len(models)
     for average, answer in heard.answers.items():
-        same(answer, asked_anew(voters, average, classes))
+        same(answer, asked_anew(models, average, classes))
 
 
 @pytest.mark.parametrize("kind", VOTERS)
 @pytest.mark.parametrize("own", AVERAGES, ids=repr)
 def test_every_set_is_to_the_bit_an_ensemble_of_these_voters(kind, own):
-    voters, classes = VOTERS[kind], planes_of(kind)
-    found = dict(hear(voters, VIEWS, STRIP, own, (), classes).sets([False] * len(voters)))
+    models, classes = VOTERS[kind], planes_of(kind)
+    found = dict(hear(models, VIEWS, STRIP, own, (), classes).sets([False] * len(models)))
     every = [
         chosen
-        for size in range(1, len(voters) + 1)
-        for chosen in combinations(range(len(voters)), size)
+        for size in range(1, len(models) + 1)
+        for chosen in combinations(range(len(models)), size)
     ]
     assert sorted(found) == sorted(every)
     for chosen, answer in found.items():
-        same(answer, asked_anew([voters[at] for at in chosen], own, classes))
+        same(answer, asked_anew([models[at] for at in chosen], own, classes))
 
 
 def test_voters_that_stay_are_in_every_set():
@@ -122,9 +122,9 @@ def test_voters_that_stay_are_in_every_set():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_the_majority_is_that_of_the_votes(count):
-    voters = [voter(2, seed) for seed in range(count)]
-    levels = hear(voters, VIEWS, STRIP, LogitMean(), (), 2).majority()
-    alone = np.stack([to_levels(predict_masks([each], VIEWS, STRIP)) for each in voters])
+    models = [voter(2, seed) for seed in range(count)]
+    levels = hear(models, VIEWS, STRIP, LogitMean(), (), 2).majority()
+    alone = np.stack([to_uint8(predict_masks([each], VIEWS, STRIP)) for each in models])
     for threshold in range(0, 255, 17):
         votes = (alone > threshold).sum(axis=0)
         assert np.array_equal(levels > threshold, 2 * votes > count)
@@ -133,7 +133,7 @@ def test_the_majority_is_that_of_the_votes(count):
 def test_of_a_class_those_vote_who_know_it():
     levels = hear(VOTERS["some classes"], VIEWS, STRIP, Mean(), (), 4).majority()
     first = predict_masks(VOTERS["some classes"][:1], VIEWS, STRIP)
-    assert np.array_equal(levels[1], to_levels(first)[1])
+    assert np.array_equal(levels[1], to_uint8(first)[1])
     assert not levels[3].any()
 
 
@@ -174,7 +174,7 @@ def test_where_nothing_is_reached_the_box_is_empty():
 
 
 def test_judgements_of_strips_are_those_of_predict_classes():
-    voters = VOTERS["two heads"]
-    heard = hear(voters, VIEWS, STRIP, Mean(), (LogitMean(),), 2)
-    said = predict_classes(voters, VIEWS, STRIP, LogitMean(), 2)
+    models = VOTERS["two heads"]
+    heard = hear(models, VIEWS, STRIP, Mean(), (LogitMean(),), 2)
+    said = predict_classes(models, VIEWS, STRIP, LogitMean(), 2)
     assert np.array_equal(heard.answers[LogitMean()][1], said)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from steelscan.data import Shrink
-from steelscan.models import Fpn, StripNetwork, Unet, build_network
-from steelscan.prediction import Voter, predict_classes, predict_masks, to_levels
+from steelscan.models import FPN, StripNetwork, Unet, build_network
+from steelscan.prediction import TorchModel, predict_classes, predict_masks, to_uint8
 
 VIEWS = [("identity",), ("hflip",), ("identity", "hflip"), ("identity", "hflip", "vflip")]
 SHAPES = [(1, 1), (1, 40), (33, 1), (32, 64), (31, 65), (50, 90)]
@@ -57,7 +57,7 @@ def voter(body=ByPixel, slopes=(1.0, -2.0), resize=None, head="masks"):
     body = body(slopes)
     if head == "classes":
         body = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Voter(
+    return TorchModel(
         StripNetwork(body, encoder="", mean=0.5, std=0.5, stride=32, head=head).eval(), resize
     )
 
@@ -99,10 +99,10 @@ def test_the_answer_is_the_mean_over_views_and_networks_by_hand(shape, views):
         for view in views
     ]
     expected = np.mean(parts, axis=0)
-    voters = [voter(ByPlace, own) for own in slopes]
-    answer = predict_masks(voters, views, strip)
+    models = [voter(ByPlace, own) for own in slopes]
+    answer = predict_masks(models, views, strip)
     assert np.allclose(answer, expected, atol=1e-5)
-    assert np.allclose(predict_masks(voters[::-1], views, strip), answer, atol=1e-6)
+    assert np.allclose(predict_masks(models[::-1], views, strip), answer, atol=1e-6)
 
 
 def test_probabilities_are_averaged_and_not_logits():
@@ -158,9 +158,9 @@ def test_a_strip_seen_at_half_size_is_answered_at_its_own(views):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 47), (90, 50), (64, 128)])
 @pytest.mark.parametrize("pixels", [1, 500, 5000])
 def test_every_size_of_strip_gives_maps_of_its_frame(shape, pixels):
-    voters = [voter(resize=Shrink(pixels=pixels)), voter()]
+    models = [voter(resize=Shrink(pixels=pixels)), voter()]
     flat = np.full(shape, 51, np.uint8)
-    answer = predict_masks(voters, ("identity", "hflip"), flat)
+    answer = predict_masks(models, ("identity", "hflip"), flat)
     assert answer.shape == (2, *shape)
     grey = 51 / 255 * 2 - 1
     for plane, slope in zip(answer, (1.0, -2.0), strict=True):
@@ -172,14 +172,14 @@ def mixing_network():
     """A real network, in which every pixel has a say in its whole surroundings."""
     torch.manual_seed(0)
     spec = Unet(encoder="resnet10t", weights="random", decoder_channels=(16, 8, 8, 4, 4))
-    return Voter(build_network(spec, 2)[0].eval(), None)
+    return TorchModel(build_network(spec, 2)[0].eval(), None)
 
 
 def mirrored_apart(strip, views):
     """How far the answer for the mirrored strip is from the mirrored answer."""
-    voters = [mixing_network()]
-    direct = predict_masks(voters, views, strip)
-    mirrored = predict_masks(voters, views, np.ascontiguousarray(strip[:, ::-1]))[..., ::-1]
+    models = [mixing_network()]
+    direct = predict_masks(models, views, strip)
+    mirrored = predict_masks(models, views, np.ascontiguousarray(strip[:, ::-1]))[..., ::-1]
     return np.abs(direct - mirrored).max()
 
 
@@ -217,9 +217,9 @@ def test_asking_leaves_picture_and_network_as_they_were():
 
 
 def test_levels_are_the_nearest_255ths():
-    assert to_levels((np.arange(256) / 255).astype(np.float32)).tolist() == list(range(256))
+    assert to_uint8((np.arange(256) / 255).astype(np.float32)).tolist() == list(range(256))
     fine = np.linspace(0, 1, 10_001, dtype=np.float32)
-    levels = to_levels(fine)
+    levels = to_uint8(fine)
     assert levels.dtype == np.uint8
     assert np.abs(levels / 255 - fine).max() <= 0.5 / 255 + 1e-6
     assert (np.diff(levels.astype(int)) >= 0).all()
@@ -228,9 +228,9 @@ def test_levels_are_the_nearest_255ths():
 @pytest.mark.parametrize("shape", [(1, 1), (20, 31), (32, 32)])
 def test_a_picture_of_one_deepest_cell_is_answered_by_networks_with_group_norms(shape):
     network, _ = build_network(
-        Fpn(encoder="resnet10t", weights="random", segmentation_channels=32), 2
+        FPN(encoder="resnet10t", weights="random", segmentation_channels=32), 2
     )
-    answer = predict_masks([Voter(network.eval(), None)], ("identity",), picture(*shape))
+    answer = predict_masks([TorchModel(network.eval(), None)], ("identity",), picture(*shape))
     assert answer.shape == (2, *shape)
     assert np.isfinite(answer).all()
 
@@ -241,8 +241,8 @@ def test_levels_are_the_nearest_whole_255ths_and_halves_go_to_even_ones():
     shares = np.concatenate([rng.random(60_000, np.float32), halves, [0.0, 1.0]])
     shares = shares[: len(shares) // 6 * 6].astype(np.float32).reshape(2, 3, -1)
     expected = np.rint(shares * np.float32(255))
-    assert np.array_equal(to_levels(shares), expected)
-    assert np.array_equal(to_levels(shares[:, ::-1, ::2]), expected[:, ::-1, ::2])
-    assert np.array_equal(to_levels(shares.astype(np.float64)), np.rint(shares.astype(float) * 255))
-    assert to_levels(shares).dtype == np.uint8
-    assert to_levels(shares[:, :0, :0]).shape == (2, 0, 0)
+    assert np.array_equal(to_uint8(shares), expected)
+    assert np.array_equal(to_uint8(shares[:, ::-1, ::2]), expected[:, ::-1, ::2])
+    assert np.array_equal(to_uint8(shares.astype(np.float64)), np.rint(shares.astype(float) * 255))
+    assert to_uint8(shares).dtype == np.uint8
+    assert to_uint8(shares[:, :0, :0]).shape == (2, 0, 0)

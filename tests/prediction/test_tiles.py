@@ -12,7 +12,15 @@ from torch import nn
 
 from steelscan.data import Shrink
 from steelscan.models import StripNetwork
-from steelscan.prediction import Heads, LogitMean, Mean, PowerMean, Tiles, Voter, predict_both
+from steelscan.prediction import (
+    LogitMean,
+    Mean,
+    ModelOutputs,
+    PowerMean,
+    Tiles,
+    TorchModel,
+    predict_both,
+)
 from steelscan.prediction.tiles import in_tiles, starts, weights
 
 sizes = st.tuples(st.integers(1, 6), st.integers(0, 3)).filter(lambda each: 2 * each[1] <= each[0])
@@ -62,7 +70,7 @@ def test_what_each_tile_says_is_blended_by_a_loop_alike(size, length, seed):
         asked.append(part)
         rng = np.random.default_rng((seed, len(asked)))
         shape = 2, 2, *part.shape
-        return Heads(*(rng.random(each).astype(np.float32) for each in (shape, shape[:2])))
+        return ModelOutputs(*(rng.random(each).astype(np.float32) for each in (shape, shape[:2])))
 
     strip = np.arange(3 * width).astype(np.uint8).reshape(3, width)
     answer = in_tiles(ask, strip, spec)
@@ -117,12 +125,14 @@ def test_where_tiles_lie_makes_no_difference_to_a_network_that_sees_less_than_th
     local = network()
     picture = np.random.default_rng(0).integers(0, 256, (50, 500)).astype(np.uint8)
     views = ("identity", "hflip", "vflip")
-    whole, judged = predict_both([Voter(local, resize)], views, picture, average)
+    whole, judged = predict_both([TorchModel(local, resize)], views, picture, average)
     for spec in (tiles(4, 2), tiles(5, 2), tiles(7, 3), tiles(40, 2)):
-        voter = Voter(local, resize, tiles=spec)
+        voter = TorchModel(local, resize, tiles=spec)
         masks, classes = predict_both([voter], views, picture, average)
         assert masks.shape == whole.shape
         assert np.abs(masks - whole).max() < 1e-5
         assert np.abs(classes - judged).max() < 0.05  # its maximum may lie at a tile's edge
-    unblended, _ = predict_both([Voter(local, resize, tiles=tiles(4, 0))], views, picture, average)
+    unblended, _ = predict_both(
+        [TorchModel(local, resize, tiles=tiles(4, 0))], views, picture, average
+    )
     assert np.abs(unblended - whole).max() > 1e-3

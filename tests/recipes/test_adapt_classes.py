@@ -13,7 +13,7 @@ import pytest
 
 import steelscan
 from steelscan.data import Folds, WholeStrip
-from steelscan.decision import Said, passing, weighed
+from steelscan.decision import StepOutput, passing, weighed
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix, loss_of_classes
 from steelscan.models import Classifier, Unet
@@ -23,10 +23,10 @@ from steelscan.prediction import EncoderOf, Ensemble, Member
 from steelscan.recipes import (
     Answer,
     Classify,
+    ConfidentClasses,
+    ConfidentPixels,
     Recipe,
     Segment,
-    SureClasses,
-    SurePixels,
     fit_to_classes,
     teaches,
 )
@@ -46,13 +46,13 @@ BY_CLASS = {
     "fourth_place": set(),
     "seventh_place": {"Triplet.top"},
     "ninth_place": {"Classify.threshold", "Threshold.pixel"},
-    "tenth_place": {"SurePixels.grown"},
+    "tenth_place": {"ConfidentPixels.grown"},
     "twelfth_place": {"MinArea.pixels"},
     "fourteenth_place": {
         "WherePresent.always",
         "HardGate.threshold",
         "MinArea.pixels",
-        "SureClasses.least",
+        "ConfidentClasses.least",
     },
     "seventieth_place": {"MinArea.pixels"},
 }
@@ -258,7 +258,7 @@ def test_every_part_takes_as_many_classes(name, count):
         if isinstance(step, Classify):
             assert passing(step, said).shape == (count,)
         else:
-            assert weighed(step, Said(levels, said)).shape == levels.shape
+            assert weighed(step, StepOutput(levels, said)).shape == levels.shape
         for member in step.ensemble.members:
             for stage in member.stages:
                 assert loss_of_classes(stage.loss, member.classes, count)
@@ -303,7 +303,7 @@ def test_a_triplet_without_its_area_still_asks_for_its_top_threshold():
 
 
 def test_pseudo_labels_become_stricter_not_laxer():
-    for name, kind in (("tenth_place", SurePixels), ("fourteenth_place", SureClasses)):
+    for name, kind in (("tenth_place", ConfidentPixels), ("fourteenth_place", ConfidentClasses)):
         old = load(name).pseudo_labels
         new = fit_to_classes(load(name), own(2))[0].pseudo_labels
         assert isinstance(new.rule, kind)

@@ -10,7 +10,7 @@ from torch import nn
 
 from steelscan import cli, recipes
 from steelscan.data import RandomCrop, Shrink, WholeStrip, crop_frame
-from steelscan.models import Classifier, Psp, TwoHeaded, copy_encoder, encoder_of
+from steelscan.models import Classifier, PSPNet, TwoHeaded, copy_encoder, encoder_of
 from steelscan.prediction import EncoderFittedFor, EncoderOf
 from steelscan.recipes import Classify, Recipe, Segment, with_budget
 from steelscan.strip import Frame
@@ -309,7 +309,7 @@ def test_a_network_that_is_left_is_built_and_answers(which, of_shapes, only_shap
     if not isinstance(spec, Classifier):
         assert probabilities.masks.shape == (1, CLASSES, HEIGHT, WIDTH)
         strides = [HEIGHT // one.shape[2] for one in maps]
-        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, Psp))
+        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, PSPNet))
     if encoder_of(spec).mish:
         assert not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in network.modules())
 

@@ -8,16 +8,21 @@ from pydantic import TypeAdapter
 
 from steelscan.recipes import (
     Answer,
+    ConfidentAndAgreed,
+    ConfidentClasses,
+    ConfidentPixels,
+    ConfidentStrips,
     PseudoRule,
-    SureAndAgreed,
-    SureClasses,
-    SurePixels,
-    SureStrips,
     teaches,
 )
 from steelscan.strip import RecipeError
 
-RULES = [SureAndAgreed(), SureStrips(), SurePixels(), SureClasses(least=(0.85, 0.0, 0.75, 0.0))]
+RULES = [
+    ConfidentAndAgreed(),
+    ConfidentStrips(),
+    ConfidentPixels(),
+    ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)),
+]
 
 
 def answer(classes, found=(), pixels=None):
@@ -50,7 +55,7 @@ def test_the_suite_holds_every_rule():
     ],
 )
 def test_the_first_takes_strips_of_which_both_networks_are_sure(classes, found, taken):
-    assert teaches(SureAndAgreed(low=0.05, high=0.95), answer(classes, found)) == taken
+    assert teaches(ConfidentAndAgreed(low=0.05, high=0.95), answer(classes, found)) == taken
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_the_first_takes_strips_of_which_both_networks_are_sure(classes, found, 
     ],
 )
 def test_the_twelfth_takes_strips_whose_classes_lie_far_from_one_half(classes, taken):
-    assert teaches(SureStrips(apart=0.4499), answer(classes)) == taken
+    assert teaches(ConfidentStrips(apart=0.4499), answer(classes)) == taken
 
 
 def test_the_tenth_takes_strips_whose_unsure_pixels_are_only_boundaries():
@@ -72,17 +77,17 @@ def test_the_tenth_takes_strips_whose_unsure_pixels_are_only_boundaries():
     plane[10:30, 20:50] = 0.95
     plane[8:10, 20:50] = plane[10:30, 50:52] = 0.5  # a boundary of two pixels
     whole = answer((0.5,), pixels=plane[None])
-    assert not teaches(SurePixels(grown=0, least=0.99), whole)
-    assert teaches(SurePixels(grown=0, least=0.9), whole)
-    assert teaches(SurePixels(grown=1, least=1.0), whole)  # grown from both of its sides
+    assert not teaches(ConfidentPixels(grown=0, least=0.99), whole)
+    assert teaches(ConfidentPixels(grown=0, least=0.9), whole)
+    assert teaches(ConfidentPixels(grown=1, least=1.0), whole)  # grown from both of its sides
     wide = plane.copy()
     wide[0:20, 0:19] = 0.5  # no boundary: an area of which nothing is known
-    assert not teaches(SurePixels(grown=2, least=0.99), answer((0.5,), pixels=wide[None]))
+    assert not teaches(ConfidentPixels(grown=2, least=0.99), answer((0.5,), pixels=wide[None]))
     both = answer((0.5, 0.5), pixels=np.stack([plane, wide]))
-    assert not teaches(SurePixels(grown=2, least=0.99), both)
-    assert teaches(SurePixels(grown=(2, 20), least=0.99), both)
+    assert not teaches(ConfidentPixels(grown=2, least=0.99), both)
+    assert teaches(ConfidentPixels(grown=(2, 20), least=0.99), both)
     edge = answer((0.5,), pixels=np.full((1, 4, 4), 0.2))
-    assert not teaches(SurePixels(grown=0), edge)  # neither below 0.2 nor above 0.8
+    assert not teaches(ConfidentPixels(grown=0), edge)  # neither below 0.2 nor above 0.8
 
 
 @pytest.mark.parametrize(
@@ -99,12 +104,12 @@ def test_the_tenth_takes_strips_whose_unsure_pixels_are_only_boundaries():
 def test_the_fourteenth_leaves_out_found_classes_that_are_in_doubt(classes, found, taken):
     given = answer(np.array(classes, np.float64), found)
     given = Answer(np.array(classes, np.float64), given.pixels, given.found)
-    assert teaches(SureClasses(least=(0.85, 0.0, 0.75, 0.0)), given) == taken
+    assert teaches(ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)), given) == taken
 
 
 def test_settings_a_class_fit_the_classes():
     with pytest.raises(RecipeError, match="4 values, the data set has 2"):
-        teaches(SureClasses(least=(0.85, 0.0, 0.75, 0.0)), answer((0.5, 0.5)))
+        teaches(ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)), answer((0.5, 0.5)))
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -25,11 +25,11 @@ from steelscan.augment import (
     IsoNoise,
     Jpeg,
     OpticalDistortion,
+    Rotate180,
     SaltPepper,
     Sharpen,
-    ShiftScaleTurn,
+    ShiftScaleRotate,
     SteelShift,
-    Turn,
     UpTo,
     VFlip,
 )
@@ -43,7 +43,7 @@ from steelscan.data import (
     cut,
     make_folds,
 )
-from steelscan.decision import HardGate, Said, SoftGate, consult
+from steelscan.decision import HardGate, SoftGate, StepOutput, consult
 from steelscan.decision.decide import decide
 from steelscan.evaluation.adversarial.like_test import like_test
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
@@ -77,20 +77,20 @@ from steelscan.prediction import (
     LogitMean,
     Mean,
     PowerMean,
-    Voter,
+    TorchModel,
     predict_both,
     predict_masks,
-    to_levels,
+    to_uint8,
 )
 from steelscan.prediction.averages import averaged
 from steelscan.recipes import (
     Classify,
+    ConfidentAndAgreed,
+    ConfidentClasses,
+    ConfidentPixels,
+    ConfidentStrips,
     KeepFound,
     Segment,
-    SureAndAgreed,
-    SureClasses,
-    SurePixels,
-    SureStrips,
 )
 from steelscan.strip import Frame, decode, encode
 from steelscan.training import (
@@ -189,7 +189,7 @@ def test_numbers_of_the_segmenters_of_the_first():
     )
     assert recipe.tune is None
     assert recipe.pseudo_labels.rounds == 2
-    assert recipe.pseudo_labels.rule == SureAndAgreed(low=0.05, high=0.95)
+    assert recipe.pseudo_labels.rule == ConfidentAndAgreed(low=0.05, high=0.95)
 
 
 def test_numbers_of_the_public_networks_of_the_first():
@@ -239,7 +239,7 @@ def test_numbers_of_the_third():
         assert stage.draws == WeightedDraws()
     assert recipe.rules == (Threshold(label=(0.7, 0.7, 0.6, 0.6), pixel=0.4),)
     assert recipe.tune is None
-    assert isinstance(recipe.pseudo_labels.rule, SureAndAgreed)
+    assert isinstance(recipe.pseudo_labels.rule, ConfidentAndAgreed)
 
 
 def test_what_tells_the_networks_of_the_third_apart():
@@ -374,7 +374,7 @@ def test_numbers_of_the_tenth():
     tune = recipe.tune
     assert (tune.label, tune.pixel, tune.area) == (False, True, True)
     rule = recipe.pseudo_labels.rule
-    assert isinstance(rule, SurePixels)
+    assert isinstance(rule, ConfidentPixels)
     assert (rule.low, rule.high) == (0.2, 0.8)
 
 
@@ -477,12 +477,12 @@ def test_numbers_of_the_last_step_of_the_twelfth():
     assert stage.strips == DefectiveStrips()
     assert stage.loss == Mix(parts=((1.0, Dice()), (1.0, Focal(gamma=2.0))))
     assert (stage.optimizer.kind, stage.schedule.kind) == ("radam", "plateau")
-    assert {HFlip(), VFlip(), Turn(), BrightnessContrast(), Jpeg()} < set(stage.augment)
-    (scaled,) = (each for each in stage.augment if isinstance(each, ShiftScaleTurn))
+    assert {HFlip(), VFlip(), Rotate180(), BrightnessContrast(), Jpeg()} < set(stage.augment)
+    (scaled,) = (each for each in stage.augment if isinstance(each, ShiftScaleRotate))
     assert (scaled.scale, scaled.shift, scaled.degrees) == (0.1, 0.0, 0.0)
     assert recipe.rules == (Threshold(label=0.0, pixel=0.5),)
     assert recipe.tune is None
-    assert isinstance(recipe.pseudo_labels.rule, SureStrips)
+    assert isinstance(recipe.pseudo_labels.rule, ConfidentStrips)
     # sure strips were for the classifier: no segmenter learns from them
     segmenters = [m for step in recipe.asking[1:] for m in step.ensemble.members]
     assert {each.pseudo for member in segmenters for each in member.stages} == {0.0}
@@ -529,7 +529,7 @@ def test_numbers_of_the_fourteenth():
     )
     assert recipe.tune is None
     assert recipe.folds.count == 5
-    assert recipe.pseudo_labels.rule == SureClasses(least=(0.85, 0.0, 0.75, 0.0))
+    assert recipe.pseudo_labels.rule == ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0))
 
 
 def test_augmentations_of_the_fourteenth():
@@ -552,7 +552,7 @@ def test_augmentations_of_the_fourteenth():
     assert bend.of[0] == Elastic(strength=120.0, grain=120 * 0.05)
     assert bend.of[1].kind == "grid_distortion"
     assert bend.of[2] == OpticalDistortion(limit=2.0)
-    assert place == ShiftScaleTurn(shift=0.0625, scale=0.1, degrees=12.0)
+    assert place == ShiftScaleRotate(shift=0.0625, scale=0.1, degrees=12.0)
     assert [type(each) for each in noise.of] == [GaussNoise, SaltPepper, IsoNoise]
     assert [each.p for each in noise.of] == [0.35, 0.7, 0.7]
     assert noise.of[1].most == 0.0002
@@ -707,7 +707,7 @@ def steady(outlined, judged=None, classes=None):
     network = StripNetwork(
         Steady(outlined, judged), encoder="", mean=0.5, std=0.5, stride=32, head=head
     )
-    return Voter(network.eval(), None, classes)
+    return TorchModel(network.eval(), None, classes)
 
 
 def sigmoid(values):
@@ -726,10 +726,10 @@ def test_the_fourth_gates_after_it_has_averaged_the_logits_of_each_head():
     frame, ensemble = Frame(32, 64), recipe.segment.ensemble
     outlined = np.array([[4.0, 6.0, 1.0, 3.0], [-2.0, 0.5, 2.0, 3.0]])
     judged = np.array([[3.0, 5.0, -4.0, 2.0], [0.5, -1.0, 8.0, -2.0]])
-    voters = [steady(*map(list, pair)) for pair in zip(outlined, judged, strict=True)]
+    models = [steady(*map(list, pair)) for pair in zip(outlined, judged, strict=True)]
     picture = np.full(frame, 90, np.uint8)
-    masks, said = predict_both(voters, ensemble.views, picture, ensemble.average, 4)
-    levels, found = answers(recipe, {"segment": Said(to_levels(masks), said)}, frame)
+    masks, said = predict_both(models, ensemble.views, picture, ensemble.average, 4)
+    levels, found = answers(recipe, {"segment": StepOutput(to_uint8(masks), said)}, frame)
     expected = sigmoid(outlined.mean(0)) * sigmoid(judged.mean(0))
     earlier = (sigmoid(outlined) * sigmoid(judged)).mean(0)  # each network gated by itself
     assert np.abs(expected - earlier).max() > 0.1
@@ -832,9 +832,9 @@ def test_the_ninth_sends_each_class_that_passes_to_its_own_network():
     """K:114297: 0.3, 0.3, 0.25, 0.1, a class by itself."""
     recipe, frame = recipes.load("ninth_place"), Frame(64, 64)
     ensemble, logits = recipe.segment.ensemble, {1: 0.4, 2: 1.1, 3: 2.0, 4: 0.2}
-    voters = [steady([logits[m.classes[0]]], classes=m.classes) for m in ensemble.members]
+    models = [steady([logits[m.classes[0]]], classes=m.classes) for m in ensemble.members]
     picture = np.full(frame, 90, np.uint8)
-    maps = predict_masks(voters, ensemble.views, picture, ensemble.average, 4)
+    maps = predict_masks(models, ensemble.views, picture, ensemble.average, 4)
     assert maps[:, 5, 5] == pytest.approx(sigmoid(list(logits.values())), abs=1e-6)
     for said, opened in (
         ((0.31, 0.31, 0.26, 0.11), (1, 1, 1, 1)),
@@ -842,8 +842,8 @@ def test_the_ninth_sends_each_class_that_passes_to_its_own_network():
         ((0.29, 0.31, 0.26, 0.09), (0, 1, 1, 0)),
         ((0.29, 0.29, 0.24, 0.09), (0, 0, 0, 0)),
     ):
-        judged = Said(None, np.array(said, np.float32))
-        says = {"classify": judged, "segment": Said(to_levels(maps), None)}
+        judged = StepOutput(None, np.array(said, np.float32))
+        says = {"classify": judged, "segment": StepOutput(to_uint8(maps), None)}
         _, masks = answers(recipe, says, frame)
         assert masks.all((1, 2)).tolist() == [bool(one) for one in opened]
         assert masks.any((1, 2)).tolist() == masks.all((1, 2)).tolist()
@@ -881,12 +881,12 @@ def test_the_tenth_never_answers_the_second_class():
     """K:114465; and its classifier judges the first class alone."""
     recipe, frame = recipes.load("tenth_place"), Frame(64, 64)
     ensemble = recipe.segment.ensemble
-    voters = [steady([9.0], classes=member.classes) for member in ensemble.members]
+    models = [steady([9.0], classes=member.classes) for member in ensemble.members]
     picture = np.full(frame, 90, np.uint8)
-    maps = predict_masks(voters, ensemble.views, picture, ensemble.average, 4)
+    maps = predict_masks(models, ensemble.views, picture, ensemble.average, 4)
     for said, found in ((0.6, [True, False, True, True]), (0.4, [False, False, True, True])):
         judged = np.array([said, np.nan, np.nan, np.nan], np.float32)
-        says = {"classify": Said(None, judged), "segment": Said(to_levels(maps), None)}
+        says = {"classify": StepOutput(None, judged), "segment": StepOutput(to_uint8(maps), None)}
         _, masks = answers(recipe, says, frame)
         assert masks.any((1, 2)).tolist() == found
 
@@ -948,13 +948,17 @@ def test_the_middle_step_of_the_twelfth_can_only_remove():
         sizes = rng.integers(0, 80, 4)
         middle = levels_of([blocks((0, 0, 64, int(size)), frame=frame) for size in sizes], 0.9)
         last = rng.integers(0, 256, (4, *frame)).astype(np.uint8)
-        judged = Said(None, rng.random(4, np.float32))
+        judged = StepOutput(None, rng.random(4, np.float32))
         _, with_it = answers(
             whole,
-            {"classify": judged, "segment": Said(middle, None), "segment2": Said(last, None)},
+            {
+                "classify": judged,
+                "segment": StepOutput(middle, None),
+                "segment2": StepOutput(last, None),
+            },
             frame,
         )
-        _, without = answers(short, {"classify": judged, "segment": Said(last, None)}, frame)
+        _, without = answers(short, {"classify": judged, "segment": StepOutput(last, None)}, frame)
         assert not (with_it & ~without).any()
         for one, other, size, least in zip(
             with_it, without, sizes, whole.steps[5].pixels, strict=True

@@ -24,9 +24,9 @@ from steelscan.training import (
     BalancedDraws,
     DefectiveStrips,
     EveryStrip,
-    Material,
     SuspectStrips,
     Training,
+    TrainingData,
 )
 from steelscan.training.crops import EpochCrops, alike, loader, split
 from steelscan.training.seen import SeenStrips
@@ -106,7 +106,7 @@ def test_an_epoch_ends_after_its_most_draws(strips, most):
 
 
 def test_material_keeps_the_strips_that_teach_in_a_stage(strips):
-    material = Material(strips, np.arange(5), None, 0, (2,), np.array([5, 6]))
+    material = TrainingData(strips, np.arange(5), None, 0, (2,), np.array([5, 6]))
     assert material.taught(TRAINING).rows.tolist() == list(range(5))
     held = strips.present[:, 1]
     defective = material.taught(TRAINING.but(strips=DefectiveStrips()))

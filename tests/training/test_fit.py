@@ -24,10 +24,10 @@ from steelscan.training import (
     Cosine,
     EveryStrip,
     Last,
-    Material,
     Pass,
     Plateau,
     Training,
+    TrainingData,
 )
 from steelscan.training.crops import EpochCrops
 from steelscan.training.fit import fit
@@ -136,7 +136,7 @@ def run(
 ):
     """Fit from the beginning, or from where the folder stands; returns the network."""
     network = network or with_state()
-    material = Material(strips or Strips(), np.array(rows), None, seed)
+    material = TrainingData(strips or Strips(), np.array(rows), None, seed)
     judge = judge or Judge()
     fit(network, stages, material, judge, folder, accelerator=Accelerator(cpu=True))
     return network
@@ -718,7 +718,7 @@ def test_a_network_for_one_class_is_fitted_as_if_the_strips_had_no_other(tmp_pat
         fit(
             network,
             (FIRST.but(loss=used, keep=Last()),),
-            Material(strips, np.arange(6), None, 3, classes),
+            TrainingData(strips, np.arange(6), None, 3, classes),
             lambda _: {"score": 0.5},
             tmp_path / name,
             accelerator=Accelerator(cpu=True),
@@ -732,7 +732,7 @@ def test_a_setting_that_is_not_for_the_data_sets_classes_is_refused(tmp_path):
         fit(
             stripped(nn.Conv2d(1, 1, 3, padding=1)),
             (FIRST.but(loss=BCE(pos_weight=(2.0,))),),
-            Material(Strips(), np.arange(6), None, 3, (2,)),
+            TrainingData(Strips(), np.arange(6), None, 3, (2,)),
             lambda _: {"score": 0.5},
             tmp_path,
             accelerator=Accelerator(cpu=True),

@@ -15,11 +15,11 @@ from .specs import Mixup as Mixup
 from .specs import MotionBlur as MotionBlur
 from .specs import OneOf as OneOf
 from .specs import OpticalDistortion as OpticalDistortion
+from .specs import Rotate180 as Rotate180
 from .specs import SaltPepper as SaltPepper
 from .specs import Sharpen as Sharpen
-from .specs import ShiftScaleTurn as ShiftScaleTurn
+from .specs import ShiftScaleRotate as ShiftScaleRotate
 from .specs import SteelShift as SteelShift
-from .specs import Turn as Turn
 from .specs import UpTo as UpTo
 from .specs import VFlip as VFlip
 from .transforms import Augmenter as Augmenter

@@ -29,7 +29,7 @@ class VFlip(Spec):
     p: Probability = 0.5
 
 
-class Turn(Spec):
+class Rotate180(Spec):
     """Turn by 180 degrees."""
 
     kind: Literal["turn"] = "turn"
@@ -119,7 +119,7 @@ class Jpeg(Spec):
     p: Probability = 0.5
 
 
-class ShiftScaleTurn(Spec):
+class ShiftScaleRotate(Spec):
     """Shift by up to a share of the sides, scale by up to a share, turn by up to ``degrees``."""
 
     kind: Literal["shift_scale_turn"] = "shift_scale_turn"
@@ -231,7 +231,7 @@ class UpTo(Spec):
 Augment = Annotated[
     HFlip
     | VFlip
-    | Turn
+    | Rotate180
     | BrightnessContrast
     | Gamma
     | Clahe
@@ -242,7 +242,7 @@ Augment = Annotated[
     | IsoNoise
     | SaltPepper
     | Jpeg
-    | ShiftScaleTurn
+    | ShiftScaleRotate
     | Elastic
     | GridDistortion
     | OpticalDistortion

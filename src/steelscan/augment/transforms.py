@@ -33,11 +33,11 @@ from steelscan.augment.specs import (
     MotionBlur,
     OneOf,
     OpticalDistortion,
+    Rotate180,
     SaltPepper,
     Sharpen,
-    ShiftScaleTurn,
+    ShiftScaleRotate,
     SteelShift,
-    Turn,
     UpTo,
     VFlip,
 )
@@ -90,7 +90,7 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
             return al.HorizontalFlip(p=p)
         case VFlip(p=p):
             return al.VerticalFlip(p=p)
-        case Turn(p=p):
+        case Rotate180(p=p):
             return al.Sequential([al.HorizontalFlip(p=1.0), al.VerticalFlip(p=1.0)], p=p)
         case BrightnessContrast(brightness=brightness, contrast=contrast, p=p):
             return al.RandomBrightnessContrast(
@@ -118,7 +118,7 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
             return al.SaltAndPepper(amount=(0.0, most), salt_vs_pepper=(0.0, 1.0), p=p)
         case Jpeg(worst=worst, p=p):
             return al.ImageCompression(quality_range=(worst, 100), p=p)
-        case ShiftScaleTurn(shift=shift, scale=scale, degrees=degrees, p=p):
+        case ShiftScaleRotate(shift=shift, scale=scale, degrees=degrees, p=p):
             return al.Affine(
                 translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
                 scale=(1 - scale, 1 + scale),

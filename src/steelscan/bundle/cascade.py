@@ -13,9 +13,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle.engines import GraphVoter
+from steelscan.bundle.engines import OnnxModel
 from steelscan.bundle.spec import Judge, Manifest, Outline
-from steelscan.decision import Said, passing, weighed
+from steelscan.decision import StepOutput, passing, weighed
 from steelscan.postprocess import (
     MinArea,
     OneClassAPixel,
@@ -26,7 +26,7 @@ from steelscan.postprocess import (
     Triplet,
     clean,
 )
-from steelscan.prediction import Head, Left, LogitMean, Poll, to_levels
+from steelscan.prediction import EnsembleMean, Head, Left, LogitMean, to_uint8
 from steelscan.strip import Picture
 
 _ROUNDING = 1e-5
@@ -39,12 +39,12 @@ class Consultation:
     def __init__(
         self,
         manifest: Manifest,
-        voters: Mapping[str, Sequence[GraphVoter]],
+        models: Mapping[str, Sequence[OnnxModel]],
         picture: Picture,
         *,
         cascade: bool,
     ) -> None:
-        self._voters, self._picture, self._cascade = voters, picture, cascade
+        self._voters, self._picture, self._cascade = models, picture, cascade
         self._classes = len(manifest.classes)
         self._steps = {step.name: step for step in manifest.steps}
         self._rules = {each.outline.name: each.rules for each in manifest.deployed}
@@ -53,28 +53,30 @@ class Consultation:
         self.asked: list[str] = []
         """The files of the networks that were asked, in order."""
 
-    def __call__(self, name: str, opened: NDArray[np.bool_]) -> Said:
+    def __call__(self, name: str, opened: NDArray[np.bool_]) -> StepOutput:
         """What the networks of a step say, as far as it matters for the classes that are open."""
         step = self._steps[name]
-        voters = [each for each in self._voters[name] if not self._cascade or _knows(each, opened)]
+        models = [each for each in self._voters[name] if not self._cascade or _knows(each, opened)]
         outlines = isinstance(step, Outline)
         judges = not outlines or step.gate is not None
         heads: set[Head] = {"masks"} if outlines else set()
         if judges:
             heads.add("classes")
-        if not voters:  # of the open classes none is known here
+        if not models:  # of the open classes none is known here
             return self._nothing(step)
-        poll = Poll(step.views, self._picture, step.average, heads)
-        for at, voter in enumerate(voters, start=1):
+        poll = EnsembleMean(step.views, self._picture, step.average, heads)
+        for at, voter in enumerate(models, start=1):
             poll.ask(voter)
             self.asked.append(voter.graph.file)
-            if self._cascade and at < len(voters) and not isinstance(step.average, LogitMean):
-                decided = self._decided(step, poll, voters[:at], voters[at:], opened)
+            if self._cascade and at < len(models) and not isinstance(step.average, LogitMean):
+                decided = self._decided(step, poll, models[:at], models[at:], opened)
                 if decided is not None:
                     return decided
         return self._said(step, poll)
 
-    def _said(self, step: Judge | Outline, poll: Poll, left: Left | None = None) -> Said:
+    def _said(
+        self, step: Judge | Outline, poll: EnsembleMean, left: Left | None = None
+    ) -> StepOutput:
         """What those asked say; with ``left``, what it can become."""
         levels = classes = None
         margin = 0.0 if left is None else (_ROUNDING if left.saying else -_ROUNDING)
@@ -83,28 +85,28 @@ class Consultation:
                 levels = poll.levels(self._classes)
             else:
                 maps = poll.masks(self._classes, left)
-                levels = to_levels(np.clip(maps + np.float32(margin), 0, 1))
+                levels = to_uint8(np.clip(maps + np.float32(margin), 0, 1))
         if isinstance(step, Judge) or step.gate is not None:
             words = poll.classes(self._classes, left)
             classes = words + np.float32(margin) if margin else words
-        return Said(levels, classes)
+        return StepOutput(levels, classes)
 
-    def _nothing(self, step: Judge | Outline) -> Said:
+    def _nothing(self, step: Judge | Outline) -> StepOutput:
         """What a step says of classes that none of its networks knows."""
         word = np.full(self._classes, np.nan, np.float32)
         if isinstance(step, Judge):
-            return Said(None, word)
+            return StepOutput(None, word)
         levels = np.zeros((self._classes, *self._picture.shape), np.uint8)
-        return Said(levels, None if step.gate is None else word)
+        return StepOutput(levels, None if step.gate is None else word)
 
     def _decided(
         self,
         step: Judge | Outline,
-        poll: Poll,
-        asked: Sequence[GraphVoter],
-        left: Sequence[GraphVoter],
+        poll: EnsembleMean,
+        asked: Sequence[OnnxModel],
+        left: Sequence[OnnxModel],
         opened: NDArray[np.bool_],
-    ) -> Said | None:
+    ) -> StepOutput | None:
         """What is said in the end where that is settled before all are asked; None where not."""
         heard = self._known(asked)
         if not set(np.flatnonzero(opened) + 1) & set(self._known(left)) <= set(heard):
@@ -114,8 +116,8 @@ class Consultation:
         return self._outlined(step, poll, left, opened, len(asked))
 
     def _judged(
-        self, step: Judge, poll: Poll, left: Sequence[GraphVoter], opened: NDArray[np.bool_]
-    ) -> Said | None:
+        self, step: Judge, poll: EnsembleMean, left: Sequence[OnnxModel], opened: NDArray[np.bool_]
+    ) -> StepOutput | None:
         knowing = self._known(left)
         most = self._said(step, poll, Left(knowing, 1.0))
         least = self._said(step, poll, Left(knowing, 0.0))
@@ -130,11 +132,11 @@ class Consultation:
     def _outlined(
         self,
         step: Outline,
-        poll: Poll,
-        left: Sequence[GraphVoter],
+        poll: EnsembleMean,
+        left: Sequence[OnnxModel],
         opened: NDArray[np.bool_],
         asked: int,
-    ) -> Said | None:
+    ) -> StepOutput | None:
         most = self._said(step, poll, Left(self._known(left), 1.0))
         found = may_be_found(weighed(step, most), self._rules[step.name])
         if not (found & opened).any():
@@ -145,13 +147,13 @@ class Consultation:
                 return self._nothing(step)
         return None
 
-    def _known(self, voters: Sequence[GraphVoter]) -> Counter[int]:
+    def _known(self, models: Sequence[OnnxModel]) -> Counter[int]:
         """How many of some voters know each class, by its id."""
         every = range(1, self._classes + 1)
-        return Counter(chain.from_iterable(voter.classes or every for voter in voters))
+        return Counter(chain.from_iterable(voter.classes or every for voter in models))
 
 
-def _knows(voter: GraphVoter, opened: NDArray[np.bool_]) -> bool:
+def _knows(voter: OnnxModel, opened: NDArray[np.bool_]) -> bool:
     """Whether a voter knows a class that is open."""
     return voter.classes is None or any(opened[known - 1] for known in voter.classes)
 

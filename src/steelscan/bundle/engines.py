@@ -13,7 +13,7 @@ from steelscan.bundle.package import Package
 from steelscan.bundle.precision import seen_by
 from steelscan.bundle.spec import Format, Graph, Judge, Outline
 from steelscan.data import Shrink
-from steelscan.prediction import Heads, Sort, Tiles, View, sort_for
+from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for
 from steelscan.strip import BundleError, Frame, MissingPartError, Picture
 
 Device = Literal["cpu", "cuda"]
@@ -28,8 +28,8 @@ MOST_THREADS = 256
 
 
 @dataclass(frozen=True, eq=False)
-class GraphVoter:
-    """A network of a bundle; see `steelscan.prediction.predict.Answerer`."""
+class OnnxModel:
+    """A network of a bundle; see `steelscan.prediction.predict.Model`."""
 
     graph: Graph
     run: Run
@@ -54,7 +54,7 @@ class GraphVoter:
         """Whether logits of its masks are for softmax."""
         return self.graph.softmax
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
+    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
         """What it says of a strip; views and sort are those that are in its file.
 
         Raises BundleError for what is not a number: it would pass for sound steel.
@@ -65,19 +65,19 @@ class GraphVoter:
             found = "says what is not a number: its sums overflow"
             raise BundleError(self.graph.file, found, "Do not use it in this precision")
         said = dict(zip(self.graph.heads, heads, strict=True))
-        return Heads(*(_of_one(said.get(name)) for name in ("masks", "classes")))
+        return ModelOutputs(*(_of_one(said.get(name)) for name in ("masks", "classes")))
 
 
 def _of_one(head: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
     return None if head is None else head[:, 0].astype(np.float32, copy=False)
 
 
-def open_voters(
+def open_models(
     package: Package, step: Judge | Outline, threads: int, device: Device
-) -> tuple[GraphVoter, ...]:
+) -> tuple[OnnxModel, ...]:
     """Load the networks of a step. Raises BundleError for a graph that cannot be, or may not."""
     return tuple(
-        GraphVoter(graph, open_run(package, step, graph, threads, device)) for graph in step.graphs
+        OnnxModel(graph, open_run(package, step, graph, threads, device)) for graph in step.graphs
     )
 
 
@@ -94,7 +94,7 @@ def open_run(
     }
     try:
         sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
-        logits = sort_for(step.average) == "logits"
+        logits = kind_for(step.average) == "logits"
         views, classes = len(step.views), len(manifest.classes)
         check = GraphCheck(graph, content, views, classes, logits=logits)
         check.check(Frame(*sees.shape[2:]))

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.bundle.cascade import Consultation
-from steelscan.bundle.engines import MOST_THREADS, Device, GraphVoter, open_voters
+from steelscan.bundle.engines import MOST_THREADS, Device, OnnxModel, open_models
 from steelscan.bundle.package import Package, read_package
 from steelscan.bundle.spec import Manifest
 from steelscan.data import Source, read_picture
 from steelscan.decision import (
-    Opened,
     Prediction,
-    Said,
+    RuleInput,
+    StepOutput,
     answer_pictures,
     claimed,
     consult,
@@ -61,8 +61,8 @@ class Bundle:
     def __init__(self, package: Package, threads: int, device: Device) -> None:
         self.package = package
         self.threads = threads
-        self._voters: Mapping[str, Sequence[GraphVoter]] = {
-            step.name: open_voters(package, step, threads, device)
+        self._voters: Mapping[str, Sequence[OnnxModel]] = {
+            step.name: open_models(package, step, threads, device)
             for step in package.manifest.steps
         }
 
@@ -94,19 +94,19 @@ class Bundle:
         shown = _shown(opened) if probabilities else (None, None)
         return Scan(masks, defects, asked, seconds, *shown)
 
-    def look(self, picture: Picture, *, cascade: bool) -> tuple[Opened, tuple[str, ...]]:
+    def look(self, picture: Picture, *, cascade: bool) -> tuple[RuleInput, tuple[str, ...]]:
         """What the last rules get to see of a strip, and the networks that were asked for it."""
         asking = Consultation(self.manifest, self._voters, picture, cascade=cascade)
         opened = consult(self.manifest, asking, len(self.classes), Frame(*picture.shape))
         return opened, tuple(asking.asked)
 
-    def say(self, picture: Picture) -> dict[str, Said]:
+    def say(self, picture: Picture) -> dict[str, StepOutput]:
         """What the networks of each step say of a strip, all of them, whatever the gates."""
         asking = Consultation(self.manifest, self._voters, picture, cascade=False)
         every = np.ones(len(self.classes), np.bool_)
         return {step.name: asking(step.name, every) for step in self.manifest.steps}
 
-    def opened(self, said: Mapping[str, Said], picture: Picture) -> Opened:
+    def opened(self, said: Mapping[str, StepOutput], picture: Picture) -> RuleInput:
         """What the last rules get to see of a strip, given the outputs of all steps."""
         frame, classes = Frame(*picture.shape), len(self.classes)
         return consult(self.manifest, lambda name, _: said[name], classes, frame)
@@ -182,7 +182,7 @@ def load(
     return Bundle(read_package(Path(path), signed_by), threads, device)
 
 
-def _shown(opened: Opened) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def _shown(opened: RuleInput) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     return opened.levels.astype(np.float32) / np.float32(255), opened.word
 
 

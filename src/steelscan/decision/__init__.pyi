@@ -1,11 +1,11 @@
 from .answer_log import AnswerLog as AnswerLog
 from .answer_log import content_hash as content_hash
 from .claim import claimed as claimed
-from .decide import Admitted as Admitted
 from .decide import Ask as Ask
 from .decide import AskOpen as AskOpen
-from .decide import Opened as Opened
-from .decide import Said as Said
+from .decide import OpenClasses as OpenClasses
+from .decide import RuleInput as RuleInput
+from .decide import StepOutput as StepOutput
 from .decide import admit as admit
 from .decide import consult as consult
 from .decide import numbers as numbers

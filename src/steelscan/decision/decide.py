@@ -16,7 +16,7 @@ from steelscan.postprocess import MinArea, Rule, Threshold, clean
 from steelscan.strip import Frame, Masks, RecipeError, per_class
 
 
-class Said(NamedTuple):
+class StepOutput(NamedTuple):
     """What the networks of a step say of a strip; of a class that none knows, not a number."""
 
     levels: NDArray[np.uint8] | None
@@ -25,14 +25,14 @@ class Said(NamedTuple):
     """Probabilities of classes, float32 ``(classes,)``; None: not asked."""
 
 
-Ask: TypeAlias = Callable[[str], Said]
+Ask: TypeAlias = Callable[[str], StepOutput]
 """Gives what the networks of a step say of a strip, by the step's name."""
 
-AskOpen: TypeAlias = Callable[[str, NDArray[np.bool_]], Said]
+AskOpen: TypeAlias = Callable[[str, NDArray[np.bool_]], StepOutput]
 """The same; hears too which classes are open, ``(classes,)``. Of others anything may be said."""
 
 
-class Opened(NamedTuple):
+class RuleInput(NamedTuple):
     """What the last rules of a recipe get to see of a strip."""
 
     levels: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Opened(NamedTuple):
     """What the classifier or the second heads asked last say of each class, ``(classes,)``."""
 
 
-class Admitted(NamedTuple):
+class OpenClasses(NamedTuple):
     """What is left to outline when the last segmenters of a recipe are asked about a strip."""
 
     classes: NDArray[np.bool_]
@@ -52,7 +52,7 @@ class Admitted(NamedTuple):
     """What the classifier or the second heads asked last say of each class, ``(classes,)``."""
 
 
-def consult(recipe: Deciding, ask: AskOpen, classes: int, frame: Frame) -> Opened:
+def consult(recipe: Deciding, ask: AskOpen, classes: int, frame: Frame) -> RuleInput:
     """What the networks of a recipe say of a strip, up to its last rules.
 
     Each round asks its classifiers, then its segmenters, and what its rules leave empty is closed
@@ -60,12 +60,12 @@ def consult(recipe: Deciding, ask: AskOpen, classes: int, frame: Frame) -> Opene
     """
     admitted = admit(recipe, ask, classes)
     if not admitted.classes.any():
-        return Opened(np.zeros((classes, *frame), np.uint8), admitted.word)
+        return RuleInput(np.zeros((classes, *frame), np.uint8), admitted.word)
     name, segment = recipe.rounds[-1].segment
     return outlined(segment, ask(name, admitted.classes), admitted)
 
 
-def admit(recipe: Deciding, ask: AskOpen, classes: int) -> Admitted:
+def admit(recipe: Deciding, ask: AskOpen, classes: int) -> OpenClasses:
     """What all networks of a recipe but the last segmenters leave to be outlined on a strip."""
     opened = np.ones(classes, np.bool_)
     word = None
@@ -77,16 +77,16 @@ def admit(recipe: Deciding, ask: AskOpen, classes: int) -> Admitted:
                 opened &= passing(step, word)
         if at == len(recipe.rounds) or not opened.any():
             break
-        found = outlined(segment, ask(name, opened), Admitted(opened, word))
+        found = outlined(segment, ask(name, opened), OpenClasses(opened, word))
         word = found.word
         opened &= decide(found, rules).any((1, 2))
-    return Admitted(opened, word)
+    return OpenClasses(opened, word)
 
 
-def outlined(segment: Outlining, said: Said, admitted: Admitted) -> Opened:
+def outlined(segment: Outlining, said: StepOutput, admitted: OpenClasses) -> RuleInput:
     """What the rules behind a step get to see, of what its networks say."""
     word = admitted.word if said.classes is None else said.classes
-    return Opened(gated(weighed(segment, said), admitted.classes), word)
+    return RuleInput(gated(weighed(segment, said), admitted.classes), word)
 
 
 def passing(step: Judging, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -101,7 +101,7 @@ def passing(step: Judging, probabilities: NDArray[np.float32]) -> NDArray[np.boo
     return above if step.gate == "class" else np.full(classes, above.any())
 
 
-def weighed(step: Outlining, said: Said) -> NDArray[np.uint8]:
+def weighed(step: Outlining, said: StepOutput) -> NDArray[np.uint8]:
     """The mask probabilities of a step after its gate, uint8 ``(classes, height, width)``."""
     levels, classes = said
     assert levels is not None
@@ -123,7 +123,7 @@ def gated(levels: NDArray[np.uint8], passes: NDArray[np.bool_]) -> NDArray[np.ui
     return levels if passes.all() else levels * passes[:, None, None]
 
 
-def decide(opened: Opened, rules: Sequence[Rule]) -> Masks:
+def decide(opened: RuleInput, rules: Sequence[Rule]) -> Masks:
     """The masks of a strip, bool ``(classes, height, width)``."""
     if not opened.levels.any():  # most strips are clean, and rules are slow
         return np.zeros(opened.levels.shape, np.bool_)

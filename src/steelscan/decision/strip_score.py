@@ -9,7 +9,7 @@ make strips that no threshold can stop.
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision.decide import Ask, Said, weighed
+from steelscan.decision.decide import Ask, StepOutput, weighed
 from steelscan.decision.spec import Deciding, HardGate, Judging, Outlining
 from steelscan.strip import RecipeError
 
@@ -55,13 +55,13 @@ def _word(step: Judging, said: NDArray[np.float32] | None) -> NDArray[np.float64
     return np.full(len(word), np.nan if np.isnan(word).any() else word.max())
 
 
-def _outlined(step: Outlining, said: Said) -> NDArray[np.float64]:
+def _outlined(step: Outlining, said: StepOutput) -> NDArray[np.float64]:
     if isinstance(step.gate, HardGate) and said.classes is not None:
         return np.fmin(_highest(said), said.classes)
     return _highest(said._replace(levels=weighed(step, said)))
 
 
-def _highest(said: Said) -> NDArray[np.float64]:
+def _highest(said: StepOutput) -> NDArray[np.float64]:
     if said.levels is None:
         raise RecipeError("segment", "was not asked", "Ask each step of the recipe")
     return np.asarray(said.levels.max(axis=(1, 2)) / 255, np.float64)

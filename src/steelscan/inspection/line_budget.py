@@ -65,7 +65,7 @@ def line_asked(**said: Any) -> LineAsked:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LineBudget:
     """A line, what was measured, and what follows.
 
     ``cores`` are those planned with: the costs of those measured, shared by so many. ``cascade``
@@ -101,7 +101,7 @@ def plan(
     data: str | None = None,
     strips: int = 100,
     cores: int | None = None,
-) -> Plan:
+) -> LineBudget:
     """Measure a bundle here on strips of its frame, and hold that against a line.
 
     Several strips are scanned at once, by ``cores`` (None: all that may be used); where there are
@@ -126,7 +126,7 @@ def plan(
     return planned_with(line, planned, measured)
 
 
-def planned_with(line: Line, cores: int, measured: list[Measured]) -> Plan:
+def planned_with(line: Line, cores: int, measured: list[Measured]) -> LineBudget:
     """What follows for a line from times with all networks, as in use, and where the first clears.
 
     The last two may lack.
@@ -142,10 +142,10 @@ def planned_with(line: Line, cores: int, measured: list[Measured]) -> Plan:
         soonest=None if soonest is None else soonest.milliseconds * share,
         seen=seen.milliseconds * share,
     )
-    return Plan(line, cores, every, cascade, soonest, costs, holding(line, costs, cores))
+    return LineBudget(line, cores, every, cascade, soonest, costs, holding(line, costs, cores))
 
 
-def plan_json(found: Plan) -> dict[str, Any]:
+def plan_json(found: LineBudget) -> dict[str, Any]:
     """All of it as plain values."""
     line, measured = found.line, (found.every, found.cascade, found.soonest)
     return {
@@ -163,13 +163,13 @@ def plan_json(found: Plan) -> dict[str, Any]:
     }
 
 
-def plan_text(found: Plan) -> str:
+def plan_text(found: LineBudget) -> str:
     """All of it in words."""
     parts = _line(found), bundle_heads(found.every), _costs(found), _verdict(found)
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def _line(found: Plan) -> Iterator[str]:
+def _line(found: LineBudget) -> Iterator[str]:
     line = found.line
     across = sides_of(Frame(*line.frame), line.along)[1] * line.mm_per_pixel
     yield (
@@ -182,7 +182,7 @@ def _line(found: Plan) -> Iterator[str]:
     )
 
 
-def _costs(found: Plan) -> Iterator[str]:
+def _costs(found: LineBudget) -> Iterator[str]:
     used, costs = found.every.setting.cores, found.costs
     if used != found.cores:
         yield f"Measured on {cores_text(used)}, reckoned for {found.cores}."
@@ -202,7 +202,7 @@ def _costs(found: Plan) -> Iterator[str]:
         yield f"Alone it might take {least:.1f} ms with all networks; measure again without them."
 
 
-def _verdict(found: Plan) -> Iterator[str]:
+def _verdict(found: LineBudget) -> Iterator[str]:
     needed = found.holding.needed
     if needed == 0:
         yield "Holds it, with all networks asked for every strip."
@@ -220,7 +220,7 @@ def _verdict(found: Plan) -> Iterator[str]:
         yield from _left(found, found.at_first)
 
 
-def _left(found: Plan, left: int) -> Iterator[str]:
+def _left(found: LineBudget, left: int) -> Iterator[str]:
     assert found.cascade is not None
     count = len(found.cascade.asked)
     low, high = (bound(left, count, 0.975) for bound in (lower_bound, upper_bound))

@@ -2,13 +2,13 @@ from .build import build_network as build_network
 from .network import Outputs as Outputs
 from .network import StripNetwork as StripNetwork
 from .network import copy_encoder as copy_encoder
+from .specs import FPN as FPN
 from .specs import AsymmetricUnet as AsymmetricUnet
 from .specs import Classifier as Classifier
 from .specs import Encoder as Encoder
-from .specs import Fpn as Fpn
 from .specs import Network as Network
 from .specs import Outliner as Outliner
-from .specs import Psp as Psp
+from .specs import PSPNet as PSPNet
 from .specs import Segmenter as Segmenter
 from .specs import TwoHeaded as TwoHeaded
 from .specs import Unet as Unet

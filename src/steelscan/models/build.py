@@ -18,13 +18,13 @@ from steelscan.models.blocks import EncoderDecoder, use_mish
 from steelscan.models.network import StripNetwork, shared_name
 from steelscan.models.pyramid import PyramidDecoder
 from steelscan.models.specs import (
+    FPN,
     AsymmetricUnet,
     Classifier,
     Encoder,
-    Fpn,
     Network,
     Outliner,
-    Psp,
+    PSPNet,
     Segmenter,
     TwoHeaded,
     Unet,
@@ -118,7 +118,7 @@ def _outliner(spec: Segmenter, classes: int, second: dict[str, Any] | None) -> n
     """
     planes = classes + (spec.output == "softmax")
     if isinstance(spec, AsymmetricUnet) or (
-        isinstance(spec, Fpn) and (spec.finest, spec.coarsest) == (2, 32)
+        isinstance(spec, FPN) and (spec.finest, spec.coarsest) == (2, 32)
     ):
         body = _of_our_parts(spec, planes, second)
     else:
@@ -127,7 +127,7 @@ def _outliner(spec: Segmenter, classes: int, second: dict[str, Any] | None) -> n
     return body
 
 
-def _of_smp(spec: Unet | Fpn | Psp, planes: int, second: dict[str, Any] | None) -> nn.Module:
+def _of_smp(spec: Unet | FPN | PSPNet, planes: int, second: dict[str, Any] | None) -> nn.Module:
     name = f"tu-{spec.encoder}"
     common = {
         "in_channels": spec.channels,
@@ -148,7 +148,7 @@ def _of_smp(spec: Unet | Fpn | Psp, planes: int, second: dict[str, Any] | None) 
             )
             # there is no map left for the last block, and smp does not ask this without one
             unet.decoder.blocks[-1].attention1 = nn.Identity()
-        case Fpn():
+        case FPN():
             body = smp.FPN(
                 name,
                 encoder_depth=5 if spec.coarsest == 32 else 4,
@@ -159,7 +159,7 @@ def _of_smp(spec: Unet | Fpn | Psp, planes: int, second: dict[str, Any] | None) 
                 upsampling=spec.finest,
                 **common,
             )
-        case Psp():
+        case PSPNet():
             body = smp.PSPNet(
                 name,
                 encoder_depth=3,
@@ -172,14 +172,14 @@ def _of_smp(spec: Unet | Fpn | Psp, planes: int, second: dict[str, Any] | None) 
 
 
 def _of_our_parts(
-    spec: Fpn | AsymmetricUnet, planes: int, second: dict[str, Any] | None
+    spec: FPN | AsymmetricUnet, planes: int, second: dict[str, Any] | None
 ) -> nn.Module:
     """A network whose decoder smp has not, begun as smp begins its own."""
     encoder = get_encoder(
         f"tu-{spec.encoder}", in_channels=spec.channels, depth=5, weights=None, **_stem(spec)
     )
     decoder: PyramidDecoder | AsymmetricDecoder
-    if isinstance(spec, Fpn):
+    if isinstance(spec, FPN):
         decoder = PyramidDecoder(
             encoder.out_channels[-5:],
             spec.pyramid_channels,

@@ -65,7 +65,7 @@ class Unet(Outliner):
     attention: Literal["none", "scse"] = "none"
 
 
-class Fpn(Outliner):
+class FPN(Outliner):
     """Feature pyramid (Kirillov et al. 2019, arXiv:1901.02446).
 
     ``finest`` and ``coarsest`` are the strides of the encoder's maps that go in, each half of the
@@ -91,7 +91,7 @@ class Fpn(Outliner):
         return self
 
 
-class Psp(Outliner):
+class PSPNet(Outliner):
     """PSPNet (Zhao et al. 2017, arXiv:1612.01105): averages over grids of 1, 2, 3 and 6 cells.
 
     It works on the encoder's map of stride 8, and is upsampled.
@@ -116,7 +116,7 @@ class AsymmetricUnet(Outliner):
     block_channels: Annotated[Channels, Field(multiple_of=16)] = 64
 
 
-Segmenter = Annotated[Unet | Fpn | Psp | AsymmetricUnet, Field(discriminator="kind")]
+Segmenter = Annotated[Unet | FPN | PSPNet | AsymmetricUnet, Field(discriminator="kind")]
 
 
 class TwoHeaded(Spec):
@@ -132,7 +132,7 @@ class TwoHeaded(Spec):
 
 
 Network = Annotated[
-    Classifier | Unet | Fpn | Psp | AsymmetricUnet | TwoHeaded, Field(discriminator="kind")
+    Classifier | Unet | FPN | PSPNet | AsymmetricUnet | TwoHeaded, Field(discriminator="kind")
 ]
 
 

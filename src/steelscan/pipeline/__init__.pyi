@@ -1,13 +1,13 @@
 from .context import Device as Device
 from .context import Options as Options
-from .context import Plan as Plan
+from .context import RunContext as RunContext
 from .context import accelerator as accelerator
 from .networks import ask as ask
 from .open_run import Predictor as Predictor
 from .open_run import predict as predict
 from .pixel_counts import PARTS as PARTS
-from .pixel_counts import Judged as Judged
-from .pixel_counts import read_judged as read_judged
+from .pixel_counts import Evaluated as Evaluated
+from .pixel_counts import read_evaluated as read_evaluated
 from .pseudo_labels import answered_apart as answered_apart
 from .pseudo_labels import learned as learned
 from .report_figures import OPERATING_KEY as OPERATING_KEY
@@ -29,8 +29,8 @@ from .run_folder import tasks as tasks
 from .runs import find_runs as find_runs
 from .runs import runs_json as runs_json
 from .runs import runs_table as runs_table
-from .stored import JudgedAnswers as JudgedAnswers
-from .stored import StoredAnswers as StoredAnswers
+from .stored import EvaluatedOutputs as EvaluatedOutputs
+from .stored import StoredOutputs as StoredOutputs
 from .stored import Stores as Stores
 from .stored import check_stored as check_stored
 from .stored import stores_to_read as stores_to_read

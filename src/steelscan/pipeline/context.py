@@ -68,7 +68,7 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class RunContext:
     """All that the steps of a run need to know.
 
     ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` counts those of pseudo-labels.
@@ -125,14 +125,14 @@ class Plan:
         return [*pairs, (folds.validation, self.rows(*folds.holdout))]
 
 
-def never_taught(plan: Plan) -> list[str]:
+def never_taught(context: RunContext) -> list[str]:
     """A sentence on each network that is to learn a class from strips of which none holds it."""
     told = []
-    for task in tasks(plan.recipe, plan.recipe.folds.validation):
-        planes = [known - 1 for known in task.member.classes or range(1, plan.classes + 1)]
+    for task in tasks(context.recipe, context.recipe.folds.validation):
+        planes = [known - 1 for known in task.member.classes or range(1, context.classes + 1)]
         wants = any(not isinstance(stage.strips, AllStrips) for stage in task.member.stages)
-        if wants and not plan.dataset.present[plan.teaching(task.fold)][:, planes].any():
-            names = ", ".join(plan.dataset.classes.names[plane] for plane in planes)
+        if wants and not context.dataset.present[context.teaching(task.fold)][:, planes].any():
+            names = ", ".join(context.dataset.classes.names[plane] for plane in planes)
             told.append(
                 f"No strip that teaches {task.label} holds class {names}: it learns from all "
                 "strips that there is none."

@@ -9,9 +9,9 @@ import torch
 
 from steelscan.decision import (
     AskOpen,
-    Opened,
     Prediction,
-    Said,
+    RuleInput,
+    StepOutput,
     answer_pictures,
     claimed,
     consult,
@@ -20,11 +20,11 @@ from steelscan.decision import (
 from steelscan.decision.decide import decide
 from steelscan.pipeline.answered import frames_of
 from steelscan.pipeline.context import Device, accelerator
-from steelscan.pipeline.networks import ask, load_voters
+from steelscan.pipeline.networks import ask, load_models
 from steelscan.pipeline.run_folder import RunFolder, RunRecord, tasks
 from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
 from steelscan.postprocess import Rule
-from steelscan.prediction import Voter
+from steelscan.prediction import TorchModel
 from steelscan.recipes import Recipe
 from steelscan.strip import Frame, Masks, Picture
 
@@ -36,7 +36,7 @@ class Predictor:
     recipe: Recipe
     record: RunRecord
     rules: Sequence[Rule]
-    voters: Mapping[str, Sequence[Voter]]
+    models: Mapping[str, Sequence[TorchModel]]
     """The networks of each step, by its name."""
 
     @classmethod
@@ -66,24 +66,24 @@ class Predictor:
         """Load the networks of some folds as they were in a round. Raises RunError."""
         record = run.load_record()
         fitted = tasks(recipe, folds, round_)
-        voters = {
-            name: load_voters(
+        models = {
+            name: load_models(
                 run, [task for task in fitted if task.step == name], len(record.classes), device
             )
             for name in recipe.named
         }
-        return cls(recipe, record, rules, voters)
+        return cls(recipe, record, rules, models)
 
     def ask(self, picture: Picture) -> AskOpen:
         """Who gives what the networks of a step say of a strip."""
 
-        def said(name: str, _: object) -> Said:
-            step, voters = self.recipe.named[name], self.voters[name]
-            return ask(step, voters, picture, len(self.record.classes))
+        def said(name: str, _: object) -> StepOutput:
+            step, models = self.recipe.named[name], self.models[name]
+            return ask(step, models, picture, len(self.record.classes))
 
         return said
 
-    def opened(self, picture: Picture) -> Opened:
+    def opened(self, picture: Picture) -> RuleInput:
         """What the rules get to see; networks whose step has no class left are not asked."""
         asking, frame = self.ask(picture), Frame(*picture.shape)
         return consult(self.recipe, asking, len(self.record.classes), frame)

@@ -9,60 +9,60 @@ from steelscan.decision import numbers, with_numbers
 from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import count_levels, search_thresholds
-from steelscan.pipeline.context import Plan
-from steelscan.pipeline.networks import ask, load_voters
+from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.networks import ask, load_models
 from steelscan.pipeline.run_folder import Tuned
-from steelscan.pipeline.stored import KeptAnswers, Stores, store_folders
+from steelscan.pipeline.stored import StepOutputs, Stores, store_folders
 from steelscan.postprocess import Rule
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Segment
 from steelscan.strip import Masks, track
 
 
-class Answers(KeptAnswers):
+class Answers(StepOutputs):
     """What the networks say of every strip that judges, kept in the run's stores."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, context: RunContext) -> None:
         """Ask the networks about each strip that has no answer yet."""
-        stores = {name: _asked(plan, name, step) for name, step in plan.recipe.named.items()}
-        super().__init__(plan.recipe, plan.dataset, stores)
+        stores = {name: _asked(context, name, step) for name, step in context.recipe.named.items()}
+        super().__init__(context.recipe, context.dataset, stores)
 
     def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
         """The masks that rules make of what was said of a strip."""
         return decide(self.opened(row), rules)
 
 
-def suspicion(plan: Plan, strips: int) -> NDArray[np.float32]:
+def suspicion(context: RunContext, strips: int) -> NDArray[np.float32]:
     """What the first classifier says out-of-fold, float32 ``(strips, classes)``.
 
     Strips that no network judges are not suspected of anything, nor are those, up to so many
     ``strips``, that stand after those of the data set.
     """
-    _, said = _asked(plan, "classify", plan.recipe.named["classify"])
+    _, said = _asked(context, "classify", context.recipe.named["classify"])
     assert said is not None
-    found = np.zeros((strips, plan.classes), np.float32)
-    for _, rows in plan.judged_by:
+    found = np.zeros((strips, context.classes), np.float32)
+    for _, rows in context.judged_by:
         for row in rows.tolist():
             found[row] = said[row]
     return found
 
 
-def _asked(plan: Plan, name: str, step: Classify | Segment) -> Stores:
+def _asked(context: RunContext, name: str, step: Classify | Segment) -> Stores:
     """The stores of a step, after its networks were asked about each strip that is not in them."""
-    folders = store_folders(plan.run, plan.recipe, name, step, plan.round)
+    folders = store_folders(context.run, context.recipe, name, step, context.round)
     masks, classes = (
-        None if folder is None else ProbabilityStore(folder, *_shape(plan), frames)
-        for folder, frames in zip(folders, (plan.dataset.frames, ()), strict=True)
+        None if folder is None else ProbabilityStore(folder, *_shape(context), frames)
+        for folder, frames in zip(folders, (context.dataset.frames, ()), strict=True)
     )
     stores = [store for store in (masks, classes) if store is not None]
-    for folds, rows in plan.judged_by:
+    for folds, rows in context.judged_by:
         missing = [int(row) for row in rows if any(row not in store for store in stores)]
         if not missing:
             continue
-        fitted = plan.tasks(name, folds)
-        voters = load_voters(plan.run, fitted, plan.classes, plan.accelerator.device)
+        fitted = context.tasks(name, folds)
+        models = load_models(context.run, fitted, context.classes, context.accelerator.device)
         for row in track(missing, f"Asking step {name}", len(missing)):
-            said = ask(step, voters, plan.dataset.picture(row), plan.classes)
+            said = ask(step, models, context.dataset.picture(row), context.classes)
             if masks is not None and said.levels is not None:
                 masks[row] = said.levels
             if classes is not None and said.classes is not None:
@@ -70,34 +70,36 @@ def _asked(plan: Plan, name: str, step: Classify | Segment) -> Stores:
     return masks, classes
 
 
-def _shape(plan: Plan) -> tuple[int, int]:
-    return len(plan.dataset), plan.classes
+def _shape(context: RunContext) -> tuple[int, int]:
+    return len(context.dataset), context.classes
 
 
-def tune(plan: Plan, answers: Answers) -> Tuned:
+def tune(context: RunContext, answers: Answers) -> Tuned:
     """The last rules of the recipe, with the numbers that judge best where it says so.
 
     Judged out-of-fold, after all gates. Rules before `KeepFound` are not searched.
     """
-    rules, wanted = plan.recipe.rules, plan.recipe.tune
+    rules, wanted = context.recipe.rules, context.recipe.tune
     if wanted is None:
-        return Tuned(rules=rules, round=plan.round)
-    rows = plan.rows(*plan.recipe.folds.validation).tolist()
+        return Tuned(rules=rules, round=context.round)
+    rows = context.rows(*context.recipe.folds.validation).tolist()
     counted = [
-        count_levels(answers.opened(row).levels, plan.dataset.masks(row))
+        count_levels(answers.opened(row).levels, context.dataset.masks(row))
         for row in track(rows, "Searching thresholds", len(rows))
     ]
-    found = search_thresholds(np.stack(counted), numbers(rules, plan.classes), wanted)
-    return Tuned(rules=with_numbers(found), search=found, round=plan.round)
+    found = search_thresholds(np.stack(counted), numbers(rules, context.classes), wanted)
+    return Tuned(rules=with_numbers(found), search=found, round=context.round)
 
 
-def pairs_of(plan: Plan, answers: Answers, rules: Sequence[Rule], rows: NDArray[np.int64]) -> Pairs:
+def pairs_of(
+    context: RunContext, answers: Answers, rules: Sequence[Rule], rows: NDArray[np.int64]
+) -> Pairs:
     """Count predicted, true and shared pixels of some strips."""
-    return Pairs.of(list(_counted(plan, answers, rules, rows.tolist())))
+    return Pairs.of(list(_counted(context, answers, rules, rows.tolist())))
 
 
 def _counted(
-    plan: Plan, answers: Answers, rules: Sequence[Rule], rows: Sequence[int]
+    context: RunContext, answers: Answers, rules: Sequence[Rule], rows: Sequence[int]
 ) -> Iterator[NDArray[np.int64]]:
     for row in track(rows, "Scoring", len(rows)):
-        yield count_pixels(answers.masks(row, rules), plan.dataset.masks(row))
+        yield count_pixels(answers.masks(row, rules), context.dataset.masks(row))

@@ -12,7 +12,7 @@ from steelscan.pipeline.run_folder import RunFolder
 from steelscan.strip import RunError, SteelscanError, read_rows, write_rows
 
 if TYPE_CHECKING:
-    from steelscan.pipeline.context import Plan
+    from steelscan.pipeline.context import RunContext
 
 PARTS = ("held out", "out of fold")
 """The parts of a run's strips that judge, the more trustworthy one first."""
@@ -23,7 +23,7 @@ _REMEDY = "Give the same train command again: it fits no network twice"
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Evaluated:
     """Strips of one part that judged a run: ``groups`` and ``folds`` are int64 ``(strips,)``."""
 
     images: tuple[str, ...]
@@ -32,28 +32,28 @@ class Judged:
     pairs: Pairs
 
 
-def judged_parts(plan: "Plan", pairs: Mapping[str, Pairs]) -> dict[str, Judged]:
+def evaluated_parts(context: "RunContext", pairs: Mapping[str, Pairs]) -> dict[str, Evaluated]:
     """The pairs of each part of a plan, with the strips that they were counted on."""
     return {
-        part: Judged(
-            tuple(plan.dataset.names[row] for row in rows.tolist()),
-            plan.groups[rows],
-            plan.folds[rows],
+        part: Evaluated(
+            tuple(context.dataset.names[row] for row in rows.tolist()),
+            context.groups[rows],
+            context.folds[rows],
             pairs[part],
         )
-        for part, rows in plan.parts.items()
+        for part, rows in context.parts.items()
     }
 
 
-def write_judged(run: RunFolder, parts: Mapping[str, Judged]) -> None:
+def write_evaluated(run: RunFolder, parts: Mapping[str, Evaluated]) -> None:
     """Write one row for each strip and class of all parts. Raises OutputError."""
     rows = (row for part, judged in parts.items() for row in _rows(part, judged))
     write_rows(run.pairs, (*_NAMES, *_NUMBERS), rows)
     run.seal(run.pairs)
 
 
-def read_judged(run: RunFolder, classes: int) -> dict[str, Judged]:
-    """Read the parts of a run, with so many classes, as `write_judged` wrote them.
+def read_evaluated(run: RunFolder, classes: int) -> dict[str, Evaluated]:
+    """Read the parts of a run, with so many classes, as `write_evaluated` wrote them.
 
     Raises RunError when the folder is no run, or has not come so far, or when the file is broken.
     """
@@ -76,7 +76,7 @@ def read_judged(run: RunFolder, classes: int) -> dict[str, Judged]:
         raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
 
-def _rows(part: str, judged: Judged) -> Iterator[tuple[object, ...]]:
+def _rows(part: str, judged: Evaluated) -> Iterator[tuple[object, ...]]:
     pairs = judged.pairs
     counts = np.stack([pairs.predicted, pairs.truth, pairs.shared], axis=2).tolist()
     strips = zip(judged.images, judged.groups.tolist(), judged.folds.tolist(), counts, strict=True)
@@ -87,7 +87,7 @@ def _rows(part: str, judged: Judged) -> Iterator[tuple[object, ...]]:
 
 def _part(
     part: str, names: Sequence[tuple[str, str]], numbers: NDArray[np.int64], classes: int
-) -> Judged:
+) -> Evaluated:
     """The strips of a part. Raises ValueError when a strip has not its classes in order."""
     rows = [row for row, (of_part, _) in enumerate(names) if of_part == part]
     images = [names[row][1] for row in rows]
@@ -99,4 +99,4 @@ def _part(
         raise ValueError(f"the classes of some strip {part} are not 1 to {classes}")
     predicted, truth, shared = np.moveaxis(strips[:, :, 3:], 2, 0)
     groups, folds = strips[:, 0, 0], strips[:, 0, 1]
-    return Judged(tuple(images[::classes]), groups, folds, Pairs(predicted, truth, shared))
+    return Evaluated(tuple(images[::classes]), groups, folds, Pairs(predicted, truth, shared))

@@ -10,7 +10,7 @@ import torch
 from steelscan import __version__
 from steelscan.evaluation.metrics import Pairs, dice
 from steelscan.pages import Curve
-from steelscan.pipeline.context import Plan
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.out_of_fold import Answers
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
 from steelscan.pipeline.run_folder import Tuned, tasks, versions
@@ -20,7 +20,7 @@ _EXAMPLES = 3
 
 
 def report_run(
-    plan: Plan,
+    context: RunContext,
     answers: Answers,
     tuned: Tuned,
     pairs: Mapping[str, Pairs],
@@ -28,25 +28,25 @@ def report_run(
 ) -> None:
     """Write ``report.html`` of a run. Raises OutputError."""
     report = Report(
-        title=f"{plan.recipe.name} on {plan.dataset.root.name}",
-        classes=plan.dataset.classes,
+        title=f"{context.recipe.name} on {context.dataset.root.name}",
+        classes=context.dataset.classes,
         parts={
-            name: (part, plan.groups[plan.parts[name]], plan.folds[plan.parts[name]])
+            name: (part, context.groups[context.parts[name]], context.folds[context.parts[name]])
             for name, part in pairs.items()
         },
         thresholds=tuned.search,
-        curves=_curves(plan),
-        examples=_examples(plan, answers, tuned, pairs),
-        about=_about(plan),
+        curves=_curves(context),
+        examples=_examples(context, answers, tuned, pairs),
+        about=_about(context),
         notes=notes,
     )
-    write_report(plan.run.report, report)
+    write_report(context.run.report, report)
 
 
-def _curves(plan: Plan) -> list[Curve]:
+def _curves(context: RunContext) -> list[Curve]:
     curves = []
-    for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
-        metrics = _metrics(plan.run.network(task) / "metrics.csv")
+    for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
+        metrics = _metrics(context.run.network(task) / "metrics.csv")
         rows = [
             {name: value for name, value in row.items() if value is not None}
             for row in metrics.to_dicts()
@@ -69,7 +69,7 @@ def _metrics(path: Path) -> pl.DataFrame:
 
 
 def _examples(
-    plan: Plan, answers: Answers, tuned: Tuned, pairs: Mapping[str, Pairs]
+    context: RunContext, answers: Answers, tuned: Tuned, pairs: Mapping[str, Pairs]
 ) -> dict[str, list[Example]]:
     """Best, median and worst strips of the part that counts."""
     name, part = next(iter(pairs.items()))
@@ -77,33 +77,33 @@ def _examples(
     return {
         kind: [
             Example(
-                plan.dataset.names[row],
-                plan.dataset.picture(row),
-                plan.dataset.masks(row),
+                context.dataset.names[row],
+                context.dataset.picture(row),
+                context.dataset.masks(row),
                 answers.masks(row, tuned.rules),
                 values[place],
             )
             for place in places
-            for row in [int(plan.parts[name][place])]
+            for row in [int(context.parts[name][place])]
         ]
         for kind, places in pick_examples(part, _EXAMPLES).items()
     }
 
 
-def _about(plan: Plan) -> dict[str, str]:
-    dataset = plan.dataset
+def _about(context: RunContext) -> dict[str, str]:
+    dataset = context.dataset
     counts = ", ".join(
         f"{name} {count}"
         for name, count in zip(dataset.classes.names, dataset.present.sum(0).tolist(), strict=True)
     )
     clean = int((~dataset.present.any(1)).sum())
     return {
-        "Recipe": plan.recipe.name,
+        "Recipe": context.recipe.name,
         "Data": f"{dataset.root.name}: {len(dataset)} strips, {clean} clean; with class {counts}",
         "Data fingerprint": dataset.fingerprint,
-        "Groups": f"{len(set(plan.groups.tolist()))}; strips of one group share a fold",
-        "Seed": str(plan.options.seed),
-        "Device": f"{plan.accelerator.device}, {torch.get_num_threads()} threads",
+        "Groups": f"{len(set(context.groups.tolist()))}; strips of one group share a fold",
+        "Seed": str(context.options.seed),
+        "Device": f"{context.accelerator.device}, {torch.get_num_threads()} threads",
         "Machine": f"{platform.machine()}, {platform.system()}",
         "Versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
         "Program": f"steelscan {__version__}",

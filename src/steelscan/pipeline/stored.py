@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset
-from steelscan.decision import Ask, Opened, Said, class_scores, class_words, consult, weighed
+from steelscan.decision import (
+    Ask,
+    RuleInput,
+    StepOutput,
+    class_scores,
+    class_words,
+    consult,
+    weighed,
+)
 from steelscan.decision.decide import decide
-from steelscan.pipeline.pixel_counts import Judged, read_judged
+from steelscan.pipeline.pixel_counts import Evaluated, read_evaluated
 from steelscan.pipeline.run_folder import RunFolder, RunRecord, check_data, tasks
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Recipe, Segment
@@ -21,33 +29,33 @@ Stores: TypeAlias = tuple[ProbabilityStore | None, ProbabilityStore | None]
 """The answers of a step: of its heads for masks, and for classes."""
 
 
-class KeptAnswers:
+class StepOutputs:
     """What is kept of the answers of each step, by its name, and what they come to."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, stores: Mapping[str, Stores]) -> None:
         self._recipe, self._dataset, self._stores = recipe, dataset, stores
 
-    def opened(self, row: int) -> Opened:
+    def opened(self, row: int) -> RuleInput:
         """What the last rules of the recipe get to see of a strip."""
 
-        def said(name: str, _: object) -> Said:
+        def said(name: str, _: object) -> StepOutput:
             return self._said(row, name)
 
         return consult(self._recipe, said, len(self._dataset.classes), self._dataset.frames[row])
 
-    def said(self, row: int, name: str) -> Said:
+    def said(self, row: int, name: str) -> StepOutput:
         """What the networks of a step, by its name, say of a strip."""
         return self._said(row, name)
 
-    def _said(self, row: int, name: str) -> Said:
+    def _said(self, row: int, name: str) -> StepOutput:
         masks, classes = self._stores[name]
-        return Said(
+        return StepOutput(
             None if masks is None else masks[row].astype(np.uint8, copy=False),
             None if classes is None else classes[row].astype(np.float32, copy=False),
         )
 
 
-class StoredAnswers(KeptAnswers):
+class StoredOutputs(StepOutputs):
     """Probabilities and decisions for strips that the networks asked were not fitted on."""
 
     def __init__(self, run: RunFolder, dataset: Dataset) -> None:
@@ -124,7 +132,7 @@ def _to_read(folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -
     return ProbabilityStore.to_read(folder, strips, classes, frames)
 
 
-class JudgedAnswers(StoredAnswers):
+class EvaluatedOutputs(StoredOutputs):
     """The out-of-fold and held-out answers of a run, by the names of its strips."""
 
     def __init__(self, run: RunFolder, dataset: Dataset) -> None:
@@ -136,7 +144,7 @@ class JudgedAnswers(StoredAnswers):
         super().__init__(run, dataset)
         self.recipe: Recipe = run.load_recipe()
         self.record: RunRecord = run.load_record()
-        self.parts: dict[str, Judged] = read_judged(run, len(self.record.classes))
+        self.parts: dict[str, Evaluated] = read_evaluated(run, len(self.record.classes))
         self._row = {name: row for row, name in enumerate(dataset.names)}
         counted = {self._row.get(image) for part in self.parts.values() for image in part.images}
         if counted != set(self.rows.tolist()):

@@ -12,14 +12,20 @@ from steelscan.decision import AnswerLog, numbers
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
 from steelscan.pipeline.answered import write_answered
-from steelscan.pipeline.context import Options, Plan, check_classes, ignored_variables, never_taught
+from steelscan.pipeline.context import (
+    Options,
+    RunContext,
+    check_classes,
+    ignored_variables,
+    never_taught,
+)
 from steelscan.pipeline.folds import as_brought, check_count, dealt
 from steelscan.pipeline.forecast import Forecast
 from steelscan.pipeline.forecast.forecast import forecast
-from steelscan.pipeline.networks import Lessons, fit_task
+from steelscan.pipeline.networks import PseudoLabelled, fit_task
 from steelscan.pipeline.open_run import Predictor
 from steelscan.pipeline.out_of_fold import Answers, pairs_of, suspicion, tune
-from steelscan.pipeline.pixel_counts import judged_parts, write_judged
+from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
 from steelscan.pipeline.pseudo_labels import learned, pseudo_label
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder, RunRecord, Tuned, tasks, write_data
@@ -54,14 +60,14 @@ def train(
     """
     run = RunFolder(out)
     with run.held():
-        plan, notes = planned(run, recipe, data, options)
+        context, notes = planned(run, recipe, data, options)
         write_data(run, data)
-        notes += run.take_tests(plan.dataset.test_fingerprint)
+        notes += run.take_tests(context.dataset.test_fingerprint)
         if on_plan is not None:
-            found = forecast(plan)
+            found = forecast(context)
             on_plan(found)
             found.check_memory()
-        return _carry(plan, notes)
+        return _carry(context, notes)
 
 
 def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecast:
@@ -72,11 +78,13 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
-        plan, _ = planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
-        return forecast(replace(plan, run=run))
+        context, _ = planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
+        return forecast(replace(context, run=run))
 
 
-def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tuple[Plan, list[str]]:
+def planned(
+    run: RunFolder, recipe: Recipe, data: Path, options: Options
+) -> tuple[RunContext, list[str]]:
     """Open the data, begin the run and deal its folds; returns its plan and sentences on it."""
     dataset = open_dataset(data, options.on_error)
     notes = [*recipe.changes, *check_trainable(dataset)]
@@ -105,22 +113,24 @@ def planned(run: RunFolder, recipe: Recipe, data: Path, options: Options) -> tup
     else:
         folds, told = as_brought(run, brought, dataset, groups)
     split = (*found.notes(dataset.names), *told, *ignored_variables())
-    plan = Plan(run, recipe, dataset, groups, folds, options, split=split)
-    return plan, [*notes, *split]
+    context = RunContext(run, recipe, dataset, groups, folds, options, split=split)
+    return context, [*notes, *split]
 
 
-def _carry(plan: Plan, notes: list[str]) -> Outcome:
-    notes = [*notes, *never_taught(plan)]
-    plan, told = _fit_rounds(plan)
+def _carry(context: RunContext, notes: list[str]) -> Outcome:
+    notes = [*notes, *never_taught(context)]
+    context, told = _fit_rounds(context)
     notes += told
-    answers = Answers(plan)
-    tuned = tune(plan, answers)
-    plan.run.write_tuned(tuned)
-    left_out = _submit(plan, answers, tuned)
-    notes += _tuning(plan, tuned)
+    answers = Answers(context)
+    tuned = tune(context, answers)
+    context.run.write_tuned(tuned)
+    left_out = _submit(context, answers, tuned)
+    notes += _tuning(context, tuned)
     notes += [f"Left out {name}: {reason}" for name, reason in left_out]
-    pairs = {name: pairs_of(plan, answers, tuned.rules, rows) for name, rows in plan.parts.items()}
-    groups = {name: plan.groups[rows] for name, rows in plan.parts.items()}
+    pairs = {
+        name: pairs_of(context, answers, tuned.rules, rows) for name, rows in context.parts.items()
+    }
+    groups = {name: context.groups[rows] for name, rows in context.parts.items()}
     outcome = Outcome(
         {name: score(part, groups[name]) for name, part in pairs.items()},
         {name: score(part.emptied(), groups[name]) for name, part in pairs.items()},
@@ -129,68 +139,70 @@ def _carry(plan: Plan, notes: list[str]) -> Outcome:
     )
     scored = {name: part.to_dict() for name, part in outcome.scores.items()}
     scored |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
-    write_judged(plan.run, judged_parts(plan, pairs))
-    write_json(plan.run.notes, list(outcome.notes))
-    write_json(plan.run.scores, scored)
-    plan.run.seal(plan.run.notes, plan.run.scores)
-    report_run(plan, answers, tuned, pairs, outcome.notes)
+    write_evaluated(context.run, evaluated_parts(context, pairs))
+    write_json(context.run.notes, list(outcome.notes))
+    write_json(context.run.scores, scored)
+    context.run.seal(context.run.notes, context.run.scores)
+    report_run(context, answers, tuned, pairs, outcome.notes)
     return outcome
 
 
-def _fit_rounds(plan: Plan) -> tuple[Plan, list[str]]:
+def _fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
     """Fit every network, then again in each round of pseudo-labels.
 
     Returns the plan of the last round, and a sentence on each source of first weights and on each
     round.
     """
-    sources, notes = _fit(plan), []
-    wanted = plan.recipe.pseudo_labels
-    if wanted is not None and not plan.dataset.test_names:
+    sources, notes = _fit(context), []
+    wanted = context.recipe.pseudo_labels
+    if wanted is not None and not context.dataset.test_names:
         notes = ["No test strips to pseudo-label: every network was fitted once."]
         wanted = None
     for number in range(1, 1 + (wanted.rounds if wanted else 0)):
-        found, told = pseudo_label(plan, number)
+        found, told = pseudo_label(context, number)
         notes += told
         if not found:
             break
-        plan = replace(plan, round=number)
-        sources |= _fit(plan)
-    return plan, sorted(sources) + notes
+        context = replace(context, round=number)
+        sources |= _fit(context)
+    return context, sorted(sources) + notes
 
 
-def _fit(plan: Plan) -> set[str]:
+def _fit(context: RunContext) -> set[str]:
     """Fit the networks of a round; returns a sentence on each source of first weights."""
     sources = set()
-    for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
-        if task.round == plan.round:
-            strips, pseudo = learned(plan, task.fold)
-            suspected = suspicion(plan, len(strips.frames)) if task.member.wants_suspicion else None
-            source = fit_task(plan, task, Lessons(strips, pseudo, suspected))
+    for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
+        if task.round == context.round:
+            strips, pseudo = learned(context, task.fold)
+            suspected = (
+                suspicion(context, len(strips.frames)) if task.member.wants_suspicion else None
+            )
+            source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
             sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 
 
-def _tuning(plan: Plan, tuned: Tuned) -> list[str]:
+def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
     """A sentence on the thresholds of each class."""
     if tuned.search is None:
         return []
-    told = zip(plan.dataset.classes.names, tuned.search.tuned, tuned.search.reasons, strict=True)
+    told = zip(context.dataset.classes.names, tuned.search.tuned, tuned.search.reasons, strict=True)
     return [
         f"Thresholds of class {name}: {'tuned' if changed else 'as in the recipe'} ({reason})."
         for name, changed, reason in told
     ]
 
 
-def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[tuple[str, str]]:
+def _submit(context: RunContext, answers: Answers, tuned: Tuned) -> list[tuple[str, str]]:
     """Answer the test strips; where the data set has none, the strips that judge.
 
     Returns name and reason of each test strip that could not be read.
     """
-    dataset = plan.dataset
-    predictor = cache(partial(Predictor.load, plan.run, plan.accelerator.device))
+    dataset = context.dataset
+    predictor = cache(partial(Predictor.load, context.run, context.accelerator.device))
     rows = {name: row for row, name in enumerate(dataset.test_names)}
     if not rows:
-        judging = [row for part in plan.parts.values() for row in part.tolist()]
+        judging = [row for part in context.parts.values() for row in part.tolist()]
         rows = {dataset.names[row]: row for row in judging}
 
     def answer(name: str) -> Masks:
@@ -198,9 +210,9 @@ def _submit(plan: Plan, answers: Answers, tuned: Tuned) -> list[tuple[str, str]]
             return predictor().masks(dataset.test_picture(rows[name]))
         return answers.masks(rows[name], tuned.rules)
 
-    log = AnswerLog(plan.run.path / "submission.jsonl", rows)
-    left_out = log.fill(answer, "Writing the submission", plan.options.on_error)
-    write_answered(plan.run, dataset, rows, [name for name, _ in left_out])
-    log.write(plan.run.submission, dataset.layout, len(dataset.classes))
-    plan.run.seal(plan.run.submission)
+    log = AnswerLog(context.run.path / "submission.jsonl", rows)
+    left_out = log.fill(answer, "Writing the submission", context.options.on_error)
+    write_answered(context.run, dataset, rows, [name for name, _ in left_out])
+    log.write(context.run.submission, dataset.layout, len(dataset.classes))
+    context.run.seal(context.run.submission)
     return left_out

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.prediction.averages import Floats, lowered
-from steelscan.prediction.heads import Heads, Sort
+from steelscan.prediction.outputs import ModelOutputs, OutputKind
 from steelscan.prediction.predict import (
-    Answerer,
+    Model,
+    kind_for,
     lifted_maps,
     lifted_words,
-    said_by,
-    sort_for,
-    to_levels,
+    predict_views,
+    to_uint8,
 )
 from steelscan.prediction.specs import Average, LogitMean, Mean, View
-from steelscan.prediction.sums import MapSum, WordList, ids_of, placed
+from steelscan.prediction.sums import ClassMeans, MapSum, ids_of, placed
 from steelscan.strip import Frame, Picture
 
 Combined: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32] | None]
@@ -89,7 +89,7 @@ class Heard:
         reached = np.zeros((height, width), np.bool_)
         for alone in self._alone:
             maps = lowered(self.own, alone.maps, self._softmax)
-            reached |= (to_levels(maps) >= lowest - 1).any(axis=0)
+            reached |= (to_uint8(maps) >= lowest - 1).any(axis=0)
         rows, columns = (np.flatnonzero(reached.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
             return slice(0), slice(0)
@@ -106,7 +106,7 @@ class Heard:
         for chosen, sums in self._grown(stays, box, (), MapSum()):
             ids, means = sums.means()
             maps = placed(ids, lowered(self.own, means, self._softmax), self.classes, 0.0)
-            yield chosen, (to_levels(maps), self._word(chosen))
+            yield chosen, (to_uint8(maps), self._word(chosen))
 
     def _grown(
         self, stays: Sequence[bool], box: Box, chosen: tuple[int, ...], sums: MapSum, at: int = 0
@@ -123,7 +123,7 @@ class Heard:
             yield from self._grown(stays, box, chosen, sums, at + 1)
 
     def _word(self, chosen: Sequence[int]) -> NDArray[np.float32] | None:
-        said = WordList()
+        said = ClassMeans()
         for at in chosen:
             alone = self._alone[at]
             if alone.word is None:
@@ -134,7 +134,7 @@ class Heard:
 
 
 def hear(
-    voters: Sequence[Answerer],
+    models: Sequence[Model],
     views: Sequence[View],
     picture: Picture,
     own: Average,
@@ -147,16 +147,18 @@ def hear(
     """
     frame = Frame(*picture.shape)
     every = dict.fromkeys((own, *averages))
-    sums: dict[Average, tuple[MapSum, WordList]] = {each: (MapSum(), WordList()) for each in every}
+    sums: dict[Average, tuple[MapSum, ClassMeans]] = {
+        each: (MapSum(), ClassMeans()) for each in every
+    }
     alone, seconds, softmax = [], [], False
-    for voter in voters:
+    for voter in models:
         start = time.perf_counter()
-        both = said_by(voter, views, picture, "both")
+        both = predict_views(voter, views, picture, "both")
         seconds.append(time.perf_counter() - start)
         softmax = voter.softmax
         parts = _apart(both)
         lifts = {
-            each: _lifted(each, parts[sort_for(each)], views, frame, softmax) for each in every
+            each: _lifted(each, parts[kind_for(each)], views, frame, softmax) for each in every
         }
         for each, (maps, word) in lifts.items():
             sums[each][0].add(maps, voter.classes)
@@ -167,7 +169,7 @@ def hear(
     return Heard(classes, own, answers, tuple(seconds), alone, softmax)
 
 
-def _apart(both: Heads) -> dict[Sort, Heads]:
+def _apart(both: ModelOutputs) -> dict[OutputKind, ModelOutputs]:
     """Probabilities and logits of an answer that holds them behind each other."""
     parts: list[tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]] = [
         (None, None)
@@ -176,11 +178,11 @@ def _apart(both: Heads) -> dict[Sort, Heads]:
         for head in both
     ]
     shares, logits = zip(*parts, strict=True)
-    return {"shares": Heads(*shares), "logits": Heads(*logits)}
+    return {"shares": ModelOutputs(*shares), "logits": ModelOutputs(*logits)}
 
 
 def _lifted(
-    average: Average, said: Heads, views: Sequence[View], frame: Frame, softmax: bool
+    average: Average, said: ModelOutputs, views: Sequence[View], frame: Frame, softmax: bool
 ) -> tuple[Floats, Floats | None]:
     assert said.masks is not None
     maps = lifted_maps(average, said.masks, views, frame, softmax)
@@ -189,23 +191,23 @@ def _lifted(
 
 def _one(
     lifts: Mapping[Average, tuple[Floats, Floats | None]],
-    shares: Heads,
+    shares: ModelOutputs,
     own: Average,
-    voter: Answerer,
+    voter: Model,
     views: Sequence[View],
     frame: Frame,
 ) -> _Alone:
     maps, word = lifts[own]
     mean = Mean()
     shown, _ = lifts.get(mean) or _lifted(mean, shares, views, frame, False)
-    return _Alone(maps, word, to_levels(shown), ids_of(maps, voter.classes))
+    return _Alone(maps, word, to_uint8(shown), ids_of(maps, voter.classes))
 
 
 def _answer(
-    average: Average, maps: MapSum, words: WordList, classes: int, softmax: bool
+    average: Average, maps: MapSum, words: ClassMeans, classes: int, softmax: bool
 ) -> Combined:
     ids, means = maps.means()
-    levels = to_levels(placed(ids, lowered(average, means, softmax), classes, 0.0))
+    levels = to_uint8(placed(ids, lowered(average, means, softmax), classes, 0.0))
     if not words.said:
         return levels, None
     ids, means = words.means()

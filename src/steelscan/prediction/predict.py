@@ -1,7 +1,7 @@
 """From a strip to the probabilities of an ensemble, at the strip's own size. No torch here.
 
 What trains and what is deployed both go this way; they differ in who answers: a network of torch
-(`Voter`), or a graph of a bundle.
+(`TorchModel`), or a graph of a bundle.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from steelscan.data import Shrink, pad, padded_frame, resize_picture
 from steelscan.prediction.averages import Floats, lifted, lowered, mean_of
-from steelscan.prediction.heads import Heads, Sort
+from steelscan.prediction.outputs import ModelOutputs, OutputKind
 from steelscan.prediction.specs import Average, LogitMean, Mean, PowerMean, Tiles, View
-from steelscan.prediction.sums import Left, MapSum, WordList, placed
+from steelscan.prediction.sums import ClassMeans, Left, MapSum, placed
 from steelscan.prediction.tiles import in_tiles
 from steelscan.strip import Frame, Picture, RunError
 
@@ -24,7 +24,7 @@ _MEAN = Mean()
 Head: TypeAlias = Literal["masks", "classes"]
 
 
-class Answerer(Protocol):
+class Model(Protocol):
     """What has a say in an ensemble.
 
     It sees a strip as ``resize`` says (None: at its size), whole or in ``tiles``. Of ``classes``,
@@ -40,7 +40,7 @@ class Answerer(Protocol):
     @property
     def softmax(self) -> bool: ...  # noqa: D102
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
+    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
         """What it says of a strip, uint8 ``(height, width)``, of a size that its stride divides.
 
         "shares" are probabilities, a plane a class; "logits" have one more where they are for
@@ -51,7 +51,7 @@ class Answerer(Protocol):
 
 
 def predict_classes(
-    voters: Sequence[Answerer],
+    models: Sequence[Model],
     views: Sequence[View],
     picture: Picture,
     average: Average = _MEAN,
@@ -62,13 +62,13 @@ def predict_classes(
     Each class is averaged over the voters that know it and the views; one that no voter knows is
     not a number. ``classes`` is how many there are; None: as many as the voters know.
     """
-    _, said = _predict(voters, views, picture, average, classes, {"classes"})
+    _, said = _predict(models, views, picture, average, classes, {"classes"})
     assert said is not None
     return said
 
 
 def predict_masks(
-    voters: Sequence[Answerer],
+    models: Sequence[Model],
     views: Sequence[View],
     picture: Picture,
     average: Average = _MEAN,
@@ -80,26 +80,26 @@ def predict_masks(
     probability 0. ``classes`` is how many there are; None: as many as the voters know.
     Where a network sees the strip smaller, what it says is enlarged before it is averaged.
     """
-    masks, _ = _predict(voters, views, picture, average, classes, {"masks"})
+    masks, _ = _predict(models, views, picture, average, classes, {"masks"})
     assert masks is not None
     return masks
 
 
 def predict_both(
-    voters: Sequence[Answerer],
+    models: Sequence[Model],
     views: Sequence[View],
     picture: Picture,
     average: Average = _MEAN,
     classes: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What `predict_masks` and `predict_classes` say, of networks with two heads, asked once."""
-    masks, said = _predict(voters, views, picture, average, classes, {"masks", "classes"})
+    masks, said = _predict(models, views, picture, average, classes, {"masks", "classes"})
     assert masks is not None
     assert said is not None
     return masks, said
 
 
-def to_levels(probabilities: Floats) -> NDArray[np.uint8]:
+def to_uint8(probabilities: Floats) -> NDArray[np.uint8]:
     """Probabilities as whole 255ths, as they are stored and cleaned; rounded to the nearest.
 
     Raises RunError for what is not a number: it would be 0, sound steel.
@@ -123,7 +123,7 @@ def _fill_levels(levels: NDArray[np.uint8], probabilities: Floats) -> None:
 
 
 def _predict(
-    voters: Sequence[Answerer],
+    models: Sequence[Model],
     views: Sequence[View],
     picture: Picture,
     average: Average,
@@ -131,14 +131,14 @@ def _predict(
     heads: set[Head],
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
     """Ask each voter once, for the heads that are wanted."""
-    poll = Poll(views, picture, average, heads)
-    for voter in voters:
+    poll = EnsembleMean(views, picture, average, heads)
+    for voter in models:
         poll.ask(voter)
     masks = poll.masks(classes) if "masks" in heads else None
     return masks, poll.classes(classes) if "classes" in heads else None
 
 
-class Poll:
+class EnsembleMean:
     """The voters of an ensemble asked about one strip, one by one, and what they come to."""
 
     def __init__(
@@ -146,11 +146,11 @@ class Poll:
     ) -> None:
         self._views, self._picture, self._average, self._heads = views, picture, average, heads
         self._softmax = False
-        self._outlined, self._judged = MapSum(), WordList()
+        self._outlined, self._judged = MapSum(), ClassMeans()
 
-    def ask(self, voter: Answerer) -> None:
+    def ask(self, voter: Model) -> None:
         """Ask one voter more, for the heads that are wanted."""
-        said = said_by(voter, self._views, self._picture, sort_for(self._average))
+        said = predict_views(voter, self._views, self._picture, kind_for(self._average))
         if "masks" in self._heads:
             assert said.masks is not None
             self._softmax = voter.softmax
@@ -173,9 +173,9 @@ class Poll:
         return placed(ids, lowered(self._average, means, self._softmax), classes, 0.0)
 
     def levels(self, classes: int) -> NDArray[np.uint8]:
-        """`to_levels` of the probabilities of pixels, uint8 ``(classes, height, width)``."""
+        """`to_uint8` of the probabilities of pixels, uint8 ``(classes, height, width)``."""
         if self._softmax:  # what lowers logits wants all planes at once
-            return to_levels(self.masks(classes))
+            return to_uint8(self.masks(classes))
         levels = np.zeros((classes, *self._picture.shape), np.uint8)
         for known, mean in self._outlined.each_mean():
             _fill_levels(levels[known - 1], lowered(self._average, mean))
@@ -206,7 +206,7 @@ def lifted_words(average: Average, said: Floats, views: Sequence[View]) -> Float
     return mean_of(lifted(average, said, _mirrored(views)))
 
 
-def sort_for(average: Average) -> Sort:
+def kind_for(average: Average) -> OutputKind:
     """What an average is made of."""
     return "logits" if isinstance(average, LogitMean) else "shares"
 
@@ -215,17 +215,19 @@ def _mirrored(views: Sequence[View]) -> list[bool]:
     return [view != "identity" for view in views]
 
 
-def said_by(voter: Answerer, views: Sequence[View], picture: Picture, sort: Sort) -> Heads:
+def predict_views(
+    voter: Model, views: Sequence[View], picture: Picture, sort: OutputKind
+) -> ModelOutputs:
     """What a voter says of a strip, ``(answers, planes, ...)`` as it sees it, not padded."""
     frame = Frame(*picture.shape)
     seen = voter.resize.frame(frame) if voter.resize else frame
     strip = pad(resize_picture(picture, seen), _room(seen))
 
-    def ask(part: Picture) -> Heads:
+    def ask(part: Picture) -> ModelOutputs:
         return voter.answer(part, views, sort)
 
     masks, classes = in_tiles(ask, strip, voter.tiles) if voter.tiles else ask(strip)
-    return Heads(None if masks is None else masks[..., : seen.height, : seen.width], classes)
+    return ModelOutputs(None if masks is None else masks[..., : seen.height, : seen.width], classes)
 
 
 def _room(seen: Frame) -> Frame:

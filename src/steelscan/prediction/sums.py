@@ -60,7 +60,7 @@ class MapSum:
 
 
 @dataclass
-class WordList:
+class ClassMeans:
     """What voters say of whole strips: float ``(classes,)`` each, and of which classes."""
 
     said: list[Floats] = field(default_factory=list)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.prediction.heads import Heads
+from steelscan.prediction.outputs import ModelOutputs
 from steelscan.prediction.specs import Tiles
 from steelscan.strip import Picture
 
@@ -37,7 +37,7 @@ def weights(tiles: Tiles, *, first: bool, last: bool) -> NDArray[np.float32]:
     return np.clip(says, 0, 1).astype(np.float32)
 
 
-def in_tiles(ask: Callable[[Picture], Heads], strip: Picture, tiles: Tiles) -> Heads:
+def in_tiles(ask: Callable[[Picture], ModelOutputs], strip: Picture, tiles: Tiles) -> ModelOutputs:
     """What is said of a strip, uint8 ``(height, width)``, asked a tile at a time.
 
     Maps are blended as `weights` says; of each class the highest answer of all tiles stands, for a

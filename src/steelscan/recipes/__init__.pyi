@@ -6,12 +6,12 @@ from .catalog import public_board as public_board
 from .catalog import source as source
 from .catalog import summary as summary
 from .pseudo_labels import Answer as Answer
+from .pseudo_labels import ConfidentAndAgreed as ConfidentAndAgreed
+from .pseudo_labels import ConfidentClasses as ConfidentClasses
+from .pseudo_labels import ConfidentPixels as ConfidentPixels
+from .pseudo_labels import ConfidentStrips as ConfidentStrips
 from .pseudo_labels import PseudoLabels as PseudoLabels
 from .pseudo_labels import PseudoRule as PseudoRule
-from .pseudo_labels import SureAndAgreed as SureAndAgreed
-from .pseudo_labels import SureClasses as SureClasses
-from .pseudo_labels import SurePixels as SurePixels
-from .pseudo_labels import SureStrips as SureStrips
 from .pseudo_labels import teaches as teaches
 from .spec import Budget as Budget
 from .spec import Classify as Classify

@@ -23,7 +23,7 @@ from steelscan.postprocess import (
     Triplet,
 )
 from steelscan.prediction import EncoderOf, Member
-from steelscan.recipes.pseudo_labels import SureClasses, SurePixels
+from steelscan.recipes.pseudo_labels import ConfidentClasses, ConfidentPixels
 from steelscan.recipes.spec import Classify, Recipe, Segment, Step
 from steelscan.strip import Classes, RecipeError, Spec
 
@@ -59,9 +59,9 @@ NEUTRAL: Mapping[tuple[type[Spec], str], Neutral] = {
     (Polygons, "eps"): Neutral(min, "the least of them: outlines change least", True),
     (BCE, "pos_weight"): Neutral(lambda _: 1.0, "a defect weighs as much as sound steel"),
     (WherePresent, "always"): Neutral(lambda _: True, "clean crops teach, too, what is sound"),
-    (SurePixels, "grown"): Neutral(lambda radii: int(median(radii)), "their median", True),
+    (ConfidentPixels, "grown"): Neutral(lambda radii: int(median(radii)), "their median", True),
     # A wrong pseudo-label is learned, one too few costs little.
-    (SureClasses, "least"): Neutral(max, "the highest of them: only what is sure teaches"),
+    (ConfidentClasses, "least"): Neutral(max, "the highest of them: only what is sure teaches"),
 }
 """What takes the place of the numbers of single classes, for each setting that can have such."""
 

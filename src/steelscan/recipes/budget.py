@@ -6,10 +6,10 @@ from math import lcm, sqrt
 
 from steelscan.data import Crop, Shrink, WholeStrip
 from steelscan.models import (
+    FPN,
     AsymmetricUnet,
-    Fpn,
     Network,
-    Psp,
+    PSPNet,
     Segmenter,
     TwoHeaded,
     Unet,
@@ -180,12 +180,12 @@ def _narrow(network: Segmenter, width: int) -> Segmenter:
     match network:
         case Unet():
             return network.but(decoder_channels=most(network.decoder_channels, 64, 32, 16, 16, 16))
-        case Fpn():
+        case FPN():
             pyramid, segmentation = most(
                 (network.pyramid_channels, network.segmentation_channels), 64, 32
             )
             return network.but(pyramid_channels=pyramid, segmentation_channels=segmentation)
-        case Psp():
+        case PSPNet():
             (channels,) = most((network.decoder_channels,), 64)
             return network.but(decoder_channels=channels)
         case _:
@@ -356,9 +356,9 @@ def _channels(network: Network) -> str:
             return _channels(network.segmenter)
         case Unet():
             widths = network.decoder_channels
-        case Fpn():
+        case FPN():
             widths = (network.pyramid_channels, network.segmentation_channels)
-        case Psp():
+        case PSPNet():
             widths = (network.decoder_channels,)
         case AsymmetricUnet():
             widths = (*network.centre_channels, *network.middle_channels, network.block_channels)

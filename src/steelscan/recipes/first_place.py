@@ -14,10 +14,10 @@ Ours:       folds and which network is fitted on which; rates, momentum, decay, 
 from steelscan.augment import BrightnessContrast, DefectBlackout, HFlip, VFlip
 from steelscan.data import Folds, RandomCrop
 from steelscan.losses import BCE, Dice, Mix
-from steelscan.models import Classifier, Fpn, Unet
+from steelscan.models import FPN, Classifier, Unet
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold
 from steelscan.prediction import Ensemble, Member, View
-from steelscan.recipes.pseudo_labels import PseudoLabels, SureAndAgreed
+from steelscan.recipes.pseudo_labels import ConfidentAndAgreed, PseudoLabels
 from steelscan.recipes.spec import Classify, Recipe, Segment
 from steelscan.training import SGD, Adam, Cosine, OneCycle, RAdam, Training
 
@@ -65,8 +65,8 @@ clearers = (
 )
 outliners = (
     Member(network=Unet(encoder=b3), stages=(outline,), folds=(3,)),
-    Member(network=Fpn(encoder=b3), stages=(outline, finetune), folds=(0, 1, 2)),
-    Member(network=Fpn(encoder=b3), stages=(outline.but(batch=24),), folds=(3, 0)),
+    Member(network=FPN(encoder=b3), stages=(outline, finetune), folds=(0, 1, 2)),
+    Member(network=FPN(encoder=b3), stages=(outline.but(batch=24),), folds=(3, 0)),
     Member(network=Unet(encoder="resnet34"), stages=(public,), folds=(0,)),
     Member(
         network=Unet(encoder="legacy_seresnext50_32x4d"), stages=(public.but(batch=20),), folds=(1,)
@@ -85,6 +85,6 @@ recipe = Recipe(
         RemoveSmallComponents(pixels=150),
     ),
     pseudo_labels=PseudoLabels(
-        rounds=2, rule=SureAndAgreed(low=0.05, high=0.95), answered_by="all"
+        rounds=2, rule=ConfidentAndAgreed(low=0.05, high=0.95), answered_by="all"
     ),
 )

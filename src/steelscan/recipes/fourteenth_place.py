@@ -23,10 +23,10 @@ from steelscan.augment import (
     IsoNoise,
     OneOf,
     OpticalDistortion,
+    Rotate180,
     SaltPepper,
     Sharpen,
-    ShiftScaleTurn,
-    Turn,
+    ShiftScaleRotate,
     VFlip,
 )
 from steelscan.data import Folds, SteelCrop
@@ -35,11 +35,11 @@ from steelscan.losses import BCE, BothHeads, Lovasz, WherePresent
 from steelscan.models import AsymmetricUnet, TwoHeaded
 from steelscan.postprocess import FillEdges, MinArea, Threshold
 from steelscan.prediction import Ensemble, Member
-from steelscan.recipes.pseudo_labels import PseudoLabels, SureClasses
+from steelscan.recipes.pseudo_labels import ConfidentClasses, PseudoLabels
 from steelscan.recipes.spec import Recipe, Segment
 from steelscan.training import Adam, CycledDraws, FlatCosine, Training
 
-flip = OneOf(of=(HFlip(p=1.0), VFlip(p=1.0), Turn(p=1.0)), p=0.5)
+flip = OneOf(of=(HFlip(p=1.0), VFlip(p=1.0), Rotate180(p=1.0)), p=0.5)
 local = OneOf(of=(Clahe(clip=2.0, p=0.5), Sharpen(p=0.25)), p=0.35)
 tone = OneOf(
     of=(BrightnessContrast(brightness=0.0), Gamma(), BrightnessContrast(contrast=0.0)), p=0.3
@@ -47,7 +47,7 @@ tone = OneOf(
 bend = OneOf(
     of=(Elastic(strength=120.0, grain=6.0), GridDistortion(), OpticalDistortion(limit=2.0)), p=0.3
 )
-place = ShiftScaleTurn(shift=0.0625, scale=0.1, degrees=12.0)
+place = ShiftScaleRotate(shift=0.0625, scale=0.1, degrees=12.0)
 noise = OneOf(of=(GaussNoise(p=0.35), SaltPepper(most=0.0002, p=0.7), IsoNoise(p=0.7)), p=0.5)
 medium = (flip, local, tone, bend, place, noise, Cutout(holes=3, p=0.25))
 
@@ -92,5 +92,7 @@ recipe = Recipe(
         MinArea(pixels=(0, 0, 1200, 0)),
         FillEdges(),
     ),
-    pseudo_labels=PseudoLabels(rule=SureClasses(least=(0.85, 0.0, 0.75, 0.0)), answered_by="all"),
+    pseudo_labels=PseudoLabels(
+        rule=ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)), answered_by="all"
+    ),
 )

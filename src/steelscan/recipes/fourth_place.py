@@ -14,7 +14,7 @@ from steelscan.augment import HFlip, VFlip
 from steelscan.data import Folds, RandomCrop
 from steelscan.decision import SoftGate
 from steelscan.losses import BCE, BothHeads, Focal, Mix
-from steelscan.models import Fpn, Segmenter, TwoHeaded, Unet
+from steelscan.models import FPN, Segmenter, TwoHeaded, Unet
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, LogitMean, Member
 from steelscan.recipes.spec import Recipe, Segment
@@ -41,9 +41,9 @@ def member(segmenter: Segmenter, training: Training, *folds: int) -> Member:
 
 
 members = (
-    member(Fpn(encoder="densenet201"), focal, 0),
-    member(Fpn(encoder="tf_efficientnet_b5"), focal, 1),
-    member(Fpn(encoder="legacy_seresnext50_32x4d"), mixed, 2),
+    member(FPN(encoder="densenet201"), focal, 0),
+    member(FPN(encoder="tf_efficientnet_b5"), focal, 1),
+    member(FPN(encoder="legacy_seresnext50_32x4d"), mixed, 2),
     member(Unet(encoder="resnet34"), mixed, 0, 1, 2, 3, 4),
     member(Unet(encoder="tf_efficientnet_b5"), focal, 3),
 )

@@ -14,7 +14,7 @@ Ours:       crop, rates, batch and epochs of the classifier; epochs of the two l
 from steelscan.augment import BrightnessContrast, HFlip, VFlip
 from steelscan.data import Folds, RandomCrop, WholeStrip
 from steelscan.losses import BCE, Lovasz
-from steelscan.models import Classifier, Fpn
+from steelscan.models import FPN, Classifier
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member
 from steelscan.recipes.spec import Classify, Recipe, Segment
@@ -50,7 +50,7 @@ sharpen = outline.but(loss=Lovasz(), optimizer=Adam(lr=1e-4))
 def outliner(class_id: int, *folds: int) -> Member:
     """The binary network of one class."""
     return Member(
-        network=Fpn(encoder="tf_efficientnet_b2"),
+        network=FPN(encoder="tf_efficientnet_b2"),
         stages=(outline, sharpen),
         classes=(class_id,),
         folds=folds,

@@ -13,7 +13,7 @@ from steelscan.strip import PerClass, Spec, per_class
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class SureAndAgreed(Spec):
+class ConfidentAndAgreed(Spec):
     """Strips of which the classifier is sure in every class, and the segmenter agrees.
 
     Sure is below ``low`` or above ``high`` (1st, K:114254).
@@ -24,14 +24,14 @@ class SureAndAgreed(Spec):
     high: Share = 0.95
 
 
-class SureStrips(Spec):
+class ConfidentStrips(Spec):
     """Strips whose class probabilities lie ``apart`` from 0.5 on the mean (12th, K:114309)."""
 
     kind: Literal["sure_strips"] = "sure_strips"
     apart: Annotated[float, Field(ge=0, le=0.5)] = 0.45
 
 
-class SurePixels(Spec):
+class ConfidentPixels(Spec):
     """Strips in each of whose maps a share of ``least`` of all pixels is sure (10th, K:114465).
 
     A pixel is sure below ``low`` or above ``high``; sure areas are grown by so many pixels in all
@@ -45,7 +45,7 @@ class SurePixels(Spec):
     least: Share = 0.995
 
 
-class SureClasses(Spec):
+class ConfidentClasses(Spec):
     """Strips none of whose predicted classes has a classifier's answer below ``least``, a class.
 
     (14th, K:114367.)
@@ -75,22 +75,22 @@ def teaches(rule: "PseudoRule", answer: Answer) -> bool:
     """
     classes = len(answer.classes)
     match rule:
-        case SureAndAgreed():
+        case ConfidentAndAgreed():
             sure = (answer.classes < rule.low) | (answer.classes > rule.high)
             agreed = (answer.classes > rule.high) == answer.found
             return bool((sure & agreed).all())
-        case SureStrips():
+        case ConfidentStrips():
             return bool(np.abs(answer.classes - 0.5).mean() >= rule.apart)
-        case SurePixels():
-            grown = per_class(rule.grown, classes, "SurePixels.grown")
+        case ConfidentPixels():
+            grown = per_class(rule.grown, classes, "ConfidentPixels.grown")
             shares = map(_sure_share, answer.pixels, [rule] * classes, grown)
             return all(share >= rule.least for share in shares)
-        case SureClasses():
-            least = np.array(per_class(rule.least, classes, "SureClasses.least"))
+        case ConfidentClasses():
+            least = np.array(per_class(rule.least, classes, "ConfidentClasses.least"))
             return bool((~answer.found | (answer.classes >= least)).all())
 
 
-def _sure_share(plane: NDArray[np.floating], rule: SurePixels, grown: int) -> float:
+def _sure_share(plane: NDArray[np.floating], rule: ConfidentPixels, grown: int) -> float:
     """The share of a map's pixels that are sure, or near one that is."""
     sure = ((plane < rule.low) | (plane > rule.high)).astype(np.uint8)
     if grown:
@@ -100,7 +100,8 @@ def _sure_share(plane: NDArray[np.floating], rule: SurePixels, grown: int) -> fl
 
 
 PseudoRule = Annotated[
-    SureAndAgreed | SureStrips | SurePixels | SureClasses, Field(discriminator="kind")
+    ConfidentAndAgreed | ConfidentStrips | ConfidentPixels | ConfidentClasses,
+    Field(discriminator="kind"),
 ]
 
 

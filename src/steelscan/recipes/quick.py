@@ -14,7 +14,7 @@ from steelscan.augment import BrightnessContrast, HFlip, VFlip
 from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix
-from steelscan.models import Classifier, Fpn
+from steelscan.models import FPN, Classifier
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import EncoderOf, Ensemble, Member, View
 from steelscan.recipes.spec import Classify, Recipe, Segment
@@ -52,7 +52,7 @@ clear = Training(
     keep=Last(),
 )
 segmenter = Member(
-    network=Fpn(encoder=encoder, pyramid_channels=64, segmentation_channels=64, dropout=0.1),
+    network=FPN(encoder=encoder, pyramid_channels=64, segmentation_channels=64, dropout=0.1),
     stages=(outline,),
     resize=resize,
 )

@@ -13,7 +13,7 @@ from steelscan.augment import BrightnessContrast, HFlip, VFlip
 from steelscan.data import LikeTest, RandomCrop
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix
-from steelscan.models import Fpn, Unet
+from steelscan.models import FPN, Unet
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member, PowerMean
 from steelscan.recipes.spec import Recipe, Segment
@@ -31,7 +31,7 @@ training = Training(
 )
 members = (
     Member(network=Unet(encoder="tf_efficientnet_b3"), stages=(training,)),
-    Member(network=Fpn(encoder="tf_efficientnet_b5"), stages=(training,)),
+    Member(network=FPN(encoder="tf_efficientnet_b5"), stages=(training,)),
 )
 recipe = Recipe(
     name="seventieth_place",

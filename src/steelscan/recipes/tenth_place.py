@@ -28,10 +28,10 @@ from steelscan.augment import (
 from steelscan.data import Folds, RandomCrop, WholeStrip
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Lovasz, Mix
-from steelscan.models import Classifier, Fpn
+from steelscan.models import FPN, Classifier
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, Member, PowerMean, View
-from steelscan.recipes.pseudo_labels import PseudoLabels, SurePixels
+from steelscan.recipes.pseudo_labels import ConfidentPixels, PseudoLabels
 from steelscan.recipes.spec import Classify, Recipe, Segment
 from steelscan.training import SGD, Cosine, RAdam, Training
 
@@ -62,7 +62,7 @@ plain = Training(
 shifted = plain.but(augment=(HFlip(), SteelShift()))
 varied = plain.but(augment=(up_to_two,), batch=3)
 
-pyramid = Fpn(encoder="legacy_seresnext50_32x4d")
+pyramid = FPN(encoder="legacy_seresnext50_32x4d")
 beside = pyramid.but(merge="cat", segmentation_channels=32)
 small = pyramid.but(encoder="tf_efficientnet_b3")
 outliners = (
@@ -88,6 +88,6 @@ recipe = Recipe(
     ),
     tune=Tune(label=False),
     pseudo_labels=PseudoLabels(
-        rule=SurePixels(low=0.2, high=0.8, grown=(8, 8, 16, 24)), answered_by="all"
+        rule=ConfidentPixels(low=0.2, high=0.8, grown=(8, 8, 16, 24)), answered_by="all"
     ),
 )

@@ -15,11 +15,11 @@ Ours:       folds and which network is fitted on which; epochs, batch; half of t
 from steelscan.augment import HFlip, VFlip
 from steelscan.data import Folds, RandomCrop
 from steelscan.losses import SoftmaxFocal
-from steelscan.models import Fpn, Unet
+from steelscan.models import FPN, Unet
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Ensemble, Member
 from steelscan.recipes.fourteenth_place import medium
-from steelscan.recipes.pseudo_labels import PseudoLabels, SureAndAgreed
+from steelscan.recipes.pseudo_labels import ConfidentAndAgreed, PseudoLabels
 from steelscan.recipes.spec import Recipe, Segment
 from steelscan.training import Adam, Plateau, Training, WeightedDraws
 
@@ -40,7 +40,7 @@ with_pseudo = outline.but(pseudo="all")
 b3 = Unet(encoder="tf_efficientnet_b3", channels=3, scale="unit", output="softmax")
 b4 = b3.but(encoder="tf_efficientnet_b4")
 se50 = b3.but(encoder="legacy_seresnext50_32x4d")
-pyramid_b4 = Fpn(encoder="tf_efficientnet_b4", channels=3, scale="unit", output="softmax")
+pyramid_b4 = FPN(encoder="tf_efficientnet_b4", channels=3, scale="unit", output="softmax")
 pyramid_b5 = pyramid_b4.but(encoder="tf_efficientnet_b5", merge="cat")
 members = (
     Member(network=pyramid_b5, stages=(outline,), folds=(0,)),
@@ -61,5 +61,5 @@ recipe = Recipe(
         Segment(ensemble=Ensemble(members=members)),
         Threshold(label=(0.7, 0.7, 0.6, 0.6), pixel=0.4),
     ),
-    pseudo_labels=PseudoLabels(rule=SureAndAgreed(low=0.1, high=0.9), answered_by="all"),
+    pseudo_labels=PseudoLabels(rule=ConfidentAndAgreed(low=0.1, high=0.9), answered_by="all"),
 )

@@ -11,13 +11,13 @@ Ours:       rates, plateaus, batches of 16, epochs; the classifier's thresholds 
             views of the last networks; how sure a pseudo-label is
 """
 
-from steelscan.augment import BrightnessContrast, HFlip, Jpeg, ShiftScaleTurn, Turn, VFlip
+from steelscan.augment import BrightnessContrast, HFlip, Jpeg, Rotate180, ShiftScaleRotate, VFlip
 from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
 from steelscan.losses import BCE, Dice, Focal, Jaccard, Mix
-from steelscan.models import Classifier, Fpn, Psp, Unet
+from steelscan.models import FPN, Classifier, PSPNet, Unet
 from steelscan.postprocess import FillHoles, MinArea, RemoveSmallComponents, Threshold
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
-from steelscan.recipes.pseudo_labels import PseudoLabels, SureStrips
+from steelscan.recipes.pseudo_labels import ConfidentStrips, PseudoLabels
 from steelscan.recipes.spec import Classify, KeepFound, Recipe, Segment
 from steelscan.training import BestAverage, DefectiveStrips, Plateau, RAdam, Training
 
@@ -44,7 +44,13 @@ whole = crops.but(crop=WholeStrip(), optimizer=RAdam(lr=1e-4), batch=4, accumula
 simple = crops.but(loss=BCE())
 outline = crops.but(
     crop=RandomCrop(height=256, width=768, defect=1.0),
-    augment=(*flips, Turn(), BrightnessContrast(), Jpeg(), ShiftScaleTurn(shift=0.0, scale=0.1)),
+    augment=(
+        *flips,
+        Rotate180(),
+        BrightnessContrast(),
+        Jpeg(),
+        ShiftScaleRotate(shift=0.0, scale=0.1),
+    ),
     strips=DefectiveStrips(),
     loss=Mix(parts=((1.0, Dice()), (1.0, Focal(gamma=2.0)))),
     batch=16,
@@ -54,13 +60,13 @@ judge = Classifier(encoder=senet)
 clearer = Member(network=judge, stages=(clear,), resize=Shrink(pixels=128 * 800))
 crop_judge = EncoderFittedFor(network=judge, stages=(simple,))
 deciders = (
-    Member(network=Psp(encoder="legacy_seresnext101_32x4d"), stages=(crops, whole)),
-    Member(network=Fpn(encoder=senet), stages=(simple,), start=crop_judge, folds=(0,)),
-    Member(network=Psp(encoder=senet), stages=(simple,), start=crop_judge, folds=(1,)),
+    Member(network=PSPNet(encoder="legacy_seresnext101_32x4d"), stages=(crops, whole)),
+    Member(network=FPN(encoder=senet), stages=(simple,), start=crop_judge, folds=(0,)),
+    Member(network=PSPNet(encoder=senet), stages=(simple,), start=crop_judge, folds=(1,)),
 )
 outliners = (
     (Unet(encoder=se50), (0, 1)),
-    (Fpn(encoder=se50), (2, 3)),
+    (FPN(encoder=se50), (2, 3)),
     (Unet(encoder=senet), (0,)),
 )
 binary = tuple(
@@ -83,5 +89,5 @@ recipe = Recipe(
         Segment(ensemble=Ensemble(members=binary, views=("identity", "hflip"))),
         Threshold(label=0.0, pixel=0.5),
     ),
-    pseudo_labels=PseudoLabels(rule=SureStrips(apart=0.45), answered_by="all"),
+    pseudo_labels=PseudoLabels(rule=ConfidentStrips(apart=0.45), answered_by="all"),
 )

@@ -1,7 +1,6 @@
 from .checkpoint import CHECKSUM as CHECKSUM
 from .checkpoint import load_network as load_network
 from .fit import Metrics as Metrics
-from .material import Material as Material
 from .sampling import AllStrips as AllStrips
 from .sampling import BalancedDraws as BalancedDraws
 from .sampling import CycledDraws as CycledDraws
@@ -31,3 +30,4 @@ from .specs import Plateau as Plateau
 from .specs import RAdam as RAdam
 from .specs import Swa as Swa
 from .specs import Training as Training
+from .training_data import TrainingData as TrainingData

@@ -33,12 +33,12 @@ from steelscan.training.checkpoint import (
 )
 from steelscan.training.crops import Batch, EpochCrops, Part, loader
 from steelscan.training.freezing import freeze
-from steelscan.training.material import Material
 from steelscan.training.mixing import mix
 from steelscan.training.optimizers import build_optimizer
 from steelscan.training.schedules import plateau, rate
 from steelscan.training.seen import SeenStrips
 from steelscan.training.specs import BestAverage, Last, Pass, Plateau, Training
+from steelscan.training.training_data import TrainingData
 
 Metrics = Mapping[str, float]
 """What a validation says; the number that a stage watches is higher for a better network."""
@@ -61,7 +61,7 @@ class _Standing:
 def fit(
     network: StripNetwork,
     stages: tuple[Training, ...],
-    material: Material,
+    material: TrainingData,
     validate: Callable[[StripNetwork], Metrics],
     folder: Path,
     *,
@@ -127,7 +127,7 @@ class _Stage:
         network: StripNetwork,
         training: Training,
         number: int,
-        material: Material,
+        material: TrainingData,
         seen: SeenStrips,
         accelerator: Accelerator,
         workers: int,

@@ -18,7 +18,7 @@ from steelscan.pipeline import RunFolder
 from steelscan.strip import OutputError, output_folder, track, write_json, write_rows
 
 if TYPE_CHECKING:
-    from steelscan.pipeline import StoredAnswers
+    from steelscan.pipeline import StoredOutputs
 
 _OF_COPIES = 0.9
 """Estimate of a class that one of two near-duplicates has and the other has not."""
@@ -91,7 +91,7 @@ def audit(
     shows the first ``most`` strips. With ``to`` those are also written as a data set in that
     format of annotations, into ``relabel_FORMAT`` of the folder, to be opened in its program.
 
-    Raises what `open_dataset`, `StoredAnswers` and `steelscan.formats.convert` raise.
+    Raises what `open_dataset`, `StoredOutputs` and `steelscan.formats.convert` raise.
     """
     from steelscan.analysis.audit.page import write_page
 
@@ -122,10 +122,10 @@ def audit(
     return audited
 
 
-def _stored(run: Path, dataset: Dataset) -> "StoredAnswers":
-    from steelscan.pipeline import StoredAnswers
+def _stored(run: Path, dataset: Dataset) -> "StoredOutputs":
+    from steelscan.pipeline import StoredOutputs
 
-    return StoredAnswers(RunFolder(run), dataset)
+    return StoredOutputs(RunFolder(run), dataset)
 
 
 def _ranked(dataset: Dataset, reasons: Mapping[int, Sequence[Reason]]) -> list[AuditedStrip]:
@@ -189,7 +189,7 @@ def _of_copies(dataset: Dataset) -> Iterator[tuple[int, Reason]]:
             yield row, Reason("copies differ", name, score, told, None, twin)
 
 
-def _of_answers(dataset: Dataset, answers: "StoredAnswers") -> Iterator[tuple[int, Reason]]:
+def _of_answers(dataset: Dataset, answers: "StoredOutputs") -> Iterator[tuple[int, Reason]]:
     """What the networks of a run contradict."""
     rows = answers.rows.tolist()
     regions = [

@@ -12,13 +12,13 @@ from steelscan.pages.outline import outline
 from steelscan.strip import Masks, Picture, track, write_text
 
 if TYPE_CHECKING:
-    from steelscan.pipeline import StoredAnswers
+    from steelscan.pipeline import StoredOutputs
 
 _MARGIN = 6
 """Pixels between a suspicious place and the frame around it."""
 
 
-def write_page(path: Path, found: Audit, answers: "StoredAnswers | None", most: int) -> None:
+def write_page(path: Path, found: Audit, answers: "StoredOutputs | None", most: int) -> None:
     """Write the page of the first ``most`` strips, whole or not at all.
 
     Raises OutputError, and PictureError.
@@ -43,7 +43,7 @@ def write_page(path: Path, found: Audit, answers: "StoredAnswers | None", most: 
     write_text(path, render_page("steelscan.analysis.audit", "audit.html.jinja", content))
 
 
-def _shown(found: Audit, strip: AuditedStrip, answers: "StoredAnswers | None") -> dict[str, Any]:
+def _shown(found: Audit, strip: AuditedStrip, answers: "StoredOutputs | None") -> dict[str, Any]:
     dataset, row, worst = found.dataset, strip.row, strip.reasons[0]
     picture, label = dataset.picture(row), dataset.masks(row)
     frame = dataset.frames[row]

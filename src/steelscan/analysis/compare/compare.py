@@ -16,7 +16,7 @@ from steelscan.evaluation.metrics import (
     paired_differences,
     select_class,
 )
-from steelscan.pipeline import PARTS, Judged, RunFolder, RunRecord, read_judged
+from steelscan.pipeline import PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
 from steelscan.strip import Classes, RunError, table_kind, write_rows
 
 _TELLING = 6
@@ -95,7 +95,7 @@ def compare(run_a: Path, run_b: Path) -> Comparison:
     if one.fingerprint != other.fingerprint:
         found = f"was made from other data than {run_a} ({_short(one)}, {_short(other)})"
         raise RunError(run_b, found, "Compare runs on one data set")
-    judged_a, judged_b = (read_judged(folder, len(one.classes)) for folder in folders)
+    judged_a, judged_b = (read_evaluated(folder, len(one.classes)) for folder in folders)
     part, images = _common(judged_a, judged_b)
     if not images:
         found = f"has no strip that judged {run_a} in the same part"
@@ -123,7 +123,9 @@ def _short(record: RunRecord) -> str:
     return record.fingerprint[:8]
 
 
-def _common(one: Mapping[str, Judged], other: Mapping[str, Judged]) -> tuple[str, tuple[str, ...]]:
+def _common(
+    one: Mapping[str, Evaluated], other: Mapping[str, Evaluated]
+) -> tuple[str, tuple[str, ...]]:
     """The first part in which both runs have strips in common, and these, sorted."""
     for part in PARTS:
         if part in one and part in other:
@@ -133,14 +135,14 @@ def _common(one: Mapping[str, Judged], other: Mapping[str, Judged]) -> tuple[str
     return PARTS[-1], ()
 
 
-def _pick(judged: Judged, images: Sequence[str]) -> Pairs:
+def _pick(judged: Evaluated, images: Sequence[str]) -> Pairs:
     """The pairs of these images, in their order."""
     row_of = {image: row for row, image in enumerate(judged.images)}
     return judged.pairs.select([row_of[image] for image in images])
 
 
 def _groups(
-    one: Mapping[str, Judged], other: Mapping[str, Judged], images: Sequence[str]
+    one: Mapping[str, Evaluated], other: Mapping[str, Evaluated], images: Sequence[str]
 ) -> NDArray[np.int64]:
     """The group of each of these images, int64 ``(strips,)``, where either run may join two.
 
@@ -178,7 +180,7 @@ def _changes(images: Sequence[str], a: Pairs, b: Pairs, classes: Classes) -> tup
 
 
 def _notes(
-    part: str, scores: Differences, one: Mapping[str, Judged], other: Mapping[str, Judged]
+    part: str, scores: Differences, one: Mapping[str, Evaluated], other: Mapping[str, Evaluated]
 ) -> Iterator[str]:
     """What must be known beside the numbers, as sentences."""
     left_out = len(set(one[part].images) | set(other[part].images)) - scores.strips

@@ -12,7 +12,7 @@ from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Difference, Differences, Pairs, count_pixels, dice
 from steelscan.pages import LONG, Span, bar, css_color, jpeg_link, render_page, shown_width, widest
 from steelscan.pages.outline import outline
-from steelscan.pipeline import RunFolder, open_data_of, read_judged
+from steelscan.pipeline import RunFolder, open_data_of, read_evaluated
 from steelscan.strip import Masks, MissingPartError, Picture, RunError, SteelscanError, write_text
 
 SHOWN = 24
@@ -110,13 +110,13 @@ def _masks(
     found: Comparison, dataset: Dataset, run: RunFolder, changes: Sequence[Change]
 ) -> list[Masks]:
     """The masks of a run on changed strips, which must be those that were judged."""
-    judged = read_judged(run, len(found.classes))[found.part]
+    judged = read_evaluated(run, len(found.classes))[found.part]
     row_of = {name: row for row, name in enumerate(dataset.names)}
     place_of = {name: place for place, name in enumerate(judged.images)}
     try:
-        from steelscan.pipeline import StoredAnswers
+        from steelscan.pipeline import StoredOutputs
 
-        answers = StoredAnswers(run, dataset)
+        answers = StoredOutputs(run, dataset)
     except ModuleNotFoundError as error:
         needs = f"need {error.name}, which is not installed"
         raise MissingPartError("pictures", needs, "Run: pip install 'steelscan[train]'") from None

@@ -21,11 +21,11 @@ from steelscan.pages import plain_value
 from steelscan.pipeline import (
     PARTS,
     Device,
-    Judged,
+    Evaluated,
     RunFolder,
     accelerator,
     open_data_of,
-    read_judged,
+    read_evaluated,
 )
 from steelscan.prediction import Member
 from steelscan.strip import InputError, RunError, held
@@ -121,7 +121,7 @@ def compare_ensemble(
     """
     folder = RunFolder(run)
     recipe, record, tuned = folder.load_recipe(), folder.load_record(), folder.load_tuned()
-    judged = read_judged(folder, len(record.classes)).get(PARTS[1])
+    judged = read_evaluated(folder, len(record.classes)).get(PARTS[1])
     if judged is None or not judged.images:
         raise RunError(run, "judged no strip out of fold", "Train with folds that validate")
     _, segment = recipe.rounds[-1].segment
@@ -174,7 +174,7 @@ def _free(run: Path, count: int, members: Sequence[int]) -> Members:
     return free
 
 
-def _rows(judged: Judged, dataset: Dataset) -> NDArray[np.int64]:
+def _rows(judged: Evaluated, dataset: Dataset) -> NDArray[np.int64]:
     """Where the strips that judge stand in the data set."""
     row_of = {name: row for row, name in enumerate(dataset.names)}
     return np.array([row_of[image] for image in judged.images], np.int64)
@@ -183,7 +183,7 @@ def _rows(judged: Judged, dataset: Dataset) -> NDArray[np.int64]:
 def _compared(
     question: Question,
     files: StripFiles,
-    judged: Judged,
+    judged: Evaluated,
     rows: NDArray[np.int64],
     parameters: dict[int, int],
 ) -> EnsembleComparison:
@@ -281,7 +281,7 @@ def _notes(question: Question, judge: Judge) -> Iterator[str]:
         yield "The step has one member: there are no sets of members to compare."
 
 
-def _own_gain(held: Pairs, refitted: Pairs | None, judged: Judged) -> Iterator[str]:
+def _own_gain(held: Pairs, refitted: Pairs | None, judged: Evaluated) -> Iterator[str]:
     """A sentence where the run's thresholds do not even suit its own rule."""
     if refitted is None:
         return

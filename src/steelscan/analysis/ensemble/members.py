@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from steelscan.analysis.ensemble.rules import CombiningRule, gates_by_classifier
 from steelscan.data import Dataset
-from steelscan.decision import Admitted, Opened, Said, SoftGate, admit, outlined
+from steelscan.decision import OpenClasses, RuleInput, SoftGate, StepOutput, admit, outlined
 from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import count_pixels
 from steelscan.evaluation.tuning import Tune, count_levels
@@ -71,11 +71,11 @@ class StripFiles:
     def __contains__(self, row: int) -> bool:
         return self.path(row).exists()
 
-    def opened(self, row: int, rule: int) -> Opened:
+    def opened(self, row: int, rule: int) -> RuleInput:
         """What the rules of the recipe get to see of a strip by a combining rule."""
         with np.load(self.path(row)) as found:
             word = found["words"][rule]
-            return Opened(found[f"levels{rule}"], None if np.isnan(word).all() else word)
+            return RuleInput(found[f"levels{rule}"], None if np.isnan(word).all() else word)
 
     def counts(self, row: int) -> dict[int, NDArray[np.int64]]:
         """Pixels of each set of members, int64 ``(3, classes)``; bit n stands for member n."""
@@ -125,8 +125,8 @@ def ask_members(question: Question, files: StripFiles, device: torch.device) -> 
             device,
         )
         members = question.members(fold)
-        voters = predictor.voters[question.step[0]]
-        for member, voter in zip(members, voters, strict=True):
+        models = predictor.models[question.step[0]]
+        for member, voter in zip(members, models, strict=True):
             parameters[member] = sum(each.numel() for each in voter.network.parameters())
         missing = [row for row in rows if row not in files]
         for row in track(missing, f"Asking members, fold {fold}", len(missing)):
@@ -146,8 +146,8 @@ def _found(
     name, segment = question.step
     ensemble = segment.ensemble
     averages = [rule.average for rule in question.rules if rule.average is not None]
-    voters = predictor.voters[name]
-    heard = hear(voters, ensemble.views, picture, ensemble.average, averages, len(truth))
+    models = predictor.models[name]
+    heard = hear(models, ensemble.views, picture, ensemble.average, averages, len(truth))
     seconds[list(members)] = heard.seconds
     opened = [_by_rule(question, rule, heard, admitted) for rule in question.rules]
     found = _kept(opened, seconds)
@@ -156,18 +156,18 @@ def _found(
     return found
 
 
-def _admitted(predictor: Predictor, picture: Picture, classes: int) -> Admitted:
-    def said(name: str, _: object) -> Said:
-        return ask(predictor.recipe.named[name], predictor.voters[name], picture, classes)
+def _admitted(predictor: Predictor, picture: Picture, classes: int) -> OpenClasses:
+    def said(name: str, _: object) -> StepOutput:
+        return ask(predictor.recipe.named[name], predictor.models[name], picture, classes)
 
     return admit(predictor.recipe, said, classes)
 
 
 def _nothing(
-    question: Question, truth: Masks, admitted: Admitted, seconds: NDArray[np.float64]
+    question: Question, truth: Masks, admitted: OpenClasses, seconds: NDArray[np.float64]
 ) -> dict[str, NDArray[np.generic]]:
     """What is kept of a strip of which no class may be outlined: nothing is found by any."""
-    closed = Opened(np.zeros(truth.shape, np.uint8), admitted.word)
+    closed = RuleInput(np.zeros(truth.shape, np.uint8), admitted.word)
     return _kept([closed] * len(question.rules), seconds) | _of_no_set(truth)
 
 
@@ -178,7 +178,9 @@ def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
     return {"sets": np.array([0]), "counts": counts.astype(np.int32), "set0": empty}
 
 
-def _kept(opened: Sequence[Opened], seconds: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
+def _kept(
+    opened: Sequence[RuleInput], seconds: NDArray[np.float64]
+) -> dict[str, NDArray[np.generic]]:
     classes = len(opened[0].levels)
     unknown = np.full(classes, np.nan, np.float32)
     words = [unknown if each.word is None else each.word for each in opened]
@@ -186,7 +188,9 @@ def _kept(opened: Sequence[Opened], seconds: NDArray[np.float64]) -> dict[str, N
     return {**levels, "words": np.stack(words), "seconds": seconds}
 
 
-def _by_rule(question: Question, rule: CombiningRule, heard: Heard, admitted: Admitted) -> Opened:
+def _by_rule(
+    question: Question, rule: CombiningRule, heard: Heard, admitted: OpenClasses
+) -> RuleInput:
     """What the rules behind the networks get to see of a strip by a combining rule."""
     _, segment = question.step
     levels, said = heard.answers[rule.average or heard.own]
@@ -195,22 +199,22 @@ def _by_rule(question: Question, rule: CombiningRule, heard: Heard, admitted: Ad
     if rule.gate == "recipe":
         return _outlined(segment, (levels, said), admitted)
     if rule.gate == "none":
-        return outlined(segment.but(gate=None), Said(levels, said), admitted)
+        return outlined(segment.but(gate=None), StepOutput(levels, said), admitted)
     if gates_by_classifier(question.recipe):
         assert admitted.word is not None
         said = np.nan_to_num(admitted.word, nan=1.0)  # a class that is not judged passes
-        admitted = Admitted(np.ones_like(admitted.classes), admitted.word)
-    return outlined(segment.but(gate=SoftGate()), Said(levels, said), admitted)
+        admitted = OpenClasses(np.ones_like(admitted.classes), admitted.word)
+    return outlined(segment.but(gate=SoftGate()), StepOutput(levels, said), admitted)
 
 
-def _outlined(segment: Segment, answer: Combined, admitted: Admitted) -> Opened:
+def _outlined(segment: Segment, answer: Combined, admitted: OpenClasses) -> RuleInput:
     """What a step leaves, by its own gate; second heads have no word where there is none."""
     levels, said = answer
-    return outlined(segment, Said(levels, None if segment.gate is None else said), admitted)
+    return outlined(segment, StepOutput(levels, None if segment.gate is None else said), admitted)
 
 
 def _of_sets(
-    question: Question, heard: Heard, members: Sequence[int], admitted: Admitted, truth: Masks
+    question: Question, heard: Heard, members: Sequence[int], admitted: OpenClasses, truth: Masks
 ) -> dict[str, NDArray[np.generic]]:
     """How many pixels each set of members finds and how many of them are right, and histograms."""
     _, segment = question.step

@@ -21,7 +21,7 @@ from steelscan.evaluation.tuning import (
     greedy_set,
     subsets,
 )
-from steelscan.pipeline import Judged
+from steelscan.pipeline import Evaluated
 from steelscan.strip import track
 
 _BYTES_AT_ONCE = 1 << 28
@@ -93,7 +93,7 @@ class Picker:
         question: Question,
         files: StripFiles,
         rows: Sequence[int],
-        judged: Judged,
+        judged: Evaluated,
         seconds: NDArray[np.float64],
     ) -> None:
         """``seconds`` is what asking each member takes, float64 ``(members,)``."""

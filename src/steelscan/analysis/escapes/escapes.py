@@ -23,7 +23,7 @@ from steelscan.evaluation.metrics import (
     promises,
     score,
 )
-from steelscan.pipeline import PARTS, Judged, JudgedAnswers, RunFolder, open_data_of
+from steelscan.pipeline import PARTS, Evaluated, EvaluatedOutputs, RunFolder, open_data_of
 from steelscan.strip import Classes, InputError, track, write_rows
 
 
@@ -120,7 +120,7 @@ def plant(
     """
     folder = RunFolder(run)
     dataset = open_data_of(folder, data)
-    answers = JudgedAnswers(folder, dataset)
+    answers = EvaluatedOutputs(folder, dataset)
     judged = answers.parts[PARTS[1]]
     rest = answers.parts.get(PARTS[0])
     scores, strips = _scored(answers, judged)
@@ -152,7 +152,9 @@ def plant(
     )
 
 
-def _scored(answers: JudgedAnswers, judged: Judged) -> tuple[NDArray[np.float64], ScoredStrips]:
+def _scored(
+    answers: EvaluatedOutputs, judged: Evaluated
+) -> tuple[NDArray[np.float64], ScoredStrips]:
     """The score of each class of some strips, and of the strips."""
     images = track(judged.images, "Reading probabilities", len(judged.images))
     scores = answers.scores(images)
@@ -161,7 +163,7 @@ def _scored(answers: JudgedAnswers, judged: Judged) -> tuple[NDArray[np.float64]
 
 
 def _sizes(
-    answers: JudgedAnswers, judged: Judged, dataset: Dataset, mm_per_pixel: float | None
+    answers: EvaluatedOutputs, judged: Evaluated, dataset: Dataset, mm_per_pixel: float | None
 ) -> list[SizeRow]:
     row_of = {name: row for row, name in enumerate(dataset.names)}
     defects = [

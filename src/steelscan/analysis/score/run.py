@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from steelscan.analysis.score.score import Asked, Counted, Judgement, judged
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Reliability, reliability_of_classes, score
-from steelscan.pipeline import PARTS, JudgedAnswers, RunFolder
+from steelscan.pipeline import PARTS, EvaluatedOutputs, RunFolder
 from steelscan.strip import RunError, track
 
 
@@ -23,7 +23,7 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
     Masks are made anew from the stored probabilities. Raises RunError for a run that is not
     finished, or whose masks are not those that it wrote down.
     """
-    answers = JudgedAnswers(RunFolder(folder), dataset)
+    answers = EvaluatedOutputs(RunFolder(folder), dataset)
     row_of = {name: row for row, name in enumerate(dataset.names)}
     images = [image for part in answers.parts.values() for image in part.images]
     counted = Counted()
@@ -61,7 +61,7 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
 
 
 def _reliability(
-    answers: JudgedAnswers, images: list[str], present: NDArray[np.bool_]
+    answers: EvaluatedOutputs, images: list[str], present: NDArray[np.bool_]
 ) -> dict[str, Reliability]:
     words = answers.words(track(images, "Reading probabilities", len(images)))
     return reliability_of_classes(words, present, answers.record.classes.names)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision import HardGate, Said, consult
+from steelscan.decision import HardGate, StepOutput, consult
 from steelscan.evaluation.tuning import Numbers, count_levels
-from steelscan.pipeline import Judged, RunFolder, Stores, check_stored, stores_to_read
+from steelscan.pipeline import Evaluated, RunFolder, Stores, check_stored, stores_to_read
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
 from steelscan.strip import PerClass, RecipeError, per_class, track
@@ -35,7 +35,7 @@ class Counted:
     """``(strips, 2, classes, 256)``."""
     words: NDArray[np.float32] | None
     """``(strips, classes)``."""
-    judged: Judged
+    judged: Evaluated
 
 
 def gate_of(recipe: Recipe, classes: int) -> Gate | None:
@@ -80,7 +80,7 @@ def numbers_of(rules: Sequence[Rule], classes: int, gate: Gate | None) -> tuple[
 
 
 def count_part(
-    run: RunFolder, recipe: Recipe, round_: int, dataset: "Dataset", judged: Judged
+    run: RunFolder, recipe: Recipe, round_: int, dataset: "Dataset", judged: Evaluated
 ) -> Counted:
     """Count what was said of the strips of a part, in one pass over the run's stores.
 
@@ -107,15 +107,15 @@ class _Asked:
     def __init__(self, stores: Mapping[str, Stores], row: int, gate: Gate | None) -> None:
         self._stores, self._row, self._gate = stores, row, gate
 
-    def __call__(self, name: str, _: object = None) -> Said:
+    def __call__(self, name: str, _: object = None) -> StepOutput:
         masks = self._stores[name][0]
         levels = None if masks is None else masks[self._row].astype(np.uint8, copy=False)
         if self._stores[name][1] is None:
-            return Said(levels, None)
+            return StepOutput(levels, None)
         words = self.word(name)
         if self._gate is not None and name == self._gate.step:
             words = np.full_like(words, np.inf)
-        return Said(levels, words)
+        return StepOutput(levels, words)
 
     def word(self, name: str) -> NDArray[np.float32]:
         """What the step says of each class of the strip, ``(classes,)``."""

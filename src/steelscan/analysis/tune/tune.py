@@ -26,14 +26,14 @@ from steelscan.evaluation.tuning import (
 )
 from steelscan.pipeline import (
     PARTS,
-    Judged,
+    Evaluated,
     RunFolder,
     TunedGate,
     TunedScore,
     TunedThresholds,
     check_data,
     mark,
-    read_judged,
+    read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
@@ -105,7 +105,7 @@ def tune_run(
         defaults = _as_triplets(recipe.rules, defaults)
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
-    parts = read_judged(folder, classes)
+    parts = read_evaluated(folder, classes)
     if PARTS[1] not in parts:
         remedy = "Train with validation folds"
         raise RunError(run, f"judged no strips {PARTS[1]}", remedy)
@@ -148,7 +148,7 @@ def tune_run(
 
 
 def _check_tunable(
-    run: Path, judged: Judged, classes: Classes, objectives: Sequence[Objective], parts: int
+    run: Path, judged: Evaluated, classes: Classes, objectives: Sequence[Objective], parts: int
 ) -> None:
     """Refuse before any work what no search can be made of. Raises RunError and InputError."""
     groups = len(np.unique(judged.groups))

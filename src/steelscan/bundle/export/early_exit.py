@@ -12,7 +12,7 @@ from steelscan.bundle import EarlyExit
 from steelscan.data import Dataset
 from steelscan.decision import weighed
 from steelscan.evaluation.statistics import upper_bound
-from steelscan.pipeline import Predictor, RunFolder, StoredAnswers, ask
+from steelscan.pipeline import Predictor, RunFolder, StoredOutputs, ask
 from steelscan.strip import track
 
 
@@ -24,7 +24,7 @@ def find_early(
     None where no level does, none of these strips leaves with it, or a fold has one segmenter only.
     Raises RunError for a run without its answers.
     """
-    stored = StoredAnswers(run, dataset)
+    stored = StoredOutputs(run, dataset)
     truth = np.asarray(dataset.present[stored.rows].any(1))
     found = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])
     highest = _first_levels(run, predictor, dataset, stored)
@@ -62,7 +62,7 @@ def early_exit(
 
 
 def _first_levels(
-    run: RunFolder, predictor: Predictor, dataset: Dataset, stored: StoredAnswers
+    run: RunFolder, predictor: Predictor, dataset: Dataset, stored: StoredOutputs
 ) -> NDArray[np.int64] | None:
     """The highest level that the first network of a fold gives a class that is open."""
     recipe, classes = predictor.recipe, len(dataset.classes)
@@ -78,12 +78,12 @@ def _first_levels(
         own = Predictor.of_round(
             run, recipe, (), run.load_tuned().round, (fold,), torch.device("cpu")
         )
-        if len(own.voters[name]) < 2:
+        if len(own.models[name]) < 2:
             return None
         for at in track(rows, f"Asking the first segmenter, fold {fold}", len(rows)):
             row = int(stored.rows[at])
             opened = stored.opened(row).levels.any((1, 2))
             if opened.any():
-                said = ask(segment, own.voters[name][:1], dataset.picture(row), classes)
+                said = ask(segment, own.models[name][:1], dataset.picture(row), classes)
                 highest[at] = int(weighed(segment, said)[opened].max())
     return highest

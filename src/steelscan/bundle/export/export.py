@@ -46,10 +46,10 @@ from steelscan.bundle.proof import (
     runtime_versions,
 )
 from steelscan.data import Dataset
-from steelscan.decision import Said, consult
+from steelscan.decision import StepOutput, consult
 from steelscan.decision.decide import decide
-from steelscan.pipeline import Predictor, RunFolder, StoredAnswers, mark, open_data_of
-from steelscan.prediction import LogitMean, Mean, Voter, sort_for
+from steelscan.pipeline import Predictor, RunFolder, StoredOutputs, mark, open_data_of
+from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
 from steelscan.recipes import Classify, Segment
 from steelscan.strip import BundleError, Classes, Frame, InputError, Picture, RunError, track
 
@@ -137,7 +137,7 @@ def _check_numbers(mm_per_pixel: float | None, escape_budget: float | None) -> N
 
 def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) -> list[int]:
     """Strips that judged a run: half of them those that come nearest to a threshold."""
-    stored = StoredAnswers(run, dataset)
+    stored = StoredOutputs(run, dataset)
     rows = stored.rows
     if len(rows) <= count:
         return [int(row) for row in rows]
@@ -151,7 +151,9 @@ def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) ->
     return [int(row) for row in (*near, *sorted(drawn))]
 
 
-def _margin(manifest: Manifest, dataset: Dataset, row: int, said: Callable[[str], Said]) -> float:
+def _margin(
+    manifest: Manifest, dataset: Dataset, row: int, said: Callable[[str], StepOutput]
+) -> float:
     """How far a strip lies from the threshold that decides it, by what is said of it."""
     margins = Margins(manifest, lambda name, _: said(name))
     consult(manifest, margins, len(manifest.classes), dataset.frames[row])
@@ -179,16 +181,16 @@ def _networks(
     recipe = predictor.recipe
     names = [
         (step, f"{number + 1}")
-        for step, voters in predictor.voters.items()
-        for number in range(len(voters))
+        for step, models in predictor.models.items()
+        for number in range(len(models))
     ]
     contents: dict[str, bytes] = {}
     graphs: dict[str, list[Graph]] = {name: [] for name in recipe.named}
     for step, number in track(names, "Writing networks", len(names)):
         ensemble = recipe.named[step].ensemble
-        voter = predictor.voters[step][int(number) - 1]
+        voter = predictor.models[step][int(number) - 1]
         linear = isinstance(ensemble.average, Mean | LogitMean) and voter.tiles is None
-        module = exportable(voter, ensemble.views, sort_for(ensemble.average), averaged=linear)
+        module = exportable(voter, ensemble.views, kind_for(ensemble.average), averaged=linear)
         file = f"networks/{step}-{number}.onnx"
         contents[file] = to_onnx(module)
         graphs[step].append(_graph(file, voter))
@@ -231,7 +233,7 @@ def _leaving_early(manifest: Manifest, early: EarlyExit | None) -> Manifest:
     return manifest.but(deployed=(*others, last.but(outline=outline)))
 
 
-def _graph(file: str, voter: Voter) -> Graph:
+def _graph(file: str, voter: TorchModel) -> Graph:
     head = voter.network.head
     return Graph(
         file=file,

@@ -14,7 +14,7 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional
 
-from steelscan.prediction import Sort, View, Viewed, Voter
+from steelscan.prediction import OutputKind, TorchModel, View, Viewed
 
 _OPSET = 18
 
@@ -31,7 +31,9 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def exportable(voter: Voter, views: Sequence[View], sort: Sort, *, averaged: bool) -> nn.Module:
+def exportable(
+    voter: TorchModel, views: Sequence[View], sort: OutputKind, *, averaged: bool
+) -> nn.Module:
     """The module that answers for a voter, of parts that can be traced for strips of any size."""
     network = copy.deepcopy(voter.network).cpu().float().eval()
     _replace(network)

@@ -13,7 +13,7 @@ from pydantic import NonNegativeFloat
 
 from steelscan.bundle import Graph, Judge, Outline, Package, Precision, Run, open_run
 from steelscan.bundle.precision.graphs import Strips
-from steelscan.prediction import sort_for
+from steelscan.prediction import kind_for
 from steelscan.strip import Spec
 
 _MOST = 16
@@ -37,7 +37,7 @@ def beside(
     package: Package, step: Judge | Outline, graph: Graph, lowered: bytes, strips: Strips
 ) -> Beside:
     """Ask both about the first strips, in turn."""
-    logits = sort_for(step.average) == "logits"  # they do not give probabilities
+    logits = kind_for(step.average) == "logits"  # they do not give probabilities
     first, second = (
         _run(package, step, graph, content) for content in (package.contents[graph.file], lowered)
     )

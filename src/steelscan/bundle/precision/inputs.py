@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from steelscan.bundle import Graph, Judge, Outline
 from steelscan.data import PictureFile, Shrink, read_picture
-from steelscan.prediction import Heads, Sort, Tiles, View, said_by, sort_for
+from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for, predict_views
 from steelscan.strip import Picture
 
 Seen = Sequence[NDArray[np.uint8]]
@@ -35,7 +35,7 @@ class SeenStrips:
 def seen_by(graph: Graph, step: Judge | Outline, picture: Picture) -> Seen:
     """What a network sees of a picture, uint8 ``(height, width)``."""
     looking = _Looking(graph)
-    said_by(looking, step.views, picture, sort_for(step.average))
+    predict_views(looking, step.views, picture, kind_for(step.average))
     return looking.seen
 
 
@@ -56,7 +56,9 @@ class _Looking:
     def tiles(self) -> Tiles | None:
         return self.graph.tiles
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
+    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
         del views, sort
         self.seen.append(np.ascontiguousarray(strip)[None, None])
-        return Heads(np.zeros((1, 1, *strip.shape), np.float32), np.zeros((1, 1), np.float32))
+        return ModelOutputs(
+            np.zeros((1, 1, *strip.shape), np.float32), np.zeros((1, 1), np.float32)
+        )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from steelscan.bundle import Judge, Manifest, Outline, Precision
-from steelscan.decision import AskOpen, HardGate, Said, SoftGate, weighed
+from steelscan.decision import AskOpen, HardGate, SoftGate, StepOutput, weighed
 from steelscan.evaluation.statistics import lower_bound
 from steelscan.postprocess import Rule, Share, Threshold, Triplet, defects_of
 from steelscan.strip import Frame, Masks, PerClass, Picture, Spec, decode, encode, per_class
@@ -189,7 +189,7 @@ class Proof:
         self,
         expected: Expected,
         masks: Masks,
-        said: Mapping[str, Said],
+        said: Mapping[str, StepOutput],
         near: Callable[[], Masks],
         *,
         escapes: bool = False,
@@ -238,7 +238,7 @@ def _counts(masks: Masks) -> list[int]:
     return [found.count(class_id) for class_id in range(1, len(masks) + 1)]
 
 
-def _apart(answer: Answer, said: Said, frame: Frame) -> Iterator[float]:
+def _apart(answer: Answer, said: StepOutput, frame: Frame) -> Iterator[float]:
     """How far answers lie beside what is expected, in levels of 255."""
     if answer.words is not None:
         assert said.classes is not None
@@ -253,7 +253,7 @@ def _apart(answer: Answer, said: Said, frame: Frame) -> Iterator[float]:
 
 
 def record(
-    name: str, picture: Picture, masks: Masks, said: Mapping[str, Said], margin: float
+    name: str, picture: Picture, masks: Masks, said: Mapping[str, StepOutput], margin: float
 ) -> Expected:
     """Write down what the trained networks decide of a strip, and what each step says of it."""
     return Expected(
@@ -266,7 +266,7 @@ def record(
     )
 
 
-def _answer(step: str, said: Said) -> Answer:
+def _answer(step: str, said: StepOutput) -> Answer:
     words = cells = None
     if said.classes is not None:
         words = tuple(None if np.isnan(word) else float(word) for word in said.classes)
@@ -309,7 +309,7 @@ class Margins:
         self._room = np.full(self._classes, 1.0)
         """By how much each class passes the threshold that it passes least."""
 
-    def __call__(self, name: str, opened: NDArray[np.bool_]) -> Said:
+    def __call__(self, name: str, opened: NDArray[np.bool_]) -> StepOutput:
         """Ask, and remember."""
         said = self._ask(name, opened)
         if name in self._judges:
@@ -325,14 +325,14 @@ class Margins:
         """How far the nearest class lies from the threshold that decides of it."""
         return float(np.abs(self._room).min())
 
-    def _judged(self, judge: Judge, said: Said) -> NDArray[np.float64]:
+    def _judged(self, judge: Judge, said: StepOutput) -> NDArray[np.float64]:
         """The room at a classifier's gate; not a number for what passes whatever is said."""
         assert said.classes is not None
         room = said.classes - np.array(per_class(judge.threshold, self._classes, "threshold"))
         return room if judge.gate == "class" else np.full(self._classes, room.max())
 
     def _seen(
-        self, outline: Outline, rules: Sequence[Rule], said: Said
+        self, outline: Outline, rules: Sequence[Rule], said: StepOutput
     ) -> Iterator[NDArray[np.float64]]:
         assert said.levels is not None
         soft = isinstance(outline.gate, SoftGate)

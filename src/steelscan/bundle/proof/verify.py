@@ -21,7 +21,7 @@ from steelscan.bundle.proof.parity import (
     read_lines,
 )
 from steelscan.data import find_pictures, read_picture
-from steelscan.decision import Opened
+from steelscan.decision import RuleInput
 from steelscan.decision.decide import decide
 from steelscan.postprocess import Rule
 from steelscan.strip import BundleError, Frame, Masks, Picture, track
@@ -55,7 +55,7 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
     return proof.parity()
 
 
-def _near_a_threshold(opened: Opened, rules: Sequence[Rule]) -> Masks:
+def _near_a_threshold(opened: RuleInput, rules: Sequence[Rule]) -> Masks:
     """The pixels that rules decide otherwise if probabilities are 1/255 higher, or lower."""
     levels = opened.levels
     lower, higher = np.maximum(levels, 1) - 1, np.minimum(levels, 254) + 1

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips
 from steelscan.models import Network, without_weights
-from steelscan.pipeline import Plan, Task, answered_apart, learned, tasks
+from steelscan.pipeline import RunContext, Task, answered_apart, learned, tasks
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame, encode
-from steelscan.training import BestAverage, Last, Material, Training
+from steelscan.training import BestAverage, Last, Training, TrainingData
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Fit:
     task: Task
     network: Network
     classes: int
-    material: Material
+    material: TrainingData
     passes: tuple[Pass, ...]
     epochs: int
     judged: int
@@ -70,43 +70,50 @@ class Fit:
         return min(1.0, max(0.0, 1 - done / self.epochs))
 
 
-def round_plans(plan: Plan) -> list[Plan]:
+def round_plans(context: RunContext) -> list[RunContext]:
     """The plans of all rounds of pseudo-labels, up to one known to have nothing to teach."""
-    wanted = plan.recipe.pseudo_labels
-    plans = [plan]
-    for number in range(1, 1 + (wanted.rounds if wanted and plan.dataset.test_names else 0)):
-        folds = answered_apart(plan)
-        there = all(plan.run.pseudo_labels(number, fold).exists() for fold in folds)
-        if there and not any(plan.run.load_pseudo_labels(number, fold).rows for fold in folds):
+    wanted = context.recipe.pseudo_labels
+    plans = [context]
+    for number in range(1, 1 + (wanted.rounds if wanted and context.dataset.test_names else 0)):
+        folds = answered_apart(context)
+        there = all(context.run.pseudo_labels(number, fold).exists() for fold in folds)
+        if there and not any(context.run.load_pseudo_labels(number, fold).rows for fold in folds):
             break
-        plans.append(replace(plan, round=number))
+        plans.append(replace(context, round=number))
     return plans
 
 
-def fits_of(plan: Plan) -> Iterator[Fit]:
+def fits_of(context: RunContext) -> Iterator[Fit]:
     """The networks that are fitted in the round of a plan, in order."""
-    for task in tasks(plan.recipe, plan.recipe.folds.validation, plan.round):
-        if task.round == plan.round:
+    for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
+        if task.round == context.round:
             start, own = task.member.start, task.member.stages
             if isinstance(start, EncoderFittedFor):
-                yield _fit(plan, task, " lent", start.network, start.stages, plan.run.encoder(task))
-            yield _fit(plan, task, "", task.member.network, own, plan.run.network(task))
+                yield _fit(
+                    context, task, " lent", start.network, start.stages, context.run.encoder(task)
+                )
+            yield _fit(context, task, "", task.member.network, own, context.run.network(task))
 
 
 def _fit(
-    plan: Plan, task: Task, kind: str, network: Network, stages: Sequence[Training], folder: Path
+    context: RunContext,
+    task: Task,
+    kind: str,
+    network: Network,
+    stages: Sequence[Training],
+    folder: Path,
 ) -> Fit:
-    known, strips, pseudo = task.member.classes, *_teachers(plan, task.fold)
+    known, strips, pseudo = task.member.classes, *_teachers(context, task.fold)
     suspected = np.ones(strips.present.shape, np.float32)
-    rows, resize = plan.teaching(task.fold), task.member.resize
-    material = Material(strips, rows, resize, 0, known, pseudo, suspected)
-    judging = len(plan.rows(task.fold)[: stages[-1].validate_on])
+    rows, resize = context.teaching(task.fold), task.member.resize
+    material = TrainingData(strips, rows, resize, 0, known, pseudo, suspected)
+    judging = len(context.rows(task.fold)[: stages[-1].validate_on])
     validations, waiting = zip(*map(_validations, stages), strict=True)
     return Fit(
         f"{task.step} {task.number + 1}{kind}",
         task,
         without_weights(network),
-        len(known) if known else plan.classes,
+        len(known) if known else context.classes,
         material,
         tuple(each for stage in stages for each in _passes(material, stage)),
         sum(stage.epochs for stage in stages),
@@ -116,7 +123,7 @@ def _fit(
     )
 
 
-def _passes(material: Material, stage: Training) -> Iterator[Pass]:
+def _passes(material: TrainingData, stage: Training) -> Iterator[Pass]:
     cuts = [(each.crop, each.batch) for each in stage.more_passes]
     for crop, batch in [(stage.crop, stage.batch), *cuts]:
         own = stage.but(crop=crop, batch=batch)
@@ -134,12 +141,12 @@ def _validations(stage: Training) -> tuple[int, int]:
     return scored, 0 if isinstance(keep, Last) else 1
 
 
-def _teachers(plan: Plan, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
+def _teachers(context: RunContext, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
     """What may teach a fold's networks, as `learned` has it; before it is known, all that can."""
-    own = fold if fold in answered_apart(plan) else None
-    if plan.round == 0 or plan.run.pseudo_labels(plan.round, own).exists():
-        return learned(plan, fold)
+    own = fold if fold in answered_apart(context) else None
+    if context.round == 0 or context.run.pseudo_labels(context.round, own).exists():
+        return learned(context, fold)
     pixel = encode(np.ones((1, 1), np.bool_))
-    answered = dict.fromkeys(plan.dataset.test_names, [pixel] * plan.classes)
-    strips = JoinedStrips(plan.dataset, answered)
+    answered = dict.fromkeys(context.dataset.test_names, [pixel] * context.classes)
+    strips = JoinedStrips(context.dataset, answered)
     return strips, strips.rows

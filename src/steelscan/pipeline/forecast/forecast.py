@@ -13,7 +13,7 @@ from textwrap import fill
 import torch
 
 from steelscan.models import encoder_of
-from steelscan.pipeline import Plan
+from steelscan.pipeline import RunContext
 from steelscan.pipeline.forecast.asks import asks_of
 from steelscan.pipeline.forecast.fits import Fit, fits_of, round_plans
 from steelscan.pipeline.forecast.memory import free_memory
@@ -79,26 +79,26 @@ Times are estimates from a few passes of each network on this {self.device}.{spl
         return "" if self.free is None else f"; {size_text(self.free)} are free"
 
 
-def forecast(plan: Plan) -> Forecast:
+def forecast(context: RunContext) -> Forecast:
     """Say what a run will fit and ask; its folder is read, and nothing is written there.
 
     Takes seconds to a minute: networks are timed on the plan's device. Raises RecipeError for a
     network that cannot be built.
     """
-    plans = round_plans(plan)
+    plans = round_plans(context)
     fits = [fit for each in plans for fit in fits_of(each)]
     with torch.random.fork_rng():
-        clock = Clock(plan)
+        clock = Clock(context)
         costs = {fit.folder: clock.cost(fit) for fit in fits}
     left = [costs[fit.folder] for fit in fits if not fit.finished]
     names = dict.fromkeys(fit.name for fit in fits)
     rows = tuple(_row([fit for fit in fits if fit.name == name], costs) for name in names)
     asks = tuple(asks_of(plans, costs))
     asides = [fit.aside * costs[fit.folder].bytes for fit in fits if not fit.finished]
-    device = plan.accelerator.device.type.upper()
+    device = context.accelerator.device.type.upper()
     aside, memory = max(asides, default=0), max((each.memory for each in left), default=0)
-    free = free_memory(plan.accelerator.device)
-    return Forecast(rows, asks, aside, device, plan.split, int(memory), free)
+    free = free_memory(context.accelerator.device)
+    return Forecast(rows, asks, aside, device, context.split, int(memory), free)
 
 
 def _row(fits: Sequence[Fit], costs: Mapping[Path, Cost]) -> FitRow:

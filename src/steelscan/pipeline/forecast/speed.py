@@ -13,7 +13,7 @@ from torch import Tensor
 
 from steelscan.data import padded_frame
 from steelscan.models import StripNetwork, build_network
-from steelscan.pipeline import Plan
+from steelscan.pipeline import RunContext
 from steelscan.pipeline.forecast.fits import Fit, Pass
 from steelscan.strip import Frame
 from steelscan.training import CHECKSUM
@@ -48,9 +48,9 @@ class Cost(NamedTuple):
 class Clock:
     """Times each distinct network and each distinct pass once."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._device, self._workers = plan.accelerator.device, plan.options.workers
-        self._frame = Frame(*np.ceil(np.mean(plan.dataset.frames, axis=0)).astype(int).tolist())
+    def __init__(self, context: RunContext) -> None:
+        self._device, self._workers = context.accelerator.device, context.options.workers
+        self._frame = Frame(*np.ceil(np.mean(context.dataset.frames, axis=0)).astype(int).tolist())
         self._speeds: dict[object, Cost] = {}
         self._crops: dict[object, float] = {}
 

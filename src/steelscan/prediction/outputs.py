@@ -5,11 +5,11 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Sort: TypeAlias = Literal["shares", "logits", "both"]
+OutputKind: TypeAlias = Literal["shares", "logits", "both"]
 """What a voter is asked for: probabilities, logits, or both of one answer."""
 
 
-class Heads(NamedTuple):
+class ModelOutputs(NamedTuple):
     """What is said of a strip: a row an answer, one for each view, or their mean alone."""
 
     masks: NDArray[np.float32] | None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from steelscan.data import Shrink
 from steelscan.models import Outputs, StripNetwork
-from steelscan.prediction.heads import Heads, Sort
+from steelscan.prediction.outputs import ModelOutputs, OutputKind
 from steelscan.prediction.specs import Tiles, View
 from steelscan.prediction.views import turn
 from steelscan.strip import Picture, RunError
@@ -32,7 +32,7 @@ class Viewed(nn.Module):
         self,
         network: StripNetwork,
         views: Sequence[View],
-        sort: Sort,
+        sort: OutputKind,
         *,
         together: bool,
         averaged: bool = False,
@@ -43,7 +43,7 @@ class Viewed(nn.Module):
         self._together, self._averaged = together, averaged
 
     def forward(self, strips: Tensor) -> Outputs:
-        """Return what `Sort` says of each view; a head that the network has not is None."""
+        """Return what `OutputKind` says of each view; a head that the network has not is None."""
         turned = [turn(strips, view) for view in self._views]
         if self._together and len(turned) > 1:
             together = self._ask(torch.cat(turned))
@@ -76,7 +76,7 @@ class Viewed(nn.Module):
 
 
 @dataclass(frozen=True)
-class Voter:
+class TorchModel:
     """A fitted network, in eval mode, the size at which it sees a strip, and what it knows.
 
     ``classes`` are the ids, from 1, of the classes that it answers for; None: all.
@@ -92,8 +92,8 @@ class Voter:
         """Whether logits of its masks are for softmax."""
         return self.network.output == "softmax"
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: Sort) -> Heads:
-        """What the network says of each view of a strip; see `Answerer`.
+    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
+        """What the network says of each view of a strip; see `Model`.
 
         Raises RunError for what is not a number: it would pass for sound steel.
         """
@@ -103,7 +103,7 @@ class Voter:
         with torch.inference_mode():
             given = torch.from_numpy(strip.copy())  # torch wants it writable and unmirrored
             masks, classes = viewed(given[None, None].to(device))
-        heads = Heads(_of_one(masks), _of_one(classes))
+        heads = ModelOutputs(_of_one(masks), _of_one(classes))
         if not all(np.isfinite(head).all() for head in heads if head is not None):
             found = "predicts what is not a number: its fit has diverged"
             raise RunError("a network", found, "Train anew with a lower learning rate")

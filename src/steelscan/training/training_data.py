@@ -14,7 +14,7 @@ from steelscan.training.specs import Training
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What a network is fitted on: strips, which of them, at which size, with which seed.
 
     Of ``classes``, ids from 1, the network learns only those, one output each (None: all).
