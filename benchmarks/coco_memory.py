@@ -22,7 +22,7 @@ from steelscan.formats import READERS
 how, path = sys.argv[1:]
 start, count = time.process_time(), 0
 if how == "steelscan":
-    count = sum(1 for _ in READERS["coco"](Path(path)))
+    count = sum(1 for _ in FORMATS["coco"].read(Path(path)))
 elif how == "json":
     count = len(json.loads(Path(path).read_bytes())["images"])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time() - start, count)

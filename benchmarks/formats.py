@@ -13,8 +13,7 @@ import time
 from pathlib import Path
 
 from steelscan import cli
-from steelscan.formats.locate import locate
-from steelscan.formats.registry import FORMATS
+from steelscan.formats import FORMATS, locate
 
 
 def steelscan(*arguments: object) -> str:
@@ -53,7 +52,7 @@ def main() -> None:
     print("| data | format | mean Dice | Dice where defect | lost | CPU s |")
     print("|---|---|---|---|---|---|")
     for data in options.data:
-        for each in FORMATS:
+        for each in FORMATS.values():
             start = time.process_time()
             with tempfile.TemporaryDirectory() as folder:
                 mean, defect, lost = carried(data, each.name, Path(folder))

@@ -118,6 +118,6 @@ def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(
 
 def test_an_unknown_format_to_relabel_in_is_refused_before_any_work(tmp_path: Path) -> None:
     """Also where nothing would be suspected, and so nothing written."""
-    with pytest.raises(InputError, match=r"--to: names no format: 'nothing'\. Known are "):
+    with pytest.raises(InputError, match=r"--to: names no format: 'nothing'\. The formats are "):
         audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
     assert not (tmp_path / "out").exists()

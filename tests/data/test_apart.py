@@ -12,7 +12,7 @@ from steelscan.analysis.shift.shift import shift
 from steelscan.data import check_apart, folders_read, picture_folders
 from steelscan.decision import find_distinct
 from steelscan.explore import explore
-from steelscan.formats.convert import convert
+from steelscan.formats import convert
 from steelscan.strip import InputError
 
 

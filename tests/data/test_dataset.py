@@ -12,7 +12,7 @@ from PIL import Image
 
 from steelscan.data import Dataset, check_trainable, open_dataset
 from steelscan.data.dataset import _MANY
-from steelscan.formats.convert import convert
+from steelscan.formats import convert
 from steelscan.strip import (
     DatasetError,
     InputError,
@@ -489,7 +489,7 @@ def test_pixels_to_be_ignored_are_sound_and_told(indexed: BuildSet, save: Save) 
     assert np.array_equal(masks, np.stack([index == 1, index == 2]))
     assert dataset.ignored == 1
     assert any("1 strips hold pixels to be ignored" in said for said in check_trainable(dataset))
-    assert "120 pixels called neither" in convert(root, root.parent / "out", "voc").text()
+    assert "120 pixels marked as neither" in convert(root, root.parent / "out", "voc").text()
     (root / "classes.csv").write_text("value,name\n1,scratch\n2,ignore\n255,ignore\n")
     with pytest.raises(TableError, match="two values"):
         open_dataset(root)

@@ -21,10 +21,8 @@ import pytest
 
 from steelscan.data import files as files_module
 from steelscan.data import find_pictures, open_dataset, open_files
-from steelscan.formats.check import check
-from steelscan.formats.content import picture_names
-from steelscan.formats.convert import convert
-from steelscan.formats.locate import locate
+from steelscan.formats import check, convert, locate
+from steelscan.formats.picture_folder import picture_names
 from steelscan.strip import DatasetError, PictureError
 
 
@@ -255,7 +253,7 @@ def listed(folder: Path, count: int) -> float:
     assert len(find_pictures(folder)) == count
     place = locate(folder, None, folder)
     assert place.format.name == "yolo"
-    assert len(place.shelf().own) == count
+    assert len(place.picture_index().own) == count
     assert len(picture_names(open_files(folder).under("images"))) == count
     return time.process_time() - start
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.formats.registry import FORMATS, Format
+from steelscan.formats import FORMATS, Format
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -23,7 +23,7 @@ def make() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("each", FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 def test_masks_are_those_of_the_script(each: Format, make: ModuleType) -> None:
     read = {Path(one.image).stem: one for one in each.read(GOLDEN / each.name / each.file)}
     truth = make.masks()
@@ -32,7 +32,7 @@ def test_masks_are_those_of_the_script(each: Format, make: ModuleType) -> None:
         wanted = masks if each.overlaps else make.exclusive(masks)
         assert read[name].classes.names == make.CLASSES
         np.testing.assert_array_equal(read[name].masks, wanted, err_msg=name)
-        assert (read[name].clipped, read[name].vanished) == (0, 0)
+        assert (read[name].clipped, read[name].dropped) == (0, 0)
     assert read["clean"].ignored == (40 if each.name == "index_pngs" else 0)
 
 

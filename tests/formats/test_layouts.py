@@ -16,12 +16,9 @@ from PIL import Image
 
 from steelscan import cli
 from steelscan.data import check_trainable, open_dataset, open_files
-from steelscan.formats.check import check
+from steelscan.formats import FORMATS, AnnotatedPicture, Format, check, convert
 from steelscan.formats.class_names import class_names
-from steelscan.formats.convert import convert
-from steelscan.formats.labelled import Labelled
-from steelscan.formats.registry import FORMATS, WRITERS, Format
-from steelscan.formats.shelf import Shelf
+from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.target_names import TargetNames
 from steelscan.strip import (
     Classes,
@@ -63,7 +60,7 @@ def coco(path: Path, *names: str, **changes: object) -> None:
 
 def taken(source: Path, target: Path, images: Path | None = None) -> list[str]:
     """Names of the strips that a data set becomes, of which the first alone has the square."""
-    assert check(source, images=images).count("error") == 0
+    assert check(source, images=images).errors == 0
     convert(source, target, "index_pngs", images=images)
     dataset = open_dataset(target)
     (found,) = (at for at in range(len(dataset)) if dataset.masks(at).any())
@@ -145,7 +142,7 @@ def refused(source: Path, target: Path, images: Path | None = None) -> Steelscan
     assert "\n" not in str(caught.value)
     assert not target.exists()
     try:
-        assert check(source, images=images).count("error") > 0
+        assert check(source, images=images).errors > 0
     except DatasetError as error:
         assert str(error) == str(caught.value)  # noqa: PT017
     return caught.value
@@ -215,15 +212,15 @@ def test_pictures_elsewhere_are_named(
     with zipfile.ZipFile(tmp_path / "strips.zip", "w") as packed:
         for name in names:
             packed.write(strips / name, name)
-    for each in FORMATS:
+    for each in FORMATS.values():
         root = tmp_path / each.name
         clean = np.zeros_like(masks)
         labelled = [
-            Labelled(name, Frame(16, 32), mask, Classes(names=("scratch",)))
+            AnnotatedPicture(name, Frame(16, 32), mask, Classes(names=("scratch",)))
             for name, mask in zip(names, (masks, clean), strict=True)
         ]
         root.mkdir()
-        WRITERS[each.name](root / each.file, labelled)
+        FORMATS[each.name].write(root / each.file, labelled)
         for number, images in enumerate((strips, tmp_path / "strips.zip")):
             target = tmp_path / f"{each.name}{number}"
             arguments = [str(root), "--images", str(images)]
@@ -246,7 +243,7 @@ def test_pictures_behind_links(tmp_path: Path) -> None:
     (tmp_path / "disk/may/up").symlink_to(tmp_path)
     coco(root / "a.json", "a.png")
     assert taken(root, tmp_path / "out") == ["a.png"]
-    assert list(Shelf(open_files(root)).own) == ["images/may/a.png"]
+    assert list(PictureIndex(open_files(root)).own) == ["images/may/a.png"]
 
 
 # Names in the target
@@ -321,7 +318,7 @@ def test_coco_without_sizes_asks_the_pictures(tmp_path: Path) -> None:
     draw(root / "images/b.png", 2)
     assert taken(root, tmp_path / "out") == ["a.png", "b.png"]
     (root / "images/b.png").unlink()
-    assert "b.png: does not exist, and nothing says its size" in str(refused(root, tmp_path / "o"))
+    assert "its annotations do not give its size" in str(refused(root, tmp_path / "o"))
 
 
 def test_coco_files_of_other_tasks_are_not_read_as_clean(tmp_path: Path) -> None:
@@ -340,8 +337,8 @@ def test_coco_files_of_other_tasks_are_not_read_as_clean(tmp_path: Path) -> None
     for name, annotations in others.items():
         path = masks.with_name(f"{name}.json")
         path.write_text(json.dumps(content | annotations))
-        assert "says nothing of masks" in refused(path, tmp_path / "out").found
-        assert "says nothing of masks" in check(path).text()
+        assert "contains no masks" in refused(path, tmp_path / "out").found
+        assert "contains no masks" in check(path).text()
     assert taken(root, tmp_path / "out") == ["a.png", "b.png"]
     (masks.with_name("instances_val.json")).write_bytes(masks.read_bytes())
     found = refused(root, tmp_path / "o").found
@@ -454,7 +451,7 @@ def test_yolo_pictures_may_be_listed(tmp_path: Path) -> None:
     assert "names a list of pictures that is missing" in str(refused(root, tmp_path / "o"))
     (root / "data.yaml").write_text("names: {0: scratch}\n")
     done = convert(root, tmp_path / "all", "voc")
-    assert any("1 times: picture without annotations, as p2.png" in note for note in done.notes)
+    assert any(f"{Fault.NO_ANNOTATION} (1), for example p2.png" in note for note in done.notes)
 
 
 NAMED = {
@@ -490,7 +487,7 @@ CONTRADICTED = {
         "scratch\nhole\nno",
         "classes.txt: names other classes than data.yaml",
     ),
-    "count": ("data.yaml", "nc: 3\nnames: [scratch, hole]", "says nc: 3, and names 2 classes"),
+    "count": ("data.yaml", "nc: 3\nnames: [scratch, hole]", "has nc: 3, but names 2 classes"),
 }
 
 
@@ -502,10 +499,10 @@ def test_names_that_contradict_each_other_are_told(way: str, tmp_path: Path) -> 
     (root / "data.yaml").write_text("nc: 2\nnames: [scratch, hole]\n")
     (root / "labels/classes.txt").write_text("scratch\nhole\n")
     (root / "hyper.yaml").write_text("names: 3")
-    assert check(root).text().endswith("nothing wrong was found")
+    assert check(root).text().endswith("nothing wrong")
     (root / file).write_text(text)
     assert told in convert(root, tmp_path / "out", "voc").text()
-    assert dict(check(root).counts) == {Fault.CLASS_NAME: 1}
+    assert check(root).counts == {Fault.CLASS_NAME: 1}
 
 
 @pytest.mark.parametrize("file", ["dataset.yaml", "classes.txt", "labels/classes.txt"])
@@ -518,7 +515,7 @@ def test_names_in_another_order_are_refused(file: str, tmp_path: Path) -> None:
     error = refused(root, tmp_path / "out")
     assert error.where.endswith(file)
     assert "in another order than data.yaml" in error.found
-    assert check(root).count("error") == 1
+    assert check(root).errors == 1
 
 
 BOMB = "a: &a [x, x]\n" + "".join(
@@ -582,15 +579,15 @@ def test_voc_pictures_listed_without_a_png_are_clean(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("beside", "content", "told"),
     [
-        ("Annotations/p1.xml", b"<annotation><object/></annotation>", "holds an object"),
+        ("Annotations/p1.xml", b"<annotation><object/></annotation>", "has an object"),
         (
             "Annotations/P1.XML",
             "<?xml version='1.0' encoding='utf-16'?><a><object/></a>".encode("utf-16"),
-            "holds an object",
+            "has an object",
         ),
         ("Annotations/p1.xml", b"<annotation><size>", "is no whole XML"),
-        ("SegmentationClass/p1.jpg", b"", "is no PNG"),
-        ("SegmentationClass/p1.tif", b"", "is no PNG"),
+        ("SegmentationClass/p1.jpg", b"", "is not a PNG"),
+        ("SegmentationClass/p1.tif", b"", "is not a PNG"),
     ],
 )
 def test_voc_pictures_are_not_clean_where_other_files_say_more(
@@ -606,7 +603,7 @@ def test_voc_pictures_are_not_clean_where_other_files_say_more(
     error = refused(root, tmp_path / "out")
     assert error.where.endswith(beside)
     assert told in error.found
-    assert check(root).count("error") == 1
+    assert check(root).errors == 1
     convert(root, tmp_path / "out", "voc", on_error="skip")
     assert open_files(tmp_path / "out/JPEGImages").names() == ("p0.jpg", "p2.jpg")
 
@@ -665,7 +662,7 @@ def test_xml_with_entities_is_refused(encoding: str, tmp_path: Path) -> None:
     draw(tmp_path / "set/images/a.png")
     with pytest.raises(DatasetError, match="DOCTYPE"):
         convert(tmp_path / "set", tmp_path / "out", "voc", "cvat")
-    assert check(tmp_path / "set", "cvat").count("error") == 1
+    assert check(tmp_path / "set", "cvat").errors == 1
 
 
 # LabelMe and Label Studio
@@ -781,7 +778,7 @@ def test_masks_in_another_case(tmp_path: Path) -> None:
 # What convert writes, train takes
 
 
-@pytest.mark.parametrize("each", FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 def test_every_format_becomes_every_other_and_what_train_takes(
     each: Format, tmp_path: Path
 ) -> None:
@@ -795,9 +792,11 @@ def test_every_format_becomes_every_other_and_what_train_takes(
     labelled = []
     for at, name in enumerate(names):
         draw(tmp_path / "set" / each.pictures / name, at)
-        labelled.append(Labelled(name, Frame(16, 32), masks[at], Classes(names=("pit", "Riß"))))
-    WRITERS[each.name](tmp_path / "set" / each.file, labelled)
-    for target in FORMATS:
+        labelled.append(
+            AnnotatedPicture(name, Frame(16, 32), masks[at], Classes(names=("pit", "Riß")))
+        )
+    FORMATS[each.name].write(tmp_path / "set" / each.file, labelled)
+    for target in FORMATS.values():
         made = tmp_path / target.name
         assert convert(tmp_path / "set", made, target.name, each.name).pictures == 4
         back = {one.image: one.masks for one in target.read(made / target.file)}
@@ -805,7 +804,7 @@ def test_every_format_becomes_every_other_and_what_train_takes(
         assert set(back) == set(expected)
         for at, name in enumerate(expected):
             assert np.array_equal(back[name], masks[at])
-        assert check(made, target.name).count("error") == 0
+        assert check(made, target.name).errors == 0
         if target.name in ("index_pngs", "run_lengths"):
             dataset = open_dataset(made)
             assert check_trainable(dataset) == [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelscan.formats import pieces
-from steelscan.formats.registry import READERS
+from steelscan.formats import FORMATS
+from steelscan.formats import json_pieces as pieces
 from steelscan.strip import DatasetError, InputError
 
 VALUES = st.recursive(
@@ -122,7 +122,7 @@ def test_memory_of_a_coco_file(mebibytes: int, tmp_path: Path) -> None:
     assert path.stat().st_size > mebibytes * 2**20 * 0.98
     tracemalloc.start()
     try:
-        found = list(READERS["coco"](path))
+        found = list(FORMATS["coco"].read(path))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -135,4 +135,4 @@ def test_ids_beyond_all_measure_are_refused(tmp_path: Path) -> None:
     content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "hole"}]}
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="less than"):
-        list(READERS["coco"](tmp_path / "a.json"))
+        list(FORMATS["coco"].read(tmp_path / "a.json"))

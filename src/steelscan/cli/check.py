@@ -1,4 +1,4 @@
-"""The verb that looks a data set through: check."""
+"""The verb that checks a data set: check."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,23 +11,24 @@ from steelscan.cli.options import Images
 
 @app.command(epilog="Example: steelscan check data/severstal --list faults.csv")
 def check(
-    data: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotations' file.")],
+    data: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotation file.")],
     from_: Annotated[
-        str | None, typer.Option("--from", help="Format of the annotations; found if not given.")
+        str | None,
+        typer.Option("--from", help="Format of the annotations; detected if not given."),
     ] = None,
     images: Images = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     list_: Annotated[Path | None, typer.Option("--list", help="CSV file for all findings.")] = None,
 ) -> None:
-    """Say what is wrong with a data set of any format: pictures, masks, and how they fit.
+    """Report what is wrong with a data set of any format: pictures, masks, and how they fit.
 
-    Exit status 1 when there are errors, that is pictures or masks that cannot be used.
+    Exit status 1 if there are errors, that is pictures or masks that cannot be used.
     """
-    from steelscan.formats.check import check as check_data
+    from steelscan import formats
 
-    report = check_data(data, from_, list_, images)
-    print(report.json() if json else report.text())
+    report = formats.check(data, from_, list_, images)
+    print(report.model_dump_json(indent=2) if json else report.text())
     if list_ is not None and not json:
         print(f"All findings: {list_}")
-    if report.count("error"):
+    if report.errors:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Verbs that make data sets: mill and convert."""
+"""The verbs that write data sets: mill and convert."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ from steelscan.cli.options import Images, OnError, Seed
 def mill(
     out: Annotated[Path, typer.Argument(help="New folder, in the competition's layout.")],
     strips: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="How many strips with masks.")
+        int, typer.Option(min=1, max=1_000_000, help="Number of strips with masks.")
     ] = 100,
     test_strips: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="How many test strips.")
+        int, typer.Option(min=0, max=1_000_000, help="Number of test strips.")
     ] = 0,
     seed: Seed = 0,
     height: Annotated[int, typer.Option(min=64, max=8192, help="Rows of a strip.")] = 256,
@@ -31,7 +31,7 @@ def mill(
 
 @app.command(epilog="Example: steelscan convert data/severstal coco/ --to coco")
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotations' file.")],
+    source: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotation file.")],
     target: Annotated[Path, typer.Argument(help="New or empty folder.")],
     to: Annotated[
         str,
@@ -41,17 +41,17 @@ def convert(
         ),
     ],
     from_: Annotated[
-        str | None, typer.Option("--from", help="Format of the source; found if not given.")
+        str | None, typer.Option("--from", help="Format of the source; detected if not given.")
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="Copy the pictures too.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Copy the pictures as well.")] = True,
     images: Images = None,
     on_error: OnError = "stop",
 ) -> None:
-    """Write a data set in another format of annotations, and say what that format cannot hold."""
-    from steelscan.formats.convert import convert as convert_data
+    """Write a data set in another annotation format, and report what that format cannot store."""
+    from steelscan import formats
 
-    done = convert_data(
+    converted = formats.convert(
         source, target, to, from_, copy_pictures=pictures, on_error=on_error, images=images
     )
-    print(done.text())
+    print(converted.text())
     print(f"Data set in the format {to}: {target}")

@@ -1,141 +1,168 @@
-"""Where programs write the names of classes that annotations only number.
+"""Names of the classes: checked, and found where programs write them apart from annotations.
 
 Ultralytics, Roboflow and FiftyOne write a YAML file (``data.yaml``, ``dataset.yaml``) with
-``names`` as a list or by number, in the folder of the data set or, if that is one of its parts,
-above it. Others write a name a line: Darknet ``obj.names``, Label Studio ``classes.txt``, labelImg
-``labels/classes.txt``, labelme's scripts ``class_names.txt``.
+``names`` as a list or by number, in the folder of the data set or, if that is a part of a larger
+one, above it. Others write one name per line: Darknet ``obj.names``, Label Studio ``classes.txt``,
+labelImg ``labels/classes.txt``, labelme's scripts ``class_names.txt``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from steelscan.data import Files, open_files
-from steelscan.formats.labelled import make_classes
-from steelscan.formats.shelf import leads_out
-from steelscan.strip import STRICT, Classes, DatasetError, Fault, Watch
+from steelscan.formats.parsing import text_lines
+from steelscan.formats.picture_names import leads_out
+from steelscan.strip import MOST_CLASSES, STRICT, Classes, DatasetError, Fault, Watch
 
-_LINES = ("obj.names", "classes.txt", "labels/classes.txt", "class_names.txt", "names.txt")
+_TEXT_FILES = ("obj.names", "classes.txt", "labels/classes.txt", "class_names.txt", "names.txt")
+_USUAL = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
 _PARTS = ("train", "val", "valid", "test")
 _LARGEST = 1 << 20
-"""Bytes in a YAML file of a few hundred names are far fewer."""
+"""Bytes; a YAML file of a few hundred names has far fewer."""
 
-_REMEDY = "Give it the names of the classes, as 'names: [scratch, hole]'"
+_REMEDY = "List the names of the classes there, as 'names: [scratch, hole]'"
 
-BESIDE = frozenset((*_LINES, "notes.txt", "labels.txt", *(f"{part}.txt" for part in _PARTS)))
-"""Text files that may lie beside those of pictures."""
-
-
-_USUAL = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
+NOT_OF_A_PICTURE = frozenset(
+    (*_TEXT_FILES, "notes.txt", "labels.txt", *(f"{part}.txt" for part in _PARTS))
+)
+"""Text files that may lie in one folder with the text files of pictures."""
 
 
 class _Plain(yaml.BaseLoader):  # type: ignore[misc]
-    """Reads YAML as texts, lists and maps, without aliases: few lines of them can fill a memory."""
+    """Reads texts, lists and maps, but no aliases: a few lines of them can fill the memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose what is no alias."""
+        """Raise an error for an alias."""
         if self.check_event(yaml.AliasEvent):
-            found, mark = "an alias, which no data set needs", self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, found, mark)
+            problem, mark = "an alias, which no data set needs", self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, problem, mark)
         return super().compose_node(parent, index)
 
 
-def class_names(files: Files, watch: Watch = STRICT) -> Classes:
-    """The classes of a data set, in the order of their numbers.
+def make_classes(names: Sequence[str], where: object) -> Classes:
+    """Return classes of these names, without blanks around them.
 
-    Raises DatasetError when no file names them, when one cannot be read, and when two name them
-    in different orders; other contradictions are noted.
+    Raises DatasetError if there is no name, too many, an empty one, or one that occurs twice.
     """
-    described = dict(_described(files))
+    stripped = tuple(name.strip() for name in names)
+    if not stripped or len(set(stripped)) != len(stripped) or not all(stripped):
+        problem = "names a class twice, or a class without a name" if stripped else "names no class"
+        raise DatasetError(where, problem, "Name each class once", Fault.UNREADABLE_FILE)
+    if len(stripped) > MOST_CLASSES:
+        remedy = f"Name at most {MOST_CLASSES}: leave out those that no shape has"
+        problem = f"names {len(stripped)} classes"
+        raise DatasetError(where, problem, remedy, Fault.UNREADABLE_FILE)
+    return Classes(names=stripped)
+
+
+def listed_classes(files: Files, name: str, ignored: Sequence[str] = ()) -> Classes | None:
+    """Return the classes of a file with one name per line, None if it does not exist."""
+    if not files.exists(name):
+        return None
+    lines = (line.strip() for line in text_lines(files, name, errors="replace"))
+    return make_classes([line for line in lines if line and line not in ignored], files.where(name))
+
+
+def similar_names(classes: Classes) -> str:
+    """Return a message on names that differ only in case; "" if there are none."""
+    first: dict[str, str] = {}
+    pairs = [
+        f"{first[name.casefold()]!r} and {name!r}"
+        for name in classes.names
+        if first.setdefault(name.casefold(), name) != name
+    ]
+    return f"classes differ only in upper and lower case: {', '.join(pairs)}" if pairs else ""
+
+
+def class_names(files: Files, watch: Watch = STRICT) -> Classes:
+    """Return the classes of a data set, in the order of their numbers.
+
+    Raises DatasetError if no file names them, if one cannot be read, and if two name them in
+    different orders; other contradictions are noted.
+    """
+    described = dict(_yaml_files(files))
     naming = [name for name, content in described.items() if "names" in content]
-    naming += [name for name in _LINES if files.exists(name)]
+    naming += [name for name in _TEXT_FILES if files.exists(name)]
     if naming:
         first, *others = naming
         classes = _named(files, first, described)
         _compare_count(described.get(first, {}), classes, files.where(first), watch)
         for other in others:
             try:
-                second = _named(files, other, described)
-            except DatasetError:  # what is no list of classes contradicts none
+                other_classes = _named(files, other, described)
+            except DatasetError:  # not a list of classes, so no contradiction
                 continue
-            _compare(classes, second, first, files.where(other), watch)
+            _compare(classes, other_classes, first, files.where(other), watch)
         return classes
     above = _above(files)
     if above is not None:
         return class_names(above, watch)
     for name in described:
         raise DatasetError(files.where(name), "names no classes", _REMEDY)
-    found = "is missing, and no other file names the classes"
+    problem = "is missing, and no other file names the classes"
     remedy = "Write it with their names in the order of their numbers, as 'names: [scratch, hole]'"
-    raise DatasetError(files.where("data.yaml"), found, remedy)
+    raise DatasetError(files.where("data.yaml"), problem, remedy)
 
 
 def _named(files: Files, name: str, described: dict[str, dict[str, Any]]) -> Classes:
-    """The classes that a file names. Raises DatasetError."""
+    """Return the classes that a file names. Raises DatasetError."""
     if name in described:
-        return _of_yaml(described[name]["names"], files.where(name))
+        return _yaml_classes(described[name]["names"], files.where(name))
     lines = [line.strip() for line in text_lines(files, name)]
     return make_classes([line for line in lines if line], files.where(name))
 
 
-def _compare(classes: Classes, second: Classes, first: str, where: str, watch: Watch) -> None:
+def _compare(classes: Classes, others: Classes, first: str, where: str, watch: Watch) -> None:
     """Refuse another order of the classes that both files name; note other classes."""
-    both = [name for name in second.names if name in classes.names]
+    both = [name for name in others.names if name in classes.names]
     if both != [name for name in classes.names if name in both]:
-        found = f"names the classes in another order than {first}"
+        problem = f"names the classes in another order than {first}"
         remedy = "Keep the file whose order the annotations follow, and remove the other"
-        raise DatasetError(where, found, remedy, Fault.UNCLEAR)
-    if second != classes:
-        found = f"names other classes than {first}, which is read"
-        watch.note(Fault.CLASS_NAME, where, found)
+        raise DatasetError(where, problem, remedy, Fault.UNCLEAR)
+    if others != classes:
+        problem = f"names other classes than {first}, which is used"
+        watch.note(Fault.CLASS_NAME, where, problem)
 
 
 def _compare_count(content: dict[str, Any], classes: Classes, where: str, watch: Watch) -> None:
     count = content.get("nc", str(len(classes)))
     if not isinstance(count, str) or count.strip() != str(len(classes)):
-        found = f"says nc: {str(count)[:20]}, and names {len(classes)} classes"
-        watch.note(Fault.CLASS_NAME, where, found)
+        problem = f"has nc: {str(count)[:20]}, but names {len(classes)} classes"
+        watch.note(Fault.CLASS_NAME, where, problem)
 
 
 def lists_of_pictures(files: Files) -> list[str]:
-    """Names of the text files that list pictures, by the YAML file or as Darknet's.
+    """Return the names of the text files that list pictures: Darknet's, or those in a YAML file.
 
-    Raises DatasetError when one that the YAML file names is missing.
+    Raises DatasetError if one that a YAML file names is missing.
     """
-    found: list[str] = []
+    lists: list[str] = []
     if files.exists("obj.names"):
-        found += [f"{part}.txt" for part in _PARTS if files.exists(f"{part}.txt")]
-    for name, content in _described(files):
+        lists += [f"{part}.txt" for part in _PARTS if files.exists(f"{part}.txt")]
+    for name, content in _yaml_files(files):
         for part in filter(lambda part: part.lower().endswith(".txt"), _parts(content)):
             path = PurePosixPath(part)
             out = leads_out(part) or ".." in path.parts
-            places = [path.name] if out else [path.as_posix(), path.name]
-            there = [place for place in places if files.exists(place)]
-            if not there:
-                said = f"names a list of pictures that is missing, {part[:80]}"
+            candidates = [path.name] if out else [path.as_posix(), path.name]
+            existing = list(filter(files.exists, candidates))
+            if not existing:
+                problem = f"names a list of pictures that is missing, {part[:80]}"
                 remedy = f"Put it at {files.where(path.name)}, or name the pictures' folder there"
-                raise DatasetError(files.where(name), said, remedy)
-            found += there[:1]
-    return list(dict.fromkeys(found))
+                raise DatasetError(files.where(name), problem, remedy)
+            lists += existing[:1]
+    return list(dict.fromkeys(lists))
 
 
-def text_lines(files: Files, name: str) -> list[str]:
-    """Lines of a text file. Raises DatasetError for what is no UTF-8."""
-    try:
-        return files.read(name).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DatasetError(files.where(name), "is no text", "Save it as UTF-8") from None
+def _yaml_files(files: Files) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the names and contents of the YAML files at the top, the usual ones first.
 
-
-def _described(files: Files) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and contents of the YAML files at the top, the usual ones first.
-
-    Raises DatasetError where one of those cannot be read; the others may be anything.
+    Raises DatasetError if one of those cannot be read; others that cannot are ignored.
     """
-    found = [name for name in files.names() if name.lower().endswith((".yaml", ".yml"))]
-    for name in sorted(found, key=lambda name: (name not in _USUAL, name)):
+    names = [name for name in files.names() if name.lower().endswith((".yaml", ".yml"))]
+    for name in sorted(names, key=lambda name: (name not in _USUAL, name)):
         try:
             content = _read_yaml(files, name)
         except DatasetError:
@@ -159,7 +186,7 @@ def _read_yaml(files: Files, name: str) -> Any:
         raise DatasetError(where, f"cannot be read as YAML ({reason[:80]})", _REMEDY) from None
 
 
-def _of_yaml(names: Any, where: str) -> Classes:
+def _yaml_classes(names: Any, where: str) -> Classes:
     if isinstance(names, dict):
         numbered = {at.strip(): name for at, name in names.items() if isinstance(at, str)}
         if set(numbered) != set(map(str, range(len(names)))):
@@ -167,16 +194,16 @@ def _of_yaml(names: Any, where: str) -> Classes:
         names = [numbered[str(at)] for at in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DatasetError(where, "names no classes", _REMEDY)
-    return make_classes([name.strip() for name in names], where)
+    return make_classes(names, where)
 
 
 def _above(files: Files) -> Files | None:
-    """The folder above, if its YAML file says that this one is a part of it."""
+    """Return the folder above, if its YAML file names this folder as a part of its data set."""
     if not files.root.is_dir():
         return None
     parent = open_files(files.root.resolve().parent)
     try:
-        parts = [part for name, content in _described(parent) for part in _parts(content)]
+        parts = [part for name, content in _yaml_files(parent) for part in _parts(content)]
     except DatasetError:
         return None
     own = files.root.resolve().name
@@ -184,7 +211,7 @@ def _above(files: Files) -> Files | None:
 
 
 def _parts(content: dict[str, Any]) -> list[str]:
-    """Where the parts for training and the others lie, as a YAML file says."""
+    """Return the paths that a YAML file gives for training, validation and test."""
     given = [content.get(part, []) for part in _PARTS]
     paths = (path for each in given for path in (each if isinstance(each, list) else [each]))
     return [path.replace("\\", "/") for path in paths if isinstance(path, str)]

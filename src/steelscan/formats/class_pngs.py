@@ -1,19 +1,17 @@
-"""One PNG a class: ``masks/CLASS/NAME.png`` for each picture ``images/NAME``.
+"""One PNG per class: ``masks/CLASS/NAME.png`` for each picture ``images/NAME``.
 
-Each is black where the class is not and one other value where it is (255 as written here). Every
-picture has one in each class's folder: a missing one is refused, because it would turn a forgotten
-defect into sound steel. ``classes.csv`` (value,name) gives the order of the classes; without it,
-they are the folders by name.
+Each is black outside the class and has one other value inside it (written as 255). Every picture
+must have one in the folder of each class: if a missing file counted as empty, a lost defect would
+become sound steel. ``classes.csv`` (value,name) gives the order of the classes; without it, they
+are the folders sorted by name.
 """
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from steelscan.data import (
     ByStem,
@@ -24,16 +22,18 @@ from steelscan.data import (
     read_classes,
     write_classes,
 )
-from steelscan.formats.content import pictures, read_mask_file, refuse_strays
-from steelscan.formats.labelled import (
-    Canvas,
-    Labelled,
+from steelscan.formats.annotated_picture import (
+    AnnotatedPicture,
     Loss,
-    check_all,
+    Pictures,
     check_mask_size,
-    make_classes,
+    checked,
 )
-from steelscan.formats.shelf import Shelf
+from steelscan.formats.canvas import Canvas
+from steelscan.formats.class_names import make_classes
+from steelscan.formats.parsing import png_of, read_mask_file
+from steelscan.formats.picture_folder import pictures_of, refuse_strays
+from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
     STRICT,
     Classes,
@@ -49,11 +49,12 @@ from steelscan.strip import (
 )
 
 
-def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
-    """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
+def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+    """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
-    Raises DatasetError when pictures or folders do not fit together, PictureError for what is no
-    picture, and MaskError for masks that are missing, of another size or of several values.
+    Raises DatasetError if pictures and folders do not fit together, PictureError for a file that
+    is not a picture, and MaskError for a mask that is missing, of another size or has several
+    values.
     """
     files = open_files(path)
     listed = read_classes(files)
@@ -61,16 +62,13 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
     classes = listed[1] if listed else make_classes(folders, files.where("masks"))
     for folder in folders:
         if folder not in classes.names:
-            where, strange = (
-                files.where(f"masks/{folder}"),
-                "is a folder for no class of classes.csv",
-            )
-            watch.error(DatasetError(where, strange, "Name the class there", Fault.UNKNOWN_CLASS))
-    inside = shelf.files if shelf else files.under("images")
-    found = dict(pictures(inside, watch))
-    masks = {name: _OfClass(files, name, inside, watch) for name in classes.names}
-    for image, frame in found.items():
-        canvas = Canvas(image, frame, classes)  # unwatched: empty masks are the rule here
+            where, problem = files.where(f"masks/{folder}"), "is not a class of classes.csv"
+            watch.error(DatasetError(where, problem, "Add it there", Fault.UNKNOWN_CLASS))
+    images = index.files if index else files.under("images")
+    frames = dict(pictures_of(images, watch))
+    masks = {name: _ClassMasks(files, name, images, watch) for name in classes.names}
+    for image, frame in frames.items():
+        canvas = Canvas(image, frame, classes)  # not watched: empty masks are usual here
         incomplete = False
         for name, of_class in masks.items():
             try:
@@ -78,75 +76,66 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
             except InputError as error:
                 incomplete = True
                 watch.left_out(error)
-        yield replace(canvas.labelled(), incomplete=incomplete)
+        yield replace(canvas.finish(), incomplete=incomplete)
 
 
-def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write ``masks/`` and ``classes.csv``; ``images/`` is the caller's. Nothing is lost.
+def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+    """Write ``masks/`` and ``classes.csv``; the caller writes ``images/``. Nothing is lost.
 
-    Raises DatasetError, MaskError, and OutputError also for a class whose name cannot name a
-    folder.
+    Raises DatasetError, MaskError, and OutputError, also for a class that cannot name a folder.
     """
-    classes: Classes | None = None
-    for each in check_all(labelled, path, by_stem=True):
-        classes = classes or _check_folders(each.classes, path)
-        for name, mask in each.by_class().items():
-            place = path / "masks" / name / PurePosixPath(each.image).with_suffix(".png")
-            write_bytes(place, png_of(Image.fromarray(mask.view(np.uint8) * np.uint8(255))))
-    if classes is not None:
-        write_classes(path, classes)
+    classes, pictures = checked(pictures, path, by_stem=True)
+    _check_folder_names(classes, path)
+    for picture in pictures:
+        for name, mask in picture.by_class().items():
+            file = (path / "masks" / name / picture.image).with_suffix(".png")
+            write_bytes(file, png_of(mask.view(np.uint8) * np.uint8(255)))
+    write_classes(path, classes)
     return ()
 
 
-def png_of(image: Image.Image) -> bytes:
-    """Content of a PNG file."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+class _ClassMasks:
+    """The PNGs of one class, found by the names of their pictures."""
 
-
-class _OfClass:
-    """The PNGs of one class, by their pictures."""
-
-    def __init__(self, files: Files, class_name: str, inside: Files, watch: Watch) -> None:
+    def __init__(self, files: Files, class_name: str, images: Files, watch: Watch) -> None:
         self._files = files.under(f"masks/{class_name}")
         names = [name for name in self._files.walk(links=True) if name.lower().endswith(".png")]
-        refuse_strays(names, self._files, inside, watch)
+        refuse_strays(names, self._files, images, watch)
         self._masks = ByStem(names)
 
     def mask(self, image: str, frame: Frame) -> Mask:
         png = self._masks.find(image)
         if png is None:
             where = self._files.where(PurePosixPath(image).with_suffix(".png").as_posix())
-            remedy = "Add it; it is black where nothing is"
+            remedy = "Add it; it is black outside the class"
             raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(png)
         picture = open_index_picture(read_mask_file(self._files, png), where)
-        values = _by_colour(picture, where)
+        values = _values_by_colour(picture, where)
         check_mask_size(where, values.shape, image, frame)
         mask = values > 0
         if mask.any() and values.max() != values[mask].min():
             remedy = "Store 0 and one other value, without smoothed borders"
-            raise MaskError(where, "holds several values beside 0", remedy, Fault.UNKNOWN_CLASS)
+            problem = "holds several values other than 0"
+            raise MaskError(where, problem, remedy, Fault.UNKNOWN_CLASS)
         return mask
 
 
-def _by_colour(picture: IndexPicture, where: str) -> NDArray[np.uint16]:
-    """Values of which 0 is black, whatever number a palette gives to black."""
+def _values_by_colour(picture: IndexPicture, where: str) -> NDArray[np.uint16]:
+    """Return values of which 0 is black, whatever number black has in the palette."""
     if picture.palette is None:
         return picture.values.astype(np.uint16)
     used = np.unique(picture.values)
     black: NDArray[np.bool_] = np.logical_not(picture.palette.any(axis=1))
     if used.size and (used[-1] >= len(black) or not (black[used].any() or (used[0] and black[0]))):
-        remedy = "Save it as 8-bit grey: 0, and 255 where the class is"
-        raise MaskError(where, "has no black for where nothing is", remedy, Fault.PALETTE)
+        remedy = "Save it as 8-bit grey: 0, and 255 inside the class"
+        raise MaskError(where, "has no black outside the class", remedy, Fault.PALETTE)
     table = np.where(black, 0, np.arange(1, len(black) + 1)).astype(np.uint16)
     return table[picture.values]
 
 
-def _check_folders(classes: Classes, path: Path) -> Classes:
+def _check_folder_names(classes: Classes, path: Path) -> None:
     for name in classes.names:
         if name.startswith(".") or name != name.strip() or set('/\\:*?"<>|') & set(name):
-            found = f"the class {name!r} cannot name a folder"
-            raise OutputError(path, found, "Rename the class, or choose another format")
-    return classes
+            problem = f"the class {name!r} cannot name a folder"
+            raise OutputError(path, problem, "Rename the class, or choose another format")

@@ -2,13 +2,13 @@
 
 (XML annotation format page of docs.cvat.ai.) A mask has a box (left, top, width, height) and
 counts of pixels along its rows, the first outside. Boxes and ellipses are filled, and noted.
-Lines, points and skeletons say where, not which pixels, and are refused; so are the tags of a
-picture without shapes, while those beside shapes are passed over. A picture of a subset is named
-below its folder; frames of a video have no ending in their names.
+Lines, points and skeletons have no area and are refused; so are the tags of a picture without
+shapes, while tags of a picture with shapes are ignored. A picture of a subset is named below the
+folder of the subset; the names of video frames have no ending.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,71 +16,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import key
-from steelscan.formats.content import opened, refuse_doctype
-from steelscan.formats.counts import from_counts, to_counts
-from steelscan.formats.labelled import (
-    Canvas,
-    Labelled,
+from steelscan.formats.annotated_picture import (
+    AnnotatedPicture,
     Loss,
-    check_all,
-    check_distinct,
-    make_classes,
-    make_frame,
+    Pictures,
+    check_class_names,
+    checked,
 )
-from steelscan.formats.polygon import box, ellipse
-from steelscan.formats.shelf import Shelf
-from steelscan.strip import STRICT, Classes, DatasetError, Fault, Mask, MaskError, Watch, replacing
+from steelscan.formats.canvas import Canvas, no_area
+from steelscan.formats.class_names import make_classes
+from steelscan.formats.counts import from_counts, to_counts
+from steelscan.formats.parsing import numbers, opened, refuse_doctype
+from steelscan.formats.picture_index import PictureIndex, index_of
+from steelscan.formats.picture_names import check_distinct
+from steelscan.formats.polygon import bounding_box, box, ellipse
+from steelscan.strip import (
+    STRICT,
+    Classes,
+    DatasetError,
+    Fault,
+    Frame,
+    Mask,
+    MaskError,
+    Watch,
+    check_frame,
+    replacing,
+)
 
 _AGAIN = "Correct it there, or export the task again as CVAT for images 1.1"
-_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")
+_BOX = ("xtl", "ytl", "xbr", "ybr", "rotation")
+_ELLIPSE = ("cx", "cy", "rx", "ry", "rotation")
 
 
-def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
-    """Read a CVAT file, picture by picture in its order; the pictures are not looked at.
+def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+    """Read a CVAT file, picture by picture in its order; the pictures are not opened.
 
-    Of the file one picture is held. Classes are the labels of its ``meta``, in order. Raises
-    DatasetError for what is no such file and for pictures that stand twice, and MaskError for
-    unknown classes, for shapes that enclose no pixels, and for masks that do not fill their box or
-    leave the picture.
+    One picture of the file is held in memory. Classes are the labels of its ``meta``, in order.
+    Raises DatasetError for what is not such a file and for a picture that occurs twice, and
+    MaskError for an unknown class, a shape without area, and a mask that does not fill its box or
+    reaches outside the picture.
     """
     labels: list[str] = []
     classes: Classes | None = None
-    shelf = shelf or Shelf.beside(path)
-    seen: set[str] = set()
+    index = index_of(path, index)
+    names: set[str] = set()
     for element in _elements(path):
         if element.tag == "meta":
             labels += [(each.findtext("name") or "").strip() for each in element.iter("label")]
             continue
         classes = classes or make_classes(list(dict.fromkeys(labels)), path)
         with watch.leaving_out():
-            name = shelf.name(_name(element), path)
-            if key(name) in seen:
+            name = index.name(_name(element), path)
+            if key(name) in names:
                 check_distinct((name, name), path, watch)
-            seen.add(key(name))
-            yield _labelled(element, name, classes, path, watch)
+            names.add(key(name))
+            yield _picture(element, name, classes, path, watch)
     if classes is None:
         make_classes(list(dict.fromkeys(labels)), path)
 
 
-def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write a CVAT file, masks as masks. Nothing is lost.
-
-    Raises DatasetError, also for a class whose name XML does not keep, MaskError and OutputError.
-    """
-    classes: Classes | None = None
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(b"<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n")
-        for number, each in enumerate(check_all(labelled, path)):
-            if classes is None:
-                classes = _check_writable(each.classes, path)
-                file.write(_text(*_head(classes)))
-            file.write(_text(_image(number, each)))
-        file.write(b"</annotations>\n")
-    return ()
-
-
 def _elements(path: Path) -> Iterator[ElementTree.Element]:
-    """The ``meta`` and ``image`` elements, each forgotten when the next one is asked for."""
+    """Yield the ``meta`` and ``image`` elements; each is released before the next is read."""
     try:
         with opened(path) as file:
             refuse_doctype(file, path)
@@ -90,34 +87,33 @@ def _elements(path: Path) -> Iterator[ElementTree.Element]:
                 raise DatasetError(path, f"is XML of {root.tag}", _AGAIN, Fault.UNREADABLE_FILE)
             for event, element in events:
                 if event == "start" and element.tag == "track":
-                    found = "holds a video's tracks, of which frames between key frames are missing"
+                    problem = "contains tracks of a video, without the frames between key frames"
                     remedy = "In CVAT, export the task as 'CVAT for images 1.1', not 'for video'"
-                    raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE)
+                    raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE)
                 if event == "end" and element.tag in ("meta", "image"):
                     yield element
                     root.clear()
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
-        found = f"is no whole XML file ({error})"
-        raise DatasetError(path, found, _AGAIN, Fault.UNREADABLE_FILE) from None
+        problem = f"is no whole XML file ({error})"
+        raise DatasetError(path, problem, _AGAIN, Fault.UNREADABLE_FILE) from None
 
 
 def _name(image: ElementTree.Element) -> str:
-    """A picture's name below the folder of its subset, which CVAT gives apart."""
+    """Return a picture's name below the folder of its subset, which CVAT gives separately."""
     name, subset = image.get("name", ""), image.get("subset", "")
     below = not subset or name.startswith(f"{subset}/")
     return name if below else f"{subset}/{name}"
 
 
-def _labelled(
+def _picture(
     image: ElementTree.Element, name: str, classes: Classes, path: Path, watch: Watch
-) -> Labelled:
+) -> AnnotatedPicture:
     where = f"{path}, {name}"
-    frame = make_frame(_number(image, "height", where), _number(image, "width", where), where)
-    canvas = Canvas(name, frame, classes, watch)
+    canvas = Canvas(name, _frame(image, where), classes, watch)
     for number, shape in enumerate(image, start=1):
         with canvas.shape():
             _draw(canvas, shape, f"{where}, shape {number}")
-    return canvas.labelled()
+    return canvas.finish()
 
 
 def _draw(canvas: Canvas, shape: ElementTree.Element, where: str) -> None:
@@ -125,53 +121,63 @@ def _draw(canvas: Canvas, shape: ElementTree.Element, where: str) -> None:
     if shape.tag == "tag":
         canvas.tag(f"is a tag of the whole picture, {label[:40]!r}", where)
     elif shape.tag == "polygon":
-        canvas.polygon(label, _points(shape.get("points", ""), where), where)
+        pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
+        canvas.polygon(label, pairs, where)
     elif shape.tag == "mask":
-        height, width = _number(shape, "height", where), _number(shape, "width", where)
-        inner = make_frame(height, width, where)
-        try:
-            counts = [int(count) for count in shape.get("rle", "").split(",")]
-        except ValueError:
-            found = "holds more than counts in its rle"
-            raise MaskError(where, found, _AGAIN, Fault.RUNS) from None
-        mask = from_counts(counts, inner.pixels, where).reshape(inner)
-        canvas.mask(
-            label, mask, where, (_number(shape, "top", where), _number(shape, "left", where))
-        )
+        at = (_integer(shape, "top", where), _integer(shape, "left", where))
+        canvas.mask(label, _mask(shape, where), where, at)
     elif shape.tag == "box":
-        sides = [_real(shape, name, where) for name in ("xtl", "ytl", "xbr", "ybr", "rotation")]
-        canvas.filled(label, box(*sides), "a box", where)
+        canvas.filled(label, box(*_attributes(shape, _BOX, where)), "a box", where)
     elif shape.tag == "ellipse":
-        parts = [_real(shape, name, where) for name in ("cx", "cy", "rx", "ry", "rotation")]
-        canvas.filled(label, ellipse(*parts), "an ellipse", where)
+        canvas.filled(label, ellipse(*_attributes(shape, _ELLIPSE, where)), "an ellipse", where)
     else:
-        found = f"is a {shape.tag}, which says where, not which pixels"
-        remedy = "Outline the defect as a polygon or a mask"
-        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
+        raise no_area(shape.tag, where)
 
 
-def _points(text: str, where: str) -> NDArray[np.float64]:
+def _mask(shape: ElementTree.Element, where: str) -> Mask:
+    frame = _frame(shape, where)
     try:
-        pairs = [[float(part) for part in pair.split(",")] for pair in text.split(";")]
-        return np.array(pairs, np.float64)
+        counts = [int(count) for count in shape.get("rle", "").split(",")]
     except ValueError:
-        found = "holds more than points 'x,y;x,y'"
-        raise MaskError(where, found, _AGAIN, Fault.POLYGON) from None
+        problem = "contains something other than counts in its rle"
+        raise MaskError(where, problem, _AGAIN, Fault.RUNS) from None
+    mask: Mask = from_counts(counts, frame.pixels, where).reshape(frame)
+    return mask
 
 
-def _real(element: ElementTree.Element, name: str, where: str) -> float:
-    text = element.get(name, "0" if name == "rotation" else "")
-    try:
-        return float(text)
-    except ValueError:
-        raise MaskError(where, f"gives {name} as {text[:40]!r}", _AGAIN, Fault.POLYGON) from None
+def _attributes(
+    element: ElementTree.Element, names: Sequence[str], where: str
+) -> NDArray[np.float64]:
+    texts = [element.get(name, "0" if name == "rotation" else "") for name in names]
+    return numbers(texts, where)
 
 
-def _number(element: ElementTree.Element, name: str, where: str) -> int:
+def _frame(element: ElementTree.Element, where: str) -> Frame:
+    height, width = _integer(element, "height", where), _integer(element, "width", where)
+    return check_frame(Frame(height, width), where)
+
+
+def _integer(element: ElementTree.Element, name: str, where: str) -> int:
     text = element.get(name, "")
-    if not _NUMBER.fullmatch(text):
+    if not _INTEGER.fullmatch(text):
         raise MaskError(where, f"gives {name} as {text[:40]!r}", _AGAIN)
     return int(text)
+
+
+def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+    """Write a CVAT file, masks as masks. Nothing is lost.
+
+    Raises DatasetError, also for a class whose name XML does not keep, MaskError and OutputError.
+    """
+    classes, pictures = checked(pictures, path)
+    check_class_names(classes, path, "XML")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(b"<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n")
+        file.write(_text(*_head(classes)))
+        for number, picture in enumerate(pictures):
+            file.write(_text(_image(number, picture)))
+        file.write(b"</annotations>\n")
+    return ()
 
 
 def _head(classes: Classes) -> tuple[ElementTree.Element, ElementTree.Element]:
@@ -184,13 +190,29 @@ def _head(classes: Classes) -> tuple[ElementTree.Element, ElementTree.Element]:
     return version, meta
 
 
-def _image(number: int, each: Labelled) -> ElementTree.Element:
-    size = {"width": str(each.frame.width), "height": str(each.frame.height)}
-    image = ElementTree.Element("image", {"id": str(number), "name": each.image} | size)
-    for name, mask in each.by_class().items():
+def _image(number: int, picture: AnnotatedPicture) -> ElementTree.Element:
+    size = {"width": str(picture.frame.width), "height": str(picture.frame.height)}
+    image = ElementTree.Element("image", {"id": str(number), "name": picture.image} | size)
+    for name, mask in picture.by_class().items():
         if mask.any():
-            ElementTree.SubElement(image, "mask", _attributes(name, mask))
+            ElementTree.SubElement(image, "mask", _mask_attributes(name, mask))
     return image
+
+
+def _mask_attributes(name: str, mask: Mask) -> dict[str, str]:
+    left, top, width, height = bounding_box(mask)
+    counts = to_counts(mask[top : top + height, left : left + width].reshape(-1))
+    return {
+        "label": name,
+        "source": "manual",
+        "occluded": "0",
+        "rle": ", ".join(map(str, counts)),
+        "left": str(left),
+        "top": str(top),
+        "width": str(width),
+        "height": str(height),
+        "z_order": "0",
+    }
 
 
 def _text(*elements: ElementTree.Element) -> bytes:
@@ -198,27 +220,3 @@ def _text(*elements: ElementTree.Element) -> bytes:
         ElementTree.indent(element, level=1)
     lines = (ElementTree.tostring(element, encoding="unicode") for element in elements)
     return "".join(f"  {line}\n" for line in lines).encode()
-
-
-def _attributes(name: str, mask: Mask) -> dict[str, str]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return {
-        "label": name,
-        "source": "manual",
-        "occluded": "0",
-        "rle": ", ".join(map(str, to_counts(box.reshape(-1)))),
-        "left": str(columns[0]),
-        "top": str(rows[0]),
-        "width": str(box.shape[1]),
-        "height": str(box.shape[0]),
-        "z_order": "0",
-    }
-
-
-def _check_writable(classes: Classes, path: Path) -> Classes:
-    for name in classes.names:
-        if name != name.strip() or not name.isprintable():
-            found = f"cannot hold the class {name!r} in XML"
-            raise DatasetError(path, found, "Rename the class, or choose another format")
-    return classes

@@ -1,14 +1,12 @@
 """Index pictures: ``images/``, ``masks/*.png`` whose values are the classes, ``classes.csv``.
 
-The value 255 has no meaning of its own: it is refused like every value that ``classes.csv`` does
-not name. A row ``255,ignore`` there (or of another value) says that such pixels are neither sound
-nor defective: they are read as sound, and counted.
+The value 255 has no special meaning: it is refused like every value that ``classes.csv`` does not
+name. A row ``255,ignore`` there (or of another value) marks such pixels as neither sound nor
+defective: they are read as sound, and counted.
 """
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
-
-from PIL import Image
+from collections.abc import Iterable
+from pathlib import Path
 
 from steelscan.data import (
     Annotations,
@@ -21,33 +19,38 @@ from steelscan.data import (
     read_groups,
     write_classes,
 )
-from steelscan.formats.class_pngs import png_of
-from steelscan.formats.content import framed, picture_names
-from steelscan.formats.labelled import Labelled, Loss, check_all, flatten
-from steelscan.formats.shelf import Shelf
-from steelscan.strip import STRICT, Classes, DatasetError, Fault, Watch, write_bytes
+from steelscan.formats.annotated_picture import (
+    AnnotatedPicture,
+    Loss,
+    Pictures,
+    checked,
+    one_class_per_pixel,
+)
+from steelscan.formats.parsing import png_of
+from steelscan.formats.picture_folder import frames_of, picture_names
+from steelscan.formats.picture_index import PictureIndex
+from steelscan.strip import STRICT, DatasetError, Fault, Watch, write_bytes
 
 
-def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
-    """Read a folder or zip as `open_dataset` does, strip by strip; of pictures only the headers.
+def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+    """Read a folder or zip as `open_dataset` does, picture by picture; only headers of pictures.
 
-    Where ``images/`` holds folders alone, masks are looked for in the same ones of ``masks/``.
-
-    Raises DatasetError and TableError for what is wrong with the whole, PictureError and MaskError
-    for what is wrong with a strip.
+    If ``images/`` holds only folders, masks are expected in the same folders of ``masks/``. Raises
+    DatasetError and TableError for faults of the whole data set, PictureError and MaskError for
+    faults of a picture.
     """
-    files, annotations = _annotations(open_files(path), shelf)
-    inside = shelf.files if shelf else files.under(annotations.folder)
-    names = [name for name in inside.names() if is_picture(name)]
+    files, annotations = _annotations(open_files(path), index)
+    images = index.files if index else files.under(annotations.folder)
+    names = [name for name in images.names() if is_picture(name)]
     if not names and isinstance(annotations, IndexPictures):
-        annotations, names = IndexPictures(files, deep=True), picture_names(inside)
+        annotations, names = IndexPictures(files, deep=True), picture_names(images)
     if not names:
         where = files.where(annotations.folder)
         raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
-    for name, frame in framed(inside, sorted(names), watch):
+    for name, frame in frames_of(images, sorted(names), watch):
         with watch.leaving_out():
             found = annotations.find(name, frame, watch)
-            yield Labelled(
+            yield AnnotatedPicture(
                 name,
                 frame,
                 found.masks,
@@ -56,33 +59,30 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
                 incomplete=found.incomplete,
             )
     with watch.over():
-        read_groups(files, names)  # a broken one would stop the training
+        read_groups(files, names)  # a broken table would stop the training
     for stray in annotations.strays(names):
         watch.left_out(stray)
 
 
-def _annotations(files: Files, shelf: Shelf | None) -> tuple[Files, Annotations]:
-    """The masks; those of pictures that lie elsewhere are told by their own files alone."""
-    if shelf is None or {"images", "train_images"} & set(files.folders()):
+def _annotations(files: Files, index: PictureIndex | None) -> tuple[Files, Annotations]:
+    """Return the masks; if their pictures lie elsewhere, only their own files tell the layout."""
+    if index is None or {"images", "train_images"} & set(files.folders()):
         return detect(files)
     if files.exists("train.csv"):
-        return files, RunLengths(files, shelf.files)
+        return files, RunLengths(files, index.files)
     return files, IndexPictures(files)
 
 
-def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write ``masks/`` and ``classes.csv``; ``images/`` is the caller's.
+def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+    """Write ``masks/`` and ``classes.csv``; the caller writes ``images/``.
 
     Returns what lay under later classes. Raises DatasetError, MaskError and OutputError.
     """
     losses: list[Loss] = []
-    classes: Classes | None = None
-    for each in check_all(labelled, path, by_stem=True, flat=True):
-        classes = each.classes
-        index, lost = flatten(each)
+    classes, pictures = checked(pictures, path, by_stem=True, flat=True)
+    for picture in pictures:
+        index, lost = one_class_per_pixel(picture)
         losses += lost
-        name = PurePosixPath(each.image).with_suffix(".png")
-        write_bytes(path / "masks" / name, png_of(Image.fromarray(index)))
-    if classes is not None:
-        write_classes(path, classes)
+        write_bytes((path / "masks" / picture.image).with_suffix(".png"), png_of(index))
+    write_classes(path, classes)
     return tuple(losses)

@@ -1,13 +1,13 @@
 """Label Studio: one JSON file of tasks, with brush masks and polygons in percent.
 
-(Export pages of labelstud.io.) A brush mask is packed bits of the picture's red, green, blue and
-alpha values, of which alpha counts. Pictures are found by the last parts of their address. A task
-of one annotation without regions is a clean picture: its size stands in its data (``width``,
-``height``), else its picture is asked for it. A task without annotation, or whose only one was
-cancelled, is left out. Choices, ratings and words on a whole picture are passed over beside
-regions, and refused alone: they may speak of a defect. Rectangles and ellipses are filled, and
-noted. Classes are those that any region names, by name, unless ``classes.txt`` beside the file
-lists them, one a line.
+(Export pages of labelstud.io.) A brush mask is packed red, green, blue and alpha values of the
+picture, of which alpha counts. Pictures are found by the last parts of their address. A task with
+one annotation without regions is a clean picture: its size is in its data (``width``, ``height``),
+or is read from the picture. A task without annotation, or with a cancelled one only, is left out.
+Choices, ratings and texts for the whole picture are ignored if there are regions, and refused if
+there are none: they may stand for a defect. Rectangles and ellipses are filled, and noted. Classes
+are those of any region, sorted by name, unless a file ``classes.txt`` in the same folder lists
+them, one per line.
 """
 
 import json
@@ -22,21 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from steelscan.formats.bits import pack, unpack
-from steelscan.formats.content import opened, parse_json, parse_part
-from steelscan.formats.labelled import (
-    Canvas,
-    Labelled,
+from steelscan.data import open_files
+from steelscan.formats.annotated_picture import (
+    AnnotatedPicture,
     Loss,
-    check_all,
-    check_distinct,
-    check_name,
-    make_classes,
-    make_frame,
+    Pictures,
+    check_class_names,
+    checked,
 )
-from steelscan.formats.pieces import pieces
+from steelscan.formats.canvas import Canvas, no_area
+from steelscan.formats.class_names import listed_classes, make_classes
+from steelscan.formats.json_pieces import pieces
+from steelscan.formats.label_studio_rle import pack, unpack
+from steelscan.formats.parsing import numbers, opened, parse_json, parse_part
+from steelscan.formats.picture_index import PictureIndex, index_of
+from steelscan.formats.picture_names import check_distinct, check_name
 from steelscan.formats.polygon import box, ellipse, turned
-from steelscan.formats.shelf import Shelf
 from steelscan.strip import (
     SILENT,
     STRICT,
@@ -56,7 +57,7 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded files."""
 
 _TAGS = ("choices", "taxonomy", "textarea", "rating", "number")
-"""Results that say something of the whole picture, or more of a region."""
+"""Results that describe the whole picture, or add to a region."""
 
 _NO_SHAPES = (*_TAGS, "datetime", "pairwise", "relation")
 
@@ -69,7 +70,7 @@ class _Region(BaseModel):
     image_rotation: float = 0
 
     def labels(self) -> list[str]:
-        """The classes of the region; usually one."""
+        """Return the classes of the region; usually one."""
         names = self.value.get(self.type, self.value.get("labels"))
         names = [str(name).strip() for name in names] if isinstance(names, list) else []
         return [name for name in names if name]
@@ -86,214 +87,185 @@ class _Task(BaseModel):
     annotations: list[_Annotation]
 
 
-def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
-    """Read a Label Studio file, picture by picture in its order; one task of it is held.
+def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+    """Read a Label Studio file, picture by picture in its order; one task is held in memory.
 
-    Raises DatasetError for what is no such file, for tasks annotated more than once and for
-    pictures that stand twice, and MaskError for regions of a turned picture, of another size,
-    without a class, or that enclose no pixels.
+    Raises DatasetError for what is not such a file, for a task annotated more than once and for a
+    picture that occurs twice, and MaskError for a region of a rotated picture, of another size,
+    without a class, or without area.
     """
     images: dict[int, str] = {}
     labels: set[str] = set()
-    shelf = shelf or Shelf.beside(path)
+    index = index_of(path, index)
     with opened(path) as file:
         for at, task in _tasks(file, path, watch):
             with watch.leaving_out():
-                parts = _parts(task, path)
-                if parts is None:
-                    found = f"task {task.id} was skipped or not annotated, and is left out"
-                    watch.note(Fault.NO_ANNOTATION, path, found)
+                results = _results(task, path)
+                if results is None:
+                    problem = f"task {task.id} was skipped or not annotated, and is left out"
+                    watch.note(Fault.NO_ANNOTATION, path, problem)
                     continue
-                images[at] = _image(task, path, shelf)
-                for part in _regions(parts):
-                    with suppress(DatasetError):  # told where it is drawn
-                        labels.update(_region(part, path).labels())
+                images[at] = _image(task, path, index)
+                for result in _regions(results):
+                    with suppress(DatasetError):  # reported when the region is drawn
+                        labels.update(parse_part(_Region, result, path, _PROGRAM).labels())
         check_distinct(images.values(), path, watch)
-        classes = _classes(labels, path)
+        listed = listed_classes(open_files(path.parent), "classes.txt")
+        classes = listed or make_classes(sorted(labels), path)
         file.seek(0)
         for at, task in _tasks(file, path, SILENT):
             if at in images:
                 with watch.leaving_out():
-                    yield _labelled(task, images[at], classes, path, watch, shelf)
-
-
-def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write a Label Studio file, masks as brush masks, and ``classes.txt``. Nothing is lost.
-
-    Raises DatasetError, also for a class that ``classes.txt`` cannot hold, MaskError and
-    OutputError.
-    """
-    classes: Classes | None = None
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for number, each in enumerate(check_all(labelled, path, flat=True), start=1):
-            classes = classes or _check_writable(each.classes, path)
-            size = {"width": each.frame.width, "height": each.frame.height}
-            masks = each.by_class().items()
-            result = [_brush(number, name, mask) for name, mask in masks if mask.any()]
-            annotations = [{"id": number, "was_cancelled": False, "result": result}]
-            data = {"image": quote(each.image), **size}
-            file.write(",\n" if number > 1 else "[\n")
-            task = {"id": number, "data": data, "annotations": annotations}
-            file.write(json.dumps(task, ensure_ascii=False))
-        file.write("\n]\n")
-    listed = "".join(f"{name}\n" for name in (classes.names if classes else ()))
-    write_text(path.with_name("classes.txt"), listed)
-    return ()
+                    yield _picture(task, images[at], classes, path, watch, index)
 
 
 def _tasks(file: BinaryIO, path: Path, watch: Watch) -> Iterator[tuple[int, _Task]]:
     for piece in pieces(file, path):
         if piece.name:
-            found = "is not as expected: Input should be a valid list"
+            problem = "is not as expected: Input should be a valid list"
             remedy = f"Export it again as {_PROGRAM}"
-            raise DatasetError(path, found, remedy, Fault.UNREADABLE_FILE)
+            raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE)
         if piece.at >= 0:
             with watch.leaving_out():
                 where = f"{path}, element {piece.at}"
                 yield piece.at, parse_json(_Task, piece.content, where, _PROGRAM)
 
 
-def _labelled(
-    task: _Task, image: str, classes: Classes, path: Path, watch: Watch, shelf: Shelf
-) -> Labelled:
-    where, parts = f"{path}, task {task.id}", _parts(task, path) or []
-    frame = _frame(image, parts, task, path, shelf)
+def _picture(
+    task: _Task, image: str, classes: Classes, path: Path, watch: Watch, index: PictureIndex
+) -> AnnotatedPicture:
+    where, results = f"{path}, task {task.id}", _results(task, path) or []
+    frame = _frame(image, results, task, where, index)
     canvas = Canvas(image, frame, classes, watch)
-    regions = _regions(parts)
-    for number, part in enumerate(regions, start=1):
+    regions = _regions(results)
+    for number, result in enumerate(regions, start=1):
         with canvas.shape():
-            each = f"{where}, region {number}"
-            _draw(canvas, _region(part, each), frame, each)
-    drawn = [part["id"] for part in regions if "id" in part]
-    for part in parts:
-        if part.get("type") in _TAGS and part.get("id") not in drawn:
-            canvas.tag(f"holds {part['type']} for the whole picture", where)
-    return canvas.labelled()
+            region_where = f"{where}, region {number}"
+            region = parse_part(_Region, result, region_where, _PROGRAM)
+            _draw(canvas, region, frame, region_where)
+    ids = [result["id"] for result in regions if "id" in result]
+    for result in results:
+        if result.get("type") in _TAGS and result.get("id") not in ids:
+            canvas.tag(f"has {result['type']} for the whole picture", where)
+    return canvas.finish()
 
 
-def _image(task: _Task, path: Path, shelf: Shelf) -> str:
-    """The picture's name; of an address that nothing here has, its last part."""
+def _image(task: _Task, path: Path, index: PictureIndex) -> str:
+    """Return the picture's name; the last part of its address if no such picture is found."""
     texts = [value for value in task.data.values() if isinstance(value, str)]
     address = task.data.get("image", texts[0] if len(texts) == 1 else None)
     if not isinstance(address, str):
-        found = f"task {task.id} does not say which of its data is the picture"
-        raise DatasetError(path, found, "Name that field 'image'", Fault.UNCLEAR)
+        problem = f"task {task.id} has several texts in its data, and none is named 'image'"
+        raise DatasetError(path, problem, "Name the picture's field 'image'", Fault.UNCLEAR)
     local = unquote(address.partition("?d=")[2] or address.partition("?")[0]).replace("\\", "/")
     last = check_name(local.rpartition("/")[2], path)
-    for name in (local, _UPLOADED.sub("", last)):  # uploads get a prefix that no file had before
-        picture = shelf.find(name)
-        if picture is not None:
-            return shelf.own_name(picture)
+    for name in (local, _UPLOADED.sub("", last)):  # the prefix was added by the upload
+        file = index.find(name)
+        if file is not None:
+            return index.own_name(file)
     return last
 
 
-def _parts(task: _Task, path: Path) -> list[dict[str, Any]] | None:
-    """What was said of a task's picture; None where nobody annotated it."""
+def _results(task: _Task, path: Path) -> list[dict[str, Any]] | None:
+    """Return the results of a task's one annotation; None if nobody annotated it."""
     done = [each for each in task.annotations if not each.was_cancelled]
     if len(done) > 1:
-        found = f"task {task.id} was annotated {len(done)} times"
+        problem = f"task {task.id} was annotated {len(done)} times"
         remedy = "Remove all but one of its annotations in Label Studio, and export it again"
-        raise DatasetError(path, found, remedy, Fault.UNCLEAR)
-    if not done:
-        return None
-    return done[0].result
+        raise DatasetError(path, problem, remedy, Fault.UNCLEAR)
+    return done[0].result if done else None
 
 
-def _regions(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those results that should say where."""
-    return [part for part in parts if part.get("type") not in _NO_SHAPES]
+def _regions(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those results that should have an area."""
+    return [result for result in results if result.get("type") not in _NO_SHAPES]
 
 
-def _region(part: dict[str, Any], where: object) -> _Region:
-    return parse_part(_Region, part, where, _PROGRAM)
-
-
-def _classes(labels: set[str], path: Path) -> Classes:
-    beside = path.with_name("classes.txt")
-    if beside.is_file():
-        with opened(beside) as file:
-            lines = file.read().decode("utf-8-sig", errors="replace").splitlines()
-        return make_classes([line.strip() for line in lines if line.strip()], beside)
-    return make_classes(sorted(labels), path)
-
-
-def _frame(image: str, parts: list[dict[str, Any]], task: _Task, path: Path, shelf: Shelf) -> Frame:
-    where = f"{path}, task {task.id}"
-    given = ((part.get("original_height"), part.get("original_width")) for part in parts)
+def _frame(
+    image: str, results: list[dict[str, Any]], task: _Task, where: str, index: PictureIndex
+) -> Frame:
+    given = ((each.get("original_height"), each.get("original_width")) for each in results)
     sizes = {
         (high, wide) for high, wide in given if isinstance(high, int) and isinstance(wide, int)
     }
-    data = (task.data.get("height"), task.data.get("width"))
+    height, width = task.data.get("height"), task.data.get("width")
+    if not sizes and isinstance(height, int) and isinstance(width, int):
+        sizes = {(height, width)}
     if len(sizes) > 1:
-        found = "has regions of pictures of several sizes"
-        raise MaskError(where, found, "Export it again", Fault.SIZE)
-    if sizes:
-        return make_frame(*sizes.pop(), where)
-    if isinstance(data[0], int) and isinstance(data[1], int):
-        return make_frame(data[0], data[1], where)
-    if shelf.find(image) is None:
-        remedy = f"Put its picture at {shelf.where(image)}, or name its folder with --images"
-        found = "is clean, and nothing says the size of its picture"
-        raise MaskError(where, found, remedy, Fault.NO_PICTURE)
-    return shelf.frame(image)
+        problem = "has regions of pictures of several sizes"
+        raise MaskError(where, problem, "Export it again", Fault.SIZE)
+    height, width = sizes.pop() if sizes else (None, None)
+    return index.frame(image, height, width, where)
 
 
 def _draw(canvas: Canvas, region: _Region, frame: Frame, where: str) -> None:
     if region.image_rotation:
-        found = "was drawn on a turned picture"
-        remedy = "Turn the picture back in Label Studio, and draw it again"
-        raise MaskError(where, found, remedy, Fault.UNCLEAR)
+        problem = "was drawn on a rotated picture"
+        remedy = "Rotate the picture back in Label Studio, and draw it again"
+        raise MaskError(where, problem, remedy, Fault.UNCLEAR)
     names = region.labels()
     if not names:
         raise MaskError(where, "has no class", "Give the region a label", Fault.UNKNOWN_CLASS)
-    value = region.value
+    value, scale = region.value, np.array((frame.width / 100, frame.height / 100))
     for name in names:
         if "rle" in value:
             values = unpack(value["rle"], frame.pixels * 4, where)
             canvas.mask(name, values[3::4].reshape(frame) > 0, where)
         elif "points" in value:
-            canvas.polygon(name, _pixels(value["points"], frame, where), where)
+            corners = numbers(value["points"], where, columns=2)
+            canvas.polygon(name, corners * scale, where)
         elif {"x", "y", "radiusX", "radiusY"} <= value.keys():
-            canvas.filled(name, _oval(value, frame, where), "an ellipse", where)
+            canvas.filled(name, _ellipse(value, scale, where), "an ellipse", where)
         elif {"x", "y", "width", "height"} <= value.keys():
-            canvas.filled(name, _box(value, frame, where), "a rectangle", where)
+            canvas.filled(name, _rectangle(value, scale, where), "a rectangle", where)
         else:
-            found = f"is of the type {region.type}, which says where, not which pixels"
-            remedy = "Outline the defect with a brush or a polygon"
-            raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
+            raise no_area(f"region of the type {region.type}", where)
 
 
-def _pixels(points: object, frame: Frame, where: str) -> object:
-    """Corners in pixels from corners in percent."""
-    try:
-        percent = np.asarray(points, np.float64)
-        return percent * (frame.width / 100, frame.height / 100)
-    except (TypeError, ValueError):
-        found = "holds more than points"
-        raise MaskError(where, found, "Export it again", Fault.POLYGON) from None
+def _rectangle(
+    value: dict[str, Any], scale: NDArray[np.float64], where: str
+) -> NDArray[np.float64]:
+    """Return the corners of a rectangle, which is rotated about its upper left one."""
+    left, top, width, height, degrees = _values(
+        value, ("x", "y", "width", "height", "rotation"), where
+    )
+    corners = box(left, top, left + width, top + height) * scale
+    return turned(corners, corners[0], degrees)
 
 
-def _box(value: dict[str, Any], frame: Frame, where: str) -> NDArray[np.float64]:
-    """Corners of a rectangle, which is turned about its upper left one."""
-    left, top, width, height = _numbers(value, ("x", "y", "width", "height"), where)
-    percent = box(left, top, left + width, top + height) * (frame.width / 100, frame.height / 100)
-    return turned(percent, percent[0], *_numbers(value, ("rotation",), where))
+def _ellipse(value: dict[str, Any], scale: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+    x, y, across, down, degrees = _values(
+        value, ("x", "y", "radiusX", "radiusY", "rotation"), where
+    )
+    return ellipse(x * scale[0], y * scale[1], across * scale[0], down * scale[1], degrees)
 
 
-def _oval(value: dict[str, Any], frame: Frame, where: str) -> NDArray[np.float64]:
-    x, y, across, down = _numbers(value, ("x", "y", "radiusX", "radiusY"), where)
-    wide, high = frame.width / 100, frame.height / 100
-    (degrees,) = _numbers(value, ("rotation",), where)
-    return ellipse(x * wide, y * high, across * wide, down * high, degrees)
+def _values(value: dict[str, Any], names: Sequence[str], where: str) -> list[float]:
+    given: list[float] = numbers([value.get(name, 0) for name in names], where).tolist()
+    return given
 
 
-def _numbers(value: dict[str, Any], names: Sequence[str], where: str) -> list[float]:
-    try:
-        return [float(value.get(name, 0)) for name in names]
-    except (TypeError, ValueError, OverflowError):
-        raise MaskError(
-            where, "holds more than numbers", "Export it again", Fault.POLYGON
-        ) from None
+def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+    """Write a Label Studio file, masks as brush masks, and ``classes.txt``. Nothing is lost.
+
+    Raises DatasetError, also for a class that ``classes.txt`` cannot hold, MaskError and
+    OutputError.
+    """
+    classes, pictures = checked(pictures, path, flat=True)
+    check_class_names(classes, path, "classes.txt")
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for number, picture in enumerate(pictures, start=1):
+            size = {"width": picture.frame.width, "height": picture.frame.height}
+            masks = picture.by_class().items()
+            result = [_brush(number, name, mask) for name, mask in masks if mask.any()]
+            annotations = [{"id": number, "was_cancelled": False, "result": result}]
+            data = {"image": quote(picture.image), **size}
+            file.write(",\n" if number > 1 else "[\n")
+            task = {"id": number, "data": data, "annotations": annotations}
+            file.write(json.dumps(task, ensure_ascii=False))
+        file.write("\n]\n")
+    write_text(path.with_name("classes.txt"), "".join(f"{name}\n" for name in classes.names))
+    return ()
 
 
 def _brush(number: int, name: str, mask: Mask) -> dict[str, Any]:
@@ -308,11 +280,3 @@ def _brush(number: int, name: str, mask: Mask) -> dict[str, Any]:
         "image_rotation": 0,
         "value": {"format": "rle", "rle": list(packed), "brushlabels": [name]},
     }
-
-
-def _check_writable(classes: Classes, path: Path) -> Classes:
-    for name in classes.names:
-        if name != name.strip() or not name.isprintable():
-            found = f"cannot hold the class {name!r} in classes.txt"
-            raise DatasetError(path, found, "Rename the class, or choose another format")
-    return classes

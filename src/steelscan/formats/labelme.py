@@ -1,37 +1,36 @@
-"""LabelMe: one JSON file a picture, beside it or in a folder of its own, with polygons and masks.
+"""LabelMe: one JSON file per picture, next to it or in a separate folder, with polygons and masks.
 
-(wkentaro/labelme, version 3 to 5.) ``labels.txt`` lists the classes, one a line; without it they
-are those that any file names, by name. Shapes may be polygons or masks (a PNG in base64, from the
-first of its two points to the second, both inside). Rectangles and circles are filled, and noted.
-Lines and points say where, not which pixels, and are refused. Version 3 does not give a picture's
-size: that beside the file, or the embedded one, is asked. JSON of other programs is passed over,
-and shapes of the label ``_background_``; those of ``__ignore__`` are refused.
+(wkentaro/labelme, version 3 to 5.) ``labels.txt`` lists the classes, one per line; without it they
+are those of any file, sorted by name. Shapes may be polygons or masks (a PNG in base64, from the
+first of its two points to the second, both inclusive). Rectangles and circles are filled, and
+noted. Lines and points have no area and are refused. Version 3 does not give a picture's size: it
+is read from the picture next to the file, or from the embedded one. JSON of other programs is
+ignored, and shapes of the label ``_background_``; those of ``__ignore__`` are refused.
 """
 
 import base64
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel, RootModel
 
 from steelscan.data import Files, open_files, picture_frame, plain, read_index_picture
-from steelscan.formats.class_pngs import png_of
-from steelscan.formats.content import parse_json, parse_part
-from steelscan.formats.labelled import (
-    Canvas,
-    Labelled,
+from steelscan.formats.annotated_picture import (
+    AnnotatedPicture,
     Loss,
-    check_all,
-    check_distinct,
-    make_classes,
-    make_frame,
+    Pictures,
+    check_class_names,
+    checked,
 )
-from steelscan.formats.polygon import box, ellipse
-from steelscan.formats.shelf import Shelf, leads_out
+from steelscan.formats.canvas import Canvas, no_area
+from steelscan.formats.class_names import listed_classes, make_classes
+from steelscan.formats.parsing import parse_json, parse_part, png_of
+from steelscan.formats.picture_index import PictureIndex
+from steelscan.formats.picture_names import check_distinct, leads_out
+from steelscan.formats.polygon import bounding_box, box, ellipse
 from steelscan.strip import (
     STRICT,
     Classes,
@@ -47,10 +46,10 @@ from steelscan.strip import (
 )
 
 INSIDE = ("", "images/")
-"""Where names of pictures begin."""
+"""Where names of pictures start."""
 
 _SOUND, _NEITHER = "_background_", "__ignore__"
-"""Labels of LabelMe's own for what is no object, and for what is not to be judged."""
+"""LabelMe's own labels for what is no object, and for what is to be ignored."""
 
 _NO_CLASS = ("", _NEITHER, _SOUND)
 """Lines of ``labels.txt`` that name no defect."""
@@ -64,10 +63,10 @@ class _Shape(BaseModel):
 
 
 class _Any(RootModel[Any]):
-    """JSON of whatever program."""
+    """JSON of any program."""
 
     def is_foreign(self) -> bool:
-        """Whether nothing there is LabelMe's."""
+        """Return whether no field is LabelMe's."""
         fields = self.root.keys() if isinstance(self.root, dict) else set()
         return not {"shapes", "imagePath"} & fields
 
@@ -80,179 +79,175 @@ class _File(BaseModel):
     imageData: str | None = None  # noqa: N815
 
     def labels(self) -> set[str]:
-        """The classes that the shapes name."""
+        """Return the classes of the shapes."""
         labels = (shape.get("label") for shape in self.shapes)
         return {label.strip() for label in labels if isinstance(label, str)} - {*_NO_CLASS}
 
 
-def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
-    """Read a folder or zip of JSON files, sorted by name; the pictures are not looked at.
+def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+    """Read a folder or zip of JSON files, sorted by name; the pictures are not opened.
 
-    A picture's name is relative to ``path``. Raises DatasetError for files that are no LabelMe
-    JSON, and for pictures outside the data set or annotated twice, and MaskError for unknown
-    classes and shapes that enclose no pixels.
+    A picture's name is relative to ``path``. Raises DatasetError for a file that is not LabelMe
+    JSON, and for a picture outside the data set or annotated twice, and MaskError for an unknown
+    class and a shape without area.
     """
     files = open_files(path)
-    shelf = shelf or Shelf(files, INSIDE)
+    index = index or PictureIndex(files, INSIDE)
     names = [name for name in files.walk(links=True) if name.lower().endswith(".json")]
+    remedy = "Name the folder in which LabelMe saved its files"
     if not names:
-        raise DatasetError(path, "holds no JSON files", "Name the folder where LabelMe saved")
-    # Only names are kept of a first look: shapes and embedded pictures would fill the memory.
+        raise DatasetError(path, "holds no JSON files", remedy)
+    # The first pass keeps only names: shapes and embedded pictures would fill the memory.
     labels: set[str] = set()
     images: dict[str, str] = {}
     for name in names:
         with watch.leaving_out():
             content = _parse(files, name)
             if content is None:
-                watch.note(Fault.FOREIGN, files.where(name), "is no LabelMe file: passed over")
+                watch.note(Fault.FOREIGN, files.where(name), "is not a LabelMe file: ignored")
                 continue
-            images[name] = _image(name, content, files, shelf)
+            images[name] = _image(name, content, files, index)
             labels |= content.labels()
     if not images:
-        raise DatasetError(path, "holds no LabelMe files", "Name the folder where LabelMe saved")
+        raise DatasetError(path, "holds no LabelMe files", remedy)
     check_distinct(images.values(), path, watch)
-    classes = _classes(files, labels)
+    classes = listed_classes(files, "labels.txt", _NO_CLASS)
+    if classes is None and not labels:
+        remedy = "Add labels.txt with one class per line"
+        raise DatasetError(files.where(""), "names no class in any file", remedy)
+    classes = classes or make_classes(sorted(labels), files.where(""))
     for name, image in images.items():
         with watch.leaving_out():
-            content = _parse(files, name)
-            assert content is not None  # it was a LabelMe file just now
-            canvas = Canvas(image, _frame(content, image, shelf, files.where(name)), classes, watch)
-            for number, part in enumerate(content.shapes, start=1):
-                where = f"{files.where(name)}, shape {number}"
-                with canvas.shape():
-                    shape = parse_part(_Shape, part, where, "LabelMe JSON")
-                    if shape.label.strip() in (_SOUND, _NEITHER):
-                        _pass_over(shape.label.strip(), image, where, watch)
-                    else:
-                        _draw(canvas, shape, where)
-            yield canvas.labelled()
-
-
-def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write a JSON file a picture, and ``labels.txt``; masks as masks. Nothing is lost.
-
-    The pictures belong beside the files, and are the caller's. Raises DatasetError, also for a
-    class that ``labels.txt`` cannot hold, MaskError and OutputError.
-    """
-    classes: Classes | None = None
-    for each in check_all(labelled, path, by_stem=True):
-        classes = classes or _check_writable(each.classes, path)
-        masks = each.by_class().items()
-        content: dict[str, Any] = {
-            "version": "5.5.0",
-            "flags": {},
-            "shapes": [_shape(name, mask) for name, mask in masks if mask.any()],
-            "imagePath": PurePosixPath(each.image).name,
-            "imageData": None,
-            "imageHeight": each.frame.height,
-            "imageWidth": each.frame.width,
-        }
-        write_json(path / PurePosixPath(each.image).with_suffix(".json"), content)
-    if classes is not None:
-        write_text(path / "labels.txt", "".join(f"{name}\n" for name in classes.names))
-    return ()
+            yield _picture(files, name, image, classes, watch, index)
 
 
 def _parse(files: Files, name: str) -> _File | None:
-    """A file of LabelMe; None for whole JSON of another program. Raises DatasetError."""
+    """Return a file of LabelMe; None for JSON of another program. Raises DatasetError."""
     content, where = files.read(name), files.where(name)
     if parse_json(_Any, content, where, "LabelMe JSON").is_foreign():
         return None
     return parse_json(_File, content, where, "LabelMe JSON")
 
 
-def _frame(content: _File, image: str, shelf: Shelf, where: str) -> Frame:
-    if content.imageHeight is not None and content.imageWidth is not None:
-        return make_frame(content.imageHeight, content.imageWidth, where)
-    if shelf.find(image) is not None:
-        return shelf.frame(image)
-    try:
-        return picture_frame(base64.b64decode(content.imageData or "", validate=True), where)
-    except (ValueError, PictureError):
-        found, remedy = "does not say the size of its picture", f"Put the picture at {image}"
-        raise MaskError(where, found, remedy, Fault.NO_PICTURE) from None
-
-
-def _image(name: str, content: _File, files: Files, shelf: Shelf) -> str:
-    """The picture's name: its path starts from the JSON file, which may lie in another folder."""
+def _image(name: str, content: _File, files: Files, index: PictureIndex) -> str:
+    """Return the picture's name; its path starts at the folder of the JSON file."""
     path = content.imagePath
     below = "" if leads_out(path) or "/" not in name else f"{PurePosixPath(name).parent}/"
-    image = shelf.name(below + path, files.where(name))
-    found = shelf.find(image)
-    return image if found is None or plain(found) == plain(image) else shelf.own_name(found)
+    image = index.name(below + path, files.where(name))
+    file = index.find(image)
+    return image if file is None or plain(file) == plain(image) else index.own_name(file)
 
 
-def _classes(files: Files, labels: set[str]) -> Classes:
-    if files.exists("labels.txt"):
-        lines = files.read("labels.txt").decode("utf-8-sig", errors="replace").splitlines()
-        listed = [line.strip() for line in lines if line.strip() not in _NO_CLASS]
-        return make_classes(listed, files.where("labels.txt"))
-    if not labels:
-        remedy = "Add labels.txt with a class a line"
-        raise DatasetError(files.where(""), "names no class in any file", remedy)
-    return make_classes(sorted(labels), files.where(""))
+def _picture(
+    files: Files, name: str, image: str, classes: Classes, watch: Watch, index: PictureIndex
+) -> AnnotatedPicture:
+    content = _parse(files, name)
+    assert content is not None  # the first pass keeps only files of LabelMe
+    frame = _frame(content, image, index, files.where(name))
+    canvas = Canvas(image, frame, classes, watch)
+    for number, part in enumerate(content.shapes, start=1):
+        where = f"{files.where(name)}, shape {number}"
+        with canvas.shape():
+            shape = parse_part(_Shape, part, where, "LabelMe JSON")
+            if shape.label.strip() in (_SOUND, _NEITHER):
+                _ignore(shape.label.strip(), image, where, watch)
+            else:
+                _draw(canvas, shape, where)
+    return canvas.finish()
 
 
-def _pass_over(label: str, image: str, where: str, watch: Watch) -> None:
-    """Note a shape of sound steel. Raises MaskError for one that is not to be judged."""
+def _frame(content: _File, image: str, index: PictureIndex, where: str) -> Frame:
+    height, width = content.imageHeight, content.imageWidth
+    if content.imageData and (height is None or width is None) and index.find(image) is None:
+        try:
+            embedded = base64.b64decode(content.imageData, validate=True)
+            height, width = picture_frame(embedded, where)
+        except (ValueError, PictureError):
+            height = width = None
+    return index.frame(image, height, width, where)
+
+
+def _ignore(label: str, image: str, where: str, watch: Watch) -> None:
+    """Note a shape of sound steel. Raises MaskError for one that is neither sound nor a defect."""
     if label == _NEITHER:
-        found = f"is {label} of {image}, neither sound nor a defect, and no mask can say that"
+        problem = f"is {label} of {image}, neither sound nor a defect, which no mask can express"
         remedy = "Outline what is defective there, or leave it out with --on-error skip"
-        raise MaskError(where, found, remedy, Fault.UNCLEAR)
-    found = f"is {label} of {image}, which is sound steel"
-    watch.note(Fault.PASSED_OVER, where, found)
+        raise MaskError(where, problem, remedy, Fault.UNCLEAR)
+    problem = f"is {label} of {image}, which is sound steel"
+    watch.note(Fault.PASSED_OVER, where, problem)
 
 
 def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:
     kind, corners = shape.shape_type, len(shape.points)
     if kind in ("polygon", None) or (kind in ("rectangle", "rotation") and corners == 4):
         canvas.polygon(shape.label, shape.points, where)
-        return
-    if kind == "rectangle" and corners == 2:
+    elif kind == "rectangle" and corners == 2:
         canvas.filled(shape.label, box(*shape.points[0], *shape.points[1]), "a rectangle", where)
-        return
-    if kind == "circle" and corners == 2:
+    elif kind == "circle" and corners == 2:
         middle, rim = shape.points
         radius = math.dist(middle, rim)
         canvas.filled(shape.label, ellipse(*middle, radius, radius), "a circle", where)
-        return
-    if shape.shape_type != "mask" or shape.mask is None or len(shape.points) != 2:
-        found = f"is a {shape.shape_type}, which says where, not which pixels"
-        if shape.shape_type == "mask":
-            found = "is a mask without its PNG, or without its two corners"
-        remedy = "Outline the defect as a polygon or a mask"
-        raise MaskError(where, found, remedy, Fault.NO_OUTLINE)
+    elif kind == "mask":
+        (left, top), mask = _mask(shape, where)
+        canvas.mask(shape.label, mask, where, (top, left))
+    else:
+        raise no_area(str(kind), where)
+
+
+def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], Mask]:
+    """Return a mask and its upper left corner (x, y). Raises MaskError."""
+    again = "Save the file again with LabelMe"
+    if shape.mask is None or len(shape.points) != 2:
+        problem = "is a mask without its PNG, or without its two corners"
+        raise MaskError(where, problem, again, Fault.NO_OUTLINE)
     (left, top), (right, bottom) = shape.points
     try:
         content = base64.b64decode(shape.mask, validate=True)
     except ValueError:  # wrong padding, and characters beyond ASCII
-        found, remedy = "holds no base64 in its mask", "Save the file again"
-        raise MaskError(where, found, remedy, Fault.RUNS) from None
+        raise MaskError(where, "has no base64 in its mask", again, Fault.RUNS) from None
     mask = read_index_picture(content, where) > 0
     if not np.allclose(mask.shape, (bottom - top + 1, right - left + 1)):
-        found = f"holds a mask of {mask.shape[0]}x{mask.shape[1]} between other corners"
-        raise MaskError(where, found, "Save the file again with LabelMe", Fault.SIZE)
-    canvas.mask(shape.label, mask, where, (round(top), round(left)))
+        problem = f"has a mask of {mask.shape[0]}x{mask.shape[1]} that does not fit its corners"
+        raise MaskError(where, problem, again, Fault.SIZE)
+    return (round(left), round(top)), mask
+
+
+def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+    """Write one JSON file per picture, and ``labels.txt``; masks as masks. Nothing is lost.
+
+    The caller writes the pictures, next to the files. Raises DatasetError, also for a class that
+    ``labels.txt`` cannot hold, MaskError and OutputError.
+    """
+    classes, pictures = checked(pictures, path, by_stem=True)
+    check_class_names(classes, path, "labels.txt", _NO_CLASS.__contains__)
+    for picture in pictures:
+        masks = picture.by_class().items()
+        content: dict[str, Any] = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": [_shape(name, mask) for name, mask in masks if mask.any()],
+            "imagePath": PurePosixPath(picture.image).name,
+            "imageData": None,
+            "imageHeight": picture.frame.height,
+            "imageWidth": picture.frame.width,
+        }
+        write_json((path / picture.image).with_suffix(".json"), content)
+    write_text(path / "labels.txt", "".join(f"{name}\n" for name in classes.names))
+    return ()
 
 
 def _shape(name: str, mask: Mask) -> dict[str, Any]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    first, last = (int(columns[0]), int(rows[0])), (int(columns[-1]), int(rows[-1]))
-    box = mask[first[1] : last[1] + 1, first[0] : last[0] + 1]
+    left, top, width, height = bounding_box(mask)
+    part = mask[top : top + height, left : left + width]
     return {
         "label": name,
-        "points": [[float(at) for at in first], [float(at) for at in last]],
+        "points": [
+            [float(left), float(top)],
+            [float(left + width - 1), float(top + height - 1)],
+        ],
         "group_id": None,
         "description": "",
         "shape_type": "mask",
         "flags": {},
-        "mask": base64.b64encode(png_of(Image.fromarray(box))).decode(),
+        "mask": base64.b64encode(png_of(part)).decode(),
     }
-
-
-def _check_writable(classes: Classes, path: Path) -> Classes:
-    for name in classes.names:
-        if name in _NO_CLASS or name != name.strip() or not name.isprintable():
-            found = f"cannot hold the class {name!r} in labels.txt"
-            raise DatasetError(path, found, "Rename the class, or choose another format")
-    return classes

@@ -1,11 +1,11 @@
-"""Polygons and masks, to one another without loss.
+"""Polygons and masks, converted into one another without loss.
 
 A pixel is a square: that in row r and column c spans x from c to c + 1 and y from r to r + 1, and
-its centre lies at (c + 0.5, r + 0.5). It belongs to a polygon when its centre does. Outlines
-follow the sides of pixels, so that a mask without holes comes back as it was. Drawing programs
-(OpenCV's fillPoly, Pillow) also cover each pixel that the line touches, half a pixel more all
-around; corners taken from OpenCV's findContours are centres of border pixels, half a pixel less.
-No file says which was meant.
+its centre lies at (c + 0.5, r + 0.5). It belongs to a polygon if its centre does. Outlines follow
+the sides of pixels, so that a mask without holes comes back unchanged. Drawing programs (OpenCV's
+fillPoly, Pillow) also fill each pixel that the line touches, half a pixel more all around; corners
+from OpenCV's findContours are centres of border pixels, half a pixel less. Files do not tell which
+convention they follow.
 """
 
 from typing import NamedTuple
@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelscan.formats.parsing import numbers
 from steelscan.strip import Fault, Mask, MaskError
 
 _FARTHEST = 1e9
-"""Coordinates beyond it are damage."""
+"""Larger coordinates are treated as damage."""
 
 _ROUNDED = 1e-2
-"""So far outside, in pixels, a corner may lie because its file rounded it."""
-
+"""Pixels that a corner may lie outside the picture because its file rounded it."""
 
 _PAIRS_AT_ONCE = 1_000_000
 
 
 class Filled(NamedTuple):
-    """What became of a polygon."""
+    """What a polygon added to a mask."""
 
     pixels: int
     outside: bool
@@ -38,11 +38,11 @@ def fill(mask: Mask, points: object, where: object) -> Filled:
     """Add a polygon to a mask, bool ``(height, width)``, in place.
 
     ``points`` are its corners, ``(corners, 2)`` of x to the right and y down in pixels; the last
-    is joined to the first. Where the polygon crosses itself, the even-odd rule decides: what it
-    winds around twice is outside. What leaves the picture is cut off. A centre on a left or upper
-    side is inside, on a right or lower one outside, so that neighbours never share a pixel.
+    is joined to the first. Where the polygon crosses itself, the even-odd rule applies: an area
+    that it encloses twice is outside. What lies outside the picture is cut off. A centre on a left
+    or upper side is inside, on a right or lower one outside: neighbours never share a pixel.
 
-    Raises MaskError for fewer than three corners, and for corners that are no finite numbers.
+    Raises MaskError for fewer than three corners, and for corners that are not finite numbers.
     """
     corners = _corners(points, where)
     height, width = mask.shape
@@ -63,7 +63,7 @@ def fill(mask: Mask, points: object, where: object) -> Filled:
 def box(
     left: float, top: float, right: float, bottom: float, degrees: float = 0
 ) -> NDArray[np.float64]:
-    """Corners of a box, ``(4, 2)`` of x, y, turned clockwise about its middle."""
+    """Return the corners of a box, ``(4, 2)`` of x, y, turned clockwise about its middle."""
     sides = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
     return turned(sides, sides.mean(axis=0), degrees)
 
@@ -71,10 +71,10 @@ def box(
 def ellipse(
     x: float, y: float, across: float, down: float, degrees: float = 0
 ) -> NDArray[np.float64]:
-    """An ellipse as a polygon, ``(corners, 2)`` of x, y, turned clockwise about its middle.
+    """Return an ellipse as a polygon, ``(corners, 2)`` of x, y, turned clockwise about its middle.
 
-    ``across`` and ``down`` are its half axes. The corners lie on it, at most 0.03 % of a half axis
-    within it between them.
+    ``across`` and ``down`` are its half axes. The corners lie on the ellipse; between them the
+    polygon is at most 0.03 % of a half axis inside it.
     """
     around = np.linspace(0, 2 * np.pi, 128, endpoint=False)
     middle = np.array((x, y), np.float64)
@@ -85,7 +85,7 @@ def ellipse(
 def turned(
     points: NDArray[np.float64], about: NDArray[np.float64], degrees: float
 ) -> NDArray[np.float64]:
-    """Points, ``(points, 2)`` of x, y, turned clockwise as seen on a picture."""
+    """Return points, ``(points, 2)`` of x, y, turned clockwise as seen on a picture."""
     if not degrees:
         return points
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
@@ -93,26 +93,32 @@ def turned(
 
 
 def outlines(mask: Mask) -> tuple[list[NDArray[np.int64]], bool]:
-    """Outer outlines of a mask, bool ``(height, width)``, and whether it has holes besides.
+    """Return the outer outlines of a mask, bool ``(height, width)``, and whether it has holes.
 
-    One outline a component (8-connected), int64 ``(corners, 2)`` of x, y along the sides of its
+    One outline per component (8-connected), int64 ``(corners, 2)`` of x, y along the sides of its
     pixels. Filled again, they give the mask with its holes closed.
     """
     if not mask.any():
         return [], False
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, top, width, height = bounding_box(mask)
+    part = np.ascontiguousarray(mask[top : top + height, left : left + width])
     # With every pixel doubled, each side of a pixel has border pixels of its own.
-    doubled = np.ascontiguousarray(box).view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    doubled = part.view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, nesting = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     outer = nesting[0, :, 3] < 0
-    first = np.array((columns[0], rows[0]))
-    found = [first + _corners_only(contours[at]) for at in np.flatnonzero(outer).tolist()]
-    return found, not outer.all()
+    first = np.array((left, top))
+    polygons = [first + _corners_only(contours[at]) for at in np.flatnonzero(outer).tolist()]
+    return polygons, not outer.all()
+
+
+def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the smallest box around a mask's pixels."""
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return left, top, width, height
 
 
 def crosses_itself(points: object) -> bool:
-    """Whether two sides of a polygon, ``(corners, 2)`` of x, y, cross between their ends.
+    """Return whether two sides of a polygon, ``(corners, 2)`` of x, y, cross between their ends.
 
     Sides that only touch, or lie on one another, do not cross.
     """
@@ -121,9 +127,9 @@ def crosses_itself(points: object) -> bool:
     order = np.argsort(np.minimum(corners[:, 0], ends[:, 0]))
     starts, ends = corners[order], ends[order]
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
-    # Of the sides behind it, each need only meet those that begin before it ends.
-    behind = np.searchsorted(low[:, 0], high[:, 0], side="right")
-    counts = behind - np.arange(len(starts)) - 1
+    # Each side is compared only with the later ones that begin before it ends.
+    end_of_range = np.searchsorted(low[:, 0], high[:, 0], side="right")
+    counts = end_of_range - np.arange(len(starts)) - 1
     blocks = np.cumsum(counts) // _PAIRS_AT_ONCE
     return any(
         _any_cross(starts, ends, np.flatnonzero(blocks == block), counts)
@@ -137,7 +143,7 @@ def _any_cross(
     sides: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> bool:
-    """Whether any of some sides crosses one of the ``counts`` sides that follow it."""
+    """Return whether any of ``sides`` crosses one of the ``counts`` sides that follow it."""
     of = counts[sides]
     one = np.repeat(sides, of)
     other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(of) - of, of)
@@ -149,30 +155,26 @@ def _any_cross(
 def _side(
     start: NDArray[np.float64], end: NDArray[np.float64], point: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """On which side of a line each point lies: positive, negative, or 0 upon it."""
+    """Return on which side of a line each point lies: 1, -1, or 0 on the line."""
     (dx, dy), (x, y) = (end - start).T, (point - start).T
     return np.asarray(np.sign(dx * y - dy * x))
 
 
 def _corners(points: object, where: object) -> NDArray[np.float64]:
+    corners = numbers(points, where, columns=2)
     remedy = "Give x and y in pixels for three corners or more"
-    try:
-        corners = np.asarray(points, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        found = "a polygon holds more than pairs of numbers"
-        raise MaskError(where, found, remedy, Fault.POLYGON) from None
-    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
+    if len(corners) < 3:
         raise MaskError(where, f"a polygon has {len(corners)} corners", remedy, Fault.POLYGON)
     if not (np.abs(corners) <= _FARTHEST).all():
-        found = "a polygon's corner lies nowhere near the picture"
-        raise MaskError(where, found, remedy, Fault.POLYGON)
+        problem = "a polygon's corner lies nowhere near the picture"
+        raise MaskError(where, problem, remedy, Fault.POLYGON)
     return corners
 
 
 def _crossings(
     corners: NDArray[np.float64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the first pixels right of where the sides cross the rows' middles."""
+    """Return rows and columns of the first pixels right of where sides cross middles of rows."""
     (x, y), (dx, dy) = corners.T, (np.roll(corners, -1, axis=0) - corners).T
     first = _first_centre(np.minimum(y, y + dy), height)
     counts = _first_centre(np.maximum(y, y + dy), height) - first

@@ -1,13 +1,8 @@
-"""Annotation formats, read and written through masks: ``for each in READERS["coco"](path)``.
+"""The annotation formats: how each is read and written, and what it can store."""
 
-Readers and writers take the annotations' place: a file for ``coco``, ``cvat`` and
-``label_studio``, a folder (on reading also a zip) for the others. Pictures are never written, and
-only their headers read, where a format does not say their names and sizes. A format that cannot
-say something of a mask reports it as `Loss`.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 from steelscan.formats import (
@@ -21,72 +16,80 @@ from steelscan.formats import (
     voc,
     yolo,
 )
-from steelscan.formats.labelled import Labelled, Loss
-from steelscan.formats.shelf import Shelf
-from steelscan.strip import STRICT, Watch
+from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
+from steelscan.formats.picture_index import PictureIndex
+from steelscan.strip import STRICT, InputError, Watch
 
 
 class Reader(Protocol):
-    """Reads annotations; what becomes of their faults is the watch's matter.
+    """Reads annotations, picture by picture.
 
-    The pictures are looked for in ``shelf``, without it where the format's programs put them.
+    ``path`` is a file for ``coco``, ``cvat`` and ``label_studio``, a folder or zip for the others.
+    ``watch`` decides what happens to faults. Pictures are looked up in ``index``; without it, where
+    the programs of the format put them. Only their headers are read, and only if the annotations
+    do not give their names or sizes.
     """
 
     def __call__(
-        self, path: Path, watch: Watch = STRICT, shelf: Shelf | None = None, /
-    ) -> Iterator[Labelled]:
-        """Read picture by picture."""
+        self, path: Path, watch: Watch = STRICT, index: PictureIndex | None = None, /
+    ) -> Pictures:
+        """Yield the masks of each picture."""
 
 
-Writer = Callable[[Path, Iterable[Labelled]], tuple[Loss, ...]]
+Writer = Callable[[Path, Iterable[AnnotatedPicture]], tuple[Loss, ...]]
+"""Writes annotations, but not the pictures, and returns what the format could not store."""
 
 
 class Format(NamedTuple):
-    """A format of annotations."""
+    """An annotation format."""
 
     name: str
     read: Reader
     write: Writer
     file: str
-    """The annotations' usual file below a data set's folder; "" where they are the folder."""
+    """Usual file of the annotations below the data set's folder; "" for formats of many files."""
 
     pictures: str
-    """The folder of the pictures, below the data set's; "" where they lie beside the files."""
+    """Folder of the pictures below the data set's folder; "" if they lie next to the files."""
 
     holes: bool = True
-    """Whether a mask with a hole comes back as it was."""
+    """Whether a mask with a hole comes back unchanged."""
 
     names_pictures: bool = False
-    """Whether annotations, not the folder, say which pictures there are."""
+    """Whether the annotations, not the folder, list the pictures."""
 
     folders: bool = True
-    """Whether pictures may lie below folders."""
+    """Whether pictures may lie in folders of their own."""
 
     overlaps: bool = True
-    """Whether masks that overlap come back as they were."""
+    """Whether masks that overlap come back unchanged."""
 
 
-FORMATS: tuple[Format, ...] = (
-    Format("class_pngs", class_pngs.read, class_pngs.write, "", "images"),
-    Format("coco", coco.read, coco.write, "annotations.json", "images", names_pictures=True),
-    Format("cvat", cvat.read, cvat.write, "annotations.xml", "images", names_pictures=True),
-    Format(
-        "index_pngs", index_pngs.read, index_pngs.write, "", "images", folders=False, overlaps=False
-    ),
-    Format(
-        "label_studio",
-        label_studio.read,
-        label_studio.write,
-        "annotations.json",
-        "images",
-        names_pictures=True,
-        folders=False,
-    ),
-    Format("labelme", labelme.read, labelme.write, "", "", names_pictures=True),
-    Format("run_lengths", run_lengths.read, run_lengths.write, "", "train_images", folders=False),
-    Format("voc", voc.read, voc.write, "", "JPEGImages", overlaps=False),
-    Format("yolo", yolo.read, yolo.write, "", "images", holes=False),
-)
+def _format(module: ModuleType, file: str, pictures: str, **stores: bool) -> Format:
+    name = module.__name__.rpartition(".")[2]
+    return Format(name, module.read, module.write, file, pictures, **stores)
 
-READERS: dict[str, Reader] = {each.name: each.read for each in FORMATS}
-WRITERS: dict[str, Writer] = {each.name: each.write for each in FORMATS}
+
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        _format(class_pngs, "", "images"),
+        _format(coco, "annotations.json", "images", names_pictures=True),
+        _format(cvat, "annotations.xml", "images", names_pictures=True),
+        _format(index_pngs, "", "images", folders=False, overlaps=False),
+        _format(label_studio, "annotations.json", "images", names_pictures=True, folders=False),
+        _format(labelme, "", "", names_pictures=True),
+        _format(run_lengths, "", "train_images", folders=False),
+        _format(voc, "", "JPEGImages", overlaps=False),
+        _format(yolo, "", "images", holes=False),
+    )
+}
+"""All formats by their names."""
+
+
+def format_named(option: str, name: str) -> Format:
+    """Return the format whose name an option gave. Raises InputError if there is none."""
+    if name not in FORMATS:
+        known = f"The formats are {', '.join(FORMATS)}"
+        raise InputError(option, f"names no format: {name!r}", known)
+    return FORMATS[name]

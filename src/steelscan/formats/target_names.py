@@ -1,4 +1,4 @@
-"""How pictures are called in the data set that a conversion writes."""
+"""Names of pictures in the data set that a conversion writes."""
 
 import csv
 import io
@@ -7,15 +7,15 @@ from pathlib import PurePosixPath
 from steelscan.data import is_picture, key, plain, read_table
 
 _GROUPS = ("image", "group")
-_USUAL = ("images", "data")
-"""Folders that only tell pictures from annotations, and need not stand in a flat name."""
+_OMITTED = ("images", "data")
+"""Folders that only separate pictures from annotations, and are omitted in a flat name."""
 
 
 class TargetNames:
-    """Names of pictures in the target: with their endings, and flat where it has no folders.
+    """Names of pictures in the target: with their endings, and flat if it has no folders.
 
-    ``train/a.jpg`` becomes ``train__a.jpg``; of two names that would become one, or share their
-    stems, the later gets a number.
+    ``train/a.jpg`` becomes ``train__a.jpg``; if two names become equal or differ only in their
+    endings, the later one gets a number.
     """
 
     def __init__(self, flat: bool) -> None:
@@ -26,7 +26,7 @@ class TargetNames:
         self._numbered = 0
 
     def of(self, image: str, file: str | None) -> str:
-        """The name of a picture that annotations call ``image``, and that is ``file`` on disk."""
+        """Return the new name of a picture: ``image`` in the annotations, ``file`` on disk."""
         name = image
         if file is not None and not is_picture(name):
             name += PurePosixPath(file).suffix
@@ -38,16 +38,16 @@ class TargetNames:
         return name
 
     def notes(self) -> list[str]:
-        """What was flattened, and how many names needed a number."""
+        """Return how many names were flattened, and how many of them got a number."""
         count, more = len(self._flattened), f", {self._numbered} of them with a number"
         return [
-            f"{count} names of pictures below folders were flattened, as {each}"
+            f"{count} names of pictures in folders were flattened, as {each}"
             + (more if self._numbered else "")
             for each in self._flattened[:1]
         ]
 
     def in_groups(self, content: bytes, where: object) -> bytes:
-        """A table ``image,group`` with the new names of the pictures. Raises TableError."""
+        """Return a table ``image,group`` with the new names. Raises TableError."""
         if not self._flattened:
             return content
         rows = read_table(content, _GROUPS, where)
@@ -67,8 +67,8 @@ class TargetNames:
 
 
 def flat_name(name: str) -> str:
-    """A name without folders: they stand before it, with ``__`` between."""
+    """Return a name without folders: they are put before it, with ``__`` between."""
     folders = list(PurePosixPath(name).parts)
-    while len(folders) > 1 and folders[0] in _USUAL:
+    while len(folders) > 1 and folders[0] in _OMITTED:
         del folders[0]
     return "__".join(folders)

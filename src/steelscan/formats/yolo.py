@@ -1,27 +1,29 @@
-"""YOLO segmentation: one text file a picture, one polygon a line.
+"""YOLO segmentation: one text file per picture, one polygon per line.
 
-``images/`` and, of the same names but for their ending, ``labels/*.txt`` with lines ``class x1 y1
-x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width and height. Four
-numbers are a box (middle, width, height), which is filled, and noted. The two folders may lie
-below others (``train/images``), or hold others (``images/train``); Darknet's text files lie beside
-the pictures. A list of pictures, as ``train.txt``, says which ones belong. (Datasets page of
-Ultralytics.) A picture without a text file is clean, as that page says. Polygons cannot have holes:
-they are closed on writing, and reported. Where classes are named: `class_names`.
+``images/`` and ``labels/*.txt``, whose names differ from the pictures' only in their endings, with
+lines ``class x1 y1 x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width
+and height. Four numbers are a box (middle, width, height), which is filled, and noted. The two
+folders may lie below others (``train/images``) or contain others (``images/train``); Darknet's text
+files lie in the folder of the pictures. If there is a list of pictures, such as ``train.txt``, only
+those belong to the data set. A picture without a text file is clean. (Datasets page of
+Ultralytics.) Polygons cannot have holes: they are closed when written, and reported.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import ByStem, Files, open_files, plain
-from steelscan.formats.class_names import BESIDE, class_names, lists_of_pictures, text_lines
-from steelscan.formats.content import framed
-from steelscan.formats.labelled import Canvas, Labelled, Loss, check_all
+from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, checked
+from steelscan.formats.canvas import Canvas
+from steelscan.formats.class_names import NOT_OF_A_PICTURE, class_names, lists_of_pictures
+from steelscan.formats.parsing import numbers, text_lines
+from steelscan.formats.picture_folder import frames_of, without_picture
+from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.polygon import box, fill, outlines
-from steelscan.formats.shelf import Shelf
 from steelscan.strip import (
     STRICT,
     Classes,
@@ -34,22 +36,22 @@ from steelscan.strip import (
 )
 
 INSIDE = ("images/", "")
-"""Where names of pictures begin."""
+"""Where names of pictures start."""
 
 
-def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Iterator[Labelled]:
-    """Read a folder or zip, picture by picture, sorted by name; of pictures only the headers.
+def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+    """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
-    Raises DatasetError when classes, pictures or ``labels/`` are missing or do not fit together,
-    PictureError for what is no picture, and MaskError for lines that are no polygons.
+    Raises DatasetError if classes, pictures or ``labels/`` are missing or do not fit together,
+    PictureError for a file that is not a picture, and MaskError for a line that is not a polygon.
     """
     files = open_files(path)
-    shelf = shelf or Shelf(files, INSIDE)
+    index = index or PictureIndex(files, INSIDE)
     classes = class_names(files, watch)
-    texts = _texts(files, shelf, watch)
-    listed = _listed(files, shelf, watch)
+    texts = _text_files(files, index, watch)
+    listed = _listed(files, index, watch)
     names = [name for name in texts if listed is None or name in listed]
-    for file, frame in framed(shelf.files, names, watch):
+    for file, frame in frames_of(index.files, names, watch):
         name = _name(file)
         canvas = Canvas(name, frame, classes, watch)
         text = texts[file]
@@ -58,43 +60,18 @@ def read(path: Path, watch: Watch = STRICT, shelf: Shelf | None = None) -> Itera
                 watch.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
             else:
                 _draw(canvas, files, text, frame)
-            yield canvas.labelled()
+            yield canvas.finish()
 
 
-def write(path: Path, labelled: Iterable[Labelled]) -> tuple[Loss, ...]:
-    """Write ``labels/`` and ``data.yaml``; ``images/`` is the caller's.
+def _text_files(files: Files, index: PictureIndex, watch: Watch) -> dict[str, str | None]:
+    """Return the text file of each picture, None if it has none.
 
-    Returns the holes that were closed. Raises DatasetError, MaskError and OutputError.
+    It lies in ``labels`` if the picture lies in ``images``, or in the picture's folder. A text file
+    without a picture is an error.
     """
-    losses: list[Loss] = []
-    names: tuple[str, ...] = ()
-    for each in check_all(labelled, path, by_stem=True):
-        names = each.classes.names
-        scale = np.array((each.frame.width, each.frame.height))
-        lines: list[str] = []
-        for at, (name, mask) in enumerate(each.by_class().items()):
-            polygons, holes = outlines(mask)
-            for corners in polygons:
-                shares = (corners / scale).reshape(-1).tolist()
-                lines.append(" ".join((str(at), *(f"{share:.8g}" for share in shares))) + "\n")
-            if holes:
-                pixels = _closed(polygons, each.frame) - int(mask.sum())
-                losses.append(Loss(each.image, name, pixels, "lie in holes, which were closed"))
-        write_text(path / "labels" / PurePosixPath(each.image).with_suffix(".txt"), "".join(lines))
-    listed = "".join(
-        f"  {at}: {json.dumps(name, ensure_ascii=False)}\n" for at, name in enumerate(names)
-    )
-    write_text(path / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}")
-    return tuple(losses)
-
-
-def _texts(files: Files, shelf: Shelf, watch: Watch) -> dict[str, str | None]:
-    """The text file of each picture, None if it has none; those of no picture are errors.
-
-    It lies in ``labels`` where the picture lies in ``images``, or beside it.
-    """
-    found = [name for name in files.walk(links=True) if name.lower().endswith(".txt")]
-    texts, pictures = ByStem(found), [name for name in shelf.own if _at(name) >= 0] or shelf.own
+    names = [name for name in files.walk(links=True) if name.lower().endswith(".txt")]
+    texts = ByStem(names)
+    pictures = [name for name in index.own if _images_at(name) >= 0] or index.own
     of_picture = {
         name: next(filter(None, map(texts.find, _text_names(name))), None) for name in pictures
     }
@@ -103,52 +80,50 @@ def _texts(files: Files, shelf: Shelf, watch: Watch) -> dict[str, str | None]:
         where = files.where("labels" if "labels" in files.folders() else "")
         raise DatasetError(where, "holds no text files", "Name a YOLO data set")
     folders = {PurePosixPath(name).parent for name in used if name is not None}
-    for name in found:
+    for name in names:
         path = PurePosixPath(name)
-        among = "labels" in path.parts[:-1] or path.parent in folders
-        if name not in used and among and _is_label(path.name):
-            said = "annotates a picture that is missing"
-            remedy = f"Add its picture to {shelf.where('')}, or remove the file"
-            watch.error(DatasetError(files.where(name), said, remedy, Fault.NO_PICTURE))
+        expected = "labels" in path.parts[:-1] or path.parent in folders
+        if name not in used and expected and _is_of_a_picture(path.name):
+            watch.error(without_picture(files.where(name), index.where("")))
     return of_picture
 
 
 def _text_names(picture: str) -> list[str]:
-    """Where a picture's text file may lie, by its name without ending."""
-    at, parts = _at(picture), plain(picture).split("/")
+    """Return where the text file of a picture may lie."""
+    at, parts = _images_at(picture), plain(picture).split("/")
     apart = [*parts[:at], "labels", *parts[at + 1 :]] if at >= 0 else ["labels", *parts]
     return [f"{name}.txt" for name in ("/".join(apart), plain(picture))]
 
 
-def _is_label(name: str) -> bool:
-    return name.lower() not in BESIDE and not name.lower().startswith("readme")
+def _is_of_a_picture(name: str) -> bool:
+    return name.lower() not in NOT_OF_A_PICTURE and not name.lower().startswith("readme")
 
 
 def _name(file: str) -> str:
-    """A picture's name, without the folder that only tells pictures from text files."""
-    at, parts = _at(file), file.split("/")
+    """Return a picture's name, without the folder that only separates pictures from text files."""
+    at, parts = _images_at(file), file.split("/")
     return "/".join(parts[:at] + parts[at + 1 :]) if at >= 0 else file
 
 
-def _at(file: str) -> int:
-    """At which part of a file's path the folder of pictures stands; -1 if none does."""
+def _images_at(file: str) -> int:
+    """Return which part of a file's path is the last folder ``images``; -1 if none is."""
     folders = file.split("/")[:-1]
     return max((at for at, part in enumerate(folders) if part == "images"), default=-1)
 
 
-def _listed(files: Files, shelf: Shelf, watch: Watch) -> set[str] | None:
-    """The pictures that text files at the top list; None if there are no such files."""
+def _listed(files: Files, index: PictureIndex, watch: Watch) -> set[str] | None:
+    """Return the pictures that text files at the top list; None if there are no such files."""
     lists = lists_of_pictures(files)
-    found: set[str] = set()
+    pictures: set[str] = set()
     for name in lists:
         for line in filter(None, map(str.strip, text_lines(files, name))):
             with watch.over():
-                image = shelf.name(line, files.where(name))
-                picture = shelf.find(image)
+                image = index.name(line, files.where(name))
+                picture = index.find(image)
                 if picture is None:
-                    raise shelf.missing(image)
-                found.add(picture)
-    return found if lists else None
+                    raise index.missing(image)
+                pictures.add(picture)
+    return pictures if lists else None
 
 
 def _draw(canvas: Canvas, files: Files, text: str, frame: Frame) -> None:
@@ -162,28 +137,50 @@ def _draw(canvas: Canvas, files: Files, text: str, frame: Frame) -> None:
                     canvas.polygon(class_name, corners, where)
                 else:
                     (x, y), (width, height) = corners
-                    sides = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-                    canvas.filled(class_name, box(*sides), "a box", where)
+                    corners = box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+                    canvas.filled(class_name, corners, "a box", where)
 
 
 def _shape(line: str, classes: Classes, where: object) -> tuple[str, NDArray[np.float64]]:
     first, *rest = line.split()
     if not first.isdecimal() or len(first) > 9 or int(first) >= len(classes):
-        found = f"names the class {first[:40]!r}, known are 0 to {len(classes) - 1}"
+        problem = f"names the class {first[:40]!r}, but the classes are 0 to {len(classes) - 1}"
         remedy = "Correct the number, or add the class to data.yaml"
-        raise MaskError(where, found, remedy, Fault.UNKNOWN_CLASS)
+        raise MaskError(where, problem, remedy, Fault.UNKNOWN_CLASS)
     if len(rest) % 2 or len(rest) < 4:
-        found = f"has {len(rest)} numbers behind its class"
-        raise MaskError(where, found, "Give x and y for three corners or more", Fault.POLYGON)
-    try:
-        return classes.names[int(first)], np.array(rest, np.float64)
-    except ValueError:
-        found, remedy = "holds more than numbers", "Give shares from 0 to 1"
-        raise MaskError(where, found, remedy, Fault.POLYGON) from None
+        problem = f"has {len(rest)} numbers after its class"
+        raise MaskError(where, problem, "Give x and y for three corners or more", Fault.POLYGON)
+    return classes.names[int(first)], numbers(rest, where)
 
 
-def _closed(polygons: list[NDArray[np.int64]], frame: Frame) -> int:
-    canvas = np.zeros(frame, np.bool_)
+def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+    """Write ``labels/`` and ``data.yaml``; the caller writes ``images/``.
+
+    Returns the holes that were closed. Raises DatasetError, MaskError and OutputError.
+    """
+    losses: list[Loss] = []
+    classes, pictures = checked(pictures, path, by_stem=True)
+    for picture in pictures:
+        scale = np.array((picture.frame.width, picture.frame.height))
+        lines: list[str] = []
+        for at, (name, mask) in enumerate(picture.by_class().items()):
+            polygons, holes = outlines(mask)
+            for corners in polygons:
+                shares = (corners / scale).reshape(-1).tolist()
+                lines.append(" ".join((str(at), *(f"{share:.8g}" for share in shares))) + "\n")
+            if holes:
+                pixels = _filled_pixels(polygons, picture.frame) - int(mask.sum())
+                losses.append(Loss(picture.image, name, pixels, "lie in holes, which were closed"))
+        write_text((path / "labels" / picture.image).with_suffix(".txt"), "".join(lines))
+    listed = "".join(
+        f"  {at}: {json.dumps(name, ensure_ascii=False)}\n" for at, name in enumerate(classes.names)
+    )
+    write_text(path / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}")
+    return tuple(losses)
+
+
+def _filled_pixels(polygons: list[NDArray[np.int64]], frame: Frame) -> int:
+    mask = np.zeros(frame, np.bool_)
     for corners in polygons:
-        fill(canvas, corners, "outline")
-    return int(canvas.sum())
+        fill(mask, corners, "outline")
+    return int(mask.sum())

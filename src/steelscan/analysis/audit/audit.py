@@ -12,8 +12,7 @@ from steelscan.data import Dataset, check_apart, folders_read, open_dataset
 from steelscan.evaluation.metrics import Contradiction, contradictions, regions_of
 from steelscan.explore import ODD, SPECK, holes, label_differences, odd_sizes, slivers, specks
 from steelscan.explore.near_pairs import near_pairs
-from steelscan.formats import format_named
-from steelscan.formats.convert import convert
+from steelscan.formats import convert, format_named
 from steelscan.pipeline import RunFolder
 from steelscan.strip import OutputError, output_folder, track, write_json, write_rows
 
@@ -91,7 +90,7 @@ def audit(
     shows the first ``most`` strips. With ``to`` those are also written as a data set in that
     format of annotations, into ``relabel_FORMAT`` of the folder, to be opened in its program.
 
-    Raises what `open_dataset`, `StoredOutputs` and `steelscan.formats.convert` raise.
+    Raises what `open_dataset`, `StoredOutputs` and `convert` raise.
     """
     from steelscan.analysis.audit.page import write_page
 

@@ -1,8 +1,8 @@
-"""Label Studio's packed bits: runs of equal values and stretches of single ones.
+"""Label Studio's run lengths: bits that hold runs of equal values and sequences of single values.
 
-32 bits for the number of values, 5 for the bits of a value less one, 4 times 4 for the bits of a
+32 bits for the number of values, 5 for the bits per value less one, 4 times 4 for the bits per
 length less one. Then, until all values are there: one bit (1 for a run, 0 for single values), two
-bits that choose among the four sizes, the length less one in that size, and the value or values.
+bits that choose one of the four sizes, the length less one in that size, and the value or values.
 (The rle-pack package of thi.ng/umbrella, which Label Studio uses.)
 """
 
@@ -16,28 +16,29 @@ _AGAIN = "Export the annotations again"
 
 
 def unpack(packed: object, values: int, where: object) -> NDArray[np.uint8]:
-    """Unpack bytes, a list of numbers from 0 to 255, into uint8 ``(values,)``.
+    """Unpack bytes, or a list of numbers from 0 to 255, into uint8 ``(values,)``.
 
-    Raises MaskError for what is no such list, breaks off, or holds another number of values.
+    Raises MaskError for anything else, for too few bits, and for another number of values.
     """
     try:
         content = bytes(packed)  # type: ignore[call-overload]
     except (TypeError, ValueError):
-        raise MaskError(where, "holds more than bytes in its rle", _AGAIN, Fault.RUNS) from None
+        problem = "contains something other than bytes in its rle"
+        raise MaskError(where, problem, _AGAIN, Fault.RUNS) from None
     bits = "".join(f"{byte:08b}" for byte in content)
     try:
-        count, word = int(bits[:32], 2), int(bits[32:37], 2) + 1
+        count, width = int(bits[:32], 2), int(bits[32:37], 2) + 1
         sizes = [int(bits[at : at + 4], 2) + 1 for at in range(37, 53, 4)]
-        if count != values or word > 8:
-            found = f"holds {count} values of {word} bits, its picture has {values} of 8"
-            raise MaskError(where, found, _AGAIN, Fault.RUNS)
-        return _unpacked(bits, 53, values, word, sizes)
+        if count != values or width > 8:
+            problem = f"has {count} values of {width} bits, its picture has {values} of 8"
+            raise MaskError(where, problem, _AGAIN, Fault.RUNS)
+        return _unpack_values(bits, 53, values, width, sizes)
     except ValueError:
-        raise MaskError(where, "breaks off within its rle", _AGAIN, Fault.RUNS) from None
+        raise MaskError(where, "ends too early in its rle", _AGAIN, Fault.RUNS) from None
 
 
 def pack(values: NDArray[np.bool_]) -> bytes:
-    """Pack bool ``(values,)`` as 0 and 255, in runs; see `unpack`."""
+    """Pack bool ``(values,)`` as runs of 0 and 255; see `unpack`."""
     edges = np.flatnonzero(values[1:] != values[:-1]) + 1
     starts, ends = np.append(0, edges), np.append(edges, values.size)
     parts = [f"{values.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in _SIZES)]
@@ -53,18 +54,20 @@ def pack(values: NDArray[np.bool_]) -> bytes:
     return int(bits, 2).to_bytes(len(bits) // 8)
 
 
-def _unpacked(bits: str, at: int, values: int, word: int, sizes: list[int]) -> NDArray[np.uint8]:
-    """Raises ValueError when the bits end too early."""
+def _unpack_values(
+    bits: str, at: int, values: int, width: int, sizes: list[int]
+) -> NDArray[np.uint8]:
+    """Raise ValueError if the bits end too early."""
     out = np.zeros(values, np.uint8)
     done = 0
     while done < values:
         size = sizes[int(bits[at + 1 : at + 3], 2)]
         length = int(bits[at + 3 : at + 3 + size], 2) + 1
         run, at = bits[at] == "1", at + 3 + size
-        words = 1 if run else length
-        if at + words * word > len(bits):
+        end = at + (1 if run else length) * width
+        if end > len(bits):
             raise ValueError
-        found = [int(bits[place : place + word], 2) for place in range(at, at + words * word, word)]
-        out[done : done + length] = found[: values - done]
-        at, done = at + words * word, done + length
+        unpacked = [int(bits[start : start + width], 2) for start in range(at, end, width)]
+        out[done : done + length] = unpacked[: values - done]
+        at, done = end, done + length
     return out

@@ -1,0 +1,78 @@
+"""What the tests of all formats share: masks to store, a round trip, and the form of an error."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from steelscan.formats import AnnotatedPicture, Format, Loss
+from steelscan.mill import Mill, make_strip
+from steelscan.strip import Classes, Frame, SteelscanError
+
+NAMES = ("scratch", "hole", "Riß 😀")
+RoundTrip = Callable[
+    [Path, Format, Sequence[AnnotatedPicture]],
+    tuple[dict[str, AnnotatedPicture], tuple[Loss, ...]],
+]
+
+
+def _round_trip(
+    root: Path, each: Format, pictures: Sequence[AnnotatedPicture]
+) -> tuple[dict[str, AnnotatedPicture], tuple[Loss, ...]]:
+    for one in pictures:  # without content, where the format expects names and sizes
+        place = root / each.pictures / one.image
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (one.frame.width, one.frame.height)).save(place)
+    losses = each.write(root / each.file, iter(pictures))
+    return {one.image: one for one in each.read(root / each.file)}, losses
+
+
+@pytest.fixture(scope="session")
+def round_trip() -> RoundTrip:
+    """Write pictures in a format and read them; the pictures by name, and what was lost."""
+    return _round_trip
+
+
+@pytest.fixture(scope="session")
+def annotated() -> Callable[..., AnnotatedPicture]:
+    """Make an annotated picture of masks, ``(classes, height, width)``."""
+
+    def make(image: str, masks: np.ndarray, names: tuple[str, ...] = NAMES) -> AnnotatedPicture:
+        return AnnotatedPicture(image, Frame(*masks.shape[1:]), masks, Classes(names=names))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mill_masks() -> Callable[[int, int, int], np.ndarray]:
+    """Masks of a synthetic strip by its number, height and width."""
+
+    def make(strip: int, height: int, width: int) -> np.ndarray:
+        mill = Mill(strips=9, seed=3, height=height, width=width, clean_share=0.2)
+        return make_strip(mill, strip).masks[[0, 2, 3]]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def milled(
+    annotated: Callable[..., AnnotatedPicture], mill_masks: Callable[..., np.ndarray]
+) -> list[AnnotatedPicture]:
+    """Six synthetic strips."""
+    pictures = [annotated(f"s{at}.jpg", mill_masks(at, 96, 320)) for at in range(6)]
+    assert sum(one.masks.any() for one in pictures) >= 3
+    return pictures
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., None]:
+    """Assert that a call raises an error of a kind with a message, in one line."""
+
+    def check(call: Callable[[], object], kind: type[SteelscanError], message: str) -> None:
+        with pytest.raises(kind, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+    return check
