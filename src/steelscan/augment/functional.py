@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Mask, Masks, Picture
+from steelscan.strip import Mask, Masks, Picture, label_components
 
 
 def black_out(
@@ -26,11 +26,9 @@ def black_out(
 
 
 def _some_components(mask: Mask, rng: np.random.Generator, share: float) -> Mask:
-    plane = np.ascontiguousarray(mask).view(np.uint8)
-    count, labels = cv2.connectedComponents(plane, connectivity=8)
-    drawn = np.zeros(count, np.bool_)
-    drawn[1:] = rng.random(count - 1) < share
-    return drawn[np.asarray(labels)]
+    labels, count = label_components(mask)
+    drawn = np.append(False, rng.random(count) < share)
+    return np.asarray(drawn[labels])
 
 
 def _grown(mask: Mask, margin: int) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ labelling all pixels takes. Where there are many, as in noise, one pass over all
 than one over each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.postprocess.thresholds import PixelCount
-from steelscan.strip import Mask, Masks, PerClass, Spec, per_class
+from steelscan.strip import Mask, Masks, PerClass, Spec, connected_components, per_class
 
 _MANY = 100
 
@@ -66,7 +66,8 @@ def drop_specks(mask: Mask, pixels: int) -> None:
     plane = mask.view(np.uint8)
     contours, nesting = cv2.findContours(plane, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if len(contours) > _MANY:
-        mask &= _pieces(mask, 8, lambda area: area >= pixels)
+        components = connected_components(mask)
+        mask &= np.append(False, components.areas >= pixels)[components.labels]
         return
     areas = _areas(contours, np.asarray(nesting[0, :, 3], np.intp))
     for contour, area in zip(contours, areas, strict=True):
@@ -115,18 +116,8 @@ def _fill_small(mask: Mask, below: int) -> None:
     fill(filled)
     holes = filled & ~mask
     if holes.any():
-        mask |= _pieces(holes, 4, lambda area: area < below)
-
-
-def _pieces(
-    mask: Mask, neighbours: int, wanted: Callable[[NDArray[np.int32]], NDArray[np.bool_]]
-) -> Mask:
-    """The components of a mask whose numbers of pixels are wanted."""
-    plane = mask.view(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=neighbours)
-    keep = wanted(np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32))
-    keep[0] = False
-    return np.asarray(keep[labels])
+        labels, _, areas = connected_components(holes, neighbours=4)
+        mask |= np.append(False, areas < below)[labels]
 
 
 def box_of(masks: Masks) -> tuple[slice, slice]:

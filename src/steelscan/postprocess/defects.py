@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.postprocess.components import box_of
-from steelscan.strip import Masks
+from steelscan.strip import Masks, connected_components
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,9 @@ def defects_of(masks: Masks, levels: NDArray[np.uint8]) -> tuple[Defect, ...]:
 def _of_class(
     class_id: int, mask: NDArray[np.bool_], levels: NDArray[np.uint8], top: int, left: int
 ) -> Iterator[Defect]:
-    plane = np.ascontiguousarray(mask).view(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
-    for label in range(1, count):
-        x, y, width, height, area = (int(number) for number in stats[label])
+    labels, boxes, areas = connected_components(mask)
+    for label, (box, area) in enumerate(zip(boxes, areas, strict=True), start=1):
+        y, x, height, width = box.tolist()
         own = np.s_[y : y + height, x : x + width]
         highest = int(levels[own][labels[own] == label].max())
-        yield Defect(class_id, area, top + y, left + x, height, width, highest / 255)
+        yield Defect(class_id, int(area), top + y, left + x, height, width, highest / 255)

@@ -1,3 +1,5 @@
+from .components import connected_components as connected_components
+from .components import label_components as label_components
 from .errors import BundleError as BundleError
 from .errors import DatasetError as DatasetError
 from .errors import InputError as InputError
