@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, read_rows, write_rows
-from steelscan.strip import tables as rows
+from steelscan.strip import (
+    StreamedMaskTable,
+    TableError,
+    csv_rows,
+    read_mask_table,
+    read_rows,
+    write_rows,
+)
 
 TABLE = b"image,group\na.jpg,1\nb.jpg,2\n"
 
@@ -35,12 +41,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\n;;\n \n", "is empty"),
-        (b"\xff" * 40, "is no CSV .*in UTF-8"),
-        (TABLE.decode().encode("utf-16")[:-1], "is no CSV"),
-        (TABLE + b"c.jpg", r"row 4 has 1 cells?, the head has 2"),
+        (b"\xff" * 40, "is not a CSV file .*in UTF-8"),
+        (TABLE.decode().encode("utf-16")[:-1], "is not a CSV file"),
+        (TABLE + b"c.jpg", r"row 4 has 1 cells?, the header has 2"),
         (TABLE + b"c.jpg,1,2\n", "row 4 has 3 cells.* in quotes"),
-        (TABLE + b'"c.jpg,1\n', "is no CSV .line 4"),
-        (b"i" * (2 << 20), "its head has no end"),
+        (TABLE + b'"c.jpg,1\n', "is not a CSV file .line 4"),
+        (b"i" * (2 << 20), "its header does not end"),
         (gzip.compress(TABLE, mtime=0)[:20], "cannot be read"),
     ],
 )
@@ -69,6 +75,6 @@ def test_a_pipe_is_no_table_and_is_not_waited_for(read: "object", tmp_path: Path
 
 
 def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "_LONGEST", 1000)
+    monkeypatch.setattr(csv_rows, "_LONGEST", 1000)
     with pytest.raises(TableError, match="more text than"):
         read_rows(TABLE.replace(b"a.jpg", b"a" * 2000), "t.csv", "Mend it")

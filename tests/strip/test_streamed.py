@@ -59,10 +59,10 @@ def test_a_mask_of_very_many_runs_is_read(tmp_path: Path) -> None:
         ("a,b\n", "has the columns a, b"),
         ("ImageId_ClassId,EncodedPixels\nb_1,\na_1,\n", "in row 3 after 'b'"),
         ("ImageId_ClassId,EncodedPixels\na_1,\na_2,\na_1,\n", "row 4 repeats image a, class 1"),
-        ("ImageId_ClassId,EncodedPixels\na_1,\nb_1,\na_1,\n", "Sort its rows"),
+        ("ImageId_ClassId,EncodedPixels\na_1,\nb_1,\na_1,\n", "Sort rows by image"),
         ("ImageId_ClassId,EncodedPixels\na,1 1\n", "row 2 names image ''"),
         ("ImageId,ClassId,EncodedPixels\na,0,1 1\n", "class '0'"),
-        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 has 2 cells, the head has 3"),
+        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 has 2 cells, the header has 3"),
     ],
 )
 def test_what_cannot_be_meant_names_the_row(content: str, told: str, tmp_path: Path) -> None:
@@ -81,5 +81,5 @@ def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="cannot be read"):
         list(StreamedMaskTable(path))
     path.write_bytes(b"ImageId_ClassId,EncodedPixels\n\xff\xfe_1,\n")
-    with pytest.raises(TableError, match="is no CSV"):
+    with pytest.raises(TableError, match="is not a CSV file"):
         list(StreamedMaskTable(path))

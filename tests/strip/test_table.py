@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, write_mask_table
-from steelscan.strip import tables as rows
+from steelscan.strip import (
+    StreamedMaskTable,
+    TableError,
+    csv_rows,
+    read_mask_table,
+    write_mask_table,
+)
 
 JOINED = b"ImageId_ClassId,EncodedPixels\na.jpg_1,1 2\na.jpg_2,\nb_c.jpg_1,\nb_c.jpg_2,3 1\n"
 COLUMNS = b"ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\nb_c.jpg,2,3 1\n"
@@ -101,9 +106,9 @@ def test_non_ascii_names() -> None:
         (COLUMNS + b"c.jpg,-1,5 1\n", "class '-1'"),
         (COLUMNS + b"c.jpg,,5 1\n", "class ''"),
         (COLUMNS + b",1,5 1\n", "image ''"),
-        (COLUMNS + b"c.jpg,1,5 1,more\n", "row 4 has 4 cells, the head has 3"),
+        (COLUMNS + b"c.jpg,1,5 1,more\n", "row 4 has 4 cells, the header has 3"),
         (JOINED + b"c.jpg,5 1\n", "row 6"),
-        (b"ImageId,ClassId,EncodedPixels\n\xff\xfe\x00,1,1 2\n", "is no CSV"),
+        (b"ImageId,ClassId,EncodedPixels\n\xff\xfe\x00,1,1 2\n", "is not a CSV file"),
         (COLUMNS + b'c.jpg,1,"5 1', "line 4: unexpected end of data"),
         (COLUMNS + b'c.jpg,1,"5 1"x\n', "line 4"),
         (COLUMNS + b"c.jpg,10000000,5 1\n", "row 4 .*from 1 to 255"),
@@ -140,12 +145,12 @@ def test_a_last_row_cut_anywhere_but_in_its_run_lengths_is_refused(
 
 def test_a_short_row_within_the_table_is_refused_by_its_line() -> None:
     for cut in (b"b.jpg,1\n", b"b.jpg\n", b'"b.jpg",1\n'):
-        with pytest.raises(TableError, match=r"row 3 has \d cells?, the head has 3"):
+        with pytest.raises(TableError, match=r"row 3 has \d cells?, the header has 3"):
             read_mask_table(b"ImageId,ClassId,EncodedPixels\n\n" + cut + b"a.jpg,1,1 2\n")
 
 
 def test_text_that_grows_out_of_reason_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "_SMALL", 1 << 16)
+    monkeypatch.setattr(csv_rows, "_SMALL", 1 << 16)
     packed = gzip.compress(COLUMNS + b"c.jpg,1," + b"1 1 " * 200_000)
     with pytest.raises(TableError, match="more text than a table of its size"):
         read_mask_table(packed)
