@@ -264,7 +264,7 @@ ONE_STRIP_OF_A_COMPETITION: dict[str, tuple[Damage, type[InputError], str]] = {
         MaskError,
         "overlaps",
     ),
-    "odd": (lambda root: replace_row(root, "s1.jpg", "s1.jpg,1,1 5 3"), MaskError, "odd number"),
+    "odd": (lambda root: replace_row(root, "s1.jpg", "s1.jpg,1,1 5 3"), MaskError, "is odd"),
     "other size": (
         lambda root: rewrite(root, "train_images/s1.jpg", FULL[:3, :3]),
         MaskError,

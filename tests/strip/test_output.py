@@ -124,7 +124,7 @@ def test_a_file_that_is_named_as_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("in the way")
     for path in (file, file / "result"):
-        with pytest.raises(OutputError, match=r"file is a file, and no folder\). Name a folder"):
+        with pytest.raises(OutputError, match=r"file is a file, not a folder\). Choose a folder"):
             output_folder(path)
     assert file.read_text() == "in the way"
 
@@ -179,7 +179,7 @@ def test_a_pipe_is_no_output_and_a_link_to_a_file_stays_a_link(tmp_path: Path) -
     (tmp_path / "to pipe").symlink_to("pipe")
     for path in (pipe, tmp_path / "to pipe"):
         before = path.lstat().st_mode
-        with pytest.raises(OutputError, match="no ordinary file"):
+        with pytest.raises(OutputError, match="not an ordinary file"):
             write_bytes(path, b"x")
         assert path.lstat().st_mode == before
     (tmp_path / "real").mkdir()

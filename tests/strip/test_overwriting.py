@@ -45,13 +45,13 @@ def test_a_file_is_replaced_by_one_of_its_kind_alone(files: Path, name: str) -> 
     refused = set()
     for path in files.iterdir():
         if not kind.holds(path):
-            with pytest.raises(OutputError, match=f"is there already and no {kind.name}"):
+            with pytest.raises(OutputError, match=f"exists and is not a {kind.name}"):
                 check_output(path, kind)
             refused.add(path.name)
     assert {path.name for path in files.iterdir()} - refused == {
         own for own in (name, f"marked {name}") if (files / own).exists()
     }
-    with pytest.raises(OutputError, match="no ordinary file"):
+    with pytest.raises(OutputError, match="not an ordinary file"):
         check_output(files, kind)
     (files / "nothing").touch()
     check_output(files / "nothing", kind)
@@ -61,7 +61,7 @@ def test_a_file_is_replaced_by_one_of_its_kind_alone(files: Path, name: str) -> 
 def test_an_input_is_never_replaced(files: Path) -> None:
     (files / "link").symlink_to("table")
     for path in (files / "table", files / "link", files / "." / "table"):
-        with pytest.raises(OutputError, match="is read by the same command"):
+        with pytest.raises(OutputError, match="is an input of the same command"):
             check_output(path, KINDS["table"], [files / "other", files / "table"])
 
 
