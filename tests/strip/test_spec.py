@@ -84,7 +84,7 @@ def test_but_changes_a_checked_copy() -> None:
 def test_per_class() -> None:
     assert per_class(3, 2, "size") == (3, 3)
     assert per_class((1, 2), 2, "size") == (1, 2)
-    with pytest.raises(RecipeError, match="size: has 2 values, the data set has 3 classes"):
+    with pytest.raises(RecipeError, match="size: holds 2 values, the data set has 3 classes"):
         per_class((1, 2), 3, "size")
 
 

@@ -728,7 +728,7 @@ def test_a_network_for_one_class_is_fitted_as_if_the_strips_had_no_other(tmp_pat
 
 def test_a_setting_that_is_not_for_the_data_sets_classes_is_refused(tmp_path):
     """Also where it holds as many values as the network knows classes."""
-    with pytest.raises(RecipeError, match=r"BCE\.pos_weight: has 1 values, the data set has 2"):
+    with pytest.raises(RecipeError, match=r"BCE\.pos_weight: holds 1 values, the data set has 2"):
         fit(
             stripped(nn.Conv2d(1, 1, 3, padding=1)),
             (FIRST.but(loss=BCE(pos_weight=(2.0,))),),

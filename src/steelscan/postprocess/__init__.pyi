@@ -1,5 +1,5 @@
 from .areas import MinArea as MinArea
-from .areas import OneClassAPixel as OneClassAPixel
+from .areas import OneClassPerPixel as OneClassPerPixel
 from .areas import ScaledMinArea as ScaledMinArea
 from .components import FillHoles as FillHoles
 from .components import RemoveSmallComponents as RemoveSmallComponents

@@ -60,7 +60,7 @@ def per_class(value: PerClass[T], classes: int, field: str) -> tuple[T, ...]:
     if len(value) != classes:
         raise RecipeError(
             field,
-            f"has {len(value)} values, the data set has {classes} classes",
+            f"holds {len(value)} values, the data set has {classes} classes",
             "Give one value for all classes, or one per class",
         )
     return value
