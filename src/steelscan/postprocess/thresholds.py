@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.strip import Masks, PerClass, Spec, per_class
+from steelscan.strip import Masks, PerClass, Share, Spec, per_class
 
 Probabilities = NDArray[np.float32] | NDArray[np.uint8]
 """float32 from 0 to 1, or uint8 in steps of 1/255: ``(classes, height, width)``."""
 
-Share = Annotated[float, Field(ge=0, le=1)]
 PixelCount = Annotated[int, Field(ge=0)]
 
 _PROBABILITIES = np.arange(256) / 255

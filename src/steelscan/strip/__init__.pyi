@@ -59,5 +59,6 @@ from .runlength import encode as encode
 from .runlength import parse as parse
 from .spec import Count as Count
 from .spec import PerClass as PerClass
+from .spec import Share as Share
 from .spec import Spec as Spec
 from .spec import per_class as per_class

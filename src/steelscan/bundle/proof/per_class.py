@@ -12,8 +12,7 @@ from pydantic import NonNegativeInt
 from steelscan.bundle import Precision
 from steelscan.bundle.proof.parity import Expected
 from steelscan.evaluation.statistics import lower_bound, upper_bound
-from steelscan.postprocess import Share
-from steelscan.strip import Classes, Frame, Mask, Masks, Spec, decode, label_components
+from steelscan.strip import Classes, Frame, Mask, Masks, Share, Spec, decode, label_components
 
 LOST: Mapping[Precision, Share] = {"fp32": 0.01, "fp16": 0.02, "int8": 0.05}
 """Share of the defects of a class that a precision may lose."""
