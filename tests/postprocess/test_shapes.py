@@ -154,7 +154,7 @@ def test_an_island_is_no_part_of_its_ring_and_holds_its_own_hole():
 
 
 def canny(plane):
-    """Edges of a bool plane: where its slope is not less than beside it, across the edge.
+    """Edges of a bool plane: maxima of its slope across the edge.
 
     Sobel's slopes, their sum without signs, and the nearest of four directions (Canny 1986, as
     OpenCV has it for thresholds that all slopes exceed).
