@@ -26,9 +26,7 @@ def put(document: Any, name: str, number: object) -> int:
 @pytest.mark.parametrize(
     "name", ["epochs", "batch", "draws", "pyramid_channels", "validate_every", "count"]
 )
-def test_an_unreasonable_count_is_refused_in_one_line(
-    tmp_path: Path, name: str, number: int
-) -> None:
+def test_an_unreasonable_count_is_one_line(tmp_path: Path, name: str, number: int) -> None:
     document = json.loads(recipes.load("quick").model_dump_json())
     assert put(document, name, number)
     path = tmp_path / "mine.json"
@@ -39,7 +37,7 @@ def test_an_unreasonable_count_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("digits", [400, 5000])
-def test_a_number_with_many_digits_is_refused_in_one_line(tmp_path: Path, digits: int) -> None:
+def test_a_number_with_many_digits_is_one_line(tmp_path: Path, digits: int) -> None:
     text = recipes.load("quick").model_dump_json()
     path = tmp_path / "mine.json"
     path.write_text(re.sub(r'("pixels":)\d+', rf"\g<1>{'9' * digits}", text))

@@ -140,9 +140,7 @@ def test_a_last_row_cut_anywhere_but_in_its_run_lengths_is_refused(
         path.write_bytes(whole[:end])
         with pytest.raises(TableError, match=r"cut\.csv: row \d+ "):
             read_mask_table(path) if read is read_mask_table else list(StreamedMaskTable(path))
-    assert read_mask_table(whole).texts("c.jpg", 1) == (
-        "7 1",
-    )  # some editors omit the last line break
+    assert read_mask_table(whole).texts("c.jpg", 1) == ("7 1",)  # without a line break
 
 
 def test_a_short_row_within_the_table_is_refused_by_its_line() -> None:
