@@ -167,9 +167,9 @@ def test_a_picture_that_could_not_be_read_has_no_vote(
 def test_the_majority_replaces_no_input_and_nothing_else(answers: Answers, tmp_path: Path) -> None:
     files = answers(3)
     before = files[0].read_bytes()
-    with pytest.raises(OutputError, match="is read by the same command"):
+    with pytest.raises(OutputError, match="is an input of the same command"):
         agree(files, files[0])
     assert files[0].read_bytes() == before
     (tmp_path / "picture").write_bytes(b"\x89PNG")
-    with pytest.raises(OutputError, match="no table of run lengths"):
+    with pytest.raises(OutputError, match="not a table of run lengths"):
         agree(files, tmp_path / "picture")

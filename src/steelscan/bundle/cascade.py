@@ -18,7 +18,7 @@ from steelscan.bundle.spec import Judge, Manifest, Outline
 from steelscan.decision import StepOutput, passing, weighed
 from steelscan.postprocess import (
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     RemoveSmallComponents,
     Rule,
     ScaledMinArea,
@@ -165,7 +165,7 @@ def may_be_found(levels: NDArray[np.uint8], rules: Sequence[Rule]) -> NDArray[np
     applied up to the first that could leave more of less; none makes something of nothing.
     """
     growing = Threshold | Triplet | MinArea | RemoveSmallComponents
-    shrinking = OneClassAPixel | ScaledMinArea
+    shrinking = OneClassPerPixel | ScaledMinArea
     applied: list[Rule] = []
     for rule in rules:
         if isinstance(rule, growing):

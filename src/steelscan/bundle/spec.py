@@ -8,9 +8,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from steelscan.data import Shrink
 from steelscan.decision import HardGate, Round, SoftGate
-from steelscan.postprocess import Binarizer, Rule, ScaledMinArea, Share
+from steelscan.postprocess import Binarizer, Rule, ScaledMinArea
 from steelscan.prediction import Average, Tiles, View
-from steelscan.strip import Classes, Frame, Layout, PerClass, Spec
+from steelscan.strip import Classes, Frame, Layout, PerClass, Share, Spec
 
 Format = Literal["onnx", "openvino"]
 """The runtime that the networks of a bundle, which are all ONNX, are written for."""

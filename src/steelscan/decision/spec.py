@@ -5,8 +5,8 @@ from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field
 
-from steelscan.postprocess import Rule, Share
-from steelscan.strip import PerClass, Spec
+from steelscan.postprocess import Rule
+from steelscan.strip import PerClass, Share, Spec
 
 Gate = Literal["image", "class"]
 

@@ -118,11 +118,11 @@ class _Findings(Watch):
         fault = error.fault or Fault.UNREADABLE_FILE
         if isinstance(error, PictureError) and fault is not Fault.SAME_NAME:
             return
-        self.note(fault, error.where, error.found)
+        self.note(fault, error.where, error.problem)
 
-    def note(self, fault: Fault, where: object, found: str, count: int = 1) -> None:
+    def note(self, fault: Fault, where: object, problem: str, count: int = 1) -> None:
         """Count a fault that was found ``count`` times."""
-        place, message = (str(text).replace(*self._names) for text in (where, found))
+        place, message = (str(text).replace(*self._names) for text in (where, problem))
         finding = Finding(where=place, message=message)
         self._write(fault, finding)
         self._counts[fault] += count
@@ -193,7 +193,7 @@ def _file_of(
         findings.error(error)
         return None
     if name is None:
-        findings.note(Fault.NO_PICTURE, picture.image, index.missing(picture.image).found)
+        findings.note(Fault.NO_PICTURE, picture.image, index.missing(picture.image).problem)
     elif differ_in_case(name, picture.image):
         problem = f"its annotations name it {picture.image}"
         findings.note(Fault.SAME_BUT_CASE, index.files.where(name), problem)
@@ -236,7 +236,7 @@ class _Pictures:
             coloured = has_colour(content)
         except InputError as error:
             fault = (error.fault or Fault.UNREADABLE) if isinstance(error, PictureError) else None
-            self._findings.note(fault or Fault.UNREADABLE, where, error.found)
+            self._findings.note(fault or Fault.UNREADABLE, where, error.problem)
             return
         if coloured:
             problem = "is not grey; its luma is read"

@@ -12,7 +12,6 @@ from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
 from steelscan.formats.class_names import similar_names
 from steelscan.formats.conversion_folders import new_folder, opened_source
 from steelscan.formats.dataset_location import DatasetLocation, locate
-from steelscan.formats.parsing import read_picture_file
 from steelscan.formats.picture_index import check_claim
 from steelscan.formats.picture_names import check_name
 from steelscan.formats.registry import format_named
@@ -172,7 +171,7 @@ class _Copying:
             for fault, first in self.watch.firsts.items()
             if fault in _REPORTED
         ]
-        left = [f"left out: {self._relative(each.where)} {each.found}" for each in self.problems]
+        left = [f"left out: {self._relative(each.where)} {each.problem}" for each in self.problems]
         if isinstance(self.watch, Skipping):
             left += [f"left out: {self._relative(str(each))}" for each in self.watch.errors]
         left += [
@@ -222,7 +221,11 @@ class _Copying:
 
 
 def _copy(picture: AnnotatedPicture, files: Files, name: str, folder: Path | None) -> None:
-    content, where = read_picture_file(files, name), files.where(name)
+    where = files.where(name)
+    try:
+        content = files.read(name)
+    except DatasetError as error:
+        raise error.as_(PictureError, Fault.UNREADABLE) from error
     frame = picture_frame(content, where)
     if frame != picture.frame:
         problem = f"is {frame}, its annotations are for {picture.frame}"
@@ -241,7 +244,7 @@ def _copy(picture: AnnotatedPicture, files: Files, name: str, folder: Path | Non
 def _unusable(problems: list[PictureError], number: int, where: Path) -> PictureError:
     if len(problems) == 1:
         return problems[0]
-    shown = ", ".join(f"{Path(each.where).name} {each.found}" for each in problems[:5])
+    shown = ", ".join(f"{Path(each.where).name} {each.problem}" for each in problems[:5])
     more = ", ..." if len(problems) > 5 else ""
     problem = f"{len(problems)} of {number} pictures cannot be used: {shown}{more}"
     remedy = "Repair them, or leave some out with --on-error skip"

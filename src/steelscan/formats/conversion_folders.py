@@ -77,6 +77,6 @@ def _renamed_in_errors(folder: Path, real: Path) -> Iterator[None]:
     try:
         yield
     except SteelscanError as error:
-        parts = (error.where, error.found, error.remedy)
-        where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
-        raise type(error)(where, found, remedy, error.fault) from error
+        parts = (error.where, error.problem, error.remedy)
+        where, problem, remedy = (part.replace(str(folder), str(real)) for part in parts)
+        raise type(error)(where, problem, remedy, error.fault) from error

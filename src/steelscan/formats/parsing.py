@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from steelscan.data import Files
-from steelscan.strip import DatasetError, Fault, InputError, MaskError, PictureError
+from steelscan.strip import DatasetError, Fault, MaskError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,17 +29,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         problem = f"cannot be read ({error.strerror})"
         remedy = "Name the file that holds the annotations"
         raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE) from error
-
-
-@contextmanager
-def raised_as(
-    kind: type[InputError], caught: type[InputError], fault: Fault | None = None
-) -> Iterator[None]:
-    """Raise the errors of a block as another kind, with the same message."""
-    try:
-        yield
-    except caught as error:
-        raise kind(error.where, error.found, error.remedy, fault or error.fault) from error
 
 
 def refuse_doctype(file: BinaryIO, path: object) -> None:
@@ -116,14 +105,10 @@ def numbers(values: object, where: object, columns: int | None = None) -> NDArra
 
 def read_mask_file(files: Files, name: str) -> bytes:
     """Return the content of a mask picture. Raises MaskError."""
-    with raised_as(MaskError, DatasetError, Fault.UNREADABLE):
+    try:
         return files.read(name)
-
-
-def read_picture_file(files: Files, name: str) -> bytes:
-    """Return the content of a picture. Raises PictureError."""
-    with raised_as(PictureError, DatasetError, Fault.UNREADABLE):
-        return files.read(name)
+    except DatasetError as error:
+        raise error.as_(MaskError, Fault.UNREADABLE) from error
 
 
 def png_of(

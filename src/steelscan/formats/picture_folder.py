@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from steelscan.data import ByStem, Files, is_picture, picture_frame, plain
-from steelscan.formats.parsing import raised_as
 from steelscan.formats.picture_names import check_name
 from steelscan.strip import STRICT, DatasetError, Fault, Frame, PictureError, Watch
 
@@ -39,8 +38,11 @@ def frames_of(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tupl
 
 def header_frame(files: Files, name: str) -> Frame:
     """Return the size of a picture, from its header. Raises PictureError."""
-    with raised_as(PictureError, DatasetError, Fault.UNREADABLE), files.open(name) as file:
-        return picture_frame(file, files.where(name))
+    try:
+        with files.open(name) as file:
+            return picture_frame(file, files.where(name))
+    except DatasetError as error:
+        raise error.as_(PictureError, Fault.UNREADABLE) from error
 
 
 def picture_names(files: Files) -> list[str]:

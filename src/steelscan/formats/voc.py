@@ -33,7 +33,7 @@ from steelscan.formats.annotated_picture import (
     one_class_per_pixel,
 )
 from steelscan.formats.class_names import make_classes
-from steelscan.formats.parsing import png_of, raised_as, read_mask_file, refuse_doctype, text_lines
+from steelscan.formats.parsing import png_of, read_mask_file, refuse_doctype, text_lines
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
@@ -216,8 +216,10 @@ def _picture(
 
 def _pixels(content: bytes, where: str) -> tuple[NDArray[np.int32], bool]:
     """Return the values of a grey PNG or packed colours of another, and whether it is grey."""
-    with raised_as(MaskError, PictureError):
+    try:
         picture_frame(content, where)
+    except PictureError as error:
+        raise error.as_(MaskError) from error
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             if image.mode in ("1", "L"):

@@ -145,7 +145,7 @@ def main() -> None:
     try:
         measured = measure_here(Setting.model_validate_json(sys.argv[1]), started, _print)
     except SteelscanError as error:
-        pieces = (error.where, error.found, error.remedy)
+        pieces = (error.where, error.problem, error.remedy)
         _print({"error": type(error).__name__, "pieces": pieces})
     else:
         _print(measured.model_dump())

@@ -19,8 +19,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from steelscan.bundle import Judge, Manifest, Outline, Precision
 from steelscan.decision import AskOpen, HardGate, SoftGate, StepOutput, weighed
 from steelscan.evaluation.statistics import lower_bound
-from steelscan.postprocess import Rule, Share, Threshold, Triplet, defects_of
-from steelscan.strip import Frame, Masks, PerClass, Picture, Spec, decode, encode, per_class
+from steelscan.postprocess import Rule, Threshold, Triplet, defects_of
+from steelscan.strip import Frame, Masks, PerClass, Picture, Share, Spec, decode, encode, per_class
 
 _CELL = 32
 """Sides of the cells whose mean levels are recorded, in pixels."""
