@@ -6,7 +6,6 @@ become sound steel. ``classes.csv`` (value,name) gives the order of the classes;
 are the folders sorted by name.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -23,11 +22,9 @@ from steelscan.data import (
     write_classes,
 )
 from steelscan.formats.annotated_picture import (
-    AnnotatedPicture,
     Loss,
     Pictures,
     check_mask_size,
-    checked,
 )
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import make_classes
@@ -35,7 +32,6 @@ from steelscan.formats.parsing import png_of, read_mask_file
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -49,7 +45,7 @@ from steelscan.strip import (
 )
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
     Raises DatasetError if pictures and folders do not fit together, PictureError for a file that
@@ -79,12 +75,11 @@ def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -
         yield replace(canvas.finish(), incomplete=incomplete)
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``masks/`` and ``classes.csv``; the caller writes ``images/``. Nothing is lost.
 
     Raises DatasetError, MaskError, and OutputError, also for a class that cannot name a folder.
     """
-    classes, pictures = checked(pictures, path, by_stem=True)
     _check_folder_names(classes, path)
     for picture in pictures:
         for name, mask in picture.by_class().items():

@@ -10,24 +10,23 @@ Roboflow's root category, which only names the kind of the others, is not a clas
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, checked
+from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import make_classes
 from steelscan.formats.counts import from_counts, pack_counts, to_counts, unpack_counts
 from steelscan.formats.json_pieces import Piece, pieces
 from steelscan.formats.parsing import Model, opened, parse_json
-from steelscan.formats.picture_index import PictureIndex, index_of
+from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, outlines
 from steelscan.strip import (
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -84,7 +83,7 @@ class _Listed(NamedTuple):
     width: int | None
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
     """Read a COCO file, picture by picture in its order; only headers of pictures without a size.
 
     The file is read twice: first to find the position of each annotation (80 bytes per annotation
@@ -94,7 +93,7 @@ def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -
     empty, of another size than its picture, or only a box.
     """
     with opened(path) as file:
-        content = _Content(path, watch, index_of(path, index))
+        content = _Content(path, watch, index)
         for piece in pieces(file, path):
             with watch.over():
                 content.add(piece)
@@ -263,14 +262,13 @@ def _draw(canvas: Canvas, annotation: _Annotation, name: str, frame: Frame, wher
             canvas.polygon(name, np.reshape(polygon, (-1, 2)), where)
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write a COCO file. Nothing is lost; raises DatasetError, MaskError and OutputError.
 
     Annotations are written one by one, so that only the list of pictures is held in memory.
     """
     images: list[dict[str, Any]] = []
     written = 0
-    classes, pictures = checked(pictures, path)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write('{"annotations": [')
         for image_id, picture in enumerate(pictures, start=1):

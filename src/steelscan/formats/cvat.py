@@ -8,7 +8,7 @@ folder of the subset; the names of video frames have no ending.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,17 +21,15 @@ from steelscan.formats.annotated_picture import (
     Loss,
     Pictures,
     check_class_names,
-    checked,
 )
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import make_classes
 from steelscan.formats.counts import from_counts, to_counts
 from steelscan.formats.parsing import numbers, opened, refuse_doctype
-from steelscan.formats.picture_index import PictureIndex, index_of
+from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, box, ellipse
 from steelscan.strip import (
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -49,7 +47,7 @@ _BOX = ("xtl", "ytl", "xbr", "ybr", "rotation")
 _ELLIPSE = ("cx", "cy", "rx", "ry", "rotation")
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
     """Read a CVAT file, picture by picture in its order; the pictures are not opened.
 
     One picture of the file is held in memory. Classes are the labels of its ``meta``, in order.
@@ -59,7 +57,6 @@ def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -
     """
     labels: list[str] = []
     classes: Classes | None = None
-    index = index_of(path, index)
     names: set[str] = set()
     for element in _elements(path):
         if element.tag == "meta":
@@ -164,12 +161,11 @@ def _integer(element: ElementTree.Element, name: str, where: str) -> int:
     return int(text)
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write a CVAT file, masks as masks. Nothing is lost.
 
     Raises DatasetError, also for a class whose name XML does not keep, MaskError and OutputError.
     """
-    classes, pictures = checked(pictures, path)
     check_class_names(classes, path, "XML")
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(b"<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n")

@@ -12,7 +12,7 @@ from steelscan.formats.annotated_picture import Pictures
 from steelscan.formats.json_pieces import pieces
 from steelscan.formats.parsing import refuse_doctype
 from steelscan.formats.picture_folder import picture_names
-from steelscan.formats.picture_index import PictureIndex, around, index_of
+from steelscan.formats.picture_index import PictureIndex, around
 from steelscan.formats.registry import FORMATS, Format
 from steelscan.strip import DatasetError, Watch
 
@@ -66,7 +66,7 @@ class DatasetLocation(NamedTuple):
         if not self.parts:
             yield from self.format.read(self.annotations, watch, index)
         for part in self.parts:
-            for picture in self.format.read(part, watch, index_of(part, None)):
+            for picture in self.format.read(part, watch):
                 yield replace(picture, image=f"{part.parent.name}/{picture.image}")
 
 

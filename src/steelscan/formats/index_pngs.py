@@ -5,7 +5,6 @@ name. A row ``255,ignore`` there (or of another value) marks such pixels as neit
 defective: they are read as sound, and counted.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from steelscan.data import (
@@ -23,16 +22,15 @@ from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,
     Pictures,
-    checked,
     one_class_per_pixel,
 )
 from steelscan.formats.parsing import png_of
 from steelscan.formats.picture_folder import frames_of, picture_names
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import STRICT, DatasetError, Fault, Watch, write_bytes
+from steelscan.strip import Classes, DatasetError, Fault, Watch, write_bytes
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip as `open_dataset` does, picture by picture; only headers of pictures.
 
     If ``images/`` holds only folders, masks are expected in the same folders of ``masks/``. Raises
@@ -73,13 +71,12 @@ def _annotations(files: Files, index: PictureIndex | None) -> tuple[Files, Annot
     return files, IndexPictures(files)
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``masks/`` and ``classes.csv``; the caller writes ``images/``.
 
     Returns what lay under later classes. Raises DatasetError, MaskError and OutputError.
     """
     losses: list[Loss] = []
-    classes, pictures = checked(pictures, path, by_stem=True, flat=True)
     for picture in pictures:
         index, lost = one_class_per_pixel(picture)
         losses += lost

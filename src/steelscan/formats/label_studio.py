@@ -12,7 +12,7 @@ them, one per line.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,19 +28,17 @@ from steelscan.formats.annotated_picture import (
     Loss,
     Pictures,
     check_class_names,
-    checked,
 )
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes
 from steelscan.formats.json_pieces import pieces
 from steelscan.formats.label_studio_rle import pack, unpack
 from steelscan.formats.parsing import numbers, opened, parse_json, parse_part
-from steelscan.formats.picture_index import PictureIndex, index_of
+from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, check_name
 from steelscan.formats.polygon import box, ellipse, turned
 from steelscan.strip import (
     SILENT,
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -87,7 +85,7 @@ class _Task(BaseModel):
     annotations: list[_Annotation]
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
     """Read a Label Studio file, picture by picture in its order; one task is held in memory.
 
     Raises DatasetError for what is not such a file, for a task annotated more than once and for a
@@ -96,7 +94,6 @@ def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -
     """
     images: dict[int, str] = {}
     labels: set[str] = set()
-    index = index_of(path, index)
     with opened(path) as file:
         for at, task in _tasks(file, path, watch):
             with watch.leaving_out():
@@ -245,13 +242,12 @@ def _values(value: dict[str, Any], names: Sequence[str], where: str) -> list[flo
     return given
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write a Label Studio file, masks as brush masks, and ``classes.txt``. Nothing is lost.
 
     Raises DatasetError, also for a class that ``classes.txt`` cannot hold, MaskError and
     OutputError.
     """
-    classes, pictures = checked(pictures, path, flat=True)
     check_class_names(classes, path, "classes.txt")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for number, picture in enumerate(pictures, start=1):

@@ -10,7 +10,6 @@ ignored, and shapes of the label ``_background_``; those of ``__ignore__`` are r
 
 import base64
 import math
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,7 +22,6 @@ from steelscan.formats.annotated_picture import (
     Loss,
     Pictures,
     check_class_names,
-    checked,
 )
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes
@@ -32,7 +30,6 @@ from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, leads_out
 from steelscan.formats.polygon import bounding_box, box, ellipse
 from steelscan.strip import (
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -84,7 +81,7 @@ class _File(BaseModel):
         return {label.strip() for label in labels if isinstance(label, str)} - {*_NO_CLASS}
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip of JSON files, sorted by name; the pictures are not opened.
 
     A picture's name is relative to ``path``. Raises DatasetError for a file that is not LabelMe
@@ -212,13 +209,12 @@ def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], Mask]:
     return (round(left), round(top)), mask
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write one JSON file per picture, and ``labels.txt``; masks as masks. Nothing is lost.
 
     The caller writes the pictures, next to the files. Raises DatasetError, also for a class that
     ``labels.txt`` cannot hold, MaskError and OutputError.
     """
-    classes, pictures = checked(pictures, path, by_stem=True)
     check_class_names(classes, path, "labels.txt", _NO_CLASS.__contains__)
     for picture in pictures:
         masks = picture.by_class().items()

@@ -39,6 +39,12 @@ class PictureIndex:
         self.files, self.complete = files, complete
         self._inside, self._base = inside, base
 
+    @classmethod
+    def around(cls, annotations: Path) -> "PictureIndex":
+        """Return the index of the pictures around a file of annotations."""
+        top, inside, base = around(annotations)
+        return cls(open_files(top), inside, base)
+
     @cached_property
     def _names(self) -> frozenset[str]:
         return frozenset(filter(is_picture, self.files.walk(links=True)))
@@ -191,14 +197,6 @@ class PictureIndex:
         problem = f"may mean {len(files)} files that {how}: {shown}"
         remedy = "Rename all but one of them, or name the folder of the right ones with --images"
         return DatasetError(self.files.where(path), problem, remedy, Fault.SAME_NAME)
-
-
-def index_of(annotations: Path, index: PictureIndex | None) -> PictureIndex:
-    """Return a given index, or that of the pictures around a file of annotations."""
-    if index is not None:
-        return index
-    top, inside, base = around(annotations)
-    return PictureIndex(open_files(top), inside, base)
 
 
 def around(path: Path) -> tuple[Path, tuple[str, ...], str]:

@@ -1,9 +1,9 @@
 """The annotation formats: how each is read and written, and what it can store."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from steelscan.formats import (
     class_pngs,
@@ -16,36 +16,15 @@ from steelscan.formats import (
     voc,
     yolo,
 )
-from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
+from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, checked
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import STRICT, InputError, Watch
-
-
-class Reader(Protocol):
-    """Reads annotations, picture by picture.
-
-    ``path`` is a file for ``coco``, ``cvat`` and ``label_studio``, a folder or zip for the others.
-    ``watch`` decides what happens to faults. Pictures are looked up in ``index``; without it, where
-    the programs of the format put them. Only their headers are read, and only if the annotations
-    do not give their names or sizes.
-    """
-
-    def __call__(
-        self, path: Path, watch: Watch = STRICT, index: PictureIndex | None = None, /
-    ) -> Pictures:
-        """Yield the masks of each picture."""
-
-
-Writer = Callable[[Path, Iterable[AnnotatedPicture]], tuple[Loss, ...]]
-"""Writes annotations, but not the pictures, and returns what the format could not store."""
 
 
 class Format(NamedTuple):
     """An annotation format."""
 
-    name: str
-    read: Reader
-    write: Writer
+    module: ModuleType
     file: str
     """Usual file of the annotations below the data set's folder; "" for formats of many files."""
 
@@ -64,24 +43,55 @@ class Format(NamedTuple):
     overlaps: bool = True
     """Whether masks that overlap come back unchanged."""
 
+    by_stem: bool = True
+    """Whether a picture is identified by its name without its ending."""
 
-def _format(module: ModuleType, file: str, pictures: str, **stores: bool) -> Format:
-    name = module.__name__.rpartition(".")[2]
-    return Format(name, module.read, module.write, file, pictures, **stores)
+    @property
+    def name(self) -> str:
+        """Name of the format, as options and `FORMATS` have it."""
+        return self.module.__name__.rpartition(".")[2]
+
+    def read(
+        self, path: Path, watch: Watch = STRICT, index: PictureIndex | None = None
+    ) -> Pictures:
+        """Read annotations, picture by picture.
+
+        ``path`` is a file for formats with a ``file``, a folder or zip for the others. ``watch``
+        decides what happens to faults. Pictures are looked up in ``index``; without it, where the
+        programs of the format put them. Only their headers are read, and only if the annotations
+        do not give their names or sizes.
+        """
+        if index is None and self.file:
+            index = PictureIndex.around(path)
+        pictures: Pictures = self.module.read(path, watch, index)
+        return pictures
+
+    def write(self, path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+        """Write annotations, but not the pictures; return what the format could not store."""
+        classes, rest = checked(pictures, path, self.by_stem, flat=not self.folders)
+        losses: tuple[Loss, ...] = self.module.write(path, classes, rest)
+        return losses
 
 
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
-        _format(class_pngs, "", "images"),
-        _format(coco, "annotations.json", "images", names_pictures=True),
-        _format(cvat, "annotations.xml", "images", names_pictures=True),
-        _format(index_pngs, "", "images", folders=False, overlaps=False),
-        _format(label_studio, "annotations.json", "images", names_pictures=True, folders=False),
-        _format(labelme, "", "", names_pictures=True),
-        _format(run_lengths, "", "train_images", folders=False),
-        _format(voc, "", "JPEGImages", overlaps=False),
-        _format(yolo, "", "images", holes=False),
+        Format(class_pngs, "", "images"),
+        Format(coco, "annotations.json", "images", names_pictures=True, by_stem=False),
+        Format(cvat, "annotations.xml", "images", names_pictures=True, by_stem=False),
+        Format(index_pngs, "", "images", folders=False, overlaps=False),
+        Format(
+            label_studio,
+            "annotations.json",
+            "images",
+            names_pictures=True,
+            folders=False,
+            by_stem=False,
+        ),
+        Format(labelme, "", "", names_pictures=True),
+        Format(run_lengths, "", "train_images", folders=False),
+        Format(voc, "", "JPEGImages", overlaps=False),
+        Format(yolo, "", "images", holes=False),
     )
 }
 """All formats by their names."""

@@ -4,23 +4,21 @@ A submission is the same table: to read it, rename it to ``train.csv`` and put i
 of its pictures.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from steelscan.data import write_classes
-from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, checked
+from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.index_pngs import read
-from steelscan.strip import encode, write_mask_table
+from steelscan.strip import Classes, encode, write_mask_table
 
 __all__ = ["read", "write"]  # `index_pngs.read` detects which of the two layouts it reads
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``train.csv`` and ``classes.csv``; the caller writes ``train_images/``.
 
     Nothing is lost. Raises DatasetError, MaskError and OutputError.
     """
-    classes, pictures = checked(pictures, path, by_stem=True, flat=True)
     rows = ((each.image, [encode(mask) for mask in each.masks]) for each in pictures)
     write_mask_table(path / "train.csv", rows, "joined")
     write_classes(path, classes)

@@ -29,7 +29,6 @@ from steelscan.formats.annotated_picture import (
     Pictures,
     check_class_names,
     check_mask_size,
-    checked,
     one_class_per_pixel,
 )
 from steelscan.formats.class_names import make_classes
@@ -37,7 +36,6 @@ from steelscan.formats.parsing import png_of, read_mask_file, refuse_doctype, te
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -64,7 +62,7 @@ class _LabelMap(NamedTuple):
     """Colour of each class as one number."""
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
     Pictures that are listed but have no PNG come last. Raises DatasetError if ``labelmap.txt`` or
@@ -236,7 +234,7 @@ def _packed(red: int, green: int, blue: int) -> int:
     return red << 16 | green << 8 | blue
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``SegmentationClass/``, ``labelmap.txt`` and ``ImageSets/Segmentation/default.txt``.
 
     The caller writes ``JPEGImages/``. Returns what lay under later classes. Raises DatasetError,
@@ -245,7 +243,6 @@ def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
     losses: list[Loss] = []
     names: list[str] = []
     palette = [part for value in range(256) for part in colour(value)]
-    classes, pictures = checked(pictures, path, by_stem=True)
     check_class_names(
         classes, path, "labelmap.txt", lambda name: ":" in name or name.startswith("#")
     )

@@ -10,14 +10,13 @@ Ultralytics.) Polygons cannot have holes: they are closed when written, and repo
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import ByStem, Files, open_files, plain
-from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, checked
+from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import NOT_OF_A_PICTURE, class_names, lists_of_pictures
 from steelscan.formats.parsing import numbers, text_lines
@@ -25,7 +24,6 @@ from steelscan.formats.picture_folder import frames_of, without_picture
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.polygon import box, fill, outlines
 from steelscan.strip import (
-    STRICT,
     Classes,
     DatasetError,
     Fault,
@@ -39,7 +37,7 @@ INSIDE = ("images/", "")
 """Where names of pictures start."""
 
 
-def read(path: Path, watch: Watch = STRICT, index: PictureIndex | None = None) -> Pictures:
+def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
     Raises DatasetError if classes, pictures or ``labels/`` are missing or do not fit together,
@@ -153,13 +151,12 @@ def _shape(line: str, classes: Classes, where: object) -> tuple[str, NDArray[np.
     return classes.names[int(first)], numbers(rest, where)
 
 
-def write(path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:
+def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``labels/`` and ``data.yaml``; the caller writes ``images/``.
 
     Returns the holes that were closed. Raises DatasetError, MaskError and OutputError.
     """
     losses: list[Loss] = []
-    classes, pictures = checked(pictures, path, by_stem=True)
     for picture in pictures:
         scale = np.array((picture.frame.width, picture.frame.height))
         lines: list[str] = []
