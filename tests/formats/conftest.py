@@ -1,5 +1,6 @@
 """What the tests of all formats share: masks to store, a round trip, and the form of an error."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from PIL import Image
 from steelscan.formats import AnnotatedPicture, Format, Loss
 from steelscan.mill import Mill, make_strip
 from steelscan.strip import Classes, Frame, SteelscanError
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import layouts.py
 
 NAMES = ("scratch", "hole", "Riß 😀")
 RoundTrip = Callable[

@@ -465,7 +465,9 @@ def test_the_verb(
     assert run(monkeypatch, root, "--from", "voc") in (1, 2)
 
 
-def test_a_zip_is_called_by_its_name(tmp_path: Path, zipped: Callable[..., Path]) -> None:
+def test_findings_name_the_zip_not_its_unpacked_copy(
+    tmp_path: Path, zipped: Callable[..., Path]
+) -> None:
     lay(tmp_path / "set", named("voc"))
     (tmp_path / "set/JPEGImages/s1.png").write_bytes(b"")
     path = zipped(tmp_path / "set")
@@ -485,7 +487,7 @@ def test_few_real_strips_have_no_fault(real_data: Path) -> None:
     assert not check(real_data / "severstal").faults
 
 
-def test_errors_name_their_fault_and_keep_it() -> None:
+def test_errors_keep_their_fault() -> None:
     error = errors.MaskError("a", "b", "c", Fault.RUNS)
     assert (error.fault, str(error)) == (Fault.RUNS, "a: b. c.")
     assert SteelscanError("a", "b", "c").fault is None

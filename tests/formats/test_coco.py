@@ -41,7 +41,7 @@ def test_coco_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings(PYCOCOTOOLS_IS_OLD)
-def test_coco_files_are_read_alike_by_pycocotools(
+def test_pycocotools_reads_the_same_masks(
     tmp_path: Path,
     annotated: Callable[..., AnnotatedPicture],
     mill_masks: Callable[..., np.ndarray],

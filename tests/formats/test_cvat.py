@@ -79,7 +79,7 @@ def test_damaged_cvat(damage: str, tmp_path: Path, refused: Callable[..., None])
 
 
 @pytest.mark.parametrize("encoding", ["tf-8", "utf-7", "shift_jis", ""])
-def test_an_encoding_that_xml_cannot_be_read_in_is_told(tmp_path: Path, encoding: str) -> None:
+def test_unknown_xml_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "annotations.xml"
     path.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?><annotations/>'.encode())
     with pytest.raises(DatasetError, match=r"annotations\.xml"):

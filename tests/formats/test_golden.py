@@ -1,4 +1,4 @@
-"""Files written by a script that knows the formats and not steelscan are read to the pixel."""
+"""Files that a script wrote from the formats' definitions are read to the pixel."""
 
 import importlib.util
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_masks_are_those_of_the_script(each: Format, make: ModuleType) -> None:
     assert read["clean"].ignored == (40 if each.name == "index_pngs" else 0)
 
 
-def test_the_masks_hold_what_is_hard(make: ModuleType) -> None:
+def test_the_masks_contain_the_hard_cases(make: ModuleType) -> None:
     truth = make.masks()
     knots, specks = truth["knots"], truth["specks"]
     assert (knots.sum(axis=0) > 1).any()

@@ -1,4 +1,4 @@
-"""One shape that cannot be read: it is left out and told, and never makes its picture clean.
+"""One shape that cannot be read: it is left out and reported, and never makes its picture clean.
 
 Three pictures each: one with a good shape, one with a good and a bad one, one with a bad one alone.
 """
@@ -148,7 +148,7 @@ BAD: list[tuple[Build, Any]] = [
 @pytest.mark.parametrize(
     ("build", "bad"), BAD, ids=lambda each: getattr(each, "__name__", str(each)[:60])
 )
-def test_a_bad_shape_is_left_out_and_told(build: Build, bad: Any, tmp_path: Path) -> None:
+def test_a_bad_shape_is_left_out_and_reported(build: Build, bad: Any, tmp_path: Path) -> None:
     root, out = tmp_path / "set", tmp_path / "out"
     build(root, bad)
     with pytest.raises(InputError):
@@ -167,7 +167,7 @@ def test_a_bad_shape_is_left_out_and_told(build: Build, bad: Any, tmp_path: Path
     assert report.pictures == 3
 
 
-def test_nothing_but_bad_shapes_is_the_first_one_told(tmp_path: Path) -> None:
+def test_if_all_shapes_are_bad_the_first_error_is_raised(tmp_path: Path) -> None:
     coco(tmp_path, {"segmentation": []})
     content = json.loads((tmp_path / "annotations.json").read_text())
     content["images"] = content["images"][2:]
@@ -229,7 +229,7 @@ FILLED: list[tuple[Build, Any, np.ndarray]] = [
 @pytest.mark.parametrize(
     ("build", "drawn", "mask"), FILLED, ids=lambda each: getattr(each, "__name__", str(each)[:60])
 )
-def test_boxes_and_ellipses_are_filled_and_told(
+def test_boxes_and_ellipses_are_filled_and_counted(
     build: Build, drawn: Any, mask: np.ndarray, tmp_path: Path
 ) -> None:
     build(tmp_path / "set", drawn)
@@ -276,7 +276,7 @@ TAGS: list[tuple[Build, Any]] = [
 
 
 @pytest.mark.parametrize(("build", "tag"), TAGS)
-def test_what_speaks_of_the_whole_picture_never_makes_it_clean(
+def test_tags_of_the_whole_picture_never_make_it_clean(
     build: Build, tag: Any, tmp_path: Path
 ) -> None:
     build(tmp_path / "set", tag)
@@ -309,7 +309,7 @@ def test_choices_of_a_region_belong_to_it(tmp_path: Path) -> None:
     assert Fault.PASSED_OVER not in check(tmp_path).counts
 
 
-def test_tasks_that_were_skipped_are_left_out_and_told(tmp_path: Path) -> None:
+def test_skipped_tasks_are_left_out_and_reported(tmp_path: Path) -> None:
     label_studio(tmp_path, ls("rectanglelabels", x=1, y=1, width=9, height=9, labels=["scratch"]))
     tasks = json.loads((tmp_path / "annotations.json").read_text())
     tasks[0]["annotations"][0]["was_cancelled"] = True
@@ -326,7 +326,7 @@ def test_tasks_that_were_skipped_are_left_out_and_told(tmp_path: Path) -> None:
     assert report.counts[Fault.NO_ANNOTATION] == 4  # two tasks, and their two pictures
 
 
-def test_several_annotators_are_told_apart_by_hand(tmp_path: Path) -> None:
+def test_tasks_of_several_annotators_are_refused(tmp_path: Path) -> None:
     label_studio(tmp_path, ls("rectanglelabels", x=1, y=1, width=9, height=9, labels=["scratch"]))
     tasks = json.loads((tmp_path / "annotations.json").read_text())
     tasks[1]["annotations"] *= 2
@@ -358,7 +358,7 @@ def test_labelme_of_old_versions_with_marks_and_among_other_files(tmp_path: Path
         convert(tmp_path, tmp_path / "again", "index_pngs")
 
 
-def test_classes_that_differ_in_case_are_told_and_trained(tmp_path: Path) -> None:
+def test_classes_that_differ_in_case_are_reported_and_trained(tmp_path: Path) -> None:
     labelme(tmp_path / "set", shape(label="Scratch", points=[[12, 2], [18, 2], [18, 6]]))
     text = "classes differ only in upper and lower case: 'Scratch' and 'scratch'"
     assert text in convert(tmp_path / "set", tmp_path / "out", "index_pngs").text()

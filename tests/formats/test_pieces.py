@@ -66,7 +66,7 @@ def test_pieces_are_those_of_the_library(
 
 @given(TOPS.filter(bool), st.data())
 @settings(max_examples=50, deadline=None)
-def test_what_breaks_off_is_told(top: object, data: st.DataObject) -> None:
+def test_files_that_end_too_early_are_refused(top: object, data: st.DataObject) -> None:
     content = json.dumps(top).encode()
     cut = content[: data.draw(st.integers(0, len(content) - 1))]
     with pytest.raises(DatasetError, match=r"here: is no whole JSON.*\(byte \d+\)"):
@@ -87,23 +87,23 @@ def test_what_breaks_off_is_told(top: object, data: st.DataObject) -> None:
         "[" + "9" * 9999,
     ],
 )
-def test_what_is_no_json_is_told_where_it_stands(text: str) -> None:
+def test_broken_json_is_refused_with_its_position(text: str) -> None:
     with pytest.raises(DatasetError, match=r"\(byte \d+\)") as caught:
         list(pieces.pieces(io.BytesIO(text.encode()), "here"))
     assert "\n" not in str(caught.value)
 
 
 def test_an_error_in_front_is_found_without_reading_on() -> None:
-    class Watched(io.BytesIO):
-        asked = 0
+    class Counting(io.BytesIO):
+        requested = 0
 
         def read(self, size: int | None = -1, /) -> bytes:
-            Watched.asked += size or 0
+            Counting.requested += size or 0
             return super().read(size)
 
     with pytest.raises(DatasetError):
-        list(pieces.pieces(Watched(b'{"a": [1 2' + b" " * 100_000), "here"))
-    assert Watched.asked < 1000
+        list(pieces.pieces(Counting(b'{"a": [1 2' + b" " * 100_000), "here"))
+    assert Counting.requested < 1000
 
 
 @pytest.mark.parametrize("mebibytes", [12, pytest.param(150, marks=pytest.mark.slow)])
@@ -130,7 +130,7 @@ def test_memory_of_a_coco_file(mebibytes: int, tmp_path: Path) -> None:
     assert peak < 6 * 2**20
 
 
-def test_ids_beyond_all_measure_are_refused(tmp_path: Path) -> None:
+def test_huge_ids_are_refused(tmp_path: Path) -> None:
     image = {"id": 2**70, "file_name": "a.jpg", "height": 4, "width": 4}
     content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "hole"}]}
     (tmp_path / "a.json").write_text(json.dumps(content))

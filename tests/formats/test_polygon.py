@@ -90,7 +90,7 @@ def test_outlines_give_the_mask_with_its_holes_closed(mask: np.ndarray) -> None:
     assert len(polygons) <= cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
 
 
-def test_what_is_wound_around_twice_is_outside() -> None:
+def test_areas_enclosed_twice_are_outside() -> None:
     mask = np.zeros((6, 6), np.bool_)
     fill(
         mask,

@@ -32,8 +32,8 @@ SAMPLES = {  # the path that is read and the file that is damaged
 @pytest.mark.parametrize("name", SAMPLES)
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_any_damage_is_told(name: str, data: st.DataObject) -> None:
-    """A sample with a stretch of it replaced is read, or refused in one line."""
+def test_any_damage_is_reported(name: str, data: st.DataObject) -> None:
+    """A sample with a part of it replaced is read, or refused in one line."""
     place, file = SAMPLES[name]
     sample = (Path(__file__).parent / "samples" / name).with_suffix(Path(file).suffix)
     text = sample.read_text(encoding="utf-8")
@@ -53,12 +53,14 @@ def test_any_damage_is_told(name: str, data: st.DataObject) -> None:
 
 
 @ALL
-def test_nothing_there(each: Format, tmp_path: Path, refused: Callable[..., None]) -> None:
+def test_missing_data_sets_are_refused(
+    each: Format, tmp_path: Path, refused: Callable[..., None]
+) -> None:
     refused(lambda: list(each.read(tmp_path / "nothing")), DatasetError, "nothing: ")
 
 
 @ALL
-def test_what_is_not_written(
+def test_refused_writes(
     each: Format,
     tmp_path: Path,
     annotated: Callable[..., AnnotatedPicture],

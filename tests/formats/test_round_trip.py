@@ -35,7 +35,7 @@ def closed(mask: np.ndarray) -> np.ndarray:
 
 
 def expected(each: Format, masks: np.ndarray) -> np.ndarray:
-    """What a format can say of masks."""
+    """What a format can store of masks."""
     out = masks.copy()
     if not each.overlaps:
         for at in range(len(out)):

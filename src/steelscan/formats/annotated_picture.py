@@ -75,7 +75,7 @@ def checked(
     """Return the classes of pictures that are to be written, and the pictures, checked one by one.
 
     Raises DatasetError if there is no picture, if a picture has other classes than the first one,
-    if a name is unsafe, and if the format cannot tell two names apart: equal names, with
+    if a name is unsafe, and if two names are equal for the format: equal names, with
     ``by_stem`` equal names without their endings, with ``flat`` names with folders. Raises
     MaskError for masks that are not bool or not of their frame.
     """

@@ -63,7 +63,7 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
 
 
 def _annotations(files: Files, index: PictureIndex | None) -> tuple[Files, Annotations]:
-    """Return the masks; if their pictures lie elsewhere, only their own files tell the layout."""
+    """Return the masks; if their pictures lie elsewhere, the mask files alone give the layout."""
     if index is None or {"images", "train_images"} & set(files.folders()):
         return detect(files)
     if files.exists("train.csv"):

@@ -4,8 +4,8 @@ A pixel is a square: that in row r and column c spans x from c to c + 1 and y fr
 its centre lies at (c + 0.5, r + 0.5). It belongs to a polygon if its centre does. Outlines follow
 the sides of pixels, so that a mask without holes comes back unchanged. Drawing programs (OpenCV's
 fillPoly, Pillow) also fill each pixel that the line touches, half a pixel more all around; corners
-from OpenCV's findContours are centres of border pixels, half a pixel less. Files do not tell which
-convention they follow.
+from OpenCV's findContours are centres of border pixels, half a pixel less. Files do not
+record which convention they follow.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Makes the small data sets beside it, one a format, from masks drawn here.
+"""Make the small data sets in this folder, one per format, from masks drawn here.
 
 Everything is written from the definitions that the formats' own pages give, or by pycocotools for
 COCO's strings; nothing of steelscan is imported, so that a reader and a writer that are wrong
