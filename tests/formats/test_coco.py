@@ -82,7 +82,7 @@ def coco_images(*names: str) -> str:
 
 
 DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
-    "empty": ("", DatasetError, "is no whole JSON: EOF"),
+    "empty": ("", DatasetError, "is not valid JSON: EOF"),
     "cut off": (SAMPLE[:300], DatasetError, "EOF"),
     "no images": ('{"annotations": [], "categories": []}', DatasetError, "images Field required"),
     "a list": ("[]", DatasetError, "is not as expected"),

@@ -30,7 +30,7 @@ def test_cvat_sample(tmp_path: Path) -> None:
 
 
 DAMAGE = {
-    "cut off": (SAMPLE[:400], DatasetError, "no whole XML"),
+    "cut off": (SAMPLE[:400], DatasetError, "not valid XML"),
     "other XML": ("<html/>", DatasetError, "is XML of html"),
     "video": ("<annotations><track/></annotations>", DatasetError, "video"),
     "no labels": ("<annotations><meta/></annotations>", DatasetError, "names no class"),

@@ -221,7 +221,7 @@ def test_voc_pictures_listed_without_a_png_are_clean(tmp_path: Path) -> None:
             "<?xml version='1.0' encoding='utf-16'?><a><object/></a>".encode("utf-16"),
             "has an object",
         ),
-        ("Annotations/p1.xml", b"<annotation><size>", "is no whole XML"),
+        ("Annotations/p1.xml", b"<annotation><size>", "is not valid XML"),
         ("SegmentationClass/p1.jpg", b"", "is not a PNG"),
         ("SegmentationClass/p1.tif", b"", "is not a PNG"),
     ],

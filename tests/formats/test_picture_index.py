@@ -215,6 +215,6 @@ def test_groups_follow_flattened_names(tmp_path: Path) -> None:
     (root / "groups.csv").write_text(groups)
     done = convert(root, tmp_path / "out", "run_lengths")
     assert open_dataset(tmp_path / "out").group_labels == ("0", "0", "1", "2")
-    assert any("as p/a.png to p__a.png" in note for note in done.notes)
+    assert any("for example p/a.png to p__a.png" in note for note in done.notes)
     convert(root, tmp_path / "kept", "voc")
     assert (tmp_path / "kept/groups.csv").read_text() == groups

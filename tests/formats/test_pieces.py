@@ -69,7 +69,7 @@ def test_pieces_are_those_of_the_library(
 def test_files_that_end_too_early_are_refused(top: object, data: st.DataObject) -> None:
     content = json.dumps(top).encode()
     cut = content[: data.draw(st.integers(0, len(content) - 1))]
-    with pytest.raises(DatasetError, match=r"here: is no whole JSON.*\(byte \d+\)"):
+    with pytest.raises(DatasetError, match=r"here: is not valid JSON.*\(byte \d+\)"):
         list(pieces.pieces(io.BytesIO(cut), "here"))
 
 

@@ -62,7 +62,7 @@ DAMAGE: dict[str, tuple[str, bytes | str | None, type[InputError], str]] = {
     "odd": ("labels/s1.txt", "0 0 0 1 0 1 1 1", MaskError, "has 7 numbers"),
     "corners": ("labels/s1.txt", "0 0 0", MaskError, "has 2 numbers"),
     "text": ("labels/s1.txt", "0 0 0 1 0 1 a", MaskError, "where numbers are expected"),
-    "infinite": ("labels/s1.txt", "0 0 0 1 0 1 inf", MaskError, "nowhere near"),
+    "infinite": ("labels/s1.txt", "0 0 0 1 0 1 inf", MaskError, "far outside the picture"),
     "bytes": ("labels/s1.txt", b"\xff\xfe0", DatasetError, "is not UTF-8 text"),
     "stray": ("labels/t.txt", "", DatasetError, "picture that is missing"),
     "picture": ("images/s1.jpg", "text", PictureError, "is no JPEG"),

@@ -98,16 +98,9 @@ class Canvas:
                 alone = f"{problem}, but no shape shows where it applies"
                 remedy = "Outline the defect, or remove this if the steel is sound"
                 raise MaskError(where, alone, remedy, Fault.NO_OUTLINE)
-        return AnnotatedPicture(
-            self._image,
-            self._frame,
-            self._masks,
-            self.classes,
-            self._clipped,
-            self._dropped,
-            self._boxes,
-            incomplete=self._left_out + self._dropped > 0 and not self._masks.any(),
-        )
+        lost = self._left_out + self._dropped > 0 and not self._masks.any()
+        counts = (self._clipped, self._dropped, self._boxes, lost)
+        return AnnotatedPicture(self._image, self._frame, self._masks, self.classes, *counts)
 
     def _mask(self, class_name: str, where: object) -> Mask:
         name = class_name.strip()

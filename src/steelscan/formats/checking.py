@@ -78,10 +78,7 @@ class CheckReport(BaseModel, frozen=True):
 
 
 def check(
-    source: Path,
-    from_: str | None = None,
-    list_: Path | None = None,
-    images: Path | None = None,
+    source: Path, from_: str | None = None, list_: Path | None = None, images: Path | None = None
 ) -> CheckReport:
     """Read every picture and every annotation of a data set, and report what is wrong.
 

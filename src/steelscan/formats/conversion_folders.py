@@ -65,7 +65,7 @@ def opened_source(source: Path, near: Path | None = None) -> Iterator[Path]:
 
 
 def _chunks(files: Files, name: str) -> Iterator[bytes]:
-    """Yield the content of a file; apart, so that only errors of reading become DatasetError."""
+    """Yield the content of a file; separate, so that no write error is taken for a read error."""
     with files.open(name) as packed:
         while content := packed.read(_CHUNK):
             yield content

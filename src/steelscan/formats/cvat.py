@@ -91,7 +91,7 @@ def _elements(path: Path) -> Iterator[ElementTree.Element]:
                     yield element
                     root.clear()
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
-        problem = f"is no whole XML file ({error})"
+        problem = f"is not valid XML ({error})"
         raise DatasetError(path, problem, _AGAIN, Fault.UNREADABLE_FILE) from None
 
 

@@ -84,7 +84,9 @@ def locate(
         return location
     if location.parts:
         problem = f"has {len(location.parts)} parts, but --images names the pictures of one"
-        raise DatasetError(source, problem, f"Name one of its files, as {location.parts[0]}")
+        raise DatasetError(
+            source, problem, f"Name one of its files, for example {location.parts[0]}"
+        )
     return DatasetLocation(location.format, location.annotations, images)
 
 
@@ -154,7 +156,7 @@ def _one_file(paths: list[Path], root: Path, chosen: Format) -> Path:
     if len(paths) > 1:
         shown = ", ".join(path.relative_to(root).as_posix() for path in paths[:5])
         problem = f"holds {len(paths)} files of {chosen.name}: {shown}"
-        raise DatasetError(root, problem, f"Name one of the files, as {paths[0]}")
+        raise DatasetError(root, problem, f"Name one of the files, for example {paths[0]}")
     return paths[0]
 
 

@@ -5,6 +5,7 @@ name. A row ``255,ignore`` there (or of another value) marks such pixels as neit
 defective: they are read as sound, and counted.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from steelscan.data import (
@@ -47,15 +48,9 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
         raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
     for name, frame in frames_of(images, sorted(names), watch):
         with watch.leaving_out():
-            found = annotations.find(name, frame, watch)
-            yield AnnotatedPicture(
-                name,
-                frame,
-                found.masks,
-                annotations.classes,
-                ignored=found.ignored,
-                incomplete=found.incomplete,
-            )
+            masks = annotations.find(name, frame, watch)
+            picture = AnnotatedPicture(name, frame, masks.masks, annotations.classes)
+            yield replace(picture, ignored=masks.ignored, incomplete=masks.incomplete)
     with watch.over():
         read_groups(files, names)  # a broken table would stop the training
     for stray in annotations.strays(names):

@@ -138,7 +138,7 @@ class _Text:
 
     def broken(self, why: str) -> DatasetError:
         """Return the error for the position that was reached."""
-        problem = f"is no whole JSON: {why} (byte {self.position})"
+        problem = f"is not valid JSON: {why} (byte {self.position})"
         return DatasetError(self._where, problem, "Export it again", Fault.UNREADABLE_FILE)
 
     def _may_be_cut(self, error: JSONDecodeError) -> bool:

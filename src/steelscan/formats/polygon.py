@@ -166,7 +166,7 @@ def _corners(points: object, where: object) -> NDArray[np.float64]:
     if len(corners) < 3:
         raise MaskError(where, f"a polygon has {len(corners)} corners", remedy, Fault.POLYGON)
     if not (np.abs(corners) <= _FARTHEST).all():
-        problem = "a polygon's corner lies nowhere near the picture"
+        problem = "a corner of a polygon is not a number, or is far outside the picture"
         raise MaskError(where, problem, remedy, Fault.POLYGON)
     return corners
 

@@ -41,7 +41,7 @@ class TargetNames:
         """Return how many names were flattened, and how many of them got a number."""
         count, more = len(self._flattened), f", {self._numbered} of them with a number"
         return [
-            f"{count} names of pictures in folders were flattened, as {each}"
+            f"{count} names of pictures in folders were flattened, for example {each}"
             + (more if self._numbered else "")
             for each in self._flattened[:1]
         ]

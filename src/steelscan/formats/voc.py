@@ -133,7 +133,7 @@ def _has_object(content: bytes, where: str) -> bool:
     try:
         return next(ElementTree.fromstring(content).iter("object"), None) is not None
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        problem = f"is no whole XML file ({error})"
+        problem = f"is not valid XML ({error})"
         raise DatasetError(where, problem, "Export it again", Fault.UNREADABLE_FILE) from None
 
 
