@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from steelscan.decision.decide import decide
 from torch import nn
 
 from steelscan.analysis.ensemble import compare_ensemble, ensemble_text, write_ensemble_page
@@ -19,7 +20,6 @@ from steelscan.analysis.ensemble.members import StripFiles
 from steelscan.analysis.ensemble.rules import combining_rules
 from steelscan.data import Folds, WholeStrip, make_folds, open_dataset
 from steelscan.data.duplicates import group_strips
-from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import Tune, count_levels, pairs_at, search_thresholds
 from steelscan.losses import BCE, SoftmaxFocal

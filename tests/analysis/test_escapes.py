@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from steelscan.decision.decide import decide
 
 from steelscan.analysis.escapes import plant, rates_of, write_plant
 from steelscan.data import open_dataset
 from steelscan.decision import HardGate, SoftGate, StepOutput, class_scores, class_words, consult
-from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Rates
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated

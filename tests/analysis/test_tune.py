@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from steelscan.decision.decide import decide
 
 from steelscan.analysis.tune import tune_run, tuning_text
 from steelscan.analysis.tune.histograms import count_part, gate_of, numbers_of
 from steelscan.analysis.tune.tune import rules_of
 from steelscan.data import Dataset, open_dataset
 from steelscan.decision import HardGate, consult
-from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.evaluation.tuning import CarefulTune, Numbers
 from steelscan.pipeline import (

@@ -241,8 +241,8 @@ def bounds(finished: tuple[Path, Outcome]) -> "Callable[[Picture], tuple[Masks, 
     where they are that much higher.
     """
     import torch
-
     from steelscan.decision.decide import decide
+
     from steelscan.pipeline import Predictor, RunFolder
 
     predictor = Predictor.load(RunFolder(finished[0]), torch.device("cpu"))

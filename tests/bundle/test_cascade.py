@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steelscan.bundle.cascade import Consultation, may_be_found
+from steelscan.decision.decide import decide
 
 from steelscan.bundle import Deployed, Graph, Judge, Manifest, Outline
-from steelscan.bundle.cascade import Consultation, may_be_found
 from steelscan.bundle.engines import OnnxModel
 from steelscan.data import Shrink
 from steelscan.decision import HardGate, SoftGate, consult
-from steelscan.decision.decide import decide
 from steelscan.postprocess import (
     FillHoles,
     MinArea,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from steelscan.decision.decide import decide
 
 from steelscan.bundle import (
     Bundle,
@@ -37,7 +38,6 @@ from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
-from steelscan.decision.decide import decide
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Mean, Tiles
 from steelscan.strip import BundleError, Classes, MissingPartError, encode

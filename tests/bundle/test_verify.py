@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from steelscan.decision.decide import decide
 
 from steelscan import cli
 from steelscan.bundle import (
@@ -25,7 +26,6 @@ from steelscan.bundle.proof import LIMITS, Margins, limits_of, lines, record
 from steelscan.bundle.proof.parity import Proof
 from steelscan.bundle.proof.verify import verify
 from steelscan.decision import HardGate, SoftGate, StepOutput
-from steelscan.decision.decide import decide
 from steelscan.evaluation.statistics import upper_bound
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import Mean

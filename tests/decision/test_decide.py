@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steelscan.decision.decide import decide, gated
 
 from steelscan.data import Folds, WholeStrip
 from steelscan.decision import (
@@ -17,7 +18,6 @@ from steelscan.decision import (
     weighed,
     with_numbers,
 )
-from steelscan.decision.decide import decide, gated
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.losses import BCE, BothHeads
 from steelscan.models import Classifier, TwoHeaded, Unet

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from steelscan.decision.decide import decide
 
 from steelscan.data import open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
 from steelscan.decision import HardGate, RuleInput, SoftGate
-from steelscan.decision.decide import decide
 from steelscan.losses import BCE, BothHeads, Dice, Mix
 from steelscan.models import TwoHeaded
 from steelscan.pipeline import Options, Predictor, RunContext, RunFolder

@@ -29,7 +29,7 @@ class Certificate(Spec):
     precision: Precision
     limits: Limits
     parity: Parity
-    brought: NonNegativeInt
+    included: NonNegativeInt
     early: EarlyExit | None = None
     quantized: Mapping[str, JsonValue] | None = None
 
@@ -37,7 +37,9 @@ class Certificate(Spec):
         """What a manifest says otherwise than was certified; None where it says the same."""
         if manifest.precision != self.precision:
             return f"is in {manifest.precision}, and was proven in {self.precision}"
-        measured = None if self.early is None else self.early.level
-        if manifest.early != measured:
-            return f"lets strips leave early at level {manifest.early}; measured was {measured}"
+        measured = None if self.early is None else self.early.value
+        if manifest.early_exit != measured:
+            return (
+                f"lets strips leave early at level {manifest.early_exit}; measured was {measured}"
+            )
         return None

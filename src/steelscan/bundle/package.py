@@ -151,7 +151,7 @@ def _read(path: Path, archive: zipfile.ZipFile, keys: list[Path]) -> Package:
         if _sha256(content) != file.sha256:
             raise BundleError(f"{path}: {name}", "is not what its manifest says", _AGAIN)
         contents[name] = content
-    missing = {graph.file for step in manifest.steps for graph in step.graphs} - contents.keys()
+    missing = {graph.file for _, graph in manifest.graphs} - contents.keys()
     if missing:
         raise BundleError(path, f"lacks its network {min(missing)}", _AGAIN)
     _check_certificate(path, manifest, mark, text[CERTIFICATE])

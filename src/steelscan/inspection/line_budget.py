@@ -120,7 +120,7 @@ def plan(
         asked="all",
         frame=manifest.frame,
     )
-    several = sum(len(step.graphs) for step in manifest.steps) > 1
+    several = len(manifest.graphs) > 1
     others = (every.but(asked="cascade"), every.but(asked="soonest")) if several else ()
     measured = measure_each((every, *others))
     return planned_with(line, planned, measured)

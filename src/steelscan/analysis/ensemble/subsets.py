@@ -146,7 +146,7 @@ class Picker:
         place = self._without[member]
         if not self._allowed[place]:
             return LeftOut(member + 1, None)
-        folds = self._question.recipe.folds_of(self._question.step[1].ensemble.members[member])
+        folds = self._question.recipe.folds_of(self._question.step.ensemble.members[member])
         there = np.isin(self._judged.folds, folds)
         less, all_ = (counted.pairs[each].select(there) for each in (place, self._everyone))
         return LeftOut(member + 1, paired_differences(less, all_, self._judged.groups[there]))
@@ -175,9 +175,10 @@ class Picker:
         starts = range(0, len(self._bits), step)
         for start in track(starts, "Refitting sets", len(starts)):
             some = range(start, min(start + step, len(self._bits)))
+            some_bits = [self._bits[at] for at in some]
             levels = np.stack(
                 [
-                    self._files.levels(row, [self._bits[at] & self._present[row] for at in some])
+                    self._files.histograms(row, [bits & self._present[row] for bits in some_bits])
                     for row in self._rows
                 ],
                 axis=1,
@@ -192,7 +193,7 @@ class Picker:
 
 def _covers(question: Question, chosen: Members) -> bool:
     """Whether each class of each fold that has a network has one of these."""
-    members = question.step[1].ensemble.members
+    members = question.step.ensemble.members
     every = range(1, len(question.dataset.classes) + 1)
 
     def covered(some: Sequence[int]) -> set[tuple[int, int]]:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from pydantic import PositiveInt
 import steelscan.strip
 from steelscan.bundle import Bundle, Format, Manifest, Package, Precision, Scan, load
 from steelscan.data import find_pictures, picture_frame, read_picture
-from steelscan.decision import HardGate
+from steelscan.decision import Decision, HardGate
 from steelscan.postprocess import Threshold
 from steelscan.strip import BundleError, InputError, Spec, SteelscanError
 
@@ -208,13 +209,13 @@ def clearing(manifest: Manifest) -> Manifest:
 
     Of a strip whose first answer is a probability of exactly 1 more is asked.
     """
-    first, *others = manifest.deployed
-    if first.judges:
-        judge, *more = first.judges
-        first = first.but(judges=(judge.but(threshold=1.0), *more))
+    first, *others = manifest.decision.stages
+    if first.classifiers:
+        classifier, *more = first.classifiers
+        first = first.but(classifiers=(classifier.but(threshold=1.0), *more))
     else:
         first = first.but(rules=(Threshold(label=1.0, pixel=1.0),))
-    return manifest.but(deployed=(first, *others))
+    return manifest.but(decision=Decision(stages=(first, *others)))
 
 
 def opening(manifest: Manifest) -> Manifest:
@@ -222,22 +223,23 @@ def opening(manifest: Manifest) -> Manifest:
 
     But of a strip of which a step says that a class has a probability of exactly 0.
     """
-    rounds = [
-        each.but(judges=tuple(judge.but(threshold=0.0) for judge in each.judges))
-        for each in manifest.deployed
+    stages = [
+        each.but(classifiers=tuple(step.but(threshold=0.0) for step in each.classifiers))
+        for each in manifest.decision.stages
     ]
-    for at, each in enumerate(rounds[:-1]):
-        outline = each.outline
-        if isinstance(outline.gate, HardGate):
-            outline = outline.but(gate=HardGate(threshold=0.0))
-        rounds[at] = each.but(outline=outline, rules=(Threshold(label=0.0, pixel=0.0),))
-    return manifest.but(deployed=tuple(rounds))
+    for at, each in enumerate(stages[:-1]):
+        segmenter = each.segmenter
+        if isinstance(segmenter.gate, HardGate):
+            segmenter = segmenter.but(gate=HardGate(threshold=0.0))
+        stages[at] = each.but(segmenter=segmenter, rules=(Threshold(label=0.0, pixel=0.0),))
+    return manifest.but(decision=Decision(stages=tuple(stages)))
 
 
 def _as_if(bundle: Bundle, manifest: Manifest) -> Bundle:
     """A bundle with the same networks in memory, which decides by another manifest."""
     other = copy(bundle)
     other.package = Package(manifest, bundle.package.contents)
+    other.detector = replace(bundle.detector, decision=manifest.decision)
     return other
 
 
@@ -286,7 +288,7 @@ def _such(bundle: Bundle, setting: Setting, contents: list[bytes]) -> list[bytes
     wanted = {"all": max, "soonest": min}.get(setting.asked)
     if wanted is None:
         return contents
-    asked = [len(scan.asked) for scan in _scans(bundle, setting, contents)]
+    asked = [len(scan.networks) for scan in _scans(bundle, setting, contents)]
     such = wanted(asked)
     return [content for content, count in zip(contents, asked, strict=True) if count == such]
 
@@ -305,7 +307,7 @@ def _heard(
     spent, asked, defective, told = [], [], [], time.perf_counter()
     for scan in scans:
         spent.append([scan.seconds[step] for step in STEPS])
-        asked.append(len(scan.asked))
+        asked.append(len(scan.networks))
         defective.append(scan.defective)
         if time.perf_counter() - told > _BETWEEN_NOTES:
             tell(len(spent))

@@ -65,9 +65,10 @@ def _lines(
     yield ""
     yield "## Networks"
     yield ""
-    for step in manifest.steps:
+    for name, step in manifest.decision.steps.items():
         views = ", ".join(step.views)
-        yield f"- {step.name}: {len(step.graphs)}, views {views}, {step.average.kind}"
+        networks = len(manifest.networks[name])
+        yield f"- {name}: {networks}, views {views}, {step.average.kind}"
     yield ""
     yield "## Changes"
     yield ""

@@ -14,7 +14,7 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional
 
-from steelscan.prediction import OutputKind, TorchModel, View, Viewed
+from steelscan.prediction import NetworkOfViews, OutputKind, TorchModel, View
 
 _OPSET = 18
 
@@ -37,7 +37,7 @@ def exportable(
     """The module that answers for a voter, of parts that can be traced for strips of any size."""
     network = copy.deepcopy(voter.network).cpu().float().eval()
     _replace(network)
-    return Viewed(network, views, sort, together=False, averaged=averaged).eval()
+    return NetworkOfViews(network, views, sort, together=False, averaged=averaged).eval()
 
 
 def to_onnx(module: nn.Module) -> bytes:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat
 
-from steelscan.bundle import Graph, Judge, Outline, Package, Precision, Run, open_run
+from steelscan.bundle import Graph, Package, Precision, Run, load_graph
 from steelscan.bundle.precision.graphs import Strips
+from steelscan.decision import Step
 from steelscan.prediction import kind_for
 from steelscan.strip import Spec
 
@@ -33,9 +34,7 @@ class Beside(Spec):
     after: NonNegativeFloat
 
 
-def beside(
-    package: Package, step: Judge | Outline, graph: Graph, lowered: bytes, strips: Strips
-) -> Beside:
+def beside(package: Package, step: Step, graph: Graph, lowered: bytes, strips: Strips) -> Beside:
     """Ask both about the first strips, in turn."""
     logits = kind_for(step.average) == "logits"  # they do not give probabilities
     first, second = (
@@ -58,8 +57,8 @@ def beside(
     return Beside(apart=apart, before=float(np.median(before)), after=float(np.median(after)))
 
 
-def _run(package: Package, step: Judge | Outline, graph: Graph, content: bytes) -> Run:
-    return open_run(Package(package.manifest, {graph.file: content}), step, graph, 1, "cpu")
+def _run(package: Package, step: Step, graph: Graph, content: bytes) -> Run:
+    return load_graph(Package(package.manifest, {graph.file: content}), step, graph, 1, "cpu")
 
 
 def _timed(run: Run, seen: Sequence[NDArray[np.uint8]]) -> tuple[float, list[NDArray[np.float32]]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle import Graph, Judge, Outline
+from steelscan.bundle import Graph
 from steelscan.data import PictureFile, Shrink, read_picture
+from steelscan.decision import Step
 from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for, predict_views
 from steelscan.strip import Picture
 
@@ -20,7 +21,7 @@ class SeenStrips:
     """What a network sees of some strips, each read when it is wanted: none is kept."""
 
     graph: Graph
-    step: Judge | Outline
+    step: Step
     files: Sequence[PictureFile]
 
     def __len__(self) -> int:
@@ -32,7 +33,7 @@ class SeenStrips:
         return seen_by(self.graph, self.step, read_picture(file.read(), file.name))
 
 
-def seen_by(graph: Graph, step: Judge | Outline, picture: Picture) -> Seen:
+def seen_by(graph: Graph, step: Step, picture: Picture) -> Seen:
     """What a network sees of a picture, uint8 ``(height, width)``."""
     looking = _Looking(graph)
     predict_views(looking, step.views, picture, kind_for(step.average))
@@ -56,8 +57,8 @@ class _Looking:
     def tiles(self) -> Tiles | None:
         return self.graph.tiles
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
-        del views, sort
+    def predict(self, strip: Picture, views: Sequence[View], kind: OutputKind) -> ModelOutputs:
+        del views, kind
         self.seen.append(np.ascontiguousarray(strip)[None, None])
         return ModelOutputs(
             np.zeros((1, 1, *strip.shape), np.float32), np.zeros((1, 1), np.float32)

@@ -18,8 +18,6 @@ from steelscan.bundle import (
     Bundle,
     Certificate,
     Graph,
-    Judge,
-    Outline,
     Package,
     certified,
     private_key,
@@ -32,8 +30,8 @@ from steelscan.bundle.precision.inputs import SeenStrips
 from steelscan.bundle.proof import (
     ESCAPES,
     LOST,
+    ClassProof,
     Expected,
-    Guard,
     Kept,
     Limits,
     Parity,
@@ -46,6 +44,7 @@ from steelscan.bundle.proof import (
     runtime_versions,
 )
 from steelscan.data import PictureFile, find_pictures, read_picture
+from steelscan.decision import Step
 from steelscan.strip import BundleError, Picture, track
 
 Lower = Literal["fp16", "int8"]
@@ -204,7 +203,7 @@ def _networks(package: Package, to: Lower, files: Sequence[PictureFile]) -> tupl
     Where none bears it all are taken as they are: their decisions may yet be the same, and if not
     it is told of which classes.
     """
-    asked = [(step, graph) for step in package.manifest.steps for graph in step.graphs]
+    asked = package.manifest.graphs
     networks = [
         _network(package, step, graph, to, files)
         for step, graph in track(asked, f"Bringing networks to {to}", len(asked))
@@ -215,7 +214,7 @@ def _networks(package: Package, to: Lower, files: Sequence[PictureFile]) -> tupl
 
 
 def _network(
-    package: Package, step: Judge | Outline, graph: Graph, to: Lower, files: Sequence[PictureFile]
+    package: Package, step: Step, graph: Graph, to: Lower, files: Sequence[PictureFile]
 ) -> Network:
     """One network with as little left in float32 as it bears; where it bears none, the first."""
     strips = SeenStrips(graph, step, files)
@@ -238,11 +237,11 @@ def judged(
 ) -> tuple[Parity, tuple[Kept, ...]]:
     """Hold the new networks against what the trained ones decided, over all and class by class."""
     ready = Bundle(lowered, 1, "cpu")
-    guard = Guard(lowered.manifest.classes)
+    proof = ClassProof(lowered.manifest.classes)
     parity = prove(ready, judging)
     for expected, picture in track(judging, "Counting classes", len(judging)):
-        guard.hold(expected, ready.scan(picture).masks)
-    return parity, guard.kept()
+        proof.add(expected, ready.scan(picture).masks)
+    return parity, proof.kept()
 
 
 def _certificate(package: Package, done: Quantized, limits: Limits) -> Certificate:
