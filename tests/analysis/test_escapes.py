@@ -7,11 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from steelscan.decision.decide import decide
 
 from steelscan.analysis.escapes import plant, rates_of, write_plant
 from steelscan.data import open_dataset
-from steelscan.decision import HardGate, SoftGate, StepOutput, class_scores, class_words, consult
+from steelscan.decision import (
+    GivenOutputs,
+    HardGate,
+    SoftGate,
+    StepOutput,
+    class_probabilities,
+    class_scores,
+    masks_of,
+    run_steps,
+)
 from steelscan.evaluation.metrics import Rates
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated
@@ -77,36 +85,37 @@ def two_headed() -> Segment:
 def test_a_class_is_found_exactly_where_its_score_is_above_the_threshold(
     tiny: Recipe, two_headed: Segment, kind: int
 ) -> None:
-    """Every threshold is moved by hand, and the recipe's own way of deciding is asked."""
+    """Every threshold is moved by hand, and the recipe decides."""
     recipe = kinds_of(tiny, two_headed)[kind]
     random = np.random.default_rng(kind)
     for _ in range(25):
-        said = {}
+        given = {}
         for name, step in recipe.named.items():
             levels = random.integers(0, 256, (CLASSES, *FRAME)).astype(np.uint8)
             levels //= random.integers(1, 5, (CLASSES, 1, 1)).astype(np.uint8)
             classes = random.random(CLASSES, np.float32)
             if isinstance(step, Classify):
-                said[name] = StepOutput(None, classes)
+                given[name] = StepOutput(None, classes)
             else:
-                said[name] = StepOutput(levels, classes if step.gate else None)
-        scores = class_scores(recipe, said.__getitem__, CLASSES)
+                given[name] = StepOutput(levels, classes if step.gate else None)
+        outputs = GivenOutputs(given)
+        scores = class_scores(recipe.decision, outputs, CLASSES)
         for threshold in (0.1, 0.3, 0.5, 0.7, 0.9, *(scores - 1e-6), *(scores + 1e-6)):
             by_hand = moved(recipe, float(np.clip(threshold, 0, 1)))
-            opened = consult(by_hand, lambda name, _, said=said: said[name], CLASSES, FRAME)
-            masks = decide(opened, by_hand.rules)
+            masks = masks_of(run_steps(by_hand.decision, outputs, CLASSES, FRAME), by_hand.rules)
             assert masks.any(axis=(1, 2)).tolist() == (scores > np.clip(threshold, 0, 1)).tolist()
 
 
-def test_a_class_that_a_classifier_does_not_know_is_scored_by_the_rest(tiny: Recipe) -> None:
+def test_a_class_that_a_classifier_does_not_predict_is_scored_by_the_rest(tiny: Recipe) -> None:
     levels = np.full((CLASSES, *FRAME), 204, np.uint8)
-    word = np.array([0.3, np.nan, 0.9], np.float32)
+    classes = np.array([0.3, np.nan, 0.9], np.float32)
     recipe = tiny.but(steps=(tiny.steps[0].but(gate="class"), *tiny.steps[1:]))
-    said = {"classify": StepOutput(None, word), "segment": StepOutput(levels, None)}
-    assert class_scores(recipe, said.__getitem__, CLASSES) == pytest.approx([0.3, 0.8, 0.8])
-    assert class_words(recipe, said.__getitem__, CLASSES) == pytest.approx(word, nan_ok=True)
-    alone = tiny.but(steps=tiny.steps[1:])
-    assert class_words(alone, said.__getitem__, CLASSES) == pytest.approx([0.8] * 3)
+    outputs = {"classify": StepOutput(None, classes), "segment": StepOutput(levels, None)}
+    given, decision = GivenOutputs(outputs), recipe.decision
+    assert class_scores(decision, given, CLASSES) == pytest.approx([0.3, 0.8, 0.8])
+    assert class_probabilities(decision, given, CLASSES) == pytest.approx(classes, nan_ok=True)
+    alone = tiny.but(steps=tiny.steps[1:]).decision
+    assert class_probabilities(alone, given, CLASSES) == pytest.approx([0.8] * 3)
 
 
 def test_stored_answers_make_the_masks_that_the_run_wrote_down(

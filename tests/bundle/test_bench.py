@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from steelscan import cli
-from steelscan.bundle import Deployed, Graph, Judge, Manifest, Outline, load
+from steelscan.bundle import Graph, Manifest, load
 from steelscan.bundle.bench import Setting, bench_json, bench_text, read_threads
 from steelscan.bundle.bench import measure as measuring
 from steelscan.bundle.bench.bench import bench
@@ -24,8 +24,9 @@ from steelscan.bundle.bench.measure import (
     opening,
     strips_of,
 )
+from steelscan.decision import ClassifyStep, Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import LogitMean, Mean
+from steelscan.prediction import LogitMean
 from steelscan.strip import BundleError, Classes, DatasetError, InputError, PictureError
 
 FRAME = (64, 128)
@@ -58,37 +59,43 @@ def network(head):
     return model.SerializeToString()
 
 
-def asked(name, head, graphs, **fields):
-    kind = Judge if head == "classes" else Outline
-    files = tuple(Graph(file=f"networks/{name}-{at}.onnx", heads=(head,)) for at in range(graphs))
-    return kind(name=name, graphs=files, views=("identity",), average=Mean(), **fields)
+def graphs_of(name, head):
+    return tuple(Graph(file=f"networks/{name}-{at}.onnx", heads=(head,)) for at in range(2))
 
 
-JUDGE = asked("classify", "classes", 2, threshold=0.6, gate="class")
-OUTLINE = asked("segment", "masks", 2)
+CLASSIFY = ClassifyStep(name="classify", threshold=0.6, gate="class")
+SEGMENT = SegmentStep(name="segment")
+NETWORKS = {"classify": graphs_of("classify", "classes"), "segment": graphs_of("segment", "masks")}
 
 
 def png(value, frame=FRAME):
     return bytes(cv2.imencode(".png", np.full(frame, value, np.uint8))[1])
 
 
-def manifest(*deployed):
+def manifest(*stages):
+    decision = Decision(stages=stages)
+    own = {name: NETWORKS["segment" if name == "again" else name] for name in decision.steps}
     return Manifest(
         made_with="0",
         recipe="bright",
         classes=Classes(names=("bright",)),
         layout="columns",
         frame=FRAME,
-        deployed=deployed,
+        decision=decision,
+        networks=own,
     )
 
 
+def written_networks():
+    every = [graph for own in NETWORKS.values() for graph in own]
+    return {graph.file: network(graph.heads[0]) for graph in every}
+
+
 def written(write_bundle, path, shown):
-    """A bundle of two judges and two outliners, or with one network alone."""
+    """A bundle of two classifiers and two segmenters."""
     strips = {f"strips/{at}.png": png(*each) for at, each in enumerate(shown)}
-    graphs = {graph.file: network(graph.heads[0]) for graph in (*JUDGE.graphs, *OUTLINE.graphs)}
-    deployed = Deployed(judges=(JUDGE,), outline=OUTLINE, rules=(Threshold(),))
-    write_bundle(path, manifest(deployed), {**graphs, **strips})
+    stage = Stage(classifiers=(CLASSIFY,), segmenter=SEGMENT, rules=(Threshold(),))
+    write_bundle(path, manifest(stage), {**written_networks(), **strips})
     return path
 
 
@@ -132,29 +139,30 @@ def test_strips_that_the_first_network_clears_are_found(
 
 
 @pytest.mark.parametrize(
-    ("judges", "outline", "fewest"),
+    ("classifiers", "segmenter", "fewest"),
     [
-        ((), OUTLINE, 1),
-        ((), OUTLINE.but(average=LogitMean()), 2),
-        ((JUDGE.but(average=LogitMean()),), OUTLINE, 2),
+        ((), SEGMENT, 1),
+        ((), SEGMENT.but(average=LogitMean()), 2),
+        ((CLASSIFY.but(average=LogitMean()),), SEGMENT, 2),
     ],
 )
 def test_a_first_step_that_nothing_passes_is_all_that_is_asked(
-    judges, outline, fewest, tmp_path, write_bundle
+    classifiers, segmenter, fewest, tmp_path, write_bundle
 ):
-    """Of logits all networks of a step are asked; without a judge the outliners clear a strip."""
-    first = Deployed(judges=judges, outline=outline, rules=(Threshold(label=0.3, pixel=0.3),))
-    last = Deployed(outline=OUTLINE.but(name="again"), rules=(Threshold(),))
-    graphs = {graph.file: network(graph.heads[0]) for graph in (*JUDGE.graphs, *OUTLINE.graphs)}
+    """All networks of a step predict logits; without a classifier segmenters close a strip."""
+    rules = (Threshold(label=0.3, pixel=0.3),)
+    first = Stage(classifiers=classifiers, segmenter=segmenter, rules=rules)
+    last = Stage(segmenter=SEGMENT.but(name="again"), rules=(Threshold(),))
+    graphs = written_networks()
     path = tmp_path / "two.steelscan"
     write_bundle(path, clearing(manifest(first, last)), graphs)
     picture = np.full(FRAME, GREY, np.uint8)
     scan = load(path).scan(picture)
-    assert len(scan.asked) == fewest
+    assert len(scan.networks) == fewest
     assert not scan.defective
     write_bundle(path, opening(manifest(first, last)), graphs)
     picture = np.full(FRAME, DARK, np.uint8)
-    assert len(load(path).scan(picture, cascade=False).asked) == 4 + len(judges) * 2
+    assert len(load(path).scan(picture, cascade=False).networks) == 4 + len(classifiers) * 2
 
 
 def test_times_hold_together(bundle: Path) -> None:

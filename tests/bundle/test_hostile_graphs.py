@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from steelscan.bundle import Deployed, Graph, Manifest, Outline, load, read_package
+from steelscan.bundle import Graph, Manifest, load, read_package
 from steelscan.bundle.graph_check import OPERATORS, GraphCheck
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, Frame
 
 FRAME = Frame(64, 96)
@@ -21,7 +21,7 @@ FILE = "networks/a.onnx"
 
 def manifest(written_for="onnx"):
     graph = Graph(file=FILE, heads=("masks",))
-    outline = Outline(name="segment", graphs=(graph,), views=("identity",), average=Mean())
+    stage = Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="made",
@@ -29,7 +29,8 @@ def manifest(written_for="onnx"):
         layout="joined",
         frame=tuple(FRAME),
         written_for=written_for,
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"segment": (graph,)},
     )
 
 

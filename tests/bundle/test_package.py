@@ -8,32 +8,31 @@ from pathlib import Path
 import pytest
 
 from steelscan.bundle import (
-    Deployed,
     Graph,
     Manifest,
-    Outline,
     certified,
     read_package,
     write_package,
 )
 from steelscan.bundle import package as package_file
 from steelscan.bundle.package import CERTIFICATE, MANIFEST
-from steelscan.bundle.proof import what_to_know
+from steelscan.bundle.proof import signature_notes
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, OutputError
 
 
 def manifest() -> Manifest:
     graph = Graph(file="networks/a.onnx", heads=("masks",))
-    outline = Outline(name="segment", graphs=(graph,), views=("identity",), average=Mean())
+    stage = Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="made",
         classes=Classes(names=("rust", "Kratzer ä")),
         layout="joined",
         frame=(64, 128),
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"segment": (graph,)},
     )
 
 
@@ -144,7 +143,7 @@ def edit(**fields: object) -> "object":
         (edit(format=None), "is of format None"),
         (edit(run="os.system('true')"), "is broken at run"),
         (edit(frame=[0, 5]), "is broken at frame"),
-        (edit(deployed=[]), "is broken at deployed"),
+        (edit(decision={}), "is broken at decision"),
     ],
 )
 def test_what_was_tampered_with_is_refused(
@@ -220,8 +219,8 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_manifest_that_was_not_certified_is_refused(whole: Path, tmp_path: Path) -> None:
     """Its hashes of files are all right; other thresholds are served by nobody."""
     package = read_package(whole)
-    (deployed,) = package.manifest.deployed
-    other = package.manifest.but(deployed=(deployed.but(rules=(Threshold(label=0.9),)),))
+    decision = package.manifest.decision.with_rules((Threshold(label=0.9),))
+    other = package.manifest.but(decision=decision)
     write_package(tmp_path / "bad", other, package.contents)
     with pytest.raises(BundleError, match="not the one that was certified"):
         read_package(tmp_path / "bad")
@@ -235,17 +234,17 @@ def test_a_class_that_no_network_predicts_is_named(whole: Path, tmp_path: Path) 
     package = read_package(whole)
     manifest = package.manifest
     assert manifest.notes == ()
-    (only,) = manifest.deployed
-    graphs = tuple(graph.but(classes=(1,)) for graph in only.outline.graphs)
-    some = only.but(outline=only.outline.but(graphs=graphs))
-    manifest = manifest.but(deployed=(some,), never_predicted=tuple(manifest.classes.ids)[1:])
+    graphs = tuple(graph.but(classes=(1,)) for graph in manifest.networks["segment"])
+    manifest = manifest.but(
+        networks={"segment": graphs}, never_predicted=tuple(manifest.classes.ids)[1:]
+    )
     written = write_package(
         tmp_path / "some",
         manifest,
         certified(manifest, package.contents, package.certificate),
     )
     assert read_package(tmp_path / "some").manifest == written.manifest
-    told = " ".join(what_to_know(tmp_path / "some", None))
+    told = " ".join(signature_notes(tmp_path / "some", None))
     assert f"predicts class {manifest.classes.names[1]}" in told
     assert manifest.classes.names[0] not in told.split("class ")[1]
 
@@ -283,20 +282,29 @@ def test_numbers_without_end_are_refused(whole: Path, tmp_path: Path) -> None:
             read_package(tmp_path / "bad")
 
 
-def outline(**fields: object) -> "object":
-    """Changes the one step of a manifest."""
+def segmenter(**fields: object) -> "object":
+    """Change the one step of a manifest."""
 
     def change(files: dict[str, bytes]) -> None:
         found = json.loads(files[MANIFEST])
-        found["deployed"][0]["outline"].update(fields)
+        found["decision"]["stages"][0]["segmenter"].update(fields)
         files[MANIFEST] = json.dumps(found).encode()
 
     return change
 
 
+def graphs(*every: object) -> "object":
+    """Change the networks of the one step of a manifest."""
+    return edit(networks={"segment": every})
+
+
+def stages(*every: object) -> "object":
+    """Change the stages of a manifest."""
+    return edit(decision={"stages": every})
+
+
 GRAPH = {"file": "networks/a.onnx", "heads": ["masks"]}
-STEP = {"name": "s", "graphs": [GRAPH], "views": ["identity"], "average": {"kind": "mean"}}
-DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
+STAGE = {"segmenter": {"name": "segment"}, "rules": [{"kind": "threshold"}]}
 
 
 @pytest.mark.parametrize(
@@ -308,25 +316,28 @@ DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
         (edit(frame=[2**20, 2**20]), "pixels"),
         (edit(mm_per_pixel=float("nan")), "is broken at mm_per_pixel"),
         (edit(mm_per_pixel=float("inf")), "is broken at mm_per_pixel"),
-        (edit(deployed=[DEPLOYED] * 1_000), "at most 16"),
-        (edit(deployed=[DEPLOYED] * 2), "is listed twice"),
-        (edit(deployed=[{**DEPLOYED, "rules": []}]), "at least 1"),
-        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "threshold"}] * 2}]), "hold no other"),
-        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "threshold"}] * 99}]), "at most 32"),
-        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "fill_holes"}]}]), "begin with"),
-        (outline(graphs=[GRAPH, GRAPH], early=255), "is listed twice"),
-        (outline(graphs=[GRAPH] * 1_000), "at most 256"),
-        (outline(graphs=[{**GRAPH, "classes": [1]}]), "predicts class 2"),
-        (outline(graphs=[{**GRAPH, "classes": [1, 2, 3]}]), "predicts classes"),
+        (stages(*[STAGE] * 1_000), "at most 16"),
+        (stages(*[STAGE] * 2), "is listed twice"),
+        (stages({**STAGE, "rules": []}), "at least 1"),
+        (stages({**STAGE, "rules": [{"kind": "threshold"}] * 2}), "hold no other"),
+        (stages({**STAGE, "rules": [{"kind": "threshold"}] * 99}), "at most 32"),
+        (stages({**STAGE, "rules": [{"kind": "fill_holes"}]}), "begin with"),
+        (edit(networks={}), "networks are of the steps"),
+        (edit(networks={"segment": [GRAPH], "other": [GRAPH]}), "networks are of the steps"),
+        (graphs(), "at least 1"),
+        (graphs(GRAPH, GRAPH), "is listed twice"),
+        (graphs(*[GRAPH] * 1_000), "at most 256"),
+        (graphs({**GRAPH, "classes": [1]}), "predicts class 2"),
+        (graphs({**GRAPH, "classes": [1, 2, 3]}), "predicts classes"),
         (edit(never_predicted=[1, 2]), "never_predicted is"),
         (edit(never_predicted=[3]), "never_predicted is"),
-        (outline(graphs=[{**GRAPH, "classes": [1, 1]}]), "predicts classes"),
-        (outline(graphs=[{**GRAPH, "heads": ["classes"]}]), "has the heads"),
-        (outline(graphs=[{**GRAPH, "file": "../../a"}]), "is broken at"),
-        (outline(gate={"kind": "hard", "threshold": 0.5}), "has the heads"),
-        (outline(views=["identity"] * 1_000), "at most 16"),
-        (outline(graphs=[{**GRAPH, "resize": {"pixels": 10**400}}]), "is broken|is no manifest"),
-        (outline(graphs=[{**GRAPH, "resize": {"kind": "shrink", "pixels": 2**40}}]), "more than"),
+        (graphs({**GRAPH, "classes": [1, 1]}), "predicts classes"),
+        (graphs({**GRAPH, "heads": ["classes"]}), "has the heads"),
+        (graphs({**GRAPH, "file": "../../a"}), "is broken at"),
+        (segmenter(gate={"kind": "hard", "threshold": 0.5}), "has the heads"),
+        (segmenter(views=["identity"] * 1_000), "at most 16"),
+        (graphs({**GRAPH, "resize": {"pixels": 10**400}}), "is broken|is no manifest"),
+        (graphs({**GRAPH, "resize": {"kind": "shrink", "pixels": 2**40}}), "more than"),
     ],
 )
 def test_a_manifest_within_no_bounds_is_refused(
@@ -339,7 +350,7 @@ def test_a_manifest_within_no_bounds_is_refused(
 def test_thresholds_of_other_classes_or_none_are_refused(whole: Path, tmp_path: Path) -> None:
     for label in ([0.5], [0.5] * 3, float("nan"), 1.5, -1):
         rules = [{"kind": "threshold", "label": label}]
-        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        change = stages({**STAGE, "rules": rules})
         with pytest.raises(BundleError, match="is broken"):
             read_package(rewritten(whole, change, tmp_path / "changed"))
 
@@ -347,18 +358,17 @@ def test_thresholds_of_other_classes_or_none_are_refused(whole: Path, tmp_path: 
 def test_areas_out_of_reason_are_refused(whole: Path, tmp_path: Path) -> None:
     for pixels in (2**40, [1, 2**40], 10**400):
         rules = [{"kind": "threshold"}, {"kind": "min_area", "pixels": pixels}]
-        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        change = stages({**STAGE, "rules": rules})
         with pytest.raises(BundleError, match=r"is broken|is no manifest"):
             read_package(rewritten(whole, change, tmp_path / "changed"))
 
 
-def test_an_early_level_that_was_not_measured_is_refused(
+def test_an_early_exit_that_was_not_measured_is_refused(
     tmp_path: Path, write_bundle: "object"
 ) -> None:
-    (deployed,) = manifest().deployed
-    early = deployed.but(outline=deployed.outline.but(early=255))
-    write_bundle(tmp_path / "bad", manifest().but(deployed=(early,)), CONTENTS)  # type: ignore[operator]
-    with pytest.raises(BundleError, match="leave early at level 255; measured was None"):
+    early = manifest().decision.with_early_exit(255)
+    write_bundle(tmp_path / "bad", manifest().but(decision=early), CONTENTS)  # type: ignore[operator]
+    with pytest.raises(BundleError, match="has an early exit at 255, and None was measured"):
         read_package(tmp_path / "bad")
     write_bundle(  # type: ignore[operator]
         tmp_path / "bad", manifest().but(precision="int8"), CONTENTS, precision="fp32"

@@ -13,14 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from steelscan.decision.decide import decide
 
 from steelscan.bundle import (
     Bundle,
-    Deployed,
     Graph,
     Manifest,
-    Outline,
     Package,
     certified,
     load,
@@ -33,13 +30,22 @@ from steelscan.bundle.precision import seen_by
 from steelscan.bundle.precision.drift import beside
 from steelscan.bundle.precision.graphs import to_fp16, to_int8
 from steelscan.bundle.precision.quantize import SEED, judged, quantize
-from steelscan.bundle.proof import Expected, Guard, Kept, failures, lines, picture_sha256, record
+from steelscan.bundle.proof import (
+    ClassProof,
+    Expected,
+    Kept,
+    failures,
+    lines,
+    picture_sha256,
+    record,
+)
 from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean, Tiles
+from steelscan.prediction import Tiles
 from steelscan.strip import BundleError, Classes, MissingPartError, encode
 
 HEIGHT, WIDTH = 32, 96
@@ -105,14 +111,15 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
     given = {"networks/segment-1.onnx": content, "networks/segment-2.onnx": other}
     networks = {file: each for file, each in given.items() if each is not None}
     graphs = tuple(Graph(file=file, heads=("masks",)) for file in networks)
-    outline = Outline(name="segment", graphs=graphs, views=("identity",), average=Mean())
+    stage = Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),))
     manifest = Manifest(
         made_with="test",
         recipe="test",
         classes=CLASSES,
         layout="columns",
         frame=(HEIGHT, WIDTH),
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"segment": graphs},
     )
     package = Package(manifest, networks)
     trained, expected = Bundle(package, 1, "cpu"), []
@@ -121,10 +128,10 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
         picture = strip(number)
         cv2.imwrite(str(folder / "data" / f"{number:03}.png"), picture)
         if number < JUDGING:
-            said = trained.say(picture)
-            masks = decide(trained.opened(said, picture), trained.manifest.rules)
+            outputs = trained.detector.predict_steps(picture)
+            masks = trained.detector.masks(picture)
             assert masks.any((1, 2)).tolist() == [bool(number % 4)] * 2
-            expected.append(record(f"{number}", picture, masks, said, 0.5))
+            expected.append(record(f"{number}", picture, masks, outputs, 0.5))
     path = folder / "fp32.steelscan"
     papers = {"expected.jsonl": lines(expected), "card.md": b"# A card\n"}
     write_bundle(path, manifest.but(**changes), {**package.contents, **papers})
@@ -244,8 +251,7 @@ def test_what_is_not_a_number_is_refused(tmp_path, write_bundle):
     path, _ = bundle_of(write_bundle, network(), tmp_path)
     package = read_package(path)
     broken = network(loud=1e38, middle=1e38)
-    (step,) = package.manifest.steps
-    graph = step.graphs[0]
+    ((step, graph),) = package.manifest.graphs
     seen = [[strip(1)[None, None]]]
     assert beside(package, step, graph, broken, seen).apart == 1
     lowered = Package(package.manifest, {**package.contents, graph.file: broken})
@@ -349,18 +355,15 @@ def test_the_verb_needs_no_torch(tmp_path, write_bundle):
 
 
 def test_a_network_calibrates_on_what_it_sees():
-    outline = bundle_outline(Graph(file="a", heads=("masks",), resize=Shrink(pixels=768)))
-    (part,) = seen_by(outline.graphs[0], outline, strip(1))
+    step = SegmentStep(name="segment", views=("identity", "hflip"))
+    graph = Graph(file="a", heads=("masks",), resize=Shrink(pixels=768))
+    (part,) = seen_by(graph, step, strip(1))
     assert part.shape == (1, 1, 32, 64)  # 16x48, padded
     tiles = Tiles(width=64, overlap=32)
-    outline = bundle_outline(Graph(file="a", heads=("masks", "classes"), tiles=tiles))
-    first, second = seen_by(outline.graphs[0], outline, strip(1))
+    graph = Graph(file="a", heads=("masks", "classes"), tiles=tiles)
+    first, second = seen_by(graph, step, strip(1))
     assert np.array_equal(first[0, 0], strip(1)[:, :64])
     assert np.array_equal(second[0, 0], strip(1)[:, 32:])
-
-
-def bundle_outline(graph):
-    return Outline(name="segment", graphs=(graph,), views=("identity", "hflip"), average=Mean())
 
 
 masks = st.lists(st.booleans(), min_size=60, max_size=60).map(
@@ -386,19 +389,19 @@ def regions(mask):
 @settings(max_examples=30)
 @given(masks, masks, masks, masks)
 def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, fourth):
-    guard = Guard(CLASSES)
+    proof = ClassProof(CLASSES)
     trained, found = np.stack([first, second]), np.stack([third, fourth])
     expected = Expected(
         name="a",
         picture="0",
         frame=(6, 10),
         masks=tuple(map(encode, trained)),
-        answers=(),
+        outputs=(),
         margin=0.0,
     )
-    guard.hold(expected, found)
-    guard.hold(expected, found)
-    for kept, before, after in zip(guard.kept(), trained, found, strict=True):
+    proof.add(expected, found)
+    proof.add(expected, found)
+    for kept, before, after in zip(proof.kept(), trained, found, strict=True):
         counts = Counter()
         for region in regions(before):
             counts["defects"] += 2
@@ -430,9 +433,9 @@ def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, four
 )
 def test_of_few_defects_little_is_said(defects, lost, said):
     kept = Kept(name="a", defects=defects, lost=lost, strips=defects)
-    assert kept.said(0.05) is said
+    assert kept.within(0.05) is said
     assert bool(failures([kept], 0.05)) == (said is False)
-    assert ("cannot be said" in kept.text(0.05)) == (said is None)
+    assert ("undecided" in kept.text(0.05)) == (said is None)
 
 
 def test_a_signature_does_not_pass_over(tmp_path, write_bundle):

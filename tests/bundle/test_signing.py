@@ -11,10 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from steelscan import cli
 from steelscan.bundle import (
     Certificate,
-    Deployed,
     Graph,
     Manifest,
-    Outline,
     certified,
     load,
     make_keys,
@@ -23,10 +21,10 @@ from steelscan.bundle import (
     write_package,
 )
 from steelscan.bundle.package import CERTIFICATE, SIGNATURE
-from steelscan.bundle.proof import LIMITS, Parity, what_to_know
+from steelscan.bundle.proof import LIMITS, Parity, signature_notes
 from steelscan.bundle.signing import REQUIRED, Signature
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, InputError, MissingPartError, OutputError
 
 FILE = "networks/a.onnx"
@@ -37,25 +35,21 @@ PARITY = Parity(
     iou=1.0,
     class_ious=(),
     changed=(),
-    levels=0.0,
+    difference=0.0,
     nearest=0.0,
 )
 
 
 def manifest(**fields):
-    outline = Outline(
-        name="s",
-        graphs=(Graph(file=FILE, heads=("masks",)),),
-        views=("identity",),
-        average=Mean(),
-    )
+    stage = Stage(segmenter=SegmentStep(name="s"), rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="r",
         classes=Classes(names=("a",)),
         layout="columns",
         frame=(32, 32),
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"s": (Graph(file=FILE, heads=("masks",)),)},
         **fields,
     )
 
@@ -75,7 +69,7 @@ def certificate():
         precision="fp32",
         limits=LIMITS["fp32"],
         parity=PARITY,
-        brought=0,
+        included=0,
     )
 
 
@@ -117,11 +111,11 @@ def test_what_the_owner_signed_is_read(keys, tmp_path, monkeypatch):
     package = read_package(path, public)
     assert package.signed
     assert read_package(path).signed
-    assert "by whom was not asked" in " ".join(what_to_know(path, None))
-    assert str(public) in " ".join(what_to_know(path, public))
+    assert "the signer was not checked" in " ".join(signature_notes(path, None))
+    assert str(public) in " ".join(signature_notes(path, public))
     monkeypatch.setenv(REQUIRED, str(public))
     assert read_package(path) == package
-    assert str(public) in " ".join(what_to_know(path, None))
+    assert str(public) in " ".join(signature_notes(path, None))
     monkeypatch.setenv(REQUIRED, "")
     assert not read_package(signed_bundle(tmp_path / "plain", None)).signed
 
@@ -158,7 +152,7 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
         monkeypatch.setenv(REQUIRED, str(public))
         with pytest.raises(BundleError, match=message):
             read_package(tmp_path / name)
-        if name == "foreign":  # what is set for all uses is not lifted by an option
+        if name == "foreign":  # what is set for all uses is not changed by an option
             with pytest.raises(BundleError, match=message):
                 read_package(tmp_path / name, others[1])
         monkeypatch.delenv(REQUIRED)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from steelscan.bundle import Deployed, Graph, Manifest, Outline
+from steelscan.bundle import Graph, Manifest
 from steelscan.bundle.bench import Measured, Setting
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.inspection import line_asked, plan_json, plan_text
 from steelscan.inspection.line import (
     Costs,
@@ -21,7 +22,6 @@ from steelscan.inspection.line import (
 )
 from steelscan.inspection.line_budget import LineAsked, planned_with
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import Classes, Frame, InputError
 
 sixteenths = st.integers(1, 64).map(lambda number: number / 16)
@@ -131,12 +131,8 @@ MANIFEST = Manifest(
     classes=Classes(names=("scratch",)),
     layout="columns",
     frame=(256, 1600),
-    deployed=(
-        Deployed(
-            outline=Outline(name="segment", graphs=(GRAPH,), views=("identity",), average=Mean()),
-            rules=(Threshold(),),
-        ),
-    ),
+    decision=Decision(stages=(Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),)),)),
+    networks={"segment": (GRAPH,)},
 )
 
 

@@ -199,8 +199,8 @@ def _manifest(path: Path, content: bytes) -> Manifest:
         version = _Versioned.model_validate_json(content).format
     except ValidationError:
         raise BundleError(f"{path}: {MANIFEST}", "is no manifest", _AGAIN) from None
-    if version != 2:
-        found = f"is of format {str(version)[:20]}; this program reads 2"
+    if version != 3:
+        found = f"is of format {str(version)[:20]}; this program reads 3"
         raise BundleError(path, found, "Export it anew, or install the steelscan that made it")
     return _spec(path, Manifest, MANIFEST, content)
 

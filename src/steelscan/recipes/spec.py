@@ -1,7 +1,6 @@
 """A recipe: the ordered steps from a strip to its masks. No torch here."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -184,7 +183,7 @@ class Recipe(Spec):
             named[step.kind if nth == 1 else f"{step.kind}{nth}"] = step
         return named
 
-    @cached_property
+    @property
     def decision(self) -> Decision:
         """The way from outputs of networks to masks: the steps without their networks.
 
