@@ -95,7 +95,7 @@ def test_verify_repeats_the_proof_with_and_without_data(exported: Path, strips: 
     assert every.strips == read_package(exported).certificate.parity.strips
     assert not every.flipped
     assert every.difference < 0.5
-    with pytest.raises(BundleError, match="not of the strips"):
+    with pytest.raises(BundleError, match="holds none of the strips"):
         verify(exported, str(strips / "test_images"))
     with pytest.raises(DatasetError):
         verify(exported, str(strips / "nothing"))

@@ -39,7 +39,5 @@ class Certificate(Spec):
             return f"is in {manifest.precision}, and was proven in {self.precision}"
         measured = None if self.early is None else self.early.value
         if manifest.early_exit != measured:
-            return (
-                f"lets strips leave early at level {manifest.early_exit}; measured was {measured}"
-            )
+            return f"has an early exit at {manifest.early_exit}, and {measured} was measured"
         return None
