@@ -127,23 +127,23 @@ def _own_rows(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
     classes = len(run.load_record().classes)
     frames = read_answered(run)
     table = read_mask_table(run.read(run.submission), run.submission)
-    answered = {name: frame for name, frame in sorted(frames.items()) if frame is not None}
+    read = {name: frame for name, frame in sorted(frames.items()) if frame is not None}
     unread = {name for name, frame in frames.items() if frame is None}
     wrong = sorted(name for name in unread if name in table.rows and name not in table.unread)
     if wrong:
         raise RunError(run.submission, f"has masks of {wrong[0]}, which could not be read", _REMEDY)
     table = replace(table, rows={n: row for n, row in table.rows.items() if n not in unread})
-    _check(run, table, answered.keys(), classes)
-    texts: dict[str, Sequence[str]] = {name: table.texts(name, classes) for name in answered}
+    _check(run, table, read.keys(), classes)
+    texts: dict[str, Sequence[str]] = {name: table.texts(name, classes) for name in read}
     for name, of_classes in texts.items():
         for class_id, text in enumerate(of_classes, start=1):
-            parse(text, answered[name], f"{run.submission}, {name}, class {class_id}")
+            parse(text, read[name], f"{run.submission}, {name}, class {class_id}")
     return texts, sorted(unread)
 
 
-def _check(run: RunFolder, table: MaskTable, answered: Set[str], classes: int) -> None:
+def _check(run: RunFolder, table: MaskTable, images: Set[str], classes: int) -> None:
     """Raise RunError unless a table has rows of all these images and classes, and no others."""
-    others = sorted(table.rows.keys() - answered)
+    others = sorted(table.rows.keys() - images)
     if others:
         raise RunError(
             run.submission, f"has rows of {others[0]}, which is no image of this run", _REMEDY
@@ -152,7 +152,7 @@ def _check(run: RunFolder, table: MaskTable, answered: Set[str], classes: int) -
         found = f"has class {table.classes}, the run has {classes}"
         raise RunError(run.submission, found, _REMEDY)
     whole = table.layout == "columns"  # this layout has no rows for clean images
-    missing = [name for name in answered if not whole and len(table.rows.get(name, ())) < classes]
+    missing = [name for name in images if not whole and len(table.rows.get(name, ())) < classes]
     if missing:
         raise RunError(run.submission, f"lacks rows of {missing[0]}", _REMEDY)
 
