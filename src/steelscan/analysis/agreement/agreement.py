@@ -1,4 +1,4 @@
-"""Submissions laid beside each other, and the one that most of them make. No torch here."""
+"""How far submissions agree, and their majority vote."""
 
 import math
 import re
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
 
 from steelscan.analysis.score import NO_FRAME
 from steelscan.data import called_otherwise
@@ -26,84 +28,133 @@ from steelscan.strip import (
     write_mask_table,
 )
 
+Matrix = list[list[list[float]]]
+
 
 @dataclass(frozen=True)
 class Band:
-    """On how many of so many ``strips`` a sane answer finds each class, and maybe their sum."""
+    """Plausible counts: on how many of ``strips`` strips each class is predicted.
+
+    ``ranges`` has the lowest and the highest count per class, and may end with that of their sum.
+    """
 
     ranges: tuple[tuple[int, int], ...]
     strips: int
 
 
-@dataclass(frozen=True)
-class Agreed:
-    """How far submissions agree, and the majority of them."""
+class SubmissionAgreement(BaseModel):
+    """How far submissions and their majority agree.
+
+    Attributes:
+        names: the submissions, by their files' names, and last the majority.
+        agreement: counts and matrices in the order of ``names``, the classes last.
+        band: plausible counts, if given.
+        outside: a sentence on each submission with counts outside the band.
+        notes: what a reader of the numbers should be aware of.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     names: tuple[str, ...]
-    """The submissions, by their files' names, and last the majority."""
-    found: Agreement
+    agreement: InstanceOf[Agreement] = Field(exclude=True)
     band: Band | None
     outside: tuple[str, ...]
-    """A sentence on each answer with counts outside the band."""
     notes: tuple[str, ...]
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def strips(self) -> int:
+        """Number of strips."""
+        return self.agreement.strips
 
-def agree(
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def predicted(self) -> list[list[int]]:
+        """Per submission, the strips on which it predicts each class, and any class."""
+        counts: list[list[int]] = self.agreement.found.tolist()
+        return counts
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def decisions(self) -> Matrix:
+        """Share of strips on which two submissions agree, per class and for any class."""
+        shares: Matrix = self.agreement.decisions.tolist()
+        return shares
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def kappa(self) -> Matrix:
+        """Cohen's kappa of these decisions."""
+        values: Matrix = self.agreement.kappa.tolist()
+        return values
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def dice(self) -> Matrix:
+        """Mean Dice of the masks of two submissions, per class and over all classes."""
+        values: Matrix = self.agreement.dice.tolist()
+        return values
+
+
+def compare_submissions(
     files: Sequence[Path],
-    out: Path,
+    majority_file: Path,
     *,
     layout: Layout | None = None,
     ties: bool = False,
     band: Band | None = None,
     frame: Frame | None = None,
-) -> Agreed:
-    """Compare submissions, and write what most of them say to a CSV file.
+) -> SubmissionAgreement:
+    """Compare submissions, and write their majority vote to a CSV file.
 
-    A pixel is held by the majority where more than half of the submissions hold it; ``ties``
-    says whether exactly half is enough. The layout is that of the first file if not given. Images
-    are those that any file lists. Raises TableError where files do not answer the same images,
-    MaskError for wrong run lengths, InputError for fewer than two files, OutputError.
+    A pixel is in the majority if more than half of the submissions contain it; with ``ties``, half
+    is enough. The layout defaults to that of the first file. Images are those that any file lists.
+    Raises TableError if the files have different images, MaskError for wrong run lengths,
+    InputError for fewer than two files, OutputError.
     """
     if len(files) < 2 or len(set(files)) != len(files):
-        few = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
-        raise InputError("submissions", few, "Name two or more that differ")
-    check_output(out, TABLE_KIND, files)
-    output_folder(out.parent)
+        problem = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
+        raise InputError("submissions", problem, "Name two or more different files")
+    check_output(majority_file, TABLE_KIND, files)
+    output_folder(majority_file.parent)
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))
     if band is not None and len(band.ranges) not in (classes, classes + 1):
-        told = f"has {len(band.ranges)} ranges, there are {classes} classes"
-        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
-    voted = list(_voted(files, tables, images, classes, ties, frame or NO_FRAME))
+        problem = f"has {len(band.ranges)} ranges for {classes} classes"
+        raise InputError("band", problem, "Give one range per class, and optionally their sum's")
+    votes = list(_majority(files, tables, images, ties, frame or NO_FRAME))
     layout = layout or tables[0].layout
-    write_mask_table(out, voted, layout)
+    write_mask_table(majority_file, votes, layout)
     texts: list[list[Sequence[str]]] = [
         [table.texts(image, classes) for image in images] for table in tables
     ]
-    texts.append([of_image for _, of_image in voted])
+    texts.append([of_image for _, of_image in votes])
     found = _agreement(texts, images, frame or NO_FRAME)
     names = (*_names(files), "majority")
     notes = [_tie(len(files), ties)]
     if all(table.layout == "columns" for table in tables):
-        notes.append("No file lists clean strips: those that all leave out do not count.")
+        notes.append("No file lists clean strips: strips that all files omit are not counted.")
     if frame is None:
-        notes.append("Picture sizes are unknown: run lengths were not checked against them.")
+        notes.append("Run lengths were not checked against the size of the pictures: no --frame.")
     outside = () if band is None else tuple(_outside(names, found, band))
-    return Agreed(names, found, band, outside, tuple(notes))
+    return SubmissionAgreement(
+        names=names, agreement=found, band=band, outside=outside, notes=tuple(notes)
+    )
 
 
 def read_band(text: str) -> Band:
-    """Read a range a class, maybe one for their sum, and of how many strips. Raises InputError.
+    """Read plausible counts, such as "82-97,0-9,586-611,110-113,786-820/1801".
 
-    As "82-97,0-9,586-611,110-113,786-820/1801".
+    One range per class, optionally one for their sum, and after the slash the number of strips.
+    Raises InputError.
     """
-    found = re.fullmatch(r"(\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*)/(\d{1,9})", text)
-    ranges = [tuple(map(int, each.split("-"))) for each in found[1].split(",")] if found else []
-    if not found or not int(found[2]) or any(low > high for low, high in ranges):
-        remedy = "Give a range a class of so many strips, as 82-97,0-9,586-611,110-113/1801"
+    match = re.fullmatch(r"(\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*)/(\d{1,9})", text)
+    ranges = [tuple(map(int, each.split("-"))) for each in match[1].split(",")] if match else []
+    if not match or not int(match[2]) or any(low > high for low, high in ranges):
+        remedy = "Give one range per class and the number of strips: 82-97,0-9,586-611,110-113/1801"
         raise InputError("band", f"is {text!r}", remedy)
-    return Band(tuple((low, high) for low, high in ranges), int(found[2]))
+    return Band(tuple((low, high) for low, high in ranges), int(match[2]))
 
 
 def _images(files: Sequence[Path], tables: Sequence[MaskTable]) -> list[str]:
@@ -113,27 +164,27 @@ def _images(files: Sequence[Path], tables: Sequence[MaskTable]) -> list[str]:
     for file, table in zip(files, tables, strict=True):
         absent = [image for image in images if image not in table.rows]
         if table.layout == "joined" and absent:
-            found = f"says nothing about {len(absent)} of {len(images)} images, as {absent[0]}"
-            raise TableError(file, found, "Give submissions for the same images")
+            problem = f"has no rows for {len(absent)} of {len(images)} images, such as {absent[0]}"
+            raise TableError(file, problem, "Give submissions for the same images")
     for (one, first), (other, second) in combinations(zip(files, tables, strict=True), 2):
         rows, others = first.rows.keys(), second.rows.keys()
         names = called_otherwise(sorted(rows - others), sorted(others - rows))
         if names is not None:
-            found = f"lists {names[1]!r}, which {one} calls {names[0]!r}"
-            raise TableError(other, found, "Give images the same names in all")
+            problem = f"lists {names[1]!r}, which {one} calls {names[0]!r}"
+            raise TableError(other, problem, "Use the same names of images in all files")
     return images
 
 
-def _voted(
+def _majority(
     files: Sequence[Path],
     tables: Sequence[MaskTable],
     images: Sequence[str],
-    classes: int,
     ties: bool,
     frame: Frame,
 ) -> Iterator[tuple[str, list[str]]]:
-    """Each image with the run lengths that most submissions hold, one text a class."""
-    for image in track(images, "Taking votes", len(images)):
+    """Yield each image with the run lengths of the majority, one text per class."""
+    classes = max(1, *(table.classes for table in tables))
+    for image in track(images, "Counting votes", len(images)):
         texts = [table.texts(image, classes) for table in tables]
         voted = []
         for at in range(classes):
@@ -141,9 +192,9 @@ def _voted(
                 parse(of_class[at], frame, f"{file}, image {image}, class {at + 1}")
                 for file, of_class in zip(files, texts, strict=True)
             ]
-            held = majority(runs, ties=ties)
-            held[:, 0] += 1  # run lengths count from 1
-            voted.append(" ".join(map(str, held.ravel().tolist())))
+            kept = majority(runs, ties=ties)
+            kept[:, 0] += 1  # run lengths count from 1
+            voted.append(" ".join(map(str, kept.ravel().tolist())))
         yield image, voted
 
 
@@ -160,32 +211,30 @@ def _agreement(
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The files' names without their endings, or as they were given where two are alike."""
+    """Return the files' names without their endings; the whole paths if two are equal."""
     names = [file.name.removesuffix(".gz").removesuffix(".csv") for file in files]
     return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _tie(files: int, ties: bool) -> str:
+    half = files // 2
+    rule = f"A pixel is in the majority if {half + 1} of {files} submissions contain it"
     if files % 2:
-        return f"A pixel is in the majority where {files // 2 + 1} of {files} submissions hold it."
-    kept = "kept" if ties else "left out"
-    return (
-        f"A pixel is in the majority where {files // 2 + 1} of {files} submissions hold it; where "
-        f"exactly {files // 2} do, it is {kept}."
-    )
+        return f"{rule}."
+    return f"{rule}; if exactly {half} do, it is {'kept' if ties else 'left out'}."
 
 
 def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
-    """A sentence on each answer outside the band, which is scaled to the strips that there are."""
+    """Yield a sentence on each submission outside the band, which is scaled to these strips."""
     classes = found.found.shape[1] - 1
     scale = found.strips / band.strips
     for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]
-        strange = [
+        deviations = [
             f"{'all classes together' if at == classes else f'class {at + 1}'} {counts[at]} times, "
             f"not {math.floor(low * scale)}-{math.ceil(high * scale)}"
             for at, (low, high) in enumerate(band.ranges)
             if not math.floor(low * scale) <= counts[at] <= math.ceil(high * scale)
         ]
-        if strange:
-            yield f"{name} finds {'; '.join(strange)}."
+        if deviations:
+            yield f"{name} predicts {'; '.join(deviations)}."
