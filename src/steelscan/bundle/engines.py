@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.bundle.package import Package
-from steelscan.bundle.precision import seen_by
+from steelscan.bundle.precision import network_inputs
 from steelscan.bundle.spec import Format, Graph, Judge, Outline
 from steelscan.data import Shrink
 from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for
@@ -93,7 +93,7 @@ def open_run(
         "openvino": _openvino,
     }
     try:
-        sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
+        sees = network_inputs(graph, step, np.zeros(manifest.strip, np.uint8))[0]
         logits = kind_for(step.average) == "logits"
         views, classes = len(step.views), len(manifest.classes)
         check = GraphCheck(graph, content, views, classes, logits=logits)

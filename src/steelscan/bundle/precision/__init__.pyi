@@ -1,2 +1,2 @@
-from .inputs import seen_by as seen_by
+from .inputs import network_inputs as network_inputs
 from .quantize import Quantized as Quantized

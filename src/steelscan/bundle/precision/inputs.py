@@ -1,4 +1,4 @@
-"""What the networks of a bundle see of strips: resized, padded, in tiles. No torch here."""
+"""The inputs of the networks of a bundle: strips after resizing, padding and tiling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from steelscan.data import PictureFile, Shrink, read_picture
 from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for, predict_views
 from steelscan.strip import Picture
 
-Seen = Sequence[NDArray[np.uint8]]
-"""What a network sees of one strip, whole or a tile at a time: uint8 ``(1, 1, height, width)``."""
+Inputs = Sequence[NDArray[np.uint8]]
+"""The inputs for one strip, one array or one per tile: uint8 ``(1, 1, height, width)``."""
 
 
 @dataclass(frozen=True)
-class SeenStrips:
-    """What a network sees of some strips, each read when it is wanted: none is kept."""
+class StripInputs:
+    """The inputs of a network for some strips; each strip is read when needed, and not kept."""
 
     graph: Graph
     step: Judge | Outline
@@ -26,25 +26,25 @@ class SeenStrips:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, place: int) -> Seen:
-        """Of one strip. Raises PictureError."""
-        file = self.files[place]
-        return seen_by(self.graph, self.step, read_picture(file.read(), file.name))
+    def __getitem__(self, index: int) -> Inputs:
+        """Return the inputs for one strip. Raises PictureError."""
+        file = self.files[index]
+        return network_inputs(self.graph, self.step, read_picture(file.read(), file.name))
 
 
-def seen_by(graph: Graph, step: Judge | Outline, picture: Picture) -> Seen:
-    """What a network sees of a picture, uint8 ``(height, width)``."""
-    looking = _Looking(graph)
-    predict_views(looking, step.views, picture, kind_for(step.average))
-    return looking.seen
+def network_inputs(graph: Graph, step: Judge | Outline, picture: Picture) -> Inputs:
+    """Return the inputs of a network for a picture, uint8 ``(height, width)``."""
+    recorder = _InputRecorder(graph)
+    predict_views(recorder, step.views, picture, kind_for(step.average))
+    return recorder.inputs
 
 
 @dataclass
-class _Looking:
-    """Stands in for a network, remembers what it is shown, and says nothing of it."""
+class _InputRecorder:
+    """Records its inputs in place of a network, and returns zeros."""
 
     graph: Graph
-    seen: list[NDArray[np.uint8]] = field(default_factory=list)
+    inputs: list[NDArray[np.uint8]] = field(default_factory=list)
     classes = None
     softmax = False
 
@@ -58,7 +58,7 @@ class _Looking:
 
     def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
         del views, sort
-        self.seen.append(np.ascontiguousarray(strip)[None, None])
+        self.inputs.append(np.ascontiguousarray(strip)[None, None])
         return ModelOutputs(
             np.zeros((1, 1, *strip.shape), np.float32), np.zeros((1, 1), np.float32)
         )
