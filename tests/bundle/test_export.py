@@ -410,7 +410,7 @@ def test_a_network_whose_weights_lie_elsewhere_is_refused(
         entry.key, entry.value = "location", "/etc/passwd"
 
     bad = with_network(write_bundle, exported, tmp_path / "bad", "segment", outside)
-    with pytest.raises(BundleError, match="lie outside"):
+    with pytest.raises(BundleError, match="weights in another file"):
         load(bad)
 
 

@@ -307,7 +307,7 @@ def _certificate(
         precision=manifest.precision,
         limits=LIMITS[manifest.precision],
         parity=parity,
-        brought=brought,
+        included_strips=brought,
         early=early,
     )
 

@@ -75,7 +75,7 @@ def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected,
         if expected is not None:
             found += 1
             yield expected, picture
-    brought = package.certificate.brought
+    brought = package.certificate.included_strips
     if data is None and found != brought:
         found_text = f"brings {found} strips whose decisions it records; certified are {brought}"
         raise BundleError("the bundle", found_text, _UNPROVEN)
