@@ -10,8 +10,6 @@ from steelscan.strip import write_text
 
 Rows = list[tuple[str, ...]]
 
-_WIDTH = 80
-
 
 def write_agreement(agreement: SubmissionAgreement, out: Path) -> str:
     """Write text, JSON and page into a folder and return the text. Raises OutputError."""
@@ -23,9 +21,7 @@ def write_agreement(agreement: SubmissionAgreement, out: Path) -> str:
 
 
 def _text(agreement: SubmissionAgreement) -> str:
-    blocks = [
-        f"{title}:\n{plain_table(rows, _WIDTH)}" for title, rows in _tables(agreement).items()
-    ]
+    blocks = [f"{title}:\n{plain_table(rows)}" for title, rows in _tables(agreement).items()]
     notes = [f"Note: {note}" for note in (*agreement.outside, *agreement.notes)]
     return "\n\n".join([*blocks, "\n".join(notes)])
 

@@ -14,7 +14,6 @@ from steelscan.strip import output_folder, write_rows, write_text
 Rows = list[tuple[str, ...]]
 
 _RATES = (0.0, 0.01, 0.02, 0.05, 0.1)
-_WIDTH = 80
 _HELD_OUT = "Held-out strips, on which nothing was chosen"
 
 
@@ -41,11 +40,11 @@ def escapes_text(escapes: Escapes) -> str:
     blocks = [
         _strips(escapes),
         "\n".join(_now(escapes)),
-        *(f"{title}:\n{plain_table(rows, _WIDTH)}" for title, rows in tables.items()),
+        *(f"{title}:\n{plain_table(rows)}" for title, rows in tables.items()),
         *_review_blocks(escapes),
     ]
     if escapes.sizes:
-        table = plain_table(size_rows(escapes.sizes, escapes.size_unit), _WIDTH)
+        table = plain_table(size_rows(escapes.sizes, escapes.size_unit))
         blocks.append(f"Escapes per defect size. {SIZE_WORDS}\n{table}")
     return "\n\n".join([*blocks, *(f"Note: {note}" for note in escapes.notes)])
 
@@ -159,11 +158,11 @@ def _class_table(escapes: Escapes) -> Table:
 def _review_blocks(escapes: Escapes) -> list[str]:
     if not escapes.review or not escapes.sorted:
         return []
-    table = plain_table(_sorted_rows(escapes.sorted), _WIDTH)
+    table = plain_table(_sorted_rows(escapes.sorted))
     lines = ["Two thresholds:", *escapes.review.sentences(), table]
     if escapes.sorted_held_out:
         lines.append(f"{_HELD_OUT}:")
-        lines.append(plain_table(_sorted_rows(escapes.sorted_held_out), _WIDTH))
+        lines.append(plain_table(_sorted_rows(escapes.sorted_held_out)))
     return ["\n".join(lines)]
 
 
