@@ -86,10 +86,11 @@ def test_text_json_and_page_have_the_same_numbers(submissions: Submissions, tmp_
     first = found.agreement.found[0]
     expected = first[0] != 4
     assert (
-        any(each.startswith("submission0 predicts class 1") for each in found.outside) == expected
+        any(each.startswith("submission0 predicts class 1") for each in found.deviations)
+        == expected
     )
     together = int(first[:2].sum())
-    assert any(f"together {together} times, not 0-1" in each for each in found.outside)
+    assert any(f"together {together} times, not 0-1" in each for each in found.deviations)
     assert "plausible," in text
 
 
@@ -98,9 +99,9 @@ def test_a_band_is_scaled_to_the_strips_that_there_are(
 ) -> None:
     files = submissions(2)
     for_all = compare_submissions(files, tmp_path / "m.csv", band=Band(((0, 40), (0, 40)), 40))
-    assert for_all.outside == ()
+    assert for_all.deviations == ()
     for_few = compare_submissions(files, tmp_path / "m.csv", band=Band(((0, 0), (0, 0)), 40))
-    assert len(for_few.outside) >= 2
+    assert len(for_few.deviations) >= 2
     with pytest.raises(InputError, match="has 1 ranges"):
         compare_submissions(files, tmp_path / "none.csv", band=Band(((0, 40),), 40))
     assert not (tmp_path / "none.csv").exists()

@@ -34,7 +34,7 @@ def test_no_ranking_and_no_folds_are_written_if_the_strips_do_not_differ(tmp_pat
     found = find_shift(train, test)
     text = write_shift(found, out, folds)
     assert not found.differ
-    assert "cannot be told" in found.sentence
+    assert "cannot be distinguished" in found.sentence
     assert sorted(path.name for path in out.iterdir()) == ["shift.html", "shift.json"]
     assert not folds.exists()
     written = json.loads((out / "shift.json").read_text())

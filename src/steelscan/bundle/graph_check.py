@@ -104,16 +104,16 @@ class GraphCheck:
         shape = first.type.tensor_type.shape
         for side, length in zip(shape.dim, (1, 1, *frame), strict=True):
             side.dim_value = length
-        found = onnx.shape_inference.infer_shapes(
+        graph = onnx.shape_inference.infer_shapes(
             model, check_type=True, strict_mode=True, data_prop=True
         ).graph
         shapes = {
-            tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in found.initializer
+            tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in graph.initializer
         }
-        for value in (*found.input, *found.value_info, *found.output):
+        for value in (*graph.input, *graph.value_info, *graph.output):
             if (known := _shape(value)) is not None:
                 shapes[value.name] = known
-        for node in found.node:
+        for node in graph.node:
             for name in filter(None, node.output):
                 if name not in shapes:
                     raise ValueError(f"{node.op_type} has an output of unknown size")

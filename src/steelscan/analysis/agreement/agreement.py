@@ -49,7 +49,7 @@ class SubmissionAgreement(BaseModel):
         names: the submissions, by their files' names, and last the majority.
         agreement: counts and matrices in the order of ``names``, the classes last.
         band: plausible counts, if given.
-        outside: a sentence on each submission with counts outside the band.
+        deviations: a sentence on each submission with counts outside the band.
         notes: what a reader of the numbers should be aware of.
     """
 
@@ -58,7 +58,7 @@ class SubmissionAgreement(BaseModel):
     names: tuple[str, ...]
     agreement: InstanceOf[Agreement] = Field(exclude=True)
     band: Band | None
-    outside: tuple[str, ...]
+    deviations: tuple[str, ...]
     notes: tuple[str, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -130,16 +130,16 @@ def compare_submissions(
         [table.texts(image, classes) for image in images] for table in tables
     ]
     texts.append([of_image for _, of_image in votes])
-    found = _agreement(texts, images, frame or NO_FRAME)
+    measured = _agreement(texts, images, frame or NO_FRAME)
     names = (*_names(files), "majority")
     notes = [_tie(len(files), ties)]
     if all(table.layout == "columns" for table in tables):
         notes.append("No file lists clean strips: strips that all files omit are not counted.")
     if frame is None:
         notes.append("Run lengths were not checked against the size of the pictures: no --frame.")
-    outside = () if band is None else tuple(_outside(names, found, band))
+    deviations = () if band is None else tuple(_deviations(names, measured, band))
     return SubmissionAgreement(
-        names=names, agreement=found, band=band, outside=outside, notes=tuple(notes)
+        names=names, agreement=measured, band=band, deviations=deviations, notes=tuple(notes)
     )
 
 
@@ -224,17 +224,17 @@ def _tie(files: int, ties: bool) -> str:
     return f"{rule}; if exactly {half} do, it is {'kept' if ties else 'left out'}."
 
 
-def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
+def _deviations(names: Sequence[str], agreement: Agreement, band: Band) -> Iterator[str]:
     """Yield a sentence on each submission outside the band, which is scaled to these strips."""
-    classes = found.found.shape[1] - 1
-    scale = found.strips / band.strips
-    for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
+    classes = agreement.found.shape[1] - 1
+    scale = agreement.strips / band.strips
+    for name, of_classes in zip(names, agreement.found[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]
-        deviations = [
+        differences = [
             f"{'all classes together' if at == classes else f'class {at + 1}'} {counts[at]} times, "
             f"not {math.floor(low * scale)}-{math.ceil(high * scale)}"
             for at, (low, high) in enumerate(band.ranges)
             if not math.floor(low * scale) <= counts[at] <= math.ceil(high * scale)
         ]
-        if deviations:
-            yield f"{name} predicts {'; '.join(deviations)}."
+        if differences:
+            yield f"{name} predicts {'; '.join(differences)}."

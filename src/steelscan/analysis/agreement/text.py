@@ -22,14 +22,14 @@ def write_agreement(agreement: SubmissionAgreement, out: Path) -> str:
 
 def _text(agreement: SubmissionAgreement) -> str:
     blocks = [f"{title}:\n{plain_table(rows)}" for title, rows in _tables(agreement).items()]
-    notes = [f"Note: {note}" for note in (*agreement.outside, *agreement.notes)]
+    notes = [f"Note: {note}" for note in (*agreement.deviations, *agreement.notes)]
     return "\n\n".join([*blocks, "\n".join(notes)])
 
 
 def _page(agreement: SubmissionAgreement) -> Page:
     tables = tuple(Table(rows[0], rows[1:], title) for title, rows in _tables(agreement).items())
     section = Section(f"{agreement.strips} strips", tables=tables)
-    notes = (*agreement.outside, *agreement.notes)
+    notes = (*agreement.deviations, *agreement.notes)
     return Page("steelscan agreement", " and ".join(agreement.names[:-1]), (section,), notes)
 
 

@@ -88,8 +88,8 @@ def rates_of(escape: float | None, overkill: float | None, confidence: float) ->
     """
     if escape is None:
         if overkill is not None:
-            found = "is given without an escape rate"
-            raise InputError("overkill rate", found, "Give --escape-rate as well")
+            problem = "is given without an escape rate"
+            raise InputError("overkill rate", problem, "Give --escape-rate as well")
         return None
     return Rates(escape, escape if overkill is None else overkill, confidence)
 

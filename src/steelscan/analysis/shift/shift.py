@@ -1,4 +1,4 @@
-"""Whether training strips can be told from test strips (adversarial validation)."""
+"""Whether test strips differ from training strips (adversarial validation)."""
 
 from pathlib import Path
 from typing import Literal
@@ -27,8 +27,8 @@ class Shift(BaseModel):
     Attributes:
         strips: training strips, then test strips.
         scores: the probability of each strip to be a test strip, predicted out of fold.
-        differences: features by which the two differ, the clearest first; empty if the strips
-            cannot be told apart.
+        differences: features that differ, the clearest first; empty if the strips cannot be
+            distinguished.
         level: confidence of the interval of `auc`.
         notes: what a reader of the numbers should be aware of.
     """
@@ -62,7 +62,7 @@ class Shift(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def differ(self) -> bool:
-        """Whether the strips can be told apart: the interval of the AUC lies above 0.5."""
+        """Whether the strips can be distinguished: the interval of the AUC is above 0.5."""
         return self.scores.told_apart
 
     @computed_field  # type: ignore[prop-decorator]
@@ -77,12 +77,12 @@ class Shift(BaseModel):
         """The result in a sentence."""
         if not self.differ:
             return (
-                "Test strips cannot be told from training strips: the interval of the AUC contains "
-                "0.5. Split the folds as usual."
+                "Test strips cannot be distinguished from training strips: the interval of the AUC "
+                "contains 0.5. Split the folds as usual."
             )
         reasons = [each.words for each in self.differences if each.certain][:3]
         details = f" Test strips {'; they '.join(reasons)}." if reasons else ""
-        return f"Test strips can be told from training strips.{details}"
+        return f"Test strips can be distinguished from training strips.{details}"
 
     def likeness_rows(self) -> list[tuple[str, int, float, float]]:
         """Return image, group, likeness and the group's mean likeness of each training strip.
@@ -106,9 +106,9 @@ def find_shift(
     seed: int = 0,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> Shift:
-    """Try to tell test strips from training strips by features of their appearance.
+    """Try to distinguish test strips from training strips by features of their appearance.
 
-    ``data`` and ``test`` are as in `open_sides`. If there is no difference, strips are told apart
+    ``data`` and ``test`` are as in `open_sides`. If there is no difference, one is reported
     by mistake in at most 2.5 % of all cases. Raises what `open_sides` and `like_test` raise.
     """
     strips = open_sides(data, test, on_error)

@@ -1,4 +1,4 @@
-"""Write what `find_shift` found: text, JSON, a ranking of training strips, folds and a page."""
+"""Write the result of `find_shift`: text, JSON, a ranking of training strips, folds and a page."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def check_outputs(
 ) -> None:
     """Create the output folder, before any strip is read.
 
-    Raises InputError if it lies in a folder of pictures, OutputError if it cannot be written or
+    Raises InputError if it is in a folder of pictures, OutputError if it cannot be written or
     ``folds`` would replace a file of another kind.
     """
     if folds is not None:
@@ -39,7 +39,7 @@ def shift_text(shift: Shift) -> str:
 def write_shift(shift: Shift, out: Path, folds: Path | None = None, share: float = 0.2) -> str:
     """Write the result into a folder and return it as text. Raises OutputError, PictureError.
 
-    Writes ``shift.json`` and ``shift.html``. If the strips can be told apart, also
+    Writes ``shift.json`` and ``shift.html``. If the strips can be distinguished, also
     ``likeness.csv``, the training strips that are most like the test strips first, and to
     ``folds`` two folds, of which fold 0, a ``share`` of the strips that is most like the test
     strips, is for validation. Otherwise neither is written, and an older ``likeness.csv`` is
