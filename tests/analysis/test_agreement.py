@@ -78,9 +78,9 @@ def test_text_json_and_page_have_the_same_numbers(submissions: Submissions, tmp_
     text = write_agreement(found, tmp_path)
     assert (tmp_path / "agreement.txt").read_text() == text + "\n"
     written = json.loads((tmp_path / "agreement.json").read_text())
-    assert written["predicted"] == found.predicted
+    assert written["agreement"]["found"] == found.agreement.found.tolist()
     for name in ("decisions", "kappa", "dice"):  # null if undefined
-        values = np.array(written[name], np.float64)
+        values = np.array(written["agreement"][name], np.float64)
         assert np.array_equal(values, getattr(found.agreement, name), equal_nan=True)
     assert (tmp_path / "agreement.html").read_text().count("<table>") == 6
     first = found.agreement.found[0]

@@ -36,16 +36,7 @@ _KEPT = 4096
 """Weights with more numbers than this cannot be part of a shape."""
 
 _INTEGERS = frozenset(
-    (
-        TensorProto.INT8,
-        TensorProto.UINT8,
-        TensorProto.INT16,
-        TensorProto.UINT16,
-        TensorProto.INT32,
-        TensorProto.UINT32,
-        TensorProto.INT64,
-        TensorProto.UINT64,
-    )
+    TensorProto.DataType.Value(f"{sign}INT{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)
 )
 
 Shape = tuple[int, tuple[int, ...]]

@@ -28,29 +28,20 @@ _MOST_LOOSE = 16 * 2**20
 _FIELD = 64
 """Bytes that each field counts at least."""
 
-_KINDS = {
-    AttributeProto.FLOAT,
-    AttributeProto.INT,
-    AttributeProto.STRING,
-    AttributeProto.TENSOR,
-    AttributeProto.FLOATS,
-    AttributeProto.INTS,
-    AttributeProto.STRINGS,
-}
+_ATTRIBUTES = frozenset(
+    map(
+        AttributeProto.AttributeType.Value,
+        ["FLOAT", "INT", "STRING", "TENSOR", "FLOATS", "INTS", "STRINGS"],
+    )
+)
+"""Types of attributes that a node may have."""
 
 _NUMBERS: Mapping[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.DOUBLE: "double_data",
     TensorProto.INT64: "int64_data",
     **dict.fromkeys(
-        (
-            TensorProto.FLOAT16,
-            TensorProto.INT32,
-            TensorProto.INT8,
-            TensorProto.UINT8,
-            TensorProto.BOOL,
-        ),
-        "int32_data",
+        map(TensorProto.DataType.Value, ["FLOAT16", "INT32", "INT8", "UINT8", "BOOL"]), "int32_data"
     ),
 }
 """Types of numbers, and the field that holds them if they are not stored as raw data."""
@@ -129,7 +120,7 @@ def _check_structure(model: onnx.ModelProto) -> None:
         for attribute in node.attribute:
             inner = (attribute.graphs, attribute.tensors, attribute.sparse_tensors)
             odd = any(map(attribute.HasField, ("g", "sparse_tensor", "tp"))) or any(map(len, inner))
-            if odd or attribute.type not in _KINDS:
+            if odd or attribute.type not in _ATTRIBUTES:
                 raise ValueError(f"{node.op_type} has an attribute that is no number or weight")
             if attribute.HasField("t"):
                 _check_tensor(attribute.t)

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
 
 from steelscan.analysis.score import NO_FRAME
 from steelscan.data import called_otherwise
 from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_counts
 from steelscan.evaluation.metrics.agreement import agreement
+from steelscan.pages import plain_value
 from steelscan.strip import (
     TABLE_KIND,
     Frame,
@@ -27,8 +30,6 @@ from steelscan.strip import (
     track,
     write_mask_table,
 )
-
-Matrix = list[list[list[float]]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SubmissionAgreement(BaseModel):
 
     Attributes:
         names: the submissions, by their files' names, and last the majority.
-        agreement: counts and matrices in the order of ``names``, the classes last.
+        agreement: counts and matrices, all in the order of ``names``.
         band: plausible counts, if given.
         deviations: a sentence on each submission with counts outside the band.
         notes: what a reader of the numbers should be aware of.
@@ -56,44 +57,17 @@ class SubmissionAgreement(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     names: tuple[str, ...]
-    agreement: InstanceOf[Agreement] = Field(exclude=True)
+    agreement: InstanceOf[Agreement]
     band: Band | None
     deviations: tuple[str, ...]
     notes: tuple[str, ...]
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def strips(self) -> int:
-        """Number of strips."""
-        return self.agreement.strips
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def predicted(self) -> list[list[int]]:
-        """Per submission, the strips on which it predicts each class, and any class."""
-        counts: list[list[int]] = self.agreement.found.tolist()
-        return counts
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def decisions(self) -> Matrix:
-        """Share of strips on which two submissions agree, per class and for any class."""
-        shares: Matrix = self.agreement.decisions.tolist()
-        return shares
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def kappa(self) -> Matrix:
-        """Cohen's kappa of these decisions."""
-        values: Matrix = self.agreement.kappa.tolist()
-        return values
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def dice(self) -> Matrix:
-        """Mean Dice of the masks of two submissions, per class and over all classes."""
-        values: Matrix = self.agreement.dice.tolist()
-        return values
+    @field_serializer("agreement")
+    def _plain(self, agreement: Agreement) -> dict[str, Any]:
+        """Arrays as lists, with null if undefined."""
+        return {
+            name: plain_value(np.asarray(each).tolist()) for name, each in vars(agreement).items()
+        }
 
 
 def compare_submissions(

@@ -1,10 +1,15 @@
 """The agreement of submissions as text, as JSON and as a page."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from math import isnan
 from pathlib import Path
+from typing import Any
 
-from steelscan.analysis.agreement.agreement import Matrix, SubmissionAgreement
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.analysis.agreement.agreement import SubmissionAgreement
 from steelscan.pages import Page, Section, Table, plain_table, write_page
 from steelscan.strip import write_text
 
@@ -28,58 +33,55 @@ def _text(agreement: SubmissionAgreement) -> str:
 
 def _page(agreement: SubmissionAgreement) -> Page:
     tables = tuple(Table(rows[0], rows[1:], title) for title, rows in _tables(agreement).items())
-    section = Section(f"{agreement.strips} strips", tables=tables)
+    section = Section(f"{agreement.agreement.strips} strips", tables=tables)
     notes = (*agreement.deviations, *agreement.notes)
     return Page("steelscan agreement", " and ".join(agreement.names[:-1]), (section,), notes)
 
 
-def _tables(agreement: SubmissionAgreement) -> dict[str, Rows]:
+def _tables(result: SubmissionAgreement) -> dict[str, Rows]:
     """Return all tables by their titles; the first row of each is its head."""
+    names, values = result.names, result.agreement
+    defects = "over pairs of strip and class where either predicts something"
     return {
-        "Strips with each class": _counts(agreement),
+        "Strips with each class": _counts(result),
         "Share of strips on which two agree whether there is a defect": _matrix(
-            agreement, agreement.decisions
+            names, values.decisions
         ),
-        "The same, corrected for chance (Cohen's kappa)": _matrix(agreement, agreement.kappa),
-        "Mean Dice of the masks, over pairs of strip and class where either predicts something": (
-            _matrix(agreement, agreement.dice)
-        ),
-        "Per class: share of strips on which two agree": _per_class(agreement, agreement.decisions),
-        "Per class: mean Dice of the masks": _per_class(agreement, agreement.dice),
+        "The same, corrected for chance (Cohen's kappa)": _matrix(names, values.kappa),
+        f"Mean Dice of the masks, {defects}": _matrix(names, values.dice),
+        "Per class: share of strips on which two agree": _per_class(names, values.decisions),
+        "Per class: mean Dice of the masks": _per_class(names, values.dice),
     }
 
 
-def _counts(agreement: SubmissionAgreement) -> Rows:
-    classes = _classes(agreement)
+def _counts(result: SubmissionAgreement) -> Rows:
+    counts = result.agreement.found
+    classes = _classes(counts)
     rows: Rows = [("", *classes, "sum of classes", "any class")]
-    for name, row in zip(agreement.names, agreement.predicted, strict=True):
+    for name, row in zip(result.names, counts.tolist(), strict=True):
         rows.append((name, *map(str, (*row[:-1], sum(row[:-1]), row[-1]))))
-    if agreement.band:
-        ranges = [f"{low}-{high}" for low, high in agreement.band.ranges]
+    if result.band:
+        ranges = [f"{low}-{high}" for low, high in result.band.ranges]
         ranges += [""] * (len(classes) + 2 - len(ranges))
-        rows.append((f"plausible, of {agreement.band.strips}", *ranges))
+        rows.append((f"plausible, of {result.band.strips}", *ranges))
     return rows
 
 
-def _matrix(agreement: SubmissionAgreement, values: Matrix) -> Rows:
-    rows: Rows = [("", *agreement.names)]
-    for name, row in zip(agreement.names, values, strict=True):
-        rows.append((name, *(_number(cell[-1]) for cell in row)))
+def _matrix(names: Sequence[str], values: NDArray[np.float64]) -> Rows:
+    rows = zip(names, values[:, :, -1].tolist(), strict=True)
+    return [("", *names), *((name, *map(_number, row)) for name, row in rows)]
+
+
+def _per_class(names: Sequence[str], values: NDArray[np.float64]) -> Rows:
+    rows: Rows = [("", *_classes(values))]
+    for (one, name), (other, second) in combinations(enumerate(names), 2):
+        cells = map(_number, values[one, other, :-1].tolist())
+        rows.append((f"{name} and {second}", *cells))
     return rows
 
 
-def _per_class(agreement: SubmissionAgreement, values: Matrix) -> Rows:
-    names = agreement.names
-    rows: Rows = [("", *_classes(agreement))]
-    for one, name in enumerate(names):
-        for other in range(one + 1, len(names)):
-            cells = map(_number, values[one][other][:-1])
-            rows.append((f"{name} and {names[other]}", *cells))
-    return rows
-
-
-def _classes(agreement: SubmissionAgreement) -> Sequence[str]:
-    return [f"class {at}" for at in range(1, len(agreement.predicted[0]))]
+def _classes(values: NDArray[Any]) -> list[str]:
+    return [f"class {at}" for at in range(1, values.shape[-1])]
 
 
 def _number(value: float) -> str:

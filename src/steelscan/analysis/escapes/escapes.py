@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import (
@@ -44,6 +44,8 @@ class Escapes(BaseModel):
         class_curves: the same for each class by itself.
         confidence: confidence of the bounds.
         review: two thresholds between which strips are reviewed; None if no rates were given.
+        sorted: how many strips pass, are reviewed and are stopped with these thresholds.
+        sorted_held_out: the same for the held-out strips.
         sizes: escapes per defect size.
         size_unit: "px" or "mm2".
         notes: what a reader of the numbers should be aware of.
@@ -63,21 +65,11 @@ class Escapes(BaseModel):
     class_curves: Mapping[str, OperatingCurve]
     confidence: float
     review: Review | None
+    sorted: Sorted | None
+    sorted_held_out: Sorted | None
     sizes: tuple[SizeRow, ...]
     size_unit: str
     notes: tuple[str, ...]
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def sorted(self) -> Sorted | None:
-        """How many strips pass, are reviewed and are stopped with the two thresholds."""
-        return self.review.sort(self.strips) if self.review else None
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def sorted_held_out(self) -> Sorted | None:
-        """The same for the held-out strips."""
-        return self.review.sort(self.held_out) if self.review and self.held_out else None
 
 
 def rates_of(escape: float | None, overkill: float | None, confidence: float) -> Rates | None:
@@ -115,7 +107,8 @@ def count_escapes(
     dataset = open_data_of(folder, data)
     outputs = EvaluatedOutputs(folder, dataset)
     evaluated = outputs.parts[PARTS[1]]
-    held_out = outputs.parts.get(PARTS[0])
+    rest = outputs.parts.get(PARTS[0])
+    held_out = None if rest is None else _scored(outputs, rest)[1]
     scores, strips = _scored(outputs, evaluated)
     review = None if rates is None else choose_review(strips, rates)
     classes = outputs.record.classes
@@ -127,7 +120,7 @@ def count_escapes(
         images=evaluated.images,
         class_scores=scores,
         strips=strips,
-        held_out=None if held_out is None else _scored(outputs, held_out)[1],
+        held_out=held_out,
         now=score(evaluated.pairs, evaluated.groups),
         promised_now=tuple(promises(decided, 1.0, confidence)),
         curve=operating_curve(strips),
@@ -139,6 +132,8 @@ def count_escapes(
         },
         confidence=confidence,
         review=review,
+        sorted=review.sort(strips) if review else None,
+        sorted_held_out=review.sort(held_out) if review and held_out else None,
         sizes=tuple(_sizes(outputs, evaluated, dataset, mm_per_pixel)),
         size_unit="px" if mm_per_pixel is None else "mm2",
         notes=tuple(_notes(strips, review)),

@@ -27,9 +27,13 @@ class Shift(BaseModel):
     Attributes:
         strips: training strips, then test strips.
         scores: the probability of each strip to be a test strip, predicted out of fold.
+        train: number of training strips.
+        test: number of test strips.
+        groups: number of groups of near-duplicates.
+        auc: probability that a test strip is ranked above a training strip; 0.5 is guessing.
+        level: confidence of its interval.
         differences: features that differ, the clearest first; empty if the strips cannot be
             distinguished.
-        level: confidence of the interval of `auc`.
         notes: what a reader of the numbers should be aware of.
     """
 
@@ -37,39 +41,19 @@ class Shift(BaseModel):
 
     strips: InstanceOf[Sides] = Field(exclude=True)
     scores: InstanceOf[LikeTestScores] = Field(exclude=True)
-    differences: tuple[LookDifference, ...]
+    train: int
+    test: int
+    groups: int
+    auc: Estimate
     level: float
+    differences: tuple[LookDifference, ...]
     notes: tuple[str, ...]
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def train(self) -> int:
-        """Number of training strips."""
-        return int(np.count_nonzero(~self.strips.is_test))
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def test(self) -> int:
-        """Number of test strips."""
-        return len(self.strips) - self.train
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def groups(self) -> int:
-        """Number of groups of near-duplicates."""
-        return len(set(self.strips.groups.tolist()))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def differ(self) -> bool:
         """Whether the strips can be distinguished: the interval of the AUC is above 0.5."""
-        return self.scores.told_apart
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def auc(self) -> Estimate:
-        """Probability that a test strip is ranked above a training strip; 0.5 is guessing."""
-        return self.scores.found
+        return self.auc.low > 0.5
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -128,8 +112,12 @@ def find_shift(
     return Shift(
         strips=strips,
         scores=scores,
-        differences=differences,
+        train=int(np.count_nonzero(~tests)),
+        test=int(np.count_nonzero(tests)),
+        groups=len(np.unique(strips.groups)),
+        auc=scores.found,
         level=LEVEL,
+        differences=differences,
         notes=tuple(_notes(strips)),
     )
 
