@@ -28,9 +28,10 @@ from steelscan.bundle import (
     read_package,
     write_package,
 )
-from steelscan.bundle.precision import network_inputs
+from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.precision.graphs import to_fp16, to_int8
-from steelscan.bundle.precision.quantize import MOST_DRIFT, SEED, drift_of, prove_reduced, quantize
+from steelscan.bundle.precision.networks import MOST_DRIFT, drift_of
+from steelscan.bundle.precision.quantize import SEED, prove_reduced, quantize
 from steelscan.bundle.proof import Expected, Guard, Kept, failures, lines, picture_sha256, record
 from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW

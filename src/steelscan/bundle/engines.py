@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.package import Package
-from steelscan.bundle.precision import network_inputs
 from steelscan.bundle.spec import Format, Graph, Judge, Outline
 from steelscan.data import Shrink
 from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle import Graph, Judge, Outline
+from steelscan.bundle.spec import Graph, Judge, Outline
 from steelscan.data import PictureFile, Shrink, read_picture
 from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for, predict_views
 from steelscan.strip import Picture
