@@ -224,7 +224,7 @@ def write_bundle() -> Callable[..., Any]:
                 precision=manifest.precision,
                 limits=LIMITS[manifest.precision],
                 parity=parity,
-                included=sum(name.startswith("strips/") for name in contents),
+                included_strips=sum(name.startswith("strips/") for name in contents),
             )
         certificate = certificate.but(**fields)
         return write_package(path, manifest, certified(manifest, contents, certificate))

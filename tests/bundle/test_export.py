@@ -259,7 +259,7 @@ def test_a_bundle_without_records_proves_nothing(
         verify(path)
 
 
-def test_the_card_tells_where_weights_began_and_what_was_searched(
+def test_the_card_lists_the_notes_and_the_searched_thresholds(
     exported: Path, finished: Finished
 ) -> None:
     card = read_package(exported).contents["card.md"].decode()
@@ -269,11 +269,13 @@ def test_the_card_tells_where_weights_began_and_what_was_searched(
     search = RunFolder(run).load_tuned().search
     assert search is not None
     tuned = [name for name, changed in zip("1234", search.tuned, strict=True) if changed]
-    said = f"Thresholds of {', '.join(tuned)} were searched" if tuned else "no search flatters"
+    said = (
+        f"Thresholds of {', '.join(tuned)} were searched" if tuned else "no optimism from a search"
+    )
     assert said in card
 
 
-def test_the_card_tells_scores_without_interval_and_of_no_strips(
+def test_the_card_shows_scores_without_interval_or_strips(
     exported: Path, finished: Finished, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -409,7 +411,7 @@ def test_a_network_whose_weights_lie_elsewhere_is_refused(
         entry.key, entry.value = "location", "/etc/passwd"
 
     bad = with_network(write_bundle, exported, tmp_path / "bad", "segment", outside)
-    with pytest.raises(BundleError, match="lie outside"):
+    with pytest.raises(BundleError, match="weights in another file"):
         load(bad)
 
 

@@ -1,4 +1,4 @@
-"""Signed bundles: only what the owner of a key has signed is used where that is required."""
+"""Signed bundles: if a signature is required, no other bundle is used."""
 
 import os
 import stat
@@ -69,7 +69,7 @@ def certificate():
         precision="fp32",
         limits=LIMITS["fp32"],
         parity=PARITY,
-        included=0,
+        included_strips=0,
     )
 
 
@@ -90,7 +90,7 @@ def signed_bundle(path, key, made=None):
     return path
 
 
-def test_a_pair_of_keys_is_for_its_owner_and_never_overwritten(keys, tmp_path):
+def test_a_private_key_is_readable_by_its_owner_only_and_never_overwritten(keys, tmp_path):
     private, public = keys
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert b"PRIVATE" in private.read_bytes()
@@ -105,7 +105,7 @@ def test_a_pair_of_keys_is_for_its_owner_and_never_overwritten(keys, tmp_path):
     assert not private.exists()
 
 
-def test_what_the_owner_signed_is_read(keys, tmp_path, monkeypatch):
+def test_a_bundle_signed_by_the_owner_is_read(keys, tmp_path, monkeypatch):
     private, public = keys
     path = signed_bundle(tmp_path / "b", private)
     package = read_package(path, public)
@@ -120,7 +120,9 @@ def test_what_the_owner_signed_is_read(keys, tmp_path, monkeypatch):
     assert not read_package(signed_bundle(tmp_path / "plain", None)).signed
 
 
-def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path, monkeypatch):
+def test_all_other_bundles_are_refused_if_a_signature_is_required(
+    keys, others, tmp_path, monkeypatch
+):
     private, public = keys
     path = signed_bundle(tmp_path / "b", private)
     plain = signed_bundle(tmp_path / "plain", None)
@@ -128,11 +130,11 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
     package = read_package(path)
     broken = package.contents | {SIGNATURE: b"[]"}
     write_package(tmp_path / "broken", package.manifest, broken)
-    # other thresholds, certified anew by whoever has no key: the signature is of the old one
+    # other thresholds with a new certificate, but the signature of the old one
     other = manifest(mm_per_pixel=0.5)
     stolen = {**certified(other, CONTENTS, certificate()), SIGNATURE: package.contents[SIGNATURE]}
     write_package(tmp_path / "stolen", other, stolen)
-    # the same with the public key of the owner beside a signature by another
+    # the owner's public key with a signature by another key
     thiefs = Signature.model_validate_json(read_package(foreign).contents[SIGNATURE])
     owners = Signature.model_validate_json(package.contents[SIGNATURE])
     mixed = thiefs.but(public=owners.public).model_dump_json().encode()
@@ -140,7 +142,7 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
     write_package(tmp_path / "mixed", manifest(), files)
     for name, message in (
         ("plain", "is not signed"),
-        ("foreign", "signed by another key"),
+        ("foreign", "signed with another key"),
         ("broken", "broken signature"),
         ("stolen", "changed after it was signed"),
         ("mixed", "changed after it was signed"),
@@ -152,7 +154,7 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
         monkeypatch.setenv(REQUIRED, str(public))
         with pytest.raises(BundleError, match=message):
             read_package(tmp_path / name)
-        if name == "foreign":  # what is set for all uses is not changed by an option
+        if name == "foreign":  # an option does not replace the environment variable
             with pytest.raises(BundleError, match=message):
                 read_package(tmp_path / name, others[1])
         monkeypatch.delenv(REQUIRED)
@@ -171,7 +173,7 @@ def test_a_certificate_cannot_be_changed(keys, tmp_path):
         read_package(path, public)
 
 
-def test_keys_that_are_none_are_named(keys, tmp_path):
+def test_files_that_are_no_keys_are_named(keys, tmp_path):
     private, public = keys
     path = signed_bundle(tmp_path / "b", private)
     (tmp_path / "empty").write_bytes(b"")
@@ -192,7 +194,7 @@ def test_keys_that_are_none_are_named(keys, tmp_path):
             read_package(path, bad)
 
 
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
     path = signed_bundle(tmp_path / "b", None)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     assert not read_package(path).signed
@@ -206,7 +208,7 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("verb", ["verify", "predict", "bench", "plan", "quantize"])
-def test_every_verb_is_held_to_it(keys, tmp_path, capsys, monkeypatch, verb):
+def test_every_verb_requires_the_signature(keys, tmp_path, capsys, monkeypatch, verb):
     path = str(signed_bundle(tmp_path / "plain", None))
     more = {
         "predict": [str(tmp_path), "--out", str(tmp_path / "out")],

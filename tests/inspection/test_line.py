@@ -165,14 +165,14 @@ def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
     """As if so many milliseconds a strip had been measured, of all cores together."""
     wall = milliseconds * 100 / 1000
     return Measured(
-        setting=Setting(bundle="line.steelscan", cores=cores, way="workers", asked=way),
+        setting=Setting(bundle="line.steelscan", cores=cores, way="workers", mode=way),
         recipe="two",
         written_for="onnx",
         precision="fp32",
         bytes=10**6,
         networks=networks,
         frames=((256, 1600),) * len(asked),
-        asked=asked,
+        networks_run=asked,
         defective=(False,) * len(asked),
         scans=100,
         wall=wall,
@@ -181,7 +181,6 @@ def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
         p99=milliseconds,
         steps={"decoding": 1.0, "network": milliseconds, "cleaning": 1.0},
         memory=100.0,
-        start=1.0,
         load=1.0,
         first=1.0,
     )
@@ -194,7 +193,7 @@ def three(every, seen, soonest):
     return [
         measured("all", every, (5, 5, 5, 5)),
         measured("cascade", seen, (1, 1, 3, 5)),
-        measured("soonest", soonest, (1, 1, 1)),
+        measured("fewest", soonest, (1, 1, 1)),
     ]
 
 
@@ -226,7 +225,7 @@ def test_a_bundle_of_which_no_strip_leaves_early_says_so():
     alone = planned_with(LINE, 2, [measured("all", 60.0, (1, 1), networks=1)])
     assert "no strip can leave early" in plan_text(alone)
     assert alone.holding.cores == {"every": 5, "seen": 5}
-    never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "soonest")]
+    never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "fewest")]
     assert "no strip can leave early" in plan_text(planned_with(LINE, 2, never))
 
 

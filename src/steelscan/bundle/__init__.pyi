@@ -2,6 +2,7 @@ from .certificate import Certificate as Certificate
 from .engines import MOST_THREADS as MOST_THREADS
 from .engines import Run as Run
 from .engines import load_graph as load_graph
+from .inputs import StripInputs as StripInputs
 from .package import BUNDLE_KIND as BUNDLE_KIND
 from .package import Package as Package
 from .package import certified as certified

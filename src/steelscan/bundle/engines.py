@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.package import Package
-from steelscan.bundle.precision import seen_by
 from steelscan.bundle.spec import Format, Graph
 from steelscan.data import Shrink
 from steelscan.decision import Step
@@ -92,7 +92,7 @@ def load_graph(package: Package, step: Step, graph: Graph, threads: int, device:
         "openvino": _openvino,
     }
     try:
-        sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
+        sees = network_inputs(graph, step, np.zeros(manifest.strip, np.uint8))[0]
         logits = kind_for(step.average) == "logits"
         views, classes = len(step.views), len(manifest.classes)
         check = GraphCheck(graph, content, views, classes, logits=logits)

@@ -275,7 +275,7 @@ def _certificate(
         precision=manifest.precision,
         limits=LIMITS[manifest.precision],
         parity=parity,
-        included=included,
+        included_strips=included,
         early=early,
     )
 

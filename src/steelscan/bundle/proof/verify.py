@@ -73,7 +73,7 @@ def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected,
         if expected is not None:
             found += 1
             yield expected, picture
-    included = package.certificate.included
+    included = package.certificate.included_strips
     if data is None and found != included:
         found_text = f"contains {found} recorded strips; the certificate lists {included}"
         raise BundleError("the bundle", found_text, _UNPROVEN)
