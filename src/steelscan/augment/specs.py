@@ -1,7 +1,6 @@
 """Settings of augmentations, without albumentations.
 
-``p`` is the probability with which an augmentation is applied. Geometric ones fill from beyond the
-border by reflection, in picture and masks alike.
+Geometric augmentations fill from beyond the border by reflection, in picture and masks alike.
 """
 
 from __future__ import annotations
@@ -13,84 +12,81 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from steelscan.strip import Share, Spec
 
 
-class HFlip(Spec):
+class Randomized(Spec):
+    """An augmentation that is applied with probability ``p``."""
+
+    kind: str
+    p: Share = 0.5
+
+
+class HFlip(Randomized):
     """Mirror left and right."""
 
     kind: Literal["hflip"] = "hflip"
-    p: Share = 0.5
 
 
-class VFlip(Spec):
+class VFlip(Randomized):
     """Mirror top and bottom."""
 
     kind: Literal["vflip"] = "vflip"
-    p: Share = 0.5
 
 
-class Rotate180(Spec):
+class Rotate180(Randomized):
     """Rotate by 180 degrees."""
 
     kind: Literal["rotate180"] = "rotate180"
-    p: Share = 0.5
 
 
-class BrightnessContrast(Spec):
+class BrightnessContrast(Randomized):
     """Change brightness and contrast by up to these shares, each drawn uniformly."""
 
     kind: Literal["brightness_contrast"] = "brightness_contrast"
     brightness: Share = 0.2
     contrast: Share = 0.2
-    p: Share = 0.5
 
 
-class Gamma(Spec):
+class Gamma(Randomized):
     """Raise grey levels to a power between ``1 - limit`` and ``1 + limit``."""
 
     kind: Literal["gamma"] = "gamma"
     limit: Annotated[float, Field(ge=0, le=0.99)] = 0.2
-    p: Share = 0.5
 
 
-class Clahe(Spec):
+class Clahe(Randomized):
     """Equalise contrast in 8x8 tiles, amplified by at most 1 to ``clip`` (CLAHE)."""
 
     kind: Literal["clahe"] = "clahe"
     clip: Annotated[float, Field(ge=1)] = 2.0
-    p: Share = 0.5
 
 
-class Sharpen(Spec):
+class Sharpen(Randomized):
     """Sharpen with a 3x3 kernel; albumentations' kernel may darken a little."""
 
     kind: Literal["sharpen"] = "sharpen"
-    p: Share = 0.5
 
 
-class Blur(Spec):
+class Blur(Randomized):
     """Average over squares of 3, 5, ... up to ``side`` pixels."""
 
     kind: Literal["blur"] = "blur"
     side: Annotated[int, Field(ge=3)] = 7
-    p: Share = 0.5
 
 
-class MotionBlur(Spec):
+class MotionBlur(Randomized):
     """Average along lines in any direction, of 3, 5, ... up to ``length`` pixels."""
 
     kind: Literal["motion_blur"] = "motion_blur"
     length: Annotated[int, Field(ge=3)] = 7
-    p: Share = 0.5
 
 
-class GaussNoise(Spec):
+class GaussNoise(Randomized):
     """Add normal noise with a standard deviation of up to ``deviation``, as a share of 255."""
 
     kind: Literal["gauss_noise"] = "gauss_noise"
     deviation: Share = 0.03
-    p: Share = 0.5
 
 
-class IsoNoise(Spec):
+class IsoNoise(Randomized):
     """Brighten by camera noise, dark pixels by more (see `functional.add_camera_noise`).
 
     The strength is drawn from ``intensity / 5`` to ``intensity``: albumentations' 0.1 to 0.5.
@@ -98,36 +94,32 @@ class IsoNoise(Spec):
 
     kind: Literal["iso_noise"] = "iso_noise"
     intensity: Share = 0.5
-    p: Share = 0.5
 
 
-class SaltPepper(Spec):
+class SaltPepper(Randomized):
     """Set up to the share ``amount`` of the pixels to black or white (14th, K:114367)."""
 
     kind: Literal["salt_pepper"] = "salt_pepper"
     amount: Share = 0.0002
-    p: Share = 0.5
 
 
-class Jpeg(Spec):
+class Jpeg(Randomized):
     """Save as JPEG with a quality from ``min_quality`` to 100, and read again."""
 
     kind: Literal["jpeg"] = "jpeg"
     min_quality: Annotated[int, Field(ge=1, le=100)] = 80
-    p: Share = 0.5
 
 
-class ShiftScaleRotate(Spec):
+class ShiftScaleRotate(Randomized):
     """Shift by up to a share of the sides, scale by up to a share, rotate by up to ``degrees``."""
 
     kind: Literal["shift_scale_rotate"] = "shift_scale_rotate"
     shift: Share = 0.0625
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    p: Share = 0.5
 
 
-class Elastic(Spec):
+class Elastic(Randomized):
     """Move each pixel by noise of up to ``alpha`` pixels, smoothed with ``sigma`` pixels.
 
     With the 14th's values, 120 and 6, pixels move by about 3 pixels.
@@ -136,10 +128,9 @@ class Elastic(Spec):
     kind: Literal["elastic"] = "elastic"
     alpha: PositiveFloat = 120.0
     sigma: Annotated[float, Field(ge=1)] = 6.0
-    p: Share = 0.5
 
 
-class GridDistortion(Spec):
+class GridDistortion(Randomized):
     """Stretch and squeeze the cells of a 5x5 grid by up to ``limit``.
 
     Pictures with a side under 20 pixels are not changed.
@@ -147,27 +138,24 @@ class GridDistortion(Spec):
 
     kind: Literal["grid_distortion"] = "grid_distortion"
     limit: Share = 0.3
-    p: Share = 0.5
 
 
-class OpticalDistortion(Spec):
+class OpticalDistortion(Randomized):
     """Distort like a lens by up to ``limit``; from about 0.4, corners can fold over."""
 
     kind: Literal["optical_distortion"] = "optical_distortion"
     limit: PositiveFloat = 0.5
-    p: Share = 0.5
 
 
-class Cutout(Spec):
+class Cutout(Randomized):
     """Paint ``holes`` squares of ``side`` pixels black; keep the masks (arXiv:1708.04552)."""
 
     kind: Literal["cutout"] = "cutout"
     holes: PositiveInt = 8
     side: PositiveInt = 8
-    p: Share = 0.5
 
 
-class DefectBlackout(Spec):
+class DefectBlackout(Randomized):
     """Paint components of the masks black and remove them from the masks (1st, K:114254).
 
     Each component is painted with probability ``component``, dilated by ``margin`` pixels to hide
@@ -177,10 +165,9 @@ class DefectBlackout(Spec):
     kind: Literal["defect_blackout"] = "defect_blackout"
     component: Share = 0.5
     margin: NonNegativeInt = 4
-    p: Share = 0.5
 
 
-class SteelShift(Spec):
+class SteelShift(Randomized):
     """Roll the steel along the strip by any distance; black ends stay (10th, K:114465).
 
     A strip without steel, or with black columns between columns of steel, is not changed.
@@ -189,10 +176,9 @@ class SteelShift(Spec):
     kind: Literal["steel_shift"] = "steel_shift"
     dark: Annotated[int, Field(ge=0, le=255)] = 15
     """Columns with a lower mean are not steel."""
-    p: Share = 0.5
 
 
-class OneOf(Spec):
+class OneOf(Randomized):
     """Apply one of these with probability ``p``, drawn by the ratios of their own ``p``.
 
     An `UpTo` among them counts as ``p`` = 1.
@@ -200,7 +186,6 @@ class OneOf(Spec):
 
     kind: Literal["one_of"] = "one_of"
     of: tuple[Augment, ...] = Field(min_length=1)
-    p: Share = 0.5
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> Self:
