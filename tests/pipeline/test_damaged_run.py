@@ -184,8 +184,7 @@ def test_a_plan_does_not_count_a_missing_chunk_as_done(
 ) -> None:
     from steelscan.pipeline.forecast import speed
 
-    cost = speed.Cost(1, 1.0, 1.0, 1.0, 1.0)
-    monkeypatch.setattr(speed.Clock, "cost", lambda *_: cost)
+    monkeypatch.setattr(speed, "_seconds_per_pixel", lambda *_: 1.0)
     assert plan_run(tiny, strips, run, CPU).seconds == 0
     chunk = file_of(run, CHUNKS.format("segment"))
     with (

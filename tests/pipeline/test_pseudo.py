@@ -11,7 +11,7 @@ import torch
 from steelscan.data import open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
 from steelscan.decision import RuleInput
-from steelscan.pipeline import Options, Predictor, RunContext, RunFolder, learned, tasks
+from steelscan.pipeline import Options, Predictor, RunContext, RunFolder, tasks, training_strips
 from steelscan.pipeline.out_of_fold import Answers, suspicion
 from steelscan.pipeline.pseudo_labels import sure
 from steelscan.pipeline.train import train
@@ -87,7 +87,7 @@ def test_a_fold_learns_from_the_answers_of_networks_that_have_not_seen_it(
                 texts = table.texts(name, len(dataset.classes))
                 frame = dataset.test_frame(row)
                 assert np.array_equal(masks, [decode(text, frame) for text in texts])
-            joined, pseudo = learned(plan_of(recipe, strips, run, round_), fold)
+            joined, pseudo = training_strips(plan_of(recipe, strips, run, round_), fold)
             assert pseudo.tolist() == [len(dataset), len(dataset) + 1, len(dataset) + 2]
             assert [joined.frames[row] for row in pseudo] == [
                 dataset.test_frame(row) for row in range(3)

@@ -1,23 +1,38 @@
 """Rows of cells as plain text."""
 
+import shutil
+import sys
 from collections.abc import Sequence
+from io import StringIO
 from math import isfinite
 from pathlib import Path
 
 from steelscan.strip import printable
 
+_NO_LIMIT = 10_000
+"""Columns of a table that is not shown in a terminal, where lines are not wrapped."""
+
 
 def plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay rows of one length under each other in columns; the first row is the head.
+    """Return rows of one length as a table; the first row is the head.
 
-    Whatever stands in a cell, as a file's name, takes one line.
+    In a terminal, cells are wrapped to its width; elsewhere each row is one line.
     """
-    rows = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    head, *body = [[Text(printable(cell).replace("\n", "\\n")) for cell in row] for row in rows]
+    for cell in head:
+        table.add_column(cell, overflow="fold")
+    for row in body:
+        table.add_row(*row)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
+    console = Console(file=StringIO(), width=width, color_system=None, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def plain_value(value: object) -> object:

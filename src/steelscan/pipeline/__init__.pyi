@@ -8,8 +8,8 @@ from .open_run import predict as predict
 from .pixel_counts import PARTS as PARTS
 from .pixel_counts import Evaluated as Evaluated
 from .pixel_counts import read_evaluated as read_evaluated
-from .pseudo_labels import answered_apart as answered_apart
-from .pseudo_labels import learned as learned
+from .pseudo_labels import pseudo_label_folds as pseudo_label_folds
+from .pseudo_labels import training_strips as training_strips
 from .report_figures import OPERATING_KEY as OPERATING_KEY
 from .report_figures import draw_operating as draw_operating
 from .report_figures import draw_reliability as draw_reliability

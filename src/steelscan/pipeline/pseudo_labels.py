@@ -29,7 +29,7 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     assert wanted is not None
     rules = tune(context, Answers(context)).rules if context.recipe.tune else context.recipe.rules
     kept, notes = [], []
-    for fold in answered_apart(context):
+    for fold in pseudo_label_folds(context):
         notes += _answer(context, round_, fold, rules)
         kept.append(len(context.run.load_pseudo_labels(round_, fold).rows))
     taken = str(kept[0]) if len(kept) == 1 else f"{min(kept)} to {max(kept)}, a fold,"
@@ -41,21 +41,23 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     return False, [*notes, f"{told} to teach: no network was fitted again."]
 
 
-def learned(context: RunContext, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
+def training_strips(
+    context: RunContext, fold: int
+) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
     """All strips that may teach the networks of a fold in the plan's round.
 
     Returns them and the rows, int64, of those that are pseudo-labelled.
     """
     if context.round == 0:
         return context.dataset, np.empty(0, np.int64)
-    own = fold if fold in answered_apart(context) else None
+    own = fold if fold in pseudo_label_folds(context) else None
     table = context.run.load_pseudo_labels(context.round, own)
     answered = {name: table.texts(name, context.classes) for name in table.rows}
     strips = JoinedStrips(context.dataset, answered)
     return strips, strips.rows
 
 
-def answered_apart(context: RunContext) -> tuple[int | None, ...]:
+def pseudo_label_folds(context: RunContext) -> tuple[int | None, ...]:
     """The folds whose networks answer by themselves, for themselves; None: all together."""
     wanted = context.recipe.pseudo_labels
     alike = wanted is not None and wanted.answered_by == "all"

@@ -21,12 +21,12 @@ from steelscan.pipeline.context import (
 )
 from steelscan.pipeline.folds import as_brought, check_count, dealt
 from steelscan.pipeline.forecast import Forecast
-from steelscan.pipeline.forecast.forecast import forecast
+from steelscan.pipeline.forecast.forecast import forecast, speed_recorded
 from steelscan.pipeline.networks import PseudoLabelled, fit_task
 from steelscan.pipeline.open_run import Predictor
 from steelscan.pipeline.out_of_fold import Answers, pairs_of, suspicion, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
-from steelscan.pipeline.pseudo_labels import learned, pseudo_label
+from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder, RunRecord, Tuned, tasks, write_data
 from steelscan.recipes import Recipe, fit_to_classes
@@ -53,7 +53,7 @@ def train(
 ) -> Outcome:
     """Carry a recipe from a data set to a finished run folder; goes on where it was stopped.
 
-    ``on_plan`` is told what will be fitted and asked, before anything is.
+    ``on_plan`` gets the forecast before anything is fitted.
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
     holds another run or is in use, and with ``on_plan`` for one that takes more memory than there
     is, OutputError when something cannot be written, RecipeError for a recipe that cannot be run.
@@ -64,9 +64,9 @@ def train(
         write_data(run, data)
         notes += run.take_tests(context.dataset.test_fingerprint)
         if on_plan is not None:
-            found = forecast(context)
-            on_plan(found)
-            found.check_memory()
+            expected = forecast(context, timed=False)
+            on_plan(expected)
+            expected.check_memory()
         return _carry(context, notes)
 
 
@@ -79,7 +79,7 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
         context, _ = planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
-        return forecast(replace(context, run=run))
+        return forecast(replace(context, run=run), timed=True)
 
 
 def planned(
@@ -173,11 +173,12 @@ def _fit(context: RunContext) -> set[str]:
     sources = set()
     for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
         if task.round == context.round:
-            strips, pseudo = learned(context, task.fold)
+            strips, pseudo = training_strips(context, task.fold)
             suspected = (
                 suspicion(context, len(strips.frames)) if task.member.wants_suspicion else None
             )
-            source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
+            with speed_recorded(context, task):
+                source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
             sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 
