@@ -232,7 +232,7 @@ def test_other_data_no_run_and_unfinished_runs_are_refused_with_a_way_out(
     b.record.write_text(json.dumps({**record, "fingerprint": "0" * 64}))
     with pytest.raises(RunError, match="made from other data"):
         compare(finished[0], b.path)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         compare(finished[0], tmp_path / "nowhere")
     half = copied("half")
     half.pairs.unlink()

@@ -426,7 +426,7 @@ def test_data_that_moved_is_named_and_other_data_refused(world: World, tmp_path:
         compared(world, run)
     assert compared(world, run, data=world.data).same_pairs == 2 * STRIPS
     folder.data.unlink()
-    with pytest.raises(RunError, match=r"does not say where its data lay.*--data"):
+    with pytest.raises(RunError, match=r"does not say where its data is.*--data"):
         compared(world, run, "other")
     folder.record.write_text(folder.record.read_text().replace(world.dataset.fingerprint, "0" * 64))
     with pytest.raises(RunError, match="is other data than that of"):

@@ -181,7 +181,7 @@ def test_what_cannot_be_promised_or_counted_is_refused(
     with pytest.raises(InputError, match="without an escape rate"):
         rates_of(None, 0.1, 0.95)
     assert rates_of(0.1, None, 0.9) == Rates(0.1, 0.1, 0.9)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         plant(tmp_path)
     shutil.copytree(strips, tmp_path / "other")
     (tmp_path / "other" / "train_images" / open_dataset(strips).names[0]).unlink()

@@ -22,7 +22,6 @@ from steelscan.pipeline import (
     RunFolder,
     StoredOutputs,
     find_runs,
-    open_data_of,
     plan_run,
     submit,
 )
@@ -83,7 +82,7 @@ READERS: dict[str, Callable[[Path, Path], object]] = {
     "compare": lambda run, _: compare(run, run),
     "tune": lambda run, strips: tune_run(run, strips, run.parent / "out"),
     "predict": lambda run, _: Predictor.load(RunFolder(run), torch.device("cpu")),
-    "data": lambda run, _: open_data_of(RunFolder(run)),
+    "data": lambda run, _: RunFolder(run).open_data(),
     "scores": lambda run, _: RunFolder(run).load_json(RunFolder(run).scores),
     "notes": lambda run, _: RunFolder(run).load_json(RunFolder(run).notes),
 }
@@ -94,7 +93,7 @@ READ_BY = {
     "thresholds.json": "stored score submit tune predict",
     "folds.csv": "stored score",
     "pairs.csv": "score tune compare",
-    "answered.csv": "submit",
+    "predicted.csv": "submit",
     "submission.csv": "submit",
     "scores.json": "scores",
     "notes.json": "notes",

@@ -95,7 +95,7 @@ EVERY_KIND = (
     "networks/round2/segment-0-fold0/.checkpoint",
     "thresholds.json",
     "submission.jsonl",
-    "answered.csv",
+    "predicted.csv",
     "submission.csv",
     "pairs.csv",
     "scores.json",

@@ -18,8 +18,7 @@ from steelscan.data import open_dataset, read_folds, read_picture
 from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import PSPNet, TwoHeaded, Unet
-from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredOutputs, open_data_of
-from steelscan.pipeline.run_folder import write_data
+from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredOutputs
 from steelscan.pipeline.train import planned, train
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
@@ -284,7 +283,7 @@ def test_a_picture_exchanged_under_its_name_and_size_makes_other_data(
     exchange(one, other)
     with pytest.raises(RunError, match="another fingerprint of the data set"):
         train(tiny, data, run, CPU)
-    for opened in (lambda: open_data_of(RunFolder(run), data), lambda: tune_run(run, data)):
+    for opened in (lambda: RunFolder(run).open_data(data), lambda: tune_run(run, data)):
         with pytest.raises(RunError, match="is other data than that of"):
             opened()
     with pytest.raises(RunError, match="is other data than that of"):
@@ -301,7 +300,7 @@ def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(
     frame = read_picture(one).shape
     Image.fromarray(np.zeros(frame, np.uint8)).save(one)
     outcome = train(tiny, data, run, CPU)
-    assert "Test pictures changed: they were predicted anew." in outcome.notes
+    assert "Test pictures changed: they were predicted again." in outcome.notes
     assert (run / "submission.jsonl").read_bytes() != old or b'""' in old
     expected = Predictor.load(RunFolder(run), torch.device("cpu")).masks(read_picture(one))
     texts = read_mask_table(run / "submission.csv").texts(one.name, 4)
@@ -345,7 +344,7 @@ def test_other_groups_make_another_run(
     with pytest.raises(RunError, match=r"another groups\.csv"):
         planned(run, tiny, data, CPU)
     with pytest.raises(RunError, match=r"another groups\.csv"):
-        open_data_of(run, data)
+        run.open_data(data)
 
 
 def test_what_the_environment_would_change_is_told(
@@ -365,12 +364,12 @@ def test_a_run_that_left_a_bad_strip_out_is_scored_tuned_and_audited(
     run, data = copied(finished[0], strips, tmp_path)
     (data / "train_images" / "bad.jpg").write_bytes(b"no picture")
     (run / "data.txt").write_text(f"{data}\n")
-    assert open_data_of(RunFolder(run)).skipped
+    assert RunFolder(run).open_data().skipped
     assert score_files(data, run).scores == score_files(strips, run).scores
     tune_run(run, data, tmp_path / "tuned", on_error="skip")
     audit(data, tmp_path / "audit", run=run, on_error="skip")
 
 
 def test_a_folder_whose_name_is_no_utf_8_is_written_down(tmp_path: Path) -> None:
-    write_data(RunFolder(tmp_path), Path(os.fsdecode(b"/data/gr\xe4u")))
+    RunFolder(tmp_path).write_data(Path(os.fsdecode(b"/data/gr\xe4u")))
     assert (tmp_path / "data.txt").read_bytes() == b"/data/gr\xe4u\n"

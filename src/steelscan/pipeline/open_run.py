@@ -18,10 +18,12 @@ from steelscan.decision import (
     find_distinct,
 )
 from steelscan.decision.decide import decide
-from steelscan.pipeline.answered import frames_of
 from steelscan.pipeline.context import Device, accelerator
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.networks import ask, load_models
-from steelscan.pipeline.run_folder import RunFolder, RunRecord, tasks
+from steelscan.pipeline.predicted_strips import predicted_frames
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import RunRecord
 from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
 from steelscan.postprocess import Rule
 from steelscan.prediction import TorchModel
@@ -116,7 +118,7 @@ def predict(
     run_folder = RunFolder(run)
     predictor = Predictor.load(run_folder, accelerator(device).device, thresholds)
     used = () if thresholds is None else (thresholds.read_text(encoding="utf-8"),)
-    with claimed(out, run_folder.made_of(), *used):
+    with claimed(out, run_folder.digest(run_folder.thresholds).encode(), *used):
         return answer_pictures(
             sources,
             predictor.masks,
@@ -125,5 +127,5 @@ def predict(
             predictor.record.layout,
             on_error=on_error,
             overlays=overlays,
-            frames=frames_of(run_folder),
+            frames=predicted_frames(run_folder),
         )

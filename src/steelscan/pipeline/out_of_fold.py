@@ -11,7 +11,7 @@ from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import count_levels, search_thresholds
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.networks import ask, load_models
-from steelscan.pipeline.run_folder import Tuned
+from steelscan.pipeline.run_record import Tuned
 from steelscan.pipeline.stored import StepOutputs, Stores, store_folders
 from steelscan.postprocess import Rule
 from steelscan.prediction import ProbabilityStore

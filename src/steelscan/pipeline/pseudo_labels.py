@@ -11,9 +11,9 @@ from steelscan.data import Dataset, JoinedStrips
 from steelscan.decision import AnswerLog, RuleInput
 from steelscan.decision.decide import decide
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.open_run import Predictor
 from steelscan.pipeline.out_of_fold import Answers, tune
-from steelscan.pipeline.run_folder import Task, tasks
 from steelscan.postprocess import Rule
 from steelscan.recipes import Answer, PseudoRule, teaches
 from steelscan.strip import Masks, write_json

@@ -11,9 +11,10 @@ from steelscan import __version__
 from steelscan.evaluation.metrics import Pairs, dice
 from steelscan.pages import Curve
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.out_of_fold import Answers
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
-from steelscan.pipeline.run_folder import Tuned, tasks, versions
+from steelscan.pipeline.run_record import Tuned, versions
 from steelscan.strip import RunError
 
 _EXAMPLES = 3

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import plain_table, plain_value
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.pixel_counts import PARTS
-from steelscan.pipeline.run_folder import RunFolder, tasks
+from steelscan.pipeline.run_folder import RunFolder
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import Recipe
 from steelscan.strip import InputError, RunError

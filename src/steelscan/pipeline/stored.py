@@ -19,8 +19,10 @@ from steelscan.decision import (
     weighed,
 )
 from steelscan.decision.decide import decide
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.pixel_counts import Evaluated, read_evaluated
-from steelscan.pipeline.run_folder import RunFolder, RunRecord, check_data, tasks
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import RunRecord
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import Frame, Masks, RunError
@@ -65,7 +67,7 @@ class StoredOutputs(StepOutputs):
         another data set.
         """
         record, recipe, self._tuned = run.load_record(), run.load_recipe(), run.load_tuned()
-        check_data(run, dataset)
+        run.check_data(dataset)
         super().__init__(recipe, dataset, stores_to_read(run, recipe, self._tuned.round, dataset))
         folds = run.load_folds(dataset.names, parted=record.folds is not None)
         judging = (*recipe.folds.holdout, *recipe.folds.validation)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from steelscan.data import find_pictures, read_picture
 from steelscan.decision import AnswerLog, content_hash
-from steelscan.pipeline.answered import read_answered
+from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.strip import (
     TABLE_KIND,
@@ -127,7 +127,7 @@ def _write(
 def _own_answers(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
     """The run lengths of each image that a run answered, checked; and images left out."""
     classes = len(run.load_record().classes)
-    frames = read_answered(run)
+    frames = read_predicted_strips(run)
     table = read_mask_table(run.read(run.submission), run.submission)
     answered = {name: frame for name, frame in sorted(frames.items()) if frame is not None}
     left_out = {name for name, frame in frames.items() if frame is None}
@@ -193,16 +193,11 @@ def _ask(
     def answer(name: str) -> Masks:
         return predictor.masks(read_picture(current, name))
 
-    log = AnswerLog(hidden_beside(out, f"{_mark(run, thresholds)}.jsonl"), named)
+    log = AnswerLog(
+        hidden_beside(out, f"{run.digest(thresholds or run.thresholds)[:8]}.jsonl"), named
+    )
     left_out = [name for name, _ in log.fill(answer, "Answering", on_error, content)]
     texts = dict(log.rows())
     _write(out, texts, left_out, layout, classes)
     log.remove()
     return texts, left_out
-
-
-def _mark(run: RunFolder, thresholds: Path | None) -> str:
-    """Eight digits that tell the answers of one run from those of all others."""
-    used = thresholds or run.thresholds
-    content = run.recipe.read_bytes() + run.record.read_bytes() + used.read_bytes()
-    return hashlib.sha256(content).hexdigest()[:8]

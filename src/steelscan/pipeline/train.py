@@ -11,7 +11,6 @@ from steelscan.data.duplicates import find_groups
 from steelscan.decision import AnswerLog, numbers
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
-from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.context import (
     Options,
     RunContext,
@@ -19,6 +18,7 @@ from steelscan.pipeline.context import (
     ignored_variables,
     never_taught,
 )
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.folds import as_brought, check_count, dealt
 from steelscan.pipeline.forecast import Forecast
 from steelscan.pipeline.forecast.forecast import forecast, speed_recorded
@@ -26,9 +26,11 @@ from steelscan.pipeline.networks import PseudoLabelled, fit_task
 from steelscan.pipeline.open_run import Predictor
 from steelscan.pipeline.out_of_fold import Answers, pairs_of, suspicion, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
+from steelscan.pipeline.predicted_strips import write_predicted_strips
 from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
-from steelscan.pipeline.run_folder import RunFolder, RunRecord, Tuned, tasks, write_data
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import RunRecord, Tuned
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, write_json
 
@@ -61,7 +63,7 @@ def train(
     run = RunFolder(out)
     with run.held():
         context, notes = planned(run, recipe, data, options)
-        write_data(run, data)
+        run.write_data(data)
         notes += run.take_tests(context.dataset.test_fingerprint)
         if on_plan is not None:
             expected = forecast(context, timed=False)
@@ -213,7 +215,7 @@ def _submit(context: RunContext, answers: Answers, tuned: Tuned) -> list[tuple[s
 
     log = AnswerLog(context.run.path / "submission.jsonl", rows)
     left_out = log.fill(answer, "Writing the submission", context.options.on_error)
-    write_answered(context.run, dataset, rows, [name for name, _ in left_out])
+    write_predicted_strips(context.run, dataset, rows, [name for name, _ in left_out])
     log.write(context.run.submission, dataset.layout, len(dataset.classes))
     context.run.seal(context.run.submission)
     return left_out

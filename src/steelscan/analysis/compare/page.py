@@ -12,7 +12,7 @@ from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Difference, Differences, Pairs, count_pixels, dice
 from steelscan.pages import LONG, Span, bar, css_color, jpeg_link, render_page, shown_width, widest
 from steelscan.pages.outline import outline
-from steelscan.pipeline import RunFolder, open_data_of, read_evaluated
+from steelscan.pipeline import RunFolder, read_evaluated
 from steelscan.strip import Masks, MissingPartError, Picture, RunError, SteelscanError, write_text
 
 SHOWN = 24
@@ -48,7 +48,7 @@ def write_comparison_page(
     sights: dict[str, _Sight] = {}
     dataset = None
     try:
-        dataset = open_data_of(folders[0], data)
+        dataset = folders[0].open_data(data)
         sights = _sights(found, dataset, folders, [*worse, *better])
     except SteelscanError as error:
         if data is not None and dataset is None:

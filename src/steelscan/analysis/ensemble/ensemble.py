@@ -24,7 +24,6 @@ from steelscan.pipeline import (
     Evaluated,
     RunFolder,
     accelerator,
-    open_data_of,
     read_evaluated,
 )
 from steelscan.prediction import Member
@@ -135,12 +134,12 @@ def compare_ensemble(
         claim(
             out,
             "compared_run.txt",
-            folder.made_of(),
+            folder.digest(folder.thresholds).encode(),
             _VERSION,
             str(free),
             *(rule.name for rule in rules),
         )
-        dataset = open_data_of(folder, data)
+        dataset = folder.open_data(data)
         rows = _rows(judged, dataset)
         question = Question(
             folder,

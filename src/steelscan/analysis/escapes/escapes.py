@@ -23,7 +23,7 @@ from steelscan.evaluation.metrics import (
     promises,
     score,
 )
-from steelscan.pipeline import PARTS, Evaluated, EvaluatedOutputs, RunFolder, open_data_of
+from steelscan.pipeline import PARTS, Evaluated, EvaluatedOutputs, RunFolder
 from steelscan.strip import Classes, InputError, track, write_rows
 
 
@@ -119,7 +119,7 @@ def plant(
     that cannot be promised from so few strips and for a pixel of no size.
     """
     folder = RunFolder(run)
-    dataset = open_data_of(folder, data)
+    dataset = folder.open_data(data)
     answers = EvaluatedOutputs(folder, dataset)
     judged = answers.parts[PARTS[1]]
     rest = answers.parts.get(PARTS[0])

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from steelscan.analysis.tune.histograms import Counted, Gate, count_part, gate_of, numbers_of
-from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import Pairs, Scores, dice, score
 from steelscan.evaluation.statistics import Estimate as Interval
 from steelscan.evaluation.tuning import (
@@ -31,8 +30,6 @@ from steelscan.pipeline import (
     TunedGate,
     TunedScore,
     TunedThresholds,
-    check_data,
-    mark,
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
@@ -111,8 +108,7 @@ def tune_run(
         raise RunError(run, f"judged no strips {PARTS[1]}", remedy)
     judged = parts[PARTS[1]]
     _check_tunable(run, judged, record.classes, objectives, options.parts)
-    dataset = open_dataset(data, on_error)
-    check_data(folder, dataset)
+    dataset = folder.open_data(data, on_error)
     output_folder(target)
 
     counted = count_part(folder, recipe, own.round, dataset, judged)
@@ -233,7 +229,7 @@ def _file(run: RunFolder, round_: int, done: Tuned) -> TunedThresholds:
                 threshold = found.image_gate.used
         gate = TunedGate(step=done.gate.step, threshold=threshold)
     return TunedThresholds(
-        run=mark(run),
+        run=run.digest(),
         round=round_,
         rules=rules_of(used, done.kind),
         gate=gate,

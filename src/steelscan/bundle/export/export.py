@@ -48,7 +48,7 @@ from steelscan.bundle.proof import (
 from steelscan.data import Dataset
 from steelscan.decision import StepOutput, consult
 from steelscan.decision.decide import decide
-from steelscan.pipeline import Predictor, RunFolder, StoredOutputs, mark, open_data_of
+from steelscan.pipeline import Predictor, RunFolder, StoredOutputs
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
 from steelscan.recipes import Classify, Segment
 from steelscan.strip import BundleError, Classes, Frame, InputError, Picture, RunError, track
@@ -97,7 +97,7 @@ def export(
     key = None if sign is None else private_key(sign)
     folder = RunFolder(run)
     predictor = Predictor.load(folder, torch.device("cpu"), thresholds)
-    dataset = open_data_of(folder, data)
+    dataset = folder.open_data(data)
     manifest, graphs = _networks(predictor, dataset, written_for, mm_per_pixel)
     rows = _chosen(folder, dataset, manifest, strips)
     expected = [
@@ -297,7 +297,7 @@ def _certificate(
         made=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         steelscan=steelscan.__version__,
         code=code_sha256(),
-        run=mark(run),
+        run=run.digest(),
         data=dataset.fingerprint,
         weights={
             path.parent.relative_to(run.path).as_posix(): _sha256(path.read_bytes())

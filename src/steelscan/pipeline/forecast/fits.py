@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips, padded_frame
 from steelscan.models import Network, without_weights
-from steelscan.pipeline import RunContext, Task, pseudo_label_folds, tasks, training_strips
+from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import Task, tasks
+from steelscan.pipeline.pseudo_labels import pseudo_label_folds, training_strips
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame, encode
 from steelscan.training import BestAverage, Last, Training, TrainingData

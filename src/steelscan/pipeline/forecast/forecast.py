@@ -14,7 +14,8 @@ import torch
 from pydantic import BaseModel
 
 from steelscan.models import encoder_of
-from steelscan.pipeline import RunContext, Task
+from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import Task
 from steelscan.pipeline.forecast.fits import Fit, fits_of, fits_of_task, round_contexts
 from steelscan.pipeline.forecast.memory import fit_memory, free_memory
 from steelscan.pipeline.forecast.network_facts import (

@@ -7,8 +7,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from steelscan.pipeline import RunContext, pseudo_label_folds, tasks
+from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.forecast.table import PredictionRow
+from steelscan.pipeline.pseudo_labels import pseudo_label_folds
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Segment
 
