@@ -6,7 +6,7 @@ from .fit_tasks import tasks as tasks
 from .networks import ask as ask
 from .open_run import Predictor as Predictor
 from .open_run import predict as predict
-from .pixel_counts import PARTS as PARTS
+from .pixel_counts import EVALUATED_PARTS as EVALUATED_PARTS
 from .pixel_counts import Evaluated as Evaluated
 from .pixel_counts import read_evaluated as read_evaluated
 from .report_figures import OPERATING_KEY as OPERATING_KEY

@@ -9,7 +9,7 @@ from pathlib import Path
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import plain_table, plain_value
 from steelscan.pipeline.fit_tasks import tasks
-from steelscan.pipeline.pixel_counts import PARTS
+from steelscan.pipeline.pixel_counts import EVALUATED_PARTS
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import Recipe
@@ -142,7 +142,7 @@ def _scores(run: RunFolder) -> dict[str, dict[str, Estimate]]:
     """The numbers of each part. Raises RunError for a file that does not hold them."""
     try:
         content = run.load_json(run.scores)
-        parts = [part for part in PARTS if part in content] or PARTS
+        parts = [part for part in EVALUATED_PARTS if part in content] or EVALUATED_PARTS
         return {part: {name: _score(content[part][name]) for name in _NUMBERS} for part in parts}
     except (ValueError, KeyError, TypeError):
         remedy = "Give the same train command again"
@@ -176,7 +176,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     size = f"{run.bytes / 1e6:.1f} MB"
     if run.recipe is None:
         return (str(run.path), "broken", *[""] * (len(_HEAD) - 3), size)
-    judged = next((run.scores[part] for part in PARTS if part in run.scores), {})
+    judged = next((run.scores[part] for part in EVALUATED_PARTS if part in run.scores), {})
     return (
         str(run.path),
         run.state,
@@ -186,7 +186,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         str(run.seed),
         f"{run.fitted} of {run.networks}",
         str(run.rounds),
-        *(_cell(run.scores.get(part, {}), "mean_dice") for part in PARTS),
+        *(_cell(run.scores.get(part, {}), "mean_dice") for part in EVALUATED_PARTS),
         *(_cell(judged, name, interval=False) for name in _NUMBERS[1:]),
         size,
     )

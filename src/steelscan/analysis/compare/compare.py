@@ -16,7 +16,7 @@ from steelscan.evaluation.metrics import (
     paired_differences,
     select_class,
 )
-from steelscan.pipeline import PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
+from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
 from steelscan.strip import Classes, RunError, table_kind, write_rows
 
 _TELLING = 6
@@ -127,12 +127,12 @@ def _common(
     one: Mapping[str, Evaluated], other: Mapping[str, Evaluated]
 ) -> tuple[str, tuple[str, ...]]:
     """The first part in which both runs have strips in common, and these, sorted."""
-    for part in PARTS:
+    for part in EVALUATED_PARTS:
         if part in one and part in other:
             images = sorted(set(one[part].images) & set(other[part].images))
             if images:
                 return part, tuple(images)
-    return PARTS[-1], ()
+    return EVALUATED_PARTS[-1], ()
 
 
 def _pick(judged: Evaluated, images: Sequence[str]) -> Pairs:
@@ -186,7 +186,7 @@ def _notes(
     left_out = len(set(one[part].images) | set(other[part].images)) - scores.strips
     if left_out:
         yield f"{left_out} strips are {part} in one run only and were left out."
-    if part != PARTS[0]:
+    if part != EVALUATED_PARTS[0]:
         yield "Thresholds may have been tuned on these strips, which flatters both runs."
     differing = scores.mean_dice.differing
     if 0 < differing < _TELLING:

@@ -19,7 +19,7 @@ from steelscan.evaluation.tuning import Members
 from steelscan.models import encoder_of
 from steelscan.pages import plain_value
 from steelscan.pipeline import (
-    PARTS,
+    EVALUATED_PARTS,
     Device,
     Evaluated,
     RunFolder,
@@ -120,7 +120,7 @@ def compare_ensemble(
     """
     folder = RunFolder(run)
     recipe, record, tuned = folder.load_recipe(), folder.load_record(), folder.load_tuned()
-    judged = read_evaluated(folder, len(record.classes)).get(PARTS[1])
+    judged = read_evaluated(folder, len(record.classes)).get(EVALUATED_PARTS[1])
     if judged is None or not judged.images:
         raise RunError(run, "judged no strip out of fold", "Train with folds that validate")
     _, segment = recipe.rounds[-1].segment

@@ -23,7 +23,7 @@ from steelscan.evaluation.metrics import (
     promises,
     score,
 )
-from steelscan.pipeline import PARTS, Evaluated, EvaluatedOutputs, RunFolder
+from steelscan.pipeline import EVALUATED_PARTS, Evaluated, EvaluatedOutputs, RunFolder
 from steelscan.strip import Classes, InputError, track, write_rows
 
 
@@ -121,8 +121,8 @@ def plant(
     folder = RunFolder(run)
     dataset = folder.open_data(data)
     answers = EvaluatedOutputs(folder, dataset)
-    judged = answers.parts[PARTS[1]]
-    rest = answers.parts.get(PARTS[0])
+    judged = answers.parts[EVALUATED_PARTS[1]]
+    rest = answers.parts.get(EVALUATED_PARTS[0])
     scores, strips = _scored(answers, judged)
     review = None if rates is None else choose_review(strips, rates)
     names = answers.record.classes.names

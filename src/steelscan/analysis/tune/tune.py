@@ -24,7 +24,7 @@ from steelscan.evaluation.tuning import (
     tune_carefully,
 )
 from steelscan.pipeline import (
-    PARTS,
+    EVALUATED_PARTS,
     Evaluated,
     RunFolder,
     TunedGate,
@@ -103,10 +103,10 @@ def tune_run(
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_evaluated(folder, classes)
-    if PARTS[1] not in parts:
+    if EVALUATED_PARTS[1] not in parts:
         remedy = "Train with validation folds"
-        raise RunError(run, f"judged no strips {PARTS[1]}", remedy)
-    judged = parts[PARTS[1]]
+        raise RunError(run, f"judged no strips {EVALUATED_PARTS[1]}", remedy)
+    judged = parts[EVALUATED_PARTS[1]]
     _check_tunable(run, judged, record.classes, objectives, options.parts)
     dataset = folder.open_data(data, on_error)
     output_folder(target)
@@ -123,8 +123,8 @@ def tune_run(
         image_gate=_image_gate(gate),
     )
     held_out = None
-    if PARTS[0] in parts:
-        unseen = count_part(folder, recipe, own.round, dataset, parts[PARTS[0]])
+    if EVALUATED_PARTS[0] in parts:
+        unseen = count_part(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[0]])
         held_out = _on_others(found, defaults, kind, _image_gate(gate), unseen)
     done = Tuned(
         classes=record.classes,
