@@ -152,7 +152,7 @@ def test_folders_are_looked_through_three_levels_deep_and_not_in_runs(
 
 
 def test_no_folder_and_no_run_are_errors_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         find_runs([tmp_path / "nowhere"])
     with pytest.raises(RunError, match="holds no run"):
         find_runs([tmp_path])

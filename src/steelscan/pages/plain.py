@@ -12,23 +12,28 @@ from steelscan.strip import printable
 _NO_LIMIT = 10_000
 """Columns of a table that is not shown in a terminal, where lines are not wrapped."""
 
+_NARROW = 8
+"""Characters of cells that are never wrapped."""
+
 
 def plain_table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of one length as a table; the first row is the head.
 
-    In a terminal, cells are wrapped to its width; elsewhere each row is one line.
+    In a terminal, long cells are wrapped to its width; elsewhere each row is one line.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if width < 100 else 2, 0, 0))
     head, *body = [[Text(printable(cell).replace("\n", "\\n")) for cell in row] for row in rows]
-    for cell in head:
-        table.add_column(cell, overflow="fold")
+    for column in zip(head, *body, strict=True):
+        words = [*column[0].split(), *column[1:]]
+        least = max((len(word) for word in words if len(word) <= _NARROW), default=0)
+        table.add_column(column[0], overflow="fold", min_width=least)
     for row in body:
         table.add_row(*row)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
     console = Console(file=StringIO(), width=width, color_system=None, legacy_windows=False)
     with console.capture() as captured:
         console.print(table)

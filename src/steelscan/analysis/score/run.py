@@ -39,8 +39,9 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
         raise RunError(folder, "holds other probabilities than its scores were made of", remedy)
     notes = []
     if EVALUATED_PARTS[1] in answers.parts:
+        count = len(answers.parts[EVALUATED_PARTS[1]].images)
         notes.append(
-            f"Thresholds may have been tuned on the {len(answers.parts[EVALUATED_PARTS[1]].images)} strips "
+            f"Thresholds may have been tuned on the {count} strips "
             "out of fold, which flatters the run there."
         )
     left = len(dataset) - len(images)
