@@ -19,7 +19,7 @@ from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import PSPNet, TwoHeaded, Unet
 from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredOutputs
-from steelscan.pipeline.train import planned, train
+from steelscan.pipeline.train import begin_run, train
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
 from steelscan.recipes import Recipe, Segment, with_budget
@@ -334,15 +334,15 @@ def test_other_groups_make_another_run(
     table, run = data / "groups.csv", RunFolder(tmp_path / "run")
     if change != "added":
         table.write_text("\n".join(["image,group", *groups]) + "\n")
-    planned(run, tiny, data, CPU)
-    planned(run, tiny, data, CPU)
+    begin_run(run, tiny, data, CPU)
+    begin_run(run, tiny, data, CPU)
     if change == "removed":
         table.unlink()
     else:
         groups[0] = f"{names[0]},1"
         table.write_text("\n".join(["image,group", *groups]) + "\n")
     with pytest.raises(RunError, match=r"another groups\.csv"):
-        planned(run, tiny, data, CPU)
+        begin_run(run, tiny, data, CPU)
     with pytest.raises(RunError, match=r"another groups\.csv"):
         run.open_data(data)
 
@@ -351,7 +351,7 @@ def test_what_the_environment_would_change_is_told(
     strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
-    plan, notes = planned(RunFolder(tmp_path / "run"), tiny, strips, CPU)
+    plan, notes = begin_run(RunFolder(tmp_path / "run"), tiny, strips, CPU)
     told = "Ignored in the environment, the recipe alone counts: ACCELERATE_GRADIENT_ACCUMULATION_"
     assert [note for note in notes if note.startswith(told)]
     assert plan.split[-1].startswith(told)

@@ -1,4 +1,4 @@
-"""The report of a run: what was measured, put into the page's form."""
+"""The report of a run: collects what its page shows."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -57,22 +57,22 @@ def _curves(context: RunContext) -> list[Curve]:
 
 
 def _metrics(path: Path) -> pl.DataFrame:
-    """What a fit wrote down of its epochs. Raises RunError for a damaged file."""
+    """Read the metrics of a fit's epochs. Raises RunError for a damaged file."""
     try:
         table = pl.read_csv(path).select("epoch", "loss", pl.exclude("stage", "epoch", "loss"))
         if all(kind.is_numeric() for kind in table.dtypes) and not table.is_empty():
             return table
-        found = "holds what are no numbers"
+        found = "holds cells that are not numbers"
     except (OSError, pl.exceptions.PolarsError) as error:
         found = f"cannot be read ({str(error).partition(chr(10))[0]})"
-    remedy = f"Restore it, or remove {path.parent}: the same train command fits that network anew"
+    remedy = f"Restore it, or remove {path.parent}; then the same train command fits that network"
     raise RunError(path, found, remedy)
 
 
 def _examples(
     context: RunContext, answers: Answers, tuned: Tuned, pairs: Mapping[str, Pairs]
 ) -> dict[str, list[Example]]:
-    """Best, median and worst strips of the part that counts."""
+    """Return the best, median and worst strips of the first part."""
     name, part = next(iter(pairs.items()))
     values = dice(part)
     return {
