@@ -1,4 +1,4 @@
-"""The page of an ensemble's comparison: one HTML file that needs nothing beside it."""
+"""The comparison of an ensemble as one HTML file."""
 
 from math import isnan
 from pathlib import Path
@@ -23,7 +23,7 @@ from steelscan.strip import write_text
 
 
 def write_ensemble_page(path: Path, found: EnsembleComparison) -> None:
-    """Write the comparison as one HTML file, whole or not at all. Raises OutputError."""
+    """Write the comparison as one HTML file, completely or not at all. Raises OutputError."""
     room = "steelscan.analysis.ensemble"
     write_text(path, render_page(room, "ensemble.html.jinja", _content(found)))
 
@@ -43,7 +43,7 @@ def _content(found: EnsembleComparison) -> dict[str, Any]:
 
 
 def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
-    """The rules by one setting of thresholds; None where that was not judged."""
+    """Return the rules for one setting of thresholds; None if that was not evaluated."""
     scores = [getattr(rule, setting) for rule in found.rules]
     if any(each is None for each in scores):
         return None
@@ -63,7 +63,7 @@ def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
 
 
 def _sets(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
-    """Sets of members by one setting of thresholds; None where that was not judged."""
+    """Return sets of members for one setting of thresholds; None if that was not evaluated."""
     sets: Sets | None = getattr(found, setting)
     if sets is None:
         return None

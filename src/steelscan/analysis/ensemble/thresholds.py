@@ -1,4 +1,4 @@
-"""A combining rule judged: by the run's thresholds, and by those that suit the rule."""
+"""Evaluate a combining rule with the run's thresholds, and with thresholds refitted to it."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ _PARTS = 5
 
 
 class Judge:
-    """Judges the rules of a question on the strips that have been asked about."""
+    """Evaluates combining rules on the strips that the members have predicted."""
 
     def __init__(
         self, question: Question, files: StripFiles, rows: Sequence[int], groups: NDArray[np.int64]
@@ -26,17 +26,17 @@ class Judge:
         self._question, self._files, self._rows = question, files, rows
         self._rules = question.tuned.rules
         self.searched = 2 if any(isinstance(rule, MinArea) for rule in self._rules[1:2]) else 1
-        """So many of the first of the run's rules are searched; the others stay as they are."""
+        """How many of the run's first rules are searched; the others stay as they are."""
         self.refusal = ""
-        """Why no thresholds are searched."""
+        """Why no thresholds are searched; "" if they are."""
         self._classes = len(question.dataset.classes)
         parts = min(_PARTS, len(np.unique(groups)))
         try:
             self._start = numbers(self._rules[: self.searched], self._classes)
         except RecipeError as error:
-            self.refusal = f"the run {error.found}, and the search knows threshold and min_area"
+            self.refusal = f"the run {error.found}, and only threshold and min_area can be searched"
         if parts < 2:
-            self.refusal = "all strips are of one group"
+            self.refusal = "all strips are in one group"
         self._parts = np.zeros(len(rows), np.int64)
         if not self.refusal:
             self._parts = make_folds(question.dataset.present[list(rows)], groups, parts, 0)
@@ -44,13 +44,13 @@ class Judge:
         self._tune = tune if self.searched == 2 else tune.but(area=False)
 
     def held_and_refitted(self, rule: int) -> tuple[Pairs, Pairs | None]:
-        """The pairs of a rule by the run's own thresholds, and by thresholds found for it.
+        """Return the pairs of a rule with the run's thresholds, and with refitted ones.
 
-        Those are found on some groups of strips, and decide on the others.
+        Those are found on some groups of strips, and applied to the others.
         """
         name = self._question.rules[rule].name
         held, levels = [], []
-        for row in track(self._rows, f"Judging {name}", len(self._rows)):
+        for row in track(self._rows, f"Evaluating {name}", len(self._rows)):
             opened, truth = self._files.opened(row, rule), self._question.dataset.masks(row)
             held.append(count_pixels(decide(opened, self._rules), truth))
             levels.append(count_levels(opened.levels, truth))
@@ -59,9 +59,9 @@ class Judge:
         return Pairs.of(held), self._refitted(rule, np.stack(levels))
 
     def crossed(self, levels: NDArray[np.int32]) -> Pairs:
-        """The pairs of histograms ``(strips, 2, classes, 256)``, by thresholds of other strips.
+        """Return the pairs of histograms ``(strips, 2, classes, 256)``, with refitted thresholds.
 
-        Rules that are not searched have no say here.
+        Rules that are not searched are not applied.
         """
         counts = np.zeros((3, len(levels), self._classes), np.int64)
         for part in np.unique(self._parts):
