@@ -106,7 +106,7 @@ def test_without_data_or_stores_the_page_has_numbers_and_the_reason(
     RunFolder(moved).data.write_text("/gone/away\n")
     found = compare(moved, two_runs[1])
     reason = write_comparison_page(page, found, moved, two_runs[1])
-    assert "there no longer" in reason
+    assert "no longer there" in reason
     assert "--data" in reason
     content = page.read_text()
     assert "<img" not in content

@@ -421,7 +421,7 @@ def test_data_that_moved_is_named_and_other_data_refused(world: World, tmp_path:
     run = world.run([ORACLE, DULL])
     folder = RunFolder(run)
     folder.data.write_text(f"{tmp_path / 'gone'}\n")
-    with pytest.raises(RunError, match=r"gone, which is there no longer.*--data"):
+    with pytest.raises(RunError, match=r"gone, which is no longer there.*--data"):
         compared(world, run)
     assert compared(world, run, data=world.data).same_pairs == 2 * STRIPS
     folder.data.unlink()

@@ -40,11 +40,11 @@ def draw_operating(curves: Mapping[str, OperatingCurve], review: Review | None =
     return _panels(len(curves), draw)
 
 
-def draw_reliability(found: Mapping[str, Reliability]) -> str:
+def draw_reliability(reliabilities: Mapping[str, Reliability]) -> str:
     """Draw a panel each: observed share against predicted probability, as ``<svg>``."""
 
     def draw(panel: "Axes", at: int) -> None:
-        name, reliability = list(found.items())[at]
+        name, reliability = list(reliabilities.items())[at]
         bins = [each for each in reliability.bins if each.count]
         predicted = [each.said for each in bins]
         observed = [each.seen.value for each in bins]
@@ -59,7 +59,7 @@ def draw_reliability(found: Mapping[str, Reliability]) -> str:
         panel.set_ylabel("observed share")
         _unit_square(panel)
 
-    return _panels(len(found), draw)
+    return _panels(len(reliabilities), draw)
 
 
 def _shares(panel: "Axes", curve: OperatingCurve) -> None:

@@ -118,7 +118,7 @@ class RunFolder(RunPaths):
             if data is not None:
                 raise
             reason = getattr(error, "found", None) or getattr(error, "strerror", None)
-            found = f"was made from {place}, which is there no longer ({reason})"
+            found = f"was made from {place}, which is no longer there ({reason})"
             raise RunError(self.path, found, _NAME_DATA) from None
         self.check_data(dataset)
         return dataset

@@ -12,34 +12,34 @@ from steelscan.pages import plain_table
 SETTINGS = {"held": "thresholds held", "refitted": "thresholds refitted"}
 
 
-def ensemble_text(found: EnsembleComparison) -> str:
+def ensemble_text(comparison: EnsembleComparison) -> str:
     """Return a comparison as plain text."""
     blocks = [
-        f"{found.strips} strips out of fold in {found.groups} groups; step {found.step} of "
-        f"{found.recipe}, {len(found.members)} members, {found.views} views; predicting "
-        f"nothing has a mean Dice of {found.empty:.4f}.",
-        reproduction(found),
-        *(rules_table(found, setting) for setting in SETTINGS),
+        f"{comparison.strips} strips out of fold in {comparison.groups} groups; step "
+        f"{comparison.step} of {comparison.recipe}, {len(comparison.members)} members, "
+        f"{comparison.views} views; predicting nothing has a mean Dice of {comparison.empty:.4f}.",
+        reproduction(comparison),
+        *(rules_table(comparison, setting) for setting in SETTINGS),
         plain_table(
-            [("member", "network", "folds", "parameters", "s per strip"), *_members(found)]
+            [("member", "network", "folds", "parameters", "s per strip"), *_members(comparison)]
         ),
-        *_sets(found),
-        *(f"Note: {note}" for note in found.notes),
-        conclusion(found),
+        *_sets(comparison),
+        *(f"Note: {note}" for note in comparison.notes),
+        conclusion(comparison),
     ]
     return "\n\n".join(block for block in blocks if block)
 
 
-def reproduction(found: EnsembleComparison) -> str:
+def reproduction(comparison: EnsembleComparison) -> str:
     """Return a sentence on how well the run's own masks were reproduced."""
-    pairs = f"{found.same_pairs} of {found.pairs} pairs of strip and class"
+    pairs = f"{comparison.same_pairs} of {comparison.pairs} pairs of strip and class"
     text = f"The recipe's own rule reproduces the run's pixel counts on {pairs}"
-    if found.same_pairs == found.pairs:
+    if comparison.same_pairs == comparison.pairs:
         return f"{text}."
     return f"{text}; on the others, a pixel is so close to a threshold that rounding differs."
 
 
-def rules_table(found: EnsembleComparison, setting: str) -> str:
+def rules_table(comparison: EnsembleComparison, setting: str) -> str:
     """Return the rules compared with the recipe's own, for one setting of thresholds."""
     head = (SETTINGS[setting], "mean Dice", "minus own", "95 % interval", "escapes", "overkill")
     rows = [
@@ -50,18 +50,18 @@ def rules_table(found: EnsembleComparison, setting: str) -> str:
             _share(scores.overkill.other),
             scores.mean_dice.verdict if at else "",
         )
-        for at, rule in enumerate(found.rules)
+        for at, rule in enumerate(comparison.rules)
         if (scores := getattr(rule, setting)) is not None
     ]
     return plain_table([(*head, "is"), *rows]) if rows else ""
 
 
-def conclusion(found: EnsembleComparison) -> str:
+def conclusion(comparison: EnsembleComparison) -> str:
     """Return the result in sentences."""
-    setting = "refitted" if found.rules[0].refitted is not None else "held"
+    setting = "refitted" if comparison.rules[0].refitted is not None else "held"
     sentences = []
     for verdict in ("better", "worse"):
-        results = [(rule.name, getattr(rule, setting)) for rule in found.rules[1:]]
+        results = [(rule.name, getattr(rule, setting)) for rule in comparison.rules[1:]]
         names = [
             f"{name}, but more defective strips escape"
             if verdict == "better" and scores.escapes.verdict == "worse"
@@ -75,7 +75,7 @@ def conclusion(found: EnsembleComparison) -> str:
         sentences.append("No rule is distinguishable from its own.")
     first = sentences[0]
     sentences[0] = f"With {SETTINGS[setting]}: {first[0].lower()}{first[1:]}"
-    sets = found.refitted or found.held
+    sets = comparison.refitted or comparison.held
     idle = [str(each.member) for each in sets.left_out if is_idle(each)] if sets else []
     if sets:
         sentences.append(
@@ -105,7 +105,7 @@ def gain_text(score: Estimate) -> str:
     return f"{score.value:+.4f} [{score.low:+.4f}, {score.high:+.4f}]"
 
 
-def _members(found: EnsembleComparison) -> list[tuple[str, ...]]:
+def _members(comparison: EnsembleComparison) -> list[tuple[str, ...]]:
     return [
         (
             str(each.number),
@@ -114,7 +114,7 @@ def _members(found: EnsembleComparison) -> list[tuple[str, ...]]:
             f"{each.parameters / 1e6:.2f} M",
             seconds(each),
         )
-        for each in found.members
+        for each in comparison.members
     ]
 
 
@@ -123,10 +123,10 @@ def seconds(member: MemberFacts) -> str:
     return "unknown" if isnan(member.seconds) else f"{member.seconds:.3f}"
 
 
-def _sets(found: EnsembleComparison) -> Iterator[str]:
+def _sets(comparison: EnsembleComparison) -> Iterator[str]:
     """Yield the sets of members for each setting of thresholds."""
     for setting, title in SETTINGS.items():
-        sets: Sets | None = getattr(found, setting)
+        sets: Sets | None = getattr(comparison, setting)
         if sets is None:
             continue
         rows = [
