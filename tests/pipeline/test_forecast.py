@@ -74,20 +74,20 @@ def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
 
 
 def averaged(recipe: Recipe) -> Recipe:
-    """The same, whose segmenter has two stages, means of checkpoints, and a lent encoder."""
-    (outliner,) = recipe.segment.ensemble.members
-    (stage,) = outliner.stages
+    """The same with two stages, averages of checkpoints, and the encoder of a classifier."""
+    (segmenter,) = recipe.segment.ensemble.members
+    (stage,) = segmenter.stages
     first = stage.but(
         optimizer=SGD(lr=1e-3), keep=BestAverage(count=2, refresh=1), batch=5, epochs=3
     )
     second = stage.but(accumulate_to=8, averaging=Ema(), validate_on=2)
-    judge = Classifier(encoder="test_resnet", weights="random")
+    classifier = Classifier(encoder="test_resnet", weights="random")
     assert recipe.classify is not None
-    (clearer,) = recipe.classify.ensemble.members
-    lent = EncoderFittedFor(network=judge, stages=(clearer.stages[0].but(crop=WholeStrip()),))
-    outliner = outliner.but(stages=(first, second), start=lent, folds=(0,))
-    other = outliner.but(folds=(1,), start=None, classes=(1, 3))
-    step = recipe.segment.but(ensemble=Ensemble(members=(outliner, other), views=("identity",)))
+    (member,) = recipe.classify.ensemble.members
+    fitted = EncoderFittedFor(network=classifier, stages=(member.stages[0].but(crop=WholeStrip()),))
+    segmenter = segmenter.but(stages=(first, second), start=fitted, folds=(0,))
+    other = segmenter.but(folds=(1,), start=None, classes=(1, 3))
+    step = recipe.segment.but(ensemble=Ensemble(members=(segmenter, other), views=("identity",)))
     steps = [step if isinstance(old, Segment) else old for old in recipe.steps]
     return recipe.but(name="averaged", steps=tuple(steps))
 
@@ -378,9 +378,9 @@ def test_memory_grows_with_the_pixels_that_go_through_at_once(
     found = plan_run(tiny, strips, tmp_path / "run", CPU)
     (line,) = (line for line in found.table().splitlines() if line.startswith("In memory"))
     assert "at most" in line
-    (outliner,) = tiny.segment.ensemble.members
-    (stage,) = outliner.stages
-    large = outliner.but(stages=(stage.but(crop=WholeStrip(), batch=12),))
+    (segmenter,) = tiny.segment.ensemble.members
+    (stage,) = segmenter.stages
+    large = segmenter.but(stages=(stage.but(crop=WholeStrip(), batch=12),))
     steps = [
         old.but(ensemble=old.ensemble.but(members=(large,))) if isinstance(old, Segment) else old
         for old in tiny.steps

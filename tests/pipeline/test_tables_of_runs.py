@@ -40,8 +40,8 @@ def test_pairs_that_break_off_are_broken(tmp_path: Path, monkeypatch: pytest.Mon
     run = RunFolder(tmp_path)
     monkeypatch.setattr(pairs_file.RunFolder, "load_record", lambda _: None)
     counts = np.full((2, 2), 12)
-    judged = Evaluated(("a", "b"), np.arange(2), np.arange(2), Pairs(counts, counts, counts))
-    write_evaluated(run, {"out of fold": judged})
+    evaluated = Evaluated(("a", "b"), np.arange(2), np.arange(2), Pairs(counts, counts, counts))
+    write_evaluated(run, {"out of fold": evaluated})
     assert read_evaluated(run, 2)["out of fold"].pairs.truth.tolist() == counts.tolist()
     whole = run.pairs.read_text()
     cut = [whole[:-1], whole[:-2], whole[:-4], whole[:-30], whole.replace("12", "1" * 30)]
