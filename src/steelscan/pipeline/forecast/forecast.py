@@ -97,8 +97,8 @@ class Forecast(BaseModel, frozen=True):
             return f"Times on this {self.device} are not known yet: --plan measures them."
         fitting = sum(row.seconds for row in self.fits)
         return (
-            f"Left, estimated for this {self.device}: {time_text(fitting)} of fitting, "
-            f"{time_text(self.seconds - fitting)} of prediction, {time_text(self.seconds)} in all."
+            f"Left: {time_text(fitting)} of fitting, {time_text(self.seconds - fitting)} of "
+            f"prediction, {time_text(self.seconds)} in all (estimated for this {self.device})."
         )
 
 
