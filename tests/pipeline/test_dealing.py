@@ -12,7 +12,7 @@ from steelscan.data.duplicates import group_strips
 from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options, RunFolder
 from steelscan.pipeline.folds import dealt
-from steelscan.pipeline.train import planned
+from steelscan.pipeline.train import begin_run
 from steelscan.recipes import Recipe
 from steelscan.strip import DatasetError, RunError
 
@@ -94,7 +94,7 @@ def test_brought_folds_are_used_their_leak_told_and_a_change_refused(
 ) -> None:
     dataset, path, run = open_dataset(strips), tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
     folds, options = bring(path, dataset, 4), Options(device="cpu", folds=path)
-    plan, notes = planned(run, tiny, strips, options)
+    plan, notes = begin_run(run, tiny, strips, options)
     assert np.array_equal(plan.folds, folds)
     groups = group_strips(dataset)
     parted = [
@@ -107,13 +107,13 @@ def test_brought_folds_are_used_their_leak_told_and_a_change_refused(
     assert told.startswith(f"Folds: as brought, they part {len(parted)} of ")
     assert len(parted) > 0
     assert told in plan.split  # which the forecast tells before anything is fitted
-    again, _ = planned(run, tiny, strips, options)
+    again, _ = begin_run(run, tiny, strips, options)
     assert np.array_equal(again.folds, folds)
     with pytest.raises(RunError, match="another folds"):
-        planned(run, tiny, strips, Options(device="cpu"))
+        begin_run(run, tiny, strips, Options(device="cpu"))
     path.write_text(path.read_text().replace(f"{dataset.names[0]},0", f"{dataset.names[0]},1"))
     with pytest.raises(RunError, match="another folds"):
-        planned(run, tiny, strips, options)
+        begin_run(run, tiny, strips, options)
 
 
 def test_a_run_that_dealt_its_own_takes_no_others_and_one_of_an_older_program_goes_on(
@@ -121,14 +121,14 @@ def test_a_run_that_dealt_its_own_takes_no_others_and_one_of_an_older_program_go
 ) -> None:
     path, run = tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
     bring(path, open_dataset(strips), 4)
-    first, _ = planned(run, tiny, strips, Options(device="cpu"))
+    first, _ = begin_run(run, tiny, strips, Options(device="cpu"))
     record = json.loads(run.record.read_text())
     assert record.pop("folds") is None
     run.record.write_text(json.dumps(record))  # as it was before folds could be brought
-    again, _ = planned(run, tiny, strips, Options(device="cpu"))
+    again, _ = begin_run(run, tiny, strips, Options(device="cpu"))
     assert np.array_equal(first.folds, again.folds)
     with pytest.raises(RunError, match="another folds"):
-        planned(run, tiny, strips, Options(device="cpu", folds=path))
+        begin_run(run, tiny, strips, Options(device="cpu", folds=path))
 
 
 def test_brought_folds_must_be_as_many_as_the_recipe_has(
@@ -138,7 +138,7 @@ def test_brought_folds_must_be_as_many_as_the_recipe_has(
     bring(path, open_dataset(strips), 5)
     told = r"has 5 folds, the recipe 4\. Deal 4 with steelscan folds --count 4, or change count"
     with pytest.raises(DatasetError, match=told):
-        planned(RunFolder(tmp_path / "run"), tiny, strips, Options(device="cpu", folds=path))
+        begin_run(RunFolder(tmp_path / "run"), tiny, strips, Options(device="cpu", folds=path))
 
 
 def test_folds_that_were_tampered_with_in_the_run_are_refused(
@@ -146,12 +146,12 @@ def test_folds_that_were_tampered_with_in_the_run_are_refused(
 ) -> None:
     dataset, path, run = open_dataset(strips), tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
     bring(path, dataset, 4)
-    planned(run, tiny, strips, Options(device="cpu", folds=path))
+    begin_run(run, tiny, strips, Options(device="cpu", folds=path))
     lines = run.folds.read_text().splitlines()
     lines[1] = f"{lines[1][:-1]}{(int(lines[1][-1]) + 1) % 4}"
     run.folds.write_text("\n".join(lines) + "\n")
     with pytest.raises(RunError, match=r"folds\.csv: is damaged"):
-        planned(run, tiny, strips, Options(device="cpu", folds=path))
+        begin_run(run, tiny, strips, Options(device="cpu", folds=path))
     run.seal(run.folds)
     with pytest.raises(RunError, match=r"folds\.csv: holds other folds than"):
-        planned(run, tiny, strips, Options(device="cpu", folds=path))
+        begin_run(run, tiny, strips, Options(device="cpu", folds=path))

@@ -4,6 +4,7 @@ from .annotations import RunLengths as RunLengths
 from .apart import check_apart as check_apart
 from .apart import folders_read as folders_read
 from .apart import picture_folders as picture_folders
+from .content import cache_folder as cache_folder
 from .crop import Crop as Crop
 from .crop import RandomCrop as RandomCrop
 from .crop import SteelCrop as SteelCrop
