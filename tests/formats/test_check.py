@@ -327,7 +327,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], dict[Fault, int]]] = {
         ),
         {Fault.RUNS: 1, Fault.UNKNOWN_CLASS: 1},
     ),
-    "cvat tag beside shapes": (
+    "cvat tag with shapes": (
         "cvat",
         lambda root: edit(root / "annotations.xml", "</image>", '<tag label="hole"/></image>'),
         {Fault.PASSED_OVER: 1},

@@ -17,7 +17,7 @@ from steelscan.strip import (
     Skipping,
 )
 
-# pycocotools 2.0.11 hands NumPy 2 arrays that do not know the copy keyword.
+# pycocotools 2.0.11 hands NumPy 2 arrays that do not support the copy keyword.
 PYCOCOTOOLS_IS_OLD = "ignore:__array__ implementation:DeprecationWarning"
 
 

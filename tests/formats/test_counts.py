@@ -39,13 +39,13 @@ def naive_unpack(packed: Sequence[int]) -> list[int]:
     def take(size: int) -> int:
         return sum(next(stream) << at for at in range(size - 1, -1, -1))
 
-    count, word = take(32), take(5) + 1
+    count, width = take(32), take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
     out: list[int] = []
     while len(out) < count:
         run = take(1)
         length = take(sizes[take(2)]) + 1
-        out += [take(word)] * length if run else [take(word) for _ in range(length)]
+        out += [take(width)] * length if run else [take(width) for _ in range(length)]
     return out
 
 

@@ -301,7 +301,7 @@ FORMATS = (class_pngs, coco, cvat, index_pngs, label_studio, labelme, run_length
 
 
 def pictures(root: Path) -> None:
-    """Pictures that say names and sizes."""
+    """Pictures for formats that do not list names and sizes."""
     for name in masks():
         put(root / f"{name}.png", png(np.full((HEIGHT, WIDTH), 90, np.uint8)))
 
