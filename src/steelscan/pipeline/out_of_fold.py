@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from steelscan.decision import numbers, with_numbers
 from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import count_levels, search_thresholds
+from steelscan.evaluation.tuning import histograms, search_thresholds
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.networks import ask, load_models
 from steelscan.pipeline.run_folder import Tuned
@@ -84,7 +84,7 @@ def tune(context: RunContext, answers: Answers) -> Tuned:
         return Tuned(rules=rules, round=context.round)
     rows = context.rows(*context.recipe.folds.validation).tolist()
     counted = [
-        count_levels(answers.opened(row).levels, context.dataset.masks(row))
+        histograms(answers.opened(row).levels, context.dataset.masks(row))
         for row in track(rows, "Searching thresholds", len(rows))
     ]
     found = search_thresholds(np.stack(counted), numbers(rules, context.classes), wanted)

@@ -17,7 +17,7 @@ from steelscan.data import Dataset
 from steelscan.decision import OpenClasses, RuleInput, SoftGate, StepOutput, admit, outlined
 from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import count_pixels
-from steelscan.evaluation.tuning import Tune, count_levels
+from steelscan.evaluation.tuning import histograms
 from steelscan.pipeline import Predictor, RunFolder, Tuned, ask, tasks
 from steelscan.postprocess import Rule, Threshold, Triplet, lowest_level
 from steelscan.prediction import Combined, Heard, hear
@@ -174,7 +174,7 @@ def _nothing(
 def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
     """What is kept of a set of members that finds nothing."""
     counts = count_pixels(np.zeros_like(truth), truth)[None]
-    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
+    empty = histograms(np.zeros(truth.shape, np.uint8), truth)
     return {"sets": np.array([0]), "counts": counts.astype(np.int32), "set0": empty}
 
 
@@ -219,10 +219,10 @@ def _of_sets(
     """How many pixels each set of members finds and how many of them are right, and histograms."""
     _, segment = question.step
     found = _of_no_set(truth)
-    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
+    empty = histograms(np.zeros(truth.shape, np.uint8), truth)
     box = heard.box(_lowest(question, len(truth)))
     true = truth[:, box[0], box[1]]
-    outside = empty - count_levels(np.zeros(true.shape, np.uint8), true)
+    outside = empty - histograms(np.zeros(true.shape, np.uint8), true)
     stays = [question.stays[member] for member in members]
     sets, counts = list(found["sets"].tolist()), [found["counts"][0]]
     for chosen, answer in heard.sets(stays, box):
@@ -232,15 +232,14 @@ def _of_sets(
         bits = sum(1 << members[at] for at in chosen)
         sets.append(bits)
         counts.append(pixels)
-        found[f"set{bits}"] = outside + count_levels(opened.levels, true)
+        found[f"set{bits}"] = outside + histograms(opened.levels, true)
     return found | {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
 
 
 def _lowest(question: Question, classes: int) -> int:
     """The lowest level that can be part of any mask, by thresholds held or searched."""
-    grid = (question.recipe.tune or Tune()).grid
-    searched = 0.05 if grid == "twentieths" else 0.0
-    return lowest_level(min(searched, *_least(question.tuned.rules[0], classes)))
+    lowest_searched = 0.05
+    return lowest_level(min(lowest_searched, *_least(question.tuned.rules[0], classes)))
 
 
 def _least(rule: Rule, classes: int) -> Iterator[float]:

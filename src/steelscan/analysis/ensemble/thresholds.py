@@ -10,7 +10,7 @@ from steelscan.data import make_folds
 from steelscan.decision import numbers, with_numbers
 from steelscan.decision.decide import decide
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import Thresholds, Tune, count_levels, pairs_at, search_thresholds
+from steelscan.evaluation.tuning import Thresholds, Tune, histograms, pairs_at, search_thresholds
 from steelscan.postprocess import MinArea, Rule
 from steelscan.strip import RecipeError, track
 
@@ -53,7 +53,7 @@ class Judge:
         for row in track(self._rows, f"Judging {name}", len(self._rows)):
             opened, truth = self._files.opened(row, rule), self._question.dataset.masks(row)
             held.append(count_pixels(decide(opened, self._rules), truth))
-            levels.append(count_levels(opened.levels, truth))
+            levels.append(histograms(opened.levels, truth))
         if self.refusal:
             return Pairs.of(held), None
         return Pairs.of(held), self._refitted(rule, np.stack(levels))

@@ -100,7 +100,7 @@ def _luck(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[s
     """How much of a score may be luck in the search for thresholds."""
     if thresholds is not None:
         found = json.loads(thresholds.read_text(encoding="utf-8"))
-        searched, unsearched = found["searched"]["value"], found["unsearched"]["value"]
+        searched, unsearched = found["in_sample"]["value"], found["out_of_sample"]["value"]
         if searched is None or unsearched is None:
             yield "Thresholds were tuned; by how much that flatters cannot be told."
             return

@@ -53,6 +53,12 @@ class Pairs:
         predicted, truth, shared = np.stack(counts, axis=1)
         return Pairs(predicted, truth, shared)
 
+    @staticmethod
+    def of_classes(columns: Sequence["Pairs"]) -> "Pairs":
+        """Join the pairs of single classes, ``(strips, 1)`` each, in their order."""
+        parts = ("predicted", "truth", "shared")
+        return Pairs(*(np.hstack([getattr(each, part) for each in columns]) for part in parts))
+
     def __len__(self) -> int:
         return len(self.truth)
 
