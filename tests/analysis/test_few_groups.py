@@ -10,7 +10,7 @@ import pytest
 from steelscan.analysis.compare import comparison_text
 from steelscan.analysis.compare.compare import compare
 from steelscan.analysis.escapes import plant, plant_text
-from steelscan.analysis.score import Asked, score_files, score_text
+from steelscan.analysis.score import ScoreOptions, score_files, score_text
 from steelscan.analysis.tune import tune_run, tuning_text, write_tuning
 from steelscan.evaluation.tuning import CrossFitOptions, Prior
 from steelscan.pipeline import PARTS, Outcome, RunFolder, read_evaluated
@@ -45,7 +45,7 @@ def test_reports_on_few_groups_have_no_nan(grouped, groups: int, strips: Path) -
     texts = [
         plant_text(plant(run, data=strips)),
         comparison_text(compare(run, run)),
-        score_text(score_files(strips, run, Asked())),
+        score_text(score_files(strips, run, ScoreOptions())),
     ]
     for text in texts:
         assert "nan" not in text.replace("domina", "")

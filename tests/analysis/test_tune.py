@@ -258,7 +258,7 @@ def test_a_hard_gate_is_opened_while_it_is_counted(tiny: Recipe) -> None:
     probabilities = np.array([0.1, 0.9, 0.5, 0.0], np.float32)
     gate = run_histograms.SearchedGate("segment", "class", (0.4,) * 4)
     stores = {"segment": ({0: probabilities_u8}, {0: probabilities})}
-    outputs = run_histograms._UngatedOutputs(stores, 0, gate)  # type: ignore[arg-type]
+    outputs = run_histograms._WithOpenGate(stores, 0, gate)  # type: ignore[arg-type]
     _, segment, *rules = tiny.steps
     assert isinstance(segment, Segment)
     recipe = tiny.model_copy(
@@ -266,7 +266,7 @@ def test_a_hard_gate_is_opened_while_it_is_counted(tiny: Recipe) -> None:
     )
     opened = consult(recipe, outputs, 4, Frame(64, 160))
     assert np.array_equal(opened.levels, probabilities_u8)
-    assert np.array_equal(outputs.class_probabilities("segment"), probabilities)
+    assert np.array_equal(outputs.of_classes("segment"), probabilities)
     closed = consult(
         recipe, lambda *_: StepOutput(probabilities_u8, probabilities), 4, Frame(64, 160)
     )

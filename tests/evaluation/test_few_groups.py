@@ -98,9 +98,9 @@ def test_escapes_and_overkill_of_few_strips(kind):
         scored = ScoredStrips(np.linspace(0, 1, strips), truth, np.arange(strips))
         assert "nan" not in " ".join(promises(scored, 0.5))
         assert "nan" not in draw_operating({"strip": operating_curve(scored)}, None)
-        with pytest.raises(InputError, match="cannot be promised") as refused:
+        with pytest.raises(InputError, match="cannot be guaranteed") as refused:
             choose_review(scored, Rates(0.05, 0.05, 0.95))
-        assert ("promise 100 %" in str(refused.value)) is False
+        assert ("allow 100 %" in str(refused.value)) is False
 
 
 def histograms(strips, holds, seed=0):

@@ -18,7 +18,7 @@ from steelscan.evaluation.tuning import (
     tune_thresholds,
 )
 from steelscan.evaluation.tuning.class_search import decision_threshold, dice_if_predicted
-from steelscan.evaluation.tuning.crossfit import crossfit, split_groups
+from steelscan.evaluation.tuning.crossfit import assign_parts, crossfit
 from steelscan.evaluation.tuning.tolerance import as_good, plateau
 from steelscan.evaluation.tuning.tune import fewest_groups, groups_for_gain
 from steelscan.strip import InputError
@@ -95,7 +95,7 @@ def test_each_strip_is_scored_with_a_choice_made_without_its_group():
     assert search.used[0] == set(range(40))
     expected = np.zeros(40)
     for repeat in range(3):
-        part_of = split_groups(groups, search.positive, 4, 2 + repeat)
+        part_of = assign_parts(groups, search.positive, 4, 2 + repeat)
         for part in range(4):
             seen = search.used[1 + 4 * repeat + part]
             hidden = set(range(40)) - seen
@@ -144,15 +144,15 @@ def test_parts_are_alike_and_split_no_group(seed):
     random = np.random.default_rng(seed)
     groups = random.integers(0, 40, 150)
     holds = random.random(150) < 0.2
-    part_of = split_groups(groups, holds, 5, seed)
+    part_of = assign_parts(groups, holds, 5, seed)
     for group in set(groups.tolist()):
         assert len(set(part_of[groups == group].tolist())) == 1
     held = np.bincount(part_of, holds, minlength=5)
     assert held.max() - held.min() <= 3
-    assert np.array_equal(part_of, split_groups(groups, holds, 5, seed))
-    assert not np.array_equal(part_of, split_groups(groups, holds, 5, seed + 1))
+    assert np.array_equal(part_of, assign_parts(groups, holds, 5, seed))
+    assert not np.array_equal(part_of, assign_parts(groups, holds, 5, seed + 1))
     with pytest.raises(InputError, match="too few for 5 parts"):
-        split_groups(np.arange(4), np.ones(4, np.bool_), 5, 0)
+        assign_parts(np.arange(4), np.ones(4, np.bool_), 5, 0)
 
 
 def test_a_class_of_too_few_groups_is_not_searched_and_the_reason_says_how_many_are_needed(luck):

@@ -46,10 +46,10 @@ def draw_reliability(found: Mapping[str, Reliability]) -> str:
     def draw(panel: "Axes", at: int) -> None:
         name, told = list(found.items())[at]
         bins = [each for each in told.bins if each.count]
-        said = [each.said for each in bins]
-        seen = [each.seen.value for each in bins]
-        below = [each.seen.value - each.seen.low for each in bins]
-        above = [each.seen.high - each.seen.value for each in bins]
+        said = [each.predicted for each in bins]
+        seen = [each.observed.value for each in bins]
+        below = [each.observed.value - each.observed.low for each in bins]
+        above = [each.observed.high - each.observed.value for each in bins]
         panel.plot([0, 1], [0, 1], color="#c4c9cf", linewidth=1)
         panel.errorbar(said, seen, [below, above], color=OVERKILL, marker="o", markersize=3, lw=1.2)
         panel.set_title(f"{name}: error {told.error:.3f}")

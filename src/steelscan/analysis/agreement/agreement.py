@@ -177,9 +177,9 @@ def _tie(files: int, ties: bool) -> str:
 
 def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
     """A sentence on each answer outside the band, which is scaled to the strips that there are."""
-    classes = found.found.shape[1] - 1
+    classes = found.predicted.shape[1] - 1
     scale = found.strips / band.strips
-    for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
+    for name, of_classes in zip(names, found.predicted[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]
         strange = [
             f"{'all classes together' if at == classes else f'class {at + 1}'} {counts[at]} times, "

@@ -39,7 +39,7 @@ def agreement_json(found: Agreed) -> dict[str, Any]:
     return {
         "names": list(found.names),
         "strips": found.found.strips,
-        "found": found.found.found.tolist(),
+        "found": found.found.predicted.tolist(),
         **{name: plain_value(getattr(found.found, name).tolist()) for name in _WORDS},
         "outside": list(found.outside),
         "notes": list(found.notes),
@@ -64,7 +64,7 @@ def _tables(found: Agreed) -> dict[str, Rows]:
 
 
 def _counts(found: Agreed) -> Rows:
-    counts = found.found.found
+    counts = found.found.predicted
     classes = counts.shape[1] - 1
     head = (*(f"class {at + 1}" for at in range(classes)), "classes together", "any class")
     rows: Rows = [("", *head)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steelscan.analysis.escapes.escapes import Plant
-from steelscan.analysis.score import SIZE_WORDS, percent_text, size_rows
+from steelscan.analysis.score import SIZE_NOTE, percent_text, size_rows
 from steelscan.evaluation.metrics import OperatingCurve, Sorted
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Page, Section, Table, css_color, plain_table, plain_value, write_page
@@ -42,7 +42,7 @@ def plant_text(found: Plant) -> str:
     ]
     if found.sizes:
         table = plain_table(size_rows(found.sizes, found.unit))
-        blocks.append(f"Escapes per defect size. {SIZE_WORDS}\n{table}")
+        blocks.append(f"Escapes per defect size. {SIZE_NOTE}\n{table}")
     return "\n\n".join([*blocks, *(f"Note: {note}" for note in found.notes)])
 
 
@@ -89,7 +89,7 @@ def plant_page(found: Plant) -> Page:
         )
     if found.sizes:
         table = Table(*_split(size_rows(found.sizes, found.unit)))
-        sections.append(Section("Escapes per defect size", (SIZE_WORDS,), "", {}, (table,)))
+        sections.append(Section("Escapes per defect size", (SIZE_NOTE,), "", {}, (table,)))
     return Page("steelscan plant", found.title, tuple(sections), found.notes)
 
 

@@ -100,17 +100,17 @@ def read_histograms(
     for image in track(evaluated.images, "Reading probabilities", len(evaluated.images)):
         row = row_of[image]
         check_stored(run, stores, row, image)
-        outputs = _UngatedOutputs(stores, row, gate)
+        outputs = _WithOpenGate(stores, row, gate)
         opened = consult(recipe, outputs, len(dataset.classes), dataset.frames[row])
         counts.append(histograms(opened.levels, dataset.masks(row)))
         if gate is not None:
-            class_probabilities.append(outputs.class_probabilities(gate.step))
+            class_probabilities.append(outputs.of_classes(gate.step))
     return PartHistograms(
         np.stack(counts), np.stack(class_probabilities) if gate is not None else None, evaluated
     )
 
 
-class _UngatedOutputs:
+class _WithOpenGate:
     """The stored outputs of one strip, where the gate that is searched is open."""
 
     def __init__(self, stores: Mapping[str, Stores], row: int, gate: SearchedGate | None) -> None:
@@ -121,12 +121,12 @@ class _UngatedOutputs:
         maps = None if masks is None else masks[self._row].astype(np.uint8, copy=False)
         if self._stores[name][1] is None:
             return StepOutput(maps, None)
-        probabilities = self.class_probabilities(name)
+        probabilities = self.of_classes(name)
         if self._gate is not None and name == self._gate.step:
             probabilities = np.full_like(probabilities, np.inf)
         return StepOutput(maps, probabilities)
 
-    def class_probabilities(self, name: str) -> NDArray[np.float32]:
+    def of_classes(self, name: str) -> NDArray[np.float32]:
         """Return the stored class probabilities of a step, ``(classes,)``."""
         classes = self._stores[name][1]
         assert classes is not None

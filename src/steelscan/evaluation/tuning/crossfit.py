@@ -233,7 +233,7 @@ def mean_crossfit(parts: Sequence[CrossFit[T]]) -> CrossFit[tuple[T, ...]]:
     )
 
 
-def split_groups(
+def assign_parts(
     groups: NDArray[np.int64], positive: NDArray[np.bool_], parts: int, seed: int
 ) -> NDArray[np.int64]:
     """Split whole groups into parts with similar numbers of positive strips.
@@ -258,7 +258,7 @@ def split_groups(
 
 def _all_strips(search: Search[T], groups: NDArray[np.int64], options: CrossFitOptions) -> _Draw:
     splits = [
-        split_groups(groups, search.positive, options.parts, options.seed + repeat)
+        assign_parts(groups, search.positive, options.parts, options.seed + repeat)
         for repeat in range(options.repeats)
     ]
     return _Draw(np.ones(len(groups)), splits)
@@ -274,4 +274,4 @@ def _resamples(
         drawn = random.integers(count, size=count)
         times = np.bincount(drawn, minlength=count)[member].astype(np.float64)
         seed = options.seed + 1000 * number
-        yield _Draw(times, [split_groups(groups, search.positive, options.parts, seed)])
+        yield _Draw(times, [assign_parts(groups, search.positive, options.parts, seed)])
