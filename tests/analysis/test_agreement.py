@@ -67,7 +67,7 @@ def test_the_majority_file_holds_the_majority_of_the_masks(
         texts = table.texts(image, CLASSES)
         assert [decode(text, FRAME).tolist() for text in texts] == masks.tolist()
     assert found.names == (*(f"answer{seed}" for seed in range(count)), "majority")
-    assert found.found.found[-1, :2].tolist() == held.any(axis=(2, 3)).sum(axis=0).tolist()
+    assert found.found.predicted[-1, :2].tolist() == held.any(axis=(2, 3)).sum(axis=0).tolist()
     assert ("exactly" in found.notes[0]) == (count % 2 == 0)
 
 
@@ -76,10 +76,10 @@ def test_what_is_written_is_what_was_found(answers: Answers, tmp_path: Path) -> 
     text = write_agreement(found, tmp_path)
     assert (tmp_path / "agreement.txt").read_text() == text + "\n"
     told = json.loads((tmp_path / "agreement.json").read_text())
-    assert told["found"] == found.found.found.tolist()
+    assert told["found"] == found.found.predicted.tolist()
     assert told["dice"][0][1][-1] == pytest.approx(found.found.dice[0, 1, -1])
     assert (tmp_path / "agreement.html").read_text().count("<table>") == 6
-    first = found.found.found[0]
+    first = found.found.predicted[0]
     expected = first[0] != 4
     assert any(each.startswith("answer0 finds class 1") for each in found.outside) == expected
     together = int(first[:2].sum())
@@ -147,7 +147,7 @@ def test_the_four_submissions_of_the_competition(real_data: Path, tmp_path: Path
     files = sorted((real_data / "severstal" / "submissions").glob("*.csv.gz"))
     found = agree(files, tmp_path / "m.csv", frame=Frame(256, 1600))
     assert found.found.strips == 1801
-    counts = dict(zip(found.names, found.found.found[:, :4].tolist(), strict=True))
+    counts = dict(zip(found.names, found.found.predicted[:, :4].tolist(), strict=True))
     assert counts["khornlund_pseudo"] == [92, 1, 579, 110]
     assert (found.found.decisions[-1, :4, -1] > 0.8).all()
 

@@ -173,7 +173,7 @@ def test_what_cannot_be_promised_or_counted_is_refused(
     finished: Finished, strips: Path, tmp_path: Path
 ) -> None:
     run = finished[0]
-    with pytest.raises(InputError, match="It takes 299 of them"):
+    with pytest.raises(InputError, match="Use 299 of them"):
         plant(run, Rates())
     with pytest.raises(InputError, match="mm per pixel"):
         plant(run, mm_per_pixel=0.0)

@@ -48,7 +48,7 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
         notes.append(f"{left} strips of the data set are only used for training.")
     classes = outputs.record.classes
     result = score_result(pairs, classes, groups, notes, options, counts.defects)
-    words = outputs.words(track(images, "Reading probabilities", len(images)))
+    probabilities = outputs.words(track(images, "Reading probabilities", len(images)))
     return result.model_copy(
         update={
             "parts": {name: score(part.pairs, part.groups) for name, part in outputs.parts.items()},
@@ -56,6 +56,6 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
                 int(fold): score(pairs.select(folds == fold), groups[folds == fold])
                 for fold in np.unique(folds)
             },
-            "reliability": reliability_of_classes(words, pairs.truth > 0, classes.names),
+            "reliability": reliability_of_classes(probabilities, pairs.truth > 0, classes.names),
         }
     )

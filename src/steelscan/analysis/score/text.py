@@ -91,18 +91,16 @@ def _unread(result: ScoreResult) -> str:
     """Return a sentence on strips that could not be read."""
     names = ", ".join(result.unread[:10]) + (", ..." if len(result.unread) > 10 else "")
     return (
-        f"Not read: {len(result.unread)} strips could not be read when they were predicted, and are "
-        f"in no other number: {names}"
+        f"Not read: {len(result.unread)} strips could not be read when they were predicted. They "
+        f"are in no other number: {names}"
     )
 
 
 def _columns(result: ScoreResult) -> dict[str, Scores]:
     """Return the scores of all strips and of each part; only the part if there is one."""
-    return (
-        dict(result.parts)
-        if len(result.parts) == 1
-        else {"predicted": result.scores, **result.parts}
-    )
+    if len(result.parts) == 1:
+        return result.parts
+    return {"predicted": result.scores, **result.parts}
 
 
 def _table(rows: Rows) -> Table:
