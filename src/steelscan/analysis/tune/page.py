@@ -135,22 +135,22 @@ def _held_out(scores: tuple[Scores, Scores, Scores] | None) -> list[tuple[str, l
     ]
 
 
-def _draw(found: Plateau, default: ClassThresholds, used: ClassThresholds, kind: RuleKind) -> str:
+def _draw(plateau: Plateau, default: ClassThresholds, used: ClassThresholds, kind: RuleKind) -> str:
     """Draw a curve per threshold and the map of label by pixel, as an ``<svg>`` element."""
     from matplotlib.figure import Figure
 
     with styled():
-        count = len(found.tolerances) + 1
+        count = len(plateau.tolerances) + 1
         figure = Figure(figsize=(10.4, 2.5), layout="constrained")
         panels = figure.subplots(1, count, width_ratios=[1] * (count - 1) + [1.25])
-        floor = min(min(each.scores) for each in found.tolerances)
-        top = max(max(each.scores) for each in found.tolerances)
+        floor = min(min(each.scores) for each in plateau.tolerances)
+        top = max(max(each.scores) for each in plateau.tolerances)
         room = 0.06 * max(top - floor, 1e-3)
-        for number, (panel, each) in enumerate(zip(panels, found.tolerances, strict=False)):
+        for number, (panel, each) in enumerate(zip(panels, plateau.tolerances, strict=False)):
             _curve(panel, each, getattr(default, each.name), NAMES[kind][each.name])
             panel.set_ylim(floor - room, top + room)
             panel.tick_params(labelleft=number == 0)
-        _map(panels[-1], found, default, used, kind)
+        _map(panels[-1], plateau, default, used, kind)
         return svg_of(figure)
 
 
@@ -174,13 +174,18 @@ def _curve(panel: "Axes", tolerance: Tolerance, default: float, title: str) -> N
 
 def _map(
     panel: "Axes",
-    found: Plateau,
+    plateau: Plateau,
     default: ClassThresholds,
     used: ClassThresholds,
     kind: RuleKind,
 ) -> None:
     mesh = panel.pcolormesh(
-        found.pixels, found.labels, found.scores, cmap="Blues", shading="nearest", edgecolors="face"
+        plateau.pixels,
+        plateau.labels,
+        plateau.scores,
+        cmap="Blues",
+        shading="nearest",
+        edgecolors="face",
     )
     panel.plot(default.pixel, default.label, "o", color="#1f2933", mfc="white", markersize=5)
     panel.plot(used.pixel, used.label, "o", color=_AMBER, markersize=5)

@@ -174,13 +174,13 @@ def _region(
     at: int,
     pixels: int,
     box: tuple[int, int, int, int],
-    levels: NDArray[np.uint8],
+    probabilities_u8: NDArray[np.uint8],
     other: Masks,
-    inside: Mask,
+    region: Mask,
 ) -> Region:
-    """A region; ``levels`` and ``other`` are of its box, ``inside`` its pixels in that."""
-    own = levels[at][inside]
-    shares = other[:, inside].mean(1)
+    """Measure a region; the arrays are cut to its box, ``region`` are its pixels there."""
+    own = probabilities_u8[at][region]
+    shares = other[:, region].mean(1)
     rival = int(np.argmax(np.where(np.arange(len(shares)) == at, -1.0, shares)))
     rivals = rival if rival != at and shares[rival] >= 0.5 else None
     return Region(
@@ -191,5 +191,5 @@ def _region(
         peak=float(np.quantile(own, _PEAK)) / 255,
         agreed=float(shares[at]),
         rival=rivals,
-        rival_mean=0.0 if rivals is None else float(levels[rivals][inside].mean()) / 255,
+        rival_mean=0.0 if rivals is None else float(probabilities_u8[rivals][region].mean()) / 255,
     )

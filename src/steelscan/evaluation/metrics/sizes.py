@@ -131,7 +131,7 @@ def _shares(
 ) -> list[list[Estimate]]:
     """Return the share of errors per range of sizes, for each kind of error."""
     groups = max(int(member.max()) for member in members) + 1
-    found = []
+    estimates = []
     for wrong, size, member in zip(over, sizes, members, strict=True):
         place = np.searchsorted(np.asarray(edges), size, side="right") - 1
         within = (place[:, None] == np.arange(len(edges) - 1)) & (size > 0)[:, None]
@@ -139,10 +139,10 @@ def _shares(
         errors = sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
         values = ratios_of(errors.sum(axis=0), under.sum(axis=0))
         bounds = intervals(errors, under, *settings)
-        found.append(
+        estimates.append(
             [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
         )
-    return found
+    return estimates
 
 
 def _edges(smallest: float, largest: float) -> list[float]:
