@@ -48,7 +48,7 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
         notes.append(f"{left} strips of the data set are only used for training.")
     classes = outputs.record.classes
     result = score_result(pairs, classes, groups, notes, options, counts.defects)
-    probabilities = outputs.words(track(images, "Reading probabilities", len(images)))
+    probabilities = outputs.class_probabilities(track(images, "Reading probabilities", len(images)))
     return result.model_copy(
         update={
             "parts": {name: score(part.pairs, part.groups) for name, part in outputs.parts.items()},

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision import HardGate, StepOutput, consult
+from steelscan.decision import HardGate, StepOutput, run_steps
 from steelscan.evaluation.tuning import ClassThresholds, histograms
-from steelscan.pipeline import Evaluated, RunFolder, Stores, check_stored, stores_to_read
+from steelscan.pipeline import Evaluated, RunFolder, StepStores, check_stored, open_stores
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
 from steelscan.strip import PerClass, RecipeError, per_class, track
@@ -49,18 +49,18 @@ def last_gate(recipe: Recipe, classes: int) -> SearchedGate | None:
     That is the hard gate of aux heads, or else the last classifier. A gate that opens whole strips
     by several thresholds has no single threshold to search.
     """
-    last = recipe.rounds[-1]
-    name, segment = last.segment
-    if isinstance(segment.gate, HardGate):
-        least = per_class(segment.gate.threshold, classes, "HardGate.threshold")
-        return SearchedGate(name, "class", least)
-    if not last.classifies:
+    last = recipe.decision.last
+    gate = last.segmenter.gate
+    if isinstance(gate, HardGate):
+        least = per_class(gate.threshold, classes, "HardGate.threshold")
+        return SearchedGate(last.segmenter.name, "class", least)
+    if not last.classifiers:
         return None
-    name, step = last.classifies[-1]
+    step = last.classifiers[-1]
     least = per_class(step.threshold, classes, "Classify.threshold")
     if step.gate == "image" and len(set(least)) > 1:
         return None
-    return SearchedGate(name, step.gate, least)
+    return SearchedGate(step.name, step.gate, least)
 
 
 def default_thresholds(
@@ -94,40 +94,40 @@ def read_histograms(
     Raises RunError if no output is stored for a strip.
     """
     gate = last_gate(recipe, len(dataset.classes))
-    stores = stores_to_read(run, recipe, round_, dataset)
+    stores = open_stores(run, recipe, round_, dataset)
     row_of = {name: row for row, name in enumerate(dataset.names)}
-    counts, class_probabilities = [], []
+    counts, probabilities = [], []
     for image in track(evaluated.images, "Reading probabilities", len(evaluated.images)):
         row = row_of[image]
         check_stored(run, stores, row, image)
         outputs = _WithOpenGate(stores, row, gate)
-        opened = consult(recipe, outputs, len(dataset.classes), dataset.frames[row])
-        counts.append(histograms(opened.levels, dataset.masks(row)))
+        frame, classes = dataset.frames[row], len(dataset.classes)
+        found = run_steps(recipe.decision, outputs, classes, frame)
+        counts.append(histograms(found.pixels, dataset.masks(row)))
         if gate is not None:
-            class_probabilities.append(outputs.of_classes(gate.step))
-    return PartHistograms(
-        np.stack(counts), np.stack(class_probabilities) if gate is not None else None, evaluated
-    )
+            probabilities.append(outputs.of_classes(gate.step))
+    stacked = np.stack(probabilities) if probabilities else None
+    return PartHistograms(np.stack(counts), stacked, evaluated)
 
 
 class _WithOpenGate:
-    """The stored outputs of one strip, where the gate that is searched is open."""
+    """The stored outputs of one strip, as if the searched gate let everything pass."""
 
-    def __init__(self, stores: Mapping[str, Stores], row: int, gate: SearchedGate | None) -> None:
+    def __init__(
+        self, stores: Mapping[str, StepStores], row: int, gate: SearchedGate | None
+    ) -> None:
         self._stores, self._row, self._gate = stores, row, gate
 
-    def __call__(self, name: str, _: object = None) -> StepOutput:
-        masks = self._stores[name][0]
-        maps = None if masks is None else masks[self._row].astype(np.uint8, copy=False)
-        if self._stores[name][1] is None:
-            return StepOutput(maps, None)
-        probabilities = self.of_classes(name)
-        if self._gate is not None and name == self._gate.step:
-            probabilities = np.full_like(probabilities, np.inf)
-        return StepOutput(maps, probabilities)
+    def output(self, step: str, open_classes: NDArray[np.bool_]) -> StepOutput:
+        """Return the output of a step."""
+        del open_classes
+        output = self._stores[step].output(self._row)
+        if output.classes is None or self._gate is None or step != self._gate.step:
+            return output
+        return output._replace(classes=np.full_like(output.classes, np.inf))
 
-    def of_classes(self, name: str) -> NDArray[np.float32]:
-        """Return the stored class probabilities of a step, ``(classes,)``."""
-        classes = self._stores[name][1]
+    def of_classes(self, step: str) -> NDArray[np.float32]:
+        """Return the class probabilities of a step, ``(classes,)``."""
+        classes = self._stores[step].output(self._row).classes
         assert classes is not None
-        return classes[self._row].astype(np.float32, copy=False)
+        return classes
