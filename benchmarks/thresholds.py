@@ -35,8 +35,8 @@ from steelscan.evaluation.tuning import (
     Objective,
     RuleKind,
     Thresholds,
-    histograms,
     search_thresholds,
+    strip_histograms,
 )
 from steelscan.strip import Frame
 
@@ -221,7 +221,7 @@ def loops(
     stored = [(255 * each.probabilities).round().astype(np.uint8) for each in maps]
     start = time.process_time()
     for plane, (_, truth, _) in zip(stored, maps, strict=True):
-        histograms(plane[None], truth[None])
+        strip_histograms(plane[None], truth[None])
     counting = (time.process_time() - start) / len(maps) * STRIPS * len(POSITIVES)
     print(f"\ncounting the histograms of all maps before that, once: {counting:.0f} s")
     return rate, counting

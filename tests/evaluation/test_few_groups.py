@@ -103,7 +103,7 @@ def test_escapes_and_overkill_of_few_strips(kind):
         assert ("allow 100 %" in str(refused.value)) is False
 
 
-def histograms(strips, holds, seed=0):
+def made_histograms(strips, holds, seed=0):
     """Int32 ``(strips, 2, 2, 256)``: noise; ``holds`` is which strips have the classes."""
     random = np.random.default_rng(seed)
     levels = np.zeros((strips, 2, 2, 256), np.int32)
@@ -129,7 +129,7 @@ HOLDS = {
 @pytest.mark.parametrize("strips", [5, 9])
 def test_tuning_few_groups_gives_reasons(objective, holds, strips):
     """With a gate of the image too, whose resamples lack whole classes."""
-    levels = histograms(strips, HOLDS[holds])
+    levels = made_histograms(strips, HOLDS[holds])
     probabilities = np.random.default_rng(1).random((strips, 2))
     how = {"class_probabilities": probabilities, "image_gate": 0.5}
     defaults, tune = [ClassThresholds(None, 0.5, 0.5, 1)] * 2, CrossFitOptions(resamples=20)
@@ -150,7 +150,7 @@ def test_tuning_few_groups_gives_reasons(objective, holds, strips):
 
 def test_resamples_without_a_class_are_left_out_and_the_rest_stand():
     """Of 9 groups that 4 hold, a few resamples have none; a share of them is still most."""
-    levels = histograms(9, lambda strip, _: strip < 4)
+    levels = made_histograms(9, lambda strip, _: strip < 4)
     probabilities = np.random.default_rng(1).random((9, 2))
     done = tune_thresholds(
         levels,

@@ -16,9 +16,9 @@ from steelscan.evaluation.tuning import (
     Prior,
     Thresholds,
     Tune,
-    histograms,
     pairs_at,
     search_thresholds,
+    strip_histograms,
 )
 from steelscan.evaluation.tuning.search import _gain
 from steelscan.evaluation.tuning.surfaces import smoothed_argmax
@@ -60,7 +60,7 @@ def mean_dice_by_definition(maps, truth, setting):
 
 
 def histograms_of(maps, truth):
-    return np.stack([histograms(*strip) for strip in zip(maps, truth, strict=True)])
+    return np.stack([strip_histograms(*strip) for strip in zip(maps, truth, strict=True)])
 
 
 def thresholds(label, pixel, area, classes=2):
@@ -69,7 +69,7 @@ def thresholds(label, pixel, area, classes=2):
 
 def test_histograms_count_every_pixel_at_its_probability():
     maps, truth = strips_at_random(0, strips=1)
-    counts = histograms(maps[0], truth[0])
+    counts = strip_histograms(maps[0], truth[0])
     assert counts.dtype == np.int32
     assert counts.shape == (2, 2, 256)
     for index, level in product(range(2), range(256)):
@@ -89,7 +89,7 @@ def test_histograms_count_every_pixel_at_its_probability():
 )
 def test_histograms_refuse_other_shapes_and_types(maps, truth):
     with pytest.raises(MaskError):
-        histograms(maps, truth)
+        strip_histograms(maps, truth)
 
 
 @pytest.mark.parametrize(

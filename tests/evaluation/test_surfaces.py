@@ -17,7 +17,7 @@ from steelscan.evaluation.tuning import (
     MeanDice,
     Objective,
     Prior,
-    histograms,
+    strip_histograms,
     strip_weights,
 )
 from steelscan.evaluation.tuning.histograms import pixels_above
@@ -49,7 +49,7 @@ drawn_strips = st.integers(3, 6).flatmap(
 
 def histograms_of(maps, truth):
     pairs = zip(maps[:, None], truth[:, None], strict=True)
-    return np.stack([histograms(*pair)[:, 0] for pair in pairs])
+    return np.stack([strip_histograms(*pair)[:, 0] for pair in pairs])
 
 
 def scores_of(counts, axes, objective=None, kind="threshold", probabilities=None, times=None):

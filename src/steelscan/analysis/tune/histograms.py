@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.decision import HardGate, StepOutput, run_steps
-from steelscan.evaluation.tuning import ClassThresholds, histograms
+from steelscan.evaluation.tuning import ClassThresholds, strip_histograms
 from steelscan.pipeline import Evaluated, RunFolder, StepStores, check_stored, open_stores
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
@@ -103,7 +103,7 @@ def read_histograms(
         outputs = _WithOpenGate(stores, row, gate)
         frame, classes = dataset.frames[row], len(dataset.classes)
         found = run_steps(recipe.decision, outputs, classes, frame)
-        counts.append(histograms(found.pixels, dataset.masks(row)))
+        counts.append(strip_histograms(found.pixels, dataset.masks(row)))
         if gate is not None:
             probabilities.append(outputs.of_classes(gate.step))
     stacked = np.stack(probabilities) if probabilities else None

@@ -4,7 +4,7 @@ from .crossfit import CrossFit as CrossFit
 from .crossfit import CrossFitOptions as CrossFitOptions
 from .histograms import LEVELS as LEVELS
 from .histograms import apply_image_gate as apply_image_gate
-from .histograms import histograms as histograms
+from .histograms import strip_histograms as strip_histograms
 from .objectives import EscapeWeighted as EscapeWeighted
 from .objectives import MeanDice as MeanDice
 from .objectives import Objective as Objective

@@ -14,7 +14,7 @@ LEVELS = 256
 """Values that a stored probability can have."""
 
 
-def histograms(probabilities_u8: NDArray[np.uint8], truth: Masks) -> NDArray[np.int32]:
+def strip_histograms(probabilities_u8: NDArray[np.uint8], truth: Masks) -> NDArray[np.int32]:
     """Count the pixels, and the true pixels, of one strip at each stored probability.
 
     ``probabilities_u8`` is uint8 and ``truth`` bool, both ``(classes, height, width)``. Returns
