@@ -106,9 +106,9 @@ def test_other_values_than_scores_are_refused() -> None:
         ScoredStrips(np.array([1.5]), np.array([True]), np.array([0]))
     with pytest.raises(InputError, match="from 0 to 1"):
         ScoredStrips(np.array([np.nan]), np.array([True]), np.array([0]))
-    with pytest.raises(InputError, match="thrice"):
+    with pytest.raises(InputError, match="three arrays"):
         ScoredStrips(good, np.array([1]), np.array([0]))
-    with pytest.raises(InputError, match="thrice"):
+    with pytest.raises(InputError, match="three arrays"):
         ScoredStrips(good, np.array([True, False]), np.array([0]))
     with pytest.raises(InputError, match="are none"):
         operating_curve(ScoredStrips(good, np.array([True]), np.array([0])).select(np.arange(0)))

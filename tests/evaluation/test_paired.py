@@ -193,9 +193,9 @@ def test_one_group_has_no_interval_and_an_absent_class_no_number():
 
 def test_other_truths_and_wrong_groups_are_refused():
     one, other = two_answers(10)
-    with pytest.raises(InputError, match="other truths"):
+    with pytest.raises(InputError, match="different truths"):
         paired_differences(one, other.select(slice(39)))
-    with pytest.raises(InputError, match="other truths"):
+    with pytest.raises(InputError, match="different truths"):
         paired_differences(one, two_answers(11)[0])
     with pytest.raises(InputError, match=r"shape \(3,\), there are 40 strips"):
         paired_differences(one, other, np.arange(3))

@@ -90,7 +90,7 @@ def test_strips_that_are_separated_need_no_review() -> None:
     assert found.low == found.high
     assert found.sort(strips).reviewed == 0
     assert found.sort(strips).passed_defective == 0
-    assert "nothing need be reviewed" in found.sentences()[-1]
+    assert "no strip needs review" in found.sentences()[-1]
 
 
 def test_counts_of_passed_reviewed_and_stopped_strips_add_up() -> None:
@@ -105,7 +105,7 @@ def test_counts_of_passed_reviewed_and_stopped_strips_add_up() -> None:
 
 def test_a_rate_that_cannot_be_guaranteed_is_refused_with_the_number_needed() -> None:
     strips = drawn(np.random.default_rng(5), 298, 400)
-    with pytest.raises(InputError, match="It takes 299 of them") as error:
+    with pytest.raises(InputError, match="Use 299 of them") as error:
         choose_review(strips, Rates(0.01, 0.01))
     offered = float(str(error.value).split("allow ")[1].split(" %")[0]) / 100
     assert choose_review(strips, Rates(offered, 0.01)).defective_pieces == 298
@@ -120,4 +120,4 @@ def test_too_few_clean_strips_are_never_stopped_without_review() -> None:
     found = choose_review(strips, Rates(0.01, 0.01))
     assert found.high == inf
     assert found.sort(strips).stopped_clean == found.sort(strips).stopped_defective == 0
-    assert "would take 299 clean" in found.sentences()[1]
+    assert "needs 299 clean" in found.sentences()[1]

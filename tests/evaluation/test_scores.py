@@ -207,7 +207,7 @@ def test_rows_per_class_equal_those_of_loops():
         ]
         with_truth = [each for each in triples if each[1]]
         assert row.positives == len(with_truth)
-        assert row.found == sum(guess > 0 for guess, _, _ in triples)
+        assert row.predicted == sum(guess > 0 for guess, _, _ in triples)
         assert row.missed == sum(guess == 0 for guess, _, _ in with_truth)
         assert row.false_alarms == sum(guess > 0 and not true for guess, true, _ in triples)
         overlaps = [shared / (guess + true - shared) for guess, true, shared in with_truth]
