@@ -207,7 +207,7 @@ def test_a_list_of_strips_that_cannot_be_meant_is_told(tmp_path, text):
     with (tmp_path / "strips.txt").open("a", encoding="utf-8") as log:
         log.write(f"\n{text}\n")
     for opened in (masks_store, to_read):
-        with pytest.raises(RunError, match=r"strips\.txt: names the strip"):
+        with pytest.raises(RunError, match=r"strips\.txt: lists the strip"):
             opened(tmp_path)
 
 

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
 from steelscan.evaluation.metrics import Pairs, dice
-from steelscan.postprocess import Share
-from steelscan.strip import InputError, Spec
+from steelscan.strip import InputError, Share, Spec
 
 
 class MeanDice(Spec):
