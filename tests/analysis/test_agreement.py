@@ -67,7 +67,7 @@ def test_the_majority_file_holds_the_majority_of_the_masks(
         texts = table.texts(image, CLASSES)
         assert [decode(text, FRAME).tolist() for text in texts] == masks.tolist()
     assert found.names == (*(f"submission{seed}" for seed in range(count)), "majority")
-    assert found.agreement.found[-1, :2].tolist() == held.any(axis=(2, 3)).sum(axis=0).tolist()
+    assert found.agreement.predicted[-1, :2].tolist() == held.any(axis=(2, 3)).sum(axis=0).tolist()
     assert ("exactly" in found.notes[0]) == (count % 2 == 0)
 
 
@@ -78,12 +78,12 @@ def test_text_json_and_page_have_the_same_numbers(submissions: Submissions, tmp_
     text = write_agreement(found, tmp_path)
     assert (tmp_path / "agreement.txt").read_text() == text + "\n"
     written = json.loads((tmp_path / "agreement.json").read_text())
-    assert written["agreement"]["found"] == found.agreement.found.tolist()
+    assert written["agreement"]["predicted"] == found.agreement.predicted.tolist()
     for name in ("decisions", "kappa", "dice"):  # null if undefined
         values = np.array(written["agreement"][name], np.float64)
         assert np.array_equal(values, getattr(found.agreement, name), equal_nan=True)
     assert (tmp_path / "agreement.html").read_text().count("<table>") == 6
-    first = found.agreement.found[0]
+    first = found.agreement.predicted[0]
     expected = first[0] != 4
     assert (
         any(each.startswith("submission0 predicts class 1") for each in found.deviations)
@@ -167,7 +167,7 @@ def test_the_four_submissions_of_the_competition(real_data: Path, tmp_path: Path
     files = sorted((real_data / "severstal" / "submissions").glob("*.csv.gz"))
     found = compare_submissions(files, tmp_path / "m.csv", frame=Frame(256, 1600))
     assert found.agreement.strips == 1801
-    counts = dict(zip(found.names, found.agreement.found[:, :4].tolist(), strict=True))
+    counts = dict(zip(found.names, found.agreement.predicted[:, :4].tolist(), strict=True))
     assert counts["khornlund_pseudo"] == [92, 1, 579, 110]
     assert (found.agreement.decisions[-1, :4, -1] > 0.8).all()
 

@@ -20,7 +20,7 @@ from steelscan.data import Folds, WholeStrip, make_folds, open_dataset
 from steelscan.data.duplicates import group_strips
 from steelscan.decision import Detector
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import Tune, count_levels, pairs_at, search_thresholds
+from steelscan.evaluation.tuning import Tune, pairs_at, search_thresholds, strip_histograms
 from steelscan.losses import BCE, SoftmaxFocal
 from steelscan.models import FPN, StripNetwork, Unet
 from steelscan.pipeline import (
@@ -270,7 +270,9 @@ def test_refitted_thresholds_are_found_on_other_groups_than_those_that_they_deci
     files = StripFiles(world.folder / "out" / "strips")
     raw = [rule.name for rule in found.rules].index("power_mean_raw")
     truth = [world.dataset.masks(row) for row in range(STRIPS)]
-    levels = np.stack([count_levels(files.rule_input(row, raw).pixels, truth[row]) for row in rows])
+    levels = np.stack(
+        [strip_histograms(files.rule_input(row, raw).pixels, truth[row]) for row in rows]
+    )
     start = module.thresholds_of(RULES, 2)
     assert found.rules[raw].held.mean_dice.other == pytest.approx(_dice(pairs_at(levels, start)))
     groups = group_strips(world.dataset)
@@ -301,7 +303,7 @@ def test_sets_are_refitted_as_ensembles_of_their_members_would_be(
         levels = []
         for row in range(STRIPS):
             maps = predict_masks(models, ("identity", "hflip"), world.dataset.picture(row))
-            levels.append(count_levels(to_uint8(maps), world.dataset.masks(row)))
+            levels.append(strip_histograms(to_uint8(maps), world.dataset.masks(row)))
         both = np.stack(levels)
         total = 0.0
         for part in (0, 1):

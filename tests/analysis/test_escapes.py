@@ -180,7 +180,7 @@ def test_rates_that_cannot_be_promised_and_other_data_are_refused(
     finished: Finished, strips: Path, tmp_path: Path
 ) -> None:
     run = finished[0]
-    with pytest.raises(InputError, match="It takes 299 of them"):
+    with pytest.raises(InputError, match="Use 299 of them"):
         count_escapes(run, Rates())
     with pytest.raises(InputError, match="mm per pixel"):
         count_escapes(run, mm_per_pixel=0.0)

@@ -1,4 +1,4 @@
-"""Finished runs that judged strips of 1, 2 or 5 groups: every verb ends with words."""
+"""Finished runs with validation strips of 1, 2 or 5 groups: every verb prints text."""
 
 import shutil
 from dataclasses import replace
@@ -10,9 +10,9 @@ import pytest
 from steelscan.analysis.compare import comparison_text
 from steelscan.analysis.compare.compare import compare
 from steelscan.analysis.escapes import count_escapes, escapes_text
-from steelscan.analysis.score import Asked, score_files, score_text
-from steelscan.analysis.tune import tune_run, tuning_text
-from steelscan.evaluation.tuning import CarefulTune, Prior
+from steelscan.analysis.score import ScoreOptions, score_files, score_text
+from steelscan.analysis.tune import tune_run, tuning_text, write_tuning
+from steelscan.evaluation.tuning import CrossFitOptions, Prior
 from steelscan.pipeline import EVALUATED_PARTS, Outcome, RunFolder, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.strip import InputError, RunError
@@ -22,7 +22,7 @@ Finished = tuple[Path, Outcome]
 
 @pytest.fixture(scope="module")
 def grouped(finished: Finished, tmp_path_factory: pytest.TempPathFactory):
-    """Makes the finished run one that judged so many groups."""
+    """A function that gives the finished run another number of groups."""
     run = tmp_path_factory.mktemp("few") / "run"
     shutil.copytree(finished[0], run)
     folder = RunFolder(run)
@@ -40,27 +40,28 @@ def grouped(finished: Finished, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_what_is_told_of_few_groups_has_no_nan(grouped, groups: int, strips: Path) -> None:
+def test_reports_on_few_groups_have_no_nan(grouped, groups: int, strips: Path) -> None:
     run = grouped(groups)
     texts = [
         escapes_text(count_escapes(run, data=strips)),
         comparison_text(compare(run, run)),
-        score_text(score_files(strips, run, Asked())),
+        score_text(score_files(strips, run, ScoreOptions())),
     ]
     for text in texts:
         assert "nan" not in text.replace("domina", "")
     assert "B is better" not in texts[1]
-    with pytest.raises(RunError, match=f"judged {groups} groups of strips out of fold") as refused:
+    with pytest.raises(RunError, match=f"has {groups} groups of strips out of fold") as refused:
         tune_run(run, strips)
     assert "a search needs 5" in str(refused.value)
 
 
-def test_five_groups_are_too_few_to_search_and_that_is_said(grouped, strips: Path) -> None:
+def test_five_groups_are_too_few_to_search(grouped, strips: Path) -> None:
     run = grouped(5)
-    done = tune_run(run, strips, tune=CarefulTune(resamples=20))
-    told = tuning_text(done)
-    assert "nan" not in told
-    assert "Nothing could be searched: there are too few groups." in told
+    done = tune_run(run, strips, options=CrossFitOptions(resamples=20))
+    write_tuning(done)
+    text = tuning_text(done)
+    assert "nan" not in text
+    assert "Nothing could be searched: there are too few groups." in text
     assert "nan" not in done.page.read_text().lower().replace("nano", "")
 
 
@@ -70,11 +71,11 @@ def test_an_objective_that_a_class_has_no_strips_for_is_refused_before_any_work(
     run = grouped(9)
     folder = RunFolder(run)
     parts = read_evaluated(folder, 4)
-    judged = parts[EVALUATED_PARTS[1]]
-    judged.pairs.truth[:, 0] = 0
-    judged.pairs.shared[:, 0] = 0
-    write_evaluated(folder, {EVALUATED_PARTS[1]: judged})
+    evaluated = parts[EVALUATED_PARTS[1]]
+    evaluated.pairs.truth[:, 0] = 0
+    evaluated.pairs.shared[:, 0] = 0
+    write_evaluated(folder, {EVALUATED_PARTS[1]: evaluated})
     out = tmp_path / "tuned"
-    with pytest.raises(InputError, match=r"class 1: is on 0 of the .* take mean_dice"):
+    with pytest.raises(InputError, match=r"class 1: is on 0 of the .* use mean_dice"):
         tune_run(run, strips, out, objective=(Prior(positives=0.1),) * 4)
     assert not out.exists()

@@ -11,17 +11,17 @@ import pytest
 from PIL import Image
 
 from steelscan.analysis.score import (
-    Asked,
-    Judgement,
-    asked_of,
+    ScoreOptions,
+    ScoreResult,
     score_files,
-    score_json,
+    score_options,
     score_page,
     score_stream,
     score_text,
 )
 from steelscan.data import open_dataset, read_folds
-from steelscan.evaluation.metrics import Expected, defects_of, reliability
+from steelscan.evaluation.metrics import Expected, defects_of
+from steelscan.evaluation.metrics.calibration import reliability
 from steelscan.pages import page_text
 from steelscan.pipeline import Outcome, RunFolder
 from steelscan.prediction import ProbabilityStore
@@ -53,7 +53,7 @@ def test_the_truth_scored_against_itself_is_perfect(strips: Path, tmp_path: Path
         assert found.empty.escaped == found.scores.defective
 
 
-def test_all_ways_to_hand_over_the_same_masks_score_the_same(strips: Path, tmp_path: Path) -> None:
+def test_the_same_masks_in_any_format_score_the_same(strips: Path, tmp_path: Path) -> None:
     """A table against the data set, a table against its table, and index pictures."""
     dataset = open_dataset(strips)
     (tmp_path / "pictures").mkdir()
@@ -77,7 +77,7 @@ def test_all_ways_to_hand_over_the_same_masks_score_the_same(strips: Path, tmp_p
     assert by_table.escaped == both.escaped == pictures.escaped
 
 
-def test_the_strips_that_are_answered_are_those_that_count(strips: Path, tmp_path: Path) -> None:
+def test_only_predicted_strips_count(strips: Path, tmp_path: Path) -> None:
     dataset = open_dataset(strips)
     rows = [(name, [""] * len(dataset.classes)) for name in dataset.names[:5]]
     write_mask_table(tmp_path / "own.csv", rows)
@@ -101,7 +101,7 @@ def test_predictions_of_other_strips_classes_or_sizes_are_refused(
     write_mask_table(own, [(dataset.names[0], [beyond] * len(dataset.classes))])
     with pytest.raises(MaskError, match="outside the frame"):
         score_files(strips, own)
-    with pytest.raises(InputError, match="holds no mask"):
+    with pytest.raises(InputError, match="has no mask"):
         score_files(strips, tmp_path)
     Image.fromarray(np.full(dataset.frames[0], 9, np.uint8)).save(
         tmp_path / f"{Path(dataset.names[0]).stem}.png"
@@ -118,7 +118,7 @@ def test_two_submissions_of_the_competition(real_data: Path) -> None:
     assert 0.9 < found.mean_dice.value < 1
 
 
-def test_a_run_and_what_predict_wrote_can_be_named(
+def test_a_run_and_the_output_of_predict_can_be_given(
     finished: tuple[Path, object], strips: Path, tmp_path: Path
 ) -> None:
     shutil.copy(finished[0] / "submission.csv", tmp_path / "submission.csv")
@@ -126,9 +126,7 @@ def test_a_run_and_what_predict_wrote_can_be_named(
     assert score_files(tmp_path / "test.csv", tmp_path).scores.strips <= 3
 
 
-def test_a_run_is_scored_by_what_it_said_out_of_fold(
-    finished: tuple[Path, Outcome], strips: Path
-) -> None:
+def test_a_run_is_scored_out_of_fold(finished: tuple[Path, Outcome], strips: Path) -> None:
     run, outcome = finished
     found = score_files(strips, run)
     assert dict(found.parts) == dict(outcome.scores)
@@ -139,19 +137,19 @@ def test_a_run_is_scored_by_what_it_said_out_of_fold(
         assert scores.strips == (folds == fold).sum()
     assert set(found.folds) == {0, 1, 3}
     assert sum(part.escaped for part in found.folds.values()) == found.scores.escaped
-    assert found.reliability["all classes"].answers == found.scores.strips * 4
-    assert any("only teach" in note for note in found.notes)
+    assert found.reliability["all classes"].count == found.scores.strips * 4
+    assert any("only used for training" in note for note in found.notes)
 
 
-def test_the_probabilities_that_are_judged_are_the_classifiers(
+def test_calibration_is_that_of_the_classifier(
     finished: tuple[Path, Outcome], strips: Path
 ) -> None:
     run = finished[0]
     dataset = open_dataset(strips)
     store = ProbabilityStore(run / "probabilities" / "classify", len(dataset), 4, ())
     rows = [row for row in range(len(dataset)) if row in store]
-    said = np.stack([store[row] for row in rows]).astype(np.float64)
-    expected = reliability(said, dataset.present[rows])
+    predicted = np.stack([store[row] for row in rows]).astype(np.float64)
+    expected = reliability(predicted, dataset.present[rows])
     assert score_files(strips, run).reliability["all classes"].error == pytest.approx(
         expected.error
     )
@@ -163,11 +161,11 @@ def test_a_run_whose_probabilities_were_changed_is_refused(
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
     text = (run / "thresholds.json").read_text()
-    told = json.loads(text)
-    for rule in told["rules"]:
+    changed = json.loads(text)
+    for rule in changed["rules"]:
         if rule["kind"] == "threshold":
             rule["label"] = rule["pixel"] = 0.0
-    (run / "thresholds.json").write_text(json.dumps(told))
+    (run / "thresholds.json").write_text(json.dumps(changed))
     RunFolder(run).seal(run / "thresholds.json")
     (run / "recipe.json").write_text(
         (run / "recipe.json").read_text().replace('"threshold": 0.2', '"threshold": 0.0')
@@ -186,7 +184,10 @@ def test_sizes_and_checks_need_the_frame_of_tables(strips: Path, tmp_path: Path)
             for name, of in zip(dataset.names, masks, strict=True)
         ]
         write_mask_table(path, rows)
-    bare, known = score_files(truth, guess), score_files(truth, guess, Asked(frame=Frame(64, 160)))
+    bare, known = (
+        score_files(truth, guess),
+        score_files(truth, guess, ScoreOptions(frame=Frame(64, 160))),
+    )
     assert bare.sizes is None
     assert bare.scores == known.scores
     by_data = score_files(strips, guess)
@@ -198,21 +199,21 @@ def test_sizes_and_checks_need_the_frame_of_tables(strips: Path, tmp_path: Path)
             other.defects,
             other.missed.value,
         )
-    found = score_files(strips, guess, Asked(mm_per_pixel=2.0))
-    assert found.unit == "mm2"
+    found = score_files(strips, guess, ScoreOptions(mm_per_pixel=2.0))
+    assert found.size_unit == "mm2"
     assert found.sizes is not None
     smallest = min(defect for mask in masks for defect in defects_of(mask, mask)[:, 1].tolist())
     assert found.sizes[0].high > 4 * smallest >= found.sizes[0].low
     with pytest.raises(InputError, match="Give --frame"):
-        score_files(truth, guess, Asked(mm_per_pixel=2.0))
+        score_files(truth, guess, ScoreOptions(mm_per_pixel=2.0))
     with pytest.raises(InputError, match="frame"):
-        score_files(strips, guess, Asked(frame=Frame(64, 160)))
+        score_files(strips, guess, ScoreOptions(frame=Frame(64, 160)))
     with pytest.raises(MaskError, match="outside the frame"):
-        score_files(truth, guess, Asked(frame=Frame(8, 16)))
+        score_files(truth, guess, ScoreOptions(frame=Frame(8, 16)))
 
 
 @pytest.mark.parametrize("layouts", [("joined", "joined"), ("joined", "columns"), ("columns",) * 2])
-def test_a_stream_scores_what_the_whole_tables_score(
+def test_a_stream_scores_as_the_whole_tables(
     layouts: tuple[Layout, Layout], tmp_path: Path
 ) -> None:
     paths = tmp_path / "truth.csv", tmp_path / "guess.csv"
@@ -227,7 +228,7 @@ def test_a_stream_scores_what_the_whole_tables_score(
         rows[3] = (rows[3][0], ["", "", ""]) if shift else rows[3]
         write_mask_table(path, rows, layout)
     whole = score_files(*paths)
-    stream = score_stream(*paths, Asked(frame=Frame(6, 9)), classes=3)
+    stream = score_stream(*paths, ScoreOptions(frame=Frame(6, 9)), classes=3)
     for name in ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill"):
         one, other = getattr(whole.scores, name), getattr(stream.scores, name)
         assert one.value == pytest.approx(other.value, nan_ok=True)
@@ -241,13 +242,13 @@ def test_a_stream_scores_what_the_whole_tables_score(
     assert score_text(stream).splitlines()[0] == score_text(whole).splitlines()[0]
 
 
-def test_a_stream_refuses_what_it_cannot_know(tmp_path: Path) -> None:
+def test_a_stream_refuses_wrong_tables_and_options(tmp_path: Path) -> None:
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
     write_mask_table(one, [("a", ["1 1", ""]), ("b", ["", ""])])
     write_mask_table(other, [("a", ["1 1", ""])])
-    with pytest.raises(TableError, match="prediction: says nothing about image b"):
+    with pytest.raises(TableError, match="prediction: has no rows for image b"):
         score_stream(one, other)
-    with pytest.raises(TableError, match="truth: says nothing about image b"):
+    with pytest.raises(TableError, match="truth: has no rows for image b"):
         score_stream(other, one)
     write_mask_table(other, [("a", ["1 1", ""])], "columns")
     assert score_stream(one, other).scores.strips == 2
@@ -258,9 +259,9 @@ def test_a_stream_refuses_what_it_cannot_know(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="has class 3"):
         score_stream(one, other)
     with pytest.raises(MaskError, match="outside the frame"):
-        score_stream(one, one, Asked(frame=Frame(0, 0)))
+        score_stream(one, one, ScoreOptions(frame=Frame(0, 0)))
     with pytest.raises(InputError, match="one pass"):
-        score_stream(one, one, Asked(mm_per_pixel=1.0))
+        score_stream(one, one, ScoreOptions(mm_per_pixel=1.0))
     with pytest.raises(InputError, match="is no file"):
         score_stream(tmp_path, one)
 
@@ -268,20 +269,20 @@ def test_a_stream_refuses_what_it_cannot_know(tmp_path: Path) -> None:
 @pytest.mark.parametrize("score", [score_files, partial(score_stream, classes=1)])
 @pytest.mark.parametrize("name", ["b", "B.JPG", "b.png", "train_images/b.jpg"])
 def test_an_image_of_two_names_is_refused(
-    score: Callable[[Path, Path], Judgement], name: str, tmp_path: Path
+    score: Callable[[Path, Path], ScoreResult], name: str, tmp_path: Path
 ) -> None:
-    """Where clean strips have no rows it would count as missed, and as a false alarm."""
+    """If clean strips have no rows it would count as missed, and as a false alarm."""
     paths = tmp_path / "truth.csv", tmp_path / "guess.csv"
     for path, images in zip(paths, (["b.jpg", "x/d.jpg"], [name, "x/b/d.jpg"]), strict=True):
         rows = sorted((image, ["1 1"]) for image in [*images, "c.jpg"])
         write_mask_table(path, rows, "columns")
-    with pytest.raises(TableError, match=f"lists '{name}', which the truth calls 'b.jpg'"):
+    with pytest.raises(TableError, match=f"lists '{name}', which is 'b.jpg' in the truth"):
         score(*paths)
 
 
 @pytest.mark.parametrize("score", [score_files, partial(score_stream, classes=1)])
 def test_other_images_are_missed_or_false_alarms(
-    score: Callable[[Path, Path], Judgement], tmp_path: Path
+    score: Callable[[Path, Path], ScoreResult], tmp_path: Path
 ) -> None:
     paths = tmp_path / "truth.csv", tmp_path / "guess.csv"
     for path, images in zip(paths, (["x/a.jpg", "z.jpg"], ["b.jpg", "y/a.jpg"]), strict=True):
@@ -292,25 +293,26 @@ def test_other_images_are_missed_or_false_alarms(
     assert "No image is listed in both" not in score(paths[0], paths[0]).notes[-1]
 
 
-def test_what_is_asked_is_read() -> None:
-    asked = asked_of("256x1600", 0.5, "128,43,741,120/1801")
-    assert asked == Asked(Frame(256, 1600), 0.5, Expected((128, 43, 741, 120), 1801))
-    assert asked_of(None, None, None) == Asked()
+def test_options_are_read() -> None:
+    options = score_options("256x1600", 0.5, "128,43,741,120/1801")
+    assert options == ScoreOptions(Frame(256, 1600), 0.5, Expected((128, 43, 741, 120), 1801))
+    assert score_options(None, None, None) == ScoreOptions()
     for frame in ("256", "0x9", "axb", "9x9x9", ""):
         with pytest.raises(InputError, match="frame"):
-            asked_of(frame, None, None)
+            score_options(frame, None, None)
     for expected in ("", "5", "5/0", "a/5", "6/5", "1,/5"):
         with pytest.raises(InputError, match="expected"):
-            asked_of(None, None, expected)
+            score_options(None, None, expected)
 
 
-def test_all_that_was_found_is_written(finished: tuple[Path, Outcome], strips: Path) -> None:
-    found = score_files(strips, finished[0], Asked(expected=Expected((1, 1, 1, 1), 10)))
-    text, told, page = score_text(found), score_json(found), score_page(found, "a run")
+def test_the_whole_result_is_written(finished: tuple[Path, Outcome], strips: Path) -> None:
+    found = score_files(strips, finished[0], ScoreOptions(expected=Expected((1, 1, 1, 1), 10)))
+    text, page = score_text(found), score_page(found, "a run")
+    stored = json.loads(found.model_dump_json())
     assert "nan" not in text
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["scores"]["escaped"] == found.scores.escaped
-    assert set(told["parts"]) == {"held out", "out of fold"}
+    assert json.loads(json.dumps(stored, allow_nan=False)) == stored
+    assert stored["scores"]["escaped"] == found.scores.escaped
+    assert set(stored["parts"]) == {"held out", "out of fold"}
     titles = [section.title for section in page.sections]
     assert titles[:5] == ["Result", "By class", "Overlap", "By fold", "By size of defect"]
     assert titles[5:] == ["Calibration", "At other frequencies"]
@@ -321,10 +323,10 @@ def test_all_that_was_found_is_written(finished: tuple[Path, Outcome], strips: P
 
 
 @pytest.mark.parametrize("layout", ["joined", "columns"])
-def test_strips_that_could_not_be_read_are_counted_apart(
+def test_strips_that_could_not_be_read_are_counted_separately(
     strips: Path, tmp_path: Path, layout: Layout
 ) -> None:
-    """Two defective strips whose pictures are broken are no clean strips that were missed."""
+    """Two defective strips with broken pictures do not count as missed."""
     dataset = open_dataset(strips)
     truth = [
         (name, [encode(mask) for mask in dataset.masks(index)])
@@ -346,10 +348,10 @@ def test_strips_that_could_not_be_read_are_counted_apart(
         assert found.scores.mean_dice.value == 1
         assert found.scores.escaped == 0
         assert "Not read: 2 strips" in score_text(found)
-        assert score_json(found)["unread"] == gone
+        assert json.loads(found.model_dump_json())["unread"] == gone
         assert "Not read: 2 strips" in page_text(score_page(found, "a"))
         assert "are not predicted" not in " ".join(found.notes)
-        with pytest.raises(TableError, match="says of all its 28 pictures"):
+        with pytest.raises(TableError, match="marks all its 28 pictures as unread"):
             score(of, tmp_path / "all.csv")
     for score in (score_files, score_stream):
         with pytest.raises(MaskError, match="marks a picture that could not be read"):

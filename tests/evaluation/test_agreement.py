@@ -1,4 +1,4 @@
-"""Several answers to the same strips, against masks and hand numbers."""
+"""Agreement of several predictions, against masks and hand numbers."""
 
 from itertools import combinations
 from math import isnan
@@ -17,34 +17,34 @@ def as_text(runs: np.ndarray) -> str:
     return " ".join(f"{start + 1} {length}" for start, length in runs.tolist())
 
 
-@pytest.mark.parametrize("answers", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("ties", [False, True])
-def test_the_majority_is_that_of_the_pixels(answers: int, ties: bool) -> None:
-    random = np.random.default_rng(answers)
+def test_the_majority_is_that_of_the_pixels(count: int, ties: bool) -> None:
+    random = np.random.default_rng(count)
     for _ in range(30):
-        share = random.random((answers, 1, 1))
-        masks = random.random((answers, *FRAME)) < share * (random.random((answers, 1, 1)) < 0.8)
+        share = random.random((count, 1, 1))
+        masks = random.random((count, *FRAME)) < share * (random.random((count, 1, 1)) < 0.8)
         votes = masks.sum(axis=0)
-        expected = 2 * votes > answers
+        expected = 2 * votes > count
         if ties:
-            expected |= (2 * votes == answers) & (votes > 0)
+            expected |= (2 * votes == count) & (votes > 0)
         runs = majority([parse(encode(mask), FRAME) for mask in masks], ties=ties)
         assert as_text(runs) == encode(expected)
         assert np.array_equal(decode(as_text(runs), FRAME), expected)
 
 
-def test_nobody_finds_anything() -> None:
+def test_the_majority_of_empty_masks_is_empty() -> None:
     assert majority([np.empty((0, 2), np.int64)] * 3).shape == (0, 2)
 
 
-def answers_at_random(count: int) -> np.ndarray:
+def random_predictions(count: int) -> np.ndarray:
     random = np.random.default_rng(0)
     made = random.random((count, 25, 2, 5, 6)) < 0.4
     return made & (random.random((count, 25, 2, 1, 1)) < 0.5)
 
 
 def test_agreement_is_that_of_plain_loops() -> None:
-    masks = answers_at_random(3)
+    masks = random_predictions(3)
     pairs = {
         (one, other): Pairs.of(
             [count_pixels(*each) for each in zip(masks[one], masks[other], strict=True)]
@@ -68,14 +68,16 @@ def test_agreement_is_that_of_plain_loops() -> None:
                 if x[at].any() or y[at].any()
             ]
             assert found.dice[one, other, at] == pytest.approx(np.mean(each))
-        any_one, any_other = (masks[who].any(axis=(1, 2, 3)) for who in (one, other))
+        any_one, any_other = (masks[each].any(axis=(1, 2, 3)) for each in (one, other))
         assert found.decisions[one, other, -1] == pytest.approx((any_one == any_other).mean())
-    for who in range(3):
-        assert found.found[who, :2].tolist() == masks[who].any(axis=(2, 3)).sum(axis=0).tolist()
-        assert found.found[who, -1] == masks[who].any(axis=(1, 2, 3)).sum()
+    for each in range(3):
+        assert (
+            found.predicted[each, :2].tolist() == masks[each].any(axis=(2, 3)).sum(axis=0).tolist()
+        )
+        assert found.predicted[each, -1] == masks[each].any(axis=(1, 2, 3)).sum()
 
 
-def test_a_class_that_neither_finds_is_no_agreement_of_masks() -> None:
+def test_a_class_that_neither_predicts_has_no_dice() -> None:
     counts = np.array([[3, 0], [0, 0]])
     found = agreement(2, {(0, 1): Pairs(counts, counts, counts)})
     assert found.decisions[0, 1].tolist() == [1, 1, 1]
@@ -84,7 +86,7 @@ def test_a_class_that_neither_finds_is_no_agreement_of_masks() -> None:
     assert isnan(found.kappa[0, 1, 1])
 
 
-def test_one_answer_or_a_missing_pair_is_refused() -> None:
+def test_one_prediction_or_a_missing_pair_is_refused() -> None:
     counts = np.array([[3, 0]])
     with pytest.raises(InputError, match="are 1"):
         agreement(1, {})

@@ -1,4 +1,4 @@
-"""The area under the curve: counted pair by pair, with intervals that hold as often as promised."""
+"""The area under the curve against pairwise counts, and the coverage of its intervals."""
 
 from math import log, sqrt
 
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.evaluation.statistics import area_under_curve, auc_interval
+from steelscan.evaluation.statistics import auc_interval
+from steelscan.evaluation.statistics.auc import area_under_curve
 from steelscan.strip import InputError
 
 
 def wins(scores, positive):
-    """One row a positive, one column a negative: 1, one half or 0."""
+    """One row per positive, one column per negative: 1, one half or 0."""
     above = scores[positive][:, None], scores[~positive][None]
     return (above[0] > above[1]) + (above[0] == above[1]) / 2
 
@@ -30,7 +31,7 @@ def log_odds_width(score):
     return log(score.high / (1 - score.high)) - log(score.low / (1 - score.low))
 
 
-def test_the_interval_is_that_of_delong_where_each_strip_is_a_group():
+def test_the_interval_is_that_of_delong_if_each_strip_is_a_group():
     rng = np.random.default_rng(0)
     scores, positive = rng.normal(size=500), np.arange(500) < 260
     scores[positive] += 0.7
@@ -46,7 +47,7 @@ def test_the_interval_is_that_of_delong_where_each_strip_is_a_group():
     assert log_odds_width(doubled) == pytest.approx(wide * sqrt(2), rel=0.02)
 
 
-def test_copies_of_strips_prove_nothing():
+def test_copies_of_strips_do_not_narrow_the_interval():
     rng = np.random.default_rng(1)
     scores, positive = rng.normal(size=60), np.arange(60) < 30
     scores[positive] += 1
@@ -58,7 +59,7 @@ def test_copies_of_strips_prove_nothing():
 
 
 @pytest.mark.parametrize(("apart", "true"), [(0.0, 0.5), (1.0, 0.7602), (2.0, 0.9214)])
-def test_an_interval_holds_the_truth_as_often_as_it_says(apart, true):
+def test_an_interval_contains_the_truth_as_often_as_stated(apart, true):
     """Two normal distributions, in groups of three: the AUC is Phi(apart / sqrt 2)."""
     rng, held, tries = np.random.default_rng(2), 0, 300
     groups, positive = np.repeat(np.arange(30), 3), np.repeat(np.arange(30) < 12, 3)
@@ -69,7 +70,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(apart, true):
     assert 0.92 <= held / tries <= 0.995
 
 
-def test_sides_that_do_not_overlap_leave_room_for_luck():
+def test_classes_that_do_not_overlap_have_the_exact_bound():
     positive = np.arange(20) < 10
     found = auc_interval(positive.astype(float), positive, np.arange(20))
     assert found.value == found.high == 1
@@ -78,6 +79,6 @@ def test_sides_that_do_not_overlap_leave_room_for_luck():
     assert (mirrored.low, mirrored.high) == pytest.approx((0, 1 - found.low))
 
 
-def test_a_side_of_one_group_is_refused():
+def test_a_class_of_one_group_is_refused():
     with pytest.raises(InputError, match="two groups"):
         auc_interval(np.arange(4.0), np.array([True, True, False, False]), np.array([0, 0, 1, 2]))

@@ -1,12 +1,12 @@
-"""Exact bounds beside SciPy's beta quantiles, the rule of three, and how many trials it takes."""
+"""Exact bounds against SciPy's beta quantiles, the rule of three, and how many trials it takes."""
 
 import pytest
 from scipy.stats import beta, binom
 
 from steelscan.evaluation.statistics import (
+    bound_text,
     events_allowed,
     lower_bound,
-    promise,
     trials_needed,
     upper_bound,
 )
@@ -34,7 +34,7 @@ def test_the_rule_of_three_is_near_and_safe() -> None:
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.2])
 @pytest.mark.parametrize("events", [0, 1, 5])
-def test_so_many_trials_are_enough_and_one_less_is_not(share: float, events: int) -> None:
+def test_trials_needed_are_enough_and_one_less_is_not(share: float, events: int) -> None:
     enough = trials_needed(share, 0.95, events)
     assert binom.cdf(events, enough, share) <= 0.05 < binom.cdf(events, enough - 1, share)
     assert events_allowed(share, enough) == events
@@ -55,17 +55,17 @@ def test_known_numbers() -> None:
     assert upper_bound(0, 0) == 1
 
 
-def test_a_promise_in_words() -> None:
-    said = promise(0, 46, "defective strips")
-    assert said == (
+def test_a_bound_as_text() -> None:
+    text = bound_text(0, 46, "defective strips")
+    assert text == (
         "0 of 46 defective strips: with 95 % confidence at most 6.3 % "
         "(rule of three: 3 / 46 = 6.5 %)."
     )
-    assert "rule of three" not in promise(1, 46, "defective strips")
-    assert promise(0, 0, "clean strips").startswith("There are no clean strips")
+    assert "rule of three" not in bound_text(1, 46, "defective strips")
+    assert bound_text(0, 0, "clean strips").startswith("There are no clean strips")
 
 
-def test_numbers_that_cannot_be_are_refused() -> None:
+def test_impossible_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="are 3 among 2"):
         upper_bound(3, 2)
     with pytest.raises(InputError, match="confidence"):

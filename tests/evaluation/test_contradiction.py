@@ -1,4 +1,4 @@
-"""Labels that predictions contradict: one error of each kind, planted by hand."""
+"""Labels that predictions contradict: one error of each kind, made by hand."""
 
 import numpy as np
 import pytest
@@ -17,73 +17,75 @@ def masks(*drawn):
     return made
 
 
-def levels(found, sure=230, doubt=10):
-    return np.where(found, sure, doubt).astype(np.uint8)
+def probabilities(predicted, high=230, low=10):
+    return np.where(predicted, high, low).astype(np.uint8)
 
 
 def agreeing(at):
     """A strip whose label and prediction agree, of one class."""
     label = masks((at, *PLACE))
-    return regions_of(levels(label), label, label)
+    return regions_of(probabilities(label), label, label)
 
 
 USUAL = [agreeing(at) for at in (0, 1, 2) for _ in range(10)]
 
 
-def told(found, label, probabilities=None):
-    strip = regions_of(levels(found) if probabilities is None else probabilities, found, label)
+def errors(predicted, label, values=None):
+    strip = regions_of(probabilities(predicted) if values is None else values, predicted, label)
     return contradictions([*USUAL, strip])[-1]
 
 
-def test_nothing_is_said_where_both_agree():
+def test_no_error_if_both_agree():
     assert contradictions(USUAL) == [[] for _ in USUAL]
     assert contradictions([]) == []
-    assert told(masks(), masks()) == []
+    assert errors(masks(), masks()) == []
 
 
 def test_a_region_that_the_label_lacks_is_missed():
-    (found,) = told(masks((1, *PLACE)), masks())
+    (found,) = errors(masks((1, *PLACE)), masks())
     assert (found.kind, found.class_index, found.box) == ("missed", 1, (5, 10, 10, 20))
     assert found.probability == pytest.approx(230 / 255)
     # ten of eleven regions found are confirmed; one of either is added
     assert found.score == pytest.approx(230 / 255 * 11 / 13)
 
 
-def test_a_region_that_no_network_sees_is_denied():
-    (found,) = told(masks(), masks((2, *PLACE)))
+def test_a_labelled_region_that_is_not_predicted_is_denied():
+    (found,) = errors(masks(), masks((2, *PLACE)))
     assert (found.kind, found.class_index, found.rival) == ("denied", 2, None)
     assert found.probability == pytest.approx(10 / 255)
     usual = (10 * 230 / 255 + 10 / 255) / 11
     assert found.score == pytest.approx((1 - 10 / 255) * usual)
 
 
-def test_a_region_of_another_class_is_told_once():
-    (found,) = told(masks((1, *PLACE)), masks((0, *PLACE)))
+def test_a_region_of_another_class_is_one_error():
+    (found,) = errors(masks((1, *PLACE)), masks((0, *PLACE)))
     assert (found.kind, found.class_index, found.rival) == ("other class", 0, 1)
     assert found.score == pytest.approx(230 / 255 * 11 / 13 * (1 - 10 / 255))
 
 
 def test_a_mask_moved_aside_is_out_of_place():
     moved = masks((0, PLACE[0], slice(22, 42)))
-    (found,) = told(masks((0, *PLACE)), moved)
+    (found,) = errors(masks((0, *PLACE)), moved)
     assert found.kind == "out of place"
     assert found.probability == pytest.approx(8 / 20)
-    slightly = told(masks((0, *PLACE)), masks((0, PLACE[0], slice(11, 31))))
+    slightly = errors(masks((0, *PLACE)), masks((0, PLACE[0], slice(11, 31))))
     assert slightly[0].score < found.score / 5
 
 
-def test_what_the_networks_do_not_know_weighs_little():
-    """Class 2 is never found: that one more of it is denied says nothing."""
+def test_a_class_that_is_predicted_badly_has_low_scores():
+    """Class 2 is never predicted, so one more missing region means little."""
     label = masks((2, *PLACE))
     unknown = [agreeing(0) for _ in range(10)]
-    unknown += [regions_of(levels(masks()), masks(), label) for _ in range(10)]
-    found = contradictions([*unknown, regions_of(levels(masks()), masks(), masks((0, *PLACE)))])
+    unknown += [regions_of(probabilities(masks()), masks(), label) for _ in range(10)]
+    found = contradictions(
+        [*unknown, regions_of(probabilities(masks()), masks(), masks((0, *PLACE)))]
+    )
     assert found[-1][0].score > 10 * max(each[0].score for each in found[10:-1])
 
 
-def test_the_surer_and_larger_of_two_missed_regions_is_the_worse():
-    def score(found, sure):
-        return told(found, masks(), levels(found, sure))[0].score
+def test_a_missed_region_scores_higher_if_it_is_more_probable_or_larger():
+    def score(predicted, high):
+        return errors(predicted, masks(), probabilities(predicted, high))[0].score
 
     whole = masks((1, *PLACE))
     assert score(whole, 250) > score(whole, 150)

@@ -1,4 +1,4 @@
-"""0, 1, 2 groups, classes that are nowhere, all clean, all defective: told in words, never NaN."""
+"""0, 1, 2 groups, absent classes, all clean, all defective: every report is text without NaN."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from steelscan.analysis.tune import verdict
+from steelscan.analysis.tune.text import verdict
 from steelscan.evaluation.metrics import (
     Pairs,
     Rates,
@@ -28,13 +28,13 @@ from steelscan.evaluation.statistics import (
     upper_bound,
 )
 from steelscan.evaluation.tuning import (
-    CarefulTune,
+    ClassThresholds,
+    CrossFitOptions,
     EscapeWeighted,
     MeanDice,
-    Numbers,
     Prior,
     choose_honestly,
-    tune_carefully,
+    tune_thresholds,
 )
 from steelscan.pipeline import draw_operating
 from steelscan.strip import InputError
@@ -62,7 +62,7 @@ few = st.tuples(
 
 
 @given(few)
-def test_scores_and_differences_of_few_groups_are_told_in_words(drawn):
+def test_scores_and_differences_of_few_groups_are_text_without_nan(drawn):
     strips, kind, a_group, seed = drawn
     groups = np.arange(strips) // a_group
     one, other = made(strips, kind, seed), made(strips, kind, seed)
@@ -92,19 +92,19 @@ def test_scores_and_differences_of_few_groups_are_told_in_words(drawn):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_plant_counts_of_few_strips(kind):
+def test_escapes_and_overkill_of_few_strips(kind):
     for strips in (1, 2, 3):
         truth = made(strips, kind, 0).truth.any(axis=1)
         scored = ScoredStrips(np.linspace(0, 1, strips), truth, np.arange(strips))
         assert "nan" not in " ".join(promises(scored, 0.5))
         assert "nan" not in draw_operating({"strip": operating_curve(scored)}, None)
-        with pytest.raises(InputError, match="cannot be promised") as refused:
+        with pytest.raises(InputError, match="cannot be guaranteed") as refused:
             choose_review(scored, Rates(0.05, 0.05, 0.95))
-        assert ("promise 100 %" in str(refused.value)) is False
+        assert ("allow 100 %" in str(refused.value)) is False
 
 
-def histograms(strips, holds, seed=0):
-    """Int32 ``(strips, 2, 2, 256)``: noise, in which the classes are where ``holds`` says."""
+def made_histograms(strips, holds, seed=0):
+    """Int32 ``(strips, 2, 2, 256)``: noise; ``holds`` is which strips have the classes."""
     random = np.random.default_rng(seed)
     levels = np.zeros((strips, 2, 2, 256), np.int32)
     for strip, at, level in np.ndindex(strips, 2, 5):
@@ -127,41 +127,41 @@ HOLDS = {
 @pytest.mark.parametrize("objective", [MeanDice(), EscapeWeighted(weight=1), Prior(positives=0.1)])
 @pytest.mark.parametrize("holds", HOLDS)
 @pytest.mark.parametrize("strips", [5, 9])
-def test_tuning_few_groups_ends_with_words(objective, holds, strips):
+def test_tuning_few_groups_gives_reasons(objective, holds, strips):
     """With a gate of the image too, whose resamples lack whole classes."""
-    levels = histograms(strips, HOLDS[holds])
-    words = np.random.default_rng(1).random((strips, 2))
-    how = {"words": words, "image_gate": 0.5}
-    defaults, tune = [Numbers(None, 0.5, 0.5, 1)] * 2, CarefulTune(resamples=20)
+    levels = made_histograms(strips, HOLDS[holds])
+    probabilities = np.random.default_rng(1).random((strips, 2))
+    how = {"class_probabilities": probabilities, "image_gate": 0.5}
+    defaults, tune = [ClassThresholds(None, 0.5, 0.5, 1)] * 2, CrossFitOptions(resamples=20)
     arguments = (levels, np.arange(strips), defaults, [objective] * 2, tune)
     if objective.kind == "prior" and holds in ("all", "none"):
         with pytest.raises(InputError, match="there is none"):
-            tune_carefully(*arguments, **how)
+            tune_thresholds(*arguments, **how)
         return
-    done = tune_carefully(*arguments, **how)
-    told = [verdict(done), done.image_gate.reason, *(each.reason for each in done.classes)]
-    assert "nan" not in " ".join(told)
+    done = tune_thresholds(*arguments, **how)
+    texts = [verdict(done), done.image_gate.reason, *(each.reason for each in done.classes)]
+    assert "nan" not in " ".join(texts)
     assert np.isfinite(done.used.score(2).value)
     if strips == 5:
         assert not done.image_gate.tuned
         assert not any(each.tuned for each in done.classes)
-        assert "Nothing could be searched: there are too few groups." in told[0]
+        assert "Nothing could be searched: there are too few groups." in texts[0]
 
 
 def test_resamples_without_a_class_are_left_out_and_the_rest_stand():
     """Of 9 groups that 4 hold, a few resamples have none; a share of them is still most."""
-    levels = histograms(9, lambda strip, _: strip < 4)
-    words = np.random.default_rng(1).random((9, 2))
-    done = tune_carefully(
+    levels = made_histograms(9, lambda strip, _: strip < 4)
+    probabilities = np.random.default_rng(1).random((9, 2))
+    done = tune_thresholds(
         levels,
         np.arange(9),
-        [Numbers(None, 0.5, 0.5, 1)] * 2,
+        [ClassThresholds(None, 0.5, 0.5, 1)] * 2,
         [Prior(positives=0.1)] * 2,
-        CarefulTune(resamples=40),
-        words=words,
+        CrossFitOptions(resamples=40),
+        class_probabilities=probabilities,
         image_gate=0.5,
     )
-    drawn = done.image_gate.fit.drawn.searched
+    drawn = done.image_gate.fit.resampled.in_sample
     assert 0 < np.isnan(drawn).sum() < 20
     assert np.isfinite(done.image_gate.fit.gain.low)
 

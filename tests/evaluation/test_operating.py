@@ -18,7 +18,7 @@ def strips_at_random(count: int, seed: int = 0, per_group: int = 1) -> ScoredStr
     return ScoredStrips(scores, defective, np.arange(count) // per_group)
 
 
-def test_every_point_counts_what_a_loop_counts() -> None:
+def test_every_point_has_the_counts_of_a_loop() -> None:
     strips = strips_at_random(70)
     curve = operating_curve(strips, resamples=0)
     thresholds = [point.threshold for point in curve.points]
@@ -35,7 +35,7 @@ def test_every_point_counts_what_a_loop_counts() -> None:
     assert (last.escaped, last.stopped) == (curve.defective, 0)
 
 
-def test_many_scores_are_thinned_to_what_can_be_seen() -> None:
+def test_a_curve_has_at_most_128_thresholds() -> None:
     curve = operating_curve(strips_at_random(2000), resamples=0)
     assert len(curve.points) == 128
     escapes = [point.escaped for point in curve.points]
@@ -44,8 +44,8 @@ def test_many_scores_are_thinned_to_what_can_be_seen() -> None:
     assert escapes[-1] == curve.defective
 
 
-def test_intervals_cover_the_truth_where_it_is_known() -> None:
-    """Of strips drawn from known distributions, 95 % intervals hold the true share in most."""
+def test_intervals_cover_the_known_truth() -> None:
+    """Most 95 % intervals contain the true share of known distributions."""
     held = []
     for seed in range(40):
         curve = operating_curve(strips_at_random(300, seed), resamples=200)
@@ -65,7 +65,7 @@ def test_strips_of_one_group_widen_the_interval() -> None:
     assert width[2] < 0.7 * width[1]
 
 
-def test_no_error_is_bounded_not_taken_for_none() -> None:
+def test_no_error_has_an_upper_bound_above_zero() -> None:
     strips = ScoredStrips(np.linspace(0, 1, 40), np.arange(40) >= 20, np.arange(40))
     point = operating_curve(strips).at(0.5)
     assert point.escaped == 0
@@ -73,7 +73,7 @@ def test_no_error_is_bounded_not_taken_for_none() -> None:
     assert point.escapes.high == pytest.approx(1 - 0.025 ** (1 / 20))
 
 
-def test_the_threshold_that_keeps_escapes_down() -> None:
+def test_the_highest_threshold_with_few_escapes() -> None:
     strips = strips_at_random(120)
     curve = operating_curve(strips, resamples=0)
     for rate in (0.0, 0.05, 0.2, 1.0):
@@ -100,15 +100,15 @@ def test_one_kind_of_strips_leaves_the_other_share_undefined() -> None:
     assert draw_operating({"strip": curve}).startswith("<svg")
 
 
-def test_what_is_no_score_is_refused() -> None:
+def test_other_values_than_scores_are_refused() -> None:
     good = np.array([0.5])
     with pytest.raises(InputError, match="from 0 to 1"):
         ScoredStrips(np.array([1.5]), np.array([True]), np.array([0]))
     with pytest.raises(InputError, match="from 0 to 1"):
         ScoredStrips(np.array([np.nan]), np.array([True]), np.array([0]))
-    with pytest.raises(InputError, match="thrice"):
+    with pytest.raises(InputError, match="three arrays"):
         ScoredStrips(good, np.array([1]), np.array([0]))
-    with pytest.raises(InputError, match="thrice"):
+    with pytest.raises(InputError, match="three arrays"):
         ScoredStrips(good, np.array([True, False]), np.array([0]))
     with pytest.raises(InputError, match="are none"):
         operating_curve(ScoredStrips(good, np.array([True]), np.array([0])).select(np.arange(0)))

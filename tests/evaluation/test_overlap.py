@@ -1,4 +1,4 @@
-"""IoU in three senses on masks, and what to expect at other frequencies of classes."""
+"""IoU by three definitions, and the expected Dice at other class frequencies."""
 
 from math import isnan
 
@@ -31,7 +31,7 @@ def pairs_of(predicted: np.ndarray, truth: np.ndarray) -> Pairs:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_all_three_senses_are_those_of_sets_of_pixels(seed: int) -> None:
+def test_all_three_definitions_equal_those_on_sets_of_pixels(seed: int) -> None:
     predicted, truth = masks_at_random(seed)
     rows = overlaps(pairs_of(predicted, truth), NAMES)
     for index, row in enumerate(rows[:-1]):
@@ -50,7 +50,7 @@ def test_all_three_senses_are_those_of_sets_of_pixels(seed: int) -> None:
     assert rows[-1].over_pixels == pytest.approx(np.mean([row.over_pixels for row in rows[:-1]]))
 
 
-def test_a_class_that_is_nowhere_is_undefined_and_left_out_of_the_mean() -> None:
+def test_an_absent_class_is_undefined_and_not_in_the_mean() -> None:
     counts = np.array([[4, 0], [6, 0]])
     rows = overlaps(Pairs(counts, counts, counts // 2), Classes(names=("a", "b")))
     assert isnan(rows[1].over_pixels)
@@ -59,8 +59,8 @@ def test_a_class_that_is_nowhere_is_undefined_and_left_out_of_the_mean() -> None
         overlaps(Pairs(counts, counts, counts), NAMES)
 
 
-def test_what_is_expected_at_the_own_frequencies_is_the_own_mean_dice() -> None:
-    """Where clean pairs and each class are as frequent as here, nothing changes."""
+def test_the_expected_dice_at_the_same_frequencies_is_the_mean_dice() -> None:
+    """With the same frequencies nothing changes."""
     pairs = pairs_of(*masks_at_random(7))
     own = Expected(tuple((pairs.truth > 0).sum(axis=0).tolist()), len(pairs))
     assert expected_dice(pairs, own) == pytest.approx(score(pairs, resamples=0).mean_dice.value)
@@ -82,18 +82,18 @@ def test_the_published_formula() -> None:
     assert expected_dice(pairs, Expected((128, 43, 741, 120), 1801)) == pytest.approx(total / 7204)
 
 
-def test_the_empty_answer_is_worth_the_clean_pairs() -> None:
+def test_an_empty_prediction_scores_the_share_of_clean_pairs() -> None:
     truth = np.array([[1, 1], [0, 0]])
     empty = Pairs(truth, truth, truth).emptied()
     assert expected_dice(empty, Expected((128, 43), 1801)) == pytest.approx(1 - 171 / 3602)
 
 
-def test_what_nobody_saw_cannot_be_expected() -> None:
+def test_a_class_without_strips_has_no_expected_dice() -> None:
     truth = np.array([[1, 0], [0, 0]])
     pairs = Pairs(truth, truth, truth)
     assert isnan(expected_dice(pairs, Expected((1, 1), 5)))
     assert expected_dice(pairs, Expected((1, 0), 5)) == 1
     with pytest.raises(InputError, match="has 1 classes"):
         expected_dice(pairs, Expected((1,), 5))
-    with pytest.raises(InputError, match="none above all strips"):
+    with pytest.raises(InputError, match="none above the number"):
         Expected((9,), 5)

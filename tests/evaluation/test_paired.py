@@ -11,7 +11,6 @@ from steelscan.evaluation.metrics import (
     paired_differences,
     per_class,
     score,
-    select_class,
 )
 from steelscan.evaluation.statistics import resample_weights
 from steelscan.strip import Classes, InputError
@@ -20,7 +19,7 @@ NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
 
 
 def answer(random, truth, found_rate=0.7, false_rate=0.2, hardness=None):
-    """An answer to a truth: right on a share of pairs, which may depend on the strip."""
+    """A prediction that is right on a share of pairs, which may depend on the strip."""
     rate = found_rate if hardness is None else found_rate * hardness[:, None]
     found = random.random(truth.shape) < np.where(truth > 0, rate, false_rate)
     predicted = random.integers(1, 50, truth.shape) * found
@@ -55,7 +54,7 @@ def test_a_difference_is_that_of_the_two_scores(seed):
     assert (found.strips, found.groups) == (40, 40)
 
 
-def test_an_answer_does_not_differ_from_itself_at_all():
+def test_a_prediction_does_not_differ_from_itself():
     one, _ = two_answers(1)
     found = paired_differences(one, one, np.arange(40) // 3)
     for name in NUMBERS:
@@ -64,7 +63,7 @@ def test_an_answer_does_not_differ_from_itself_at_all():
         assert number.verdict == "not distinguishable"
 
 
-def test_intervals_equal_an_explicit_resampling_of_both_answers_together():
+def test_intervals_equal_an_explicit_resampling_of_both_together():
     one, other = two_answers(2, strips=60)
     groups = np.random.default_rng(3).integers(100, 125, 60)
     names = np.unique(groups)
@@ -84,14 +83,14 @@ def test_intervals_equal_an_explicit_resampling_of_both_answers_together():
     assert intervals(found) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_other_way_round_all_signs_turn():
+def test_swapping_both_changes_all_signs():
     one, other = two_answers(4)
     there, back = paired_differences(one, other), paired_differences(other, one)
     assert intervals(there) == pytest.approx(-intervals(back)[:, ::-1], abs=1e-12)
     assert there.mean_dice.value == -back.mean_dice.value
 
 
-def test_planted_gains_and_losses_are_found_with_their_sign():
+def test_simulated_gains_and_losses_have_the_right_sign():
     truth = np.zeros((80, 1), np.int64)
     truth[:40] = 10
     poor, good = truth.copy(), truth.copy()
@@ -108,8 +107,8 @@ def test_planted_gains_and_losses_are_found_with_their_sign():
 
 
 @pytest.mark.parametrize(("gained", "verdict"), [(5, "not distinguishable"), (6, "better")])
-def test_a_handful_of_strips_that_all_lean_one_way_may_be_luck(gained, verdict):
-    """Of 5 coins all fall alike in 1 of 16 throws, of 6 in 1 of 32: under 5 %."""
+def test_a_few_strips_that_all_favour_one_side_may_be_chance(gained, verdict):
+    """Five coins are all equal in 1 of 16 throws, six in 1 of 32: under 5 %."""
     truth = np.full((1000, 1), 10, np.int64)
     better = truth.copy()
     worse = truth.copy()
@@ -119,7 +118,7 @@ def test_a_handful_of_strips_that_all_lean_one_way_may_be_luck(gained, verdict):
     assert found.mean_dice.verdict == verdict
 
 
-def test_pairing_narrows_the_interval_where_strips_are_hard_for_both():
+def test_pairing_narrows_the_interval_if_the_same_strips_are_difficult():
     random = np.random.default_rng(5)
     truth = np.full((300, 1), 100, np.int64)
     hardness = random.random((300, 1))
@@ -133,7 +132,7 @@ def test_pairing_narrows_the_interval_where_strips_are_hard_for_both():
     assert alone[0].high > alone[1].low  # two intervals side by side would not tell
 
 
-def test_intervals_cover_the_true_difference_about_as_often_as_they_say():
+def test_intervals_cover_the_true_difference_about_as_often_as_stated():
     random = np.random.default_rng(6)
     missed = claimed = 0
     for seed in range(300):
@@ -155,7 +154,7 @@ def test_intervals_cover_the_true_difference_about_as_often_as_they_say():
     assert 1 <= claimed <= 33
 
 
-def test_groups_of_copies_say_no_more_than_one_strip_each():
+def test_groups_of_copies_count_as_one_strip_each():
     one, other = two_answers(8, strips=60)
     rows = np.repeat(np.arange(60), 4)
     copies = one.select(rows), other.select(rows)
@@ -172,7 +171,7 @@ def test_a_class_alone_has_the_numbers_of_its_row():
     one, other = two_answers(9)
     rows = [per_class(each, Classes(names=("a", "b", "c"))) for each in (one, other)]
     for index, (before, after) in enumerate(zip(*rows, strict=True)):
-        found = paired_differences(select_class(one, index), select_class(other, index))
+        found = paired_differences(one.of_class(index), other.of_class(index))
         assert found.mean_dice.one == pytest.approx(before.mean_dice)
         assert found.defect_dice.other == pytest.approx(after.defect_dice)
         assert found.escapes.other == pytest.approx(after.missed / after.positives)
@@ -180,7 +179,7 @@ def test_a_class_alone_has_the_numbers_of_its_row():
         assert found.overkill.one == pytest.approx(before.false_alarms / clean)
 
 
-def test_one_group_has_no_interval_and_no_truth_no_number():
+def test_one_group_has_no_interval_and_an_absent_class_no_number():
     truth = np.zeros((4, 1), np.int64)
     one, other = Pairs(truth, truth, truth), Pairs(truth + 1, truth, truth)
     found = paired_differences(one, other, np.zeros(4, np.int64))
@@ -192,11 +191,11 @@ def test_one_group_has_no_interval_and_no_truth_no_number():
     assert isnan(none.mean_dice.value)
 
 
-def test_answers_to_other_truths_and_wrong_groups_are_refused():
+def test_other_truths_and_wrong_groups_are_refused():
     one, other = two_answers(10)
-    with pytest.raises(InputError, match="other truths"):
+    with pytest.raises(InputError, match="different truths"):
         paired_differences(one, other.select(slice(39)))
-    with pytest.raises(InputError, match="other truths"):
+    with pytest.raises(InputError, match="different truths"):
         paired_differences(one, two_answers(11)[0])
     with pytest.raises(InputError, match=r"shape \(3,\), there are 40 strips"):
         paired_differences(one, other, np.arange(3))

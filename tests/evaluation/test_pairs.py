@@ -62,7 +62,7 @@ def test_the_four_cases_of_truth(guess, true, expected):
     assert dice(Pairs.of([count_pixels(predicted, truth)]))[0, 0] == expected
 
 
-def test_the_all_empty_answer_scores_what_the_competition_set_gives(real_data):
+def test_empty_predictions_score_as_in_the_competition(real_data):
     labels = pl.read_csv(real_data / "severstal" / "labels.csv")
     truth = labels.select(f"has{index}" for index in range(1, 5)).to_numpy().astype(np.int64)
     assert truth.shape == (12568, 4)
@@ -99,9 +99,9 @@ def test_other_shapes_and_types_are_refused(predicted, truth):
         count_pixels(predicted, truth)
 
 
-def test_counts_that_cannot_be_are_refused():
+def test_impossible_counts_are_refused():
     ones, zeros = np.ones((2, 2), np.int64), np.zeros((2, 2), np.int64)
-    with pytest.raises(MaskError, match="share more pixels"):
+    with pytest.raises(MaskError, match="more shared than"):
         Pairs(ones, zeros, ones)
     with pytest.raises(MaskError, match="int64"):
         Pairs(ones, ones[:1], ones)

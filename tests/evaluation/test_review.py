@@ -1,4 +1,4 @@
-"""Two thresholds: they keep what they promise on strips that they never saw, and no more review."""
+"""Two thresholds keep their rates on new strips, with as little review as possible."""
 
 from math import inf
 
@@ -21,10 +21,10 @@ def drawn(random: np.random.Generator, defective: int, clean: int) -> ScoredStri
 
 
 @pytest.mark.parametrize(("count", "rate", "confidence"), [(90, 0.05, 0.9), (150, 0.1, 0.95)])
-def test_fresh_strips_stay_below_the_rate_as_often_as_promised(
+def test_fresh_strips_stay_below_the_rate_as_often_as_stated(
     count: int, rate: float, confidence: float
 ) -> None:
-    """The true rates of the thresholds are known here, from the distributions themselves."""
+    """The true rates of the thresholds follow from the distributions."""
     random, times = np.random.default_rng(1), 1000
     broken = np.zeros(2)
     for _ in range(times):
@@ -34,13 +34,13 @@ def test_fresh_strips_stay_below_the_rate_as_often_as_promised(
     allowed = 1 - confidence
     spread = 4 * (allowed * (1 - allowed) / times) ** 0.5
     assert (shares < allowed + spread).all()
-    # Nor are the promises kept by being far too careful: the chance is that of the binomial.
+    # The thresholds are not too cautious either: the chance is that of the binomial.
     most = max(k for k in range(count) if binom.cdf(k, count, rate) <= allowed)
     assert shares == pytest.approx(binom.cdf(most, count, rate), abs=spread)
 
 
 def test_pieces_of_several_strips_stay_below_the_rate() -> None:
-    """Strips of a piece share its luck: counting strips would promise too much, pieces do not."""
+    """Strips of a piece are alike: counting strips gives too low a bound, counting pieces not."""
     random, rate, confidence, times = np.random.default_rng(2), 0.1, 0.9, 400
 
     def pieces(count: int) -> ScoredStrips:
@@ -83,17 +83,17 @@ def test_no_other_thresholds_that_keep_the_rates_leave_less_to_review() -> None:
         assert choose_review(strips, rates).sort(strips).reviewed == min(left)
 
 
-def test_strips_that_are_told_apart_need_no_review() -> None:
+def test_strips_that_are_separated_need_no_review() -> None:
     scores = np.concatenate([np.linspace(0.8, 1, 100), np.linspace(0, 0.2, 100)])
     strips = ScoredStrips(scores, np.arange(200) < 100, np.arange(200))
     found = choose_review(strips, Rates(0.05, 0.05))
     assert found.low == found.high
     assert found.sort(strips).reviewed == 0
     assert found.sort(strips).passed_defective == 0
-    assert "nothing need be reviewed" in found.sentences()[-1]
+    assert "no strip needs review" in found.sentences()[-1]
 
 
-def test_where_strips_go_adds_up() -> None:
+def test_counts_of_passed_reviewed_and_stopped_strips_add_up() -> None:
     strips = drawn(np.random.default_rng(4), 150, 150)
     found = choose_review(strips, Rates(0.05, 0.05))
     goes = found.sort(strips)
@@ -103,11 +103,11 @@ def test_where_strips_go_adds_up() -> None:
     assert goes.reviewed == (~passed & (strips.scores < found.high)).sum()
 
 
-def test_a_rate_that_cannot_be_promised_is_refused_with_how_many_it_takes() -> None:
+def test_a_rate_that_cannot_be_guaranteed_is_refused_with_the_number_needed() -> None:
     strips = drawn(np.random.default_rng(5), 298, 400)
-    with pytest.raises(InputError, match="It takes 299 of them") as error:
+    with pytest.raises(InputError, match="Use 299 of them") as error:
         choose_review(strips, Rates(0.01, 0.01))
-    offered = float(str(error.value).split("promise ")[1].split(" %")[0]) / 100
+    offered = float(str(error.value).split("allow ")[1].split(" %")[0]) / 100
     assert choose_review(strips, Rates(offered, 0.01)).defective_pieces == 298
     assert choose_review(drawn(np.random.default_rng(5), 299, 400), Rates(0.01, 0.01))
     for rates in (Rates(0), Rates(1), Rates(0.1, 0), Rates(confidence=1)):
@@ -115,9 +115,9 @@ def test_a_rate_that_cannot_be_promised_is_refused_with_how_many_it_takes() -> N
             choose_review(strips, rates)
 
 
-def test_too_few_clean_strips_are_never_stopped_unseen() -> None:
+def test_too_few_clean_strips_are_never_stopped_without_review() -> None:
     strips = drawn(np.random.default_rng(6), 300, 20)
     found = choose_review(strips, Rates(0.01, 0.01))
     assert found.high == inf
     assert found.sort(strips).stopped_clean == found.sort(strips).stopped_defective == 0
-    assert "would take 299 clean" in found.sentences()[1]
+    assert "needs 299 clean" in found.sentences()[1]

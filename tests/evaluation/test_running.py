@@ -1,4 +1,4 @@
-"""Scores in one pass beside the exact ones: the same numbers, intervals as wide, less memory."""
+"""Scores in one pass: the same numbers as exact ones, similar intervals, constant memory."""
 
 import tracemalloc
 from math import isnan
@@ -59,7 +59,7 @@ def test_blocks_of_any_size_give_the_same_intervals() -> None:
 
 @pytest.mark.parametrize("per_group", [1, 6])
 def test_intervals_are_those_of_the_exact_bootstrap(per_group: int) -> None:
-    """Where strips of a group are alike, only groups count: both ways must see it."""
+    """If strips of a group are equal, only the number of groups matters, in both ways."""
     one = pairs_at_random(1500 // per_group, 2)
     fields = (one.predicted, one.truth, one.shared)
     pairs = Pairs(*(np.repeat(field, per_group, axis=0) for field in fields))
@@ -76,7 +76,7 @@ def test_intervals_are_those_of_the_exact_bootstrap(per_group: int) -> None:
     assert found.groups == pytest.approx(exact.groups, rel=0.12)
 
 
-def test_no_error_is_bounded_as_the_exact_scores_bound_it() -> None:
+def test_no_error_has_the_bound_of_the_exact_scores() -> None:
     pairs = pairs_at_random(80)
     perfect = Pairs(pairs.truth, pairs.truth, pairs.truth)
     exact, found = score(perfect), added(perfect, 30).scores()
@@ -123,7 +123,7 @@ def test_memory_does_not_grow_with_strips() -> None:
     assert most(12) < 1.05 * most(2)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_wrong_shapes_are_refused() -> None:
     found = RunningScores(CLASSES)
     pairs = pairs_at_random(4)
     with pytest.raises(InputError, match="keys"):

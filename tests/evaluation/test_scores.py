@@ -48,7 +48,7 @@ def five_numbers_by_loops(pairs):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_five_numbers_are_what_loops_give(seed):
+def test_the_five_numbers_equal_those_of_loops(seed):
     pairs = pairs_at_random(np.random.default_rng(seed), 40)
     assert values_of(score(pairs)) == pytest.approx(five_numbers_by_loops(pairs), abs=1e-13)
 
@@ -114,7 +114,7 @@ def test_groups_of_duplicates_widen_the_interval():
     assert (alone.groups, grouped.groups) == (240, 60)
 
 
-def test_intervals_cover_the_true_value_about_as_often_as_they_say():
+def test_intervals_cover_the_true_value_about_as_often_as_stated():
     random = np.random.default_rng(4)
     escapes_missed = dice_missed = 0
     for seed in range(300):
@@ -129,7 +129,7 @@ def test_intervals_cover_the_true_value_about_as_often_as_they_say():
     assert 3 <= dice_missed <= 33
 
 
-def test_none_of_a_few_is_not_reported_as_certainly_none():
+def test_no_error_among_few_has_an_upper_bound_above_zero():
     truth = np.full((20, 1), 10, np.int64)
     scores = score(Pairs(truth, truth, truth))
     assert (scores.escapes.value, scores.escapes.low) == (0, 0)
@@ -171,7 +171,7 @@ def test_groups_of_another_length_are_refused():
         score(pairs, np.zeros(8, np.int64))
 
 
-def test_the_table_lays_scores_side_by_side():
+def test_the_table_has_one_column_per_score():
     truth = np.array([[10], [10], [10], [0]], np.int64)
     predicted = np.array([[10], [10], [0], [0]], np.int64)
     pairs = Pairs(predicted, truth, predicted)
@@ -192,7 +192,7 @@ def test_the_table_lays_scores_side_by_side():
     assert lines[0].index("all empty") == lines[1].rindex("0.2500")
 
 
-def test_rows_per_class_are_what_loops_give():
+def test_rows_per_class_equal_those_of_loops():
     pairs = pairs_at_random(np.random.default_rng(7), 40)
     rows = per_class(pairs, Classes(names=("a", "b", "c")))
     assert [row.name for row in rows] == ["a", "b", "c"]
@@ -207,7 +207,7 @@ def test_rows_per_class_are_what_loops_give():
         ]
         with_truth = [each for each in triples if each[1]]
         assert row.positives == len(with_truth)
-        assert row.found == sum(guess > 0 for guess, _, _ in triples)
+        assert row.predicted == sum(guess > 0 for guess, _, _ in triples)
         assert row.missed == sum(guess == 0 for guess, _, _ in with_truth)
         assert row.false_alarms == sum(guess > 0 and not true for guess, true, _ in triples)
         overlaps = [shared / (guess + true - shared) for guess, true, shared in with_truth]
@@ -222,7 +222,7 @@ def test_rows_per_class_are_what_loops_give():
     assert dice(pairs).mean() == pytest.approx(score(pairs).mean_dice.value)
 
 
-def test_a_class_that_no_strip_holds_has_undefined_dice():
+def test_an_absent_class_has_undefined_dice():
     nothing = np.zeros((3, 1), np.int64)
     (row,) = per_class(Pairs(nothing, nothing, nothing), Classes(names=("rare",)))
     assert isnan(row.defect_dice)

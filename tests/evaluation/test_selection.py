@@ -1,4 +1,4 @@
-"""Choices among answers: beside brute force, and beside what is known of a whole population."""
+"""Choices among candidates, against brute force and against simulated populations."""
 
 from itertools import chain, combinations
 from math import isnan
@@ -43,7 +43,7 @@ def test_the_best_set_is_the_best_of_those_allowed(seed):
 
 
 def grown_by_hand(sets, scores, allowed):
-    """Forward selection, a second time: as a loop over what is not yet chosen."""
+    """Forward selection as a loop over the members that are not yet chosen."""
     score = {frozenset(each): value for each, value in zip(sets, scores, strict=True)}
     may = {frozenset(each): value for each, value in zip(sets, allowed, strict=True)}
     grown, path = frozenset(), []
@@ -74,8 +74,8 @@ def test_growing_begins_with_those_that_stay():
     assert sets[greedy_set(sets, np.ones(4, np.bool_))(scores)] == (2,)
 
 
-def test_where_no_set_may_be_chosen_it_is_refused():
-    with pytest.raises(InputError, match="none of them"):
+def test_excluding_all_sets_is_refused():
+    with pytest.raises(InputError, match="all excluded"):
         best_set(subsets(2), np.zeros(3, np.bool_))
 
 
@@ -85,9 +85,9 @@ def highest(scores):
 
 @pytest.mark.parametrize("spread", [0.0, 0.1])
 def test_optimism_is_near_the_true_one(spread):
-    """Of 30 answers the true means are known; the choice is judged by them."""
+    """The true means of 30 candidates are known."""
     random = np.random.default_rng(1)
-    truly, said, honest = [], [], []
+    truly, estimated, honest = [], [], []
     for seed in range(150):
         means = spread * random.standard_normal(30)
         values = means + random.standard_normal((120, 30))
@@ -97,13 +97,13 @@ def test_optimism_is_near_the_true_one(spread):
         assert found.apparent.value == pytest.approx(apparent)
         assert found.optimism.value == pytest.approx(apparent - found.honest.value)
         truly.append(apparent - (means[found.index] - means[0]))
-        said.append(found.optimism.value)
+        estimated.append(found.optimism.value)
         honest.append(found.honest.value)
     assert np.mean(truly) > 0.1  # there is something to find
-    assert np.mean(said) == pytest.approx(np.mean(truly), abs=0.03)
+    assert np.mean(estimated) == pytest.approx(np.mean(truly), abs=0.03)
 
 
-def test_what_is_truly_better_is_chosen_again_and_again_and_honestly_better():
+def test_a_better_candidate_is_chosen_every_time():
     random = np.random.default_rng(2)
     values = random.random((200, 8)) * 0.1
     values[:, 5] += 0.3
@@ -113,7 +113,7 @@ def test_what_is_truly_better_is_chosen_again_and_again_and_honestly_better():
     assert found.optimism.value == pytest.approx(0, abs=1e-9)
 
 
-def test_copies_of_the_answer_to_beat_gain_nothing():
+def test_copies_of_the_baseline_gain_nothing():
     values = np.random.default_rng(3).random((40, 1)).repeat(4, axis=1)
     found = choose_honestly(values, np.arange(40) // 4, highest, 2)
     for score in (found.apparent, found.honest, found.optimism):
@@ -121,7 +121,7 @@ def test_copies_of_the_answer_to_beat_gain_nothing():
 
 
 def test_strips_of_one_group_are_never_on_both_sides():
-    """Each group has an answer of its own that is right there alone: no other group tells it."""
+    """Each group has its own candidate that is right for this group alone."""
     groups = np.arange(20).repeat(3)
     values = np.zeros((60, 21))
     values[np.arange(60), groups + 1] = 1.0
@@ -130,7 +130,7 @@ def test_strips_of_one_group_are_never_on_both_sides():
     assert found.honest.value == 0.0
 
 
-def test_one_group_says_nothing_and_others_are_refused():
+def test_one_group_gives_no_gain_and_other_shapes_are_refused():
     found = choose_honestly(np.eye(3), np.zeros(3, np.int64), highest, 0)
     assert found.index == 0
     assert all(isnan(each) for each in (found.apparent.value, found.honest.value, found.often))

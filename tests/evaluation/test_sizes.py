@@ -1,4 +1,4 @@
-"""Defects by size: pieces followed by hand, and counts by plain loops."""
+"""Defects by size, against a flood fill and plain loops."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from steelscan.strip import InputError, MaskError
 
 
 def pieces(mask):
-    """The 8-connected pieces of a mask as sets of pixels: a flood by hand."""
+    """The 8-connected pieces of a mask as sets of pixels, by a flood fill."""
     left = {(int(y), int(x)) for y, x in np.argwhere(mask)}
     found = []
     while left:
@@ -23,7 +23,7 @@ def pieces(mask):
     return found
 
 
-def test_every_piece_is_measured_as_a_flood_by_hand_measures_it() -> None:
+def test_every_piece_is_measured_as_by_a_flood_fill() -> None:
     random = np.random.default_rng(0)
     for _ in range(15):
         truth = random.random((3, 14, 20)) < 0.25
@@ -36,7 +36,7 @@ def test_every_piece_is_measured_as_a_flood_by_hand_measures_it() -> None:
         assert sorted(map(tuple, defects_of(guess, truth).tolist())) == sorted(expected)
 
 
-def test_a_prediction_of_another_class_finds_nothing() -> None:
+def test_a_prediction_of_another_class_does_not_count() -> None:
     truth = np.zeros((2, 5, 5), np.bool_)
     truth[0, 1:3, 1:3] = True
     assert defects_of(truth[::-1], truth).tolist() == [[0, 4, 0]]
@@ -55,7 +55,7 @@ DEFECTS = [
 ESCAPED = np.array([False, False, True, True])
 
 
-def test_classes_of_sizes_hold_what_was_counted_by_hand() -> None:
+def test_ranges_of_sizes_by_hand() -> None:
     rows = by_size(DEFECTS, ESCAPED, np.arange(4))
     assert [row.title("px") for row in rows] == [
         "below 10 px",
@@ -74,12 +74,12 @@ def test_classes_of_sizes_hold_what_was_counted_by_hand() -> None:
     assert sum(row.strips for row in rows) == 3  # the clean strip is in none
 
 
-def test_half_found_is_told_from_touched() -> None:
+def test_half_covered_differs_from_touched() -> None:
     rows = by_size([np.array([[0, 8, 3]])], np.array([False]), np.arange(1))
     assert (rows[0].missed.value, rows[0].uncovered.value) == (0, 1)
 
 
-def test_sizes_in_mm2_are_the_same_defects_in_other_classes() -> None:
+def test_sizes_in_mm2_are_the_same_defects_in_other_ranges() -> None:
     in_mm = by_size(DEFECTS, ESCAPED, np.arange(4), mm_per_pixel=0.5)
     assert in_mm[0].title("mm2") == "below 3 mm2"  # 9 pixels of a quarter mm2 each
     assert (in_mm[0].defects, in_mm[0].strips) == (3, 2)

@@ -1,11 +1,12 @@
-"""Run lengths against run lengths, without decoding: the same counts as decoded masks give."""
+"""Pixel counts from run lengths are those of decoded masks."""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import Pairs, count_pixels, pairs_of_tables, score, shared_pixels
+from steelscan.evaluation.metrics import Pairs, count_pixels, pairs_of_tables, score
+from steelscan.evaluation.metrics.tables import shared_pixels
 from steelscan.strip import (
     Frame,
     MaskError,
@@ -110,7 +111,7 @@ def test_only_named_images_count():
     assert pairs_of_tables(truth, predicted, Frame(4, 5), ["a"]).shared.tolist() == [[1]]
 
 
-def test_images_may_have_frames_of_their_own():
+def test_each_image_may_have_its_own_frame():
     truth, predicted = table(a={1: "1 3"}, b={1: "7 6"}), table(a={1: "2 3"}, b={1: "8 9"})
     frames = {"a": Frame(2, 2), "b": Frame(4, 4)}
     assert pairs_of_tables(truth, predicted, frames).shared.tolist() == [[2], [5]]
@@ -127,7 +128,7 @@ def test_the_number_of_classes_may_be_more_than_the_tables_show():
 
 
 @pytest.mark.parametrize("bad", ["1 2 3", "19 5", "0 1", "5 3 6 1", "1 -2", "one two"])
-def test_bad_run_lengths_are_refused_by_table_image_and_class(bad):
+def test_errors_of_run_lengths_name_table_image_and_class(bad):
     good, broken = table(a={1: "1 3"}), table(a={1: "1 3"}, strip7={2: bad})
     with pytest.raises(MaskError, match="prediction, image strip7, class 2"):
         pairs_of_tables(good, broken, Frame(4, 5))
@@ -135,10 +136,10 @@ def test_bad_run_lengths_are_refused_by_table_image_and_class(bad):
         pairs_of_tables(broken, good, Frame(4, 5))
 
 
-def test_a_table_of_all_pairs_must_speak_of_every_image():
+def test_a_table_of_all_pairs_must_have_every_image():
     truth = table(a={1: "1 3"}, b={1: "1 3"})
     silent = table("joined", a={1: ""})
-    with pytest.raises(TableError, match="says nothing about 1 of 2 images, such as b"):
+    with pytest.raises(TableError, match="has no rows for 1 of 2 images, such as b"):
         pairs_of_tables(truth, silent, Frame(4, 5))
     assert pairs_of_tables(truth, silent, Frame(4, 5), ["a"]).predicted.tolist() == [[0]]
 

@@ -1,4 +1,4 @@
-"""Tuning that knows luck: against strips whose truth is known, and fresh ones of the same kind."""
+"""Tuning that accounts for chance, on strips whose truth is known and on fresh ones."""
 
 from importlib import import_module
 from math import isclose
@@ -7,25 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelscan.analysis.tune import numbers_text, verdict
+from steelscan.analysis.tune.text import thresholds_text, verdict
 from steelscan.evaluation.tuning import (
-    Candidates,
-    CarefulTune,
+    ClassSearch,
+    ClassThresholds,
+    CrossFitOptions,
     EscapeWeighted,
     MeanDice,
-    Numbers,
     Prior,
-    Spread,
-    as_good,
-    deal,
-    decision_threshold,
-    dice_if_predicted,
-    fewest_groups,
-    groups_to_see,
-    tune_carefully,
+    tune_thresholds,
 )
-from steelscan.evaluation.tuning.crossfit import crossfit
-from steelscan.evaluation.tuning.plateau import plateau
+from steelscan.evaluation.tuning.class_search import decision_threshold, dice_if_predicted
+from steelscan.evaluation.tuning.crossfit import assign_parts, crossfit
+from steelscan.evaluation.tuning.tolerance import as_good, plateau
+from steelscan.evaluation.tuning.tune import fewest_groups, groups_for_gain
 from steelscan.strip import InputError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -71,62 +66,64 @@ def test_at_most_one_of_twenty_sets_is_tuned_for_nothing(luck, large):
     assert found.kept >= 0.95
 
 
-class Told:
-    """Strips of which each choice scores what a table says; remembers which it was shown."""
+class TableSearch:
+    """A search whose scores are a table; records the strips of each resample."""
 
-    def __init__(self, table, holds):
-        self.default, self.table, self.holds, self.seen = 0, table, holds, []
+    def __init__(self, table, positive):
+        self.default, self.table, self.positive, self.used = 0, table, positive, []
 
     def defined(self, times):
         return bool(times.any())
 
     def choose(self, times):
-        self.seen += [set(np.flatnonzero(each).tolist()) for each in times]
+        self.used += [set(np.flatnonzero(each).tolist()) for each in times]
         return [int((each @ self.table).argmax()) for each in times]
 
-    def values(self, chosen):
+    def strip_scores(self, chosen):
         return self.table[:, [chosen]]
 
     def weights(self, times):
         return (times / times.sum())[:, None]
 
 
-def test_what_judges_a_strip_was_chosen_without_its_group():
+def test_each_strip_is_scored_with_a_choice_made_without_its_group():
     random = np.random.default_rng(0)
     groups = random.integers(0, 15, 40)
-    told = Told(random.random((40, 6)), random.random(40) < 0.4)
-    spread = Spread(parts=4, repeats=3, resamples=0, seed=2)
-    fit = crossfit(told, groups, spread)
-    assert told.seen[0] == set(range(40))
+    search = TableSearch(random.random((40, 6)), random.random(40) < 0.4)
+    options = CrossFitOptions(parts=4, repeats=3, resamples=0, seed=2)
+    fit = crossfit(search, groups, options)
+    assert search.used[0] == set(range(40))
     expected = np.zeros(40)
     for repeat in range(3):
-        part_of = deal(groups, told.holds, 4, 2 + repeat)
+        part_of = assign_parts(groups, search.positive, 4, 2 + repeat)
         for part in range(4):
-            seen = told.seen[1 + 4 * repeat + part]
+            seen = search.used[1 + 4 * repeat + part]
             hidden = set(range(40)) - seen
             assert hidden == set(np.flatnonzero(part_of == part).tolist())
             assert not {groups[row] for row in seen} & {groups[row] for row in hidden}
-            choice = int(told.table[sorted(seen)].sum(axis=0).argmax())
+            choice = int(search.table[sorted(seen)].sum(axis=0).argmax())
             for row in hidden:
-                expected[row] += told.table[row, choice] / 3
-    best = int(told.table.sum(axis=0).argmax())
+                expected[row] += search.table[row, choice] / 3
+    best = int(search.table.sum(axis=0).argmax())
     assert fit.chosen == best
-    assert fit.found.searched == pytest.approx(told.table[:, best].mean())
-    assert fit.found.unsearched == pytest.approx(expected.mean())
-    assert fit.found.before == pytest.approx(told.table[:, 0].mean())
-    assert fit.gains[:, 0] == pytest.approx(expected - told.table[:, 0])
+    assert fit.scores.in_sample == pytest.approx(search.table[:, best].mean())
+    assert fit.scores.out_of_sample == pytest.approx(expected.mean())
+    assert fit.scores.default == pytest.approx(search.table[:, 0].mean())
+    assert fit.gains[:, 0] == pytest.approx(expected - search.table[:, 0])
     assert np.isnan(fit.gain.low)
 
 
-def test_of_pure_noise_the_optimism_is_what_the_search_made_up():
-    """All choices are worth the same: what is above that on the strips searched is luck."""
+def test_on_pure_noise_the_optimism_is_the_whole_gain():
+    """All choices are equally good: any gain on the strips searched is chance."""
     random = np.random.default_rng(1)
     groups = np.repeat(np.arange(60), 2)
     found = []
     for _ in range(30):
         table = 0.5 + np.repeat(random.normal(0, 0.2, (60, 12)), 2, axis=0)
-        fit = crossfit(Told(table, np.ones(120, np.bool_)), groups, Spread(resamples=10))
-        found.append((fit.found.searched - 0.5, fit.optimism.value, fit.gain.value))
+        fit = crossfit(
+            TableSearch(table, np.ones(120, np.bool_)), groups, CrossFitOptions(resamples=10)
+        )
+        found.append((fit.scores.in_sample - 0.5, fit.optimism.value, fit.gain.value))
     truth, optimism, gain = np.mean(found, axis=0)
     assert truth > 0.03
     assert optimism == pytest.approx(truth, abs=0.012)
@@ -135,10 +132,10 @@ def test_of_pure_noise_the_optimism_is_what_the_search_made_up():
 
 def test_resamples_take_whole_groups():
     groups = np.repeat(np.arange(12), 3)
-    told = Told(np.random.default_rng(3).random((36, 3)), np.ones(36, np.bool_))
-    crossfit(told, groups, Spread(parts=3, repeats=1, resamples=8))
-    assert len(told.seen) == 9 * 4
-    for seen in told.seen:
+    search = TableSearch(np.random.default_rng(3).random((36, 3)), np.ones(36, np.bool_))
+    crossfit(search, groups, CrossFitOptions(parts=3, repeats=1, resamples=8))
+    assert len(search.used) == 9 * 4
+    for seen in search.used:
         assert all(set(range(3 * (row // 3), 3 * (row // 3) + 3)) <= seen for row in seen)
 
 
@@ -147,37 +144,40 @@ def test_parts_are_alike_and_split_no_group(seed):
     random = np.random.default_rng(seed)
     groups = random.integers(0, 40, 150)
     holds = random.random(150) < 0.2
-    part_of = deal(groups, holds, 5, seed)
+    part_of = assign_parts(groups, holds, 5, seed)
     for group in set(groups.tolist()):
         assert len(set(part_of[groups == group].tolist())) == 1
     held = np.bincount(part_of, holds, minlength=5)
     assert held.max() - held.min() <= 3
-    assert np.array_equal(part_of, deal(groups, holds, 5, seed))
-    assert not np.array_equal(part_of, deal(groups, holds, 5, seed + 1))
+    assert np.array_equal(part_of, assign_parts(groups, holds, 5, seed))
+    assert not np.array_equal(part_of, assign_parts(groups, holds, 5, seed + 1))
     with pytest.raises(InputError, match="too few for 5 parts"):
-        deal(np.arange(4), np.ones(4, np.bool_), 5, 0)
+        assign_parts(np.arange(4), np.ones(4, np.bool_), 5, 0)
 
 
-def test_a_class_of_too_few_groups_is_not_searched_and_told_how_many_it_takes(luck):
+def test_a_class_of_too_few_groups_is_not_searched_and_the_reason_says_how_many_are_needed(luck):
     made = luck.simulate(150, np.random.default_rng(2))
-    rare = made.levels.copy()
+    rare = made.histograms.copy()
     held = np.flatnonzero(rare[:, 1].any(axis=1))
     kept = held[:4]
     rare[np.setdiff1d(held, kept), 1] = 0
-    both = np.stack([made.levels, rare], axis=2)
-    done = tune_carefully(both, made.groups, [luck.POOR] * 2, [MeanDice()] * 2)
+    both = np.stack([made.histograms, rare], axis=2)
+    done = tune_thresholds(both, made.groups, [luck.POOR] * 2, [MeanDice()] * 2)
     one, two = done.classes
     assert one.searched
     assert one.tuned
     assert not two.searched
     assert not two.tuned
-    assert two.used == two.found == luck.POOR
+    assert two.used == two.best == luck.POOR
     assert two.plateau is None
-    assert two.needed > 8
-    assert f"{two.groups} groups hold it, too few to search; {two.needed} are needed" in two.reason
+    assert two.groups_needed > 8
+    assert (
+        f"{two.groups} groups have this class, too few to search; {two.groups_needed} are needed"
+        in two.reason
+    )
     assert two.fit.optimism.value == 0
-    mean = (one.fit.found.searched + two.fit.found.before) / 2
-    assert done.total.found.searched == pytest.approx(mean)
+    mean = (one.fit.scores.in_sample + two.fit.scores.default) / 2
+    assert done.best.scores.in_sample == pytest.approx(mean)
     assert verdict(done).startswith("1 of 2 classes are tuned.")
 
 
@@ -186,8 +186,8 @@ def test_how_many_groups_it_takes_is_computed():
     assert fewest_groups(0.99, 5) == 10
     assert fewest_groups(0.95, 2) == 12
     # (1.96 + 0.8416) squared is 7.849: 0.04 of it, through 0.0025.
-    assert groups_to_see(0.04, 0.05, 0.95, 0.8) == 126
-    assert groups_to_see(0.04, 0.1, 0.95, 0.8) == 32
+    assert groups_for_gain(0.04, 0.05, 0.95, 0.8) == 126
+    assert groups_for_gain(0.04, 0.1, 0.95, 0.8) == 32
     random = np.random.default_rng(0)
     drawn = random.normal(0.05, 0.2, (4000, 126))
     error = drawn.std(axis=1, ddof=1) / np.sqrt(126)
@@ -197,53 +197,55 @@ def test_how_many_groups_it_takes_is_computed():
 @pytest.mark.parametrize("aim", [EscapeWeighted(weight=1.0), Prior(positives=0.1)])
 def test_other_objectives_are_scored_as_they_say(luck, aim):
     made = luck.simulate(100, np.random.default_rng(4))
-    tune = CarefulTune(resamples=20)
-    done = tune_carefully(made.levels[:, :, None], made.groups, [luck.POOR], [aim], tune)
+    options = CrossFitOptions(resamples=20)
+    done = tune_thresholds(made.histograms[:, :, None], made.groups, [luck.POOR], [aim], options)
     (one,) = done.classes
-    pairs = Candidates(made.levels, None, luck.POOR, aim).pairs(one.found)
+    pairs = ClassSearch(made.histograms, None, luck.POOR, aim).pairs(one.best)
     predicted, true, shared = pairs.predicted[:, 0], pairs.truth[:, 0], pairs.shared[:, 0]
     scores = np.where(predicted + true == 0, 1, 2 * shared / np.maximum(predicted + true, 1))
     if aim.kind == "prior":
         expected = 0.1 * scores[true > 0].mean() + 0.9 * scores[true == 0].mean()
     else:
         expected = scores.mean() - np.mean((true > 0) & (predicted == 0))
-    assert one.fit.found.searched == pytest.approx(expected)
+    assert one.fit.scores.in_sample == pytest.approx(expected)
 
 
 def test_a_gate_of_the_class_is_tuned_with_its_thresholds(luck):
     made = luck.simulate(120, np.random.default_rng(5))
     start = luck.POOR._replace(gate=0.9)
-    tune = CarefulTune(resamples=20)
-    done = tune_carefully(
-        made.levels[:, :, None],
+    options = CrossFitOptions(resamples=20)
+    done = tune_thresholds(
+        made.histograms[:, :, None],
         made.groups,
         [start],
         [MeanDice()],
-        tune,
-        words=made.words[:, None],
+        options,
+        class_probabilities=made.probabilities[:, None],
     )
     (one,) = done.classes
     assert one.tuned
     assert one.used.gate < 0.9
-    assert {each.name for each in one.plateau.stretches} == {"gate", "label", "pixel", "area"}
+    assert {each.name for each in one.plateau.tolerances} == {"gate", "label", "pixel", "area"}
 
 
-def test_a_gate_of_the_image_is_tuned_behind_the_classes(luck):
+def test_a_gate_of_the_image_is_tuned_after_the_classes(luck):
     made = luck.simulate(200, np.random.default_rng(6))
-    words = np.where(made.levels[:, 1].any(axis=1), 0.7, 0.2)  # it knows, but is not sure
-    tune = CarefulTune(resamples=20)
+    probabilities = np.where(made.histograms[:, 1].any(axis=1), 0.7, 0.2)
+    options = CrossFitOptions(resamples=20)
     alarms = luck.POOR._replace(pixel=0.3, label=0.3)
-    how = {"words": words[:, None], "image_gate": 0.9}
-    done = tune_carefully(made.levels[:, :, None], made.groups, [alarms], [MeanDice()], tune, **how)
+    how = {"class_probabilities": probabilities[:, None], "image_gate": 0.9}
+    done = tune_thresholds(
+        made.histograms[:, :, None], made.groups, [alarms], [MeanDice()], options, **how
+    )
     gate = done.image_gate
     assert gate.tuned
     assert 0.2 <= gate.used < 0.7
     assert gate.default == 0.9
-    used = done.used.found
-    expected = done.classes[0].fit.found.before + gate.fit.gain.value
+    used = done.used.scores
+    expected = done.classes[0].fit.scores.default + gate.fit.gain.value
     if not done.classes[0].tuned:
-        assert used.unsearched == pytest.approx(expected)
-    assert used.unsearched > used.before + 0.1
+        assert used.out_of_sample == pytest.approx(expected)
+    assert used.out_of_sample > used.default + 0.1
 
 
 def test_thresholds_that_follow_from_the_expected_dice():
@@ -257,7 +259,7 @@ def test_thresholds_that_follow_from_the_expected_dice():
 
 
 def test_predicting_pays_above_that_threshold_and_not_below():
-    """Strips whose word is a chance: no threshold scores better than 1 / (1 + d), but by luck."""
+    """Strips with calibrated probabilities: the best threshold is 1 / (1 + d)."""
     random = np.random.default_rng(7)
     chance, d = random.random(200_000), 0.7
     there = random.random(200_000) < chance
@@ -269,52 +271,58 @@ def test_predicting_pays_above_that_threshold_and_not_below():
 def test_the_decision_rule_sets_the_gate_or_else_the_label(luck):
     made = luck.simulate(150, np.random.default_rng(8))
     every = np.ones((1, 150))
-    start = Numbers(None, 0.9, 0.3, 40)
-    plain = Candidates(made.levels, None, start, MeanDice(), by="auto")
-    (found,) = plain.choose(every)
-    true = made.levels[:, 1].sum(axis=1)
-    predicted, shared = (made.levels[:, part, 77:].sum(axis=1) for part in (0, 1))  # 77/255 > 0.3
+    start = ClassThresholds(None, 0.9, 0.3, 40)
+    plain = ClassSearch(made.histograms, None, start, MeanDice(), by="auto")
+    (best,) = plain.choose(every)
+    true = made.histograms[:, 1].sum(axis=1)
+    predicted, shared = (
+        made.histograms[:, part, 77:].sum(axis=1) for part in (0, 1)
+    )  # 77/255 > 0.3
     dice = (2 * shared[true > 0] / (predicted + true)[true > 0]).mean()
-    assert found == start._replace(label=round(1 / (1 + dice), 3))
-    gated = Candidates(made.levels, made.words, start._replace(gate=0.1), MeanDice(), by="auto")
-    (behind,) = gated.choose(every)
-    assert behind == start._replace(gate=found.label)
+    assert best == start._replace(label=round(1 / (1 + dice), 3))
+    gated = ClassSearch(
+        made.histograms, made.probabilities, start._replace(gate=0.1), MeanDice(), by="auto"
+    )
+    (derived,) = gated.choose(every)
+    assert derived == start._replace(gate=best.label)
 
 
-def test_what_is_worse_is_said_to_be_and_no_gate_of_the_image_is_decided(luck):
+def test_a_worse_setting_is_reported_and_no_gate_of_the_image_is_derived(luck):
     made = luck.simulate(400, np.random.default_rng(11))
-    start = Numbers(None, 0.95, 0.3, 0)
-    peaks = CarefulTune(by="auto", resamples=20)
-    how = {"words": made.words[:, None], "image_gate": 0.0}
-    done = tune_carefully(made.levels[:, :, None], made.groups, [start], [MeanDice()], peaks, **how)
+    start = ClassThresholds(None, 0.95, 0.3, 0)
+    options = CrossFitOptions(by="auto", resamples=20)
+    how = {"class_probabilities": made.probabilities[:, None], "image_gate": 0.0}
+    done = tune_thresholds(
+        made.histograms[:, :, None], made.groups, [start], [MeanDice()], options, **how
+    )
     (one,) = done.classes
     assert done.image_gate is None
     assert not one.tuned
     assert one.fit.gain.high < 0
-    assert one.reason.startswith("what was found is worse")
+    assert one.reason.startswith("the best setting is worse")
 
 
-def test_a_plateau_holds_what_cannot_be_told_from_the_numbers_used(luck):
+def test_a_tolerance_contains_the_values_that_are_as_good_as_the_one_used(luck):
     made = luck.simulate(120, np.random.default_rng(9))
-    candidates = Candidates(made.levels, None, luck.POOR, MeanDice())
-    (used,) = candidates.choose(np.ones((1, 120)))
-    found = plateau(candidates, used, made.groups)
-    for stretch in found.stretches:
-        assert stretch.low <= stretch.used <= stretch.high
-        at = stretch.values.index(stretch.used)
-        mine = candidates.values(used)[:, 0].mean()
-        assert stretch.scores[at] == pytest.approx(mine)
-        for value, score in zip(stretch.values, stretch.scores, strict=True):
-            other = used._replace(**{stretch.name: value})
-            assert score == pytest.approx(candidates.values(other)[:, 0].mean())
+    search = ClassSearch(made.histograms, None, luck.POOR, MeanDice())
+    (used,) = search.choose(np.ones((1, 120)))
+    found = plateau(search, used, made.groups)
+    for tolerance in found.tolerances:
+        assert tolerance.low <= tolerance.used <= tolerance.high
+        at = tolerance.values.index(tolerance.used)
+        mine = search.strip_scores(used)[:, 0].mean()
+        assert tolerance.scores[at] == pytest.approx(mine)
+        for value, score in zip(tolerance.values, tolerance.scores, strict=True):
+            other = used._replace(**{tolerance.name: value})
+            assert score == pytest.approx(search.strip_scores(other)[:, 0].mean())
     label, pixel = found.labels.index(0.4), found.pixels.index(0.25)
     other = used._replace(label=0.4, pixel=0.25)
-    assert found.scores[label, pixel] == pytest.approx(candidates.values(other)[:, 0].mean())
+    assert found.scores[label, pixel] == pytest.approx(search.strip_scores(other)[:, 0].mean())
 
 
 def test_noise_is_measured_over_groups():
-    adds = np.array([-0.1, 0.06, -0.1, 0.06])
-    assert as_good(adds, np.arange(4))
+    differences = np.array([-0.1, 0.06, -0.1, 0.06])
+    assert as_good(differences, np.arange(4))
     assert not as_good(np.full(30, -0.01), np.arange(30))
     worse = np.repeat([-1.0, 0.3, -1.0, 0.3], 16)
     alone, together = as_good(worse, np.arange(64)), as_good(worse, np.repeat(np.arange(4), 16))
@@ -325,23 +333,23 @@ def test_noise_is_measured_over_groups():
 def test_the_same_seed_gives_the_same_tuning(luck):
     made = luck.simulate(60, np.random.default_rng(10))
     one, two, other = (
-        tune_carefully(
-            made.levels[:, :, None],
+        tune_thresholds(
+            made.histograms[:, :, None],
             made.groups,
             [luck.POOR],
             [MeanDice()],
-            CarefulTune(resamples=20, seed=seed),
-        ).total
+            CrossFitOptions(resamples=20, seed=seed),
+        ).best
         for seed in (3, 3, 4)
     )
     assert one.gain == two.gain
     assert one.gain != other.gain
-    assert isclose(one.found.searched, other.found.searched)
+    assert isclose(one.scores.in_sample, other.scores.in_sample)
 
 
-def test_numbers_in_words():
-    numbers = Numbers(0.25, 0.8, 0.3, 100)
-    assert numbers_text(numbers, "threshold") == "gate 0.25, label 0.80, pixel 0.30, area 100"
-    assert numbers_text(numbers._replace(gate=None), "triplet") == (
+def test_thresholds_as_text():
+    numbers = ClassThresholds(0.25, 0.8, 0.3, 100)
+    assert thresholds_text(numbers, "threshold") == "gate 0.25, label 0.80, pixel 0.30, area 100"
+    assert thresholds_text(numbers._replace(gate=None), "triplet") == (
         "top 0.80, bottom 0.30, area above top 100"
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from steelscan.analysis.compare.compare import compare
-from steelscan.analysis.score import Asked
+from steelscan.analysis.score import ScoreOptions
 from steelscan.analysis.score.run import score_run
 from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset
@@ -77,7 +77,7 @@ def stored(run: Path, strips: Path) -> object:
 
 READERS: dict[str, Callable[[Path, Path], object]] = {
     "stored": stored,
-    "score": lambda run, strips: score_run(run, open_dataset(strips), Asked()),
+    "score": lambda run, strips: score_run(run, open_dataset(strips), ScoreOptions()),
     "submit": lambda run, _: submit(run, run.parent / "out.csv"),
     "compare": lambda run, _: compare(run, run),
     "tune": lambda run, strips: tune_run(run, strips, run.parent / "out"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import Thresholds, count_levels, pairs_at
+from steelscan.evaluation.tuning import Thresholds, pairs_at, strip_histograms
 from steelscan.postprocess import (
     Binarizer,
     Cleaner,
@@ -214,7 +214,7 @@ def test_cleaned_maps_have_the_pixel_counts_of_their_histograms(seed):
         highest = random.integers(1, 257, (3, 1, 1))
         drawn = random.integers(0, highest, (3, 8, 11)).astype(np.uint8)
         strips.append((drawn, random.random((3, 8, 11)) < random.random((3, 1, 1)) - 0.3))
-    maps_u8 = np.stack([count_levels(*strip) for strip in strips])
+    maps_u8 = np.stack([strip_histograms(*strip) for strip in strips])
     found = pairs_at(maps_u8, Thresholds(label=label, pixel=pixel, area=area))
     expected = Pairs.of([count_pixels(clean(drawn, rules), truth) for drawn, truth in strips])
     for field in ("predicted", "truth", "shared"):

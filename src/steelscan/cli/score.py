@@ -44,29 +44,28 @@ def score(
         refuse_unused(context, "classes", "without --stream")
     check_writable(json, html)
     from steelscan.analysis.score import (
-        asked_of,
         score_files,
-        score_json,
+        score_options,
         score_page,
         score_stream,
         score_text,
     )
     from steelscan.pages import write_page
-    from steelscan.strip import check_output, json_kind, page_kind, write_json
+    from steelscan.strip import check_output, json_kind, page_kind, write_text
 
     if json is not None:
         kind = json_kind("report of steelscan score", "scores", "empty", "overlaps")
         check_output(json, kind, [truth, predicted])
     if html is not None:
         check_output(html, page_kind("score"), [truth, predicted])
-    asked = asked_of(frame, mm_per_pixel, expected)
+    asked = score_options(frame, mm_per_pixel, expected)
     if stream:
         found = score_stream(truth, predicted, asked, classes=classes)
     else:
         found = score_files(truth, predicted, asked)
     print(score_text(found))
     if json is not None:
-        write_json(json, score_json(found))
+        write_text(json, found.model_dump_json(indent=2) + "\n")
         print(f"JSON: {json}")
     if html is not None:
         write_page(html, score_page(found, f"{predicted.name} against {truth.name}"))

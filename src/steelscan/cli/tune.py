@@ -46,8 +46,8 @@ def tune(
     """
     if objective != "escapes":
         refuse_unused(context, "weight", "without --objective escapes")
-    from steelscan.analysis.tune import tune_run, tuning_text
-    from steelscan.evaluation.tuning import CarefulTune, EscapeWeighted, MeanDice
+    from steelscan.analysis.tune import tune_run, tuning_text, write_tuning
+    from steelscan.evaluation.tuning import CrossFitOptions, EscapeWeighted, MeanDice
     from steelscan.recipes import public_board
 
     named: dict[str, tuple[PerClass[Objective], str]] = {
@@ -63,9 +63,10 @@ def tune(
         objective=aim,
         name=name,
         triplet=triplet,
-        tune=CarefulTune(by=by, gain=gain, seed=seed),
+        options=CrossFitOptions(by=by, gain=gain, seed=seed),
         on_error=on_error,
     )
+    write_tuning(done)
     print(tuning_text(done))
-    print(f"Thresholds: {done.thresholds}")
+    print(f"Thresholds: {done.thresholds_file}")
     print(f"Page: {done.page}")

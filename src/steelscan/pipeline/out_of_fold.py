@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from steelscan.decision import Detector, masks_of, rules_with, thresholds_of
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import count_levels, search_thresholds
+from steelscan.evaluation.tuning import search_thresholds, strip_histograms
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.networks import load_models
 from steelscan.pipeline.run_record import Tuned
@@ -80,7 +80,7 @@ def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
         return Tuned(rules=rules, round=context.round)
     rows = context.rows(*context.recipe.folds.validation).tolist()
     histograms = [
-        count_levels(outputs.rule_input(row).pixels, context.dataset.masks(row))
+        strip_histograms(outputs.rule_input(row).pixels, context.dataset.masks(row))
         for row in track(rows, "Searching thresholds", len(rows))
     ]
     found = search_thresholds(np.stack(histograms), thresholds_of(rules, context.classes), wanted)

@@ -46,10 +46,10 @@ def draw_reliability(reliabilities: Mapping[str, Reliability]) -> str:
     def draw(panel: "Axes", at: int) -> None:
         name, reliability = list(reliabilities.items())[at]
         bins = [each for each in reliability.bins if each.count]
-        predicted = [each.said for each in bins]
-        observed = [each.seen.value for each in bins]
-        below = [each.seen.value - each.seen.low for each in bins]
-        above = [each.seen.high - each.seen.value for each in bins]
+        predicted = [each.predicted for each in bins]
+        observed = [each.observed.value for each in bins]
+        below = [each.observed.value - each.observed.low for each in bins]
+        above = [each.observed.high - each.observed.value for each in bins]
         panel.plot([0, 1], [0, 1], color="#c4c9cf", linewidth=1)
         panel.errorbar(
             predicted, observed, [below, above], color=OVERKILL, marker="o", markersize=3, lw=1.2

@@ -1,13 +1,16 @@
-"""Tuned thresholds as a file of their own, which one run takes. No torch here.
+"""Tuned thresholds as a file of their own, for one run. No torch here.
 
-They stand beside a run and never in it: what a run recorded was scored with its own thresholds.
+They are kept apart from the run, because what a run recorded was scored with its own thresholds.
 """
 
+from math import isnan
 from pathlib import Path
+from typing import Self
 
 from pydantic import NonNegativeInt, ValidationError
 
 from steelscan.decision import HardGate
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.postprocess import Rule
 from steelscan.recipes import Classify, Recipe, Segment
@@ -22,18 +25,26 @@ class TunedGate(Spec):
 
 
 class TunedScore(Spec):
-    """A number, and the ends of its interval; None where there is none."""
+    """A score and its interval; None if unknown."""
 
     value: float | None
     low: float | None
     high: float | None
 
+    @classmethod
+    def of(cls, estimate: Estimate) -> Self:
+        """Convert an estimate, in which unknown numbers are NaN."""
+        numbers = (estimate.value, estimate.low, estimate.high)
+        value, low, high = (None if isnan(each) else each for each in numbers)
+        return cls(value=value, low=low, high=high)
+
 
 class TunedThresholds(Spec):
-    """The last rules of a run and maybe a gate, tuned, and what they are worth.
+    """Tuned thresholds for the last rules of a run, perhaps for a gate, and their scores.
 
-    ``before``, ``searched`` and ``unsearched`` are the score with the recipe's numbers, with the
-    best ones on the strips searched, and the same on strips not searched: the one to believe.
+    ``default``, ``in_sample`` and ``out_of_sample`` are the score with the recipe's thresholds,
+    with the best ones on the strips searched, and on strips that were not searched. The last is
+    the unbiased one.
     """
 
     run: str
@@ -42,18 +53,18 @@ class TunedThresholds(Spec):
     rules: tuple[Rule, ...]
     gate: TunedGate | None = None
     objective: str
-    before: TunedScore
-    searched: TunedScore
-    unsearched: TunedScore
+    default: TunedScore
+    in_sample: TunedScore
+    out_of_sample: TunedScore
     used: TunedScore
-    """Of these very rules: defaults where those were kept."""
+    """Of the rules in this file, which are the defaults where those were kept."""
     reasons: tuple[str, ...]
 
 
 def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     """Read tuned thresholds of a run.
 
-    Raises RunError for a file that cannot be read, and for thresholds of another run or round.
+    Raises RunError if the file cannot be read, or was made for another run or round.
     """
     remedy = f"Make one with: steelscan tune {run.path} --data DATA"
     try:
@@ -61,7 +72,7 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     except OSError as error:
         raise RunError(path, f"cannot be read ({error.strerror})", remedy) from None
     except ValidationError as error:
-        found = f"holds no tuned thresholds ({error.errors()[0]['msg']})"
+        found = f"has no valid tuned thresholds ({error.errors()[0]['msg']})"
         raise RunError(path, found, remedy) from None
     if (tuned.run, tuned.round) != (run.digest(), run.load_tuned().round):
         raise RunError(path, f"was tuned for another run than {run.path}", remedy)
@@ -69,7 +80,7 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
 
 
 def with_gate(recipe: Recipe, gate: TunedGate) -> Recipe:
-    """The recipe with a gate's threshold in place of its own. Raises RunError without the gate."""
+    """Replace the threshold of a gate. Raises RunError if the recipe has no such gate."""
     steps = list(recipe.steps)
     step = recipe.named.get(gate.step)
     match step:

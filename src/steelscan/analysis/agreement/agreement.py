@@ -200,9 +200,9 @@ def _tie(files: int, ties: bool) -> str:
 
 def _deviations(names: Sequence[str], agreement: Agreement, band: Band) -> Iterator[str]:
     """Yield a sentence on each submission outside the band, which is scaled to these strips."""
-    classes = agreement.found.shape[1] - 1
+    classes = agreement.predicted.shape[1] - 1
     scale = agreement.strips / band.strips
-    for name, of_classes in zip(names, agreement.found[:, :-1].tolist(), strict=True):
+    for name, of_classes in zip(names, agreement.predicted[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]
         differences = [
             f"{'all classes together' if at == classes else f'class {at + 1}'} {counts[at]} times, "

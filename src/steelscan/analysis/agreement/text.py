@@ -55,7 +55,7 @@ def _tables(result: SubmissionAgreement) -> dict[str, Rows]:
 
 
 def _counts(result: SubmissionAgreement) -> Rows:
-    counts = result.agreement.found
+    counts = result.agreement.predicted
     classes = _classes(counts)
     rows: Rows = [("", *classes, "sum of classes", "any class")]
     for name, row in zip(result.names, counts.tolist(), strict=True):

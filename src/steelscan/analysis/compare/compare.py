@@ -14,7 +14,6 @@ from steelscan.evaluation.metrics import (
     dice,
     merged_groups,
     paired_differences,
-    select_class,
 )
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
 from steelscan.strip import Classes, RunError, table_kind, write_rows
@@ -109,7 +108,7 @@ def compare(run_a: Path, run_b: Path) -> Comparison:
         classes=record.classes,
         scores=scores,
         per_class=tuple(
-            paired_differences(select_class(a, at), select_class(b, at), groups)
+            paired_differences(a.of_class(at), b.of_class(at), groups)
             for at in range(len(record.classes))
         ),
         changes=_changes(images, a, b, record.classes),

@@ -26,7 +26,7 @@ from steelscan.decision import (
     rule_input,
 )
 from steelscan.evaluation.metrics import count_pixels
-from steelscan.evaluation.tuning import Tune, count_levels
+from steelscan.evaluation.tuning import strip_histograms
 from steelscan.pipeline import RunFolder, Tuned, open_folds, tasks
 from steelscan.postprocess import Rule, Threshold, Triplet, lowest_level
 from steelscan.prediction import Combinations, Combined, TorchModel, predict_each
@@ -100,7 +100,7 @@ class StripFiles:
     def histograms(self, row: int, sets: Sequence[int]) -> NDArray[np.int32]:
         """Return histograms of some subsets, by their bits: int32 ``(sets, 2, classes, 256)``.
 
-        As `count_levels` returns them, except that pixels below all searched thresholds count as 0.
+        As from `strip_histograms`, except that pixels below all searched thresholds count as 0.
         Those of members that did not predict, and of no members, are of an empty map.
         """
         with np.load(self.path(row)) as arrays:
@@ -189,7 +189,7 @@ def _all_closed(
 def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
     """Return what is kept of a subset that finds nothing."""
     counts = count_pixels(np.zeros_like(truth), truth)[None]
-    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
+    empty = strip_histograms(np.zeros(truth.shape, np.uint8), truth)
     return {"sets": np.array([0]), "counts": counts.astype(np.int32), "set0": empty}
 
 
@@ -235,10 +235,10 @@ def _of_sets(
 ) -> dict[str, NDArray[np.generic]]:
     """Return pixel counts and histograms of each subset of the members."""
     arrays = _of_no_set(truth)
-    empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
+    empty = strip_histograms(np.zeros(truth.shape, np.uint8), truth)
     box = combinations.box(_lowest(setup, len(truth)))
     true = truth[:, box[0], box[1]]
-    outside = empty - count_levels(np.zeros(true.shape, np.uint8), true)
+    outside = empty - strip_histograms(np.zeros(true.shape, np.uint8), true)
     always = [setup.stays[member] for member in members]
     sets, counts = list(arrays["sets"].tolist()), [arrays["counts"][0]]
     for chosen, combined in combinations.subsets(always, box):
@@ -248,15 +248,14 @@ def _of_sets(
         bits = sum(1 << members[at] for at in chosen)
         sets.append(bits)
         counts.append(pixels)
-        arrays[f"set{bits}"] = outside + count_levels(found.pixels, true)
+        arrays[f"set{bits}"] = outside + strip_histograms(found.pixels, true)
     return arrays | {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
 
 
 def _lowest(setup: EnsembleSetup, classes: int) -> int:
     """The lowest level that can be part of any mask, by thresholds held or searched."""
-    grid = (setup.recipe.tune or Tune()).grid
-    searched = 0.05 if grid == "twentieths" else 0.0
-    return lowest_level(min(searched, *_least(setup.tuned.rules[0], classes)))
+    lowest_searched = 0.05
+    return lowest_level(min(lowest_searched, *_least(setup.tuned.rules[0], classes)))
 
 
 def _least(rule: Rule, classes: int) -> Iterator[float]:

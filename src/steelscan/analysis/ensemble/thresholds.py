@@ -9,7 +9,13 @@ from steelscan.analysis.ensemble.members import EnsembleSetup, StripFiles
 from steelscan.data import make_folds
 from steelscan.decision import masks_of, rules_with, thresholds_of
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import Thresholds, Tune, count_levels, pairs_at, search_thresholds
+from steelscan.evaluation.tuning import (
+    Thresholds,
+    Tune,
+    pairs_at,
+    search_thresholds,
+    strip_histograms,
+)
 from steelscan.postprocess import MinArea, Rule
 from steelscan.strip import RecipeError, track
 
@@ -58,7 +64,7 @@ class RuleEvaluator:
         for row in track(self._rows, f"Evaluating {name}", len(self._rows)):
             opened, truth = self._files.rule_input(row, rule), self._setup.dataset.masks(row)
             held.append(count_pixels(masks_of(opened, self._rules), truth))
-            levels.append(count_levels(opened.pixels, truth))
+            levels.append(strip_histograms(opened.pixels, truth))
         if self.refusal:
             return Pairs.of(held), None
         return Pairs.of(held), self._refitted(rule, np.stack(levels))

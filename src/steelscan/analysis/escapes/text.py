@@ -4,7 +4,7 @@ from math import nan
 from pathlib import Path
 
 from steelscan.analysis.escapes.escapes import Escapes
-from steelscan.analysis.score import SIZE_WORDS, percent_text, size_rows
+from steelscan.analysis.score import SIZE_NOTE, percent_text, size_rows
 from steelscan.evaluation.metrics import OperatingCurve, Sorted
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Page, Section, Table, css_color, plain_table, write_page
@@ -45,7 +45,7 @@ def escapes_text(escapes: Escapes) -> str:
     ]
     if escapes.sizes:
         table = plain_table(size_rows(escapes.sizes, escapes.size_unit))
-        blocks.append(f"Escapes per defect size. {SIZE_WORDS}\n{table}")
+        blocks.append(f"Escapes per defect size. {SIZE_NOTE}\n{table}")
     return "\n\n".join([*blocks, *(f"Note: {note}" for note in escapes.notes)])
 
 
@@ -96,7 +96,7 @@ def escapes_page(escapes: Escapes) -> Page:
         sections.append(Section("Pass, review, stop", sentences, tables=tables))
     if escapes.sizes:
         table = _table(size_rows(escapes.sizes, escapes.size_unit))
-        sections.append(Section("Escapes per defect size", (SIZE_WORDS,), tables=(table,)))
+        sections.append(Section("Escapes per defect size", (SIZE_NOTE,), tables=(table,)))
     return Page("steelscan escapes", escapes.title, tuple(sections), escapes.notes)
 
 

@@ -1,4 +1,4 @@
-"""Predictions scored against the truth: tables, folders and runs, whole or as a stream."""
+"""Score predictions against the truth: tables, folders and runs, whole or as a stream."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Defects by their size as a table for people. No torch here, and no zarr."""
+"""Defects by size as the rows of a table. No torch here, and no zarr."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -6,16 +6,16 @@ from math import isnan
 from steelscan.evaluation.metrics import SizeRow
 from steelscan.evaluation.statistics import Estimate
 
-_HEAD = ("size", "defects", "nothing of it found", "less than half found", "strips", "escapes")
+_HEAD = ("size", "defects", "missed", "less than half covered", "strips", "escapes")
 
-SIZE_WORDS = (
-    "A defect is a connected piece of a true mask. Strips are sorted by their largest defect. "
-    "Brackets hold 95 % intervals by group."
+SIZE_NOTE = (
+    "A defect is a connected piece of a true mask. A strip counts with its largest defect. "
+    "Brackets: 95 % intervals by group."
 )
 
 
 def size_rows(sizes: Sequence[SizeRow], unit: str) -> list[tuple[str, ...]]:
-    """A head and a row for each class of sizes."""
+    """Return a head and one row per range of sizes."""
     return [
         _HEAD,
         *(
@@ -33,5 +33,5 @@ def size_rows(sizes: Sequence[SizeRow], unit: str) -> list[tuple[str, ...]]:
 
 
 def percent_text(score: Estimate) -> str:
-    """A share with its interval, as per cent; a dash where it is undefined."""
+    """Return a share with its interval in per cent; a dash if it is undefined."""
     return "-" if isnan(score.value) else score.text(percent=True)

@@ -1,23 +1,22 @@
-"""Two sorted tables of run lengths scored in one pass, in memory that does not grow. No torch."""
+"""Two sorted tables of run lengths scored in one pass, in constant memory. No torch here."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from steelscan.analysis.score.score import (
+from steelscan.analysis.score.options import ScoreOptions
+from steelscan.analysis.score.result import ScoreResult, numbered_classes
+from steelscan.analysis.score.tables import (
     NO_FRAME,
-    Asked,
-    Judgement,
-    apart_note,
-    check_called_alike,
-    check_read,
-    numbered,
+    check_any_read,
+    check_same_names,
+    positive_rows_notes,
 )
 from steelscan.evaluation.metrics import Pairs, RunningScores, pixel_counts
 from steelscan.strip import UNREAD, InputError, StreamedMaskTable, TableError
 from steelscan.strip.progress import progress
 
 _BLOCK = 4096
-"""Strips that are counted before they are added up, and whose names are compared."""
+"""Strips that are counted before they are added, and most names that are compared."""
 
 _Texts = dict[int, str] | None
 
@@ -25,31 +24,31 @@ _Texts = dict[int, str] | None
 def score_stream(
     truth: Path,
     predicted: Path,
-    asked: Asked | None = None,
+    options: ScoreOptions | None = None,
     *,
     classes: int | None = None,
     resamples: int = 1000,
-) -> Judgement:
+) -> ScoreResult:
     """Score a CSV file against a CSV file, both sorted by image, each read once.
 
     Intervals are those of a Poisson bootstrap in which each strip is its own group. ``classes`` is
-    needed where both files are in the layout of positive rows. Defects are not sorted by size.
+    needed if both files have only positive rows. There is no table by size.
 
-    Raises TableError for rows that are not sorted or mean nothing, and where a file of one row a
-    pair says nothing about an image; MaskError for wrong run lengths; InputError for what cannot
-    be answered in one pass.
+    Raises TableError for rows that are not sorted or not valid, and if a file with one row per
+    pair lacks an image; MaskError for wrong run lengths; InputError for options that need more
+    than one pass.
     """
-    asked = asked or Asked()
-    if asked.mm_per_pixel is not None or asked.expected is not None:
+    options = options or ScoreOptions()
+    if options.mm_per_pixel is not None or options.expected is not None:
         remedy = "Leave them out, or leave out --stream"
-        raise InputError("sizes and expected Dice", "cannot be had in one pass", remedy)
+        raise InputError("sizes and expected Dice", "need more than one pass", remedy)
     for path in (truth, predicted):
         if not path.is_file():
-            raise InputError(path, "is no file", "Only CSV files can be read as a stream")
+            raise InputError(path, "is no file", "Give two CSV files with --stream")
     tables = StreamedMaskTable(truth), StreamedMaskTable(predicted)
     count = classes or _classes(*tables)
-    found = RunningScores(numbered(count), resamples=resamples)
-    frame = asked.frame or NO_FRAME
+    running = RunningScores(numbered_classes(count), resamples=resamples)
+    frame = options.frame or NO_FRAME
     block, rows, unread = [], 0, []
     shared = 0
     alone: tuple[list[str], list[str]] = ([], [])  # images that one table alone lists
@@ -62,67 +61,70 @@ def score_stream(
             for names, row, other in zip(alone, (true, guess), (guess, true), strict=True):
                 if row is not None and other is None and len(names) < _BLOCK:
                     names.append(image)
-            said, there = (_texts(each, count, image) for each in (guess, true))
-            block.append(pixel_counts(said, there, frame, image))
+            predicted_texts, true_texts = (_texts(each, count, image) for each in (guess, true))
+            block.append(pixel_counts(predicted_texts, true_texts, frame, image))
             rows += len(true or ()) + len(guess or ())
             if len(block) == _BLOCK:
-                found.add(Pairs.of(block))
-                shown.advance(rows, note=f"{len(found)} strips")
+                running.add(Pairs.of(block))
+                shown.advance(rows, note=f"{len(running)} strips")
                 block, rows = [], 0
-    check_called_alike(*alone)
+    check_same_names(*alone)
     if block:
-        found.add(Pairs.of(block))
-    if not len(found):
-        check_read((), unread)
+        running.add(Pairs.of(block))
+    if not len(running):
+        check_any_read((), unread)
         raise TableError(truth, "lists no image", "Give a table with rows")
-    notes = ["Read in one pass: each strip is its own group, intervals are of a Poisson bootstrap."]
-    if asked.frame is None:
-        notes.append("Picture sizes are unknown: run lengths were not checked against them.")
+    notes = [
+        "Read in one pass: intervals are of a Poisson bootstrap, and each strip is its own group."
+    ]
+    if options.frame is None:
+        unknown = "The sizes of the pictures are not known"
+        notes.append(f"{unknown}: run lengths were not checked against them.")
     if "joined" not in {table.layout for table in tables}:
-        notes += apart_note(shared)
-    return Judgement(
-        found.scores(),
-        found.empty(),
-        found.per_class(),
-        tuple(notes),
-        found.overlaps(),
-        unread=unread,
+        notes += positive_rows_notes(shared)
+    return ScoreResult(
+        scores=running.scores(),
+        empty=running.empty(),
+        classes=tuple(running.per_class()),
+        overlaps=tuple(running.overlaps()),
+        unread=tuple(unread),
+        notes=tuple(notes),
     )
 
 
 def _classes(*tables: StreamedMaskTable) -> int:
-    """The classes that the first image of a table of one row a pair has."""
+    """Return the number of classes of the first image in a table with one row per pair."""
     for table in tables:
         if table.layout == "joined":
             for _, texts in table:
                 return max(texts)
-    remedy = "Give --classes: files of positive rows do not say how many there are"
-    raise InputError("classes", "are not known", remedy)
+    remedy = "Give --classes"
+    raise InputError("classes", "cannot be counted in files of positive rows", remedy)
 
 
 def _together(
     truth: StreamedMaskTable, predicted: StreamedMaskTable
 ) -> Iterator[tuple[str, _Texts, _Texts]]:
-    """Every image that either table lists, with the run lengths of both; None where it has none.
+    """Yield every image that either table lists, with the run lengths of both, None if it has none.
 
-    Raises TableError where a table of one row a pair lacks an image.
+    Raises TableError if a table with one row per pair lacks an image.
     """
     streams = iter(truth), iter(predicted)
     heads = [next(stream, None) for stream in streams]
     while heads != [None, None]:
         image = min(head[0] for head in heads if head is not None)
-        found: list[_Texts] = [None, None]
+        both: list[_Texts] = [None, None]
         for at, (head, stream, table) in enumerate(
             zip(heads, streams, (truth, predicted), strict=True)
         ):
             if head is not None and head[0] == image:
-                found[at] = head[1]
+                both[at] = head[1]
                 heads[at] = next(stream, None)
             elif table.layout == "joined":
-                said = f"says nothing about image {image}"
+                found = f"has no rows for image {image}"
                 remedy = "Give it a row for every image and class, empty or not"
-                raise TableError(("truth", "prediction")[at], said, remedy)
-        yield image, found[0], found[1]
+                raise TableError(("truth", "prediction")[at], found, remedy)
+        yield image, both[0], both[1]
 
 
 def _texts(of_image: _Texts, classes: int, image: str) -> list[str]:

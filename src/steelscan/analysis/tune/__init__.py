@@ -1,4 +1,4 @@
-"""Thresholds searched on a finished run, and how much of a tuned score is luck."""
+"""Tune the thresholds of a finished run, and measure how optimistic a tuned score is."""
 
 import lazy_loader
 

@@ -1,176 +1,114 @@
-"""The page of a tuning: one HTML file that says what was gained, and how much of it is luck."""
+"""The result of tuning a run as an HTML page and as the file of tuned thresholds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from steelscan.analysis.tune.text import (
+    NAMES,
+    choices_text,
+    thresholds_text,
+    tolerances_text,
+    verdict,
+)
+from steelscan.analysis.tune.tune import Tuned, notes_on
 from steelscan.evaluation.metrics import Scores
 from steelscan.evaluation.statistics import Estimate
-from steelscan.evaluation.tuning import Decision, Kind, Numbers, Plateau, Stretch, Tuning
+from steelscan.evaluation.tuning import ClassThresholds, Plateau, RuleKind, Tolerance, TuningChoice
 from steelscan.pages import class_color, render_page, styled, svg_of
-from steelscan.strip import Classes, write_text
+from steelscan.strip import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _STEEL, _AMBER = "#2f5d8a", "#c8702a"
-NAMES = {
-    "threshold": {"gate": "gate", "label": "label", "pixel": "pixel", "area": "area"},
-    "triplet": {"gate": "gate", "label": "top", "pixel": "bottom", "area": "area above top"},
-}
-"""What the numbers of each kind are called."""
 
 
-@dataclass(frozen=True, eq=False)
-class TuningPage:
-    """What the page tells."""
-
-    title: str
-    classes: Classes
-    tuning: Tuning
-    objective: str
-    kind: Kind
-    held_out: tuple[Scores, Scores, Scores] | None
-    """Of strips never searched: with the recipe's numbers, the best found, and those used."""
-    notes: Sequence[str]
+def write_tuning(done: Tuned) -> None:
+    """Write ``thresholds.json`` and ``tuning.html``. Raises OutputError."""
+    write_text(done.thresholds_file, done.thresholds.model_dump_json(indent=2) + "\n")
+    page = render_page("steelscan.analysis.tune", "tuning.html.jinja", _content(done))
+    write_text(done.page, page)
 
 
-def write_tuning_page(path: Path, page: TuningPage) -> None:
-    """Write the page as one HTML file, whole or not at all. Raises OutputError."""
-    write_text(path, render_page("steelscan.analysis.tune", "tuning.html.jinja", _content(page)))
-
-
-def verdict(tuning: Tuning) -> str:
-    """What a tuning comes to, in a sentence."""
-    optimism = tuning.total.optimism
-    changed = sum(each.tuned for each in tuning.classes)
-    gate = tuning.image_gate
-    what = f"{changed} of {len(tuning.classes)} classes are tuned"
-    if gate is not None:
-        what += f", the classifier's threshold {'is' if gate.tuned else 'stays'}"
-        what += f" {gate.used:.2f}"
-    kept = "" if changed or (gate is not None and gate.tuned) else ": the defaults stand"
-    searched = [each.searched for each in tuning.classes]
-    if not any(searched) and (gate is None or not gate.searched):
-        return f"{what}{kept}. Nothing could be searched: there are too few groups."
-    return f"{what}{kept}. A score tuned on these strips flatters itself by {optimism.text()}."
-
-
-def _content(page: TuningPage) -> dict[str, Any]:
-    total, used = page.tuning.total, page.tuning.used
+def _content(done: Tuned) -> dict[str, Any]:
+    tuning = done.tuning
     rows = [
-        ("The recipe's numbers", total.score(0), "Nothing was searched."),
+        ("The recipe's thresholds", tuning.best.score(0), "Nothing was searched."),
         (
-            "The best found, on the strips searched",
-            total.score(1),
-            "What is usually told. It is not a score: the search has seen the answers.",
+            "The best thresholds, on the same strips",
+            tuning.best.score(1),
+            "The usual report. It is too high: the search used these strips.",
         ),
         (
-            "The same, on strips not searched",
-            total.score(2),
-            "Chosen on some groups of strips, judged on others.",
+            "The best thresholds, on other strips",
+            tuning.best.score(2),
+            "Chosen on some groups of strips, scored on the others.",
         ),
         (
             "What is used",
-            used.score(2),
-            "Tuned where the gain is told from luck, the recipe's numbers elsewhere.",
+            tuning.used.score(2),
+            "Tuned where the gain is more than chance, the recipe's thresholds elsewhere.",
         ),
     ]
+    named = zip(done.classes.names, tuning.classes, strict=True)
     return {
-        "title": page.title,
-        "objective": page.objective,
-        "verdict": verdict(page.tuning),
-        "strips": page.tuning.strips,
-        "groups": page.tuning.groups,
-        "rows": [(name, _text(score), told) for name, score, told in rows],
-        "optimism": _text(total.optimism, sign=True),
-        "gate": _gate(page.tuning.image_gate),
+        "title": done.title,
+        "objective": done.objective,
+        "verdict": verdict(tuning),
+        "strips": tuning.strips,
+        "groups": tuning.groups,
+        "rows": [(name, _text(score), meaning) for name, score, meaning in rows],
+        "optimism": _text(tuning.best.optimism, sign=True),
+        "gate": _gate(tuning.image_gate),
         "classes": [
-            _of_class(page, at, name, decision)
-            for at, (name, decision) in enumerate(
-                zip(page.classes.names, page.tuning.classes, strict=True)
-            )
+            _of_class(done.kind, at, name, choice) for at, (name, choice) in enumerate(named)
         ],
-        "held_out": _held_out(page.held_out),
-        "notes": page.notes,
+        "held_out": _held_out(done.held_out),
+        "notes": notes_on(done),
     }
 
 
-def _gate(gate: Decision[float] | None) -> dict[str, Any] | None:
+def _gate(gate: TuningChoice[float] | None) -> dict[str, Any] | None:
     if gate is None:
         return None
     return {
         "default": f"{gate.default:.2f}",
-        "found": f"{gate.found:.2f}",
+        "best": f"{gate.best:.2f}",
         "used": f"{gate.used:.2f}",
         "reason": gate.reason,
         "optimism": _text(gate.fit.optimism, sign=True),
     }
 
 
-def _of_class(page: TuningPage, at: int, name: str, decision: Decision[Numbers]) -> dict[str, Any]:
+def _of_class(
+    kind: RuleKind, at: int, name: str, choice: TuningChoice[ClassThresholds]
+) -> dict[str, Any]:
     from markupsafe import Markup
 
-    fit, kind = decision.fit, page.kind
+    fit = choice.fit
     drawing = ""
-    if decision.plateau is not None:
-        drawing = _draw(decision.plateau, decision.default, decision.used, kind)
+    if choice.plateau is not None:
+        drawing = _draw(choice.plateau, choice.default, choice.used, kind)
     red, green, blue = class_color(at)
     return {
         "name": name,
         "color": f"rgb({red},{green},{blue})",
-        "strips": decision.strips,
-        "groups": decision.groups,
-        "tuned": decision.tuned,
-        "reason": decision.reason,
-        "searched": decision.searched,
-        "default": numbers_text(decision.default, kind),
-        "found": numbers_text(decision.found, kind),
-        "used": numbers_text(decision.used, kind),
+        "strips": choice.strips,
+        "groups": choice.groups,
+        "tuned": choice.tuned,
+        "reason": choice.reason,
+        "searched": choice.searched,
+        "default": thresholds_text(choice.default, kind),
+        "best": thresholds_text(choice.best, kind),
+        "used": thresholds_text(choice.used, kind),
         "scores": [_text(fit.score(which)) for which in range(3)],
         "gain": _text(fit.gain, sign=True),
         "optimism": _text(fit.optimism, sign=True),
-        "choices": _choices(fit.others, kind),
-        "stretches": stretches_text(decision.plateau, kind),
+        "choices": choices_text(fit.chosen_without_part, kind),
+        "tolerances": tolerances_text(choice.plateau, kind),
         "drawing": Markup(drawing),
     }
-
-
-def numbers_text(numbers: Numbers, kind: Kind) -> str:
-    """The numbers of a class in words."""
-    return ", ".join(
-        f"{NAMES[kind][name]} {_value(name, value)}"
-        for name, value in zip(numbers._fields, numbers, strict=True)
-        if value is not None
-    )
-
-
-def stretches_text(found: Plateau | None, kind: Kind) -> str:
-    """How far each threshold can go alone, in words."""
-    if found is None:
-        return ""
-    return ", ".join(
-        f"{NAMES[kind][each.name]} {_value(each.name, each.low)} to {_value(each.name, each.high)}"
-        for each in found.stretches
-    )
-
-
-def _choices(others: Sequence[Numbers], kind: Kind) -> str:
-    """What was chosen without each part, from the least to the most."""
-    told = []
-    for name, values in zip(Numbers._fields, zip(*others, strict=True), strict=True):
-        known = [value for value in values if value is not None]
-        if known:
-            low, high = (_value(name, end) for end in (min(known), max(known)))
-            told.append(f"{NAMES[kind][name]} {low}" + (f" to {high}" if low != high else ""))
-    return ", ".join(told)
-
-
-def _value(name: str, value: float) -> str:
-    return str(int(value)) if name == "area" else f"{value:.2f}"
 
 
 def _text(score: Estimate, *, sign: bool = False) -> dict[str, str]:
@@ -182,7 +120,7 @@ def _text(score: Estimate, *, sign: bool = False) -> dict[str, str]:
 def _held_out(scores: tuple[Scores, Scores, Scores] | None) -> list[tuple[str, list[str]]]:
     if scores is None:
         return []
-    names = ("The recipe's numbers", "The best found", "What is used")
+    names = ("The recipe's thresholds", "The best thresholds", "What is used")
     return [
         (
             name,
@@ -197,46 +135,57 @@ def _held_out(scores: tuple[Scores, Scores, Scores] | None) -> list[tuple[str, l
     ]
 
 
-def _draw(found: Plateau, default: Numbers, used: Numbers, kind: Kind) -> str:
-    """A curve for each threshold alone, and the map of label by pixel, as an ``<svg>`` element."""
+def _draw(plateau: Plateau, default: ClassThresholds, used: ClassThresholds, kind: RuleKind) -> str:
+    """Draw a curve per threshold and the map of label by pixel, as an ``<svg>`` element."""
     from matplotlib.figure import Figure
 
     with styled():
-        count = len(found.stretches) + 1
+        count = len(plateau.tolerances) + 1
         figure = Figure(figsize=(10.4, 2.5), layout="constrained")
         panels = figure.subplots(1, count, width_ratios=[1] * (count - 1) + [1.25])
-        floor = min(min(each.scores) for each in found.stretches)
-        top = max(max(each.scores) for each in found.stretches)
+        floor = min(min(each.scores) for each in plateau.tolerances)
+        top = max(max(each.scores) for each in plateau.tolerances)
         room = 0.06 * max(top - floor, 1e-3)
-        for number, (panel, stretch) in enumerate(zip(panels, found.stretches, strict=False)):
-            _curve(panel, stretch, getattr(default, stretch.name), NAMES[kind][stretch.name])
+        for number, (panel, each) in enumerate(zip(panels, plateau.tolerances, strict=False)):
+            _curve(panel, each, getattr(default, each.name), NAMES[kind][each.name])
             panel.set_ylim(floor - room, top + room)
             panel.tick_params(labelleft=number == 0)
-        _map(panels[-1], found, default, used, kind)
+        _map(panels[-1], plateau, default, used, kind)
         return svg_of(figure)
 
 
-def _curve(panel: "Axes", stretch: Stretch, default: float, title: str) -> None:
-    spread = stretch.name == "area"  # areas are doublings: they stand at even distances
-    places = list(range(len(stretch.values))) if spread else list(stretch.values)
+def _curve(panel: "Axes", tolerance: Tolerance, default: float, title: str) -> None:
+    equidistant = tolerance.name == "area"  # areas grow by a factor from one to the next
+    places = list(range(len(tolerance.values))) if equidistant else list(tolerance.values)
     low, high, used, start = (
-        float(np.interp(value, stretch.values, places))
-        for value in (stretch.low, stretch.high, stretch.used, default)
+        float(np.interp(value, tolerance.values, places))
+        for value in (tolerance.low, tolerance.high, tolerance.used, default)
     )
     panel.axvspan(low, high, color="#dfe9f3", linewidth=0)
-    panel.plot(places, stretch.scores, color=_STEEL, linewidth=1.4)
+    panel.plot(places, tolerance.scores, color=_STEEL, linewidth=1.4)
     panel.axvline(start, color="#8a94a3", linewidth=1, linestyle="dotted")
     panel.axvline(used, color=_AMBER, linewidth=1.2)
     panel.set_title(title)
     panel.grid(axis="y")
-    if spread:
+    if equidistant:
         ticks = list(range(0, len(places), max(1, len(places) // 4)))
-        panel.set_xticks(ticks, [str(int(stretch.values[tick])) for tick in ticks])
+        panel.set_xticks(ticks, [str(int(tolerance.values[tick])) for tick in ticks])
 
 
-def _map(panel: "Axes", found: Plateau, default: Numbers, used: Numbers, kind: Kind) -> None:
+def _map(
+    panel: "Axes",
+    plateau: Plateau,
+    default: ClassThresholds,
+    used: ClassThresholds,
+    kind: RuleKind,
+) -> None:
     mesh = panel.pcolormesh(
-        found.pixels, found.labels, found.scores, cmap="Blues", shading="nearest", edgecolors="face"
+        plateau.pixels,
+        plateau.labels,
+        plateau.scores,
+        cmap="Blues",
+        shading="nearest",
+        edgecolors="face",
     )
     panel.plot(default.pixel, default.label, "o", color="#1f2933", mfc="white", markersize=5)
     panel.plot(used.pixel, used.label, "o", color=_AMBER, markersize=5)

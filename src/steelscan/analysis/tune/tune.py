@@ -1,27 +1,32 @@
-"""A finished run tuned anew on what was said out of fold, and luck told. No torch here."""
+"""Tune a finished run on its validation strips, and measure the optimism. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from steelscan.analysis.tune.histograms import Counted, Gate, count_part, gate_of, numbers_of
+from steelscan.analysis.tune.histograms import (
+    PartHistograms,
+    SearchedGate,
+    default_thresholds,
+    last_gate,
+    read_histograms,
+)
 from steelscan.evaluation.metrics import Pairs, Scores, dice, score
-from steelscan.evaluation.statistics import Estimate as Interval
 from steelscan.evaluation.tuning import (
-    Candidates,
-    CarefulTune,
-    Decision,
+    ClassSearch,
+    ClassThresholds,
+    CrossFitOptions,
     MeanDice,
-    Numbers,
     Objective,
+    RuleKind,
     Tuning,
-    behind_gate,
+    TuningChoice,
+    apply_image_gate,
     strip_weights,
-    tune_carefully,
+    tune_thresholds,
 )
 from steelscan.pipeline import (
     EVALUATED_PARTS,
@@ -33,7 +38,6 @@ from steelscan.pipeline import (
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
-from steelscan.recipes import Recipe
 from steelscan.strip import (
     Classes,
     InputError,
@@ -44,29 +48,37 @@ from steelscan.strip import (
     json_kind,
     output_folder,
     per_class,
-    write_text,
 )
-
-Kind = Literal["threshold", "triplet"]
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What tuning a run came to, and the files that it wrote."""
+    """The result of tuning a run, and where `write_tuning` writes it."""
 
+    title: str
     classes: Classes
     tuning: Tuning
     objective: str
-    kind: Kind
-    gate: Gate | None
+    kind: RuleKind
     recorded: float
-    """Mean Dice out of fold as the run recorded it, with its own thresholds."""
+    """Mean Dice of the validation strips as the run recorded it, with its own thresholds."""
     run_searched: bool
     """Whether the run's own thresholds were searched on these strips."""
     held_out: tuple[Scores, Scores, Scores] | None
-    """Of strips never searched: with the recipe's numbers, the best ones found, and those used."""
-    thresholds: Path
-    page: Path
+    """Of strips never searched: with the recipe's thresholds, the best ones, and those used."""
+    thresholds: TunedThresholds
+    """For `predict` and `submit`."""
+    out: Path
+
+    @property
+    def thresholds_file(self) -> Path:
+        """The file for `thresholds`."""
+        return self.out / "thresholds.json"
+
+    @property
+    def page(self) -> Path:
+        """The file for the page."""
+        return self.out / "tuning.html"
 
 
 def tune_run(
@@ -77,234 +89,194 @@ def tune_run(
     objective: PerClass[Objective] | None = None,
     name: str = "mean Dice",
     triplet: bool = False,
-    tune: CarefulTune | None = None,
+    options: CrossFitOptions | None = None,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> Tuned:
-    """Tune the last rules of a finished run, and its last gate, on the strips out of fold.
+    """Tune the last rules of a finished run, and its last gate, on the validation strips.
 
-    The search begins with the recipe's numbers, not with the run's: those were searched on these
-    very strips. Writes ``thresholds.json`` and ``tuning.html`` to ``out``, the folder ``tuned`` of
-    the run where None; the run itself is left as it is. ``name`` is what the objective is called.
+    The search starts from the recipe's thresholds, not from the run's, which were searched on the
+    same strips. ``out`` is made for `write_tuning`, by default the folder ``tuned`` of the run;
+    the run itself is not changed. ``name`` describes the objective.
 
     Raises RunError for a run that is not finished, or made from other data, RecipeError for rules
     that cannot be tuned exactly, OutputError.
     """
     target = out or run / "tuned"
-    kind_of_file = json_kind("file of steelscan tune", "rules", "objective", "unsearched")
+    kind_of_file = json_kind("file of steelscan tune", "rules", "objective", "out_of_sample")
     check_output(target / "thresholds.json", kind_of_file)
-    folder, options = RunFolder(run), tune or CarefulTune()
+    folder, options = RunFolder(run), options or CrossFitOptions()
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()
     classes = len(record.classes)
-    gate = gate_of(recipe, classes)
-    defaults = numbers_of(recipe.rules, classes, gate)
-    kind = _kind(recipe.rules, triplet)
-    if kind == "triplet" and triplet:
+    gate = last_gate(recipe, classes)
+    defaults = default_thresholds(recipe.rules, classes, gate)
+    if triplet:
         defaults = _as_triplets(recipe.rules, defaults)
+    kind: RuleKind = "threshold"
+    if triplet or isinstance(recipe.rules[0], Triplet):
+        kind = "triplet"
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_evaluated(folder, classes)
     if EVALUATED_PARTS[1] not in parts:
         remedy = "Train with validation folds"
-        raise RunError(run, f"judged no strips {EVALUATED_PARTS[1]}", remedy)
-    judged = parts[EVALUATED_PARTS[1]]
-    _check_tunable(run, judged, record.classes, objectives, options.parts)
+        raise RunError(run, f"has no strips {EVALUATED_PARTS[1]}", remedy)
+    _check_tunable(run, parts[EVALUATED_PARTS[1]], record.classes, objectives, options.parts)
     dataset = folder.open_data(data, on_error)
     output_folder(target)
 
-    counted = count_part(folder, recipe, own.round, dataset, judged)
-    found = tune_carefully(
-        counted.levels,
-        counted.judged.groups,
+    validation = read_histograms(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[1]])
+    image_gate = None if gate is None else gate.image_threshold
+    tuning = tune_thresholds(
+        validation.histograms,
+        validation.evaluated.groups,
         defaults,
         objectives,
         options,
         kind=kind,
-        words=counted.words,
-        image_gate=_image_gate(gate),
+        class_probabilities=validation.class_probabilities,
+        image_gate=image_gate,
     )
     held_out = None
     if EVALUATED_PARTS[0] in parts:
-        unseen = count_part(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[0]])
-        held_out = _on_others(found, defaults, kind, _image_gate(gate), unseen)
-    done = Tuned(
+        others = read_histograms(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[0]])
+        held_out = _held_out_scores(tuning, kind, image_gate, others)
+    return Tuned(
+        title=f"{recipe.name} on {dataset.root.name}: thresholds and optimism",
         classes=record.classes,
-        tuning=found,
+        tuning=tuning,
         objective=name,
         kind=kind,
-        gate=gate,
-        recorded=float(dice(counted.judged.pairs).mean()),
+        recorded=float(dice(validation.evaluated.pairs).mean()),
         run_searched=own.search is not None and any(own.search.tuned),
         held_out=held_out,
-        thresholds=target / "thresholds.json",
-        page=target / "tuning.html",
+        thresholds=TunedThresholds(
+            run=folder.digest(),
+            round=own.round,
+            rules=rules_of([each.used for each in tuning.classes], kind),
+            gate=None if gate is None else _tuned_gate(tuning, gate),
+            objective=name,
+            default=TunedScore.of(tuning.best.score(0)),
+            in_sample=TunedScore.of(tuning.best.score(1)),
+            out_of_sample=TunedScore.of(tuning.best.score(2)),
+            used=TunedScore.of(tuning.used.score(2)),
+            reasons=tuple(each.reason for each in tuning.classes),
+        ),
+        out=target,
     )
-    write_text(done.thresholds, _file(folder, own.round, done).model_dump_json(indent=2) + "\n")
-    _write_page(done, recipe, dataset.root.name)
-    return done
 
 
 def _check_tunable(
-    run: Path, judged: Evaluated, classes: Classes, objectives: Sequence[Objective], parts: int
+    run: Path, evaluated: Evaluated, classes: Classes, objectives: Sequence[Objective], parts: int
 ) -> None:
-    """Refuse before any work what no search can be made of. Raises RunError and InputError."""
-    groups = len(np.unique(judged.groups))
+    """Raise RunError or InputError, before any work, if the strips are too few to search."""
+    groups = len(np.unique(evaluated.groups))
     if groups < parts:
-        found = f"judged {groups} groups of strips out of fold, a search needs {parts}"
-        raise RunError(run, found, "Use a run of more strips; the recipe's numbers stand")
+        found = f"has {groups} groups of strips out of fold, a search needs {parts}"
+        raise RunError(run, found, "Use a run of more strips, or keep the recipe's thresholds")
     for at, (name, objective) in enumerate(zip(classes.names, objectives, strict=True)):
-        true = judged.pairs.truth[:, at]
+        true = evaluated.pairs.truth[:, at]
         try:
             strip_weights(true, objective)
         except InputError:
             found = f"is on {(true > 0).sum()} of the {len(true)} strips out of fold"
             remedy = "An objective with shares of strips needs strips with and without each class"
-            raise InputError(f"class {name}", found, f"{remedy}: take mean_dice") from None
+            raise InputError(f"class {name}", found, f"{remedy}: use mean_dice") from None
 
 
-def _kind(rules: Sequence[Rule], triplet: bool) -> Kind:
-    return "triplet" if triplet or isinstance(rules[0], Triplet) else "threshold"
-
-
-def _as_triplets(rules: Sequence[Rule], defaults: tuple[Numbers, ...]) -> tuple[Numbers, ...]:
-    """The recipe's thresholds as triplets that decide alike. Raises RecipeError where none do."""
+def _as_triplets(
+    rules: Sequence[Rule], defaults: tuple[ClassThresholds, ...]
+) -> tuple[ClassThresholds, ...]:
+    """Return the triplets that decide as the recipe does. Raises RecipeError if there are none."""
     if isinstance(rules[0], Triplet):
         return defaults
     if any(each.area > 1 for each in defaults):
-        found = "asks for a least area of the mask, which no triplet does"
+        found = "sets a least area of the mask, which no triplet has"
         raise RecipeError("min_area", found, "Tune without --triplet, or set min_area to 0")
     return tuple(each._replace(area=1) for each in defaults)
 
 
-def _image_gate(gate: Gate | None) -> float | None:
-    return gate.thresholds[0] if gate is not None and gate.of == "image" else None
-
-
-def _on_others(
-    found: Tuning, defaults: Sequence[Numbers], kind: Kind, gate: float | None, unseen: Counted
+def _held_out_scores(
+    tuning: Tuning, kind: RuleKind, image_gate: float | None, others: PartHistograms
 ) -> tuple[Scores, Scores, Scores]:
-    """The scores of strips that no search saw, with the recipe's numbers, the found, the used."""
-    image = found.image_gate
-    gates = (gate,) * 3 if image is None else (image.default, image.found, image.used)
-    numbers = (
-        tuple(defaults),
-        tuple(each.found for each in found.classes),
-        tuple(each.used for each in found.classes),
+    """Score strips that were never searched, with the default, the best and the used thresholds."""
+    gate = tuning.image_gate
+    gates = (image_gate,) * 3 if gate is None else (gate.default, gate.best, gate.used)
+    thresholds = (
+        [each.default for each in tuning.classes],
+        [each.best for each in tuning.classes],
+        [each.used for each in tuning.classes],
     )
     one, two, three = (
-        score(_pairs(unseen, each, kind, of_image), unseen.judged.groups)
-        for each, of_image in zip(numbers, gates, strict=True)
+        score(_pairs(others, each, kind, of_image), others.evaluated.groups)
+        for each, of_image in zip(thresholds, gates, strict=True)
     )
     return one, two, three
 
 
 def _pairs(
-    counted: Counted, numbers: Sequence[Numbers], kind: Kind, image_gate: float | None
+    part: PartHistograms,
+    thresholds: Sequence[ClassThresholds],
+    kind: RuleKind,
+    image_gate: float | None,
 ) -> Pairs:
-    levels, words = counted.levels, counted.words
-    if image_gate is not None and words is not None:
-        levels = behind_gate(levels, words, image_gate)
-    each = [
-        Candidates(
-            levels[:, :, at], None if words is None else words[:, at], one, MeanDice(), kind
-        ).pairs(one)
-        for at, one in enumerate(numbers)
-    ]
-    return Pairs(
-        *(
-            np.hstack([getattr(one, part) for one in each])
-            for part in ("predicted", "truth", "shared")
-        )
-    )
+    counts, probabilities = part.histograms, part.class_probabilities
+    if image_gate is not None and probabilities is not None:
+        counts = apply_image_gate(counts, probabilities, image_gate)
+    columns = []
+    for at, each in enumerate(thresholds):
+        of_class = None if probabilities is None else probabilities[:, at]
+        search = ClassSearch(counts[:, :, at], of_class, each, MeanDice(), kind)
+        columns.append(search.pairs(each))
+    return Pairs.of_classes(columns)
 
 
-def _file(run: RunFolder, round_: int, done: Tuned) -> TunedThresholds:
-    found = done.tuning
-    used = [each.used for each in found.classes]
-    gate = None
-    if done.gate is not None:
-        threshold: PerClass[float] = tuple(each.gate or 0.0 for each in used)
-        if done.gate.of == "image":
-            threshold = done.gate.thresholds[0]
-            if found.image_gate is not None:
-                threshold = found.image_gate.used
-        gate = TunedGate(step=done.gate.step, threshold=threshold)
-    return TunedThresholds(
-        run=run.digest(),
-        round=round_,
-        rules=rules_of(used, done.kind),
-        gate=gate,
-        objective=done.objective,
-        before=_score(found.total.score(0)),
-        searched=_score(found.total.score(1)),
-        unsearched=_score(found.total.score(2)),
-        used=_score(found.used.score(2)),
-        reasons=tuple(each.reason for each in found.classes),
-    )
+def _tuned_gate(tuning: Tuning, gate: SearchedGate) -> TunedGate:
+    threshold: PerClass[float] = tuple(each.used.gate or 0.0 for each in tuning.classes)
+    if gate.image_threshold is not None:
+        tuned = tuning.image_gate
+        threshold = gate.image_threshold if tuned is None else tuned.used
+    return TunedGate(step=gate.step, threshold=threshold)
 
 
-def rules_of(numbers: Sequence[Numbers], kind: Kind) -> tuple[Rule, ...]:
-    """The rules that apply numbers of each class."""
-    label = tuple(each.label for each in numbers)
-    pixel = tuple(each.pixel for each in numbers)
-    area = tuple(each.area for each in numbers)
+def rules_of(thresholds: Sequence[ClassThresholds], kind: RuleKind) -> tuple[Rule, ...]:
+    """Return the rules that apply the thresholds of each class."""
+    label = tuple(each.label for each in thresholds)
+    pixel = tuple(each.pixel for each in thresholds)
+    area = tuple(each.area for each in thresholds)
     if kind == "triplet":
         return (Triplet(top=label, area=area, bottom=pixel),)
     return Threshold(label=label, pixel=pixel), MinArea(pixels=area)
 
 
-def _score(interval: Interval) -> TunedScore:
-    numbers = {name: getattr(interval, name) for name in ("value", "low", "high")}
-    return TunedScore(**{name: None if isnan(each) else each for name, each in numbers.items()})
-
-
-def _write_page(done: Tuned, recipe: Recipe, data: str) -> None:
-    from steelscan.analysis.tune.page import TuningPage, write_tuning_page
-
-    notes = list(notes_on(done))
-    page = TuningPage(
-        title=f"{recipe.name} on {data}: how much of a tuned score is luck",
-        classes=done.classes,
-        tuning=done.tuning,
-        objective=done.objective,
-        kind=done.kind,
-        held_out=done.held_out,
-        notes=notes,
-    )
-    write_tuning_page(done.page, page)
-
-
 def notes_on(done: Tuned) -> Sequence[str]:
-    """What must be known beside the numbers, as sentences."""
-    told = []
+    """Return what the numbers do not show, as sentences."""
+    notes = []
     if done.run_searched:
-        told.append(
-            f"The run's own thresholds were searched on these very strips: the mean Dice of "
-            f"{done.recorded:.4f} that it recorded out of fold flatters. The search here begins "
-            "with the recipe's numbers."
+        notes.append(
+            f"The run's own thresholds were searched on the same strips, so the mean Dice of "
+            f"{done.recorded:.4f} that it recorded out of fold is too high. This search starts "
+            "from the recipe's thresholds."
         )
     ends = [
         name
         for name, each in zip(done.classes.names, done.tuning.classes, strict=True)
-        if _at_end(each)
+        if _largest_area_used(each)
     ]
     if ends:
-        told.append(
+        notes.append(
             f"The area of {', '.join(ends)} is the largest that was tried, 2.56 % of the frame: "
-            "a larger one may be better still, but it drops all smaller defects."
+            "a larger one may score higher, but drops all smaller defects."
         )
     if any(each.tuned for each in done.tuning.classes):
-        told.append(
-            "Of gains that are barely told from nothing, those that luck made larger pass more "
-            "often: expect a little less than what is measured here."
+        notes.append(
+            "Small gains are accepted more often when chance makes them larger: expect a little "
+            "less than what is measured here."
         )
-    return told
+    return notes
 
 
-def _at_end(decision: Decision[Numbers]) -> bool:
-    """Whether the area used of a class that was tuned is the largest that was tried."""
-    found = decision.plateau
-    return (
-        decision.tuned
-        and found is not None
-        and found.stretches[-1].values[-1] == decision.used.area
-    )
+def _largest_area_used(choice: TuningChoice[ClassThresholds]) -> bool:
+    """Return whether the area of a tuned class is the largest that was tried."""
+    if not choice.tuned or choice.plateau is None:
+        return False
+    return choice.plateau.tolerances[-1].values[-1] == choice.used.area

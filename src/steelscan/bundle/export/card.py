@@ -85,7 +85,7 @@ def _optimism(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterat
     """Describe how much the search for thresholds improves the scores by luck."""
     if thresholds is not None:
         tuned = json.loads(thresholds.read_text(encoding="utf-8"))
-        searched, unsearched = tuned["searched"]["value"], tuned["unsearched"]["value"]
+        searched, unsearched = tuned["in_sample"]["value"], tuned["out_of_sample"]["value"]
         if searched is None or unsearched is None:
             yield "Thresholds were tuned; the optimism of that is unknown."
             return

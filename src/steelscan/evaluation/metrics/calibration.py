@@ -1,4 +1,4 @@
-"""Whether a probability of 0.7 is right seven times in ten."""
+"""Calibration: how often a class is present, by its predicted probability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,27 +13,28 @@ from steelscan.strip import InputError
 
 @dataclass(frozen=True)
 class Bin:
-    """The answers with a probability from ``low`` up to ``high``."""
+    """The predictions with a probability from ``low`` up to ``high``."""
 
     low: float
     high: float
     count: int
-    said: float
-    """Their mean probability; nan where there is none."""
-    seen: Estimate
-    """How many of them held the class, with the exact interval of independent strips."""
+    predicted: float
+    """Their mean probability; nan if there are none."""
+    observed: Estimate
+    """Share of them with the class, with the exact interval for independent strips."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far probabilities are from what is then seen."""
+    """How far predicted probabilities are from observed shares."""
 
     bins: tuple[Bin, ...]
     error: float
-    """Expected calibration error: the mean of |said - seen| over bins, by their counts."""
+    """Expected calibration error: mean of |predicted - observed| over bins, by their counts."""
     brier: float
-    """Mean of (probability - truth)**2: 0 for an oracle, 0.25 for one half throughout."""
-    answers: int
+    """Mean of (probability - truth)**2: 0 if always right, 0.25 if always one half."""
+    count: int
+    """Predictions with a known probability."""
 
 
 def reliability(
@@ -43,56 +44,56 @@ def reliability(
     bins: int = 10,
     level: float = 0.95,
 ) -> Reliability:
-    """Lay probabilities beside the truth in bins of equal width.
+    """Compare probabilities with the truth in bins of equal width.
 
-    Both are of one shape, any; pairs of strips and classes may be pooled. Answers that are not a
-    number are passed over. The error depends on the bins, and grows by chance where they hold few
-    answers: see the intervals. Raises InputError for other shapes, for probabilities outside 0 to
-    1, or where there is none. (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017,
-    arXiv:1706.04599; Brier 1950; intervals: Clopper and Pearson 1934.)
+    Both have the same shape, any; pairs of strips and classes may be pooled. NaN is skipped. The
+    error depends on the bins, and is higher by chance if they have few predictions: see the
+    intervals. Raises InputError for different shapes, for probabilities outside 0 to 1, or if
+    there are none. (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017, arXiv:1706.04599; Brier
+    1950; intervals: Clopper and Pearson 1934.)
     """
     if probabilities.shape != present.shape:
         found = f"have shape {probabilities.shape}, the truth {present.shape}"
         raise InputError("probabilities", found, "Give both for the same strips and classes")
     known = ~np.isnan(probabilities)
-    said, seen = probabilities[known], present[known]
-    if not said.size or said.min() < 0 or said.max() > 1:
-        found = "are not all from 0 to 1" if said.size else "are none"
-        raise InputError("probabilities", found, "Give what a classifier says of strips")
-    place = np.minimum((said * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    hits = np.bincount(place, seen, minlength=bins).astype(np.int64)
-    sums = np.bincount(place, said, minlength=bins)
-    found_bins = tuple(
+    predicted, observed = probabilities[known], present[known]
+    if not predicted.size or predicted.min() < 0 or predicted.max() > 1:
+        found = "are not all from 0 to 1" if predicted.size else "are none"
+        raise InputError("probabilities", found, "Give the probabilities of a classifier")
+    bin_of = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    hits = np.bincount(bin_of, observed, minlength=bins).astype(np.int64)
+    sums = np.bincount(bin_of, predicted, minlength=bins)
+    rows = tuple(
         Bin(
             low=at / bins,
             high=(at + 1) / bins,
             count=int(counts[at]),
-            said=float(sums[at] / counts[at]) if counts[at] else nan,
-            seen=_share(int(hits[at]), int(counts[at]), level),
+            predicted=float(sums[at] / counts[at]) if counts[at] else nan,
+            observed=_share(int(hits[at]), int(counts[at]), level),
         )
         for at in range(bins)
     )
     return Reliability(
-        bins=found_bins,
-        error=float(np.abs(sums - hits).sum() / said.size),
-        brier=float(((said - seen) ** 2).mean()),
-        answers=int(said.size),
+        bins=rows,
+        error=float(np.abs(sums - hits).sum() / predicted.size),
+        brier=float(((predicted - observed) ** 2).mean()),
+        count=int(predicted.size),
     )
 
 
 def reliability_of_classes(
     probabilities: NDArray[np.float64], present: NDArray[np.bool_], names: Sequence[str]
 ) -> dict[str, Reliability]:
-    """The reliability of all classes together, under "all classes", and of each by its name.
+    """Return the reliability of all classes together, as "all classes", and of each by name.
 
-    Both are ``(strips, classes)``; a class of which nothing is known is left out.
+    Both are ``(strips, classes)``; a class without known probabilities is left out.
     """
-    found = {"all classes": reliability(probabilities, present)}
+    by_name = {"all classes": reliability(probabilities, present)}
     for index, name in enumerate(names):
         if not np.isnan(probabilities[:, index]).all():
-            found[name] = reliability(probabilities[:, index], present[:, index])
-    return found
+            by_name[name] = reliability(probabilities[:, index], present[:, index])
+    return by_name
 
 
 def _share(hits: int, count: int, level: float) -> Estimate:

@@ -1,9 +1,8 @@
-"""Intersection over union in the three senses that papers give it, the hit rate, another prior.
+"""Intersection over union (IoU) as papers define it in three ways, hit rate, and another prior.
 
-Numbers under the name of mean IoU differ in what is averaged. Over pixels: all shared pixels of a
-class over all pixels that are its own or predicted as such, in the whole set, so that large
-defects rule. Over strips: the mean of what each strip has, where the class is there or predicted.
-Where true: the same over the strips that hold the class, which hides false alarms.
+Over pixels: all shared pixels of a class over all pixels that are true or predicted, in the whole
+set, so that large defects dominate. Over strips: the mean over strips on which the class is true
+or predicted. Where true: the mean over the strips with the class, which hides false alarms.
 """
 
 from collections.abc import Sequence
@@ -19,20 +18,20 @@ from steelscan.strip import Classes, InputError
 
 @dataclass(frozen=True)
 class Overlap:
-    """IoU of one class, or the mean of all classes; nan where nothing speaks."""
+    """IoU of one class, or the mean of all classes; nan if undefined."""
 
     name: str
     over_pixels: float
     over_strips: float
     where_true: float
     hit_rate: float
-    """Share of the strips that hold the class on which it is predicted at all."""
+    """Share of the strips with the class on which it is predicted at all."""
 
 
 def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
-    """IoU and hit rate of each class, and last the mean of those that are defined.
+    """Return IoU and hit rate per class, and last the mean of those that are defined.
 
-    Raises InputError when the pairs have another number of classes.
+    Raises InputError if the pairs have another number of classes.
     """
     if pairs.classes != len(classes):
         found = f"are {len(classes)}, the pairs have {pairs.classes}"
@@ -54,7 +53,7 @@ def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
 
 
 def mean_overlap(rows: Sequence[Overlap]) -> Overlap:
-    """The mean over classes of each number, over the classes where it is defined."""
+    """Return the mean of each number over the classes for which it is defined."""
     columns = zip(
         *((row.over_pixels, row.over_strips, row.where_true, row.hit_rate) for row in rows),
         strict=True,
@@ -64,7 +63,7 @@ def mean_overlap(rows: Sequence[Overlap]) -> Overlap:
 
 @dataclass(frozen=True)
 class Expected:
-    """How many of so many ``strips`` hold each class where an answer is to be scored."""
+    """Class frequencies to score for: how many of ``strips`` strips have each class."""
 
     positives: tuple[int, ...]
     strips: int
@@ -72,20 +71,22 @@ class Expected:
     def __post_init__(self) -> None:
         if not all(0 <= count <= self.strips for count in self.positives) or not self.positives:
             found = f"{self.positives} of {self.strips} strips"
-            raise InputError("expected", found, "Give a count a class, none above all strips")
+            raise InputError(
+                "expected", found, "Give one count per class, none above the number of strips"
+            )
 
 
 def expected_dice(pairs: Pairs, expected: Expected) -> float:
-    """The mean Dice to expect of this answer where classes are as frequent as ``expected`` says.
+    """Return the expected mean Dice at other class frequencies.
 
-    The share of clean pairs kept, and the Dice of each class where it is, are taken as they were
-    counted here; only how many pairs of each there are changes. nan where a class that is expected
-    was seen on no strip, or no clean pair was. Raises InputError for another number of classes.
-    (The competition's leaderboard, whose frequencies were probed: 128, 43, 741 and 120 of 1801.)
+    The share of clean pairs kept, and the Dice of each class where present, are as measured here;
+    only the number of pairs of each kind changes. nan if an expected class, or a clean pair, is on
+    no strip. Raises InputError for another number of classes. (The competition's leaderboard had
+    128, 43, 741 and 120 of 1801, found by probing.)
     """
     if len(expected.positives) != pairs.classes:
         found = f"has {len(expected.positives)} classes, the pairs have {pairs.classes}"
-        raise InputError("expected", found, "Give a count for each class")
+        raise InputError("expected", found, "Give one count per class")
     values, true = dice(pairs), pairs.truth > 0
     clean = len(expected.positives) * expected.strips - sum(expected.positives)
     kept = _ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())

@@ -1,4 +1,4 @@
-"""Two answers to the same truth: by how much they differ, and whether that may be luck."""
+"""Paired differences between two predictions of the same strips, with intervals."""
 
 from dataclasses import dataclass
 from math import isnan, nan
@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import Pairs
-from steelscan.evaluation.metrics.scores import _strip_sums
+from steelscan.evaluation.metrics.pairs import Pairs
+from steelscan.evaluation.metrics.scores import strip_sums
 from steelscan.evaluation.statistics import gain_interval, ratios_of, resample_weights, sums_by
 from steelscan.strip import InputError
 
@@ -20,9 +20,9 @@ _NOISE = 1e-12
 
 @dataclass(frozen=True)
 class Difference:
-    """One number of two answers, and ``value``, the other's less the one's, with its interval.
+    """One number of two predictions, and ``value``, ``other`` less ``one``, with its interval.
 
-    All are nan where undefined; the interval also where it is unknown.
+    All are nan if undefined, the interval also if unknown.
     """
 
     one: float
@@ -31,12 +31,12 @@ class Difference:
     low: float
     high: float
     differing: int
-    """Groups that the two answers score differently."""
+    """Groups with different scores."""
     more_is_better: bool
 
     @property
     def verdict(self) -> Verdict:
-        """What the other answer is by this number, if its interval leaves out 0."""
+        """Whether the other prediction is better or worse: if the interval does not contain 0."""
         if isnan(self.low) or self.low <= 0 <= self.high:
             return "not distinguishable"
         return "better" if (self.value > 0) == self.more_is_better else "worse"
@@ -44,7 +44,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """The five numbers of `Scores`, each as a difference of two answers."""
+    """The five numbers of `Scores`, each as a difference of two predictions."""
 
     mean_dice: Difference
     defect_dice: Difference
@@ -73,26 +73,26 @@ def paired_differences(
     seed: int = 0,
     level: float = 0.95,
 ) -> Differences:
-    """The five numbers of ``other`` less those of ``one``, with paired bootstrap intervals.
+    """Return the five numbers of ``other`` less those of ``one``, with paired intervals.
 
-    Both answer the same strips in the same order. Whole groups are drawn, the same ones for both,
-    so what makes a strip hard for both answers cancels out. ``groups`` is int64 ``(strips,)``;
+    Both are predictions of the same strips in the same order. The bootstrap draws whole groups,
+    the same ones for both, so that difficult strips cancel out. ``groups`` is int64 ``(strips,)``;
     without it every strip is its own group. The same seed gives the same intervals.
 
-    An interval holds the differences that other strips of the same kind could well have shown,
-    for these very networks and thresholds; how another seed of training would differ, it does not
-    say. Where so few groups differ that all might lean to one side by luck (up to 5 at a level
-    of 0.95), it is stretched to 0: a resampling cannot see that. [0, 0] says that no group tells
-    the two apart, not that none could. Of 20 intervals one leaves out the truth.
+    An interval covers the differences that other strips of the same kind could show with these
+    networks and thresholds; it does not cover training with another seed. If so few groups differ
+    that all could favour one side by chance (up to 5 at a level of 0.95), it is extended to 0,
+    because resamples cannot show that. [0, 0] means that no group differs. One of 20 intervals
+    does not contain the truth.
 
-    Raises InputError when the two have other truths or groups of another length. (Cluster
-    bootstrap: Davison and Hinkley 1997, section 3.8; sign test: Dixon and Mood 1946.)
+    Raises InputError for different truths or groups of another length. (Cluster bootstrap:
+    Davison and Hinkley 1997, section 3.8; sign test: Dixon and Mood 1946.)
     """
     members = np.arange(len(one)) if groups is None else np.asarray(groups)
     _check(one, other, members)
     group, member = np.unique(members, return_inverse=True)
-    over_one, under = (sums_by(member, sums, len(group)) for sums in _strip_sums(one))
-    over_other = sums_by(member, _strip_sums(other)[0], len(group))
+    over_one, under = (sums_by(member, sums, len(group)) for sums in strip_sums(one))
+    over_other = sums_by(member, strip_sums(other)[0], len(group))
     gained = over_other - over_one
     gained[np.abs(gained) < _NOISE] = 0.0
     drawn = [
@@ -100,10 +100,10 @@ def paired_differences(
         for weight in resample_weights(len(group), resamples, seed)
     ]
     shares = np.concatenate(drawn) if drawn else np.empty((0, gained.shape[1]))
-    found = {}
+    differences = {}
     for at, (name, more_is_better) in enumerate(_MORE_IS_BETTER.items()):
         low, high = gain_interval(shares[:, at], gained[:, at], under[:, at], level)
-        found[name] = Difference(
+        differences[name] = Difference(
             one=_share(over_one[:, at], under[:, at]),
             other=_share(over_other[:, at], under[:, at]),
             value=_share(gained[:, at], under[:, at]),
@@ -112,14 +112,14 @@ def paired_differences(
             differing=int(np.count_nonzero(gained[:, at])),
             more_is_better=more_is_better,
         )
-    return Differences(**found, strips=len(one), groups=len(group))
+    return Differences(**differences, strips=len(one), groups=len(group))
 
 
 def merged_groups(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The finest groups that split no group of either, int64 ``(strips,)``.
+    """Return the finest groups that split no group of either, int64 ``(strips,)``.
 
-    ``one`` and ``other`` are int64 ``(strips,)``, of the same strips. A merged group goes by the
-    first of its strips. Raises InputError when the lengths differ.
+    ``one`` and ``other`` are int64 ``(strips,)``, of the same strips. The number of a merged group
+    is the index of its first strip. Raises InputError if the lengths differ.
     """
     if one.shape != other.shape:
         found = f"have shapes {one.shape} and {other.shape}"
@@ -136,22 +136,13 @@ def merged_groups(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[n
             return merged
 
 
-def select_class(pairs: Pairs, index: int) -> Pairs:
-    """The pairs of one class, ``(strips, 1)``; ``index`` counts from 0.
-
-    A strip then escapes when the class is missed on it, and is stopped by a false alarm of it.
-    """
-    counts = (pairs.predicted, pairs.truth, pairs.shared)
-    return Pairs(*(each[:, [index]] for each in counts))
-
-
 def _check(one: Pairs, other: Pairs, groups: NDArray[np.int64]) -> None:
     if not np.array_equal(one.truth, other.truth):
-        remedy = "Give two answers to the same strips, in the same order"
-        raise InputError("pairs", "of the two answers have other truths", remedy)
+        remedy = "Give two predictions of the same strips, in the same order"
+        raise InputError("pairs", "have different truths", remedy)
     if groups.shape != (len(one),):
         found = f"have shape {groups.shape}, there are {len(one)} strips"
-        raise InputError("groups", found, "Give one group number a strip")
+        raise InputError("groups", found, "Give one group number per strip")
 
 
 def _share(over: NDArray[np.float64], under: NDArray[np.float64]) -> float:

@@ -21,10 +21,10 @@ Rows: TypeAlias = NDArray[np.integer] | NDArray[np.bool_] | Sequence[int] | slic
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pixel counts of all (strip, class) pairs: all that the metric needs of the masks.
+    """Pixel counts of all (strip, class) pairs, from which all metrics are computed.
 
-    ``predicted``, ``truth`` and ``shared`` are int64 ``(strips, classes)``.
-    Raises MaskError when their shapes or types differ, or when counts contradict each other.
+    ``predicted``, ``truth`` and ``shared`` are int64 ``(strips, classes)``. Raises MaskError for
+    different shapes or types, and for more shared than predicted or true pixels.
     """
 
     predicted: Counts
@@ -36,22 +36,30 @@ class Pairs:
         same = len({field.shape for field in fields}) == 1 and self.truth.ndim == 2
         if not same or any(field.dtype != np.int64 for field in fields):
             found = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
-            raise MaskError("pixel counts", f"are {found}", "Give int64 (strips, classes) thrice")
+            raise MaskError(
+                "pixel counts", f"are {found}", "Give three int64 arrays (strips, classes)"
+            )
         if (self.shared < 0).any() or (self.shared > np.minimum(*fields[:2])).any():
-            found = "share more pixels than predicted or truth has"
+            found = "have more shared than predicted or true pixels"
             raise MaskError("pixel counts", found, "Count all three on the same masks")
 
     @staticmethod
     def of(counts: Sequence[PixelCounts]) -> "Pairs":
-        """Gather the counts of strips, each int64 ``(3, classes)``, in their order.
+        """Stack the counts of strips, each int64 ``(3, classes)``, in their order.
 
-        Raises MaskError when there is no strip, or when strips differ in their classes.
+        Raises MaskError for no strip, or for strips with different numbers of classes.
         """
         if len({strip.shape for strip in counts}) != 1:
-            found = "differ in their classes" if len(counts) else "were taken of no strip"
+            found = "differ in their classes" if len(counts) else "are of no strip"
             raise MaskError("pixel counts", found, "Count strips of one data set, at least one")
         predicted, truth, shared = np.stack(counts, axis=1)
         return Pairs(predicted, truth, shared)
+
+    @staticmethod
+    def of_classes(columns: Sequence["Pairs"]) -> "Pairs":
+        """Join the pairs of single classes, ``(strips, 1)`` each, in their order."""
+        parts = ("predicted", "truth", "shared")
+        return Pairs(*(np.hstack([getattr(each, part) for each in columns]) for part in parts))
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -62,11 +70,18 @@ class Pairs:
         return int(self.truth.shape[1])
 
     def select(self, rows: Rows) -> "Pairs":
-        """The pairs of some strips."""
+        """Return the pairs of some strips."""
         return Pairs(self.predicted[rows], self.truth[rows], self.shared[rows])
 
+    def of_class(self, index: int) -> "Pairs":
+        """Return the pairs of one class, ``(strips, 1)``; ``index`` counts from 0.
+
+        A strip then escapes if the class is missed, and is stopped by a false alarm of the class.
+        """
+        return Pairs(*(each[:, [index]] for each in (self.predicted, self.truth, self.shared)))
+
     def emptied(self) -> "Pairs":
-        """The all-empty answer to the same truth: the score that costs nothing."""
+        """Return the pairs of empty predictions with the same truth, a baseline for every score."""
         nothing = np.zeros_like(self.truth)
         return replace(self, predicted=nothing, shared=nothing)
 
@@ -74,7 +89,7 @@ class Pairs:
 def count_pixels(predicted: Masks, truth: Masks) -> PixelCounts:
     """Count predicted, true and shared pixels of one strip: int64 ``(3, classes)``.
 
-    Both are bool ``(classes, height, width)`` of one frame; MaskError refuses anything else.
+    Both are bool ``(classes, height, width)`` of one frame. Raises MaskError for anything else.
     """
     if truth.ndim != 3:
         found = f"has {truth.ndim} axes"
@@ -92,7 +107,7 @@ def count_pixels(predicted: Masks, truth: Masks) -> PixelCounts:
 
 
 def dice(pairs: Pairs) -> NDArray[np.float64]:
-    """Dice of every pair, float64 ``(strips, classes)``: 2 shared / (predicted + true).
+    """Return the Dice of every pair, float64 ``(strips, classes)``: 2 shared / (predicted + true).
 
     Empty against empty is 1, empty against anything is 0. (The competition's metric; K:114297.)
     """

@@ -1,17 +1,17 @@
-"""Pass, review, stop: two thresholds on a strip's score that keep what they promise.
+"""Pass, review, stop: two thresholds on a strip's score with guaranteed error rates.
 
-Below the lower threshold a strip passes unseen, from the upper one on it is stopped unseen, and
-somebody looks at those between. Both are chosen on strips with known truth, so that on other
-strips of the same kind the share of defective steel that passes, and of clean steel that is
-stopped, each stays at or below a stated rate, with a stated confidence; among all such thresholds
-these leave the fewest strips to look at.
+A strip passes below the lower threshold, is stopped from the upper one on, and is reviewed by a
+person in between. Both are chosen on strips with known truth, so that on other strips of the same
+kind the share of defective steel that passes, and of clean steel that is stopped, each stays at or
+below a stated rate, with a stated confidence. Among all such thresholds these leave the fewest
+strips to review.
 
-Why the confidence holds though the thresholds are chosen on the same strips: of n independent
-pieces of steel, let k be the most that may err so that the exact bound of k in n is still at or
-below the rate. With the (k+1)-th lowest score of defective pieces as the threshold, the share
-below it exceeds the rate only if at most k of n fell below the true quantile, which has a chance
-of at most 1 - confidence, whatever scores are distributed like. (Wilks 1941, tolerance limits; for
-any monotone risk: Bates et al. 2021, arXiv:2101.02703.)
+The confidence holds although the thresholds are chosen on the same strips: of n independent pieces
+of steel, let k be the most errors for which the exact bound of k in n is at or below the rate. With
+the (k+1)-th lowest score of defective pieces as the threshold, the share below it exceeds the rate
+only if at most k of n are below the true quantile, which has a chance of at most 1 - confidence
+for any distribution of scores. (Wilks 1941, tolerance limits; for any monotone risk: Bates et al.
+2021, arXiv:2101.02703.)
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ from steelscan.strip import InputError
 
 @dataclass(frozen=True)
 class Rates:
-    """What is promised: shares of defective pieces that pass, and of clean ones that are stopped.
+    """Highest allowed shares of defective pieces that pass, and of clean pieces that are stopped.
 
-    Each promise holds by itself with the ``confidence``.
+    Each holds by itself with the ``confidence``.
     """
 
     escape: float = 0.01
@@ -41,8 +41,8 @@ class Rates:
 class Review:
     """Two thresholds: pass below ``low``, stop from ``high`` on, review between.
 
-    ``high`` is infinite where no strip may be stopped unseen. The two are equal where nothing need
-    be reviewed.
+    ``high`` is infinite if no strip may be stopped without review. Both are equal if no strip needs
+    review.
     """
 
     low: float
@@ -52,10 +52,10 @@ class Review:
     clean_pieces: int
     escapes_allowed: int
     stops_allowed: int | None
-    """None: the clean pieces are too few to promise anything, and none is stopped unseen."""
+    """None if there are too few clean pieces for a bound: no strip is stopped without review."""
 
     def sort(self, strips: ScoredStrips) -> "Sorted":
-        """Count where strips go."""
+        """Count the strips that pass, are reviewed and are stopped."""
         passed = strips.scores < self.low
         stopped = strips.scores >= self.high
         counts = {
@@ -70,31 +70,32 @@ class Review:
         return Sorted(**counts)
 
     def sentences(self) -> list[str]:
-        """What the thresholds do and what is promised of them, for people."""
-        rates, sure = self.rates, f"{100 * self.rates.confidence:g} %"
+        """Describe the thresholds and their guarantees in sentences."""
+        rates, confidence = self.rates, f"{100 * self.rates.confidence:g} %"
         bound = upper_bound(self.escapes_allowed, self.defective_pieces, rates.confidence)
-        told = [
+        sentences = [
             f"Strips whose score is below {self.low:.4f} pass. Of defective steel at most "
-            f"{100 * rates.escape:g} % passes, with {sure} confidence: "
-            f"{self.escapes_allowed} of {self.defective_pieces} pieces would, which promises "
-            f"{100 * bound:.3g} %.",
+            f"{100 * rates.escape:g} % passes, with {confidence} confidence: "
+            f"{self.escapes_allowed} of {self.defective_pieces} pieces here, which gives a bound "
+            f"of {100 * bound:.3g} %.",
         ]
         if self.stops_allowed is None:
             needed = trials_needed(rates.overkill, rates.confidence)
-            told.append(
-                f"No strip is stopped unseen: that would take {needed} clean pieces of steel, and "
-                f"there are {self.clean_pieces}."
+            sentences.append(
+                f"No strip is stopped without review: that needs {needed} clean pieces of steel, "
+                f"and there are {self.clean_pieces}."
             )
-            return told
+            return sentences
         bound = upper_bound(self.stops_allowed, self.clean_pieces, rates.confidence)
-        told.append(
+        sentences.append(
             f"Strips whose score is {self.high:.4f} or more are stopped. Of clean steel at most "
-            f"{100 * rates.overkill:g} % is stopped unseen, with {sure} confidence "
-            f"({self.stops_allowed} of {self.clean_pieces} pieces may be: {100 * bound:.3g} %)."
+            f"{100 * rates.overkill:g} % is stopped without review, with {confidence} confidence: "
+            f"{self.stops_allowed} of {self.clean_pieces} pieces here, which gives a bound of "
+            f"{100 * bound:.3g} %."
         )
         if self.low == self.high:
-            told.append("Both promises hold with one threshold: nothing need be reviewed.")
-        return told
+            sentences.append("One threshold keeps both rates: no strip needs review.")
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -110,24 +111,24 @@ class Sorted:
 
     @property
     def reviewed(self) -> int:
-        """Strips that somebody must look at."""
+        """Strips that a person must review."""
         return self.reviewed_defective + self.reviewed_clean
 
     @property
     def strips(self) -> int:
-        """All of them."""
+        """All strips."""
         passed = self.passed_defective + self.passed_clean
         return passed + self.reviewed + self.stopped_defective + self.stopped_clean
 
 
 def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
-    """The two thresholds that keep both rates with the fewest strips to review.
+    """Choose the two thresholds that keep both rates with the fewest strips to review.
 
-    Groups count as one piece of steel: a defective piece passes when any of its defective strips
-    does. The promise is about pieces, and about strips where each is a piece of its own; it needs
-    fresh strips to be of the same kind as these, which no bound can know.
+    A group counts as one piece of steel: a defective piece passes if any of its defective strips
+    does. The bounds are for pieces (for strips, if each is its own piece), and assume that new
+    strips are of the same kind as these.
 
-    Raises InputError when the defective pieces are too few for the rate, saying how many it takes.
+    Raises InputError if there are too few defective pieces for the rate, with the number needed.
     """
     missed = strips.weakest(defective=True)
     alarmed = strips.weakest(defective=False)
@@ -136,19 +137,19 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
     if escapes is None:
         lowest = 100 * upper_bound(0, len(missed), rates.confidence)
         found = (
-            f"of {100 * rates.escape:g} % cannot be promised with {100 * rates.confidence:g} % "
+            f"of {100 * rates.escape:g} % cannot be guaranteed with {100 * rates.confidence:g} % "
             f"confidence from {len(missed)} defective pieces of steel, even if none escapes"
         )
-        remedy = f"It takes {needed} of them"
+        remedy = f"Use {needed} of them"
         if lowest < 100:
-            remedy += f"; from these, promise {_rounded_up(lowest)} % or more"
+            remedy += f", or allow {_rounded_up(lowest)} % or more"
         raise InputError("escape rate", found, remedy)
-    trials_needed(rates.overkill, rates.confidence)  # refuses a rate that is none
+    trials_needed(rates.overkill, rates.confidence)  # refuses an impossible rate
     stops = events_allowed(rates.overkill, len(alarmed), rates.confidence)
     low = float(missed[escapes])
     high = inf if stops is None else float(np.nextafter(alarmed[-1 - stops], 2))
     return Review(
-        low=min(low, high),  # where they cross, one threshold keeps both
+        low=min(low, high),  # if they cross, one threshold keeps both rates
         high=high,
         rates=rates,
         defective_pieces=len(missed),
@@ -163,5 +164,5 @@ def _below(scores: NDArray[np.float64], threshold: float) -> int:
 
 
 def _rounded_up(percent: float) -> str:
-    """A percentage with one decimal, never below itself."""
+    """Round a percentage up to one decimal."""
     return f"{np.ceil(percent * 10) / 10:g}"

@@ -1,11 +1,11 @@
-"""Scores of strips that come block by block: memory does not grow with their number.
+"""Scores of strips that are added block by block, in constant memory.
 
-What is kept is a sum for each number, and one for each of its resamples. A bootstrap that draws
-groups needs all of them at once; here each strip adds itself to every resample as often as a
-Poisson variable of mean 1 says, which is how often it would be drawn from many. The variable
-comes from a hash of the strip's group and of the resample, so strips of one group stand or fall
-together wherever they come, and the same strips give the same intervals in blocks of any size.
-(Poisson bootstrap: Chamandy, Muralidharan, Najmi and Naidu 2012; Oza and Russell 2001.)
+Only sums are kept: one per number, and one per number and resample. A bootstrap that draws groups
+needs all of them at once; here each strip is added to every resample with a Poisson weight of mean
+1, which is how often it would be drawn from many. The weight comes from a hash of the strip's group
+and of the resample, so strips of one group have equal weights in any block, and the same strips
+give the same intervals in blocks of any size. (Poisson bootstrap: Chamandy, Muralidharan, Najmi and
+Naidu 2012; Oza and Russell 2001.)
 """
 
 from math import e, factorial, nan
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap
 from steelscan.evaluation.metrics.pairs import Pairs, dice
-from steelscan.evaluation.metrics.scores import _NUMBERS, ClassRow, Scores, _strip_sums
+from steelscan.evaluation.metrics.scores import NUMBERS, ClassRow, Scores, strip_sums
 from steelscan.evaluation.statistics import Estimate, interval, ratios_of
 from steelscan.strip import Classes, InputError
 
@@ -23,30 +23,30 @@ _AT_ONCE = 512
 """Strips whose weights are in memory together."""
 
 Keys = NDArray[np.uint64]
-"""uint64 ``(strips,)``: a number for each group of strips, spread by `mixed` or not."""
+"""uint64 ``(strips,)``: one number per group of strips, hashed by `mixed` or not."""
 
 
 class RunningScores:
-    """Scores, and what stands in the table of classes, of all strips that were added."""
+    """Scores, in total and per class, of all strips that were added."""
 
     def __init__(
         self, classes: Classes, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
     ) -> None:
-        """Begin with no strip. Raises InputError for fewer than two resamples."""
+        """Start with no strips. Raises InputError for fewer than two resamples."""
         if resamples < 2:
-            raise InputError("resamples", f"are {resamples}", "Ask for two or more")
+            raise InputError("resamples", f"are {resamples}", "Use two or more")
         self._classes, self._level = classes, level
-        count = -(-resamples // 4) * 4  # four draws come of a hash
+        count = -(-resamples // 4) * 4  # one hash gives four draws
         self._draws = mixed(np.arange(count // 4, dtype=np.uint64) + np.uint64(seed << 32))
         self._drawn = np.zeros((count, 10))
         self._sums = np.zeros(10)
-        self._speaking = np.zeros(5)
+        self._contributing = np.zeros(5)
         self._of_classes = np.zeros((len(classes), len(_COLUMNS)))
         self._strips = 0
         self._grouped = False
 
     def add(self, pairs: Pairs, keys: Keys | None = None) -> None:
-        """Add strips; ``keys`` tells the group of each, without it each is its own group.
+        """Add strips; ``keys`` is the group of each, without it each is its own group.
 
         Raises InputError for another number of classes or of keys.
         """
@@ -57,17 +57,17 @@ class RunningScores:
             keys = np.arange(self._strips, self._strips + len(pairs), dtype=np.uint64)
         elif keys.shape != (len(pairs),) or keys.dtype != np.uint64:
             found = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
-            raise InputError("keys", found, "Give one uint64 a strip")
+            raise InputError("keys", found, "Give one uint64 per strip")
         else:
             self._grouped = True
-        over, under = _strip_sums(pairs)
+        over, under = strip_sums(pairs)
         columns = np.hstack([over, under])
         for start in range(0, len(pairs), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             weights = self._weights(keys[part]).astype(np.float32)
             self._drawn += weights.T @ columns[part].astype(np.float32)
         self._sums += columns.sum(axis=0)
-        self._speaking += (under > 0).sum(axis=0)
+        self._contributing += (under > 0).sum(axis=0)
         self._of_classes += _class_sums(pairs)
         self._strips += len(pairs)
 
@@ -75,15 +75,15 @@ class RunningScores:
         return self._strips
 
     def scores(self) -> Scores:
-        """The five numbers with their intervals."""
+        """Return the five numbers with their intervals."""
         return self._scored(self._sums[:5], self._drawn[:, :5])
 
     def empty(self) -> Scores:
-        """Those of the answer that finds nothing, to the same truth."""
+        """Return the scores of empty predictions with the same truth."""
         return self._scored(_emptied(self._sums), _emptied(self._drawn))
 
     def per_class(self) -> list[ClassRow]:
-        """The row of each class."""
+        """Return one row per class."""
         rows = []
         for name, sums in zip(self._classes.names, self._of_classes, strict=True):
             of = dict(zip(_COLUMNS, sums.tolist(), strict=True))
@@ -93,28 +93,28 @@ class RunningScores:
                     name=name,
                     strips=self._strips,
                     positives=int(of["true"]),
-                    found=int(of["found"]),
+                    predicted=int(of["predicted"]),
                     missed=int(of["true"] - of["hit"]),
-                    false_alarms=int(of["found"] - of["hit"]),
+                    false_alarms=int(of["predicted"] - of["hit"]),
                     mean_dice=_over(of["dice"], self._strips),
                     defect_dice=_over(of["dice_true"], of["true"]),
                     defect_iou=_over(of["iou_true"], of["true"]),
-                    clean_kept=_over(clean - of["found"] + of["hit"], clean),
+                    clean_kept=_over(clean - of["predicted"] + of["hit"], clean),
                 )
             )
         return rows
 
     def overlaps(self) -> list[Overlap]:
-        """IoU and hit rate of each class, and last their mean."""
+        """Return IoU and hit rate per class, and last their mean."""
         rows = []
         for name, sums in zip(self._classes.names, self._of_classes, strict=True):
             of = dict(zip(_COLUMNS, sums.tolist(), strict=True))
-            either = of["true"] + of["found"] - of["hit"]
+            either = of["true"] + of["predicted"] - of["hit"]
             rows.append(
                 Overlap(
                     name=name,
                     over_pixels=_over(of["shared"], of["union"]),
-                    over_strips=_over(of["iou_true"], either),  # 0 where only predicted
+                    over_strips=_over(of["iou_true"], either),  # 0 if only predicted
                     where_true=_over(of["iou_true"], of["true"]),
                     hit_rate=_over(of["hit"], of["true"]),
                 )
@@ -122,7 +122,7 @@ class RunningScores:
         return [*rows, mean_overlap(rows)]
 
     def _weights(self, keys: Keys) -> NDArray[np.uint8]:
-        """How often each strip stands in each resample, uint8 ``(strips, resamples)``."""
+        """Return the weight of each strip in each resample, uint8 ``(strips, resamples)``."""
         hashes = mixed(mixed(keys)[:, None] ^ self._draws)
         return np.asarray(_POISSON[hashes.view(np.uint16)])
 
@@ -130,7 +130,7 @@ class RunningScores:
         under = self._sums[5:]
         values, shares = ratios_of(over, under), ratios_of(drawn, self._drawn[:, 5:])
         numbers = {}
-        for at, name in enumerate(_NUMBERS):
+        for at, name in enumerate(NUMBERS):
             some, every = bool(over[at] > 0), bool(over[at] == under[at])
             bounds = interval(shares[:, at], self._groups(at), some, every, self._level)
             numbers[name] = Estimate(float(values[at]), *bounds)
@@ -147,30 +147,30 @@ class RunningScores:
         )
 
     def _groups(self, at: int) -> float:
-        """How many groups have a say in a number.
+        """Return how many groups contribute to a number.
 
-        Where strips are in groups, these are not counted, which would take memory for each; how
-        far the resamples spread tells of how many like groups they might be (Kish 1965).
+        Counting groups would take memory for each, so with groups this is the effective number
+        from the variance of the resamples (Kish 1965).
         """
         if not self._grouped:
-            return float(self._speaking[at])
+            return float(self._contributing[at])
         drawn = self._drawn[:, 5 + at]
-        spread = float(drawn.var())
-        return float(drawn.mean() ** 2 / spread) if spread else 0.0
+        variance = float(drawn.var())
+        return float(drawn.mean() ** 2 / variance) if variance else 0.0
 
 
-_COLUMNS = ("true", "found", "hit", "dice", "dice_true", "iou_true", "shared", "union")
+_COLUMNS = ("true", "predicted", "hit", "dice", "dice_true", "iou_true", "shared", "union")
 
 
 def _class_sums(pairs: Pairs) -> NDArray[np.float64]:
-    """What strips add to each class, float64 ``(classes, columns)``."""
-    values, true, found = dice(pairs), pairs.truth > 0, pairs.predicted > 0
+    """Sum the strips per class, float64 ``(classes, columns)``."""
+    values, true, predicted = dice(pairs), pairs.truth > 0, pairs.predicted > 0
     union = pairs.predicted + pairs.truth - pairs.shared
     iou = pairs.shared / np.maximum(union, 1)
     columns = (
         true,
-        found,
-        true & found,
+        predicted,
+        true & predicted,
         values,
         values * true,
         iou * true,
@@ -181,14 +181,14 @@ def _class_sums(pairs: Pairs) -> NDArray[np.float64]:
 
 
 def _emptied(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the empty answer adds above the line, from what any answer adds below it."""
+    """Return the numerators of empty predictions from the denominators of any prediction."""
     _, _, clean, defective, _ = np.moveaxis(sums[..., 5:], -1, 0)
     nothing = np.zeros_like(clean)
     return np.stack([clean, nothing, clean, defective, nothing], axis=-1)
 
 
 def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Spread whole numbers over all of uint64: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    """Hash integers to uint64: the finalizer of SplitMix64 (Steele et al. 2014)."""
     hashes = numbers + np.uint64(0x9E3779B97F4A7C15)
     hashes ^= hashes >> np.uint64(30)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)
@@ -199,7 +199,7 @@ def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _poisson_table() -> NDArray[np.uint8]:
-    """The Poisson variable of mean 1 for each of 65,536 equally likely numbers, uint8."""
+    """Return the Poisson quantile of mean 1 for 65,536 equally likely numbers, uint8."""
     reached = np.cumsum([1 / (e * factorial(times)) for times in range(12)])
     places = (np.arange(1 << 16) + 0.5) / (1 << 16)
     return np.searchsorted(reached, places).astype(np.uint8)

@@ -1,23 +1,24 @@
-"""The five numbers of a report, each with a bootstrap interval, and the table per class."""
+"""The five numbers of a report with bootstrap intervals, and the rows per class."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isnan, nan
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, dice
 from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
+from steelscan.pages import plain_table, plain_value
 from steelscan.strip import Classes, InputError
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What is reported of one answer to one truth.
+    """The five numbers of a prediction.
 
-    A pair is one (strip, class). A defective strip has a defect of any class; it escapes when
-    nothing at all is predicted on it. A clean strip is stopped when anything is predicted.
+    A pair is one (strip, class). A defective strip has a defect of any class; it escapes if
+    nothing at all is predicted on it. A clean strip is stopped if anything is predicted.
     """
 
     mean_dice: Estimate
@@ -40,31 +41,21 @@ class Scores:
     stopped: int
 
     def to_dict(self) -> dict[str, object]:
-        """The same as plain values for JSON; None where undefined."""
-        return {
-            name: {key: None if isnan(number) else number for key, number in value.items()}
-            if isinstance(value, dict)
-            else value
-            for name, value in asdict(self).items()
-        }
+        """Return plain values for JSON; None if undefined."""
+        return {name: plain_value(value) for name, value in asdict(self).items()}
 
     @staticmethod
     def table(columns: Mapping[str, "Scores"]) -> str:
-        """Lay named scores side by side as plain text: a row for each of the five numbers."""
-        lines = [("", *columns), *Scores.rows(columns)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
+        """Return named scores as columns of a text table, one row per number."""
+        return plain_table([("", *columns), *Scores.rows(columns)])
 
     @staticmethod
     def rows(columns: Mapping[str, "Scores"]) -> list[tuple[str, ...]]:
-        """A row for each of the five numbers: its title, and its text for each of the columns."""
+        """Return one row per number: its title, and its text for each column."""
         return list(zip(_TITLES, *(_cells(each) for each in columns.values()), strict=True))
 
 
-_NUMBERS = [field.name for field in fields(Scores)][:5]
+NUMBERS = [field.name for field in fields(Scores)][:5]
 _TITLES = ("mean Dice", "Dice where defect", "clean pairs kept", "escapes", "overkill")
 
 
@@ -91,18 +82,18 @@ def score(
     seed: int = 0,
     level: float = 0.95,
 ) -> Scores:
-    """Score an answer, with percentile bootstrap intervals that resample whole groups.
+    """Score predictions, with percentile bootstrap intervals over whole groups.
 
-    ``groups`` is int64 ``(strips,)``: strips of one group (near-duplicates, one coil) stand or
-    fall together; without it every strip is its own group. ``resamples=0`` asks for no
+    ``groups`` is int64 ``(strips,)``: strips of one group (near-duplicates, one coil) are drawn
+    together; without it every strip is its own group. With ``resamples=0`` there are no
     intervals. The same seed gives the same intervals. Raises InputError for groups of another
     length. (Efron 1979; cluster bootstrap: Davison and Hinkley 1997, section 3.8.)
     """
     members = np.arange(len(pairs)) if groups is None else np.asarray(groups)
     if members.shape != (len(pairs),):
         found = f"have shape {members.shape}, there are {len(pairs)} strips"
-        raise InputError("groups", found, "Give one group number a strip")
-    over, under = _strip_sums(pairs)
+        raise InputError("groups", found, "Give one group number per strip")
+    over, under = strip_sums(pairs)
     group, member = np.unique(members, return_inverse=True)
     over, under = (sums_by(member, sums, len(group)) for sums in (over, under))
     bounds = intervals(over, under, resamples, seed, level)
@@ -110,7 +101,7 @@ def score(
     values = ratios_of(total, count)
     numbers = {
         name: Estimate(float(value), *interval)
-        for name, value, interval in zip(_NUMBERS, values, bounds, strict=True)
+        for name, value, interval in zip(NUMBERS, values, bounds, strict=True)
     }
     return Scores(
         **numbers,
@@ -125,14 +116,14 @@ def score(
     )
 
 
-def _strip_sums(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each strip adds above and below the line of the five shares: ``(strips, 5)`` each."""
-    values, true, found = dice(pairs), pairs.truth > 0, pairs.predicted > 0
-    defective, stopped = true.any(axis=1), found.any(axis=1)
+def strip_sums(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each strip's numerators and denominators of the five numbers, ``(strips, 5)`` each."""
+    values, true, predicted = dice(pairs), pairs.truth > 0, pairs.predicted > 0
+    defective, stopped = true.any(axis=1), predicted.any(axis=1)
     over = [
         values.sum(axis=1),
         (values * true).sum(axis=1),
-        (~true & ~found).sum(axis=1),
+        (~true & ~predicted).sum(axis=1),
         defective & ~stopped,
         ~defective & stopped,
     ]
@@ -143,27 +134,27 @@ def _strip_sums(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How one class fared; nan where no pair speaks."""
+    """The scores of one class; nan if undefined."""
 
     name: str
     strips: int
     positives: int
-    """Strips that hold the class."""
-    found: int
-    """Strips on which the class is predicted, rightly or not."""
+    """Strips with the class."""
+    predicted: int
+    """Strips on which the class is predicted, correctly or not."""
     missed: int
-    """Strips that hold the class, and on which it is not predicted."""
+    """Strips with the class on which it is not predicted."""
     false_alarms: int
-    """Strips without the class, on which it is predicted."""
+    """Strips without the class on which it is predicted."""
     mean_dice: float
     defect_dice: float
     defect_iou: float
-    """Mean intersection over union where the class is present."""
+    """Mean intersection over union on strips with the class."""
     clean_kept: float
 
 
 def per_class(pairs: Pairs, classes: Classes) -> list[ClassRow]:
-    """The row of each class. Raises InputError when the pairs have another number of classes."""
+    """Return one row per class. Raises InputError for another number of classes."""
     if pairs.classes != len(classes):
         found = f"are {len(classes)}, the pairs have {pairs.classes}"
         raise InputError("classes", found, "Name the classes that the masks were made for")
@@ -177,7 +168,7 @@ def per_class(pairs: Pairs, classes: Classes) -> list[ClassRow]:
                 name=name,
                 strips=len(pairs),
                 positives=int(true.sum()),
-                found=int(guessed.sum()),
+                predicted=int(guessed.sum()),
                 missed=int((true & ~guessed).sum()),
                 false_alarms=int((~true & guessed).sum()),
                 mean_dice=_mean(values[:, index]),

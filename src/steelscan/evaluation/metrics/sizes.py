@@ -1,4 +1,4 @@
-"""Which defects are found, by their size: each connected piece of the true masks by itself."""
+"""Missed defects by size; a defect is a connected piece of a true mask."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _HALF_DECADES = (1, 3)
 
 @dataclass(frozen=True)
 class SizeRow:
-    """The defects of one class of sizes, and the strips whose largest defect is of that size.
+    """The defects in one range of sizes, and the strips whose largest defect is in that range.
 
-    Sizes go from ``low`` up to, but without, ``high``, in pixels or in mm2.
+    The range is from ``low`` to below ``high``, in pixels or in mm2.
     """
 
     low: float
@@ -36,7 +36,7 @@ class SizeRow:
     """Share of these strips on which nothing at all was predicted."""
 
     def title(self, unit: str) -> str:
-        """The class of sizes in words."""
+        """Return the range as text."""
         if isinf(self.high):
             return f"{self.low:g} {unit} and more"
         if not self.low:
@@ -47,8 +47,8 @@ class SizeRow:
 def defects_of(predicted: Masks, truth: Masks) -> Defects:
     """Measure every 8-connected piece of the true masks of one strip.
 
-    Both are bool ``(classes, height, width)``. A prediction counts for a defect only where it is
-    of the defect's class. Raises MaskError for other types and for shapes that differ.
+    Both are bool ``(classes, height, width)``. Only predictions of the defect's own class count.
+    Raises MaskError for other types and for shapes that differ.
     """
     frame = Frame(*truth.shape[1:])
     for where, masks in (("truth", truth), ("prediction", predicted)):
@@ -74,13 +74,13 @@ def by_size(
     seed: int = 0,
     level: float = 0.95,
 ) -> list[SizeRow]:
-    """Escapes per defect size, with bootstrap intervals by group.
+    """Return misses and escapes per defect size, with bootstrap intervals by group.
 
-    ``defects`` has those of each strip, ``escaped`` (bool) says on which strips nothing was
-    predicted, and ``groups`` (int64) which belong together, both ``(strips,)``. Sizes are pixels,
-    or mm2 where a pixel's side is known; their classes end at 1, 3, 10, 30, ... of these, and only
-    those between the smallest and the largest defect are given. [] where there is no defect.
-    Raises InputError for a pixel of no size, or for lengths that differ.
+    ``defects`` has those of each strip; ``escaped`` (bool) are the strips on which nothing is
+    predicted, ``groups`` (int64) their groups, both ``(strips,)``. Sizes are pixels, or mm2 if the
+    side of a pixel is given. Ranges end at 1, 3, 10, 30, ...; only those between the smallest and
+    the largest defect are returned, [] if there are no defects. Raises InputError for a pixel
+    size that is not positive, or for lengths that differ.
     """
     if mm_per_pixel is not None and not 0 < mm_per_pixel < inf:
         raise InputError("mm per pixel", f"is {mm_per_pixel}", "Give the side of a pixel in mm")
@@ -127,9 +127,9 @@ def _shares(
     edges: Sequence[float],
     settings: tuple[int, int, float],
 ) -> list[list[Estimate]]:
-    """For each kind of share, one a class of sizes: what errs of what is of that size."""
+    """Return the share of errors per range of sizes, for each kind of error."""
     groups = max(int(member.max()) for member in members) + 1
-    found = []
+    estimates = []
     for wrong, size, member in zip(over, sizes, members, strict=True):
         place = np.searchsorted(np.asarray(edges), size, side="right") - 1
         within = (place[:, None] == np.arange(len(edges) - 1)) & (size > 0)[:, None]
@@ -137,14 +137,14 @@ def _shares(
         errors = sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
         values = ratios_of(errors.sum(axis=0), under.sum(axis=0))
         bounds = intervals(errors, under, *settings)
-        found.append(
+        estimates.append(
             [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
         )
-    return found
+    return estimates
 
 
 def _edges(smallest: float, largest: float) -> list[float]:
-    """The ends of the classes: 1, 3, 10, 30, ... around what there is, open at both ends."""
+    """Return the ends of the ranges: 1, 3, 10, 30, ... around the sizes, open at both ends."""
     first = int(np.floor(np.log10(smallest)))
     last = int(np.ceil(np.log10(largest))) + 1
     steps = [step * 10.0**power for power in range(first, last) for step in _HALF_DECADES]

@@ -1,4 +1,4 @@
-"""Two tables of run lengths against each other, without decoding a mask."""
+"""Pixel counts from two tables of run lengths, without decoding masks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from steelscan.evaluation.metrics.pairs import Pairs
 from steelscan.strip import Frame, MaskTable, TableError, parse
 
 Runs = NDArray[np.int64]
-"""int64 ``(runs, 2)``: first pixel counted from 0, and length; in order, apart."""
+"""int64 ``(runs, 2)``: first pixel counted from 0, and length; sorted, with gaps."""
 
 
 def pairs_of_tables(
@@ -23,13 +23,13 @@ def pairs_of_tables(
     """Count the pixels of every (image, class) pair of two tables, in the order of ``names``.
 
     Only the images in ``names`` count; one that a table of positive rows does not list is empty
-    there. Without ``names``, all images that either table lists count, in sorted order: clean
-    images that neither lists are then unknown, and the score is of fewer strips. ``frames`` is
-    one frame for all images, or one each. ``classes`` is the highest class id if not given.
+    there. Without ``names``, all images that either table lists count, in sorted order; clean
+    images that neither lists are then missing from the score. ``frames`` is one frame for all
+    images, or one each. ``classes`` is the highest class id if not given.
 
-    Raises MaskError, naming table, image and class, for run lengths that are wrong; TableError
-    when there is no image, when an image has no frame, when a table has class ids beyond
-    ``classes``, or when a table in the layout of one row a pair says nothing about an image.
+    Raises MaskError, with table, image and class, for wrong run lengths; TableError if there is
+    no image, if an image has no frame, if a table has class ids beyond ``classes``, or if a table
+    with one row per pair lacks an image.
     """
     names = sorted({*truth.rows, *predicted.rows}) if names is None else names
     count = max(truth.classes, predicted.classes, 1) if classes is None else classes
@@ -52,8 +52,8 @@ def pixel_counts(
 ) -> NDArray[np.int64]:
     """Count predicted, true and shared pixels of one image, int64 ``(3, classes)``.
 
-    ``predicted`` and ``truth`` are run lengths, one text a class. Raises MaskError, naming table,
-    image and class, for run lengths that are wrong.
+    ``predicted`` and ``truth`` are run lengths, one text per class. Raises MaskError, with table,
+    image and class, for wrong run lengths.
     """
     counts = np.zeros((3, len(truth)), np.int64)
     for column, texts in enumerate(zip(predicted, truth, strict=True)):
@@ -69,7 +69,7 @@ _NO_RUNS: Runs = np.empty((0, 2), np.int64)
 
 
 def shared_pixels(one: Runs, other: Runs) -> int:
-    """Number of pixels in both of two run-length lists of one frame."""
+    """Return the number of pixels that are in both run lengths."""
     if not len(one) or not len(other):
         return 0
     starts, lengths = one[:, 0], one[:, 1]
@@ -78,12 +78,12 @@ def shared_pixels(one: Runs, other: Runs) -> int:
 
 
 def _pixels_before(runs: Runs, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many pixels of the runs lie before each place."""
+    """Return how many pixels of the runs are before each place."""
     starts, lengths = runs[:, 0], runs[:, 1]
     ended = np.concatenate([[0], lengths.cumsum()])
-    last = np.searchsorted(starts, places, side="right") - 1  # the last run that has begun
-    begun = np.minimum(places - starts[last], lengths[last])
-    return np.where(last < 0, 0, ended[last] + begun)
+    last = np.searchsorted(starts, places, side="right") - 1  # the last run that has started
+    started = np.minimum(places - starts[last], lengths[last])
+    return np.where(last < 0, 0, ended[last] + started)
 
 
 def _check(where: str, table: MaskTable, names: Sequence[str], classes: int) -> None:
@@ -94,5 +94,5 @@ def _check(where: str, table: MaskTable, names: Sequence[str], classes: int) -> 
         raise TableError(where, found, "Give the tables of one data set")
     absent = [name for name in names if name not in table.rows]
     if table.layout == "joined" and absent:
-        found = f"says nothing about {len(absent)} of {len(names)} images, such as {absent[0]}"
+        found = f"has no rows for {len(absent)} of {len(names)} images, such as {absent[0]}"
         raise TableError(where, found, "Give it a row for every image and class, empty or not")

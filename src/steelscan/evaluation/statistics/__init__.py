@@ -1,4 +1,4 @@
-"""Intervals, bounds and comparisons of paired scores."""
+"""Bootstrap intervals, exact bounds and the area under the ROC curve."""
 
 import lazy_loader
 

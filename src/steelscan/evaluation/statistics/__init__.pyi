@@ -1,6 +1,4 @@
-from .auc import area_under_curve as area_under_curve
 from .auc import auc_interval as auc_interval
-from .auc import midranks as midranks
 from .bootstrap import Estimate as Estimate
 from .bootstrap import gain_interval as gain_interval
 from .bootstrap import interval as interval
@@ -8,8 +6,8 @@ from .bootstrap import intervals as intervals
 from .bootstrap import ratios_of as ratios_of
 from .bootstrap import resample_weights as resample_weights
 from .bootstrap import sums_by as sums_by
+from .bounds import bound_text as bound_text
 from .bounds import events_allowed as events_allowed
 from .bounds import lower_bound as lower_bound
-from .bounds import promise as promise
 from .bounds import trials_needed as trials_needed
 from .bounds import upper_bound as upper_bound

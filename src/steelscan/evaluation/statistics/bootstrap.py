@@ -15,14 +15,14 @@ _DRAWS_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its interval. All are nan where undefined; the interval also where unknown."""
+    """A number and its interval. All are nan if undefined, the interval also if unknown."""
 
     value: float
     low: float = nan
     high: float = nan
 
     def text(self, *, percent: bool = False, sign: bool = False) -> str:
-        """The number with its interval in brackets, where it has one; maybe with its sign."""
+        """Return the number with its interval in brackets, if it is known."""
         if isnan(self.value):
             return "undefined"
         form, scale = "+" if sign else "", 100 if percent else 1
@@ -36,13 +36,13 @@ class Estimate:
 def sums_by(
     member: NDArray[np.int64], values: NDArray[np.float64], groups: int
 ) -> NDArray[np.float64]:
-    """Sums of ``values``, ``(strips, shares)``, in each strip's group, ``(groups, shares)``."""
+    """Sum ``values``, ``(strips, shares)``, over each group: ``(groups, shares)``."""
     columns = [np.bincount(member, column, minlength=groups) for column in values.T]
     return np.stack(columns, axis=1)
 
 
 def ratios_of(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quotients; nan where the divisor is 0."""
+    """Return the quotients; nan if the divisor is 0."""
     ratios = np.full(over.shape, nan)
     np.divide(over, under, out=ratios, where=under != 0)
     return ratios
@@ -55,7 +55,7 @@ def intervals(
     seed: int,
     level: float,
 ) -> list[tuple[float, float]]:
-    """The interval of each share from the sums of groups, ``(groups, shares)``."""
+    """Return the interval of each share from the sums of groups, ``(groups, shares)``."""
     if resamples == 0:
         return [(nan, nan)] * over.shape[1]
     weights = resample_weights(len(over), resamples, seed)
@@ -65,7 +65,7 @@ def intervals(
 
 
 def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each group is drawn: ``(some resamples, groups)`` at a time, memory bounded."""
+    """Yield how often each group is drawn, ``(some resamples, groups)`` at a time."""
     random = np.random.default_rng(seed)
     step = max(1, _DRAWS_AT_ONCE // max(groups, 1))
     for start in range(0, resamples if groups else 0, step):
@@ -81,25 +81,25 @@ def _interval(
     under: NDArray[np.float64],
     level: float,
 ) -> tuple[float, float]:
-    speaking = float((under > 0).sum())
-    return interval(drawn, speaking, bool(over.any()), np.array_equal(over, under), level)
+    groups = float((under > 0).sum())
+    return interval(drawn, groups, bool(over.any()), np.array_equal(over, under), level)
 
 
 def interval(
-    drawn: NDArray[np.float64], speaking: float, some: bool, every: bool, level: float
+    drawn: NDArray[np.float64], groups: float, some: bool, every: bool, level: float
 ) -> tuple[float, float]:
-    """The interval of one share from its resamples, ``(resamples,)``, nan where undefined.
+    """Return the interval of one share from its resamples, ``(resamples,)``, nan if undefined.
 
-    ``speaking`` is how many groups have a say; ``some`` and ``every`` tell whether any and all of
-    what was asked is so.
+    ``groups`` is how many groups contribute; ``some`` and ``every`` are whether the share is
+    above 0 and whether it is 1.
     """
-    if speaking < 2:
-        return nan, nan  # one group says nothing about how groups differ
+    if groups < 2:
+        return nan, nan  # nothing is known of how groups differ
     tail = (1 - level) / 2
-    # Where all groups agree on 0 or on 1, resampling shows no spread at all, though "0 of 20
-    # escaped" leaves room for 17 %. The exact bound holds there: n groups that all show 1 have
-    # a chance of at most mean**n (Clopper and Pearson 1934).
-    room = 1 - tail ** (1 / speaking)
+    # If all groups have 0, or all have 1, resamples do not differ, though "0 of 20 escaped" is
+    # compatible with 17 %. Then the exact bound is used: n groups that all have 1 have a chance
+    # of at most mean**n (Clopper and Pearson 1934).
+    room = 1 - tail ** (1 / groups)
     if not some:
         return 0.0, float(room)
     if every:
@@ -114,13 +114,13 @@ def gain_interval(
     under: NDArray[np.float64],
     level: float,
 ) -> tuple[float, float]:
-    """The interval of a gain from its resamples, ``(resamples,)``, and the sums of its groups.
+    """Return the interval of a gain from its resamples, ``(resamples,)``, and the sums of groups.
 
-    It holds 0 where so few groups gained or lost that chance alone may have chosen their signs.
+    It contains 0 if so few groups differ that all could have the same sign by chance.
     """
     known = drawn[~np.isnan(drawn)]
     if np.count_nonzero(under) < 2 or not known.size:
-        return nan, nan  # one group says nothing about how groups differ
+        return nan, nan  # nothing is known of how groups differ
     tail = (1 - level) / 2
     low, high = (float(bound) for bound in np.quantile(known, [tail, 1 - tail]))
     if 0.5 ** np.count_nonzero(gained) > tail:

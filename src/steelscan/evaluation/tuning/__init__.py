@@ -1,4 +1,4 @@
-"""Thresholds, areas and gates searched exactly, and cross-fitted."""
+"""Exact threshold search, cross-fitting, and the choice among ensembles."""
 
 import lazy_loader
 

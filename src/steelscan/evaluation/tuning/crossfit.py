@@ -1,12 +1,12 @@
-"""Thresholds chosen on some groups of strips and judged on others.
+"""Cross-fitting: thresholds chosen on some groups of strips and scored on the others.
 
-A score on the strips that were searched flatters: the search also fits what is only luck in them.
-Here the search is given all groups but those of one part, and what it chooses is judged on that
-part; all parts together judge every strip, and no group ever stands on both sides. The score on
-the strips searched less that on the strips not searched is the optimism.
+A score on the strips that were searched is too high, because the search also fits their noise.
+Here the groups are split into parts; the search sees all groups but those of one part, and its
+choice is scored on that part. All parts together score every strip, and no group is ever on both
+sides. The in-sample score less this out-of-sample score is the optimism.
 
-Intervals come from resamples of whole groups, each searched and judged anew from the start: with
-the choice held still they would be too narrow, for on other strips another setting is chosen.
+Intervals come from resamples of whole groups. Each is searched and scored anew from the start:
+with the choice held fixed they would be too narrow, because other strips lead to another choice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,225 +18,260 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from steelscan.evaluation.statistics import Estimate
-from steelscan.strip import InputError
+from steelscan.evaluation.tuning.class_search import SearchMethod
+from steelscan.strip import InputError, Spec
 
 T = TypeVar("T")
 
-_TWO_LUCKS = sqrt(2)
-"""On a resample a search meets the luck of its strips and that of the draw, which is as large: the
-optimism has twice the variance that it has on the strips themselves (benchmarks/luck.py)."""
+_RESAMPLED_OPTIMISM = sqrt(2)
+"""On a resample the search fits the noise of the strips and that of the draw, which is as large:
+the optimism has twice the variance that it has on the strips themselves (benchmarks/luck.py)."""
 
 
-class Searched(Protocol[T]):
-    """What can be searched: the ways to choose, and what each strip scores with what is chosen."""
+class CrossFitOptions(Spec):
+    """How thresholds are searched and cross-fitted, and which gains are accepted.
+
+    A setting is changed if the interval of its gain, at ``confidence``, lies above 0. ``gain`` is
+    the gain of interest, as Dice per group with the class; the result names the number of groups
+    that would show it with a chance of ``power``.
+    """
+
+    by: SearchMethod = "search"
+    parts: int = Field(default=5, ge=2)
+    repeats: int = Field(default=2, ge=1)
+    resamples: int = Field(default=60, ge=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    gain: float = Field(default=0.05, gt=0, le=1)
+    power: float = Field(default=0.8, gt=0.5, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Search(Protocol[T]):
+    """What can be cross-fitted: a way to choose, and the score of each strip with a choice.
+
+    ``times`` is how often each resample contains each strip, float64 ``(resamples, strips)``.
+    """
 
     @property
     def default(self) -> T:
-        """What stands unless something better is found."""
+        """The choice that is kept unless a better one is found."""
 
     @property
-    def holds(self) -> NDArray[np.bool_]:
-        """The strips that hold what is searched for, bool ``(strips,)``."""
+    def positive(self) -> NDArray[np.bool_]:
+        """The strips with the class that is searched for, bool ``(strips,)``."""
 
     def defined(self, times: NDArray[np.float64]) -> bool:
-        """Whether choosing and weighing is defined on each set; the first is of all strips."""
+        """Return whether choosing and weighting is defined on each resample."""
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
-        """What is best on each set, which holds each strip so many times, ``(sets, strips)``."""
+        """Return the best choice on each resample."""
 
-    def values(self, chosen: T) -> NDArray[np.float64]:
-        """What each strip scores with it, float64 ``(strips, columns)``."""
+    def strip_scores(self, chosen: T) -> NDArray[np.float64]:
+        """Return the score of each strip with a choice, float64 ``(strips, columns)``."""
 
     def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How much that counts in one set, float64 ``(strips, columns)``, in sum 1."""
+        """Return the weights of these scores in one resample, ``(strips, columns)``, sum 1."""
 
 
-class Spread(NamedTuple):
-    """How a crossfit may be spread over parts and resamples."""
+class FixedSearch(Generic[T]):
+    """A search that always keeps its default."""
 
-    parts: int = 5
-    repeats: int = 2
-    resamples: int = 60
-    level: float = 0.95
-    seed: int = 0
+    def __init__(self, search: Search[T]) -> None:
+        self.default, self.positive = search.default, search.positive
+        self.strip_scores, self.weights = search.strip_scores, search.weights
+        self._defined = search.defined
+
+    def defined(self, times: NDArray[np.float64]) -> bool:
+        """Return whether all strips can be weighted: nothing is chosen without one part."""
+        return self._defined(times[:1])
+
+    def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
+        """Return the default for every resample."""
+        return [self.default] * len(times)
 
 
-class Totals(NamedTuple):
-    """Three scores: float64, one number, or one a resample."""
+class CrossFitScores(NamedTuple):
+    """Three scores: float64, one number, or one per resample."""
 
-    before: NDArray[np.float64]
+    default: NDArray[np.float64]
     """With the defaults."""
-    searched: NDArray[np.float64]
-    """With what was chosen on all strips, on these strips."""
-    unsearched: NDArray[np.float64]
-    """On each strip with what was chosen without its part."""
+    in_sample: NDArray[np.float64]
+    """With the choice on all strips, on these strips."""
+    out_of_sample: NDArray[np.float64]
+    """On each strip with the choice that was made without its part."""
 
 
 @dataclass(frozen=True, eq=False)
-class Crossfit(Generic[T]):
-    """What a search came to: on the strips that it saw, and on those that it did not."""
+class CrossFit(Generic[T]):
+    """The result of a cross-fitted search."""
 
     chosen: T
     """On all strips."""
-    others: tuple[T, ...]
+    chosen_without_part: tuple[T, ...]
     """Without each part, repeat by repeat."""
-    found: Totals
-    drawn: Totals
-    """The same on each resample of groups, all of it done anew; nan where it is not defined."""
+    scores: CrossFitScores
+    resampled: CrossFitScores
+    """The same on each resample of groups; nan if it is not defined there."""
     gains: NDArray[np.float64]
-    """What each strip scores more, not searched, than with the defaults: ``(strips, columns)``."""
-    level: float
+    """Out-of-sample gain of each strip over the defaults: ``(strips, columns)``."""
+    confidence: float
 
     def score(self, which: int) -> Estimate:
-        """One of the three scores with its interval; ``which`` counts as `Totals` does."""
-        return _around(float(self.found[which]), self.drawn[which], self.level)
+        """Return one of the three `CrossFitScores` with its interval."""
+        return self._estimate(self.scores[which], self.resampled[which])
 
     @property
     def gain(self) -> Estimate:
-        """By how much the search betters strips that it did not see."""
-        drawn = self.drawn.unsearched - self.drawn.before
-        return _around(float(self.found.unsearched - self.found.before), drawn, self.level)
+        """How much the search improves strips that it did not use."""
+        values = (each.out_of_sample - each.default for each in (self.scores, self.resampled))
+        return self._estimate(*values)
 
     @property
     def optimism(self) -> Estimate:
-        """The score on the strips searched, less that on the strips not searched."""
-        drawn = (self.drawn.searched - self.drawn.unsearched) / _TWO_LUCKS
-        return _around(float(self.found.searched - self.found.unsearched), drawn, self.level)
+        """The in-sample score less the out-of-sample score."""
+        value, resampled = (
+            each.in_sample - each.out_of_sample for each in (self.scores, self.resampled)
+        )
+        return self._estimate(value, resampled / _RESAMPLED_OPTIMISM)
+
+    def _estimate(self, value: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+        """Add the interval, unless fewer than two or less than half of the draws are known."""
+        known = drawn[~np.isnan(drawn)]
+        if len(known) < max(2, len(drawn) / 2):
+            return Estimate(float(value))
+        reach = NormalDist().inv_cdf((1 + self.confidence) / 2) * float(known.std(ddof=1))
+        return Estimate(float(value), float(value) - reach, float(value) + reach)
+
+
+class _Draw(NamedTuple):
+    """One resample and its splits into parts, int64 ``(strips,)`` each."""
+
+    times: NDArray[np.float64]
+    parts: list[NDArray[np.int64]]
+
+    def training_sets(self, parts: int) -> NDArray[np.float64]:
+        """Return all strips, and all but each part: float64 ``(1 + splits * parts, strips)``."""
+        without = [
+            self.times * (part_of != part) for part_of in self.parts for part in range(parts)
+        ]
+        return np.stack([self.times, *without])
 
 
 def crossfit(
-    searched: Searched[T], groups: NDArray[np.int64], spread: Spread | None = None
-) -> Crossfit[T]:
+    search: Search[T], groups: NDArray[np.int64], options: CrossFitOptions | None = None
+) -> CrossFit[T]:
     """Search all strips, and all but each of some parts; then the same on resamples of groups.
 
     ``groups`` is int64 ``(strips,)``. The same seed gives the same parts and resamples. A resample
-    of few groups may lack what the objective needs, such as strips that hold the class: it is
-    left out. Raises InputError for fewer groups than parts.
+    without what the objective needs, such as strips with the class, is left out. Raises
+    InputError for fewer groups than parts.
     """
-    spread = spread or Spread()
-    _, member = np.unique(groups, return_inverse=True)
-    plans = [_whole_plan(searched, groups, spread)]
-    for number, drawn in enumerate(_draws(member, spread), start=1):
-        parts = _deals(groups, searched.holds, spread, 1, spread.seed + 1000 * number)
-        plans.append((drawn, parts))
-    sets_of = [np.stack(list(_sets(times, parts, spread.parts))) for times, parts in plans]
-    defined = [True, *(searched.defined(sets) for sets in sets_of[1:])]
-    choices = iter(searched.choose(np.concatenate(list(compress(sets_of, defined)))))
-    known: dict[T, NDArray[np.float64]] = {}
+    options = options or CrossFitOptions()
+    draws = [_all_strips(search, groups, options), *_resamples(search, groups, options)]
+    sets = [draw.training_sets(options.parts) for draw in draws]
+    defined = [True, *(search.defined(each) for each in sets[1:])]
+    choices = iter(search.choose(np.concatenate(list(compress(sets, defined)))))
+    cache: dict[T, NDArray[np.float64]] = {}
 
-    def values(chosen: T) -> NDArray[np.float64]:
-        if chosen not in known:
-            known[chosen] = searched.values(chosen)
-        return known[chosen]
+    def strip_scores(chosen: T) -> NDArray[np.float64]:
+        if chosen not in cache:
+            cache[chosen] = search.strip_scores(chosen)
+        return cache[chosen]
 
-    found, first = [], None
-    for (times, parts), complete in zip(plans, defined, strict=True):
+    totals, first = [], None
+    for draw, complete in zip(draws, defined, strict=True):
         if not complete:
-            found.append([nan] * 3)
+            totals.append([nan] * 3)
             continue
         chosen = next(choices)
-        others = [[next(choices) for _ in range(spread.parts)] for _ in parts]
-        unsearched = np.zeros_like(values(chosen))
-        for part_of, without in zip(parts, others, strict=True):
-            for part, other in enumerate(without):
+        without = [[next(choices) for _ in range(options.parts)] for _ in draw.parts]
+        out_of_sample = np.zeros_like(strip_scores(chosen))
+        for part_of, others in zip(draw.parts, without, strict=True):
+            for part, other in enumerate(others):
                 rows = part_of == part
-                unsearched[rows] += values(other)[rows] / len(parts)
-        weights = searched.weights(times)
-        each = (values(searched.default), values(chosen), unsearched)
-        found.append([float((weights * one).sum()) for one in each])
+                out_of_sample[rows] += strip_scores(other)[rows] / len(draw.parts)
+        weights = search.weights(draw.times)
+        default = strip_scores(search.default)
+        each = (default, strip_scores(chosen), out_of_sample)
+        totals.append([float((weights * one).sum()) for one in each])
         if first is None:
-            told = tuple(other for without in others for other in without)
-            first = chosen, told, unsearched - values(searched.default)
+            choices_without = tuple(other for others in without for other in others)
+            first = chosen, choices_without, out_of_sample - default
     assert first is not None
-    totals = np.array(found).T
-    mine, drawn_totals = Totals(*totals[:, 0]), Totals(*totals[:, 1:])
-    return Crossfit(first[0], first[1], mine, drawn_totals, first[2], spread.level)
-
-
-def can_search(
-    searched: Searched[T], groups: NDArray[np.int64], spread: Spread | None = None
-) -> bool:
-    """Whether `crossfit` is defined on all strips, and on all but those of each part."""
-    spread = spread or Spread()
-    times, parts = _whole_plan(searched, groups, spread)
-    return searched.defined(np.stack(list(_sets(times, parts, spread.parts))))
-
-
-def joined(parts: Sequence[Crossfit[T]]) -> Crossfit[tuple[T, ...]]:
-    """Crossfits of the same groups and spread as one, whose scores are the means of theirs."""
-    found, drawn = (
-        Totals(*np.mean([getattr(each, name) for each in parts], axis=0))
-        for name in ("found", "drawn")
-    )
-    others = tuple(zip(*(each.others for each in parts), strict=True))
-    gains = np.hstack([each.gains for each in parts])
-    return Crossfit(
-        tuple(each.chosen for each in parts), others, found, drawn, gains, parts[0].level
+    table = np.array(totals).T
+    return CrossFit(
+        chosen=first[0],
+        chosen_without_part=first[1],
+        scores=CrossFitScores(*table[:, 0]),
+        resampled=CrossFitScores(*table[:, 1:]),
+        gains=first[2],
+        confidence=options.confidence,
     )
 
 
-def deal(
-    groups: NDArray[np.int64], holds: NDArray[np.bool_], parts: int, seed: int
+def can_crossfit(search: Search[T], groups: NDArray[np.int64], options: CrossFitOptions) -> bool:
+    """Return whether `crossfit` is defined on all strips, and on all but those of each part."""
+    return search.defined(_all_strips(search, groups, options).training_sets(options.parts))
+
+
+def mean_crossfit(parts: Sequence[CrossFit[T]]) -> CrossFit[tuple[T, ...]]:
+    """Join cross-fits of the same groups and options; the scores are the means of theirs."""
+    scores, resampled = (
+        CrossFitScores(*np.mean([getattr(each, name) for each in parts], axis=0))
+        for name in ("scores", "resampled")
+    )
+    return CrossFit(
+        chosen=tuple(each.chosen for each in parts),
+        chosen_without_part=tuple(zip(*(each.chosen_without_part for each in parts), strict=True)),
+        scores=scores,
+        resampled=resampled,
+        gains=np.hstack([each.gains for each in parts]),
+        confidence=parts[0].confidence,
+    )
+
+
+def assign_parts(
+    groups: NDArray[np.int64], positive: NDArray[np.bool_], parts: int, seed: int
 ) -> NDArray[np.int64]:
-    """Deal whole groups into parts, int64 ``(strips,)`` from 0, alike in strips that hold a class.
+    """Split whole groups into parts with similar numbers of positive strips.
 
-    Groups that hold most of it are dealt first, back and forth; among equals chance decides.
-    Raises InputError for fewer groups than parts.
+    Returns the part of each strip, int64 ``(strips,)`` from 0. Groups with the most positive
+    strips are assigned first, back and forth over the parts; ties are broken at random. Raises
+    InputError for fewer groups than parts.
     """
     _, member = np.unique(groups, return_inverse=True)
     sizes = np.bincount(member)
     if len(sizes) < parts:
         found = f"are {len(sizes)}, too few for {parts} parts"
-        raise InputError("groups of strips", found, f"Use a run that judged {parts} groups or more")
-    held = np.bincount(member, holds)
-    order = np.lexsort((np.random.default_rng(seed).random(len(sizes)), -sizes, -held))
-    there_and_back = np.concatenate([np.arange(parts), np.arange(parts)[::-1]])
+        remedy = f"Use a run with {parts} or more groups of validation strips"
+        raise InputError("groups of strips", found, remedy)
+    positives = np.bincount(member, positive)
+    order = np.lexsort((np.random.default_rng(seed).random(len(sizes)), -sizes, -positives))
+    back_and_forth = np.concatenate([np.arange(parts), np.arange(parts)[::-1]])
     part_of = np.empty(len(sizes), np.int64)
-    part_of[order] = np.resize(there_and_back, len(sizes))
+    part_of[order] = np.resize(back_and_forth, len(sizes))
     return part_of[member]
 
 
-def _whole_plan(
-    searched: Searched[T], groups: NDArray[np.int64], spread: Spread
-) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
-    """All strips once, and the parts that they are dealt into."""
-    parts = _deals(groups, searched.holds, spread, spread.repeats, spread.seed)
-    return np.ones(len(groups)), parts
+def _all_strips(search: Search[T], groups: NDArray[np.int64], options: CrossFitOptions) -> _Draw:
+    splits = [
+        assign_parts(groups, search.positive, options.parts, options.seed + repeat)
+        for repeat in range(options.repeats)
+    ]
+    return _Draw(np.ones(len(groups)), splits)
 
 
-def _deals(
-    groups: NDArray[np.int64], holds: NDArray[np.bool_], spread: Spread, repeats: int, seed: int
-) -> list[NDArray[np.int64]]:
-    return [deal(groups, holds, spread.parts, seed + repeat) for repeat in range(repeats)]
-
-
-def _draws(member: NDArray[np.int64], spread: Spread) -> Iterator[NDArray[np.float64]]:
-    """How often each strip stands in each resample of groups, ``(strips,)``."""
-    random = np.random.default_rng(spread.seed)
+def _resamples(
+    search: Search[T], groups: NDArray[np.int64], options: CrossFitOptions
+) -> Iterator[_Draw]:
+    _, member = np.unique(groups, return_inverse=True)
+    random = np.random.default_rng(options.seed)
     count = int(member.max()) + 1
-    for _ in range(spread.resamples):
+    for number in range(1, options.resamples + 1):
         drawn = random.integers(count, size=count)
-        yield np.bincount(drawn, minlength=count)[member].astype(np.float64)
-
-
-def _sets(
-    times: NDArray[np.float64], parts: Sequence[NDArray[np.int64]], count: int
-) -> Iterator[NDArray[np.float64]]:
-    yield times
-    for part_of in parts:
-        for part in range(count):
-            yield times * (part_of != part)
-
-
-def _around(value: float, drawn: NDArray[np.float64], level: float) -> Estimate:
-    """A number with the interval that the spread of its resamples gives.
-
-    The interval is unknown where fewer than two, or less than half, of the resamples are.
-    """
-    known = drawn[~np.isnan(drawn)]
-    if len(known) < max(2, len(drawn) / 2):
-        return Estimate(value)
-    reach = NormalDist().inv_cdf((1 + level) / 2) * float(known.std(ddof=1))
-    return Estimate(value, value - reach, value + reach)
+        times = np.bincount(drawn, minlength=count)[member].astype(np.float64)
+        seed = options.seed + 1000 * number
+        yield _Draw(times, [assign_parts(groups, search.positive, options.parts, seed)])

@@ -1,4 +1,4 @@
-"""The threshold of a classifier that opens a strip with all its classes, or none."""
+"""The search for the threshold of a classifier that opens a strip with all its classes, or none."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -6,51 +6,54 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.tuning.candidates import Candidates
-from steelscan.evaluation.tuning.gates import or_sure
-from steelscan.evaluation.tuning.search import calm_place
+from steelscan.evaluation.tuning.class_search import ClassSearch
+from steelscan.evaluation.tuning.histograms import nan_passes
+from steelscan.evaluation.tuning.surfaces import smoothed_argmax
 
-EVERY = np.arange(100) / 100
+_HUNDREDTHS = np.arange(100) / 100
 _REACH = 5
-"""Neighbours up to so many hundredths away steady a score, as on the other axes."""
+"""Neighbours up to so many hundredths away smooth a score, as far as on the other axes."""
 
 
-class ImageGate:
-    """A gate of the image: what it scores at any threshold, the other numbers as they stand."""
+class ImageGateSearch:
+    """A gate of the image: its score at any threshold, the thresholds of the classes fixed."""
 
     def __init__(
-        self, classes: Sequence[Candidates], words: NDArray[np.floating], default: float
+        self,
+        classes: Sequence[ClassSearch],
+        class_probabilities: NDArray[np.floating],
+        default: float,
     ) -> None:
-        """``words`` is what a classifier says of each class, ``(strips, classes)``."""
+        """``class_probabilities`` is ``(strips, classes)``: the highest one passes the gate."""
         self._classes, self.default = classes, default
-        self.words = or_sure(words).max(axis=1)
-        self.holds = np.any([each.holds for each in classes], axis=0)
-        self.gates = np.union1d(EVERY, default)
+        self._highest = nan_passes(class_probabilities).max(axis=1)
+        self.positive = np.any([each.positive for each in classes], axis=0)
+        self.gates = np.union1d(_HUNDREDTHS, default)
 
     @cached_property
-    def _both(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What each class scores on each strip, empty and open: ``(strips, classes)`` each."""
-        opened = [each.values(each.default) for each in self._classes]
-        closed = [each.empty_values() for each in self._classes]
+    def _closed_and_open(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores of each strip if the gate is closed, and if it is open: ``(strips, classes)``."""
+        opened = [each.strip_scores(each.default) for each in self._classes]
+        closed = [each.empty_scores() for each in self._classes]
         return np.hstack(closed), np.hstack(opened)
 
-    def values(self, chosen: float) -> NDArray[np.float64]:
-        """What each strip scores at a gate, float64 ``(strips, classes)``."""
-        closed, opened = self._both
-        return np.where((self.words > chosen)[:, None], opened, closed)
+    def strip_scores(self, chosen: float) -> NDArray[np.float64]:
+        """Return the score of each strip at a gate, float64 ``(strips, classes)``."""
+        closed, opened = self._closed_and_open
+        return np.where((self._highest > chosen)[:, None], opened, closed)
 
     def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How much each pair counts in a set, float64 ``(strips, classes)``."""
+        """Return the weight of each pair in a resample, float64 ``(strips, classes)``."""
         return np.hstack([each.weights(times) for each in self._classes]) / len(self._classes)
 
     def defined(self, times: NDArray[np.float64]) -> bool:
-        """Whether each set of strips, ``(sets, strips)``, has strips of all sorts that count."""
+        """Return whether the objectives are defined on all resamples, ``(resamples, strips)``."""
         return all(each.defined(times) for each in self._classes)
 
     def scores(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The score of each set of strips at every gate, float64 ``(sets, gates)``."""
-        closed, opened = self._both
-        passes = self.words[:, None] > self.gates
+        """Return the score of each resample at every gate, float64 ``(resamples, gates)``."""
+        closed, opened = self._closed_and_open
+        passes = self._highest[:, None] > self.gates
         rows = []
         for each in times:
             weights = self.weights(each)
@@ -59,7 +62,7 @@ class ImageGate:
         return np.stack(rows)
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[float]:
-        """The gate that is best on each set, in the middle of a plateau (`calm_place`)."""
+        """Return the best gate of each resample (`smoothed_argmax`)."""
         origin = (int(np.searchsorted(self.gates, self.default)),)
-        places = (calm_place(scores, origin, (_REACH,)) for scores in self.scores(times))
+        places = (smoothed_argmax(scores, origin, (_REACH,)) for scores in self.scores(times))
         return [float(self.gates[place]) for (place,) in places]

@@ -1,7 +1,7 @@
-"""Which of some answers to choose, and what of its advantage is luck.
+"""Choose among candidates, such as subsets of an ensemble, and measure the optimism of the choice.
 
-Whoever tries many answers on the same strips and keeps the best finds a score that flatters: some
-of it was chosen for being lucky there. Chosen on some strips and judged on others, it does not.
+The best of many candidates on the same strips has a score that is too high: part of it is chance.
+A choice made on some strips and scored on others is not biased in this way.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,19 +23,19 @@ from steelscan.evaluation.statistics import (
 from steelscan.strip import InputError
 
 Members: TypeAlias = tuple[int, ...]
-"""Numbers of some members of an ensemble, in rising order."""
+"""Indices of some members of an ensemble, in rising order."""
 
 Choose: TypeAlias = Callable[[NDArray[np.float64]], int]
-"""Names the answer to keep, given the score of each: float64 ``(answers,)``."""
+"""Returns the candidate to keep, given the score of each: float64 ``(candidates,)``."""
 
 _AS_GOOD = 1e-12
-"""Scores that differ by less are the same but for rounding."""
+"""Scores that differ by less are equal up to rounding."""
 
 
 def subsets(members: int, staying: Sequence[int] = ()) -> tuple[Members, ...]:
-    """All sets of so many members that are not empty and hold those that stay.
+    """Return all subsets of ``members`` members that are not empty and contain ``staying``.
 
-    The smaller ones come first, those of one size in the order of their members.
+    Smaller ones first, those of one size in the order of their members.
     """
     free = [member for member in range(members) if member not in staying]
     return tuple(
@@ -47,12 +47,12 @@ def subsets(members: int, staying: Sequence[int] = ()) -> tuple[Members, ...]:
 
 
 def best_set(sets: Sequence[Members], allowed: NDArray[np.bool_]) -> Choose:
-    """Choose the best of all sets; of equals the one with the fewest members, then the first.
+    """Choose the best of all sets; among equals the one with the fewest members, then the first.
 
-    ``allowed`` is bool ``(sets,)``: which may be chosen. Raises InputError when none may.
+    ``allowed`` is bool ``(sets,)``: which may be chosen. Raises InputError if it is all False.
     """
     if not allowed.any():
-        raise InputError("sets", "may none of them be chosen", "Allow the set of all members")
+        raise InputError("sets", "are all excluded", "Allow the set of all members")
     sizes = np.array([len(each) for each in sets])
 
     def choose(scores: NDArray[np.float64]) -> int:
@@ -64,11 +64,11 @@ def best_set(sets: Sequence[Members], allowed: NDArray[np.bool_]) -> Choose:
 
 
 def greedy_set(sets: Sequence[Members], allowed: NDArray[np.bool_]) -> Choose:
-    """Grow a set by the member that makes it best, to the last one, and choose the best on the way.
+    """Add the best next member, one after the other, and choose the best set on the way.
 
-    It begins with the members that stay, which are those in all sets, or else with the best one.
-    No member comes twice: an ensemble has no weights. (Forward selection, Caruana et al. 2004,
-    section 2.) ``sets`` are those of `subsets`. Raises InputError when none may be chosen.
+    This starts with the members that are in all sets, or else with the best one. No member is
+    added twice: an ensemble has no weights. (Forward selection, Caruana et al. 2004, section 2.)
+    ``sets`` are those of `subsets`. Raises InputError if none may be chosen.
     """
     place = {frozenset(each): at for at, each in enumerate(sets)}
     everyone = max(place, key=len)
@@ -90,18 +90,18 @@ def greedy_set(sets: Sequence[Members], allowed: NDArray[np.bool_]) -> Choose:
 
 @dataclass(frozen=True)
 class Chosen:
-    """An answer that was chosen among many, each number over that of the answer to beat."""
+    """A choice among many candidates; gains are over the baseline."""
 
     index: int
-    """Which one it is."""
+    """The candidate chosen on all strips."""
     apparent: Estimate
-    """What it gains on the strips that it was chosen on: flattered."""
+    """Its gain on the strips that it was chosen on, which is too high."""
     honest: Estimate
-    """What is gained when it is chosen on some groups and judged on others."""
+    """The gain of candidates chosen on some groups and scored on others."""
     optimism: Estimate
-    """The one less the other: how far the gain flatters."""
+    """Apparent less honest gain."""
     often: float
-    """The share of the choices on parts of the groups that fell on the same answer."""
+    """Share of the choices on parts of the groups that are the same candidate."""
 
 
 def choose_honestly(
@@ -116,21 +116,23 @@ def choose_honestly(
     seed: int = 0,
     level: float = 0.95,
 ) -> Chosen:
-    """Choose among answers, and estimate what the choice is worth on other strips.
+    """Choose among candidates, and estimate the gain of the choice on other strips.
 
-    ``values`` is float64 ``(strips, answers)``, the score of each strip; ``baseline`` the answer to
-    beat; ``groups`` int64 ``(strips,)``. Groups are dealt at random into ``parts``, ``repeats``
-    times over; each part is judged by the answer that all others choose. Intervals are those of a
-    bootstrap over groups, given the choices that were made. As each choice sees only a share of
-    ``1 - 1 / parts`` of the groups, the honest gain is, if anything, too small. All but ``index``
-    is nan where there is one group. (Stone 1974; repeated cross-validation of the whole procedure:
-    Varma and Simon 2006.)
+    ``values`` is float64 ``(strips, candidates)``, the score of each strip; ``baseline`` the
+    candidate to compare with; ``groups`` int64 ``(strips,)``. Groups are split at random into
+    ``parts``, ``repeats`` times; each part is scored with the candidate that the other parts
+    choose. Intervals are those of a bootstrap over groups, given the choices made. Because each
+    choice uses only a share ``1 - 1 / parts`` of the groups, the honest gain is rather too small.
+    All but ``index`` is nan if there is only one group. (Stone 1974; repeated cross-validation of
+    the whole procedure: Varma and Simon 2006.)
 
-    Raises InputError when values and groups do not fit each other.
+    Raises InputError if values and groups do not match.
     """
     if values.ndim != 2 or groups.shape != values.shape[:1] or not len(values):
         found = f"have shape {values.shape}, groups {groups.shape}"
-        raise InputError("values", found, "Give (strips, answers), at least one, and their groups")
+        raise InputError(
+            "values", found, "Give (strips, candidates), at least one, and their groups"
+        )
     group, member = np.unique(groups, return_inverse=True)
     sums = sums_by(member, values, len(group))
     strips = np.bincount(member).astype(np.float64)
@@ -146,19 +148,19 @@ def choose_honestly(
     for _ in range(repeats):
         part_of = random.permutation(np.arange(len(group)) % parts)
         for part in range(parts):
-            inside = part_of == part
-            there = choose(sums[~inside].sum(axis=0) / strips[~inside].sum())
-            honest[inside] += (sums[inside, there] - sums[inside, baseline]) / repeats
-            same, choices = same + (there == index), choices + 1
+            held = part_of == part
+            other = choose(sums[~held].sum(axis=0) / strips[~held].sum())
+            honest[held] += (sums[held, other] - sums[held, baseline]) / repeats
+            same, choices = same + (other == index), choices + 1
     gains = np.stack([apparent, honest, apparent - honest], axis=1)
-    first, then, flattered = _means(gains, strips, resamples, seed, level)
-    return Chosen(index, first, then, flattered, same / choices)
+    apparent_, honest_, optimism = _means(gains, strips, resamples, seed, level)
+    return Chosen(index, apparent_, honest_, optimism, same / choices)
 
 
 def _means(
     over: NDArray[np.float64], strips: NDArray[np.float64], resamples: int, seed: int, level: float
 ) -> list[Estimate]:
-    """The mean a strip of each column of sums ``(groups, columns)``, with its interval."""
+    """Return the mean per strip of each column of sums ``(groups, columns)``, with its interval."""
     over[np.abs(over) < _AS_GOOD] = 0.0
     under = np.repeat(strips[:, None], over.shape[1], axis=1)
     drawn = np.concatenate(

@@ -1,0 +1,283 @@
+"""Tuning that accounts for chance: only a gain on other strips changes a setting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, log
+from statistics import NormalDist
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.evaluation.tuning.class_search import ClassSearch, ClassThresholds
+from steelscan.evaluation.tuning.crossfit import (
+    CrossFit,
+    CrossFitOptions,
+    CrossFitScores,
+    FixedSearch,
+    can_crossfit,
+    crossfit,
+    mean_crossfit,
+)
+from steelscan.evaluation.tuning.histograms import apply_image_gate
+from steelscan.evaluation.tuning.image_gate import ImageGateSearch
+from steelscan.evaluation.tuning.objectives import Objective, strip_weights
+from steelscan.evaluation.tuning.surfaces import RuleKind
+from steelscan.evaluation.tuning.tolerance import Plateau, plateau
+from steelscan.strip import track
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class TuningChoice(Generic[T]):
+    """The result for the thresholds of one class, or for a gate of the image."""
+
+    default: T
+    best: T
+    """The best on the strips searched; the default if none were searched."""
+    used: T
+    reason: str
+    """Why, as part of a sentence."""
+    strips: int
+    """Strips with the class."""
+    groups: int
+    """Groups with the class."""
+    groups_needed: int
+    """Groups with the class that would show the gain of interest."""
+    fit: CrossFit[T]
+    searched: bool
+    plateau: Plateau | None = None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether anything was changed."""
+        return self.used != self.default
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """The result for all thresholds of a run, on its validation strips."""
+
+    classes: tuple[TuningChoice[ClassThresholds], ...]
+    image_gate: TuningChoice[float] | None
+    best: CrossFit[tuple[ClassThresholds, ...]]
+    """The mean over all classes with the best thresholds, and the best gate of the image."""
+    used: CrossFit[tuple[ClassThresholds, ...]]
+    """The same with the thresholds used: the defaults where they are kept."""
+    strips: int
+    groups: int
+
+
+def tune_thresholds(
+    histograms: NDArray[np.int32],
+    groups: NDArray[np.int64],
+    defaults: Sequence[ClassThresholds],
+    objectives: Sequence[Objective],
+    options: CrossFitOptions | None = None,
+    *,
+    kind: RuleKind = "threshold",
+    class_probabilities: NDArray[np.floating] | None = None,
+    image_gate: float | None = None,
+) -> Tuning:
+    """Tune each class by itself, and then the gate of the image that opens all of them.
+
+    The gate comes last: with thresholds that are far off it would close the strips they spoil.
+
+    ``histograms`` is int32 ``(strips, 2, classes, 256)``, before the gates that are searched;
+    ``groups`` int64 ``(strips,)``. ``class_probabilities``, ``(strips, classes)``, are compared
+    with ``image_gate`` or with the gates of the ``defaults``. The expected Dice (``by="auto"``)
+    does not determine ``image_gate``, which then keeps its value. Raises MaskError for other
+    histograms, InputError if an objective is not defined or there are too few groups.
+    """
+    options = options or CrossFitOptions()
+
+    def searches(
+        counts: NDArray[np.int32], numbers: Sequence[ClassThresholds]
+    ) -> list[ClassSearch]:
+        return [
+            ClassSearch(
+                counts[:, :, at],
+                None if class_probabilities is None else class_probabilities[:, at],
+                default,
+                objective,
+                kind,
+                options.by,
+            )
+            for at, (default, objective) in enumerate(zip(numbers, objectives, strict=True))
+        ]
+
+    gated = histograms
+    if image_gate is not None and class_probabilities is not None:
+        gated = apply_image_gate(histograms, class_probabilities, image_gate)
+    each = searches(gated, defaults)
+    for one, objective in zip(each, objectives, strict=True):
+        strip_weights(one.true, objective)
+    choices = _tune_classes(each, groups, options)
+    kept = [
+        choice.fit if choice.tuned else crossfit(FixedSearch(one), groups, options)
+        for one, choice in zip(each, choices, strict=True)
+    ]
+    best, used = mean_crossfit([choice.fit for choice in choices]), mean_crossfit(kept)
+    gate = None
+    if image_gate is not None and class_probabilities is not None and options.by == "search":
+        ungated = searches(histograms, [choice.used for choice in choices])
+        search = ImageGateSearch(ungated, class_probabilities, image_gate)
+        gate = _tune_gate(search, groups, options)
+        best = _with_gate(best, gate.fit)
+        used = _with_gate(used, gate.fit) if gate.tuned else used
+    return Tuning(tuple(choices), gate, best, used, len(groups), len(np.unique(groups)))
+
+
+def _with_gate(
+    classes: CrossFit[tuple[ClassThresholds, ...]], gate: CrossFit[float]
+) -> CrossFit[tuple[ClassThresholds, ...]]:
+    """Add the gain of a gate of the image to the scores of the classes."""
+
+    def added(one: CrossFitScores, of_gate: CrossFitScores) -> CrossFitScores:
+        return CrossFitScores(
+            one.default,
+            one.in_sample + of_gate.in_sample - of_gate.default,
+            one.out_of_sample + of_gate.out_of_sample - of_gate.default,
+        )
+
+    return replace(
+        classes,
+        scores=added(classes.scores, gate.scores),
+        resampled=added(classes.resampled, gate.resampled),
+    )
+
+
+def fewest_groups(confidence: float, parts: int) -> int:
+    """Return the fewest groups with a class for which a search can show more than chance.
+
+    If fewer groups differ, all may favour one side by chance; a search sees all parts but one.
+    """
+    differing = ceil(log((1 - confidence) / 2) / log(0.5))
+    return ceil(differing * parts / (parts - 1))
+
+
+def groups_for_gain(variance: float, gain: float, confidence: float, power: float) -> int:
+    """Return how many groups with the class show a gain of ``gain`` each, with chance ``power``.
+
+    ``variance`` is that of the paired difference between two settings, per group with the class:
+    what groups without it add is divided among them.
+    """
+    normal = NormalDist()
+    distance = normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(power)
+    return ceil(distance**2 * variance / gain**2)
+
+
+def _tune_gate(
+    search: ImageGateSearch, groups: NDArray[np.int64], options: CrossFitOptions
+) -> TuningChoice[float]:
+    fewest = fewest_groups(options.confidence, options.parts)
+    enough = len(np.unique(groups)) >= fewest
+    searched = enough and can_crossfit(search, groups, options)
+    fit = crossfit(search if searched else FixedSearch(search), groups, options)
+    strips, positive_groups = _positives(search.positive, groups)
+    variance = _variance(fit.gains.sum(axis=1), groups, positive_groups)
+    needed = _groups_needed(variance, options)
+    accepted, reason = _accepted(fit, search.default, needed, positive_groups, options, "a defect")
+    if not enough:
+        accepted, reason = False, f"too few groups to search; {fewest} are needed"
+    elif not searched:
+        accepted, reason = False, "too few groups with each class, or without it, to search"
+    used = fit.chosen if accepted else search.default
+    return TuningChoice(
+        search.default, fit.chosen, used, reason, strips, positive_groups, needed, fit, searched
+    )
+
+
+def _tune_classes(
+    each: Sequence[ClassSearch], groups: NDArray[np.int64], options: CrossFitOptions
+) -> list[TuningChoice[ClassThresholds]]:
+    fewest = fewest_groups(options.confidence, options.parts)
+    positives = [_positives(one.positive, groups) for one in each]
+    can = [
+        of_class >= fewest and can_crossfit(one, groups, options)
+        for one, (_, of_class) in zip(each, positives, strict=True)
+    ]
+    fits = [
+        crossfit(one if searched else FixedSearch(one), groups, options)
+        for one, searched in zip(track(each, "Tuning", len(each)), can, strict=True)
+    ]
+    pooled = _pooled_variance(each, groups)
+    choices = []
+    for one, fit, searched, (strips, of_class) in zip(each, fits, can, positives, strict=True):
+        variance = _variance(fit.gains[:, 0], groups, of_class) if searched else pooled
+        needed = _groups_needed(variance, options)
+        accepted, reason = _accepted(fit, one.default, needed, of_class, options, "the class")
+        if not searched and of_class >= fewest:
+            accepted, reason = False, "too few groups without the class to search"
+        elif not searched:
+            few = f"{of_class} group{' has' if of_class == 1 else 's have'} this class"
+            reason = f"{few}, too few to search; {needed} are needed{_to_show(options)}"
+            accepted = False
+        used = fit.chosen if accepted else one.default
+        choices.append(
+            TuningChoice(
+                one.default,
+                fit.chosen,
+                used,
+                reason,
+                strips,
+                of_class,
+                needed,
+                fit,
+                searched,
+                plateau(one, used, groups) if searched else None,
+            )
+        )
+    return choices
+
+
+def _accepted(
+    fit: CrossFit[T], default: T, needed: int, groups: int, options: CrossFitOptions, what: str
+) -> tuple[bool, str]:
+    """Return whether a gain is accepted, and why, as part of a sentence."""
+    gain = fit.gain
+    if fit.chosen == default:
+        return False, "no setting is better"
+    measured = f"{gain.text(sign=True)} on other strips"
+    if gain.low > 0:
+        return True, f"gain {measured}"
+    if gain.high < 0:
+        return False, f"the best setting is worse, {measured}"
+    return False, (
+        f"the gain, {measured}, may be chance; {needed} groups with {what} are needed"
+        f"{_to_show(options)}, there are {groups}"
+    )
+
+
+def _to_show(options: CrossFitOptions) -> str:
+    return f" to show a gain of {options.gain:g} in each"
+
+
+def _groups_needed(variance: float, options: CrossFitOptions) -> int:
+    least = fewest_groups(options.confidence, options.parts)
+    return max(least, groups_for_gain(variance, options.gain, options.confidence, options.power))
+
+
+def _positives(positive: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[int, int]:
+    """Return how many strips, and how many groups, are positive."""
+    return int(positive.sum()), len(np.unique(groups[positive]))
+
+
+def _variance(gains: NDArray[np.float64], groups: NDArray[np.int64], positive_groups: int) -> float:
+    """Return the sum of squares of the gains of groups around their mean, per positive group."""
+    _, member = np.unique(groups, return_inverse=True)
+    sums = np.bincount(member, gains)
+    return float(np.square(sums - sums.mean()).sum()) / max(positive_groups, 1)
+
+
+def _pooled_variance(each: Sequence[ClassSearch], groups: NDArray[np.int64]) -> float:
+    """Return the variance between best and default thresholds, over all classes."""
+    squares, positive_groups = 0.0, 0
+    for one in each:
+        if one.positive.any():
+            (best,) = one.choose(np.ones((1, len(groups))))
+            gains = (one.strip_scores(best) - one.strip_scores(one.default))[:, 0]
+            squares += _variance(gains, groups, 1)
+            positive_groups += _positives(one.positive, groups)[1]
+    return squares / max(positive_groups, 1)
