@@ -10,8 +10,8 @@ import pytest
 
 from steelscan.analysis.shift import network as shift_network
 from steelscan.analysis.shift.shift import likeness_rows, shift
-from steelscan.data import read_folds
-from steelscan.evaluation.adversarial import open_sides
+from steelscan.data.folds import read_folds
+from steelscan.evaluation.adversarial import open_train_test
 from steelscan.strip import DatasetError, InputError, PictureError
 
 
@@ -69,10 +69,10 @@ def test_of_strips_that_differ_those_most_like_the_test_judge(tmp_path: Path) ->
 def test_a_network_sees_what_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shift_network, "_STEPS", 30)
     train, test = pictures(tmp_path / "a", 24, 1), pictures(tmp_path / "b", 24, 2, light=150)
-    sides = open_sides(train, test)
+    sides = open_train_test(train, test)
     found = shift_network.by_network(sides, 0, 0.95, "cpu")
     assert found.auc > 0.9
-    assert found.told_apart
+    assert found.separable
     again = shift_network.by_network(sides, 0, 0.95, "cpu")
     assert np.array_equal(found.likeness, again.likeness)
     both = shift(train, tmp_path / "out", test, network=True, device="cpu")
@@ -83,7 +83,7 @@ def test_a_network_sees_what_it_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
     train, test = pictures(tmp_path / "a", 12, 1), pictures(tmp_path / "b", 12, 2)
     (test / "copy.png").write_bytes((train / "1-03.png").read_bytes())
-    sides = open_sides(train, test)
+    sides = open_train_test(train, test)
     group = dict(zip(sides.names, sides.groups.tolist(), strict=True))
     assert group["copy.png"] == group["1-03.png"]
     assert len(set(group.values())) == 24
@@ -92,7 +92,7 @@ def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
 
 
 def test_a_data_sets_own_groups_stay_together(strips: Path) -> None:
-    sides = open_sides(strips, strips / "train_images")
+    sides = open_train_test(strips, strips / "train_images")
     with (strips / "groups.csv").open(newline="") as file:
         roll = {row["image"]: row["group"] for row in csv.DictReader(file)}
     own = np.flatnonzero(~sides.is_test).tolist()

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from steelscan import cli
-from steelscan.data import check_trainable, open_dataset, open_files
+from steelscan.data import check_trainable, open_dataset
+from steelscan.data.files import open_files
 from steelscan.formats.check import check
 from steelscan.formats.class_names import class_names
 from steelscan.formats.convert import convert
@@ -809,7 +810,7 @@ def test_every_format_becomes_every_other_and_what_train_takes(
         if target.name in ("index_pngs", "run_lengths"):
             dataset = open_dataset(made)
             assert check_trainable(dataset) == [
-                f"Class {name} stands on 2 of 4 strips: expect little of it."
+                f"Class {name} is on 2 of 4 strips: too few to learn it well."
                 for name in ("pit", "Riß")
             ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from steelscan.data import Files, open_files
+from steelscan.data.files import Files, open_files
 from steelscan.formats.labelled import make_classes
 from steelscan.formats.shelf import leads_out
 from steelscan.strip import STRICT, Classes, DatasetError, Fault, Watch

@@ -15,15 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data import (
-    ByStem,
-    Files,
-    IndexPicture,
-    open_files,
-    open_index_picture,
-    read_classes,
-    write_classes,
-)
+from steelscan.data import IndexPicture, open_index_picture
+from steelscan.data.annotations import read_classes, write_classes
+from steelscan.data.files import ByStem, Files, open_files
 from steelscan.formats.content import pictures, read_mask_file, refuse_strays
 from steelscan.formats.labelled import (
     Canvas,

@@ -9,7 +9,8 @@ from xml.parsers import expat
 
 from pydantic import BaseModel, ValidationError
 
-from steelscan.data import ByStem, Files, is_picture, picture_frame, plain
+from steelscan.data import picture_frame, plain
+from steelscan.data.files import ByStem, Files, is_picture
 from steelscan.formats.labelled import check_name
 from steelscan.strip import STRICT, DatasetError, Fault, Frame, MaskError, PictureError, Watch
 

@@ -9,14 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from steelscan.data import (
-    Files,
-    check_apart,
-    folders_read,
-    is_picture,
-    open_files,
-    picture_frame,
-)
+from steelscan.data import check_apart, folders_read, picture_frame
+from steelscan.data.files import Files, is_picture, open_files
 from steelscan.formats.labelled import Labelled, Loss, check_name, confusable
 from steelscan.formats.locate import Place, format_named, locate
 from steelscan.formats.shelf import check_claim

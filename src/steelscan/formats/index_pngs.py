@@ -10,17 +10,15 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from steelscan.data import (
+from steelscan.data.annotations import (
     Annotations,
-    Files,
     IndexPictures,
     RunLengths,
     detect,
-    is_picture,
-    open_files,
     read_groups,
     write_classes,
 )
+from steelscan.data.files import Files, is_picture, open_files
 from steelscan.formats.class_pngs import png_of
 from steelscan.formats.content import framed, picture_names
 from steelscan.formats.labelled import Labelled, Loss, check_all, flatten

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import fault_of, key, stem
+from steelscan.data import key, stem
+from steelscan.data.files import fault_of
 from steelscan.formats.polygon import crosses_itself, fill
 from steelscan.strip import (
     MOST_CLASSES,

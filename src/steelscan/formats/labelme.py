@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, RootModel
 
-from steelscan.data import Files, open_files, picture_frame, plain, read_index_picture
+from steelscan.data import open_index_picture, picture_frame, plain
+from steelscan.data.files import Files, open_files
 from steelscan.formats.class_pngs import png_of
 from steelscan.formats.content import parse_json, parse_part
 from steelscan.formats.labelled import (
@@ -228,7 +229,7 @@ def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:
     except ValueError:  # wrong padding, and characters beyond ASCII
         found, remedy = "holds no base64 in its mask", "Save the file again"
         raise MaskError(where, found, remedy, Fault.RUNS) from None
-    mask = read_index_picture(content, where) > 0
+    mask = open_index_picture(content, where).values > 0
     if not np.allclose(mask.shape, (bottom - top + 1, right - left + 1)):
         found = f"holds a mask of {mask.shape[0]}x{mask.shape[1]} between other corners"
         raise MaskError(where, found, "Save the file again with LabelMe", Fault.SIZE)

@@ -6,7 +6,7 @@ A submission is the same table: renamed to ``train.csv`` and laid beside its pic
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from steelscan.data import write_classes
+from steelscan.data.annotations import write_classes
 from steelscan.formats.index_pngs import read as _read
 from steelscan.formats.labelled import Labelled, Loss, check_all
 from steelscan.formats.shelf import Shelf

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from steelscan.data import Files, fault_of, is_picture, key, open_files, picture_frame, plain
+from steelscan.data import key, picture_frame, plain
+from steelscan.data.files import Files, fault_of, is_picture, open_files
 from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data import ByStem, Files, open_files, picture_frame, plain
+from steelscan.data import picture_frame, plain
+from steelscan.data.files import ByStem, Files, open_files
 from steelscan.formats.class_names import text_lines
 from steelscan.formats.class_pngs import png_of
 from steelscan.formats.content import pictures, read_mask_file, refuse_doctype, refuse_strays

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import ByStem, Files, open_files, plain
+from steelscan.data import plain
+from steelscan.data.files import ByStem, Files, open_files
 from steelscan.formats.class_names import BESIDE, class_names, lists_of_pictures, text_lines
 from steelscan.formats.content import framed
 from steelscan.formats.labelled import Canvas, Labelled, Loss, check_all

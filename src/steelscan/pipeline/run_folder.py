@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt, RootModel, ValidationError
 
-from steelscan.data import Dataset, open_dataset, read_folds, write_folds
+from steelscan.data import Dataset, open_dataset
+from steelscan.data.folds import read_folds, write_folds
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.postprocess import Rule
 from steelscan.prediction import EncoderOf, Member
@@ -347,7 +348,7 @@ class RunFolder:
         """
         self.read(self.folds)
         try:
-            return read_folds(self.folds, names, parted=parted)
+            return read_folds(self.folds, names, separated=parted)
         except InputError as error:
             raise RunError(self.folds, error.found, _TRAIN_AGAIN) from None
 

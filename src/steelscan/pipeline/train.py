@@ -6,8 +6,9 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from steelscan.data import check_trainable, open_dataset, read_brought
+from steelscan.data import check_trainable, open_dataset
 from steelscan.data.duplicates import find_groups
+from steelscan.data.folds import read_given_folds
 from steelscan.decision import AnswerLog, numbers
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
@@ -19,7 +20,7 @@ from steelscan.pipeline.context import (
     ignored_variables,
     never_taught,
 )
-from steelscan.pipeline.folds import as_brought, check_count, dealt
+from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast import Forecast
 from steelscan.pipeline.forecast.forecast import forecast
 from steelscan.pipeline.networks import PseudoLabelled, fit_task
@@ -94,7 +95,7 @@ def planned(
     check_classes(recipe, len(dataset.classes))
     if recipe.tune is not None:
         numbers(recipe.rules, len(dataset.classes))  # what cannot be tuned is refused before a fit
-    brought = None if options.folds is None else read_brought(options.folds, dataset)
+    brought = None if options.folds is None else read_given_folds(options.folds, dataset)
     if brought is not None:
         check_count(brought, recipe.folds)
     record = RunRecord(
@@ -109,9 +110,9 @@ def planned(
     found = find_groups(dataset)
     groups = found.numbers
     if brought is None:
-        folds, told = dealt(run, recipe.folds, dataset, groups, options.seed)
+        folds, told = assign_folds(run, recipe.folds, dataset, groups, options.seed)
     else:
-        folds, told = as_brought(run, brought, dataset, groups)
+        folds, told = use_given_folds(run, brought, dataset, groups)
     split = (*found.notes(dataset.names), *told, *ignored_variables())
     context = RunContext(run, recipe, dataset, groups, folds, options, split=split)
     return context, [*notes, *split]

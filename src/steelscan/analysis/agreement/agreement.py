@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from steelscan.analysis.score import NO_FRAME
-from steelscan.data import called_otherwise
+from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_counts
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.strip import (

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import Dataset, called_otherwise, open_dataset, read_index_picture
+from steelscan.data import Dataset, open_dataset, open_index_picture
 from steelscan.data.duplicates import group_strips
+from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import (
     ClassRow,
     Defects,
@@ -300,7 +301,7 @@ def _pictures(dataset: Dataset, folder: Path) -> tuple[list[str], Iterator[Masks
 
     def masks() -> Iterator[Masks]:
         for name in names:
-            index = read_index_picture(paths[name], paths[name])
+            index = open_index_picture(paths[name], paths[name]).values
             if index.max() > len(ids):
                 found = f"holds the value {index.max()}, the data set has {len(ids)} classes"
                 raise MaskError(paths[name], found, "Store class ids as pixel values")

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from steelscan.data import resize_picture
-from steelscan.evaluation.adversarial import LikeTestScores, Sides, cross_parts, like_test_scores
+from steelscan.evaluation.adversarial import LikenessScores, TrainTest, cross_parts, likeness_scores
 from steelscan.pipeline import Device, accelerator
 from steelscan.strip import Frame, Progress
 from steelscan.strip.progress import progress
@@ -21,13 +21,13 @@ _RATE = 3e-3
 _WIDTHS = (16, 32, 48, 64)
 
 
-def by_network(sides: Sides, seed: int, level: float, device: Device) -> LikeTestScores:
+def by_network(sides: TrainTest, seed: int, level: float, device: Device) -> LikenessScores:
     """How much each strip looks like a test strip, by networks that saw neither it nor its group.
 
     Four convolutions on shrunk strips, fitted from random weights three times, on two thirds of
     the groups each; strips are drawn from both sides alike and mirrored at random. About a minute
-    on one CPU core, whatever the number of strips. Raises InputError as `like_test` does, and
-    PictureError.
+    on one CPU core, whatever the number of strips. Raises InputError as `likeness_to_test` does,
+    and PictureError.
     """
     engine = accelerator(device).device
     parts = cross_parts(sides.groups, sides.is_test, seed, _PARTS)
@@ -38,10 +38,10 @@ def by_network(sides: Sides, seed: int, level: float, device: Device) -> LikeTes
             own = np.random.SeedSequence((seed, number))
             network = _fitted(strips, sides.is_test, np.flatnonzero(~away), own, engine, shown)
             said[away] = _asked(network, strips[np.flatnonzero(away)], engine)
-    return like_test_scores(said, sides.is_test, sides.groups, level)
+    return likeness_scores(said, sides.is_test, sides.groups, level)
 
 
-def _shrunk(sides: Sides) -> NDArray[np.uint8]:
+def _shrunk(sides: TrainTest) -> NDArray[np.uint8]:
     """All strips at one size, uint8 ``(strips, height, width)``."""
     height, width = np.median(np.array(sides.frames), axis=0)
     scale = min(1.0, (_PIXELS / (height * width)) ** 0.5)

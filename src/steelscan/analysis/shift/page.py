@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from steelscan.analysis.shift.shift import Shift, likeness_rows
-from steelscan.evaluation.adversarial import LookDifference
+from steelscan.evaluation.adversarial import AppearanceDifference
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import LONG, jpeg_link, render_page, shown_width
 from steelscan.pages.outline import outline
@@ -31,7 +31,7 @@ def _content(found: Shift) -> dict[str, Any]:
         "groups": len(set(found.sides.groups.tolist())),
         "level": f"{100 * found.level:g}",
         "judges": [
-            {"name": _NAMES[judge], **_bar(scores.found), "told": scores.told_apart}
+            {"name": _NAMES[judge], **_bar(scores.found), "told": scores.separable}
             for judge, scores in found.judges.items()
         ],
         "differences": [_row(each) for each in found.differences if each.certain],
@@ -41,9 +41,9 @@ def _content(found: Shift) -> dict[str, Any]:
     }
 
 
-def _row(each: LookDifference) -> dict[str, Any]:
+def _row(each: AppearanceDifference) -> dict[str, Any]:
     return {
-        "words": f"Test strips {each.words}",
+        "words": f"Test strips {each.phrase}",
         "train": f"{each.train:.3g}",
         "test": f"{each.test:.3g}",
         **_bar(each.auc),

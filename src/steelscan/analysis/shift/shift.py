@@ -8,16 +8,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import FOLDS_KIND, check_apart, folders_read, write_folds
+from steelscan.data import check_apart, folders_read
+from steelscan.data.folds import FOLDS_KIND, write_folds
 from steelscan.evaluation.adversarial import (
-    LikeTestScores,
-    LookDifference,
-    Sides,
+    AppearanceDifference,
+    LikenessScores,
+    TrainTest,
+    appearance_differences,
     like_test_folds,
-    look_differences,
-    open_sides,
+    likeness_to_test,
+    open_train_test,
 )
-from steelscan.evaluation.adversarial.like_test import like_test
 from steelscan.strip import check_output, output_folder, write_json, write_rows
 
 LEVEL = 0.95
@@ -33,16 +34,16 @@ class Shift:
     none does, `ranking` is None and `differences` are none.
     """
 
-    sides: Sides
-    judges: Mapping[Judge, LikeTestScores]
-    differences: tuple[LookDifference, ...]
+    sides: TrainTest
+    judges: Mapping[Judge, LikenessScores]
+    differences: tuple[AppearanceDifference, ...]
     level: float
     notes: tuple[str, ...]
 
     @property
-    def ranking(self) -> LikeTestScores | None:
+    def ranking(self) -> LikenessScores | None:
         """The scores of the judge that tells the sides apart best; None where none can."""
-        telling = [scores for scores in self.judges.values() if scores.told_apart]
+        telling = [scores for scores in self.judges.values() if scores.separable]
         return max(telling, key=lambda scores: scores.auc, default=None)
 
     @property
@@ -53,7 +54,7 @@ class Shift:
                 "Test strips cannot be told from training strips: the interval holds 0.5. Nothing "
                 "follows; deal folds as ever."
             )
-        known = [each.words for each in self.differences if each.certain][:3]
+        known = [each.phrase for each in self.differences if each.certain][:3]
         why = f" Test strips {'; they '.join(known)}." if known else ""
         return f"Test strips can be told from training strips.{why}"
 
@@ -83,48 +84,50 @@ def shift(
 ) -> Shift:
     """Try to tell test strips from training strips; write what follows into a folder.
 
-    ``data`` and ``test`` are as in `open_sides`. Writes ``shift.json`` and ``shift.html``, and
+    ``data`` and ``test`` are as in `open_train_test`. Writes ``shift.json`` and ``shift.html``, and
     where the sides are told apart ``likeness.csv`` (training strips, those most like the test
     first, whole groups), and to ``folds`` two folds of which 0, a ``share`` of the strips that is
     most like the test, judges. Where they are not, neither is written, and an older
     ``likeness.csv`` goes: nothing is to be built on luck.
 
     Of all pairs of sides that do not differ, at most one in twenty is told apart, with a network
-    as without. Raises what `open_sides` and `like_test` raise, OutputError, and with ``network``
-    MissingPartError's cause where torch is not installed.
+    as without. Raises what `open_train_test` and `likeness_to_test` raise, OutputError, and with
+    ``network`` MissingPartError's cause where torch is not installed.
     """
     if folds is not None:
         check_output(folds, FOLDS_KIND)
     check_apart(out, folders_read(data, test))
     output_folder(out)
-    sides = open_sides(data, test, on_error)
+    sides = open_train_test(data, test, on_error)
     level = 1 - (1 - LEVEL) / 2 if network else LEVEL  # two judges, two chances to be wrong
-    judges: dict[Judge, LikeTestScores] = {"looks": _by_looks(sides, seed, level)}
+    judges: dict[Judge, LikenessScores] = {"looks": _by_looks(sides, seed, level)}
     if network:
         from steelscan.analysis.shift.network import by_network
 
         judges["network"] = by_network(sides, seed, level, device)
-    told = any(scores.told_apart for scores in judges.values())
+    told = any(scores.separable for scores in judges.values())
     differences = _differences(sides) if told else ()
     found = Shift(sides, judges, differences, level, tuple(_notes(sides)))
     _write(found, out, folds, share)
     return found
 
 
-def _by_looks(sides: Sides, seed: int, level: float) -> LikeTestScores:
+def _by_looks(sides: TrainTest, seed: int, level: float) -> LikenessScores:
     tests = sides.is_test
-    looks, groups = sides.looks, sides.groups
-    return like_test(
+    looks, groups = sides.features, sides.groups
+    return likeness_to_test(
         looks[~tests], looks[tests], groups[~tests], seed, test_groups=groups[tests], level=level
     )
 
 
-def _differences(sides: Sides) -> tuple[LookDifference, ...]:
+def _differences(sides: TrainTest) -> tuple[AppearanceDifference, ...]:
     tests = sides.is_test
-    return look_differences(sides.looks[~tests], sides.looks[tests], sides.groups, LEVEL)
+    return appearance_differences(
+        sides.features[~tests], sides.features[tests], sides.groups, LEVEL
+    )
 
 
-def _notes(sides: Sides) -> list[str]:
+def _notes(sides: TrainTest) -> list[str]:
     notes = [f"left out {name}: {reason}" for name, reason in sides.skipped]
     both = set(sides.groups[sides.is_test].tolist()) & set(sides.groups[~sides.is_test].tolist())
     if both:
