@@ -951,7 +951,7 @@ FOLDER_DAMAGE: dict[str, tuple[str, Callable[[Path], object], type[InputError], 
         "index_pngs",
         rewrite("masks/s1.png", png(np.full((96, 320), 255, np.uint8))),
         MaskError,
-        "values 255, which classes",
+        "values 255, which are not in classes",
     ),
     "lengths": ("run_lengths", rewrite("train.csv", "a,b\n1,2\n"), TableError, "columns"),
 }

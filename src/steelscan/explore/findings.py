@@ -154,8 +154,9 @@ def _suspects(found: Exploration) -> list[str]:
         return []
     kinds = [each.kind for each in suspects]
     counts = [f"{KINDS[kind].lower()} ({kinds.count(kind)})" for kind in KINDS if kind in kinds]
-    strips = _pictures(len({each.strip for each in suspects}))
-    return [f"{strips} have labels worth a second look: {_listed(counts)}."]
+    strips = len({each.strip for each in suspects})
+    have = "has" if strips == 1 else "have"
+    return [f"{_pictures(strips)} {have} labels worth a second look: {_listed(counts)}."]
 
 
 def _pictures(count: int) -> str:

@@ -6,7 +6,8 @@ from steelscan.analysis.audit.audit import Audit
 def audit_text(found: Audit) -> str:
     """Return the result in a few lines."""
     kinds = ", ".join(f"{kind} {count}" for kind, count in found.counts.items())
-    first = f"{found.suspected} of {found.strips} strips are worth a second look"
+    verb = "is" if found.suspected == 1 else "are"
+    first = f"{found.suspected} of {found.strips} strips {verb} worth a second look"
     return "\n".join(
         [f"{first}: {kinds}" if kinds else first, *(f"Note: {note}" for note in found.notes)]
     )

@@ -7,14 +7,16 @@ from steelscan.pipeline.folds import percent, separated_strips
 _COLUMNS = 10
 """Folds per table; more folds go into further tables below."""
 
+_OFF = "off: largest difference of a fold from the mean"
+
 
 def folds_text(report: FoldsReport) -> str:
     """Return tables of the folds, then sentences on near-duplicates."""
-    return "\n".join([*_tables(report), "", *_sentences(report)])
+    return "\n".join([*_tables(report), _OFF, "", *_sentences(report)])
 
 
 def _tables(report: FoldsReport) -> list[str]:
-    """Return the counts per fold; "off" is the largest deviation of a fold from the mean."""
+    """Return the counts per fold, ten folds per table."""
     tables = []
     for start in range(0, report.folds, _COLUMNS):
         folds = range(start, min(start + _COLUMNS, report.folds))
