@@ -63,9 +63,9 @@ def test_folder_and_zip_behave_alike(
         assert files.exists("a.jpg")
         assert not files.exists("b.jpg")
         assert not files.exists("deep")
-        for ask in (files.read, files.size):
+        for method in (files.read, files.size):
             with pytest.raises(DatasetError, match=r"b\.jpg"):
-                ask("b.jpg")
+                method("b.jpg")
 
 
 def test_neither_folder_nor_zip(folder: Path) -> None:

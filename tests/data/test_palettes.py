@@ -108,7 +108,7 @@ def test_masks_that_were_all_made_smaller_are_refused(indexed: BuildSet) -> None
 
 
 def test_an_inverted_mask_among_grey_ones_is_refused(indexed: BuildSet) -> None:
-    """Reduced to few colours, the most frequent one comes last: sound steel would be defective."""
+    """With few colours, the most frequent one comes last: the background would be defective."""
     root = indexed()
     paint(root / "masks/s1.png", ("red", "lime", "black"))
     with pytest.raises(MaskError, match="black for the value 2, and the colour 255,0,0 for 0"):

@@ -37,13 +37,13 @@ BuildSet = Callable[..., Path]
 
 
 class Page(HTMLParser):
-    """Tags, links and words of a page."""
+    """Tags, links and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
-        self.words: list[str] = []
+        self.parts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -52,11 +52,11 @@ class Page(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in kinds]
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        self.parts.append(data)
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+        return " ".join(" ".join(self.parts).split())
 
 
 def blob(height: int, width: int, top: int, left: int, side: int = 6) -> np.ndarray:
@@ -119,9 +119,9 @@ def test_the_masks_of_a_data_set_and_of_its_table_alone_are_the_same(
     assert alone["heat"] == whole["heat"]
     assert alone["counts"][0]["per_class"] == whole["counts"][0]["per_class"]
     assert not alone["counts"][0]["lists_clean"]
-    beside = data / "masks.csv"  # the pictures' size is that of train_images/ beside it
-    beside.write_bytes((data / "train.csv").read_bytes())
-    assert explore_data(open_explored_data(beside)).model_dump(mode="json")["heat"] == whole["heat"]
+    table = data / "masks.csv"  # the size of the pictures is that of train_images/ next to it
+    table.write_bytes((data / "train.csv").read_bytes())
+    assert explore_data(open_explored_data(table)).model_dump(mode="json")["heat"] == whole["heat"]
 
 
 def test_a_later_exploration_replaces_the_figures_of_an_earlier_one(

@@ -67,7 +67,7 @@ class Dataset:
     """SHA-256 over names and contents of the test pictures."""
 
     ignored: int
-    """Strips with pixels marked as neither sound nor defective; they are read as sound."""
+    """Strips with pixels to be ignored; they are read as defect-free."""
 
     _files: Files = field(repr=False)
     _annotations: Annotations = field(repr=False)
@@ -183,7 +183,7 @@ def check_trainable(dataset: Dataset) -> list[str]:
     ]
     if dataset.ignored:
         warnings.append(
-            f"{dataset.ignored} strips have pixels to be ignored: they are trained as sound steel."
+            f"{dataset.ignored} strips have pixels to be ignored: they are trained as defect-free."
         )
     if dataset.odd_palettes:
         warnings.append(
@@ -191,7 +191,7 @@ def check_trainable(dataset: Dataset) -> list[str]:
             "black: steelscan check lists them."
         )
     if dataset.present.any(axis=1).all():
-        warnings.append("No strip is clean: false alarms on sound steel cannot be measured.")
+        warnings.append("No strip is clean: false alarms cannot be measured.")
     return warnings
 
 

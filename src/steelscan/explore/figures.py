@@ -29,7 +29,7 @@ Drawing = tuple[str, bytes]
 """A figure as an ``<svg>`` element and as a PNG file."""
 
 
-def draw_figures(found: Exploration) -> dict[str, Drawing]:
+def draw_figures(exploration: Exploration) -> dict[str, Drawing]:
     """Draw all figures that there are numbers for, by name."""
     draw: Mapping[str, Callable[[Exploration], Figure | None]] = {
         "pictures": _pictures,
@@ -41,7 +41,7 @@ def draw_figures(found: Exploration) -> dict[str, Drawing]:
     drawn: dict[str, Drawing] = {}
     for name, draw_one in draw.items():
         with styled():
-            figure = draw_one(found)
+            figure = draw_one(exploration)
             if figure is not None:
                 figure.draw_without_rendering()
                 figure.set_layout_engine("none")  # keep one layout for both files
@@ -49,8 +49,8 @@ def draw_figures(found: Exploration) -> dict[str, Drawing]:
     return drawn
 
 
-def _pictures(found: Exploration) -> "Figure":
-    counts, names = found.counts[0], _short(found.class_titles)
+def _pictures(exploration: Exploration) -> "Figure":
+    counts, names = exploration.counts[0], _short(exploration.class_titles)
     rows = len(names) + counts.lists_clean
     figure = _figure(max(1.5, 0.27 * rows + 0.75))
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -89,11 +89,11 @@ def _bars(
     panel.spines["bottom"].set_visible(False)
 
 
-def _areas(found: Exploration) -> "Figure | None":
-    columns = _area_columns(found)
+def _areas(exploration: Exploration) -> "Figure | None":
+    columns = _area_columns(exploration)
     if not columns:
         return None
-    names = _short(found.class_titles)
+    names = _short(exploration.class_titles)
     figure = _figure(max(1.8, 0.42 * len(names) + 1.0))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for panel, (title, values, share) in zip(panels, columns, strict=True):
@@ -107,18 +107,18 @@ def _areas(found: Exploration) -> "Figure | None":
 _Column = tuple[str, list[NDArray[np.float64]], bool]
 
 
-def _area_columns(found: Exploration) -> list[_Column]:
+def _area_columns(exploration: Exploration) -> list[_Column]:
     """Return the panels side by side: areas in pixels and as shares, as far as known."""
-    classes = range(len(found.classes))
+    classes = range(len(exploration.classes))
     shapes = [
-        [shape for each in found.measured.strips if (shape := each.shapes[at]) is not None]
+        [shape for each in exploration.measured.strips if (shape := each.shapes[at]) is not None]
         for at in classes
     ]
     if any(shapes):
         pixels = [np.array([shape.pixels for shape in held], np.float64) for held in shapes]
         shares = [np.array([shape.share for shape in held], np.float64) for held in shapes]
         return [("Area in pixels", pixels, False), ("Area as a share of the picture", shares, True)]
-    labels = found.data.labels
+    labels = exploration.data.labels
     if labels is None or labels.shares is None or not labels.present.any():
         return []
     shares = [labels.shares[labels.present[:, at], at] for at in classes]
@@ -166,13 +166,13 @@ def _thousands(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ")
 
 
-def _pieces(found: Exploration) -> "Figure | None":
-    if found.pieces is None or not any(each.masks for each in found.pieces):
+def _pieces(exploration: Exploration) -> "Figure | None":
+    if exploration.pieces is None or not any(each.masks for each in exploration.pieces):
         return None
-    names = _short(found.class_titles)
+    names = _short(exploration.class_titles)
     figure = _figure(max(1.4, 0.27 * len(names) + 0.9))
     panel = figure.subplots()
-    for row, (facts, color) in enumerate(zip(found.pieces, _colors(len(names)), strict=True)):
+    for row, (facts, color) in enumerate(zip(exploration.pieces, _colors(len(names)), strict=True)):
         start = 0.0
         for group, count in enumerate(facts.by_pieces):
             part = count / max(facts.masks, 1)
@@ -193,8 +193,8 @@ def _pieces(found: Exploration) -> "Figure | None":
     return figure
 
 
-def _positions(found: Exploration) -> "Figure | None":
-    heat = found.measured.heat
+def _positions(exploration: Exploration) -> "Figure | None":
+    heat = exploration.measured.heat
     shown = [at for at in range(len(heat)) if heat[at].any()][:_MOST_HEAT_MAPS]
     if not shown:
         return None
@@ -206,14 +206,14 @@ def _positions(found: Exploration) -> "Figure | None":
     figure = _figure(down * (tall + 0.5) + 0.1)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for panel, at in zip(panels, shown, strict=False):
-        _heat_map(panel, figure, heat[at], at, found)
+        _heat_map(panel, figure, heat[at], at, exploration)
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     return figure
 
 
 def _heat_map(
-    panel: "Axes", figure: "Figure", heat: NDArray[np.float64], at: int, found: Exploration
+    panel: "Axes", figure: "Figure", heat: NDArray[np.float64], at: int, exploration: Exploration
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -223,8 +223,8 @@ def _heat_map(
     image = panel.imshow(
         heat, cmap=scale, vmin=0, vmax=float(heat.max()), aspect="auto", interpolation="nearest"
     )
-    holders = sum(each.shapes[at] is not None for each in found.measured.strips)
-    name = _short(found.class_titles)[at]
+    holders = sum(each.shapes[at] is not None for each in exploration.measured.strips)
+    name = _short(exploration.class_titles)[at]
     panel.set_title(f"{name}: {holders} {'picture' if holders == 1 else 'pictures'}")
     panel.set_xticks([])
     panel.set_yticks([])
@@ -236,14 +236,14 @@ def _heat_map(
     bar.ax.tick_params(length=0)
 
 
-def _brightness_and_ends(found: Exploration) -> "Figure | None":
+def _brightness_and_ends(exploration: Exploration) -> "Figure | None":
     from matplotlib.ticker import MaxNLocator
 
-    if found.exposure is None:
+    if exploration.exposure is None:
         return None
     measured = [
         (exposure, not any(each.shapes))
-        for each in found.measured.strips
+        for each in exploration.measured.strips
         if (exposure := each.exposure) is not None
     ]
     clean = np.array([is_clean for _, is_clean in measured])

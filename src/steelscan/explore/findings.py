@@ -12,41 +12,41 @@ _FEW = 30
 """Fewer pictures with a class are too few to train on and to score."""
 
 
-def findings(found: Exploration) -> list[str]:
+def findings(exploration: Exploration) -> list[str]:
     """Return the sentences at the top of the page."""
     sentences = [
-        *_how_many(found),
-        *_how_large(found),
-        *_overlap(found),
-        *_black(found),
-        *_near_duplicates(found),
-        *_suspects(found),
+        *_how_many(exploration),
+        *_how_large(exploration),
+        *_overlap(exploration),
+        *_black(exploration),
+        *_near_duplicates(exploration),
+        *_suspects(exploration),
     ]
-    if found.skipped:
-        sentences.append(f"{_pictures(len(found.skipped))} could not be read; see the end.")
+    if exploration.skipped:
+        sentences.append(f"{_pictures(len(exploration.skipped))} could not be read; see the end.")
     return sentences
 
 
-def summary(found: Exploration) -> str:
+def summary(exploration: Exploration) -> str:
     """Return the result in a few lines of plain text."""
-    first = found.counts[0]
+    first = exploration.counts[0]
     clean = f"{first.clean} clean" if first.lists_clean else "clean ones not listed"
-    per_class = zip(found.classes, first.per_class, strict=True)
+    per_class = zip(exploration.classes, first.per_class, strict=True)
     lines = [
         f"{first.pictures} pictures, {clean}; with class "
         + ", ".join(f"{name}: {count}" for name, count in per_class)
     ]
-    if found.pixels_with_two_classes is not None:
-        lines.append(f"Pixels with two classes: {found.pixels_with_two_classes}")
-    copies = found.near_duplicates
+    if exploration.pixels_with_two_classes is not None:
+        lines.append(f"Pixels with two classes: {exploration.pixels_with_two_classes}")
+    copies = exploration.near_duplicates
     if copies is not None:
         lines.append(
             f"Near-duplicates: {copies.groups} groups, {copies.differing} labelled differently"
         )
-    kinds = [each.kind for each in found.suspects]
+    kinds = [each.kind for each in exploration.suspects]
     counts = [f"{KINDS[kind].lower()}: {kinds.count(kind)}" for kind in KINDS if kind in kinds]
     lines.append(f"Labels worth a second look: {'; '.join(counts) or 'none'}")
-    lines += [f"Could not be read: {reason}" for _, reason in found.skipped[:5]]
+    lines += [f"Could not be read: {reason}" for _, reason in exploration.skipped[:5]]
     return "\n".join(lines)
 
 
@@ -55,8 +55,8 @@ def number(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _how_many(found: Exploration) -> list[str]:
-    counts, names = found.counts[0], found.class_titles
+def _how_many(exploration: Exploration) -> list[str]:
+    counts, names = exploration.counts[0], exploration.class_titles
     sentences = []
     if counts.lists_clean and counts.clean:
         share = counts.clean / max(counts.pictures, 1)
@@ -86,12 +86,12 @@ def _how_many(found: Exploration) -> list[str]:
     return sentences
 
 
-def _how_large(found: Exploration) -> list[str]:
-    if not found.areas:
+def _how_large(exploration: Exploration) -> list[str]:
+    if not exploration.areas:
         return []
     medians = [
         (facts.shares[4], name)
-        for facts, name in zip(found.areas[0].classes, found.class_titles, strict=True)
+        for facts, name in zip(exploration.areas[0].classes, exploration.class_titles, strict=True)
         if facts.shares
     ]
     if len(medians) < 2:
@@ -107,34 +107,34 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def _overlap(found: Exploration) -> list[str]:
-    pixels = found.pixels_with_two_classes
+def _overlap(exploration: Exploration) -> list[str]:
+    pixels = exploration.pixels_with_two_classes
     if pixels is None:
         return []
     if not pixels:
         return ["No pixel has two classes."]
-    on = sum(bool(each.shared) for each in found.measured.strips)
+    on = sum(bool(each.shared) for each in exploration.measured.strips)
     return [f"{number(pixels)} pixels on {_pictures(on)} have two or more classes."]
 
 
-def _black(found: Exploration) -> list[str]:
-    exposure = found.exposure
+def _black(exploration: Exploration) -> list[str]:
+    exposure = exploration.exposure
     if exposure is None:
         return []
     ended = exposure.left + exposure.right + exposure.both
-    share = 100 * ended / len(found.measured.strips)
+    share = 100 * ended / len(exploration.measured.strips)
     sentences = [f"{share:.0f} % of the pictures have a black end."] if ended else []
     if exposure.all_black:
         sentences.append(f"{_pictures(exposure.all_black)} show no steel at all.")
     return sentences
 
 
-def _near_duplicates(found: Exploration) -> list[str]:
-    copies = found.near_duplicates
+def _near_duplicates(exploration: Exploration) -> list[str]:
+    copies = exploration.near_duplicates
     if copies is None:
         return []
     if not copies.groups:
-        return ["No near-duplicates were found."]
+        return ["No near-duplicates were exploration."]
     many = f"{number(copies.strips)} pictures are near-duplicates, in "
     many += _many(copies.groups, "group")
     differ = f"; in {number(copies.differing)} of them labels differ" if copies.differing else ""
@@ -145,10 +145,10 @@ def _near_duplicates(found: Exploration) -> list[str]:
     return sentences
 
 
-def _suspects(found: Exploration) -> list[str]:
+def _suspects(exploration: Exploration) -> list[str]:
     # The sentences above already count these two kinds.
     suspects = [
-        each for each in found.suspects if each.kind not in ("copies differ", "shared pixels")
+        each for each in exploration.suspects if each.kind not in ("copies differ", "shared pixels")
     ]
     if not suspects:
         return []

@@ -59,33 +59,35 @@ Gallery = tuple[str, list[DrawnStrip]]
 """A heading and the strips under it."""
 
 
-def draw_examples(found: Exploration) -> list[Gallery]:
+def draw_examples(exploration: Exploration) -> list[Gallery]:
     """Draw strips without defect, with each class, and with several classes."""
-    strips, names = found.measured.strips, found.class_titles
+    strips, names = exploration.measured.strips, exploration.class_titles
     long = sum(_is_long(strip.frame) for strip in strips) > len(strips) / 2
     most = _LONG_EXAMPLES if long else _EXAMPLES
     each = max(1, min(most, _MOST // len(names)))
-    frequent = sorted(range(len(names)), key=lambda at: -found.counts[-1].per_class[at])
+    frequent = sorted(range(len(names)), key=lambda at: -exploration.counts[-1].per_class[at])
     chosen = [("No defect", clean_examples(strips, each))]
     for index in sorted(frequent[:_MOST]):
         title = names[index][0].upper() + names[index][1:]
         chosen.append((title, class_examples(strips, index, each)))
     chosen.append(("Several classes", mixed_examples(strips, most)))
-    return [(title, [_draw(found, at) for at in places]) for title, places in chosen if places]
+    return [
+        (title, [_draw(exploration, at) for at in places]) for title, places in chosen if places
+    ]
 
 
-def draw_near_duplicates(found: Exploration) -> list[list[DrawnStrip]]:
+def draw_near_duplicates(exploration: Exploration) -> list[list[DrawnStrip]]:
     """Draw groups of near-duplicates, those that are labelled differently first."""
-    groups = found.measured.groups
+    groups = exploration.measured.groups
     if groups is None:
         return []
     reasons: dict[int, str] = {}
-    for each in found.suspects:
+    for each in exploration.suspects:
         if each.kind == "copies differ":
             reasons.setdefault(each.strip, each.reason)
     ranked = sorted(members_of(groups), key=lambda group: -len(reasons.keys() & set(group)))
     return [
-        [_draw(found, at, reasons.get(at, "")) for at in _members(group, reasons)]
+        [_draw(exploration, at, reasons.get(at, "")) for at in _members(group, reasons)]
         for group in ranked[:_GROUPS]
     ]
 
@@ -95,13 +97,13 @@ def _members(group: list[int], reasons: Mapping[int, str]) -> list[int]:
     return sorted(group, key=lambda at: at not in reasons)[:_MEMBERS]
 
 
-def draw_suspects(found: Exploration) -> list[Gallery]:
+def draw_suspects(exploration: Exploration) -> list[Gallery]:
     """Draw the first suspects of each kind, except near-duplicates: they have their own section."""
     galleries = []
     for kind, title in KINDS.items():
-        suspects = [each for each in found.suspects if each.kind == kind]
+        suspects = [each for each in exploration.suspects if each.kind == kind]
         if suspects and kind != "copies differ":
-            drawn = [_draw(found, each.strip, each.reason) for each in suspects[:_SUSPECTS]]
+            drawn = [_draw(exploration, each.strip, each.reason) for each in suspects[:_SUSPECTS]]
             galleries.append((f"{title}: {len(suspects)}", drawn))
     return galleries
 
@@ -124,13 +126,16 @@ def png(drawing: NDArray[np.uint8]) -> bytes:
     return code.tobytes()
 
 
-def _draw(found: Exploration, at: int, caption: str = "") -> DrawnStrip:
-    facts, data = found.measured.strips[at], found.data
+def _draw(exploration: Exploration, at: int, caption: str = "") -> DrawnStrip:
+    facts, data = exploration.measured.strips[at], exploration.data
     picture = (
         np.full(facts.frame, _GREY, np.uint8) if data.picture is None else data.picture(facts.row)
     )
     classes = tuple(
-        (index, f"{found.class_titles[index]}: {shape.pixels} pixels, {100 * shape.share:.2f} %")
+        (
+            index,
+            f"{exploration.class_titles[index]}: {shape.pixels} pixels, {100 * shape.share:.2f} %",
+        )
         for index, shape in enumerate(facts.shapes)
         if shape is not None
     )

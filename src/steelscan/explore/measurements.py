@@ -94,13 +94,13 @@ def measure(data: ExploredData, on_error: OnError = "stop") -> Measurements:
     has_class = [[shape is not None for shape in each.shapes] for each in strips]
     holders = np.array(has_class, np.bool_).reshape(-1, len(data.classes)).sum(axis=0)
     heat /= np.maximum(holders, 1)[:, None, None]
-    groups, pairs = None, []
+    numbers, pairs = None, []
     if data.picture is not None:
-        found = group_prints(prints)
+        groups = group_prints(prints)
         labels = None if data.groups is None else [data.groups[each.row] for each in strips]
-        groups = found.numbers
-        pairs = near_pairs(prints, [each.frame for each in strips], found.links, labels)
-    return Measurements(tuple(strips), heat, groups, tuple(pairs), (*data.skipped, *skipped))
+        numbers = groups.numbers
+        pairs = near_pairs(prints, [each.frame for each in strips], groups.links, labels)
+    return Measurements(tuple(strips), heat, numbers, tuple(pairs), (*data.skipped, *skipped))
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Future[Result]]:

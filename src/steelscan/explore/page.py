@@ -25,7 +25,7 @@ _PERCENTILES = (0, 1, 5, 50, 95, 99, 100)
 
 
 def render(
-    found: Exploration,
+    exploration: Exploration,
     figures: Mapping[str, Drawing],
     examples: Sequence[Gallery],
     near_duplicates: Sequence[Sequence[DrawnStrip]],
@@ -35,52 +35,55 @@ def render(
     from markupsafe import Markup
 
     content = {
-        "title": found.source,
+        "title": exploration.source,
         "version": __version__,
-        "found": found,
+        "exploration": exploration,
         "number": number,
-        "findings": findings(found),
-        "tiles": _tiles(found),
+        "findings": findings(exploration),
+        "tiles": _tiles(exploration),
         "classes": [
             {"name": name, "color": css_color(index)}
-            for index, name in enumerate(found.class_titles)
+            for index, name in enumerate(exploration.class_titles)
         ],
         "figures": {name: Markup(svg) for name, (svg, _) in figures.items()},
-        "combinations": _combinations(found.counts[0]),
-        "more_combinations": max(0, len(found.counts[0].combinations) - _COMBINATIONS),
-        "matrix": found.counts[0].together if 1 < len(found.classes) <= _MATRIX else None,
+        "combinations": _combinations(exploration.counts[0]),
+        "more_combinations": max(0, len(exploration.counts[0].combinations) - _COMBINATIONS),
+        "matrix": exploration.counts[0].together
+        if 1 < len(exploration.classes) <= _MATRIX
+        else None,
         "percentiles": [_title(percentile) for percentile in _PERCENTILES],
         "areas": [
             {"source": each.source, "rows": list(map(_area_row, each.classes))}
-            for each in found.areas
+            for each in exploration.areas
         ],
         "examples": examples,
         "near_duplicates": near_duplicates,
         "suspects": suspects,
         "has_clean_examples": any(title == "No defect" for title, _ in examples),
         "sizes": [
-            (f"{each.height}x{each.width}", number(each.pictures)) for each in found.sizes[:_SIZES]
+            (f"{each.height}x{each.width}", number(each.pictures))
+            for each in exploration.sizes[:_SIZES]
         ],
-        "more_sizes": max(0, len(found.sizes) - _SIZES),
-        "skipped": found.skipped[:_SKIPPED],
-        "more_skipped": max(0, len(found.skipped) - _SKIPPED),
-        "has_pictures": found.data.picture is not None,
+        "more_sizes": max(0, len(exploration.sizes) - _SIZES),
+        "skipped": exploration.skipped[:_SKIPPED],
+        "more_skipped": max(0, len(exploration.skipped) - _SKIPPED),
+        "has_pictures": exploration.data.picture is not None,
     }
     return render_page("steelscan.explore", "explore.html.jinja", content)
 
 
-def _tiles(found: Exploration) -> list[tuple[str, str]]:
+def _tiles(exploration: Exploration) -> list[tuple[str, str]]:
     """Return the few large numbers at the top."""
-    counts = found.counts[0]
+    counts = exploration.counts[0]
     tiles = [("pictures", number(counts.pictures))]
     if counts.lists_clean:
         tiles.append(("clean", number(counts.clean)))
     tiles.append(("with a defect", number(sum(counts.per_number[1:]))))
-    tiles.append(("classes", number(len(found.classes))))
-    read = "masks read" if len(found.counts) > 1 else "masks"
-    tiles.append((read, number(sum(found.counts[-1].per_class))))
-    if found.measured.strips:
-        tiles.append(("labels to check", number(len(found.suspects))))
+    tiles.append(("classes", number(len(exploration.classes))))
+    read = "masks read" if len(exploration.counts) > 1 else "masks"
+    tiles.append((read, number(sum(exploration.counts[-1].per_class))))
+    if exploration.measured.strips:
+        tiles.append(("labels to check", number(len(exploration.suspects))))
     return tiles
 
 

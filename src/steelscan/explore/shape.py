@@ -90,8 +90,8 @@ def _parts(plane: NDArray[np.uint8], connectivity: int, corner: tuple[int, int])
     """Find the connected parts of a plane whose top left pixel lies at ``corner``."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=connectivity)
     left, top, width, height, pixels = np.asarray(stats, np.int64)[1:].T
-    found = np.stack([pixels, top + corner[0], left + corner[1], height, width], axis=1)
-    return found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
+    parts = np.stack([pixels, top + corner[0], left + corner[1], height, width], axis=1)
+    return parts[np.lexsort((parts[:, 2], parts[:, 1], parts[:, 0]))]
 
 
 def _thin(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:

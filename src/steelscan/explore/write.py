@@ -55,21 +55,21 @@ def explore(
     check_apart(out, folders_read(data))
     output_folder(out)
     explored = open_explored_data(data, labels, frame, on_error)
-    found = explore_data(explored, on_error, speck, min_area)
-    figures, examples = draw_figures(found), draw_examples(found)
-    near_duplicates, suspects = draw_near_duplicates(found), draw_suspects(found)
-    page = render(found, figures, examples, near_duplicates, suspects)
+    exploration = explore_data(explored, on_error, speck, min_area)
+    figures, examples = draw_figures(exploration), draw_examples(exploration)
+    near_duplicates, suspects = draw_near_duplicates(exploration), draw_suspects(exploration)
+    page = render(exploration, figures, examples, near_duplicates, suspects)
     files = {f"{name}.png": content for name, (_, content) in figures.items()}
     files |= _sheets(examples, near_duplicates, suspects)
     _remove_earlier(out, files.keys())
     for name, content in files.items():
         write_bytes(out / "figures" / name, content)
-    if found.measured.strips:
-        _write_tables(found, out)
-    found = found.model_copy(update={"figures": tuple(files)})
-    write_text(out / "explore.json", found.model_dump_json(indent=2) + "\n")
+    if exploration.measured.strips:
+        _write_tables(exploration, out)
+    exploration = exploration.model_copy(update={"figures": tuple(files)})
+    write_text(out / "explore.json", exploration.model_dump_json(indent=2) + "\n")
     write_text(out / "explore.html", page)
-    return found
+    return exploration
 
 
 def _sheets(
@@ -100,28 +100,30 @@ def _remove_earlier(out: Path, kept: Collection[str]) -> None:
             raise cannot_write(path, error) from error
 
 
-def _write_tables(found: Exploration, out: Path) -> None:
+def _write_tables(exploration: Exploration, out: Path) -> None:
     strips, masks, suspects = _TABLES
     columns = ("image", "height", "width", *Exposure._fields, "group")
-    write_rows(out / strips, columns, _strip_rows(found))
+    write_rows(out / strips, columns, _strip_rows(exploration))
     edges = [f"touches_{edge}" for edge in EDGES]
     parts = ("pieces", "smallest_piece", "slivers", "holes", "hole_pixels", *edges)
-    write_rows(out / masks, ("image", "class", "pixels", "share", *parts), _mask_rows(found))
-    rows = ((each.kind, each.image, each.class_name or "", each.reason) for each in found.suspects)
+    write_rows(out / masks, ("image", "class", "pixels", "share", *parts), _mask_rows(exploration))
+    rows = (
+        (each.kind, each.image, each.class_name or "", each.reason) for each in exploration.suspects
+    )
     write_rows(out / suspects, ("kind", "image", "class", "reason"), rows)
 
 
-def _strip_rows(found: Exploration) -> Iterator[tuple[object, ...]]:
-    groups = found.measured.groups
-    for at, each in enumerate(found.measured.strips):
+def _strip_rows(exploration: Exploration) -> Iterator[tuple[object, ...]]:
+    groups = exploration.measured.groups
+    for at, each in enumerate(exploration.measured.strips):
         exposure = each.exposure or ("",) * len(Exposure._fields)
         numbers = (f"{part:.4f}" if isinstance(part, float) else part for part in exposure)
         yield each.name, *each.frame, *numbers, "" if groups is None else int(groups[at])
 
 
-def _mask_rows(found: Exploration) -> Iterator[tuple[object, ...]]:
-    for each in found.measured.strips:
-        for name, shape in zip(found.classes, each.shapes, strict=True):
+def _mask_rows(exploration: Exploration) -> Iterator[tuple[object, ...]]:
+    for each in exploration.measured.strips:
+        for name, shape in zip(exploration.classes, each.shapes, strict=True):
             if shape is not None:
                 pieces = len(shape.pieces), int(shape.pieces[0, 0]), len(shape.slivers)
                 holes = len(shape.holes), int(shape.holes[:, 0].sum())

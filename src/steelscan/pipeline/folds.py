@@ -59,11 +59,11 @@ def assign_folds(
     return run.load_folds(dataset.names), notes
 
 
-def separated_strips(found: Leak, strips: int) -> str:
+def separated_strips(leaked: Leak, strips: int) -> str:
     """Return the second half of a sentence on the near-duplicates that folds separate."""
     return (
-        f" pairs of near-duplicates, {found.differing:.0f} of them with different classes: "
-        f"{found.strips:.0f} strips ({percent(found.strips, strips)}) are evaluated by networks "
+        f" pairs of near-duplicates, {leaked.differing:.0f} of them with different classes: "
+        f"{leaked.strips:.0f} strips ({percent(leaked.strips, strips)}) are evaluated by networks "
         "trained on a near-duplicate, so their scores are too high."
     )
 
@@ -111,9 +111,9 @@ def _likeness_notes(run: RunFolder, dataset: Dataset) -> list[str]:
     return [f"Folds: {auc}, which may be chance; the validation fold is random."]
 
 
-def _leak_notes(found: Leak, strips: int) -> list[str]:
+def _leak_notes(leaked: Leak, strips: int) -> list[str]:
     """Return a sentence on near-duplicates that given folds separate; [] if there are none."""
-    if not found.pairs:
+    if not leaked.pairs:
         return []
-    start = f"Folds: the given folds separate {found.pairs:.0f} of {found.all_pairs}"
-    return [start + separated_strips(found, strips)]
+    start = f"Folds: the given folds separate {leaked.pairs:.0f} of {leaked.all_pairs}"
+    return [start + separated_strips(leaked, strips)]

@@ -116,8 +116,8 @@ def _from_predictions(dataset: Dataset, outputs: "StoredOutputs") -> Iterator[tu
         regions_of(outputs.levels(row), outputs.masks(row), dataset.masks(row))
         for row in track(rows, "Comparing labels with predictions", len(rows))
     ]
-    for row, found in zip(rows, contradictions(regions), strict=True):
-        for each in found:
+    for row, of_strip in zip(rows, contradictions(regions), strict=True):
+        for each in of_strip:
             yield row, _reason(each, dataset.classes.names)
 
 

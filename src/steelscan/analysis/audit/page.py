@@ -17,29 +17,29 @@ _MARGIN = 6
 """Pixels between a suspicious place and the frame around it."""
 
 
-def page_text(found: Audit, outputs: "StoredOutputs | None", most: int) -> str:
+def page_text(audit: Audit, outputs: "StoredOutputs | None", most: int) -> str:
     """Return the page of the first ``most`` strips. Raises PictureError."""
     evaluated = set() if outputs is None else set(outputs.rows.tolist())
-    chosen = found.suspects[:most]
+    chosen = audit.suspects[:most]
     strips = [
-        _strip(found, strip, outputs if strip.row in evaluated else None)
+        _strip(audit, strip, outputs if strip.row in evaluated else None)
         for strip in track(chosen, "Drawing", len(chosen))
     ]
-    names = found.dataset.classes.names
+    names = audit.dataset.classes.names
     content = {
-        "title": f"Labels of {found.dataset.root.name}",
+        "title": f"Labels of {audit.dataset.root.name}",
         "strips": strips,
-        "suspected": found.suspected,
-        "total": found.strips,
-        "counts": list(found.counts.items()),
+        "suspected": audit.suspected,
+        "total": audit.strips,
+        "counts": list(audit.counts.items()),
         "legend": [{"name": name, "color": css_color(at)} for at, name in enumerate(names)],
-        "notes": found.notes,
+        "notes": audit.notes,
     }
     return render_page("steelscan.analysis.audit", "audit.html.jinja", content)
 
 
-def _strip(found: Audit, strip: AuditedStrip, outputs: "StoredOutputs | None") -> dict[str, Any]:
-    dataset, row, first = found.dataset, strip.row, strip.reasons[0]
+def _strip(audit: Audit, strip: AuditedStrip, outputs: "StoredOutputs | None") -> dict[str, Any]:
+    dataset, row, first = audit.dataset, strip.row, strip.reasons[0]
     picture, label = dataset.picture(row), dataset.masks(row)
     frame = dataset.frames[row]
     width = shown_width(*frame)

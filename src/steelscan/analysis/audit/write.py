@@ -45,18 +45,18 @@ def write_audit(
         from steelscan.pipeline import StoredOutputs
 
         outputs = StoredOutputs(RunFolder(run), dataset)
-    found = audit_labels(dataset, outputs)
-    write_rows(out / "suspects.csv", _COLUMNS, _rows(found))
-    write_text(out / "audit.json", found.model_dump_json(indent=2) + "\n")
-    write_text(out / "audit.html", page_text(found, outputs, most))
-    if to is not None and found.suspects:
-        names = {strip.name for strip in found.suspects[:most]}
+    audit = audit_labels(dataset, outputs)
+    write_rows(out / "suspects.csv", _COLUMNS, _rows(audit))
+    write_text(out / "audit.json", audit.model_dump_json(indent=2) + "\n")
+    write_text(out / "audit.html", page_text(audit, outputs, most))
+    if to is not None and audit.suspects:
+        names = {strip.name for strip in audit.suspects[:most]}
         convert(data, relabel, to, on_error=on_error, only=names)
-    return found
+    return audit
 
 
-def _rows(found: Audit) -> Iterator[tuple[object, ...]]:
-    for rank, strip in enumerate(found.suspects, start=1):
+def _rows(audit: Audit) -> Iterator[tuple[object, ...]]:
+    for rank, strip in enumerate(audit.suspects, start=1):
         for each in strip.reasons:
             score = f"{each.score:.4f}"
             yield rank, strip.name, each.class_name or "", each.kind, score, each.text

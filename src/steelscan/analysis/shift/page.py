@@ -31,7 +31,7 @@ def _content(found: Shift) -> dict[str, Any]:
         "groups": len(set(found.sides.groups.tolist())),
         "level": f"{100 * found.level:g}",
         "judges": [
-            {"name": _NAMES[judge], **_bar(scores.found), "told": scores.separable}
+            {"name": _NAMES[judge], **_bar(scores.estimate), "told": scores.separable}
             for judge, scores in found.judges.items()
         ],
         "differences": [_row(each) for each in found.differences if each.certain],

@@ -63,7 +63,7 @@ class Shift:
         trains = int(np.count_nonzero(~self.sides.is_test))
         lines = [f"{trains} training strips, {len(self.sides) - trains} test strips"]
         for judge, scores in self.judges.items():
-            lines.append(f"AUC by {_BY[judge]}: {scores.found.text()}")
+            lines.append(f"AUC by {_BY[judge]}: {scores.estimate.text()}")
         return "\n".join([*lines, self.sentence, *(f"Note: {note}" for note in self.notes)])
 
 
@@ -196,7 +196,7 @@ def _as_json(found: Shift) -> dict[str, object]:
         "groups": len(set(found.sides.groups.tolist())),
         "told_apart": found.ranking is not None,
         "level": found.level,
-        "auc": {judge: asdict(scores.found) for judge, scores in found.judges.items()},
+        "auc": {judge: asdict(scores.estimate) for judge, scores in found.judges.items()},
         "differences": [asdict(each) for each in found.differences],
         "sentence": found.sentence,
         "notes": list(found.notes),

@@ -19,7 +19,7 @@ class Checked(NamedTuple):
     """Hash of the masks."""
 
     ignored: int = 0
-    """Pixels marked as neither sound nor defective; they are read as sound."""
+    """Pixels marked as neither defective nor defect-free; they are read as defect-free."""
 
     odd_palette: bool = False
     """Whether the mask was read by its colours, or its background is not black."""

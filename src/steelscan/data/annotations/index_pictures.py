@@ -29,10 +29,10 @@ from steelscan.strip import (
 class IndexPictures:
     """Pictures in ``images/``, and masks of the same stems in ``masks/`` with classes as values.
 
-    Value 0 is sound steel, the others are those of ``classes.csv``; class ids number them in order.
-    Pixels to be ignored (see `read_ignored`) are read as sound, and counted. Every picture has a
-    mask; that of a clean strip is all 0. A missing one raises an error, because a forgotten defect
-    would be read as sound steel.
+    Value 0 is defect-free steel, the others are those of ``classes.csv``; class ids number them in
+    order. Pixels to be ignored (see `read_ignored`) are read as defect-free, and counted. Every
+    picture has a mask; that of a clean strip is all 0. A missing one raises an error, because a
+    forgotten defect would be read as defect-free steel.
     """
 
     folder = "images"
@@ -122,9 +122,9 @@ class IndexPictures:
             shown = ", ".join(map(str, strange[:5].tolist()))
             problem = f"has the pixel values {shown}, which are not in classes.csv"
             remedy = (
-                f"Add '{strange[0]},NAME' there if it is a class. Save 0 for sound steel and a "
-                "value of classes.csv for each class, without loss; with a row '255,ignore' "
-                "pixels of 255 are read as sound"
+                f"Add '{strange[0]},NAME' there if it is a class. Save 0 for defect-free steel and "
+                "a value of classes.csv for each class, without loss; with a row '255,ignore' "
+                "pixels of 255 are read as defect-free"
             )
             raise MaskError(where, problem, remedy, Fault.UNKNOWN_CLASS)
         return index, counts

@@ -52,7 +52,7 @@ class Palettes:
         of_colour = {colour: value for value, colour in agreed.items()}
         if of_colour.get(_BLACK, 0):
             problem = f"has black for the value {of_colour[_BLACK]}, and {_named(agreed, 0)} for 0"
-            remedy = f"Value 0 is sound steel: the values seem to be renumbered. {_REMEDY}"
+            remedy = f"Value 0 is defect-free steel: the values seem to be renumbered. {_REMEDY}"
             raise MaskError(where, problem, remedy, Fault.PALETTE)
         # A colour that a palette has twice, as a filler, has no meaning.
         meaning = {
@@ -70,7 +70,10 @@ class Palettes:
             raise MaskError(where, problem, _REMEDY, Fault.PALETTE)
         if all(value == at for at, value in meaning.items()):
             odd = agreed.get(0, _BLACK) != _BLACK
-            return mask.values, f"has {_named(agreed, 0)} for sound steel, value 0" if odd else ""
+            return (
+                mask.values,
+                f"has {_named(agreed, 0)} for the background" if odd else "",
+            )
         table = np.zeros(256, np.uint8)
         table[used] = [meaning[value] for value in used]
         changed = ", ".join(f"{at} as {value}" for at, value in meaning.items() if at != value)

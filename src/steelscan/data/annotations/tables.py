@@ -26,8 +26,8 @@ def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tu
 def read_classes(files: Files) -> tuple[tuple[int, ...], Classes] | None:
     """Return pixel values, rising, and classes of ``classes.csv`` (value,name); None without it.
 
-    Rows with value 0 (sound steel) and with the name ``ignore`` are no classes. Raises TableError
-    and DatasetError.
+    Rows with value 0 (the background) and with the name ``ignore`` are no classes. Raises
+    TableError and DatasetError.
     """
     if not files.exists("classes.csv"):
         return None
@@ -40,7 +40,7 @@ def read_classes(files: Files) -> tuple[tuple[int, ...], Classes] | None:
 
 
 def read_ignored(files: Files) -> int | None:
-    """Return the value named ``ignore`` in ``classes.csv``: neither sound nor defective."""
+    """Return the value named ``ignore`` in ``classes.csv``: neither defective nor defect-free."""
     ignored = [value for value, name in _values(files).items() if value and name == _IGNORE]
     return ignored[0] if ignored else None
 

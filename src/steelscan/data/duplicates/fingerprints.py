@@ -88,13 +88,13 @@ def likeness(one: Fingerprint, other: Fingerprint) -> float:
 
 def alignment(one: Fingerprint, other: Fingerprint) -> tuple[float, int, int]:
     """Return the likeness, and by how many of their pixels the other is shifted down and right."""
-    found = _correlations(one.fine, other.fine)
-    row, column = np.unravel_index(int(found.argmax()), found.shape)
+    correlations = _correlations(one.fine, other.fine)
+    row, column = np.unravel_index(int(correlations.argmax()), correlations.shape)
     height, width = (
-        whole - moves + 1 for whole, moves in zip(other.fine.shape, found.shape, strict=True)
+        whole - moves + 1 for whole, moves in zip(other.fine.shape, correlations.shape, strict=True)
     )
     top, left = (one.fine.shape[0] - height) // 2, (one.fine.shape[1] - width) // 2
-    return float(found.max()), int(row) - top, int(column) - left
+    return float(correlations.max()), int(row) - top, int(column) - left
 
 
 def required_likeness(one: Fingerprint, other: Fingerprint) -> float:
@@ -163,12 +163,12 @@ def _required(fine: NDArray[np.uint8]) -> float:
     A checker plate is as much like any other of its kind as like itself, shifted: the limit is
     half-way from there to 1.
     """
-    found = _correlations(fine, fine)
-    top, left = found.shape[0] // 2, found.shape[1] // 2
-    found[
+    correlations = _correlations(fine, fine)
+    top, left = correlations.shape[0] // 2, correlations.shape[1] // 2
+    correlations[
         max(top - _AROUND, 0) : top + _AROUND + 1, max(left - _AROUND, 0) : left + _AROUND + 1
     ] = -1
-    itself = float(found.max())
+    itself = float(correlations.max())
     return (1 + itself) / 2 if itself > _PATTERN else SAME
 
 

@@ -69,15 +69,15 @@ def find_pictures(where: Path | str) -> list[PictureFile]:
     """
     path = Path(where)
     if path.is_file() and not zipfile.is_zipfile(path):
-        found = [PictureFile(path.name, FolderFiles(path.parent), path.name)]
+        files = [PictureFile(path.name, FolderFiles(path.parent), path.name)]
     elif path.exists():
-        files = open_files(path)
-        found = [PictureFile(name, files, name) for name in files.walk()]
+        source = open_files(path)
+        files = [PictureFile(name, source, name) for name in source.walk()]
     elif glob.has_magic(str(where)):
-        found = _matching(str(where))
+        files = _matching(str(where))
     else:
         raise DatasetError(where, "does not exist", "Choose a folder, zip, picture or pattern")
-    pictures = sorted((file for file in found if is_picture(file.name)), key=lambda file: file.name)
+    pictures = sorted((file for file in files if is_picture(file.name)), key=lambda file: file.name)
     check_unicode([picture.name for picture in pictures], where)
     outputs = _PredictOutputs()
     kept = [picture for picture in pictures if not outputs.contains(picture)]

@@ -24,23 +24,23 @@ class LikenessScores:
     Attributes:
         likeness: float64 ``(training strips,)``, probabilities from 0 to 1.
         of_test: the same for the test strips, float64 ``(test strips,)``.
-        found: AUC of the separation of test from training strips, with its interval; 0.5 means
+        estimate: AUC of the separation of test from training strips, with its interval; 0.5 means
             that they cannot be separated.
     """
 
     likeness: NDArray[np.float64]
     of_test: NDArray[np.float64]
-    found: Estimate
+    estimate: Estimate
 
     @property
     def auc(self) -> float:
         """AUC of the separation of test from training strips."""
-        return self.found.value
+        return self.estimate.value
 
     @property
     def separable(self) -> bool:
         """Whether the separation is better than chance: the interval is above 0.5."""
-        return self.found.low > 0.5
+        return self.estimate.low > 0.5
 
 
 def likeness_to_test(

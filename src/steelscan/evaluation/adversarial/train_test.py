@@ -121,11 +121,11 @@ def _of_file(file: PictureFile) -> _Strip:
 
 
 def _groups(prints: Sequence[Fingerprint], labels: Sequence[str | None]) -> NDArray[np.int64]:
-    found = group_prints(prints).numbers
+    by_picture = group_prints(prints).numbers
     own: Iterator[int] = iter(range(len(prints)))
     numbers: dict[object, int] = {}
     given = [
         next(own) if label is None else numbers.setdefault(label, -1 - len(numbers))
         for label in labels
     ]
-    return merged_groups(found, np.array(given, np.int64))
+    return merged_groups(by_picture, np.array(given, np.int64))
