@@ -134,7 +134,6 @@ def test_a_number_out_of_reason_in_a_text_is_one_line(
         (("folds", "data", "--check", "folds.csv", "--seed", "0"), "--seed"),
         (("folds", "data", "--check", "folds.csv", "--out", "o.csv"), "--out"),
         (("shift", "data", "--out", "o", "--share", "0.2"), "--share"),
-        (("shift", "data", "--out", "o", "--device", "cpu"), "--device"),
         (("ensemble", "run", "--out", "o", "--rules-only", "--members", "1"), "--members"),
         (("score", "a.csv", "b.csv", "--classes", "4"), "--classes"),
         (("compare", "a", "b", "--data", "data"), "--data"),

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from steelscan.analysis.audit import write_audit
-from steelscan.analysis.shift.shift import shift
+from steelscan.analysis.shift import check_outputs as shift_outputs
 from steelscan.data import check_apart, folders_read, picture_folders
 from steelscan.decision import find_distinct
 from steelscan.explore import explore
@@ -29,7 +29,7 @@ def data(tmp_path: Path) -> Path:
 VERBS: dict[str, Callable[[Path, Path], object]] = {
     "explore": explore,
     "audit": write_audit,
-    "shift": shift,
+    "shift": shift_outputs,
     "convert": lambda data, out: convert(data, out, "coco"),
     "predict": lambda data, out: find_distinct(str(data), out),
 }
@@ -48,7 +48,7 @@ def test_folders_of_pictures_in_options_are_no_outputs(data: Path, tmp_path: Pat
     camera = tmp_path / "camera"
     camera.mkdir()
     with pytest.raises(InputError, match="inside a folder of pictures"):
-        shift(data, camera / "out", camera)
+        shift_outputs(data, camera / "out", camera)
     with pytest.raises(InputError, match="inside a folder of pictures"):
         convert(data / "train.csv", camera / "out", "coco", images=camera)
     assert not list(camera.iterdir())

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from steelscan.bundle import Deployed, Graph, Manifest, Outline
+from steelscan.bundle import Graph, Manifest
 from steelscan.bundle.bench import Measured, Setting
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.inspection import line_asked, plan_json, plan_text
 from steelscan.inspection.line import (
     Costs,
@@ -21,7 +22,6 @@ from steelscan.inspection.line import (
 )
 from steelscan.inspection.line_budget import LineAsked, planned_with
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import Classes, Frame, InputError
 
 sixteenths = st.integers(1, 64).map(lambda number: number / 16)
@@ -131,12 +131,8 @@ MANIFEST = Manifest(
     classes=Classes(names=("scratch",)),
     layout="columns",
     frame=(256, 1600),
-    deployed=(
-        Deployed(
-            outline=Outline(name="segment", graphs=(GRAPH,), views=("identity",), average=Mean()),
-            rules=(Threshold(),),
-        ),
-    ),
+    decision=Decision(stages=(Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),)),)),
+    networks={"segment": (GRAPH,)},
 )
 
 
@@ -169,14 +165,14 @@ def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
     """As if so many milliseconds a strip had been measured, of all cores together."""
     wall = milliseconds * 100 / 1000
     return Measured(
-        setting=Setting(bundle="line.steelscan", cores=cores, way="workers", asked=way),
+        setting=Setting(bundle="line.steelscan", cores=cores, way="workers", mode=way),
         recipe="two",
         written_for="onnx",
         precision="fp32",
         bytes=10**6,
         networks=networks,
         frames=((256, 1600),) * len(asked),
-        asked=asked,
+        networks_run=asked,
         defective=(False,) * len(asked),
         scans=100,
         wall=wall,
@@ -185,7 +181,6 @@ def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
         p99=milliseconds,
         steps={"decoding": 1.0, "network": milliseconds, "cleaning": 1.0},
         memory=100.0,
-        start=1.0,
         load=1.0,
         first=1.0,
     )
@@ -198,7 +193,7 @@ def three(every, seen, soonest):
     return [
         measured("all", every, (5, 5, 5, 5)),
         measured("cascade", seen, (1, 1, 3, 5)),
-        measured("soonest", soonest, (1, 1, 1)),
+        measured("fewest", soonest, (1, 1, 1)),
     ]
 
 
@@ -230,7 +225,7 @@ def test_a_bundle_of_which_no_strip_leaves_early_says_so():
     alone = planned_with(LINE, 2, [measured("all", 60.0, (1, 1), networks=1)])
     assert "no strip can leave early" in plan_text(alone)
     assert alone.holding.cores == {"every": 5, "seen": 5}
-    never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "soonest")]
+    never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "fewest")]
     assert "no strip can leave early" in plan_text(planned_with(LINE, 2, never))
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from steelscan.decision.decide import decide
 from torch import nn
 
 from steelscan import recipes
@@ -44,7 +45,6 @@ from steelscan.data import (
     make_folds,
 )
 from steelscan.decision import HardGate, SoftGate, StepOutput, consult
-from steelscan.decision.decide import decide
 from steelscan.evaluation.adversarial import likeness_to_test
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.losses import (

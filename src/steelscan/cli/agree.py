@@ -35,11 +35,10 @@ def agree(
 
     Writes majority.csv, agreement.txt, agreement.json and agreement.html.
     """
-    from steelscan.analysis.agreement import agree as compare
-    from steelscan.analysis.agreement import read_band, write_agreement
+    from steelscan.analysis.agreement import compare_submissions, read_band, write_agreement
     from steelscan.analysis.score import read_frame
 
-    found = compare(
+    found = compare_submissions(
         submissions,
         out / "majority.csv",
         layout=layout,

@@ -53,7 +53,7 @@ def predict(
         )
     for note in done.notes:
         print(f"Note: {note}")
-    found = ", ".join(f"{name}: {count}" for name, count in done.found.items())
+    found = ", ".join(f"{name}: {count}" for name, count in done.per_class.items())
     print(f"{done.pictures} pictures, {done.clean} without defect; with class {found}")
     print(f"Masks, overlays and submission.csv: {out}")
     if done.skipped:
@@ -135,5 +135,5 @@ def submit(
         thresholds=thresholds,
     )
     print(done.text())
-    if done.left_out:
+    if done.unread:
         raise typer.Exit(3)

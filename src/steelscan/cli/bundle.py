@@ -85,7 +85,7 @@ def verify(
 
     Of a folder, zip or pattern those strips are taken whose decisions the bundle records.
     """
-    from steelscan.bundle.proof import what_to_know
+    from steelscan.bundle.proof import signature_notes
     from steelscan.bundle.proof.verify import verify as verify_bundle
 
     parity = verify_bundle(
@@ -97,7 +97,7 @@ def verify(
         signed_by=signed_by,
     )
     print(f"As trained: {parity.text()}")
-    for line in what_to_know(bundle, signed_by):
+    for line in signature_notes(bundle, signed_by):
         print(line)
 
 

@@ -40,14 +40,13 @@ def plant(
     """Say what a plant counts: escapes and overkill at every threshold, and what is promised.
 
     With --escape-rate strips are passed, reviewed or stopped by two thresholds that keep the rate,
-    with the fewest to review. Writes plant.txt, plant.json, plant.html and scores.csv.
+    with the fewest to review. Writes escapes.txt, escapes.json, escapes.html and scores.csv.
     """
-    from steelscan.analysis.escapes import plant as count
-    from steelscan.analysis.escapes import rates_of, write_plant
+    from steelscan.analysis.escapes import count_escapes, rates_of, write_escapes
     from steelscan.strip import output_folder
 
     rates = rates_of(escape_rate, overkill_rate, confidence)
     output_folder(out)
-    found = count(run, rates, data=data, mm_per_pixel=mm_per_pixel, confidence=confidence)
-    print(write_plant(found, out))
-    print(f"Page: {out / 'plant.html'}")
+    found = count_escapes(run, rates, data=data, mm_per_pixel=mm_per_pixel, confidence=confidence)
+    print(write_escapes(found, out))
+    print(f"Page: {out / 'escapes.html'}")

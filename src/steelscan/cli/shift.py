@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, OnError, Out, Seed, check_writable, refuse_unused
+from steelscan.cli.options import OnError, Out, Seed, check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan shift data/severstal --test new_strips/ --out shift")
@@ -18,9 +18,6 @@ def shift(
         str | None,
         typer.Option(help="Test strips: folder, zip, quoted pattern; test_images/ if not given."),
     ] = None,
-    network: Annotated[
-        bool, typer.Option("--network", help="Ask a small network too; some minutes.")
-    ] = False,
     folds: Annotated[
         Path | None, typer.Option(help="CSV file for folds judged by what is like the test.")
     ] = None,
@@ -28,7 +25,6 @@ def shift(
         float, typer.Option(min=0.01, max=0.99, help="Share of strips that judges, in --folds.")
     ] = 0.2,
     seed: Seed = 0,
-    device: Device = "auto",
     on_error: OnError = "stop",
 ) -> None:
     """Say whether training strips can be told from test strips, by what, and which are like them.
@@ -37,23 +33,12 @@ def shift(
     """
     if folds is None:
         refuse_unused(context, "share", "without --folds")
-    if not network:
-        refuse_unused(context, "device", "without --network")
     check_writable(folds)
-    from steelscan.analysis.shift.shift import shift as find_shift
+    from steelscan.analysis.shift import check_outputs, find_shift, write_shift
 
-    found = find_shift(
-        data,
-        out,
-        test,
-        network=network,
-        folds=folds,
-        share=share,
-        seed=seed,
-        device=device,
-        on_error=on_error,
-    )
-    print(found.text())
+    check_outputs(data, out, test, folds)
+    found = find_shift(data, test, seed=seed, on_error=on_error)
+    print(write_shift(found, out, folds, share))
     if folds is not None:
-        print(f"Folds: {folds}" if found.ranking else "Folds: none written")
+        print(f"Folds: {folds}" if found.differ else "Folds: none written")
     print(f"Page: {out / 'shift.html'}")

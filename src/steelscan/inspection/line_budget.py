@@ -83,7 +83,7 @@ class LineBudget:
     @property
     def first(self) -> str:
         """Those who are asked of a strip that leaves as soon as it can, in words."""
-        fewest = 1 if self.soonest is None else min(self.soonest.asked)
+        fewest = 1 if self.soonest is None else min(self.soonest.networks_run)
         return "the first network" if fewest == 1 else f"the first {fewest} networks"
 
     @property
@@ -91,7 +91,7 @@ class LineBudget:
         """Of the pictures measured, how many left at the first network; None: none can."""
         if self.cascade is None or self.soonest is None:
             return None
-        return sum(asked <= min(self.soonest.asked) for asked in self.cascade.asked)
+        return sum(asked <= min(self.soonest.networks_run) for asked in self.cascade.networks_run)
 
 
 def plan(
@@ -117,11 +117,11 @@ def plan(
         scans=strips,
         cores=used,
         way="workers",
-        asked="all",
+        mode="all",
         frame=manifest.frame,
     )
-    several = sum(len(step.graphs) for step in manifest.steps) > 1
-    others = (every.but(asked="cascade"), every.but(asked="soonest")) if several else ()
+    several = len(manifest.graphs) > 1
+    others = (every.but(mode="cascade"), every.but(mode="fewest")) if several else ()
     measured = measure_each((every, *others))
     return planned_with(line, planned, measured)
 
@@ -133,7 +133,7 @@ def planned_with(line: Line, cores: int, measured: list[Measured]) -> LineBudget
     """
     every, cascade, soonest = [*measured, None, None][:3]
     assert every is not None
-    if soonest is not None and min(soonest.asked) == every.networks:
+    if soonest is not None and min(soonest.networks_run) == every.networks:
         soonest = None
     seen = cascade if cascade is not None and cascade.early else every
     share = every.setting.cores / cores
@@ -197,7 +197,7 @@ def _costs(found: LineBudget) -> Iterator[str]:
         cost = getattr(costs, name)
         yield f"{words:28}{cost:12.1f}{busy:>9}   {found.holding.cores[name]}"
     if found.every.busy < _ALONE * used:
-        least = found.every.work / found.cores
+        least = found.every.cpu_milliseconds / found.cores
         yield f"Others were at work: {found.every.busy:.2f} of {used} cores were busy with this."
         yield f"Alone it might take {least:.1f} ms with all networks; measure again without them."
 
@@ -222,7 +222,7 @@ def _verdict(found: LineBudget) -> Iterator[str]:
 
 def _left(found: LineBudget, left: int) -> Iterator[str]:
     assert found.cascade is not None
-    count = len(found.cascade.asked)
+    count = len(found.cascade.networks_run)
     low, high = (bound(left, count, 0.975) for bound in (lower_bound, upper_bound))
     share = f"{100 * left / count:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %]"
     yield f"Of the pictures measured {left} of {count} did: {share}."

@@ -113,7 +113,7 @@ def _from_labels(dataset: Dataset) -> Iterator[tuple[int, Reason]]:
 def _from_predictions(dataset: Dataset, outputs: "StoredOutputs") -> Iterator[tuple[int, Reason]]:
     rows = outputs.rows.tolist()
     regions = [
-        regions_of(outputs.levels(row), outputs.masks(row), dataset.masks(row))
+        regions_of(outputs.pixel_probabilities(row), outputs.masks(row), dataset.masks(row))
         for row in track(rows, "Comparing labels with predictions", len(rows))
     ]
     for row, of_strip in zip(rows, contradictions(regions), strict=True):
