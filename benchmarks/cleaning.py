@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.mill import Mill
-from steelscan.mill.make import make_masks
+from steelscan.mill.make import Scene
 from steelscan.postprocess import (
     FillEdges,
     FillHoles,
@@ -102,7 +102,7 @@ def race(strips: int) -> None:
     mill = Mill(strips=strips, height=FRAME.height, width=FRAME.width)
     spent: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for index in range(strips):
-        levels = make_levels(make_masks(mill, index), rng)
+        levels = make_levels(Scene(mill, index).masks(), rng)
         (mine, masks), (theirs, expected) = timed(ours, levels), timed(kernel, levels)
         assert np.array_equal(masks, expected)
         spent[int((levels.max((1, 2)) > 0).sum())].append((mine, theirs))

@@ -31,7 +31,7 @@ def test_stored_outputs_have_the_scores_of_the_run(finished: Finished, strips: P
             pairs = part.pairs
             scored = [each[place] for each in (pairs.predicted, pairs.truth, pairs.shared)]
             assert np.asarray(pixels).tolist() == np.asarray(scored).tolist()
-            assert outputs.levels(row).shape == dataset.masks(row).shape
+            assert outputs.pixel_probabilities(row).shape == dataset.masks(row).shape
 
 
 @pytest.fixture

@@ -202,14 +202,14 @@ def test_a_class_that_is_lost_is_named_and_nothing_is_written(tmp_path, write_bu
     out = tmp_path / "out" / "new.steelscan"
     with pytest.raises(BundleError, match="decides too differently in int8") as caught:
         quantize(path, out, to="int8", data=data)
-    reason, by_class = caught.value.found.split("Per class: ")
+    reason, by_class = caught.value.problem.split("Per class: ")
     assert "class faint: 18 of 18 defects lost" in reason
     assert "class bright" not in reason
     assert "class bright: 0 of 18 defects lost" in by_class
     assert not out.parent.exists()
     with pytest.raises(BundleError, match="IoU of masks") as caught:
         quantize(path, out, to="int8", data=data, budget=1.0)
-    assert "class faint" not in caught.value.found.split("Per class: ")[0]
+    assert "class faint" not in caught.value.problem.split("Per class: ")[0]
     assert quantize(path, out, to="fp16", data=data).parity.iou == 1.0
 
 

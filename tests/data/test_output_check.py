@@ -10,7 +10,7 @@ from PIL import Image
 from steelscan.analysis.audit import write_audit
 from steelscan.analysis.shift import check_outputs as shift_outputs
 from steelscan.data import check_apart, folders_read, picture_folders
-from steelscan.decision import find_distinct
+from steelscan.decision import distinct_pictures
 from steelscan.explore import explore
 from steelscan.formats.convert import convert
 from steelscan.strip import InputError
@@ -31,7 +31,7 @@ VERBS: dict[str, Callable[[Path, Path], object]] = {
     "audit": write_audit,
     "shift": shift_outputs,
     "convert": lambda data, out: convert(data, out, "coco"),
-    "predict": lambda data, out: find_distinct(str(data), out),
+    "predict": lambda data, out: distinct_pictures(str(data), out),
 }
 
 

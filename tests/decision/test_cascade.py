@@ -24,7 +24,7 @@ from steelscan.decision.cascade import classes_above
 from steelscan.postprocess import (
     FillHoles,
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     RemoveSmallComponents,
     ScaledMinArea,
     Threshold,
@@ -42,7 +42,7 @@ RULES = [
     (Threshold(label=0.3, pixel=0.5), MinArea(pixels=(0, 40, 300))),
     (Triplet(top=0.6, area=20, bottom=0.3), RemoveSmallComponents(pixels=9), FillHoles()),
     (Threshold(), FillHoles(), MinArea(pixels=9)),
-    (Threshold(), ScaledMinArea(pixels=200), OneClassAPixel()),
+    (Threshold(), ScaledMinArea(pixels=200), OneClassPerPixel()),
 ]
 
 

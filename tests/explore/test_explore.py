@@ -347,7 +347,7 @@ def test_results_of_work_ahead_are_in_order_and_the_work_stops_early() -> None:
         ("ImageId,has1\n", "has no rows"),
         ("Image,has1\na.jpg,1\n", "has the columns"),
         ("ImageId,hash\na.jpg,1\n", "has the columns"),
-        ("ImageId,has1,has2\na.jpg,1\n", "row 2 has 2 cells, the head has 3"),
+        ("ImageId,has1,has2\na.jpg,1\n", "row 2 has 2 cells, the header has 3"),
         ("ImageId,has1\na.jpg,1\n\nb.jpg,y\n", "row 4 has 'y'"),
         ("ImageId,has1\na.jpg,1\n\nb.jpg,2\n", "row 4, class 1: 2 is neither"),
         (f"ImageId,has{'9' * 5000}\na.jpg,1\n", "has the columns"),

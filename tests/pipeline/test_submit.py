@@ -206,7 +206,7 @@ def test_a_place_that_cannot_be_written_is_one_error(run: Path) -> None:
 )
 def test_files_of_the_run_are_not_replaced_by_its_submission(run: Path, name: str) -> None:
     before = {path: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(OutputError, match=r"belongs to the run|is there already and no table"):
+    with pytest.raises(OutputError, match=r"belongs to the run|exists and is not a table"):
         submit(run, run / name, layout="joined")
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
@@ -215,7 +215,7 @@ def test_nothing_else_is_replaced_by_a_submission(run: Path, tmp_path: Path) -> 
     for content in (b"a,b\n1,2\n", b"\xff\xd8\xff\xe0", b"{}"):
         path = tmp_path / "theirs"
         path.write_bytes(content)
-        with pytest.raises(OutputError, match="no table of run lengths"):
+        with pytest.raises(OutputError, match="not a table of run lengths"):
             submit(run, path)
         assert path.read_bytes() == content
     other = tmp_path / "other"

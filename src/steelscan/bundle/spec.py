@@ -8,9 +8,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from steelscan.data import Shrink
 from steelscan.decision import Decision, SegmentStep, Step
-from steelscan.postprocess import Share
 from steelscan.prediction import Tiles
-from steelscan.strip import Classes, Frame, Layout, Spec
+from steelscan.strip import Classes, Frame, Layout, Share, Spec
 
 Format = Literal["onnx", "openvino"]
 """The runtime of a bundle; its networks are ONNX for each of them."""

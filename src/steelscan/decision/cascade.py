@@ -16,7 +16,7 @@ from steelscan.decision.spec import ClassifyStep, Decision, SegmentStep, Step
 from steelscan.decision.steps import StepOutput, gated, passing
 from steelscan.postprocess import (
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     RemoveSmallComponents,
     Rule,
     ScaledMinArea,
@@ -166,7 +166,7 @@ def classes_above(pixels: NDArray[np.uint8], rules: Sequence[Rule]) -> NDArray[n
     applied up to the first that could leave more of a lower map; none makes pixels of an empty one.
     """
     monotonic = Threshold | Triplet | MinArea | RemoveSmallComponents
-    shrinking = OneClassAPixel | ScaledMinArea
+    shrinking = OneClassPerPixel | ScaledMinArea
     applied: list[Rule] = []
     for rule in rules:
         if isinstance(rule, monotonic):

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from steelscan.postprocess import Binarizer, Rule, ScaledMinArea, Share
+from steelscan.postprocess import Binarizer, Rule, ScaledMinArea
 from steelscan.prediction import Average, Mean, View
-from steelscan.strip import PerClass, Spec
+from steelscan.strip import PerClass, Share, Spec
 
 Gate = Literal["image", "class"]
 

@@ -4,13 +4,13 @@ Pixels of a mask are joined at edges and corners (8-connected), those of its bac
 only (4-connected), as in `postprocess`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Frame, Mask, Masks
+from steelscan.strip import Frame, Mask, Masks, connected_components
 
 Parts = NDArray[np.int64]
 """int64 ``(parts, 5)``: pixels, top, left, height and width of each part, the smallest first."""
@@ -70,9 +70,9 @@ def shape_of(mask: Mask) -> MaskShape | None:
         return None
     bottom, right = top + height, left + width
     corner = top - 1, left - 1
-    padded = np.pad(plane[top:bottom, left:right], 1)  # a ring of background around the mask
+    padded = np.pad(mask[top:bottom, left:right], 1)  # a ring of background around the mask
     pieces = _parts(padded, 8, corner)
-    background = _parts(1 - padded, 4, corner)
+    background = _parts(~padded, 4, corner)
     encloses = (background[:, 1] > corner[0]) & (background[:, 2] > corner[1])
     lines = _parts(_thin(padded), 8, corner)
     pixels = int(pieces[:, 0].sum())
@@ -86,21 +86,21 @@ def shape_of(mask: Mask) -> MaskShape | None:
     )
 
 
-def _parts(plane: NDArray[np.uint8], connectivity: int, corner: tuple[int, int]) -> Parts:
-    """Find the connected parts of a plane whose top left pixel lies at ``corner``."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=connectivity)
-    left, top, width, height, pixels = np.asarray(stats, np.int64)[1:].T
-    parts = np.stack([pixels, top + corner[0], left + corner[1], height, width], axis=1)
-    return parts[np.lexsort((parts[:, 2], parts[:, 1], parts[:, 0]))]
+def _parts(mask: Mask, neighbours: Literal[4, 8], corner: tuple[int, int]) -> Parts:
+    """Find the connected parts of a mask whose top left pixel is at ``corner``."""
+    _, boxes, pixels = connected_components(mask, neighbours)
+    parts = np.column_stack([pixels, boxes])
+    parts[:, 1:3] += corner
+    return parts[np.lexsort((parts[:, 2], parts[:, 1], pixels))]
 
 
-def _thin(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the pixels that no square of 2x2 pixels covers, uint8 ``(height, width)``."""
-    square = plane[:-1, :-1] & plane[1:, :-1] & plane[:-1, 1:] & plane[1:, 1:]
-    thin = plane.copy()
+def _thin(mask: Mask) -> Mask:
+    """Return the pixels that no square of 2x2 pixels covers, bool ``(height, width)``."""
+    square = mask[:-1, :-1] & mask[1:, :-1] & mask[:-1, 1:] & mask[1:, 1:]
+    thin = mask.copy()
     for rows in (slice(None, -1), slice(1, None)):
         for columns in (slice(None, -1), slice(1, None)):
-            thin[rows, columns] &= 1 - square
+            thin[rows, columns] &= ~square
     return thin
 
 

@@ -9,10 +9,10 @@ from steelscan.data import Folds, LikeTest
 from steelscan.decision import ClassifyStep, Decision, Gate, OwnGate, SegmentStep, Stage
 from steelscan.evaluation.tuning import Tune
 from steelscan.models import Network, encoder_of, without_weights
-from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea, Share
+from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.recipes.pseudo_labels import PseudoLabels
-from steelscan.strip import PerClass, Spec
+from steelscan.strip import PerClass, Share, Spec
 
 Budget = Literal["full", "small", "tiny"]
 """How much of a recipe's time is spent: all of it, under an hour, or minutes on two CPU cores."""

@@ -33,7 +33,7 @@ class Judge:
         try:
             self._start = thresholds_of(self._rules[: self.searched], self._classes)
         except RecipeError as error:
-            self.refusal = f"the run {error.found}, and the search knows threshold and min_area"
+            self.refusal = f"the run {error.problem}, and the search knows threshold and min_area"
         if parts < 2:
             self.refusal = "all strips are of one group"
         self._parts = np.zeros(len(rows), np.int64)

@@ -28,8 +28,8 @@ from steelscan.decision import (
     gated,
 )
 from steelscan.evaluation.statistics import lower_bound
-from steelscan.postprocess import Rule, Share, Threshold, Triplet, defects_of
-from steelscan.strip import Frame, Masks, PerClass, Picture, Spec, decode, encode, per_class
+from steelscan.postprocess import Rule, Threshold, Triplet, defects_of
+from steelscan.strip import Frame, Masks, PerClass, Picture, Share, Spec, decode, encode, per_class
 
 _CELL = 32
 """Side of the cells whose mean probabilities are recorded, in pixels."""

@@ -6,15 +6,13 @@ A share over all classes would hide the loss of a rare class.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from pydantic import NonNegativeInt
 
 from steelscan.bundle import Precision
 from steelscan.bundle.proof.parity import Expected
 from steelscan.evaluation.statistics import lower_bound, upper_bound
-from steelscan.postprocess import Share
-from steelscan.strip import Classes, Frame, Mask, Masks, Spec, decode
+from steelscan.strip import Classes, Frame, Mask, Masks, Share, Spec, decode, label_components
 
 LOST: Mapping[Precision, Share] = {"fp32": 0.01, "fp16": 0.02, "int8": 0.05}
 """The share of the defects of a class that a precision may lose."""
@@ -106,6 +104,5 @@ def _without(mask: Mask, other: Mask) -> tuple[int, int]:
     """Count the regions of a mask, and those that have no pixel in the other mask."""
     if not mask.any():
         return 0, 0
-    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    touched = set(np.unique(labels[other & mask]).tolist())
-    return count - 1, count - 1 - len(touched)
+    labels, count = label_components(mask)
+    return count, count - np.unique(labels[other & mask]).size
