@@ -16,6 +16,7 @@ from steelscan.explore import explore
 from steelscan.explore.examples import mixed_examples, spaced
 from steelscan.explore.exploration import explore_data
 from steelscan.explore.explored_data import ExploredData, open_explored_data
+from steelscan.explore.gallery import draw_suspects
 from steelscan.explore.labels import read_label_table
 from steelscan.explore.measurements import Measurements, StripFacts, ahead
 from steelscan.explore.shape import shape_of
@@ -257,6 +258,10 @@ def test_near_duplicates_labelled_differently_are_found(tmp_path: Path) -> None:
     ]
     reason = "class 1: 36 pixels here, 0 pixels of the same steel on b.png"
     assert differing[0].reason == reason
+    assert draw_suspects(found) == []  # they are in the section of near-duplicates
+    separate = replace(found.measured, groups=np.arange(3))  # as if a chain had been split
+    (gallery,) = draw_suspects(found.model_copy(update={"measured": separate}))
+    assert gallery[0] == "Near-duplicates labelled differently: 4"
 
 
 def measured_as(strips: list[StripFacts]) -> tuple[ExploredData, Measurements]:

@@ -185,6 +185,16 @@ def explore_data(
     )
 
 
+def in_one_group(suspect: Suspect, measured: Measurements) -> bool:
+    """Return whether a suspect differs from a near-duplicate of its own group.
+
+    The pictures of a pair may be in different groups if a chain was split, or if only
+    ``groups.csv`` joins them.
+    """
+    groups, other = measured.groups, suspect.near_duplicate
+    return groups is not None and other is not None and groups[suspect.strip] == groups[other]
+
+
 def members_of(groups: NDArray[np.int64]) -> list[list[int]]:
     """Return the members of each group of two or more, in their order."""
     order = np.argsort(groups, kind="stable")
@@ -281,7 +291,7 @@ def _near_duplicates(
         return None
     members = members_of(measured.groups)
     differing = {
-        int(measured.groups[each.strip]) for each in suspects if each.kind == "copies differ"
+        int(measured.groups[each.strip]) for each in suspects if in_one_group(each, measured)
     }
     split = None
     if data.groups is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from steelscan.explore.exploration import Exploration
+from steelscan.explore.exploration import Exploration, in_one_group
 from steelscan.explore.suspects import KINDS
 
 _RARE = 10.0
@@ -146,9 +146,11 @@ def _near_duplicates(exploration: Exploration) -> list[str]:
 
 
 def _suspects(exploration: Exploration) -> list[str]:
-    # The sentences above already count these two kinds.
+    # The sentences above already count groups that differ, and pixels with two classes.
     suspects = [
-        each for each in exploration.suspects if each.kind not in ("copies differ", "shared pixels")
+        each
+        for each in exploration.suspects
+        if each.kind != "shared pixels" and not in_one_group(each, exploration.measured)
     ]
     if not suspects:
         return []

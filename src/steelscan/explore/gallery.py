@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.explore.examples import class_examples, clean_examples, mixed_examples
-from steelscan.explore.exploration import Exploration, members_of
+from steelscan.explore.exploration import Exploration, in_one_group, members_of
 from steelscan.explore.suspects import KINDS
 from steelscan.pages import LONG, jpeg_link, shown_width
 from steelscan.pages.outline import outline
@@ -83,7 +83,7 @@ def draw_near_duplicates(exploration: Exploration) -> list[list[DrawnStrip]]:
         return []
     reasons: dict[int, str] = {}
     for each in exploration.suspects:
-        if each.kind == "copies differ":
+        if in_one_group(each, exploration.measured):
             reasons.setdefault(each.strip, each.reason)
     ranked = sorted(members_of(groups), key=lambda group: -len(reasons.keys() & set(group)))
     return [
@@ -98,11 +98,15 @@ def _members(group: list[int], reasons: Mapping[int, str]) -> list[int]:
 
 
 def draw_suspects(exploration: Exploration) -> list[Gallery]:
-    """Draw the first suspects of each kind, except near-duplicates: they have their own section."""
+    """Draw the first suspects of each kind, without those in the section of near-duplicates."""
     galleries = []
     for kind, title in KINDS.items():
-        suspects = [each for each in exploration.suspects if each.kind == kind]
-        if suspects and kind != "copies differ":
+        suspects = [
+            each
+            for each in exploration.suspects
+            if each.kind == kind and not in_one_group(each, exploration.measured)
+        ]
+        if suspects:
             drawn = [_draw(exploration, each.strip, each.reason) for each in suspects[:_SUSPECTS]]
             galleries.append((f"{title}: {len(suspects)}", drawn))
     return galleries
