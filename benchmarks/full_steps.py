@@ -1,16 +1,15 @@
 """One step of every network of the nine solutions at its full budget: does it fit, does it learn?
 
 Each distinct pair of a network and a stage is fitted for one optimizer step (one in each pass of
-the stage) by the project's own loop: real crops, augmentation, batch, accumulation, loss, optimizer
-and precision, random first weights, strips of a synthetic mill. Each runs in a process of its own,
-after the same step with a batch of 2, from which its memory is foreseen; in a step that would not
-fit, what autograd keeps for the way back goes through files. Memory is the peak of what is
-resident, less what the process held before its network was built, and the most that stood in files.
-Seconds are those of the step with its reading, cutting and augmenting, the first of a fresh
-process.
+the stage) by the project's own training loop: real crops, augmentation, batch, accumulation, loss,
+optimizer and precision, random first weights, strips of a synthetic mill. Each case runs in a
+process of its own, after the same step with a batch of 2, from which its memory is estimated. If a
+step would not fit into memory, autograd keeps the activations in files. Memory is the peak of
+resident memory, minus what the process held before its network was built, plus the most that was in
+files. Seconds include reading, cutting and augmenting the crops, in a fresh process.
 
-The log has one JSON line a case, the smallest first. The same command goes on where it stopped, and
-runs cases anew that failed. Linux only.
+The log has one JSON line per case, the smallest first. The same command continues where it stopped,
+and repeats cases that failed. Linux only.
 
 Run: OMP_NUM_THREADS=2 python benchmarks/full_steps.py --log steps.jsonl [--out TABLE.md]
 """
@@ -453,13 +452,13 @@ def page(rows: Mapping[str, Row], command: str) -> str:
     packages = ("torch", "timm", "segmentation-models-pytorch")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return f"""# One step at the full budget
+    return f"""# One training step at the full budget
 
 {(__doc__ or "").partition("Run:")[0].partition(chr(10))[2].strip()}
 
-Seconds are those of a machine on which other work ran; those of its CPU say what the step itself
-took. A tensor that did not move had a gradient of 0, behind a batch norm that begins at 0, or one
-too small for the last digit of its numbers at the rate of the first step.
+Wall-clock seconds were measured on a machine with other work; CPU seconds show what the step itself
+took. A tensor did not move if its gradient was 0 (after a batch norm that begins at 0), or if the
+first step was too small to change the last digit of its numbers.
 
 ```
 {command}

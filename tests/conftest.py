@@ -329,10 +329,10 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def fitted(finished: tuple[Path, Outcome], strips: Path) -> Callable[[Recipe, Path], None]:
     """Begins a run with the networks of the finished one, so that none is fitted."""
     from steelscan.pipeline import Options, RunFolder
-    from steelscan.pipeline.train import planned
+    from steelscan.pipeline.train import begin_run
 
     def begin(recipe: Recipe, run: Path) -> None:
-        planned(RunFolder(run), recipe, strips, Options(device="cpu"))
+        begin_run(RunFolder(run), recipe, strips, Options(device="cpu"))
         shutil.copytree(finished[0] / "networks", run / "networks")
 
     return begin

@@ -112,7 +112,7 @@ def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(
     shutil.copytree(finished[0], bare, ignore=shutil.ignore_patterns("probabilities"))
     with pytest.raises(RunError, match="no probabilities"):
         write_audit(strips, tmp_path / "out", run=bare)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         write_audit(strips, tmp_path / "out", run=tmp_path)
     with pytest.raises(InputError, match="names no format"):
         write_audit(wrong, tmp_path / "out", to="nothing")

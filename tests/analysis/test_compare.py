@@ -1,4 +1,4 @@
-"""Two runs laid side by side: what is written for it, and what is told."""
+"""Two runs compared strip by strip."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ Copied = Callable[[str], RunFolder]
 
 @pytest.fixture
 def copied(finished: Finished, tmp_path: Path) -> Copied:
-    """Makes a run folder with the judgements of the finished run."""
+    """Makes a run folder with the evaluated pairs of the finished run."""
 
     def copy(name: str) -> RunFolder:
         (tmp_path / name).mkdir()
@@ -37,18 +37,20 @@ def copied(finished: Finished, tmp_path: Path) -> Copied:
     return copy
 
 
-def perfect(judged: Evaluated) -> Evaluated:
-    truth = judged.pairs.truth
-    return replace(judged, pairs=Pairs(truth, truth, truth))
+def perfect(evaluated: Evaluated) -> Evaluated:
+    truth = evaluated.pairs.truth
+    return replace(evaluated, pairs=Pairs(truth, truth, truth))
 
 
-def empty(judged: Evaluated) -> Evaluated:
-    return replace(judged, pairs=judged.pairs.emptied())
+def empty(evaluated: Evaluated) -> Evaluated:
+    return replace(evaluated, pairs=evaluated.pairs.emptied())
 
 
-def part_of(judged: Evaluated, rows: list[int]) -> Evaluated:
-    images = tuple(judged.images[row] for row in rows)
-    return Evaluated(images, judged.groups[rows], judged.folds[rows], judged.pairs.select(rows))
+def part_of(evaluated: Evaluated, rows: list[int]) -> Evaluated:
+    images = tuple(evaluated.images[row] for row in rows)
+    return Evaluated(
+        images, evaluated.groups[rows], evaluated.folds[rows], evaluated.pairs.select(rows)
+    )
 
 
 def test_a_run_keeps_the_pairs_that_its_scores_were_made_of(
@@ -59,16 +61,16 @@ def test_a_run_keeps_the_pairs_that_its_scores_were_made_of(
     folds = read_folds(run / "folds.csv", dataset.names)
     parts = read_evaluated(RunFolder(run), len(dataset.classes))
     assert list(parts) == ["held out", "out of fold"]
-    for name, judged in parts.items():
-        assert score(judged.pairs, judged.groups) == outcome.scores[name]
-        rows = [dataset.names.index(image) for image in judged.images]
-        assert judged.folds.tolist() == folds[rows].tolist()
+    for name, evaluated in parts.items():
+        assert score(evaluated.pairs, evaluated.groups) == outcome.scores[name]
+        rows = [dataset.names.index(image) for image in evaluated.images]
+        assert evaluated.folds.tolist() == folds[rows].tolist()
         truth = [dataset.masks(row).sum(axis=(1, 2)).tolist() for row in rows]
-        assert judged.pairs.truth.tolist() == truth
+        assert evaluated.pairs.truth.tolist() == truth
     assert set(parts["held out"].folds.tolist()) == set(tiny.folds.holdout)
 
 
-def test_what_was_written_is_read_again(copied: Copied) -> None:
+def test_evaluated_pairs_are_read_as_written(copied: Copied) -> None:
     run = copied("a")
     parts = read_evaluated(run, 4)
     before = run.pairs.read_bytes()
@@ -76,10 +78,14 @@ def test_what_was_written_is_read_again(copied: Copied) -> None:
     assert run.pairs.read_bytes() == before
     with run.pairs.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 4 * sum(len(judged.images) for judged in parts.values())
-    last, judged = rows[-1], parts["out of fold"]
-    assert (last["part"], last["image"], last["class"]) == ("out of fold", judged.images[-1], "4")
-    assert int(last["predicted"]) == judged.pairs.predicted[-1, -1]
+    assert len(rows) == 4 * sum(len(evaluated.images) for evaluated in parts.values())
+    last, evaluated = rows[-1], parts["out of fold"]
+    assert (last["part"], last["image"], last["class"]) == (
+        "out of fold",
+        evaluated.images[-1],
+        "4",
+    )
+    assert int(last["predicted"]) == evaluated.pairs.predicted[-1, -1]
 
 
 def test_a_run_against_itself_differs_by_nothing(finished: Finished) -> None:
@@ -95,24 +101,22 @@ def test_a_run_against_itself_differs_by_nothing(finished: Finished) -> None:
     assert "better" not in found.sentence
 
 
-def test_a_run_that_sees_all_is_better_than_one_that_sees_nothing(
-    copied: Copied, tmp_path: Path
-) -> None:
+def test_perfect_masks_are_better_than_empty_ones(copied: Copied, tmp_path: Path) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_evaluated(a, 4)["out of fold"]
-    write_evaluated(a, {"out of fold": empty(judged)})
-    write_evaluated(b, {"out of fold": perfect(judged)})
+    evaluated = read_evaluated(a, 4)["out of fold"]
+    write_evaluated(a, {"out of fold": empty(evaluated)})
+    write_evaluated(b, {"out of fold": perfect(evaluated)})
     found = compare(a.path, b.path)
     assert found.part == "out of fold"
-    defective = (judged.pairs.truth > 0).any(axis=1)
+    defective = (evaluated.pairs.truth > 0).any(axis=1)
     assert {change.kind for change in found.changes} == {"clean to defective"}
     assert {change.image for change in found.changes} == {
-        image for image, has in zip(judged.images, defective, strict=True) if has
+        image for image, has in zip(evaluated.images, defective, strict=True) if has
     }
-    assert all(change.truth == change.other and change.one == () for change in found.changes)
+    assert all(change.truth == change.b and change.a == () for change in found.changes)
     gains = [change.gain for change in found.changes]
     assert gains == sorted(gains, reverse=True)
-    assert found.scores.mean_dice.value == pytest.approx((judged.pairs.truth > 0).mean())
+    assert found.scores.mean_dice.value == pytest.approx((evaluated.pairs.truth > 0).mean())
     assert found.scores.escapes.value == -1
     assert found.scores.mean_dice.low > 0
     assert found.sentence.startswith("B is better than A: mean Dice +")
@@ -122,101 +126,101 @@ def test_a_run_that_sees_all_is_better_than_one_that_sees_nothing(
     with (tmp_path / "changed.csv").open(newline="") as file:
         listed = list(csv.DictReader(file))
     assert [row["image"] for row in listed] == [change.image for change in found.changes]
-    assert [row["b"] for row in listed] == [" ".join(change.other) for change in found.changes]
+    assert [row["b"] for row in listed] == [" ".join(change.b) for change in found.changes]
     with pytest.raises(OutputError, match="cannot be written"):
         found.write_changes(Path("/proc/changed.csv"))
 
 
-def test_kinds_of_changes_are_told_apart(copied: Copied) -> None:
+def test_kinds_of_changes(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_evaluated(a, 4)["out of fold"]
-    nothing = np.zeros_like(judged.pairs.truth)
+    evaluated = read_evaluated(a, 4)["out of fold"]
+    nothing = np.zeros_like(evaluated.pairs.truth)
     one, other = nothing.copy(), nothing.copy()
     one[0, 0] = other[1, 1] = one[2, 0] = other[2, 1] = one[3, 2] = 7
     other[3, 2] = 9  # more pixels of the same class: the same decision
     for run, predicted in ((a, one), (b, other)):
-        pairs = Pairs(predicted, judged.pairs.truth, nothing)
-        write_evaluated(run, {"out of fold": replace(judged, pairs=pairs)})
+        pairs = Pairs(predicted, evaluated.pairs.truth, nothing)
+        write_evaluated(run, {"out of fold": replace(evaluated, pairs=pairs)})
     kinds = {change.image: change.kind for change in compare(a.path, b.path).changes}
     assert kinds == dict(
         zip(
-            judged.images,
+            evaluated.images,
             ("defective to clean", "clean to defective", "other classes"),
             strict=False,
         )
     )
 
 
-def test_only_strips_of_the_same_part_count_and_the_others_are_numbered(copied: Copied) -> None:
+def test_only_strips_of_the_same_part_are_compared(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_evaluated(a, 4)["out of fold"]
-    rows = list(range(len(judged.images)))
+    evaluated = read_evaluated(a, 4)["out of fold"]
+    rows = list(range(len(evaluated.images)))
     write_evaluated(
-        a, {"held out": part_of(judged, rows[:8]), "out of fold": part_of(judged, rows[8:])}
+        a, {"held out": part_of(evaluated, rows[:8]), "out of fold": part_of(evaluated, rows[8:])}
     )
     write_evaluated(
-        b, {"held out": part_of(judged, rows[3:9]), "out of fold": part_of(judged, rows[9:])}
+        b, {"held out": part_of(evaluated, rows[3:9]), "out of fold": part_of(evaluated, rows[9:])}
     )
     found = compare(a.path, b.path)
     assert (found.part, found.scores.strips) == ("held out", 5)
     assert any(note.startswith("4 strips are held out in one run only") for note in found.notes)
-    write_evaluated(b, {"out of fold": part_of(judged, rows[3:9])})
+    write_evaluated(b, {"out of fold": part_of(evaluated, rows[3:9])})
     found = compare(a.path, b.path)
     assert (found.part, found.scores.strips) == ("out of fold", 1)
-    assert found.sentence == "B and A cannot be told apart: fewer than two groups of strips speak."
-    write_evaluated(b, {"out of fold": part_of(judged, rows[:8])})
-    with pytest.raises(RunError, match="has no strip that judged"):
+    assert found.sentence == "B and A cannot be compared: that takes at least two groups of strips."
+    write_evaluated(b, {"out of fold": part_of(evaluated, rows[:8])})
+    with pytest.raises(RunError, match="was evaluated on no strip"):
         compare(a.path, b.path)
 
 
 def test_the_order_of_the_strips_does_not_matter(copied: Copied) -> None:
     a, b, c = copied("a"), copied("b"), copied("c")
-    judged = read_evaluated(a, 4)["out of fold"]
-    rows = np.random.default_rng(0).permutation(len(judged.images)).tolist()
-    write_evaluated(b, {"out of fold": perfect(judged)})
-    write_evaluated(c, {"out of fold": part_of(perfect(judged), rows)})
-    write_evaluated(a, {"out of fold": judged})
+    evaluated = read_evaluated(a, 4)["out of fold"]
+    rows = np.random.default_rng(0).permutation(len(evaluated.images)).tolist()
+    write_evaluated(b, {"out of fold": perfect(evaluated)})
+    write_evaluated(c, {"out of fold": part_of(perfect(evaluated), rows)})
+    write_evaluated(a, {"out of fold": evaluated})
     assert compare(a.path, b.path) == compare(a.path, c.path)
 
 
-def test_strips_that_either_run_keeps_together_stay_together(copied: Copied) -> None:
+def test_groups_of_either_run_are_joined(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_evaluated(a, 4)["out of fold"]
-    count = len(judged.images)
+    evaluated = read_evaluated(a, 4)["out of fold"]
+    count = len(evaluated.images)
     alone = np.arange(count)
     pairs = alone // 2
     shifted = (alone + 1) // 2
-    write_evaluated(a, {"out of fold": replace(judged, groups=pairs)})
-    write_evaluated(b, {"out of fold": replace(judged, groups=alone)})
+    write_evaluated(a, {"out of fold": replace(evaluated, groups=pairs)})
+    write_evaluated(b, {"out of fold": replace(evaluated, groups=alone)})
     assert compare(a.path, b.path).scores.groups == -(-count // 2)
-    write_evaluated(b, {"out of fold": replace(judged, groups=shifted)})
+    write_evaluated(b, {"out of fold": replace(evaluated, groups=shifted)})
     assert compare(a.path, b.path).scores.groups == 1
 
 
-@pytest.mark.parametrize(("count", "told"), [(5, True), (6, False)])
-def test_too_few_strips_that_differ_are_told(copied: Copied, count: int, told: bool) -> None:
+@pytest.mark.parametrize(("count", "warned"), [(5, True), (6, False)])
+def test_too_few_groups_that_differ_get_a_warning(copied: Copied, count: int, warned: bool) -> None:
     a, b = copied("a"), copied("b")
     truth = np.ones((9, 4), np.int64)
-    seen = truth * (np.arange(9) >= count)[:, None]
+    partial = truth * (np.arange(9) >= count)[:, None]
     images = tuple(f"{number}.jpg" for number in range(9))
-    for run, guess in ((a, seen), (b, truth)):
+    for run, guess in ((a, partial), (b, truth)):
         pairs = Pairs(guess, truth, guess)
         write_evaluated(
             run, {"held out": Evaluated(images, np.arange(9), np.zeros(9, np.int64), pairs)}
         )
     found = compare(a.path, b.path)
-    assert any(note.startswith("Only 5 groups differ") for note in found.notes) is told
-    assert found.sentence.startswith("B is better") is not told
+    assert any(note.startswith("Only 5 groups differ") for note in found.notes) is warned
+    assert found.sentence.startswith("B is better") is not warned
 
 
-def test_the_text_shows_twenty_changes_and_counts_the_rest(copied: Copied) -> None:
+def test_the_text_lists_twenty_changes_and_counts_the_rest(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
     some = read_evaluated(a, 4)["out of fold"].pairs.select([0] * 25)
     images = tuple(f"strip{number:02}.jpg" for number in range(25))
-    judged = Evaluated(images, np.arange(25), np.zeros(25, np.int64), some)
-    write_evaluated(a, {"held out": empty(judged)})
+    evaluated = Evaluated(images, np.arange(25), np.zeros(25, np.int64), some)
+    write_evaluated(a, {"held out": empty(evaluated)})
     write_evaluated(
-        b, {"held out": replace(judged, pairs=Pairs(some.truth + 1, *[some.truth] * 2))}
+        b, {"held out": replace(evaluated, pairs=Pairs(some.truth + 1, *[some.truth] * 2))}
     )
     text = comparison_text(compare(a.path, b.path))
     assert text.count("clean to defective") == 21  # the head has one more
@@ -225,15 +229,15 @@ def test_the_text_shows_twenty_changes_and_counts_the_rest(copied: Copied) -> No
     assert [line for line in text.splitlines() if line.startswith("mean Dice")]
 
 
-def test_other_data_no_run_and_unfinished_runs_are_refused_with_a_way_out(
+def test_other_data_no_run_and_unfinished_runs_are_refused(
     finished: Finished, copied: Copied, tmp_path: Path
 ) -> None:
     b = copied("b")
     record = json.loads(b.record.read_text())
     b.record.write_text(json.dumps({**record, "fingerprint": "0" * 64}))
-    with pytest.raises(RunError, match="made from other data"):
+    with pytest.raises(RunError, match="made from different data"):
         compare(finished[0], b.path)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         compare(finished[0], tmp_path / "nowhere")
     half = copied("half")
     half.pairs.unlink()
@@ -241,13 +245,13 @@ def test_other_data_no_run_and_unfinished_runs_are_refused_with_a_way_out(
         compare(half.path, finished[0])
 
 
-def test_runs_that_count_other_true_pixels_are_refused(copied: Copied) -> None:
+def test_runs_with_other_true_masks_are_refused(copied: Copied) -> None:
     a, b = copied("a"), copied("b")
-    judged = read_evaluated(a, 4)["out of fold"]
-    pairs = Pairs(judged.pairs.predicted, judged.pairs.truth + 1, judged.pairs.shared)
-    write_evaluated(a, {"out of fold": judged})
-    write_evaluated(b, {"out of fold": replace(judged, pairs=pairs)})
-    with pytest.raises(RunError, match="counts other true pixels"):
+    evaluated = read_evaluated(a, 4)["out of fold"]
+    pairs = Pairs(evaluated.pairs.predicted, evaluated.pairs.truth + 1, evaluated.pairs.shared)
+    write_evaluated(a, {"out of fold": evaluated})
+    write_evaluated(b, {"out of fold": replace(evaluated, pairs=pairs)})
+    with pytest.raises(RunError, match="has other true masks"):
         compare(a.path, b.path)
 
 

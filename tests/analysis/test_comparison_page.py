@@ -26,12 +26,12 @@ def decided_by(finished: Path, copy: Path, *rules: Rule) -> Path:
     run = RunFolder(copy)
     run.write_tuned(Tuned(rules=rules))
     dataset = open_dataset(Path(run.data.read_text().strip()))
-    answers = StoredOutputs(run, dataset)
+    outputs = StoredOutputs(run, dataset)
     parts = {}
-    for name, judged in read_evaluated(run, 4).items():
-        rows = [dataset.names.index(image) for image in judged.images]
-        counts = [count_pixels(answers.masks(row), dataset.masks(row)) for row in rows]
-        parts[name] = replace(judged, pairs=Pairs.of(counts))
+    for name, evaluated in read_evaluated(run, 4).items():
+        rows = [dataset.names.index(image) for image in evaluated.images]
+        counts = [count_pixels(outputs.masks(row), dataset.masks(row)) for row in rows]
+        parts[name] = replace(evaluated, pairs=Pairs.of(counts))
     write_evaluated(run, parts)
     return copy
 
@@ -40,24 +40,24 @@ def decided_by(finished: Path, copy: Path, *rules: Rule) -> Path:
 def two_runs(
     finished: tuple[Path, Outcome], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """One that finds much, and one that finds nothing."""
+    """One that predicts many defects, and one that predicts none."""
     folder = tmp_path_factory.mktemp("two")
     much = decided_by(finished[0], folder / "much", Threshold(label=0.1, pixel=0.1))
     none = decided_by(finished[0], folder / "none", Threshold(label=1.0), MinArea(pixels=9))
     return much, none
 
 
-def test_stored_answers_are_those_that_were_judged(finished: tuple[Path, Outcome]) -> None:
+def test_stored_outputs_make_the_evaluated_masks(finished: tuple[Path, Outcome]) -> None:
     run = RunFolder(finished[0])
     dataset = open_dataset(Path(run.data.read_text().strip()))
-    answers = StoredOutputs(run, dataset)
-    for judged in read_evaluated(run, 4).values():
-        for image, predicted in zip(judged.images, judged.pairs.predicted, strict=True):
-            masks = answers.masks(dataset.names.index(image))
+    outputs = StoredOutputs(run, dataset)
+    for evaluated in read_evaluated(run, 4).values():
+        for image, predicted in zip(evaluated.images, evaluated.pairs.predicted, strict=True):
+            masks = outputs.masks(dataset.names.index(image))
             assert masks.sum(axis=(1, 2)).tolist() == predicted.tolist()
 
 
-def test_each_changed_strip_is_shown_thrice_and_the_page_needs_nothing_beside_it(
+def test_each_changed_strip_has_three_pictures_and_the_page_is_one_file(
     two_runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     found = compare(*two_runs)
@@ -73,20 +73,20 @@ def test_each_changed_strip_is_shown_thrice_and_the_page_needs_nothing_beside_it
     assert "<script" not in content
     for change in shown:
         assert change.image in content
-    words = unescape(re.sub(r"<[^>]*>", " ", content))
-    assert found.sentence in words
-    escaped = sum(bool(change.truth) and not change.other for change in shown)
+    text = unescape(re.sub(r"<[^>]*>", " ", content))
+    assert found.sentence in text
+    escaped = sum(bool(change.truth) and not change.b for change in shown)
     assert escaped > 0
-    assert words.count("escapes with B") == escaped
+    assert text.count("escapes with B") == escaped
     kinds = {
         kind: sum(change.kind == kind for change in found.changes)
         for kind in ("clean to defective", "defective to clean", "other classes")
     }
     for kind, count in kinds.items():
-        assert re.search(rf"{kind}\s+{count}\s", words)
+        assert re.search(rf"{kind}\s+{count}\s", text)
 
 
-def test_a_picture_of_what_was_not_judged_is_not_shown(
+def test_masks_that_were_not_evaluated_are_not_shown(
     two_runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     much = tmp_path / "much"
@@ -94,11 +94,11 @@ def test_a_picture_of_what_was_not_judged_is_not_shown(
     RunFolder(much).write_tuned(Tuned(rules=(Threshold(label=0.1, pixel=0.9),)))
     page = tmp_path / "page.html"
     reason = write_comparison_page(page, compare(much, two_runs[1]), much, two_runs[1])
-    assert "than were judged" in reason
+    assert "are not those evaluated" in reason
     assert "<img" not in page.read_text()
 
 
-def test_without_data_or_stores_the_page_has_numbers_and_says_why(
+def test_without_data_or_stores_the_page_has_numbers_and_the_reason(
     two_runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     moved, page = tmp_path / "moved", tmp_path / "page.html"
@@ -106,7 +106,7 @@ def test_without_data_or_stores_the_page_has_numbers_and_says_why(
     RunFolder(moved).data.write_text("/gone/away\n")
     found = compare(moved, two_runs[1])
     reason = write_comparison_page(page, found, moved, two_runs[1])
-    assert "there no longer" in reason
+    assert "no longer there" in reason
     assert "--data" in reason
     content = page.read_text()
     assert "<img" not in content
@@ -131,13 +131,13 @@ def test_other_data_that_is_named_is_refused(
 
 
 def change(gain: float) -> Change:
-    return Change(f"{gain:+.4f}.png", "other classes", (), (), (), gain)
+    return Change(
+        image=f"{gain:+.4f}.png", kind="other classes", truth=(), a=(), b=(), gain=float(gain)
+    )
 
 
 @pytest.mark.parametrize(("worse", "better"), [(0, 0), (3, 4), (40, 2), (2, 40), (40, 40)])
-def test_the_worst_are_shown_first_and_both_sorts_where_there_are_both(
-    worse: int, better: int
-) -> None:
+def test_the_worst_come_first_and_better_strips_are_shown_too(worse: int, better: int) -> None:
     random = np.random.default_rng(worse + better)
     gains = [*-random.uniform(0.01, 1, worse), *random.uniform(0, 1, better)]
     changes = [change(gain) for gain in random.permutation(gains)]

@@ -188,7 +188,7 @@ def test_rates_that_cannot_be_promised_and_other_data_are_refused(
     with pytest.raises(InputError, match="without an escape rate"):
         rates_of(None, 0.1, 0.95)
     assert rates_of(0.1, None, 0.9) == Rates(0.1, 0.1, 0.9)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         count_escapes(tmp_path)
     shutil.copytree(strips, tmp_path / "other")
     (tmp_path / "other" / "train_images" / open_dataset(strips).names[0]).unlink()

@@ -13,7 +13,7 @@ from steelscan.analysis.escapes import count_escapes, escapes_text
 from steelscan.analysis.score import Asked, score_files, score_text
 from steelscan.analysis.tune import tune_run, tuning_text
 from steelscan.evaluation.tuning import CarefulTune, Prior
-from steelscan.pipeline import PARTS, Outcome, RunFolder, read_evaluated
+from steelscan.pipeline import EVALUATED_PARTS, Outcome, RunFolder, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.strip import InputError, RunError
 
@@ -70,10 +70,10 @@ def test_an_objective_that_a_class_has_no_strips_for_is_refused_before_any_work(
     run = grouped(9)
     folder = RunFolder(run)
     parts = read_evaluated(folder, 4)
-    judged = parts[PARTS[1]]
+    judged = parts[EVALUATED_PARTS[1]]
     judged.pairs.truth[:, 0] = 0
     judged.pairs.shared[:, 0] = 0
-    write_evaluated(folder, {PARTS[1]: judged})
+    write_evaluated(folder, {EVALUATED_PARTS[1]: judged})
     out = tmp_path / "tuned"
     with pytest.raises(InputError, match=r"class 1: is on 0 of the .* take mean_dice"):
         tune_run(run, strips, out, objective=(Prior(positives=0.1),) * 4)

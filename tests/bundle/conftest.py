@@ -73,11 +73,11 @@ def plant_networks(strips: Path) -> "Callable[[Recipe, Path], None]":
 
     from steelscan.models import build_network
     from steelscan.pipeline import Options, RunFolder, tasks
-    from steelscan.pipeline.train import planned
+    from steelscan.pipeline.train import begin_run
     from steelscan.training.checkpoint import save_network
 
     def plant(recipe: "Recipe", run: Path) -> None:
-        planned(RunFolder(run), recipe, strips, Options(device="cpu"))
+        begin_run(RunFolder(run), recipe, strips, Options(device="cpu"))
         for seed, task in enumerate(tasks(recipe, recipe.folds.validation)):
             torch.manual_seed(seed)
             network, _ = build_network(task.member.network, 4)

@@ -1,4 +1,4 @@
-"""A run with any file damaged: whoever reads it says which, and makes nothing of what is left."""
+"""A run with a damaged file: reading it is an error that names the file."""
 
 import re
 import shutil
@@ -21,7 +21,6 @@ from steelscan.pipeline import (
     RunFolder,
     StoredOutputs,
     find_runs,
-    open_data_of,
     open_run,
     plan_run,
     submit,
@@ -72,8 +71,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def stored(run: Path, strips: Path) -> object:
-    answers = StoredOutputs(RunFolder(run), open_dataset(strips))
-    return [answers.masks(row).sum() for row in answers.rows.tolist()]
+    outputs = StoredOutputs(RunFolder(run), open_dataset(strips))
+    return [outputs.masks(row).sum() for row in outputs.rows.tolist()]
 
 
 READERS: dict[str, Callable[[Path, Path], object]] = {
@@ -83,7 +82,7 @@ READERS: dict[str, Callable[[Path, Path], object]] = {
     "compare": lambda run, _: compare(run, run),
     "tune": lambda run, strips: tune_run(run, strips, run.parent / "out"),
     "predict": lambda run, _: open_run(RunFolder(run), torch.device("cpu")),
-    "data": lambda run, _: open_data_of(RunFolder(run)),
+    "data": lambda run, _: RunFolder(run).open_data(),
     "scores": lambda run, _: RunFolder(run).load_json(RunFolder(run).scores),
     "notes": lambda run, _: RunFolder(run).load_json(RunFolder(run).notes),
 }
@@ -94,7 +93,7 @@ READ_BY = {
     "thresholds.json": "stored score submit tune predict",
     "folds.csv": "stored score",
     "pairs.csv": "score tune compare",
-    "answered.csv": "submit",
+    "predicted.csv": "submit",
     "submission.csv": "submit",
     "scores.json": "scores",
     "notes.json": "notes",
@@ -125,7 +124,7 @@ def test_everything_is_read_while_nothing_is_damaged(run: Path, strips: Path) ->
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", READ_BY)
-def test_a_damaged_file_is_one_line_that_names_it_and_the_way_out(
+def test_a_damaged_file_is_one_line_with_its_name_and_a_remedy(
     run: Path, strips: Path, name: str, damage: str
 ) -> None:
     if (name, damage) == ("checksums.json", "missing"):
@@ -133,13 +132,13 @@ def test_a_damaged_file_is_one_line_that_names_it_and_the_way_out(
     file = file_of(run, name)
     with damaged(file, damage) as changed:
         for reader in READ_BY[name].split() if changed else ():
-            with pytest.raises(RunError) as told:
+            with pytest.raises(RunError) as error:
                 READERS[reader](run, strips)
-            text = str(told.value)
+            text = str(error.value)
             assert "\n" not in text
             assert len(text) < 900
             assert file.name in text or file.parent.parent.name in text
-            assert re.search(r"Remove|Train|Name|Give|Restore", told.value.remedy)
+            assert re.search(r"Remove|Train|Name|Give|Restore", error.value.remedy)
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "run.json", "scores.json", "thresholds.json"])
@@ -172,9 +171,9 @@ def test_the_same_train_command_computes_nothing_from_what_is_left(
     file = file_of(run, name)
     for damage in damages.split():
         with damaged(file, damage):
-            with pytest.raises(SteelscanError, match=re.escape(file.name)) as told:
+            with pytest.raises(SteelscanError, match=re.escape(file.name)) as error:
                 train(tiny, strips, run, CPU)
-            assert "\n" not in str(told.value)
+            assert "\n" not in str(error.value)
         after = (run / "submission.csv").read_bytes(), (run / "scores.json").read_bytes()
         assert after == before
 
@@ -184,8 +183,7 @@ def test_a_plan_does_not_count_a_missing_chunk_as_done(
 ) -> None:
     from steelscan.pipeline.forecast import speed
 
-    cost = speed.Cost(1, 1.0, 1.0, 1.0, 1.0)
-    monkeypatch.setattr(speed.Clock, "cost", lambda *_: cost)
+    monkeypatch.setattr(speed, "_seconds_per_pixel", lambda *_: 1.0)
     assert plan_run(tiny, strips, run, CPU).seconds == 0
     chunk = file_of(run, CHUNKS.format("segment"))
     with (
@@ -195,15 +193,13 @@ def test_a_plan_does_not_count_a_missing_chunk_as_done(
         plan_run(tiny, strips, run, CPU)
 
 
-def test_who_tunes_a_run_writes_nothing_in_it(run: Path, strips: Path, tmp_path: Path) -> None:
+def test_tuning_a_run_writes_nothing_in_it(run: Path, strips: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     tune_run(run, strips, tmp_path / "out")
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_a_run_whose_record_is_gone_is_not_taken_for_a_new_one(
-    run: Path, strips: Path, tiny: Recipe
-) -> None:
+def test_a_run_without_its_record_is_not_a_new_run(run: Path, strips: Path, tiny: Recipe) -> None:
     with (
         damaged(run / "run.json", "missing"),
         damaged(run / "recipe.json", "missing"),
@@ -212,7 +208,7 @@ def test_a_run_whose_record_is_gone_is_not_taken_for_a_new_one(
         train(tiny.but(name="other"), strips, run, CPU)
 
 
-def test_what_kills_left_in_stores_is_removed_by_the_next_command(
+def test_leftovers_of_killed_processes_are_removed_by_the_next_command(
     run: Path, strips: Path, tiny: Recipe
 ) -> None:
     left = file_of(run, CHUNKS.format("segment")).with_name("0.5a.partial")

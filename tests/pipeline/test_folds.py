@@ -12,7 +12,7 @@ from steelscan.data.duplicates import group_strips
 from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options, RunFolder
 from steelscan.pipeline.folds import assign_folds
-from steelscan.pipeline.train import planned
+from steelscan.pipeline.train import begin_run
 from steelscan.recipes import Recipe
 from steelscan.strip import DatasetError, RunError
 
@@ -101,7 +101,7 @@ def test_given_folds_are_used_with_a_note_on_their_leak_and_a_change_is_refused(
 ) -> None:
     dataset, path, run = open_dataset(strips), tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
     folds, options = write_given(path, dataset, 4), Options(device="cpu", folds=path)
-    plan, notes = planned(run, tiny, strips, options)
+    plan, notes = begin_run(run, tiny, strips, options)
     assert np.array_equal(plan.folds, folds)
     groups = group_strips(dataset)
     separated = [
@@ -114,13 +114,13 @@ def test_given_folds_are_used_with_a_note_on_their_leak_and_a_change_is_refused(
     assert note.startswith(f"Folds: the given folds separate {len(separated)} of ")
     assert len(separated) > 0
     assert note in plan.split  # the forecast prints it before anything is trained
-    again, _ = planned(run, tiny, strips, options)
+    again, _ = begin_run(run, tiny, strips, options)
     assert np.array_equal(again.folds, folds)
     with pytest.raises(RunError, match="another folds"):
-        planned(run, tiny, strips, Options(device="cpu"))
+        begin_run(run, tiny, strips, Options(device="cpu"))
     path.write_text(path.read_text().replace(f"{dataset.names[0]},0", f"{dataset.names[0]},1"))
     with pytest.raises(RunError, match="another folds"):
-        planned(run, tiny, strips, options)
+        begin_run(run, tiny, strips, options)
 
 
 def test_a_run_with_its_own_folds_refuses_others_and_one_of_an_older_program_continues(
@@ -128,14 +128,14 @@ def test_a_run_with_its_own_folds_refuses_others_and_one_of_an_older_program_con
 ) -> None:
     path, run = tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
     write_given(path, open_dataset(strips), 4)
-    first, _ = planned(run, tiny, strips, Options(device="cpu"))
+    first, _ = begin_run(run, tiny, strips, Options(device="cpu"))
     record = json.loads(run.record.read_text())
     assert record.pop("folds") is None
     run.record.write_text(json.dumps(record))  # as in versions without given folds
-    again, _ = planned(run, tiny, strips, Options(device="cpu"))
+    again, _ = begin_run(run, tiny, strips, Options(device="cpu"))
     assert np.array_equal(first.folds, again.folds)
     with pytest.raises(RunError, match="another folds"):
-        planned(run, tiny, strips, Options(device="cpu", folds=path))
+        begin_run(run, tiny, strips, Options(device="cpu", folds=path))
 
 
 def test_the_number_of_given_folds_must_be_that_of_the_recipe(
@@ -145,18 +145,18 @@ def test_the_number_of_given_folds_must_be_that_of_the_recipe(
     write_given(path, open_dataset(strips), 5)
     message = r"has 5 folds, the recipe 4\. Make 4 with steelscan folds --count 4, or change count"
     with pytest.raises(DatasetError, match=message):
-        planned(RunFolder(tmp_path / "run"), tiny, strips, Options(device="cpu", folds=path))
+        begin_run(RunFolder(tmp_path / "run"), tiny, strips, Options(device="cpu", folds=path))
 
 
 def test_changed_folds_in_the_run_are_refused(strips: Path, tiny: Recipe, tmp_path: Path) -> None:
     dataset, path, run = open_dataset(strips), tmp_path / "theirs.csv", RunFolder(tmp_path / "run")
     write_given(path, dataset, 4)
-    planned(run, tiny, strips, Options(device="cpu", folds=path))
+    begin_run(run, tiny, strips, Options(device="cpu", folds=path))
     lines = run.folds.read_text().splitlines()
     lines[1] = f"{lines[1][:-1]}{(int(lines[1][-1]) + 1) % 4}"
     run.folds.write_text("\n".join(lines) + "\n")
     with pytest.raises(RunError, match=r"folds\.csv: is damaged"):
-        planned(run, tiny, strips, Options(device="cpu", folds=path))
+        begin_run(run, tiny, strips, Options(device="cpu", folds=path))
     run.seal(run.folds)
     with pytest.raises(RunError, match=r"folds\.csv: has other folds than"):
-        planned(run, tiny, strips, Options(device="cpu", folds=path))
+        begin_run(run, tiny, strips, Options(device="cpu", folds=path))

@@ -95,7 +95,7 @@ EVERY_KIND = (
     "networks/round2/segment-0-fold0/.checkpoint",
     "thresholds.json",
     "submission.jsonl",
-    "answered.csv",
+    "predicted.csv",
     "submission.csv",
     "pairs.csv",
     "scores.json",
@@ -104,7 +104,7 @@ EVERY_KIND = (
 """Files that a run writes, in this order: each new start gets as far as the next."""
 
 SOME = tuple(EVERY_KIND[at] for at in (0, 5, 6, 8, 12, 14, 19))
-"""One of each kind of step: fit, outputs, pseudo-labels, refit, submission and report."""
+"""One of each kind of step: fit, prediction, pseudo-labels, refit, submission and report."""
 
 NTH = (1, 5, 11, 12, 14, 17, 23, 31)
 """Files of which the nth that a start writes is its last."""
@@ -118,7 +118,7 @@ NTH = (1, 5, 11, 12, 14, 17, 23, 31)
         pytest.param("tiny", NTH, marks=pytest.mark.slow),
     ],
 )
-def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(
+def test_a_run_that_is_killed_repeatedly_ends_with_the_same_results(
     way: str,
     deadly: tuple[int | str, ...],
     strips: Path,
@@ -170,7 +170,7 @@ def full_in_a_process(
     return process.exitcode
 
 
-def test_a_file_that_cannot_grow_is_one_error_and_the_run_goes_on_when_it_can(
+def test_a_file_that_cannot_grow_is_one_error_and_the_run_continues_later(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -198,7 +198,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_error_wherever_it_is_met_and_the_run_goes_on_with_more_space(
+def test_a_full_disk_is_one_error_anywhere_and_the_run_continues_with_more_space(
     strips: Path,
     rounds: Recipe,
     undisturbed: Callable[[Recipe], Path],
@@ -213,7 +213,7 @@ def test_a_full_disk_is_one_error_wherever_it_is_met_and_the_run_goes_on_with_mo
 
 
 @pytest.mark.parametrize("torn", ["", "[", '["a.jpg", ["1'])
-def test_a_line_that_a_crash_cut_short_is_predicted_again(tmp_path: Path, torn: str) -> None:
+def test_a_prediction_that_a_crash_cut_off_is_made_again(tmp_path: Path, torn: str) -> None:
     import numpy as np
 
     from steelscan.decision.prediction_log import Predicted, PredictionLog

@@ -127,7 +127,7 @@ def test_pictures_that_would_share_a_mask_are_refused(
 def test_a_folder_that_is_no_run_or_not_finished_is_refused(
     finished: Finished, pictures: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         predict(tmp_path, str(pictures), tmp_path / "out", device="cpu")
     half = tmp_path / "half"
     shutil.copytree(finished[0], half)

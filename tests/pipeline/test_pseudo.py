@@ -1,4 +1,4 @@
-"""Rounds of pseudo-labels, and strips that a classifier suspects: what teaches whom."""
+"""Rounds of pseudo-labels, and strips that a classifier suspects."""
 
 import json
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from steelscan.data import open_dataset
 from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.decision import RuleInput
-from steelscan.pipeline import Options, RunContext, RunFolder, learned, open_folds, open_run, tasks
+from steelscan.pipeline import Options, RunContext, RunFolder, open_folds, open_run, tasks
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier
-from steelscan.pipeline.pseudo_labels import sure
+from steelscan.pipeline.pseudo_labels import confident_masks, training_strips
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, ScaledMinArea, Threshold
 from steelscan.recipes import (
@@ -30,65 +30,70 @@ CPU = Options(device="cpu")
 pytestmark = pytest.mark.usefixtures("unreported")
 
 
-def plan_of(recipe: Recipe, data: Path, run: Path, round_: int) -> RunContext:
+def context_of(recipe: Recipe, data: Path, run: Path, round_: int) -> RunContext:
     dataset = open_dataset(data)
     folds = read_folds(run / "folds.csv", dataset.names)
     return RunContext(RunFolder(run), recipe, dataset, group_strips(dataset), folds, CPU, round_)
 
 
 @pytest.fixture(scope="module")
-def taught(
+def trained(
     rounds: Recipe, strips: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Recipe, Path]:
     run = tmp_path_factory.mktemp("rounds") / "run"
     outcome = train(rounds, strips, run, CPU)
     assert [note for note in outcome.notes if note.startswith("Round")] == [
-        f"Round {number}: 3 to 3, a fold, of 3 test strips were sure enough to teach."
+        f"Round {number}: 3 to 3 (per fold) of 3 test strips became pseudo-labels."
         for number in (1, 2)
     ]
     return rounds, run
 
 
-def test_each_round_fits_anew_what_learns_from_it_and_nothing_else(
-    taught: tuple[Recipe, Path],
+def test_each_round_fits_networks_with_pseudo_labels_and_no_others(
+    trained: tuple[Recipe, Path],
 ) -> None:
-    _, run = taught
+    _, run = trained
     names = {str(path.parent.relative_to(run)) for path in run.rglob("checkpoint.safetensors")}
-    judges = {f"networks/classify-0-fold{fold}" for fold in (0, 1)}
-    outliners = {f"segment-0-fold{fold}" for fold in (0, 1)}
-    places = ("networks", "networks/round1", "networks/round2")
-    assert names == judges | {f"{place}/{name}" for place in places for name in outliners}
+    classifiers = {f"networks/classify-0-fold{fold}" for fold in (0, 1)}
+    segmenters = {f"segment-0-fold{fold}" for fold in (0, 1)}
+    folders = ("networks", "networks/round1", "networks/round2")
+    assert names == classifiers | {f"{folder}/{name}" for folder in folders for name in segmenters}
     contents = [
-        (run / place / "segment-0-fold0/checkpoint.safetensors").read_bytes() for place in places
+        (run / folder / "segment-0-fold0/checkpoint.safetensors").read_bytes() for folder in folders
     ]
     assert len(set(contents)) == 3
     assert json.loads((run / "thresholds.json").read_text())["round"] == 2
 
 
-def test_a_fold_learns_from_the_answers_of_networks_that_have_not_seen_it(
-    taught: tuple[Recipe, Path], strips: Path
+def test_pseudo_labels_of_a_fold_come_from_networks_not_trained_on_it(
+    trained: tuple[Recipe, Path], strips: Path
 ) -> None:
-    """The file of each fold against that fold's networks of the round before, asked anew."""
-    recipe, run = taught
+    """The file of each fold against predictions of that fold's networks of the round before."""
+    recipe, run = trained
     for round_ in (1, 2):
-        before = plan_of(recipe, strips, run, round_ - 1)
+        before = context_of(recipe, strips, run, round_ - 1)
         dataset = before.dataset
         for fold in recipe.folds.validation:
             path = run / "rounds" / f"round{round_}" / f"pseudo_labels-fold{fold}.csv"
-            told = json.loads(path.with_suffix(".json").read_text())
-            assert (told["asked"], told["kept"]) == (3, 3)
+            provenance = json.loads(path.with_suffix(".json").read_text())
+            assert (provenance["predicted"], provenance["kept"]) == (3, 3)
             fitted = tasks(recipe, (fold,), round_ - 1)
-            assert list(told["networks"]) == [task.label for task in fitted]
+            assert list(provenance["networks"]) == [task.label for task in fitted]
             table = read_mask_table(path)
             detector = open_folds(
-                before.run, recipe, told_rules(told), round_ - 1, (fold,), torch.device("cpu")
+                before.run,
+                recipe,
+                stored_rules(provenance),
+                round_ - 1,
+                (fold,),
+                torch.device("cpu"),
             )
             for row, name in enumerate(dataset.test_names):
                 masks = detector.masks(dataset.test_picture(row))
                 texts = table.texts(name, len(dataset.classes))
                 frame = dataset.test_frame(row)
                 assert np.array_equal(masks, [decode(text, frame) for text in texts])
-            joined, pseudo = learned(plan_of(recipe, strips, run, round_), fold)
+            joined, pseudo = training_strips(context_of(recipe, strips, run, round_), fold)
             assert pseudo.tolist() == [len(dataset), len(dataset) + 1, len(dataset) + 2]
             assert [joined.frames[row] for row in pseudo] == [
                 dataset.test_frame(row) for row in range(3)
@@ -100,47 +105,47 @@ def test_a_fold_learns_from_the_answers_of_networks_that_have_not_seen_it(
             assert np.array_equal(joined.masks(4), dataset.masks(4))
 
 
-def told_rules(told: dict[str, list[dict[str, object]]]) -> tuple[Threshold, MinArea]:
-    threshold, area = (json.dumps(rule) for rule in told["masks"])
+def stored_rules(provenance: dict[str, list[dict[str, object]]]) -> tuple[Threshold, MinArea]:
+    threshold, area = (json.dumps(rule) for rule in provenance["masks"])
     return Threshold.model_validate_json(threshold), MinArea.model_validate_json(area)
 
 
-def test_a_strip_is_suspected_by_a_network_that_has_not_seen_it(
-    taught: tuple[Recipe, Path], strips: Path
+def test_a_strip_is_suspected_by_a_network_not_trained_on_it(
+    trained: tuple[Recipe, Path], strips: Path
 ) -> None:
-    recipe, run = taught
-    context = plan_of(recipe, strips, run, 0)
-    found = first_classifier(context, len(context.dataset) + 2)
-    assert found.shape == (len(context.dataset) + 2, 4)
-    assert not found[len(context.dataset) :].any()
-    unjudged = context.rows(2)
-    assert len(unjudged)
-    assert not found[unjudged].any()
+    recipe, run = trained
+    context = context_of(recipe, strips, run, 0)
+    suspected = first_classifier(context, len(context.dataset) + 2)
+    assert suspected.shape == (len(context.dataset) + 2, 4)
+    assert not suspected[len(context.dataset) :].any()
+    unpredicted = context.rows(2)
+    assert len(unpredicted)
+    assert not suspected[unpredicted].any()
     for fold in recipe.folds.validation:
         detector = open_folds(context.run, recipe, recipe.rules, 0, (fold,), torch.device("cpu"))
         for row in context.rows(fold).tolist():
-            classes = detector.rule_input(context.dataset.picture(row)).classes
-            assert classes is not None
-            assert np.array_equal(found[row], classes)
+            expected = detector.rule_input(context.dataset.picture(row)).classes
+            assert expected is not None
+            assert np.array_equal(suspected[row], expected)
 
 
-def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
+def test_pseudo_labels_of_all_networks_come_with_a_warning(
     rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
-    """No tuning here, and an area that asks the classifier; the rule decides who teaches."""
+    """Without tuning, and with an area that depends on the classifier."""
     steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
-    wanted = PseudoLabels(
+    spec = PseudoLabels(
         rule=ConfidentPixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all"
     )
-    recipe = rounds.but(steps=steps, tune=None, pseudo_labels=wanted)
+    recipe = rounds.but(steps=steps, tune=None, pseudo_labels=spec)
     fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
-    assert "Round 1: 3 of 3 test strips were sure enough to teach." in outcome.notes
-    assert any("too good" in note for note in outcome.notes)
+    assert "Round 1: 3 of 3 test strips became pseudo-labels." in outcome.notes
+    assert any("too high" in note for note in outcome.notes)
     assert [path.name for path in (tmp_path / "run" / "rounds" / "round1").glob("*.csv")] == [
         "pseudo_labels.csv"
     ]
-    context = plan_of(recipe, strips, tmp_path / "run", 1)
+    context = context_of(recipe, strips, tmp_path / "run", 1)
     stored = OutOfFold(context)
     detector = open_run(context.run, torch.device("cpu"))
     rows = context.rows(*recipe.folds.holdout).tolist()
@@ -159,14 +164,14 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
     assert areas.tolist() == [0, 30, 30, 9]  # of at least 36, 22.5, 9 and 9
 
 
-def test_when_no_answer_is_sure_nothing_is_fitted_again(
+def test_without_confident_masks_nothing_is_fitted_again(
     rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
     recipe = rounds.but(pseudo_labels=PseudoLabels(rule=ConfidentStrips(apart=0.5), rounds=2))
     fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
-    told = "Round 1: 0 to 0, a fold, of 3 test strips were sure enough to teach: no network was"
-    assert any(note.startswith(told) for note in outcome.notes)
+    note_begins = "Round 1: 0 to 0 (per fold) of 3 test strips became pseudo-labels: no network was"
+    assert any(note.startswith(note_begins) for note in outcome.notes)
     assert not (tmp_path / "run" / "networks" / "round1").exists()
     assert train(recipe, strips, tmp_path / "run", CPU).notes == outcome.notes
 
@@ -183,20 +188,20 @@ def test_without_test_strips_there_are_no_rounds(
     assert "No test strips to pseudo-label: every network was fitted once." in outcome.notes
 
 
-def test_a_class_that_no_classifier_knows_is_judged_by_its_highest_pixel() -> None:
+def test_a_class_without_classifier_has_the_probability_of_its_highest_pixel() -> None:
     levels = np.zeros((3, 8, 8), np.uint8)
     levels[1, 2:5, 2:5] = 255
     levels[2, 0, 0] = 2
     rules = (Threshold(),)
     rule = ConfidentAndAgreed(low=0.05, high=0.95)
-    masks = sure(RuleInput(levels, None), rules, rule)
+    masks = confident_masks(RuleInput(levels, None), rules, rule)
     assert masks is not None
     assert np.array_equal(masks, levels > 127)
     doubtful = np.array([0.5, np.nan, np.nan], np.float32)
-    assert sure(RuleInput(levels, doubtful), rules, rule) is None
+    assert confident_masks(RuleInput(levels, doubtful), rules, rule) is None
     contradicted = np.array([0.0, 0.01, np.nan], np.float32)
-    assert sure(RuleInput(levels, contradicted), rules, rule) is None
-    knows = np.array([0.01, 0.99, np.nan], np.float32)
-    assert sure(RuleInput(levels, knows), rules, rule) is not None
+    assert confident_masks(RuleInput(levels, contradicted), rules, rule) is None
+    confident = np.array([0.01, 0.99, np.nan], np.float32)
+    assert confident_masks(RuleInput(levels, confident), rules, rule) is not None
     levels[2, 0, 0] = 90
-    assert sure(RuleInput(levels, knows), rules, rule) is None
+    assert confident_masks(RuleInput(levels, confident), rules, rule) is None

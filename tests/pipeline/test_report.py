@@ -1,4 +1,4 @@
-"""The report: one file that needs nothing else, for any data set, with any names."""
+"""The report: one self-contained file, for any data set, with any names."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import pytest
 from steelscan.evaluation.metrics import Pairs, dice, score
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.pages import Curve, draw_curves
-from steelscan.pipeline import Example, Report, pick_examples, render, write_report
+from steelscan.pipeline.report_page import Example, Report, pick_examples, render, write_report
 from steelscan.strip import Classes, InputError, OutputError, RecipeError
 
 HOSTILE = '<script>alert("x")</script>&\'"'
@@ -65,11 +65,11 @@ def full_report(name="plain", classes=2):
 
 
 class Page(HTMLParser):
-    """The tags, attributes and words of a page."""
+    """The tags, attributes and texts of a page."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.words, self._open = [], [], [], []
+        self.tags, self.links, self.texts, self._open = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -81,14 +81,14 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self._open[-1:] != ["style"]:
-            self.words.append(data)
+            self.texts.append(data)
 
     @property
     def text(self):
-        return " ".join(" ".join(self.words).split())
+        return " ".join(" ".join(self.texts).split())
 
 
-def test_the_page_needs_nothing_beside_it():
+def test_the_page_is_one_file():
     text = render(full_report())
     page = Page(text)
     assert "http" not in text
@@ -98,7 +98,7 @@ def test_the_page_needs_nothing_beside_it():
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
 
 
-def test_every_part_of_the_report_is_there():
+def test_the_report_has_every_part():
     report = full_report()
     page = Page(render(report))
     scores = score(report.parts["held out plain"][0], np.arange(30) // 2)
@@ -150,7 +150,7 @@ def test_pictures_of_any_shape_are_shown(size):
         assert abs(height - width * size[0] / size[1]) <= max(1, 0.5 * size[0] / size[1])
 
 
-def test_a_report_of_little_renders():
+def test_a_report_without_defects_renders():
     nothing = np.zeros((5, 1), np.int64)
     clean = Pairs(nothing, nothing, nothing)
     scratch = Classes(names=("scratch",))
@@ -167,7 +167,7 @@ def test_a_report_of_little_renders():
     assert "Result" not in Page(render(Report("t", scratch, {}))).text
 
 
-def test_a_metric_taken_now_and_then_is_drawn_through_the_epochs_that_have_it():
+def test_a_metric_of_some_epochs_is_drawn_through_them():
     taken = [{"epoch": 4.0, "score": 0.1}, {"epoch": 8.0, "score": 0.3}]
     between = [taken[0], {"epoch": 5.0}, {"epoch": 6.0}, taken[1], {"epoch": 9.0}]
     assert draw_curves([Curve("a", between)]) == draw_curves([Curve("a", taken)])
@@ -199,7 +199,7 @@ def test_the_same_report_is_the_same_file(tmp_path):
         write_report(tmp_path / "deep", full_report())
 
 
-def test_parts_that_do_not_fit_are_refused():
+def test_parts_with_another_number_of_classes_are_refused():
     pairs = {"all": (pairs_at_random(), None, None)}
     with pytest.raises(InputError):
         render(Report("t", Classes(names=("one",)), pairs))

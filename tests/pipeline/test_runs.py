@@ -32,7 +32,7 @@ def half_done(finished: Path, place: Path, networks: int) -> Path:
     return place
 
 
-def test_a_finished_run_is_told_with_its_scores(finished: Finished) -> None:
+def test_a_finished_run_is_listed_with_its_scores(finished: Finished) -> None:
     run, outcome = finished
     (found,) = find_runs([run])
     assert (found.path, found.state, found.recipe, found.seed) == (run, "finished", "tiny", 0)
@@ -49,7 +49,7 @@ def test_a_finished_run_is_told_with_its_scores(finished: Finished) -> None:
     assert "4 of 4" in table
 
 
-def test_finished_unfinished_and_broken_runs_stand_in_one_table(
+def test_finished_unfinished_and_broken_runs_are_in_one_table(
     finished: Finished, tmp_path: Path
 ) -> None:
     half = half_done(finished[0], tmp_path / "half", 3)
@@ -91,16 +91,16 @@ def test_a_run_without_report_is_not_finished(finished: Finished, tmp_path: Path
 def test_json_holds_the_same(finished: Finished, tmp_path: Path) -> None:
     half_done(finished[0], tmp_path / "half", 0)
     found = find_runs([tmp_path, finished[0]])
-    told = json.loads(runs_json(found))
-    assert [row["path"] for row in told] == [str(run.path) for run in found]
-    for row, run in zip(told, found, strict=True):
+    listed = json.loads(runs_json(found))
+    assert [row["path"] for row in listed] == [str(run.path) for run in found]
+    for row, run in zip(listed, found, strict=True):
         assert (row["fitted"], row["networks"], row["bytes"]) == (
             run.fitted,
             run.networks,
             run.bytes,
         )
         assert set(row["scores"]) == set(run.scores)
-    scores = next(row["scores"] for row in told if row["scores"])
+    scores = next(row["scores"] for row in listed if row["scores"])
     assert scores["held out"]["mean_dice"]["value"] == pytest.approx(
         finished[1].scores["held out"].mean_dice.value
     )
@@ -114,8 +114,8 @@ def test_undefined_numbers_are_null_in_json(finished: Finished, tmp_path: Path) 
     (run / "scores.json").write_text(json.dumps(scores))
     RunFolder(run).seal(run / "scores.json")
     found = find_runs([run])
-    told = json.loads(runs_json(found), parse_constant=pytest.fail)
-    assert told[0]["scores"]["held out"]["overkill"]["value"] is None
+    listed = json.loads(runs_json(found), parse_constant=pytest.fail)
+    assert listed[0]["scores"]["held out"]["overkill"]["value"] is None
     assert "undefined" in runs_table(found)
 
 
@@ -128,16 +128,16 @@ def test_rounds_and_encoders_fitted_first_are_counted(
     # Two classifiers once; two segmenters once and in each of two rounds.
     assert (found.fitted, found.networks, found.rounds) == (2, 2 + 2 * 3, 2)
     assert tiny.classify is not None
-    (judge,), (outliner,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
-    clear = judge.stages[0].but(loss=BCE())
-    first = outliner.but(start=EncoderFittedFor(network=judge.network, stages=(clear,)))
+    (classifier,), (segmenter,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
+    stage = classifier.stages[0].but(loss=BCE())
+    first = segmenter.but(start=EncoderFittedFor(network=classifier.network, stages=(stage,)))
     steps = (tiny.segment.but(ensemble=Ensemble(members=(first,))), *tiny.rules)
     (run / "recipe.json").write_text(tiny.but(steps=steps).model_dump_json())
     (found,) = find_runs([run])
     assert (found.fitted, found.networks) == (0, 4)
 
 
-def test_folders_are_looked_through_three_levels_deep_and_not_in_runs(
+def test_folders_are_searched_three_levels_deep_and_not_in_runs(
     finished: Finished, tmp_path: Path
 ) -> None:
     near = half_done(finished[0], tmp_path / "1" / "2" / "3", 0)
@@ -151,8 +151,8 @@ def test_folders_are_looked_through_three_levels_deep_and_not_in_runs(
     assert [run.path for run in find_runs([tmp_path])] == [near]
 
 
-def test_no_folder_and_no_run_are_errors_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder"):
+def test_no_folder_and_no_run_are_errors_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
         find_runs([tmp_path / "nowhere"])
     with pytest.raises(RunError, match="holds no run"):
         find_runs([tmp_path])
@@ -175,18 +175,18 @@ def test_runs_are_listed_compared_and_submitted_without_torch(
     code = """
 import json, sys
 from steelscan import cli
-for words in json.loads(sys.argv[1]):
-    print("verb", words[0])
-    sys.argv = ["steelscan", *words]
+for arguments in json.loads(sys.argv[1]):
+    print("verb", arguments[0])
+    sys.argv = ["steelscan", *arguments]
     try:
         cli.main()
     except SystemExit as end:
-        assert not end.code, words
+        assert not end.code, arguments
 """
     program = [sys.executable, "-c", code, json.dumps(verbs)]
     done = subprocess.run(program, env=light, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = done.stdout.split("verb ")[1:]
-    assert [text.split()[0] for text in told] == [words[0] for words in verbs]
-    assert all(len(text.splitlines()) > 1 for text in told)
+    outputs = done.stdout.split("verb ")[1:]
+    assert [text.split()[0] for text in outputs] == [arguments[0] for arguments in verbs]
+    assert all(len(text.splitlines()) > 1 for text in outputs)
     assert Path(out).exists()

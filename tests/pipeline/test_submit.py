@@ -9,7 +9,7 @@ import pytest
 
 from steelscan.data import open_dataset
 from steelscan.pipeline import Options, Outcome, RunFolder, predict, submit
-from steelscan.pipeline.answered import read_answered
+from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
 from steelscan.strip import (
@@ -41,7 +41,7 @@ def run(finished: Finished, tmp_path: Path) -> Path:
         shutil.copy(finished[0] / name, place)
     write_mask_table(place / "submission.csv", zip(NAMES, TEXTS, strict=True), "columns")
     rows = [f"{name},64,160" for name in NAMES]
-    (place / "answered.csv").write_text("\n".join(["image,height,width", *rows]) + "\n")
+    (place / "predicted.csv").write_text("\n".join(["image,height,width", *rows]) + "\n")
     return place
 
 
@@ -51,7 +51,7 @@ def told(table: MaskTable) -> dict[str, tuple[str, ...]]:
 
 def test_training_lists_every_strip_that_it_answers(finished: Finished, strips: Path) -> None:
     dataset = open_dataset(strips)
-    listed = read_answered(RunFolder(finished[0]))
+    listed = read_predicted_strips(RunFolder(finished[0]))
     assert tuple(listed) == dataset.test_names
     assert list(listed.values()) == [dataset.test_frame(row) for row in range(len(listed))]
 
@@ -65,7 +65,7 @@ def test_a_finished_run_is_submitted_in_both_layouts(
     done = submit(finished[0], out, layout=layout)
     table = read_mask_table(out)
     assert table.layout == done.layout == layout
-    names = sorted(read_answered(RunFolder(finished[0])))
+    names = sorted(read_predicted_strips(RunFolder(finished[0])))
     assert [table.texts(name, 4) for name in names] == [own.texts(name, 4) for name in names]
     assert done.images == len(names) == 3
 
@@ -114,8 +114,8 @@ def test_rows_are_sorted_by_name(run: Path) -> None:
 def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
     run: Path, layout: Layout, listed_by_training: bool
 ) -> None:
-    listed = (run / "answered.csv").read_text()
-    (run / "answered.csv").write_text(listed + "bb.jpg,,\n")
+    listed = (run / "predicted.csv").read_text()
+    (run / "predicted.csv").write_text(listed + "bb.jpg,,\n")
     if listed_by_training:  # an older program left it out of the table
         rows = [*zip(NAMES, TEXTS, strict=True), ("bb.jpg", (UNREAD,) * 4)]
         write_mask_table(run / "submission.csv", rows, "columns")
@@ -133,8 +133,8 @@ def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
 
 
 def test_an_answer_for_a_strip_that_could_not_be_read_is_refused(run: Path) -> None:
-    listed = (run / "answered.csv").read_text()
-    (run / "answered.csv").write_text(listed.replace("a.jpg,64,160", "a.jpg,,"))
+    listed = (run / "predicted.csv").read_text()
+    (run / "predicted.csv").write_text(listed.replace("a.jpg,64,160", "a.jpg,,"))
     with pytest.raises(RunError, match=r"has masks of a\.jpg, which could not be read"):
         submit(run)
 
@@ -179,10 +179,10 @@ def planted(run: Path, rows: list[tuple[str, tuple[str, ...]]], layout: Layout) 
             r"a\.jpg, class 1: run lengths reach outside the frame 64x160",
         ),
         (lambda run: (run / "submission.csv").unlink(), RunError, "holds no submission"),
-        (lambda run: (run / "answered.csv").unlink(), RunError, "holds no answered"),
-        (lambda run: (run / "answered.csv").write_text("image\na\n"), RunError, "is broken"),
+        (lambda run: (run / "predicted.csv").unlink(), RunError, "holds no predicted"),
+        (lambda run: (run / "predicted.csv").write_text("image\na\n"), RunError, "is broken"),
         (lambda run: (run / "thresholds.json").unlink(), RunError, "has not ended"),
-        (lambda run: (run / "run.json").unlink(), RunError, "is no run"),
+        (lambda run: (run / "run.json").unlink(), RunError, "is not a run"),
     ],
 )
 def test_answers_that_do_not_hold_together_are_refused_and_nothing_is_written(
@@ -202,7 +202,7 @@ def test_a_place_that_cannot_be_written_is_one_error(run: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["run.json", "recipe.json", "thresholds.json", "answered.csv", "folds.csv", "networks/a.csv"],
+    ["run.json", "recipe.json", "thresholds.json", "predicted.csv", "folds.csv", "networks/a.csv"],
 )
 def test_files_of_the_run_are_not_replaced_by_its_submission(run: Path, name: str) -> None:
     before = {path: path.read_bytes() for path in run.iterdir()}

@@ -19,9 +19,8 @@ from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import PSPNet, TwoHeaded, Unet
-from steelscan.pipeline import Options, Outcome, RunFolder, StoredOutputs, open_data_of, open_run
-from steelscan.pipeline.run_folder import write_data
-from steelscan.pipeline.train import planned, train
+from steelscan.pipeline import Options, Outcome, RunFolder, StoredOutputs, open_run
+from steelscan.pipeline.train import begin_run, train
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
 from steelscan.recipes import Recipe, Segment, with_budget
@@ -39,7 +38,7 @@ from steelscan.strip import (
 CPU = Options(device="cpu")
 
 
-def test_a_run_folder_holds_all_that_was_promised(finished: tuple[Path, Outcome]) -> None:
+def test_a_run_folder_holds_all_results(finished: tuple[Path, Outcome]) -> None:
     run, _ = finished
     names = "recipe.json run.json folds.csv thresholds.json scores.json report.html submission.csv"
     assert set(names.split()) <= {path.name for path in run.iterdir()}
@@ -49,9 +48,7 @@ def test_a_run_folder_holds_all_that_was_promised(finished: tuple[Path, Outcome]
         assert {path.name for path in folder.iterdir()} == {"checkpoint.safetensors", "metrics.csv"}
 
 
-def test_the_submission_answers_every_test_strip(
-    finished: tuple[Path, Outcome], strips: Path
-) -> None:
+def test_the_submission_has_every_test_strip(finished: tuple[Path, Outcome], strips: Path) -> None:
     table = read_mask_table(finished[0] / "submission.csv")
     tests = {path.name for path in (strips / "test_images").iterdir()}
     dataset = open_dataset(strips)
@@ -62,7 +59,7 @@ def test_the_submission_answers_every_test_strip(
             decode(text, dataset.frames[0])
 
 
-def test_no_group_stands_on_both_sides(finished: tuple[Path, Outcome], strips: Path) -> None:
+def test_no_group_is_split_between_folds(finished: tuple[Path, Outcome], strips: Path) -> None:
     dataset = open_dataset(strips)
     assert dataset.group_labels is not None
     folds = read_folds(finished[0] / "folds.csv", dataset.names)
@@ -72,10 +69,10 @@ def test_no_group_stands_on_both_sides(finished: tuple[Path, Outcome], strips: P
         assert len(set(folds[labels == label].tolist())) == 1
 
 
-def test_scores_are_those_of_the_masks_that_the_predictor_makes(
+def test_scores_are_those_of_the_predicted_masks(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
-    """Held-out strips, asked one by one as `predict` asks, score as the training said."""
+    """Held-out strips that are predicted one by one have the scores of the training."""
     from steelscan.pipeline import predict
 
     run, outcome = finished
@@ -94,9 +91,9 @@ def test_scores_are_those_of_the_masks_that_the_predictor_makes(
         masks = np.stack([decode(text, dataset.frames[row]) for text in texts])
         counts.append(count_pixels(masks, dataset.masks(row)))
     again = score(Pairs.of(counts))
-    told = outcome.scores["held out"]
-    assert again.mean_dice.value == pytest.approx(told.mean_dice.value, abs=1e-12)
-    assert (again.escaped, again.stopped) == (told.escaped, told.stopped)
+    before = outcome.scores["held out"]
+    assert again.mean_dice.value == pytest.approx(before.mean_dice.value, abs=1e-12)
+    assert (again.escaped, again.stopped) == (before.escaped, before.stopped)
 
 
 def test_the_same_command_on_a_finished_run_changes_nothing(
@@ -169,7 +166,7 @@ def test_a_class_with_one_example_trains_and_is_not_tuned(
 
 
 @pytest.mark.usefixtures("unreported")
-def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
+def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_with_a_note(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     """The fits are those of the finished run: test strips are no part of what they are made of."""
@@ -178,7 +175,7 @@ def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
     shutil.copytree(finished[0], run)
     bad = sorted((data / "test_images").iterdir())[1]
     bad.write_bytes(bad.read_bytes()[:-300])
-    (run / "submission.jsonl").unlink()  # or what was answered before would stand
+    (run / "submission.jsonl").unlink()  # or the earlier prediction would be kept
     with pytest.raises(PictureError, match=bad.name):
         train(tiny, data, run, CPU)
     outcome = train(tiny, data, run, Options(device="cpu", on_error="skip"))
@@ -187,13 +184,13 @@ def test_a_test_strip_that_is_cut_off_stops_or_is_left_out_and_told(
     assert read_mask_table(run / "submission.csv").unread == {bad.name}
 
 
-def test_the_notes_say_what_was_tuned(finished: tuple[Path, Outcome]) -> None:
-    told = [note for note in finished[1].notes if note.startswith("Thresholds of class")]
-    assert len(told) == 4
+def test_the_notes_list_what_was_tuned(finished: tuple[Path, Outcome]) -> None:
+    notes = [note for note in finished[1].notes if note.startswith("Thresholds of class")]
+    assert len(notes) == 4
 
 
 @pytest.mark.usefixtures("unreported")
-def test_networks_of_all_shapes_go_the_whole_way(
+def test_networks_of_all_kinds_train_and_predict(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     """Two heads, three channels, exclusive classes, an encoder fitted first, folds of their own."""
@@ -238,7 +235,7 @@ def test_rules_that_cannot_be_tuned_are_refused_before_anything_is_fitted(
     assert not (tmp_path / "run" / "networks").exists()
 
 
-def test_what_a_recipe_is_other_than_as_written_stands_in_its_run(
+def test_changes_of_a_recipe_are_recorded_in_its_run(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     """A budget, and numbers of classes that this data set has not."""
@@ -277,7 +274,7 @@ def exchange(picture: Path, other: Path) -> None:
     os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_picture_exchanged_under_its_name_and_size_makes_other_data(
+def test_a_picture_replaced_under_its_name_and_size_makes_other_data(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     run, data = copied(finished[0], strips, tmp_path)
@@ -285,14 +282,14 @@ def test_a_picture_exchanged_under_its_name_and_size_makes_other_data(
     exchange(one, other)
     with pytest.raises(RunError, match="another fingerprint of the data set"):
         train(tiny, data, run, CPU)
-    for opened in (lambda: open_data_of(RunFolder(run), data), lambda: tune_run(run, data)):
+    for opened in (lambda: RunFolder(run).open_data(data), lambda: tune_run(run, data)):
         with pytest.raises(RunError, match="is other data than that of"):
             opened()
     with pytest.raises(RunError, match="is other data than that of"):
         StoredOutputs(RunFolder(run), open_dataset(data))
 
 
-def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(
+def test_a_replaced_test_picture_is_predicted_again_and_nothing_else(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     run, data = copied(finished[0], strips, tmp_path)
@@ -302,7 +299,7 @@ def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(
     frame = read_picture(one).shape
     Image.fromarray(np.zeros(frame, np.uint8)).save(one)
     outcome = train(tiny, data, run, CPU)
-    assert "Test pictures changed: they were predicted anew." in outcome.notes
+    assert "Test pictures changed: they were predicted again." in outcome.notes
     assert (run / "submission.jsonl").read_bytes() != old or b'""' in old
     expected = open_run(RunFolder(run), torch.device("cpu")).masks(read_picture(one))
     texts = read_mask_table(run / "submission.csv").texts(one.name, 4)
@@ -311,7 +308,7 @@ def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(
     assert "Test pictures changed" not in str(train(tiny, data, run, CPU).notes)
 
 
-def test_networks_that_learned_from_other_test_pictures_are_refused(
+def test_networks_trained_on_other_test_pictures_are_refused(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     run, data = copied(finished[0], strips, tmp_path)
@@ -336,27 +333,27 @@ def test_other_groups_make_another_run(
     table, run = data / "groups.csv", RunFolder(tmp_path / "run")
     if change != "added":
         table.write_text("\n".join(["image,group", *groups]) + "\n")
-    planned(run, tiny, data, CPU)
-    planned(run, tiny, data, CPU)
+    begin_run(run, tiny, data, CPU)
+    begin_run(run, tiny, data, CPU)
     if change == "removed":
         table.unlink()
     else:
         groups[0] = f"{names[0]},1"
         table.write_text("\n".join(["image,group", *groups]) + "\n")
     with pytest.raises(RunError, match=r"another groups\.csv"):
-        planned(run, tiny, data, CPU)
+        begin_run(run, tiny, data, CPU)
     with pytest.raises(RunError, match=r"another groups\.csv"):
-        open_data_of(run, data)
+        run.open_data(data)
 
 
-def test_what_the_environment_would_change_is_told(
+def test_ignored_variables_of_the_environment_are_noted(
     strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
-    plan, notes = planned(RunFolder(tmp_path / "run"), tiny, strips, CPU)
-    told = "Ignored in the environment, the recipe alone counts: ACCELERATE_GRADIENT_ACCUMULATION_"
-    assert [note for note in notes if note.startswith(told)]
-    assert plan.split[-1].startswith(told)
+    plan, notes = begin_run(RunFolder(tmp_path / "run"), tiny, strips, CPU)
+    begin = "Ignored in the environment, the recipe alone counts: ACCELERATE_GRADIENT_ACCUMULATION_"
+    assert [note for note in notes if note.startswith(begin)]
+    assert plan.split[-1].startswith(begin)
 
 
 def test_a_run_that_left_a_bad_strip_out_is_scored_tuned_and_audited(
@@ -366,12 +363,12 @@ def test_a_run_that_left_a_bad_strip_out_is_scored_tuned_and_audited(
     run, data = copied(finished[0], strips, tmp_path)
     (data / "train_images" / "bad.jpg").write_bytes(b"no picture")
     (run / "data.txt").write_text(f"{data}\n")
-    assert open_data_of(RunFolder(run)).skipped
+    assert RunFolder(run).open_data().skipped
     assert score_files(data, run).scores == score_files(strips, run).scores
     tune_run(run, data, tmp_path / "tuned", on_error="skip")
     audit(data, tmp_path / "audit", run=run, on_error="skip")
 
 
-def test_a_folder_whose_name_is_no_utf_8_is_written_down(tmp_path: Path) -> None:
-    write_data(RunFolder(tmp_path), Path(os.fsdecode(b"/data/gr\xe4u")))
+def test_a_folder_whose_name_is_not_utf_8_is_recorded(tmp_path: Path) -> None:
+    RunFolder(tmp_path).write_data(Path(os.fsdecode(b"/data/gr\xe4u")))
     assert (tmp_path / "data.txt").read_bytes() == b"/data/gr\xe4u\n"

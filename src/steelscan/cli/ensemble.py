@@ -37,7 +37,7 @@ def ensemble(
     if rules_only:
         refuse_unused(context, "members", "with --rules-only")
     from steelscan.analysis.ensemble import compare_ensemble, ensemble_text, write_ensemble_page
-    from steelscan.strip import InputError, write_json, write_text
+    from steelscan.strip import InputError, write_text
 
     parts = members.replace(",", " ").split()
     if not all(part.isdecimal() and len(part) < 5 for part in parts):
@@ -48,7 +48,7 @@ def ensemble(
     )
     text = ensemble_text(found)
     write_text(out / "ensemble.txt", f"{text}\n")
-    write_json(out / "ensemble.json", found.to_dict())
+    write_text(out / "ensemble.json", f"{found.model_dump_json(indent=2)}\n")
     write_ensemble_page(out / "ensemble.html", found)
     print(text)
     kept = f"kept in {out / 'strips'}" if keep else "removed; --keep keeps them"

@@ -1,23 +1,43 @@
 """Tables as plain text, and values as plain JSON."""
 
+import shutil
+import sys
 from collections.abc import Sequence
+from io import StringIO
 from math import isfinite
 from pathlib import Path
 
 from steelscan.strip import printable
 
+_NO_LIMIT = 10_000
+"""Columns of a table that is not shown in a terminal, where lines are not wrapped."""
+
+_NARROW = 8
+"""Characters of cells that are never wrapped."""
+
 
 def plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Align rows of equal length in columns; the first row is the header.
+    """Return rows of one length as a table; the first row is the head.
 
-    Each cell takes one line: line breaks in it are escaped.
+    In a terminal, long cells are wrapped to its width; elsewhere each row is one line.
     """
-    rows = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if width < 100 else 2, 0, 0))
+    head, *body = [[Text(printable(cell).replace("\n", "\\n")) for cell in row] for row in rows]
+    for column in zip(head, *body, strict=True):
+        words = [*column[0].split(), *column[1:]]
+        least = max((len(word) for word in words if len(word) <= _NARROW), default=0)
+        table.add_column(column[0], overflow="fold", min_width=least)
+    for row in body:
+        table.add_row(*row)
+    console = Console(file=StringIO(), width=width, color_system=None, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def plain_value(value: object) -> object:

@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset
-from steelscan.pipeline.run_folder import RunFolder, Task, tasks
+from steelscan.pipeline.fit_tasks import Task, tasks
+from steelscan.pipeline.run_folder import RunFolder
 from steelscan.recipes import Recipe
 from steelscan.strip import RecipeError
 from steelscan.training import AllStrips

@@ -12,7 +12,8 @@ from steelscan.data import Dataset, JoinedStrips
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.run_folder import RunFolder, Task, tasks
+from steelscan.pipeline.fit_tasks import Task, tasks
+from steelscan.pipeline.run_folder import RunFolder
 from steelscan.postprocess import Threshold, threshold
 from steelscan.prediction import (
     EncoderFittedFor,

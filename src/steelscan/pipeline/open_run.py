@@ -12,10 +12,11 @@ from steelscan.decision import (
     distinct_pictures,
     predict_pictures,
 )
-from steelscan.pipeline.answered import frames_of
 from steelscan.pipeline.context import Device, accelerator
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.networks import load_models
-from steelscan.pipeline.run_folder import RunFolder, tasks
+from steelscan.pipeline.predicted_strips import predicted_frames
+from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
 from steelscan.postprocess import Rule
 from steelscan.recipes import Recipe
@@ -83,9 +84,9 @@ def predict(
         out,
         record.classes,
         record.layout,
-        made_of=folder.made_of(),
+        made_of=folder.digest(folder.thresholds).encode(),
         settings=[] if thresholds is None else [thresholds.read_text(encoding="utf-8")],
         on_error=on_error,
         overlays=overlays,
-        frames=frames_of(folder),
+        frames=predicted_frames(folder),
     )

@@ -10,7 +10,7 @@ from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import count_levels, search_thresholds
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.networks import load_models
-from steelscan.pipeline.run_folder import Tuned
+from steelscan.pipeline.run_record import Tuned
 from steelscan.pipeline.stored import RunOutputs, StepStores, store_folders
 from steelscan.postprocess import Rule
 from steelscan.prediction import ProbabilityStore

@@ -14,7 +14,7 @@ from steelscan.strip import RunError, SteelscanError, read_rows, write_rows
 if TYPE_CHECKING:
     from steelscan.pipeline.context import RunContext
 
-PARTS = ("held out", "out of fold")
+EVALUATED_PARTS = ("held out", "out of fold")
 """The parts of a run's evaluated strips, the more trustworthy one first."""
 
 _NAMES = ("part", "image")

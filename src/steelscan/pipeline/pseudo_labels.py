@@ -1,4 +1,4 @@
-"""Rounds of pseudo-labels: test strips answered, the sure answers kept, and learned from."""
+"""Rounds of pseudo-labels: confident masks of test strips become labels to train on."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,81 +10,85 @@ from steelscan import __version__
 from steelscan.data import Dataset, JoinedStrips
 from steelscan.decision import PredictionLog, RuleInput, masks_of
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.open_run import open_folds
 from steelscan.pipeline.out_of_fold import OutOfFold, tune
-from steelscan.pipeline.run_folder import Task, tasks
 from steelscan.postprocess import Rule
 from steelscan.recipes import Answer, PseudoRule, teaches
 from steelscan.strip import Masks, write_json
 
 
 def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
-    """Answer the test strips with the networks of a plan, and keep what a round is to learn.
+    """Predict the test strips with the networks of a context, and keep the confident masks.
 
-    Returns whether there is anything to learn, and a sentence on it. Beside each file of answers
-    stands where they are from. What is there already is left alone.
+    Returns whether there is any, and sentences on them. A JSON file next to each file of
+    pseudo-labels records how they were made. Files that exist are left alone.
     """
-    wanted = context.recipe.pseudo_labels
-    assert wanted is not None
+    spec = context.recipe.pseudo_labels
+    assert spec is not None
     rules = tune(context, OutOfFold(context)).rules if context.recipe.tune else context.recipe.rules
     kept, notes = [], []
-    for fold in answered_apart(context):
-        notes += _answer(context, round_, fold, rules)
+    for fold in pseudo_label_folds(context):
+        notes += _predict(context, round_, fold, rules)
         kept.append(len(context.run.load_pseudo_labels(round_, fold).rows))
-    taken = str(kept[0]) if len(kept) == 1 else f"{min(kept)} to {max(kept)}, a fold,"
-    told = (
-        f"Round {round_}: {taken} of {len(context.dataset.test_names)} test strips were sure enough"
-    )
+    count = str(kept[0]) if len(kept) == 1 else f"{min(kept)} to {max(kept)} (per fold)"
+    tests = len(context.dataset.test_names)
+    note = f"Round {round_}: {count} of {tests} test strips became pseudo-labels"
     if any(kept):
-        return True, [*notes, f"{told} to teach.", *_warning(wanted.answered_by)]
-    return False, [*notes, f"{told} to teach: no network was fitted again."]
+        return True, [*notes, f"{note}.", *_warning(spec.answered_by)]
+    return False, [*notes, f"{note}: no network was fitted again."]
 
 
-def learned(context: RunContext, fold: int) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
-    """All strips that may teach the networks of a fold in the plan's round.
+def training_strips(
+    context: RunContext, fold: int
+) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
+    """Return all strips that networks of a fold may be trained on in the context's round.
 
-    Returns them and the rows, int64, of those that are pseudo-labelled.
+    Also returns the rows, int64, of those that are pseudo-labelled.
     """
     if context.round == 0:
         return context.dataset, np.empty(0, np.int64)
-    own = fold if fold in answered_apart(context) else None
+    own = fold if fold in pseudo_label_folds(context) else None
     table = context.run.load_pseudo_labels(context.round, own)
-    answered = {name: table.texts(name, context.classes) for name in table.rows}
-    strips = JoinedStrips(context.dataset, answered)
+    labels = {name: table.texts(name, context.classes) for name in table.rows}
+    strips = JoinedStrips(context.dataset, labels)
     return strips, strips.rows
 
 
-def answered_apart(context: RunContext) -> tuple[int | None, ...]:
-    """The folds whose networks answer by themselves, for themselves; None: all together."""
-    wanted = context.recipe.pseudo_labels
-    alike = wanted is not None and wanted.answered_by == "all"
-    return (None,) if alike else context.recipe.folds.validation
+def pseudo_label_folds(context: RunContext) -> tuple[int | None, ...]:
+    """Return the folds whose networks make pseudo-labels for themselves; (None,): all together."""
+    spec = context.recipe.pseudo_labels
+    together = spec is not None and spec.answered_by == "all"
+    return (None,) if together else context.recipe.folds.validation
 
 
-def _answer(context: RunContext, round_: int, fold: int | None, rules: Sequence[Rule]) -> list[str]:
-    """Write the sure answers of some folds' networks; returns sentences on strips left out."""
+def _predict(
+    context: RunContext, round_: int, fold: int | None, rules: Sequence[Rule]
+) -> list[str]:
+    """Write the pseudo-labels of a fold, None for all; returns sentences on strips left out."""
     path = context.run.pseudo_labels(round_, fold)
     if path.exists():
         return []
-    wanted, dataset = context.recipe.pseudo_labels, context.dataset
-    assert wanted is not None
+    spec, dataset = context.recipe.pseudo_labels, context.dataset
+    assert spec is not None
     folds = context.recipe.folds.validation if fold is None else (fold,)
     device = context.accelerator.device
     detector = open_folds(context.run, context.recipe, rules, context.round, folds, device)
     rows = {name: row for row, name in enumerate(dataset.test_names)}
 
-    def answer(name: str) -> Masks | None:
-        return sure(detector.rule_input(dataset.test_picture(rows[name])), rules, wanted.rule)
+    def masks_of(name: str) -> Masks | None:
+        rule_input = detector.rule_input(dataset.test_picture(rows[name]))
+        return confident_masks(rule_input, rules, spec.rule)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     log = PredictionLog(path.with_suffix(".jsonl"), rows)
-    left_out = log.fill(answer, f"Pseudo-labels, round {round_}", context.options.on_error)
+    left_out = log.fill(masks_of, f"Pseudo-labels, round {round_}", context.options.on_error)
     fitted = tasks(context.recipe, folds, context.round)
     provenance = {
         "program": f"steelscan {__version__}",
-        "rule": wanted.rule.model_dump(mode="json"),
+        "rule": spec.rule.model_dump(mode="json"),
         "masks": [rule.model_dump(mode="json") for rule in rules],
-        "asked": len(rows),
+        "predicted": len(rows),
         "kept": sum(1 for _ in log.rows()),
         "networks": {task.label: _digest(context, task) for task in fitted},
     }
@@ -94,17 +98,18 @@ def _answer(context: RunContext, round_: int, fold: int | None, rules: Sequence[
     return [f"Left out {name} of round {round_}: {reason}" for name, reason in left_out]
 
 
-def sure(opened: RuleInput, rules: Sequence[Rule], rule: PseudoRule) -> Masks | None:
-    """The masks of a strip when they are sure enough to teach; None when they are not.
+def confident_masks(rule_input: RuleInput, rules: Sequence[Rule], rule: PseudoRule) -> Masks | None:
+    """Return the masks of a strip if they are confident enough to train on, else None.
 
-    A class that no classifier and no second head judges is judged by its highest pixel.
+    The probability of a class without classifier and aux head is that of its highest pixel.
     """
-    masks = masks_of(opened, rules)
-    pixels = opened.pixels.astype(np.float32) / np.float32(255)
+    masks = masks_of(rule_input, rules)
+    pixels = rule_input.pixels.astype(np.float32) / np.float32(255)
     highest = pixels.max((1, 2))
-    word = highest if opened.classes is None else opened.classes
-    classes = np.where(np.isnan(word), highest, word)
-    return masks if teaches(rule, Answer(classes, pixels, np.asarray(masks.any((1, 2))))) else None
+    classes = highest if rule_input.classes is None else rule_input.classes
+    classes = np.where(np.isnan(classes), highest, classes)
+    confident = teaches(rule, Answer(classes, pixels, np.asarray(masks.any((1, 2)))))
+    return masks if confident else None
 
 
 def _digest(context: RunContext, task: Task) -> str:
@@ -116,6 +121,6 @@ def _warning(answered_by: str) -> list[str]:
     if answered_by == "fold":
         return []
     return [
-        "Pseudo-labels came from the networks of all folds, which have seen each other's "
-        "validation strips: what is scored out of fold is too good by an unknown, small amount."
+        "Pseudo-labels came from the networks of all folds, which were trained on each other's "
+        "validation strips: out-of-fold scores are too high by an unknown, small amount."
     ]

@@ -1,4 +1,4 @@
-"""The report of a run: what was measured, put into the page's form."""
+"""The report of a run: collects what its page shows."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from steelscan import __version__
 from steelscan.evaluation.metrics import Pairs, dice
 from steelscan.pages import Curve
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
-from steelscan.pipeline.run_folder import Tuned, tasks, versions
+from steelscan.pipeline.run_record import Tuned, versions
 from steelscan.strip import RunError
 
 _EXAMPLES = 3
@@ -21,7 +22,7 @@ _EXAMPLES = 3
 
 def report_run(
     context: RunContext,
-    answers: OutOfFold,
+    outputs: OutOfFold,
     tuned: Tuned,
     pairs: Mapping[str, Pairs],
     notes: Sequence[str],
@@ -36,7 +37,7 @@ def report_run(
         },
         thresholds=tuned.search,
         curves=_curves(context),
-        examples=_examples(context, answers, tuned, pairs),
+        examples=_examples(context, outputs, tuned, pairs),
         about=_about(context),
         notes=notes,
     )
@@ -56,22 +57,22 @@ def _curves(context: RunContext) -> list[Curve]:
 
 
 def _metrics(path: Path) -> pl.DataFrame:
-    """What a fit wrote down of its epochs. Raises RunError for a damaged file."""
+    """Read the metrics of a fit's epochs. Raises RunError for a damaged file."""
     try:
         table = pl.read_csv(path).select("epoch", "loss", pl.exclude("stage", "epoch", "loss"))
         if all(kind.is_numeric() for kind in table.dtypes) and not table.is_empty():
             return table
-        found = "holds what are no numbers"
+        found = "holds cells that are not numbers"
     except (OSError, pl.exceptions.PolarsError) as error:
         found = f"cannot be read ({str(error).partition(chr(10))[0]})"
-    remedy = f"Restore it, or remove {path.parent}: the same train command fits that network anew"
+    remedy = f"Restore it, or remove {path.parent}; then the same train command fits that network"
     raise RunError(path, found, remedy)
 
 
 def _examples(
-    context: RunContext, answers: OutOfFold, tuned: Tuned, pairs: Mapping[str, Pairs]
+    context: RunContext, outputs: OutOfFold, tuned: Tuned, pairs: Mapping[str, Pairs]
 ) -> dict[str, list[Example]]:
-    """Best, median and worst strips of the part that counts."""
+    """Return the best, median and worst strips of the first part."""
     name, part = next(iter(pairs.items()))
     values = dice(part)
     return {
@@ -80,7 +81,7 @@ def _examples(
                 context.dataset.names[row],
                 context.dataset.picture(row),
                 context.dataset.masks(row),
-                answers.masks(row, tuned.rules),
+                outputs.masks(row, tuned.rules),
                 values[place],
             )
             for place in places

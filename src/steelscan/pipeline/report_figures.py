@@ -1,4 +1,4 @@
-"""Operating curves and reliability as SVG drawings, in the style of the learning curves."""
+"""Operating curves and reliability as SVG drawings."""
 
 from collections.abc import Callable, Mapping
 from math import isinf
@@ -19,14 +19,14 @@ OPERATING_KEY = {
     "escapes: share of defective strips that pass": (ESCAPES, "solid"),
     "overkill: share of clean strips that are stopped": (OVERKILL, "dashed"),
 }
-"""What the lines of `draw_operating` are."""
+"""The meaning of the lines of `draw_operating`."""
 
 
 def draw_operating(curves: Mapping[str, OperatingCurve], review: Review | None = None) -> str:
-    """A panel for each curve: escapes and overkill over the threshold, as an ``<svg>`` element.
+    """Draw a panel per curve: escapes and overkill against the threshold, as ``<svg>``.
 
-    Shades are the intervals. In the first panel, the band between a review's thresholds is what
-    somebody looks at.
+    Shades are the intervals. In the first panel, the band between a review's thresholds marks the
+    strips that an inspector checks.
     """
 
     def draw(panel: "Axes", at: int) -> None:
@@ -40,24 +40,26 @@ def draw_operating(curves: Mapping[str, OperatingCurve], review: Review | None =
     return _panels(len(curves), draw)
 
 
-def draw_reliability(found: Mapping[str, Reliability]) -> str:
-    """A panel for each: what was seen over what was said, with intervals, as ``<svg>``."""
+def draw_reliability(reliabilities: Mapping[str, Reliability]) -> str:
+    """Draw a panel each: observed share against predicted probability, as ``<svg>``."""
 
     def draw(panel: "Axes", at: int) -> None:
-        name, told = list(found.items())[at]
-        bins = [each for each in told.bins if each.count]
-        said = [each.said for each in bins]
-        seen = [each.seen.value for each in bins]
+        name, reliability = list(reliabilities.items())[at]
+        bins = [each for each in reliability.bins if each.count]
+        predicted = [each.said for each in bins]
+        observed = [each.seen.value for each in bins]
         below = [each.seen.value - each.seen.low for each in bins]
         above = [each.seen.high - each.seen.value for each in bins]
         panel.plot([0, 1], [0, 1], color="#c4c9cf", linewidth=1)
-        panel.errorbar(said, seen, [below, above], color=OVERKILL, marker="o", markersize=3, lw=1.2)
-        panel.set_title(f"{name}: error {told.error:.3f}")
-        panel.set_xlabel("probability said")
-        panel.set_ylabel("share seen")
+        panel.errorbar(
+            predicted, observed, [below, above], color=OVERKILL, marker="o", markersize=3, lw=1.2
+        )
+        panel.set_title(f"{name}: error {reliability.error:.3f}")
+        panel.set_xlabel("predicted probability")
+        panel.set_ylabel("observed share")
         _unit_square(panel)
 
-    return _panels(len(found), draw)
+    return _panels(len(reliabilities), draw)
 
 
 def _shares(panel: "Axes", curve: OperatingCurve) -> None:
@@ -69,7 +71,7 @@ def _shares(panel: "Axes", curve: OperatingCurve) -> None:
         low, value, high = np.array([(each.low, each.value, each.high) for each in shares]).T
         if np.isnan(value).all():
             continue
-        # A share holds from the score before it, left open, up to its threshold.
+        # A share is valid from the previous score (exclusive) up to its own threshold.
         panel.fill_between(thresholds, low, high, step="pre", color=color, alpha=0.15, lw=0)
         panel.step(thresholds, value, where="pre", color=color, linestyle=dashes, linewidth=1.4)
     _unit_square(panel)
@@ -85,7 +87,7 @@ def _unit_square(panel: "Axes") -> None:
 
 
 def _panels(count: int, draw: "Callable[[Axes, int], None]") -> str:
-    """Three panels a row, drawn one after another; "" where there is none."""
+    """Draw the panels, three per row; "" if there are none."""
     from matplotlib.figure import Figure
 
     if not count:

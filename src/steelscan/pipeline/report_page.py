@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing beside it."""
+"""The report of a run as one HTML file, with styles, drawings and pictures in it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,12 +26,12 @@ from steelscan.pages.outline import outline
 from steelscan.strip import Classes, Masks, Picture, RecipeError, write_text
 
 Part: TypeAlias = tuple[Pairs, NDArray[np.int64] | None, NDArray[np.int64] | None]
-"""The pairs of some strips, the group of each strip, and its fold; None where there are none."""
+"""The pairs of some strips, the group of each strip, and its fold; None if unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A strip to be shown, with the Dice of each class, float ``(classes,)``."""
+    """A strip to show, with the Dice of each class, float ``(classes,)``."""
 
     name: str
     picture: Picture
@@ -42,7 +42,7 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a report tells. The first part is the one that counts, and is the headline."""
+    """The content of a report. The first part is the headline."""
 
     title: str
     classes: Classes
@@ -55,21 +55,21 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write the report as one HTML file, whole or not at all. Raises OutputError."""
+    """Write the report as one HTML file, completely or not at all. Raises OutputError."""
     write_text(path, render(report))
 
 
 def render(report: Report) -> str:
-    """The page as text: styles, drawings and pictures are all in it."""
+    """Return the page as text."""
     return render_page("steelscan.pipeline", "report.html.jinja", _content(report))
 
 
 def pick_examples(pairs: Pairs, count: int) -> dict[str, list[int]]:
     """Choose the strips to show: ``count`` each that are best, median and worst, none twice.
 
-    A strip's Dice is the mean over its classes that have truth or prediction. Best and median
-    are defective strips. Worst are, by turns, defective strips and false alarms on clean ones,
-    those with most wrong pixels first among equals. Few strips give shorter lists, the worst last.
+    A strip's Dice is the mean over its classes with a true or predicted defect. Best and median
+    are defective strips. Worst are alternately defective strips and false alarms on clean ones;
+    among equals, those with most wrong pixels come first. Few strips give shorter lists.
     """
     wrong = (pairs.predicted + pairs.truth - 2 * pairs.shared).sum(axis=1)
     busy = (pairs.predicted > 0) | (pairs.truth > 0)
@@ -132,24 +132,24 @@ def _content(report: Report) -> dict[str, Any]:
 _MEANINGS = {
     "mean_dice": (
         "Mean Dice",
-        "Agreement of outlines, averaged over every strip and class. Clean pairs left empty count "
-        "as 1, so an answer that finds nothing already scores high.",
+        "Overlap of predicted and true masks, averaged over all strips and classes. A clean pair "
+        "that is left empty counts as 1, so predicting nothing already scores high.",
     ),
     "defect_dice": (
         "Dice where defect",
-        "Agreement of outlines where a strip really has a defect of the class.",
+        "Overlap of predicted and true masks where a strip has a defect of the class.",
     ),
     "clean_kept": (
         "Clean pairs kept",
-        "Share of the strip and class pairs without a defect on which nothing was outlined.",
+        "Share of the pairs of strip and class without a defect for which nothing was predicted.",
     ),
     "escapes": (
         "Escapes",
-        "Defective strips passed: nothing at all was outlined on them, they reach the customer.",
+        "Defective strips on which nothing was predicted: they reach the customer.",
     ),
     "overkill": (
         "Overkill",
-        "Clean strips stopped: something was outlined on sound steel, an inspector must look.",
+        "Clean strips on which something was predicted: an inspector must check them.",
     ),
 }
 
@@ -237,10 +237,10 @@ def _shown(example: Example, classes: Classes) -> dict[str, Any]:
 def _verdicts(example: Example, classes: Classes) -> list[dict[str, str]]:
     verdicts = []
     for index, name in enumerate(classes.names):
-        true, guessed = bool(example.truth[index].any()), bool(example.predicted[index].any())
-        if not true and not guessed:
+        true, predicted = bool(example.truth[index].any()), bool(example.predicted[index].any())
+        if not true and not predicted:
             continue
         value = f"Dice {example.dice[index]:.3f}"
-        text = value if true and guessed else "missed" if true else "false alarm"
+        text = value if true and predicted else "missed" if true else "false alarm"
         verdicts.append({"name": name, "color": css_color(index), "text": text})
     return verdicts

@@ -1,46 +1,42 @@
-"""All run folders below some folders, and what each came to. No torch here."""
+"""All run folders below some folders, and the scores of each. No torch here."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter
 
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import plain_table, plain_value
-from steelscan.pipeline.pixel_counts import PARTS
-from steelscan.pipeline.run_folder import RunFolder, tasks
+from steelscan.pages import plain_table
+from steelscan.pipeline.fit_tasks import tasks
+from steelscan.pipeline.pixel_counts import EVALUATED_PARTS
+from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import Recipe
-from steelscan.strip import InputError, RunError
+from steelscan.strip import InputError, RunError, printable
 
 _DEPTH = 3
 _NUMBERS = ("mean_dice", "defect_dice", "escapes", "overkill")
 _HEAD: tuple[str, ...] = (
     "run",
     "state",
-    "recipe",
-    "budget",
-    "data",
-    "seed",
+    "recipe, budget",
     "networks",
-    "rounds",
     "mean Dice held out",
     "mean Dice out of fold",
-    "Dice where defect",
     "escapes",
     "overkill",
     "size",
 )
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """What a run folder says of itself; None, or no scores, where it does not."""
+class RunSummary(BaseModel, frozen=True):
+    """The state and the scores of a run folder; None, or no scores, if they are not known."""
 
-    path: Path
+    path: Annotated[Path, PlainSerializer(lambda path: printable(str(path)), str)]
     bytes: int
-    """What its files hold together."""
+    """The size of all its files."""
     state: str
     """"finished", "unfinished", or "broken: " and the reason."""
     recipe: str | None = None
@@ -50,38 +46,34 @@ class RunSummary:
     budget: str | None = None
     fitted: int | None = None
     networks: int | None = None
-    """As many as the recipe asks for; fewer are fitted where a round finds nothing to learn."""
+    """All networks of the recipe; fewer are fitted if a round finds no pseudo-labels."""
     rounds: int | None = None
-    """Rounds of pseudo-labels, of a finished run those that it came to."""
-    scores: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    """Rounds of pseudo-labels; of a finished run, those that it carried out."""
+    scores: Mapping[str, Mapping[str, Estimate]] = Field(default_factory=dict)
     """By part, "held out" and "out of fold", and by number."""
-
-    def to_dict(self) -> dict[str, object]:
-        """The same as plain values for JSON; None where undefined."""
-        return {name: plain_value(value) for name, value in asdict(self).items()}
 
 
 def find_runs(folders: Iterable[Path]) -> list[RunSummary]:
-    """Sum up every run folder in or below these, at most three levels deep, sorted by path.
+    """Summarize every run folder in or below these, at most three levels deep, sorted by path.
 
-    What lies in a run folder is not looked through for others, links to folders are not followed.
-    A folder that began as a run and cannot be read as one is listed as broken. Raises InputError
-    when a folder is not there, RunError when there is no run in any.
+    Run folders are not searched for others, and links to folders are not followed. A run folder
+    that cannot be read is listed as broken. Raises InputError if a folder does not exist, RunError
+    if no folder holds a run.
     """
     folders = list(folders)
-    found: set[Path] = set()
+    paths: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(folder, "is no folder", "Name a folder that holds runs")
-        found.update(_run_folders(folder, _DEPTH))
-    if not found:
+            raise InputError(folder, "is not a folder", "Name a folder that holds runs")
+        paths.update(_run_folders(folder, _DEPTH))
+    if not paths:
         where = ", ".join(map(str, folders))
-        raise RunError(where, "holds no run", "Name a folder that steelscan train wrote to")
-    return [summarize(path) for path in sorted(found)]
+        raise RunError(where, "holds no run", "Name a folder that steelscan train wrote")
+    return [summarize(path) for path in sorted(paths)]
 
 
 def summarize(path: Path) -> RunSummary:
-    """Sum up one run folder."""
+    """Summarize one run folder."""
     run = RunFolder(path)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     try:
@@ -90,12 +82,13 @@ def summarize(path: Path) -> RunSummary:
         scores = _scores(run) if ended else {}
         rounds = run.load_tuned().round if ended else _rounds(recipe)
     except RunError as error:
-        return RunSummary(path, size, f"broken: {Path(error.where).name} {error.problem}")
+        state = f"broken: {Path(error.where).name} {error.problem}"
+        return RunSummary(path=path, bytes=size, state=state)
     fitted = [folder for folder in _network_folders(run, recipe, rounds) if _is_fitted(folder)]
     return RunSummary(
-        path,
-        size,
-        "finished" if ended else "unfinished",
+        path=path,
+        bytes=size,
+        state="finished" if ended else "unfinished",
         recipe=recipe.name,
         data=record.fingerprint[:8],
         seed=record.seed,
@@ -108,10 +101,10 @@ def summarize(path: Path) -> RunSummary:
 
 
 def runs_table(runs: Sequence[RunSummary]) -> str:
-    """Lay runs under each other as plain text.
+    """Return runs as a table, one row each.
 
-    Dice where there is a defect, escapes and overkill are of the strips held out, or where there
-    are none, of those out of fold.
+    Escapes and overkill are those of the strips held out, or of the strips out of fold if none
+    were held out. `runs_json` has more: data, seed, rounds and Dice on pairs with a defect.
     """
     rows = [_row(run) for run in runs]
     broken = [f"{run.path}: {run.state}" for run in runs if run.recipe is None]
@@ -119,8 +112,8 @@ def runs_table(runs: Sequence[RunSummary]) -> str:
 
 
 def runs_json(runs: Sequence[RunSummary]) -> str:
-    """The same as JSON: a list with an object a run."""
-    return json.dumps([run.to_dict() for run in runs], indent=2, ensure_ascii=False)
+    """Return runs as a JSON list; undefined numbers are null."""
+    return TypeAdapter(list[RunSummary]).dump_json(list(runs), indent=2).decode()
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -131,25 +124,24 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
     try:
         inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     except OSError as error:
-        remedy = "Grant the right to read it, or name other folders"
+        remedy = "Allow reading it, or name other folders"
         raise InputError(folder, f"cannot be read ({error.strerror})", remedy) from None
     for path in inner if depth else ():
         yield from _run_folders(path, depth - 1)
 
 
 def _scores(run: RunFolder) -> dict[str, dict[str, Estimate]]:
-    """The numbers of each part. Raises RunError for a file that does not hold them."""
+    """Return the numbers of each part. Raises RunError for a file without them."""
     try:
         content = run.load_json(run.scores)
-        parts = [part for part in PARTS if part in content] or PARTS
-        return {part: {name: _score(content[part][name]) for name in _NUMBERS} for part in parts}
+        parts = [part for part in EVALUATED_PARTS if part in content] or EVALUATED_PARTS
+        return {part: {name: _estimate(content[part][name]) for name in _NUMBERS} for part in parts}
     except (ValueError, KeyError, TypeError):
-        remedy = "Give the same train command again"
-        raise RunError(run.scores, "does not hold the scores of a run", remedy) from None
+        raise RunError(run.scores, "does not hold the scores of a run", TRAIN_AGAIN) from None
 
 
-def _score(told: Mapping[str, float | None]) -> Estimate:
-    value, low, high = (told[key] for key in ("value", "low", "high"))
+def _estimate(stored: Mapping[str, float | None]) -> Estimate:
+    value, low, high = (stored[key] for key in ("value", "low", "high"))
     return Estimate(*(nan if number is None else float(number) for number in (value, low, high)))
 
 
@@ -158,7 +150,7 @@ def _rounds(recipe: Recipe) -> int:
 
 
 def _network_folders(run: RunFolder, recipe: Recipe, rounds: int) -> Iterator[Path]:
-    """The folder of every network that is fitted in these rounds, and of encoders fitted first."""
+    """Yield the folder of every network of these rounds, and of classifiers for an encoder."""
     for round_ in range(rounds + 1):
         for task in tasks(recipe, recipe.folds.validation, round_):
             if task.round == round_:
@@ -175,18 +167,14 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     size = f"{run.bytes / 1e6:.1f} MB"
     if run.recipe is None:
         return (str(run.path), "broken", *[""] * (len(_HEAD) - 3), size)
-    judged = next((run.scores[part] for part in PARTS if part in run.scores), {})
+    first = next((run.scores[part] for part in EVALUATED_PARTS if part in run.scores), {})
     return (
         str(run.path),
         run.state,
-        run.recipe,
-        run.budget or "",
-        run.data or "",
-        str(run.seed),
+        f"{run.recipe}, {run.budget}",
         f"{run.fitted} of {run.networks}",
-        str(run.rounds),
-        *(_cell(run.scores.get(part, {}), "mean_dice") for part in PARTS),
-        *(_cell(judged, name, interval=False) for name in _NUMBERS[1:]),
+        *(_cell(run.scores.get(part, {}), "mean_dice") for part in EVALUATED_PARTS),
+        *(_cell(first, name, interval=False) for name in _NUMBERS[2:]),
         size,
     )
 

@@ -19,8 +19,10 @@ from steelscan.decision import (
     masks_of,
     run_steps,
 )
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.pixel_counts import Evaluated, read_evaluated
-from steelscan.pipeline.run_folder import RunFolder, RunRecord, check_data, tasks
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import RunRecord
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import Frame, Masks, RunError
@@ -87,7 +89,7 @@ class StoredOutputs(RunOutputs):
         self.recipe: Recipe = run.load_recipe()
         self.record: RunRecord = run.load_record()
         self._tuned = run.load_tuned()
-        check_data(run, dataset)
+        run.check_data(dataset)
         stores = open_stores(run, self.recipe, self._tuned.round, dataset)
         super().__init__(self.recipe, dataset, stores)
         folds = run.load_folds(dataset.names, parted=self.record.folds is not None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from steelscan.data import find_pictures
 from steelscan.decision import OnError, PredictionLog, fill_log
-from steelscan.pipeline.answered import read_answered
+from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.strip import (
     TABLE_KIND,
@@ -125,7 +125,7 @@ def _write(
 def _own_rows(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Return the checked run lengths of each image of a run, and the unread images."""
     classes = len(run.load_record().classes)
-    frames = read_answered(run)
+    frames = read_predicted_strips(run)
     table = read_mask_table(run.read(run.submission), run.submission)
     read = {name: frame for name, frame in sorted(frames.items()) if frame is not None}
     unread = {name for name, frame in frames.items() if frame is None}
@@ -181,17 +181,10 @@ def _predict(
 
     sources = find_pictures(images)
     detector = open_run(run, accelerator(device).device, thresholds)
-    path = hidden_beside(out, f"{_mark(run, thresholds)}.jsonl")
+    path = hidden_beside(out, f"{run.digest(thresholds or run.thresholds)[:8]}.jsonl")
     log = PredictionLog(path, [source.name for source in sources])
     fill_log(log, sources, detector.masks, on_error=on_error)
     texts, unread = dict(log.rows()), list(log.unread)
     _write(out, texts, unread, layout, detector.classes)
     log.remove()
     return texts, unread
-
-
-def _mark(run: RunFolder, thresholds: Path | None) -> str:
-    """Return eight digits that identify the run and its thresholds."""
-    used = thresholds or run.thresholds
-    content = run.recipe.read_bytes() + run.record.read_bytes() + used.read_bytes()
-    return hashlib.sha256(content).hexdigest()[:8]

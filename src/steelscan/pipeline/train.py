@@ -1,4 +1,4 @@
-"""A recipe carried from a data set to networks, thresholds, scores, submission and report."""
+"""Train a recipe: from a data set to networks, thresholds, scores, submission and report."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,6 @@ from steelscan.data.folds import read_given_folds
 from steelscan.decision import PredictionLog, thresholds_of
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
-from steelscan.pipeline.answered import write_answered
 from steelscan.pipeline.context import (
     Options,
     RunContext,
@@ -20,29 +19,32 @@ from steelscan.pipeline.context import (
     ignored_variables,
     without_defects,
 )
+from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast import Forecast
-from steelscan.pipeline.forecast.forecast import forecast
+from steelscan.pipeline.forecast.forecast import forecast, speed_recorded
 from steelscan.pipeline.networks import PseudoLabelled, fit_task
 from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, pairs_of, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
-from steelscan.pipeline.pseudo_labels import learned, pseudo_label
+from steelscan.pipeline.predicted_strips import write_predicted_strips
+from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
-from steelscan.pipeline.run_folder import RunFolder, RunRecord, Tuned, tasks, write_data
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import RunRecord, Tuned
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, write_json
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: the scores of its parts beside the all-empty answer's, and notes."""
+    """The scores of a run's parts, those of predicting no defect at all, and notes."""
 
     scores: Mapping[str, Scores]
     empty: Mapping[str, Scores]
     notes: tuple[str, ...]
     unread: tuple[str, ...] = ()
-    """Pictures of the submission that could not be read: their rows say so."""
+    """Pictures of the submission that could not be read; their rows are marked as unread."""
 
 
 def train(
@@ -52,49 +54,51 @@ def train(
     options: Options,
     on_plan: Callable[[Forecast], None] | None = None,
 ) -> Outcome:
-    """Carry a recipe from a data set to a finished run folder; goes on where it was stopped.
+    """Train a recipe on a data set into a run folder; continues where it was stopped.
 
-    ``on_plan`` is told what will be fitted and asked, before anything is.
-    Raises DatasetError and its kin for data that cannot be used, RunError for a folder that
-    holds another run or is in use, and with ``on_plan`` for one that takes more memory than there
-    is, OutputError when something cannot be written, RecipeError for a recipe that cannot be run.
+    ``on_plan`` is called with the forecast before anything is fitted.
+
+    Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
+    another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
+    OutputError if something cannot be written, RecipeError for a recipe that cannot be run.
     """
     run = RunFolder(out)
     with run.held():
-        context, notes = planned(run, recipe, data, options)
-        write_data(run, data)
+        context, notes = begin_run(run, recipe, data, options)
+        run.write_data(data)
         notes += run.take_tests(context.dataset.test_fingerprint)
         if on_plan is not None:
-            found = forecast(context)
-            on_plan(found)
-            found.check_memory()
-        return _carry(context, notes)
+            expected = forecast(context, timed=False)
+            on_plan(expected)
+            expected.check_memory()
+        return _run_steps(context, notes)
 
 
 def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecast:
-    """Say what `train` would fit and ask with the same arguments; nothing is written in ``out``.
+    """Return what `train` would fit and predict with the same arguments, with measured times.
 
-    Raises as `train` does, but asks neither for the right to write nor for the folder to be free.
+    Nothing is written in ``out``, which need not be writable and may be in use. Otherwise raises
+    as `train` does.
     """
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
-        context, _ = planned(run if begun else RunFolder(Path(folder)), recipe, data, options)
-        return forecast(replace(context, run=run))
+        context, _ = begin_run(run if begun else RunFolder(Path(folder)), recipe, data, options)
+        return forecast(replace(context, run=run), timed=True)
 
 
-def planned(
+def begin_run(
     run: RunFolder, recipe: Recipe, data: Path, options: Options
 ) -> tuple[RunContext, list[str]]:
-    """Open the data, begin the run and deal its folds; returns its plan and sentences on it."""
+    """Open the data, begin the run and split its folds; returns its context and notes."""
     dataset = open_dataset(data, options.on_error)
     notes = [*recipe.changes, *check_trainable(dataset)]
     notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
-    recipe, told = fit_to_classes(recipe, dataset.classes)
-    notes += told
+    recipe, changes = fit_to_classes(recipe, dataset.classes)
+    notes += changes
     check_classes(recipe, len(dataset.classes))
     if recipe.tune is not None:
-        thresholds_of(recipe.rules, len(dataset.classes))  # refuse before a fit
+        thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
     given = None if options.folds is None else read_given_folds(options.folds, dataset)
     if given is not None:
         check_count(given, recipe.folds)
@@ -107,29 +111,29 @@ def planned(
         groups=dataset.group_fingerprint,
     )
     run.begin(recipe, record)
-    found = find_groups(dataset)
-    groups = found.numbers
+    duplicates = find_groups(dataset)
+    groups = duplicates.numbers
     if given is None:
-        folds, told = assign_folds(run, recipe.folds, dataset, groups, options.seed)
+        folds, remarks = assign_folds(run, recipe.folds, dataset, groups, options.seed)
     else:
-        folds, told = use_given_folds(run, given, dataset, groups)
-    split = (*found.notes(dataset.names), *told, *ignored_variables())
+        folds, remarks = use_given_folds(run, given, dataset, groups)
+    split = (*duplicates.notes(dataset.names), *remarks, *ignored_variables())
     context = RunContext(run, recipe, dataset, groups, folds, options, split=split)
     return context, [*notes, *split]
 
 
-def _carry(context: RunContext, notes: list[str]) -> Outcome:
+def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     notes = [*notes, *without_defects(context)]
-    context, told = _fit_rounds(context)
-    notes += told
-    answers = OutOfFold(context)
-    tuned = tune(context, answers)
+    context, remarks = _fit_rounds(context)
+    notes += remarks
+    outputs = OutOfFold(context)
+    tuned = tune(context, outputs)
     context.run.write_tuned(tuned)
-    left_out = _submit(context, answers, tuned)
+    left_out = _submit(context, outputs, tuned)
     notes += _tuning(context, tuned)
     notes += [f"Left out {name}: {reason}" for name, reason in left_out]
     pairs = {
-        name: pairs_of(context, answers, tuned.rules, rows) for name, rows in context.parts.items()
+        name: pairs_of(context, outputs, tuned.rules, rows) for name, rows in context.parts.items()
     }
     groups = {name: context.groups[rows] for name, rows in context.parts.items()}
     outcome = Outcome(
@@ -144,25 +148,25 @@ def _carry(context: RunContext, notes: list[str]) -> Outcome:
     write_json(context.run.notes, list(outcome.notes))
     write_json(context.run.scores, scored)
     context.run.seal(context.run.notes, context.run.scores)
-    report_run(context, answers, tuned, pairs, outcome.notes)
+    report_run(context, outputs, tuned, pairs, outcome.notes)
     return outcome
 
 
 def _fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
     """Fit every network, then again in each round of pseudo-labels.
 
-    Returns the plan of the last round, and a sentence on each source of first weights and on each
-    round.
+    Returns the context of the last round, and a sentence on each source of first weights and on
+    each round.
     """
     sources, notes = _fit(context), []
-    wanted = context.recipe.pseudo_labels
-    if wanted is not None and not context.dataset.test_names:
+    spec = context.recipe.pseudo_labels
+    if spec is not None and not context.dataset.test_names:
         notes = ["No test strips to pseudo-label: every network was fitted once."]
-        wanted = None
-    for number in range(1, 1 + (wanted.rounds if wanted else 0)):
-        found, told = pseudo_label(context, number)
-        notes += told
-        if not found:
+        spec = None
+    for number in range(1, 1 + (spec.rounds if spec else 0)):
+        labelled, remarks = pseudo_label(context, number)
+        notes += remarks
+        if not labelled:
             break
         context = replace(context, round=number)
         sources |= _fit(context)
@@ -174,30 +178,31 @@ def _fit(context: RunContext) -> set[str]:
     sources = set()
     for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
         if task.round == context.round:
-            strips, pseudo = learned(context, task.fold)
+            strips, pseudo = training_strips(context, task.fold)
             suspected = (
                 first_classifier(context, len(strips.frames))
                 if task.member.wants_suspicion
                 else None
             )
-            source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
+            with speed_recorded(context, task):
+                source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
             sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 
 
 def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
-    """A sentence on the thresholds of each class."""
+    """Return a sentence on the thresholds of each class."""
     if tuned.search is None:
         return []
-    told = zip(context.dataset.classes.names, tuned.search.tuned, tuned.search.reasons, strict=True)
+    rows = zip(context.dataset.classes.names, tuned.search.tuned, tuned.search.reasons, strict=True)
     return [
         f"Thresholds of class {name}: {'tuned' if changed else 'as in the recipe'} ({reason})."
-        for name, changed, reason in told
+        for name, changed, reason in rows
     ]
 
 
-def _submit(context: RunContext, answers: OutOfFold, tuned: Tuned) -> list[tuple[str, str]]:
-    """Answer the test strips; where the data set has none, the strips that judge.
+def _submit(context: RunContext, outputs: OutOfFold, tuned: Tuned) -> list[tuple[str, str]]:
+    """Write the masks of the test strips, or of the validation strips if there are none.
 
     Returns name and reason of each test strip that could not be read.
     """
@@ -205,17 +210,17 @@ def _submit(context: RunContext, answers: OutOfFold, tuned: Tuned) -> list[tuple
     detector = cache(partial(open_run, context.run, context.accelerator.device))
     rows = {name: row for row, name in enumerate(dataset.test_names)}
     if not rows:
-        judging = [row for part in context.parts.values() for row in part.tolist()]
-        rows = {dataset.names[row]: row for row in judging}
+        validation = [row for part in context.parts.values() for row in part.tolist()]
+        rows = {dataset.names[row]: row for row in validation}
 
-    def answer(name: str) -> Masks:
+    def masks_of(name: str) -> Masks:
         if dataset.test_names:
             return detector().masks(dataset.test_picture(rows[name]))
-        return answers.masks(rows[name], tuned.rules)
+        return outputs.masks(rows[name], tuned.rules)
 
     log = PredictionLog(context.run.path / "submission.jsonl", rows)
-    left_out = log.fill(answer, "Writing the submission", context.options.on_error)
-    write_answered(context.run, dataset, rows, [name for name, _ in left_out])
+    left_out = log.fill(masks_of, "Writing the submission", context.options.on_error)
+    write_predicted_strips(context.run, dataset, rows, [name for name, _ in left_out])
     log.write(context.run.submission, dataset.layout, len(dataset.classes))
     context.run.seal(context.run.submission)
     return left_out

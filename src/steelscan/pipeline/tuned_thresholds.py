@@ -3,7 +3,6 @@
 They stand beside a run and never in it: what a run recorded was scored with its own thresholds.
 """
 
-import hashlib
 from pathlib import Path
 
 from pydantic import NonNegativeInt, ValidationError
@@ -51,11 +50,6 @@ class TunedThresholds(Spec):
     reasons: tuple[str, ...]
 
 
-def mark(run: RunFolder) -> str:
-    """SHA-256 of the recipe and the record of a run."""
-    return hashlib.sha256(run.recipe.read_bytes() + run.record.read_bytes()).hexdigest()
-
-
 def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     """Read tuned thresholds of a run.
 
@@ -69,7 +63,7 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     except ValidationError as error:
         found = f"holds no tuned thresholds ({error.errors()[0]['msg']})"
         raise RunError(path, found, remedy) from None
-    if (tuned.run, tuned.round) != (mark(run), run.load_tuned().round):
+    if (tuned.run, tuned.round) != (run.digest(), run.load_tuned().round):
         raise RunError(path, f"was tuned for another run than {run.path}", remedy)
     return tuned
 

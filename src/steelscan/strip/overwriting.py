@@ -17,7 +17,6 @@ from steelscan.strip.output import hidden_beside, remove_leftovers
 
 OF_A_RUN = frozenset(
     (
-        "answered.csv",
         "checksums.json",
         "data.txt",
         "folds.csv",
@@ -25,6 +24,7 @@ OF_A_RUN = frozenset(
         "networks",
         "notes.json",
         "pairs.csv",
+        "predicted.csv",
         "probabilities",
         "recipe.json",
         "report.html",

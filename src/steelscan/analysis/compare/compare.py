@@ -1,12 +1,12 @@
-"""Two runs on the same data, laid side by side strip by strip. No torch here."""
+"""Compare two runs on the same data strip by strip. No torch here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from steelscan.evaluation.metrics import (
     Differences,
@@ -16,11 +16,11 @@ from steelscan.evaluation.metrics import (
     paired_differences,
     select_class,
 )
-from steelscan.pipeline import PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
+from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
 from steelscan.strip import Classes, RunError, table_kind, write_rows
 
-_TELLING = 6
-"""Groups that differ, all to one side, from which that is no luck at a level of 0.95."""
+_ENOUGH = 6
+"""Groups that all differ in one direction, from which that is no chance at a level of 0.95."""
 
 _COLUMNS = ("image", "change", "truth", "a", "b", "dice_gain")
 
@@ -29,42 +29,40 @@ CHANGES_KIND = table_kind("list of changed strips", _COLUMNS)
 CHANGES = ("clean to defective", "defective to clean", "other classes")
 
 
-@dataclass(frozen=True)
-class Change:
-    """A strip on which two runs decide otherwise: the classes there, and those that each finds."""
+class Change(BaseModel, frozen=True):
+    """A strip on which two runs decide differently, with its true and predicted classes."""
 
     image: str
     kind: str
     """One of "clean to defective", "defective to clean", "other classes"."""
     truth: tuple[str, ...]
-    one: tuple[str, ...]
-    other: tuple[str, ...]
+    a: tuple[str, ...]
+    b: tuple[str, ...]
     gain: float
-    """Dice of the strip, the mean over its classes: the other's less the one's."""
+    """Dice of the strip, the mean over its classes: that of B minus that of A."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How run B differs from run A on the strips that both judged in the same part."""
+class Comparison(BaseModel, frozen=True):
+    """How run B differs from run A on the strips that both evaluated in the same part."""
 
     part: str
     classes: Classes
     scores: Differences
     per_class: tuple[Differences, ...]
     changes: tuple[Change, ...]
-    """Those where the Dice changes most first."""
+    """Sorted by the change of Dice, the largest first."""
     notes: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
-        """What it comes to, by mean Dice."""
-        found = self.scores.mean_dice
-        if isnan(found.low):
-            return "B and A cannot be told apart: fewer than two groups of strips speak."
-        within = f"{found.value:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}"
-        if found.verdict == "not distinguishable":
+        """The result in one sentence, by mean Dice."""
+        dice = self.scores.mean_dice
+        if isnan(dice.low):
+            return "B and A cannot be compared: that takes at least two groups of strips."
+        within = f"{dice.value:+.4f}, 95 % interval {dice.low:+.4f} to {dice.high:+.4f}"
+        if dice.verdict == "not distinguishable":
             return f"B is not distinguishable from A: mean Dice {within}."
-        return f"B is {found.verdict} than A: mean Dice {within}."
+        return f"B is {dice.verdict} than A: mean Dice {within}."
 
     def write_changes(self, path: Path) -> None:
         """Write every changed strip as CSV. Raises OutputError."""
@@ -72,7 +70,7 @@ class Comparison:
             (
                 change.image,
                 change.kind,
-                *(" ".join(names) for names in (change.truth, change.one, change.other)),
+                *(" ".join(names) for names in (change.truth, change.a, change.b)),
                 f"{change.gain:.6f}",
             )
             for change in self.changes
@@ -81,41 +79,41 @@ class Comparison:
 
 
 def compare(run_a: Path, run_b: Path) -> Comparison:
-    """Compare two finished runs strip by strip, as B less A, with paired bootstrap intervals.
+    """Compare two finished runs strip by strip, as B minus A, with paired bootstrap intervals.
 
-    What counts are the strips held out from both, or where there are none, those out of fold in
-    both. Groups of strips that either run keeps together stay together. What an interval means,
-    and what it does not, stands at `steelscan.evaluation.metrics.paired_differences`.
+    Uses the strips held out from both, or if there are none, those out of fold in both. Strips
+    that either run groups are resampled together. `steelscan.evaluation.metrics.paired_differences`
+    explains the intervals.
 
-    Raises RunError when a folder is no run or not finished, when the two were made from other
-    data, and when no strip judged both in the same part.
+    Raises RunError if a folder is not a finished run, if the runs were made from different data,
+    and if no strip was evaluated by both in the same part.
     """
     folders = RunFolder(run_a), RunFolder(run_b)
-    one, other = (folder.load_record() for folder in folders)
-    if one.fingerprint != other.fingerprint:
-        found = f"was made from other data than {run_a} ({_short(one)}, {_short(other)})"
+    record, other = (folder.load_record() for folder in folders)
+    if record.fingerprint != other.fingerprint:
+        found = f"was made from different data than {run_a} ({_short(record)}, {_short(other)})"
         raise RunError(run_b, found, "Compare runs on one data set")
-    judged_a, judged_b = (read_evaluated(folder, len(one.classes)) for folder in folders)
-    part, images = _common(judged_a, judged_b)
+    parts_a, parts_b = (read_evaluated(folder, len(record.classes)) for folder in folders)
+    part, images = _common(parts_a, parts_b)
     if not images:
-        found = f"has no strip that judged {run_a} in the same part"
+        found = f"was evaluated on no strip of the same part of {run_a}"
         raise RunError(run_b, found, "Train both with the same seed and folds")
-    a, b = (_pick(judged[part], images) for judged in (judged_a, judged_b))
+    a, b = (_pick(parts[part], images) for parts in (parts_a, parts_b))
     if not np.array_equal(a.truth, b.truth):
         remedy = "Train both again, into new folders"
-        raise RunError(run_b, f"counts other true pixels than {run_a}", remedy)
-    groups = _groups(judged_a, judged_b, images)
+        raise RunError(run_b, f"has other true masks than {run_a}", remedy)
+    groups = _groups(parts_a, parts_b, images)
     scores = paired_differences(a, b, groups)
     return Comparison(
         part=part,
-        classes=one.classes,
+        classes=record.classes,
         scores=scores,
         per_class=tuple(
             paired_differences(select_class(a, at), select_class(b, at), groups)
-            for at in range(len(one.classes))
+            for at in range(len(record.classes))
         ),
-        changes=_changes(images, a, b, one.classes),
-        notes=tuple(_notes(part, scores, judged_a, judged_b)),
+        changes=_changes(images, a, b, record.classes),
+        notes=tuple(_notes(part, scores, parts_a, parts_b)),
     )
 
 
@@ -126,35 +124,35 @@ def _short(record: RunRecord) -> str:
 def _common(
     one: Mapping[str, Evaluated], other: Mapping[str, Evaluated]
 ) -> tuple[str, tuple[str, ...]]:
-    """The first part in which both runs have strips in common, and these, sorted."""
-    for part in PARTS:
+    """Return the first part in which both runs share strips, and these strips, sorted."""
+    for part in EVALUATED_PARTS:
         if part in one and part in other:
             images = sorted(set(one[part].images) & set(other[part].images))
             if images:
                 return part, tuple(images)
-    return PARTS[-1], ()
+    return EVALUATED_PARTS[-1], ()
 
 
-def _pick(judged: Evaluated, images: Sequence[str]) -> Pairs:
-    """The pairs of these images, in their order."""
-    row_of = {image: row for row, image in enumerate(judged.images)}
-    return judged.pairs.select([row_of[image] for image in images])
+def _pick(part: Evaluated, images: Sequence[str]) -> Pairs:
+    """Return the pairs of these images, in their order."""
+    row_of = {image: row for row, image in enumerate(part.images)}
+    return part.pairs.select([row_of[image] for image in images])
 
 
 def _groups(
     one: Mapping[str, Evaluated], other: Mapping[str, Evaluated], images: Sequence[str]
 ) -> NDArray[np.int64]:
-    """The group of each of these images, int64 ``(strips,)``, where either run may join two.
+    """Return the group of each image, int64 ``(strips,)``; groups of either run are joined.
 
-    Strips that judge both runs, though in other parts, join groups as well.
+    Strips that both runs evaluated, even in different parts, join groups as well.
     """
     group_in = [
         {
             image: group
-            for part in judged.values()
+            for part in parts.values()
             for image, group in zip(part.images, part.groups.tolist(), strict=True)
         }
-        for judged in (one, other)
+        for parts in (one, other)
     ]
     both = sorted(group_in[0].keys() & group_in[1].keys())
     columns = [np.array([groups[image] for image in both], np.int64) for groups in group_in]
@@ -169,12 +167,18 @@ def _changes(images: Sequence[str], a: Pairs, b: Pairs, classes: Classes) -> tup
 
     def change(row: int) -> Change:
         counts = (a.truth, a.predicted, b.predicted)
-        truth, one, other = (
+        truth, of_a, of_b = (
             tuple(name for name, count in zip(classes.names, each[row], strict=True) if count)
             for each in counts
         )
-        kind = CHANGES[2 if one and other else 0 if other else 1]
-        return Change(images[row], kind, truth, one, other, float(gains[row]))
+        return Change(
+            image=images[row],
+            kind=CHANGES[2 if of_a and of_b else 0 if of_b else 1],
+            truth=truth,
+            a=of_a,
+            b=of_b,
+            gain=float(gains[row]),
+        )
 
     return tuple(change(row) for row in order.tolist())
 
@@ -182,12 +186,15 @@ def _changes(images: Sequence[str], a: Pairs, b: Pairs, classes: Classes) -> tup
 def _notes(
     part: str, scores: Differences, one: Mapping[str, Evaluated], other: Mapping[str, Evaluated]
 ) -> Iterator[str]:
-    """What must be known beside the numbers, as sentences."""
+    """Yield remarks on the numbers."""
     left_out = len(set(one[part].images) | set(other[part].images)) - scores.strips
     if left_out:
         yield f"{left_out} strips are {part} in one run only and were left out."
-    if part != PARTS[0]:
-        yield "Thresholds may have been tuned on these strips, which flatters both runs."
+    if part != EVALUATED_PARTS[0]:
+        yield "Thresholds may have been tuned on these strips, so both scores are too high."
     differing = scores.mean_dice.differing
-    if 0 < differing < _TELLING:
-        yield f"Only {differing} groups differ: fewer than {_TELLING} can all lean one way by luck."
+    if 0 < differing < _ENOUGH:
+        yield (
+            f"Only {differing} groups differ: fewer than {_ENOUGH} can all be better or all worse "
+            "by chance."
+        )

@@ -1,4 +1,4 @@
-"""The page of two runs' comparison: one HTML file with the strips that are decided otherwise."""
+"""The comparison of two runs as one HTML file, with the strips that are decided differently."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from steelscan.analysis.compare.compare import CHANGES, Change, Comparison
-from steelscan.analysis.compare.text import NUMBERS, OF_A_CLASS, SHARES, named_classes
+from steelscan.analysis.compare.text import NUMBERS, PER_CLASS, SHARES, named_classes
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Difference, Differences, Pairs, count_pixels, dice
 from steelscan.pages import LONG, Span, bar, css_color, jpeg_link, render_page, shown_width, widest
 from steelscan.pages.outline import outline
-from steelscan.pipeline import RunFolder, open_data_of, read_evaluated
+from steelscan.pipeline import RunFolder, read_evaluated
 from steelscan.strip import Masks, MissingPartError, Picture, RunError, SteelscanError, write_text
 
 SHOWN = 24
-"""Strips that are shown: two thirds of them at most that B does worse on."""
+"""Strips that are shown, at most two thirds of them worse with B."""
 
 
 _THIRD = 322
-"""Pixels of width of three pictures beside each other, on a page of 1000 with gaps of 16."""
+"""Width in pixels of three pictures in a row, on a page of 1000 with gaps of 16."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Sight:
-    """A changed strip as it is shown."""
+class _ShownStrip:
+    """A changed strip with its picture."""
 
     change: Change
     picture: Picture
@@ -34,34 +34,35 @@ class _Sight:
 
 
 def write_comparison_page(
-    path: Path, found: Comparison, run_a: Path, run_b: Path, data: Path | None = None
+    path: Path, comparison: Comparison, run_a: Path, run_b: Path, data: Path | None = None
 ) -> str:
-    """Write a comparison as one HTML file; returns why it has no pictures, "" when it has.
+    """Write a comparison as one HTML file; returns why it has no pictures, "" if it has.
 
-    Pictures are those of the data set where the runs left it; when it is no longer there, or a run
-    keeps no probabilities, the page has none and says so. Raises OutputError, and RunError and its
-    kin where ``data`` is named and is not the data of these runs.
+    Pictures are read from the data set of the runs, at ``data`` or where it was in training. If
+    it is gone, or a run keeps no probabilities, the page has no pictures and gives the reason.
+    Raises OutputError, and RunError and its kin if ``data`` is given and is not the data of these
+    runs.
     """
     folders = RunFolder(run_a), RunFolder(run_b)
-    worse, better = chosen_changes(found.changes)
+    worse, better = chosen_changes(comparison.changes)
     reason = ""
-    sights: dict[str, _Sight] = {}
+    strips: dict[str, _ShownStrip] = {}
     dataset = None
     try:
-        dataset = open_data_of(folders[0], data)
-        sights = _sights(found, dataset, folders, [*worse, *better])
+        dataset = folders[0].open_data(data)
+        strips = _shown_strips(comparison, dataset, folders, [*worse, *better])
     except SteelscanError as error:
         if data is not None and dataset is None:
             raise
         reason = " ".join(str(error).split())
-    content = _content(found, run_a, run_b, reason) | {
+    content = _content(comparison, run_a, run_b, reason) | {
         "sections": [
-            _section("Worse with B, worst first", worse, _lost(found.changes), sights),
+            _section("Worse with B, worst first", worse, _lost(comparison.changes), strips),
             _section(
-                "Better or as good with B, largest gain first",
+                "Better or equal with B, largest gain first",
                 better,
-                [change for change in found.changes if change.gain >= 0],
-                sights,
+                [change for change in comparison.changes if change.gain >= 0],
+                strips,
             ),
         ]
     }
@@ -71,9 +72,9 @@ def write_comparison_page(
 
 
 def chosen_changes(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-    """The changes to show: those that B does worse on, and the others, each the largest first.
+    """Return the changes to show: those worse with B, and the others, each the largest first.
 
-    At most `SHOWN`, at most two thirds of them worse where there are as many others to show.
+    At most `SHOWN`, and at most two thirds of them worse if there are enough others.
     """
     worse = sorted(_lost(changes), key=lambda change: change.gain)
     better = sorted(
@@ -87,64 +88,65 @@ def _lost(changes: Sequence[Change]) -> list[Change]:
     return [change for change in changes if change.gain < 0]
 
 
-def _sights(
-    found: Comparison,
+def _shown_strips(
+    comparison: Comparison,
     dataset: Dataset,
     folders: tuple[RunFolder, RunFolder],
     changes: Sequence[Change],
-) -> dict[str, _Sight]:
-    """The strips to show, by name. Raises RunError where stores do not hold what was judged."""
+) -> dict[str, _ShownStrip]:
+    """Return the strips to show, by name. Raises RunError as `_masks` does."""
     row_of = {name: row for row, name in enumerate(dataset.names)}
-    made = [_masks(found, dataset, folder, changes) for folder in folders]
+    made = [_masks(comparison, dataset, folder, changes) for folder in folders]
     return {
-        change.image: _Sight(
+        change.image: _ShownStrip(
             change,
             dataset.picture(row_of[change.image]),
-            (dataset.masks(row_of[change.image]), one, other),
+            (dataset.masks(row_of[change.image]), of_a, of_b),
         )
-        for change, one, other in zip(changes, *made, strict=True)
+        for change, of_a, of_b in zip(changes, *made, strict=True)
     }
 
 
 def _masks(
-    found: Comparison, dataset: Dataset, run: RunFolder, changes: Sequence[Change]
+    comparison: Comparison, dataset: Dataset, run: RunFolder, changes: Sequence[Change]
 ) -> list[Masks]:
-    """The masks of a run on changed strips, which must be those that were judged."""
-    judged = read_evaluated(run, len(found.classes))[found.part]
+    """Return the masks of a run. Raises RunError if they are not those that it evaluated."""
+    evaluated = read_evaluated(run, len(comparison.classes))[comparison.part]
     row_of = {name: row for row, name in enumerate(dataset.names)}
-    place_of = {name: place for place, name in enumerate(judged.images)}
+    index_of = {name: index for index, name in enumerate(evaluated.images)}
     try:
         from steelscan.pipeline import StoredOutputs
 
-        answers = StoredOutputs(run, dataset)
+        outputs = StoredOutputs(run, dataset)
     except ModuleNotFoundError as error:
         needs = f"need {error.name}, which is not installed"
         raise MissingPartError("pictures", needs, "Run: pip install 'steelscan[train]'") from None
     made = []
     for change in changes:
-        masks = answers.masks(row_of[change.image])
-        if (masks.sum((1, 2)) != judged.pairs.predicted[place_of[change.image]]).any():
-            what = f"keeps probabilities that make other masks of {change.image} than were judged"
+        masks = outputs.masks(row_of[change.image])
+        if (masks.sum((1, 2)) != evaluated.pairs.predicted[index_of[change.image]]).any():
+            what = f"stores probabilities whose masks of {change.image} are not those evaluated"
             raise RunError(run.path, what, "Give the same train command again")
         made.append(masks)
     return made
 
 
-def _content(found: Comparison, run_a: Path, run_b: Path, reason: str) -> dict[str, Any]:
-    notes = [*found.notes, *([f"No pictures: {reason}"] if reason else [])]
+def _content(comparison: Comparison, run_a: Path, run_b: Path, reason: str) -> dict[str, Any]:
+    notes = [*comparison.notes, *([f"No pictures: {reason}"] if reason else [])]
     return {
         "title": f"{run_b.name} against {run_a.name}",
-        "found": found,
+        "comparison": comparison,
         "runs": {"A": str(run_a), "B": str(run_b)},
         "notes": notes,
-        "numbers": _rows(found.scores, NUMBERS),
+        "numbers": _rows(comparison.scores, NUMBERS),
         "classes": [
-            (name, _rows(scores, OF_A_CLASS))
-            for name, scores in zip(found.classes.names, found.per_class, strict=True)
+            (name, _rows(scores, PER_CLASS))
+            for name, scores in zip(comparison.classes.names, comparison.per_class, strict=True)
         ],
-        "kinds": list(_kinds(found.changes)),
+        "kinds": list(_kinds(comparison.changes)),
         "legend": [
-            {"name": name, "color": css_color(at)} for at, name in enumerate(found.classes.names)
+            {"name": name, "color": css_color(at)}
+            for at, name in enumerate(comparison.classes.names)
         ],
     }
 
@@ -179,7 +181,7 @@ def _difference(number: Difference, percent: bool) -> str:
 
 
 def _kinds(changes: Sequence[Change]) -> Iterator[dict[str, Any]]:
-    """How many decisions changed, by their kind, and what they were worth."""
+    """Yield how many decisions changed, by kind, and how the Dice changed with them."""
     for kind in CHANGES:
         of_kind = [change for change in changes if change.kind == kind]
         yield {
@@ -193,20 +195,20 @@ def _kinds(changes: Sequence[Change]) -> Iterator[dict[str, Any]]:
 
 
 def _section(
-    title: str, shown: Sequence[Change], of: Sequence[Change], sights: dict[str, _Sight]
+    title: str, shown: Sequence[Change], of: Sequence[Change], strips: dict[str, _ShownStrip]
 ) -> dict[str, Any]:
-    seen = [sights[change.image] for change in shown if change.image in sights]
-    return {"title": title, "of": len(of), "strips": [_shown(sight) for sight in seen]}
+    found = [strips[change.image] for change in shown if change.image in strips]
+    return {"title": title, "of": len(of), "strips": [_shown(strip) for strip in found]}
 
 
-def _shown(sight: _Sight) -> dict[str, Any]:
-    change, picture = sight.change, sight.picture
+def _shown(strip: _ShownStrip) -> dict[str, Any]:
+    change, picture = strip.change, strip.picture
     height, width = picture.shape
     shown = shown_width(height, width)
     long = width >= LONG * height
     shown = shown if long else min(shown, _THIRD)
-    values = [_dice(masks, sight.masks[0]) for masks in sight.masks[1:]]
-    told = (change.truth, change.one, change.other)
+    values = [_dice(masks, strip.masks[0]) for masks in strip.masks[1:]]
+    classes = (change.truth, change.a, change.b)
     titles = ("truth", f"A, Dice {values[0]:.3f}", f"B, Dice {values[1]:.3f}")
     return {
         "name": change.image,
@@ -221,20 +223,20 @@ def _shown(sight: _Sight) -> dict[str, Any]:
                 "classes": named_classes(names),
                 "source": jpeg_link(outline(picture, masks, width=shown)),
             }
-            for title, names, masks in zip(titles, told, sight.masks, strict=True)
+            for title, names, masks in zip(titles, classes, strip.masks, strict=True)
         ],
     }
 
 
 def _harm(change: Change) -> str:
-    """What a plant would hold against the change, whatever its Dice; "" for nothing."""
-    if change.truth and change.one and not change.other:
+    """Return the harm that a change does in a plant, whatever its Dice; "" for none."""
+    if change.truth and change.a and not change.b:
         return "escapes with B"
-    if not change.truth and change.other and not change.one:
-        return "stopped for nothing with B"
+    if not change.truth and change.b and not change.a:
+        return "false alarm with B"
     return ""
 
 
 def _dice(masks: Masks, truth: Masks) -> float:
-    """Dice of a strip: the mean over its classes."""
+    """Return the Dice of a strip, the mean over its classes."""
     return float(dice(Pairs.of([count_pixels(masks, truth)])).mean())

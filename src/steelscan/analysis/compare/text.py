@@ -1,4 +1,4 @@
-"""The comparison of two runs, written out for people."""
+"""The comparison of two runs as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ NUMBERS = {
     "escapes": "escapes",
     "overkill": "overkill",
 }
-OF_A_CLASS = {
+PER_CLASS = {
     "mean_dice": "mean Dice",
     "defect_dice": "Dice where defect",
     "escapes": "missed",
@@ -26,16 +26,16 @@ SHARES = ("escapes", "overkill")
 _HEAD = ("A", "B", "B - A", "95 % interval", "groups that differ", "B is")
 
 
-def comparison_text(found: Comparison) -> str:
-    """All of a comparison, with the first 20 changed strips; its sentence comes last."""
-    scores = found.scores
+def comparison_text(comparison: Comparison) -> str:
+    """Return a comparison as text, with the first 20 changed strips; its sentence comes last."""
+    scores = comparison.scores
     blocks = [
-        f"{scores.strips} strips {found.part} in {scores.groups} groups; A is the first run.",
+        f"{scores.strips} strips {comparison.part} in {scores.groups} groups; A is the first run.",
         plain_table([("", *_HEAD), *_rows(scores, NUMBERS)]),
-        plain_table([("class", "", *_HEAD), *_rows_of_classes(found)]),
-        _changes(found),
-        *(f"Note: {note}" for note in found.notes),
-        found.sentence,
+        plain_table([("class", "", *_HEAD), *_rows_of_classes(comparison)]),
+        _changes(comparison),
+        *(f"Note: {note}" for note in comparison.notes),
+        comparison.sentence,
     ]
     return "\n\n".join(blocks)
 
@@ -46,9 +46,9 @@ def _rows(scores: Differences, titles: dict[str, str]) -> list[tuple[str, ...]]:
     ]
 
 
-def _rows_of_classes(found: Comparison) -> list[tuple[str, ...]]:
-    named = zip(found.classes.names, found.per_class, strict=True)
-    return [(name, *row) for name, scores in named for row in _rows(scores, OF_A_CLASS)]
+def _rows_of_classes(comparison: Comparison) -> list[tuple[str, ...]]:
+    named = zip(comparison.classes.names, comparison.per_class, strict=True)
+    return [(name, *row) for name, scores in named for row in _rows(scores, PER_CLASS)]
 
 
 def _cells(number: Difference, percent: bool) -> tuple[str, ...]:
@@ -69,27 +69,28 @@ def _cells(number: Difference, percent: bool) -> tuple[str, ...]:
     )
 
 
-def _changes(found: Comparison) -> str:
-    """How many decisions changed and how, and the first of them."""
-    kinds = Counter(change.kind for change in found.changes)
-    told = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
-    head = f"Decisions changed on {len(found.changes)} strips{f': {told}' if told else ''}."
-    if not found.changes:
+def _changes(comparison: Comparison) -> str:
+    """Return how many decisions changed and how, and the first of them."""
+    changes = comparison.changes
+    kinds = Counter(change.kind for change in changes)
+    counts = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    head = f"Decisions changed on {len(changes)} strips{f': {counts}' if counts else ''}."
+    if not changes:
         return head
     rows = [
         (
             change.image,
             change.kind,
-            *map(named_classes, (change.truth, change.one, change.other)),
+            *map(named_classes, (change.truth, change.a, change.b)),
             f"{change.gain:+.4f}",
         )
-        for change in found.changes[:_LISTED]
+        for change in changes[:_LISTED]
     ]
-    more = len(found.changes) - len(rows)
+    more = len(changes) - len(rows)
     lines = [head, plain_table([("image", "change", "truth", "A", "B", "Dice"), *rows])]
     return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 
 def named_classes(classes: Sequence[str]) -> str:
-    """Classes by name; "clean" where there is none."""
+    """Return classes by name; "clean" if there are none."""
     return " ".join(classes) or "clean"

@@ -35,7 +35,7 @@ from steelscan.strip import Masks, cannot_write, per_class, replacing, track
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class EnsembleSetup:
     """The strips that the members of a run predict, and what is compared.
 
     ``rows`` holds the strips of each validation fold; ``stays`` tells which members are in every
@@ -127,41 +127,43 @@ class StripFiles:
             raise cannot_write(self.folder, error) from error
 
 
-def predict_members(question: Question, files: StripFiles, device: torch.device) -> dict[int, int]:
+def predict_members(
+    setup: EnsembleSetup, files: StripFiles, device: torch.device
+) -> dict[int, int]:
     """Predict each strip that has no file yet; return the number of parameters of each member."""
     parameters: dict[int, int] = {}
-    for fold, rows in question.rows.items():
+    for fold, rows in setup.rows.items():
         detector = open_folds(
-            question.run,
-            question.recipe,
-            question.tuned.rules,
-            question.tuned.round,
+            setup.run,
+            setup.recipe,
+            setup.tuned.rules,
+            setup.tuned.round,
             (fold,),
             device,
         )
-        members = question.members(fold)
-        for member, model in zip(members, detector.models[question.step_name], strict=True):
+        members = setup.members(fold)
+        for member, model in zip(members, detector.models[setup.step_name], strict=True):
             assert isinstance(model, TorchModel)
             parameters[member] = sum(each.numel() for each in model.network.parameters())
         missing = [row for row in rows if row not in files]
         for row in track(missing, f"Predicting with each member, fold {fold}", len(missing)):
-            files.write(row, _arrays(question, detector, members, row))
+            files.write(row, _arrays(setup, detector, members, row))
     return parameters
 
 
 def _arrays(
-    question: Question, detector: Detector, members: Sequence[int], row: int
+    setup: EnsembleSetup, detector: Detector, members: Sequence[int], row: int
 ) -> dict[str, NDArray[np.generic]]:
     """Return what is kept of a strip."""
-    picture, truth = question.dataset.picture(row), question.dataset.masks(row)
+    picture, truth = setup.dataset.picture(row), setup.dataset.masks(row)
     before = open_classes(detector.decision, detector.outputs(picture), detector.classes)
-    seconds = np.full(len(question.stays), np.nan)
-    if not before.open.any() and not gates_by_classifier(question.recipe):
-        return _all_closed(question, truth, before, seconds)
-    ensemble = question.step.ensemble
-    averages = [rule.average for rule in question.rules if rule.average is not None]
+    seconds = np.full(len(setup.stays), np.nan)
+    if not before.open.any() and not gates_by_classifier(setup.recipe):
+        return _all_closed(setup, truth, before, seconds)
+    ensemble = setup.step.ensemble
+    averages = [rule.average for rule in setup.rules if rule.average is not None]
     combinations = predict_each(
-        detector.models[question.step_name],
+        detector.models[setup.step_name],
         ensemble.views,
         picture,
         ensemble.average,
@@ -169,19 +171,19 @@ def _arrays(
         detector.classes,
     )
     seconds[list(members)] = combinations.seconds
-    inputs = [_by_rule(question, rule, combinations, before) for rule in question.rules]
+    inputs = [_by_rule(setup, rule, combinations, before) for rule in setup.rules]
     arrays = _of_rules(inputs, seconds)
-    if question.sets:
-        arrays |= _of_sets(question, combinations, members, before, truth)
+    if setup.sets:
+        arrays |= _of_sets(setup, combinations, members, before, truth)
     return arrays
 
 
 def _all_closed(
-    question: Question, truth: Masks, before: OpenClasses, seconds: NDArray[np.float64]
+    setup: EnsembleSetup, truth: Masks, before: OpenClasses, seconds: NDArray[np.float64]
 ) -> dict[str, NDArray[np.generic]]:
     """Return what is kept of a strip all of whose classes are closed."""
     closed = RuleInput(np.zeros(truth.shape, np.uint8), before.classes)
-    return _of_rules([closed] * len(question.rules), seconds) | _of_no_set(truth)
+    return _of_rules([closed] * len(setup.rules), seconds) | _of_no_set(truth)
 
 
 def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
@@ -201,17 +203,17 @@ def _of_rules(
 
 
 def _by_rule(
-    question: Question, rule: CombiningRule, combinations: Combinations, before: OpenClasses
+    setup: EnsembleSetup, rule: CombiningRule, combinations: Combinations, before: OpenClasses
 ) -> RuleInput:
     """Return what the recipe's rules get for a strip by a combining rule."""
     pixels, classes = combinations.by_average[rule.average or combinations.own]
     if rule.average is None:
         pixels = combinations.majority()
     if rule.gate == "recipe":
-        return _by_own_gate(question.step.gate, (pixels, classes), before)
+        return _by_own_gate(setup.step.gate, (pixels, classes), before)
     if rule.gate == "none":
         return rule_input(None, StepOutput(pixels, classes), before)
-    if gates_by_classifier(question.recipe):
+    if gates_by_classifier(setup.recipe):
         assert before.classes is not None
         classes = np.nan_to_num(before.classes, nan=1.0)  # a class without a network passes
         before = OpenClasses(np.ones_like(before.open), before.classes)
@@ -225,7 +227,7 @@ def _by_own_gate(gate: OwnGate | None, combined: Combined, before: OpenClasses) 
 
 
 def _of_sets(
-    question: Question,
+    setup: EnsembleSetup,
     combinations: Combinations,
     members: Sequence[int],
     before: OpenClasses,
@@ -234,14 +236,14 @@ def _of_sets(
     """Return pixel counts and histograms of each subset of the members."""
     arrays = _of_no_set(truth)
     empty = count_levels(np.zeros(truth.shape, np.uint8), truth)
-    box = combinations.box(_lowest(question, len(truth)))
+    box = combinations.box(_lowest(setup, len(truth)))
     true = truth[:, box[0], box[1]]
     outside = empty - count_levels(np.zeros(true.shape, np.uint8), true)
-    always = [question.stays[member] for member in members]
+    always = [setup.stays[member] for member in members]
     sets, counts = list(arrays["sets"].tolist()), [arrays["counts"][0]]
     for chosen, combined in combinations.subsets(always, box):
-        found = _by_own_gate(question.step.gate, combined, before)
-        pixels = count_pixels(masks_of(found, question.tuned.rules), true)
+        found = _by_own_gate(setup.step.gate, combined, before)
+        pixels = count_pixels(masks_of(found, setup.tuned.rules), true)
         pixels[1] = truth.sum(axis=(1, 2))
         bits = sum(1 << members[at] for at in chosen)
         sets.append(bits)
@@ -250,11 +252,11 @@ def _of_sets(
     return arrays | {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
 
 
-def _lowest(question: Question, classes: int) -> int:
+def _lowest(setup: EnsembleSetup, classes: int) -> int:
     """The lowest level that can be part of any mask, by thresholds held or searched."""
-    grid = (question.recipe.tune or Tune()).grid
+    grid = (setup.recipe.tune or Tune()).grid
     searched = 0.05 if grid == "twentieths" else 0.0
-    return lowest_level(min(searched, *_least(question.tuned.rules[0], classes)))
+    return lowest_level(min(searched, *_least(setup.tuned.rules[0], classes)))
 
 
 def _least(rule: Rule, classes: int) -> Iterator[float]:

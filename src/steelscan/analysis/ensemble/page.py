@@ -1,4 +1,4 @@
-"""The page of an ensemble's comparison: one HTML file that needs nothing beside it."""
+"""The comparison of an ensemble as one HTML file."""
 
 from math import isnan
 from pathlib import Path
@@ -22,29 +22,29 @@ from steelscan.pages import Span, bar, render_page, widest
 from steelscan.strip import write_text
 
 
-def write_ensemble_page(path: Path, found: EnsembleComparison) -> None:
-    """Write the comparison as one HTML file, whole or not at all. Raises OutputError."""
+def write_ensemble_page(path: Path, comparison: EnsembleComparison) -> None:
+    """Write the comparison as one HTML file, completely or not at all. Raises OutputError."""
     room = "steelscan.analysis.ensemble"
-    write_text(path, render_page(room, "ensemble.html.jinja", _content(found)))
+    write_text(path, render_page(room, "ensemble.html.jinja", _content(comparison)))
 
 
-def _content(found: EnsembleComparison) -> dict[str, Any]:
+def _content(comparison: EnsembleComparison) -> dict[str, Any]:
     return {
-        "title": f"The ensemble of {found.recipe}",
-        "found": found,
-        "conclusion": conclusion(found),
-        "reproduction": reproduction(found),
-        "tables": [_table(found, setting) for setting in SETTINGS],
-        "meanings": [(rule.name, rule.meaning) for rule in found.rules],
-        "sets": [_sets(found, setting) for setting in SETTINGS],
-        "members": [(each, seconds(each)) for each in found.members],
-        "slowest": max((each.seconds for each in found.members), default=0.0),
+        "title": f"The ensemble of {comparison.recipe}",
+        "comparison": comparison,
+        "conclusion": conclusion(comparison),
+        "reproduction": reproduction(comparison),
+        "tables": [_table(comparison, setting) for setting in SETTINGS],
+        "meanings": [(rule.name, rule.meaning) for rule in comparison.rules],
+        "sets": [_sets(comparison, setting) for setting in SETTINGS],
+        "members": [(each, seconds(each)) for each in comparison.members],
+        "slowest": max((each.seconds for each in comparison.members), default=0.0),
     }
 
 
-def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
-    """The rules by one setting of thresholds; None where that was not judged."""
-    scores = [getattr(rule, setting) for rule in found.rules]
+def _table(comparison: EnsembleComparison, setting: str) -> dict[str, Any] | None:
+    """Return the rules for one setting of thresholds; None if that was not evaluated."""
+    scores = [getattr(rule, setting) for rule in comparison.rules]
     if any(each is None for each in scores):
         return None
     numbers: list[Difference] = [each.mean_dice for each in scores]
@@ -57,14 +57,14 @@ def _table(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
             "gain": _gain(each.mean_dice) if at else None,
             "bar": bar(_span(each.mean_dice), reach) if at else None,
         }
-        for at, (rule, each) in enumerate(zip(found.rules, scores, strict=True))
+        for at, (rule, each) in enumerate(zip(comparison.rules, scores, strict=True))
     ]
     return {"title": SETTINGS[setting].capitalize(), "rows": rows, "reach": reach}
 
 
-def _sets(found: EnsembleComparison, setting: str) -> dict[str, Any] | None:
-    """Sets of members by one setting of thresholds; None where that was not judged."""
-    sets: Sets | None = getattr(found, setting)
+def _sets(comparison: EnsembleComparison, setting: str) -> dict[str, Any] | None:
+    """Return sets of members for one setting of thresholds; None if that was not evaluated."""
+    sets: Sets | None = getattr(comparison, setting)
     if sets is None:
         return None
     chosen = selections(sets)

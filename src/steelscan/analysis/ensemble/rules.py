@@ -1,4 +1,4 @@
-"""The rules by which the networks of a run's last step can answer together. No torch here."""
+"""The rules that can combine the networks of a run's last step. No torch here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from steelscan.recipes import Recipe, Segment
 _AVERAGES: dict[str, tuple[Average, str]] = {
     "mean": (Mean(), "the mean of the probabilities"),
     "logit mean": (LogitMean(), "the probability of the mean logit"),
-    "power_mean_raw": (PowerMean(t=0.5, form="raw"), "the mean of square roots, left at that"),
+    "power_mean_raw": (PowerMean(t=0.5, form="raw"), "the mean of square roots, not squared again"),
     "heng_mixed": (
         PowerMean(t=0.5, form="starter"),
-        "the strip as it is by the mean, its mirror images by square roots",
+        "the mean for the original view, square roots for mirrored views",
     ),
     "power_mean": (PowerMean(t=0.5, form="true"), "the mean of square roots, squared again"),
     "RMS": (PowerMean(t=2.0, form="true"), "the root of the mean of squares"),
@@ -25,10 +25,10 @@ _AVERAGES: dict[str, tuple[Average, str]] = {
 
 @dataclass(frozen=True)
 class CombiningRule:
-    """How what networks say of a strip becomes one answer.
+    """How the outputs of networks are combined.
 
-    ``average`` None is voting. ``gate`` "recipe" is all that the recipe has; "soft" multiplies by
-    the class probabilities in place of the gate that they would open; "none" leaves that gate out.
+    ``average`` None is voting. ``gate`` "recipe" keeps the recipe's gates; "soft" multiplies by
+    the class probabilities instead of the gate that they would open; "none" leaves that gate out.
     """
 
     name: str
@@ -38,7 +38,7 @@ class CombiningRule:
 
 
 def combining_rules(recipe: Recipe) -> tuple[CombiningRule, ...]:
-    """The rules that a recipe's last step allows; its own comes first."""
+    """Return the rules that a recipe's last step allows; its own comes first."""
     segment = last_segment(recipe)
     own = own_rule(segment)
     others = [
@@ -50,7 +50,7 @@ def combining_rules(recipe: Recipe) -> tuple[CombiningRule, ...]:
 
 
 def own_rule(segment: Segment) -> CombiningRule:
-    """The rule of a step as its recipe has it."""
+    """Return the rule of a step in its recipe."""
     average = segment.ensemble.average
     for name, (known, meaning) in _AVERAGES.items():
         if known == average:
@@ -60,7 +60,7 @@ def own_rule(segment: Segment) -> CombiningRule:
 
 
 def gates_by_classifier(recipe: Recipe) -> bool:
-    """Whether soft gating would take the word of a classifier, and not that of second heads."""
+    """Return whether soft gating would use a classifier, and not aux heads."""
     (*others, last) = recipe.decision.stages
     return last.segmenter.gate is None and not others and bool(last.classifiers)
 
@@ -73,18 +73,18 @@ def last_segment(recipe: Recipe) -> Segment:
 
 
 _VOTING = CombiningRule(
-    "voting", "a pixel counts where more than half of the networks are above its threshold", None
+    "voting", "a pixel counts if more than half of the networks are above its threshold", None
 )
 
 
 def _gates(recipe: Recipe, segment: Segment, own: CombiningRule) -> Iterator[CombiningRule]:
     if segment.gate is not None:
         yield CombiningRule(
-            "no gate", f"{own.name}, whatever the second heads say", own.average, "none"
+            "no gate", f"{own.name}, without the gate of the aux heads", own.average, "none"
         )
     if gates_by_classifier(recipe) or (segment.gate and not isinstance(segment.gate, SoftGate)):
-        who = "the classifier" if segment.gate is None else "the second heads"
-        meaning = f"{own.name}, times what {who} say{'s' if segment.gate is None else ''}"
+        source = "the classifier" if segment.gate is None else "the aux heads"
+        meaning = f"{own.name}, times the class probabilities of {source}"
         yield CombiningRule("soft gating", meaning, own.average, "soft")
 
 

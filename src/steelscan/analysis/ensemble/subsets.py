@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.analysis.ensemble.members import Question, StripFiles
-from steelscan.analysis.ensemble.thresholds import Judge
+from steelscan.analysis.ensemble.members import EnsembleSetup, StripFiles
+from steelscan.analysis.ensemble.thresholds import RuleEvaluator
 from steelscan.evaluation.metrics import Differences, Pairs, dice, paired_differences
 from steelscan.evaluation.tuning import (
     LEVELS,
@@ -90,27 +90,27 @@ class Picker:
 
     def __init__(
         self,
-        question: Question,
+        setup: EnsembleSetup,
         files: StripFiles,
         rows: Sequence[int],
         evaluated: Evaluated,
         seconds: NDArray[np.float64],
     ) -> None:
         """``seconds`` is the prediction time of each member, float64 ``(members,)``."""
-        self._question, self._files, self._rows = question, files, rows
+        self._setup, self._files, self._rows = setup, files, rows
         self._evaluated, self._seconds = evaluated, seconds
-        members = range(len(question.stays))
-        self._sets = subsets(len(members), [each for each in members if question.stays[each]])
+        members = range(len(setup.stays))
+        self._sets = subsets(len(members), [each for each in members if setup.stays[each]])
         self._everyone = self._sets.index(tuple(members))
         self._without = {
             member: self._sets.index(tuple(other for other in members if other != member))
             for member in members
-            if not question.stays[member] and len(members) > 1
+            if not setup.stays[member] and len(members) > 1
         }
-        self._allowed = np.array([_covers(question, each) for each in self._sets])
+        self._allowed = np.array([_covers(setup, each) for each in self._sets])
         self._present = {
-            row: sum(1 << member for member in question.members(fold))
-            for fold, of_fold in question.rows.items()
+            row: sum(1 << member for member in setup.members(fold))
+            for fold, of_fold in setup.rows.items()
             for row in of_fold
         }
         self._bits = [sum(1 << member for member in chosen) for chosen in self._sets]
@@ -119,13 +119,13 @@ class Picker:
         """Return the results with the run's own rule and thresholds."""
         return self._sets_of(self._count())
 
-    def refitted(self, judge: Judge) -> Sets:
+    def refitted(self, evaluator: RuleEvaluator) -> Sets:
         """Return the results with the run's own rule, and thresholds refitted for each set.
 
         They are found on other groups than those that they are applied to. Rules that the search
         cannot tune are left out, on either side of a difference.
         """
-        return self._sets_of(self._count_refitted(judge))
+        return self._sets_of(self._count_refitted(evaluator))
 
     def _sets_of(self, counted: _Counted) -> Sets:
         return Sets(
@@ -146,7 +146,7 @@ class Picker:
         place = self._without[member]
         if not self._allowed[place]:
             return LeftOut(member + 1, None)
-        folds = self._question.recipe.folds_of(self._question.step.ensemble.members[member])
+        folds = self._setup.recipe.folds_of(self._setup.step.ensemble.members[member])
         there = np.isin(self._evaluated.folds, folds)
         less, all_ = (counted.pairs[each].select(there) for each in (place, self._everyone))
         return LeftOut(member + 1, paired_differences(less, all_, self._evaluated.groups[there]))
@@ -165,12 +165,12 @@ class Picker:
                 pairs[place].append(stacked[place])
         return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})
 
-    def _count_refitted(self, judge: Judge) -> _Counted:
+    def _count_refitted(self, evaluator: RuleEvaluator) -> _Counted:
         """The same with thresholds found for each set; a few sets at a time are in memory."""
         values = np.empty((len(self._rows), len(self._sets)))
         kept = (self._everyone, *self._without.values())
         pairs = {}
-        size = len(self._rows) * len(self._question.dataset.classes) * 2 * LEVELS * 4
+        size = len(self._rows) * len(self._setup.dataset.classes) * 2 * LEVELS * 4
         step = max(1, _BYTES_AT_ONCE // size)
         starts = range(0, len(self._bits), step)
         for start in track(starts, "Refitting sets", len(starts)):
@@ -184,23 +184,23 @@ class Picker:
                 axis=1,
             )
             for place, of_set in zip(some, levels, strict=True):
-                found = judge.crossed(of_set)
+                found = evaluator.crossed(of_set)
                 values[:, place] = dice(found).mean(axis=1)
                 if place in kept:
                     pairs[place] = found
         return _Counted(values, pairs)
 
 
-def _covers(question: Question, chosen: Members) -> bool:
+def _covers(setup: EnsembleSetup, chosen: Members) -> bool:
     """Return whether each class and fold that has a network has one of these."""
-    members = question.step.ensemble.members
-    every = range(1, len(question.dataset.classes) + 1)
+    members = setup.step.ensemble.members
+    every = range(1, len(setup.dataset.classes) + 1)
 
     def covered(some: Sequence[int]) -> set[tuple[int, int]]:
         return {
             (fold, class_id)
             for number in some
-            for fold in question.recipe.folds_of(members[number])
+            for fold in setup.recipe.folds_of(members[number])
             for class_id in members[number].classes or every
         }
 

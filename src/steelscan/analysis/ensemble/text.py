@@ -1,4 +1,4 @@
-"""The comparison of an ensemble's rules and members, written out for people."""
+"""The comparison of an ensemble's rules and members as text."""
 
 from collections.abc import Iterator
 from math import isnan
@@ -12,36 +12,36 @@ from steelscan.pages import plain_table
 SETTINGS = {"held": "thresholds held", "refitted": "thresholds refitted"}
 
 
-def ensemble_text(found: EnsembleComparison) -> str:
-    """All of a comparison as plain text."""
+def ensemble_text(comparison: EnsembleComparison) -> str:
+    """Return a comparison as plain text."""
     blocks = [
-        f"{found.strips} strips out of fold in {found.groups} groups; step {found.step} of "
-        f"{found.recipe}, {len(found.members)} members, {found.views} views; the answer that finds "
-        f"nothing has a mean Dice of {found.empty:.4f}.",
-        reproduction(found),
-        *(rules_table(found, setting) for setting in SETTINGS),
-        plain_table([("member", "network", "folds", "parameters", "s a strip"), *_members(found)]),
-        *_sets(found),
-        *(f"Note: {note}" for note in found.notes),
-        conclusion(found),
+        f"{comparison.strips} strips out of fold in {comparison.groups} groups; step "
+        f"{comparison.step} of {comparison.recipe}, {len(comparison.members)} members, "
+        f"{comparison.views} views; predicting nothing has a mean Dice of {comparison.empty:.4f}.",
+        reproduction(comparison),
+        *(rules_table(comparison, setting) for setting in SETTINGS),
+        plain_table(
+            [("member", "network", "folds", "parameters", "s per strip"), *_members(comparison)]
+        ),
+        *_sets(comparison),
+        *(f"Note: {note}" for note in comparison.notes),
+        conclusion(comparison),
     ]
     return "\n\n".join(block for block in blocks if block)
 
 
-def reproduction(found: EnsembleComparison) -> str:
-    """How well the run's own answers were met, as a sentence."""
-    told = f"{found.same_pairs} of {found.pairs} pairs of strip and class"
-    if found.same_pairs == found.pairs:
-        return f"The recipe's own rule gives the run's own masks on {told}, to the pixel count."
-    return (
-        f"The recipe's own rule gives the run's own pixel counts on {told}; elsewhere a pixel lies "
-        "so near to a threshold that another machine rounds it to the other side."
-    )
+def reproduction(comparison: EnsembleComparison) -> str:
+    """Return a sentence on how well the run's own masks were reproduced."""
+    pairs = f"{comparison.same_pairs} of {comparison.pairs} pairs of strip and class"
+    text = f"The recipe's own rule reproduces the run's pixel counts on {pairs}"
+    if comparison.same_pairs == comparison.pairs:
+        return f"{text}."
+    return f"{text}; on the others, a pixel is so close to a threshold that rounding differs."
 
 
-def rules_table(found: EnsembleComparison, setting: str) -> str:
-    """The rules beside the recipe's own, by one of the two settings of thresholds."""
-    head = (SETTINGS[setting], "mean Dice", "less own", "95 % interval", "escapes", "overkill")
+def rules_table(comparison: EnsembleComparison, setting: str) -> str:
+    """Return the rules compared with the recipe's own, for one setting of thresholds."""
+    head = (SETTINGS[setting], "mean Dice", "minus own", "95 % interval", "escapes", "overkill")
     rows = [
         (
             rule.name if at else f"{rule.name} (own)",
@@ -50,53 +50,54 @@ def rules_table(found: EnsembleComparison, setting: str) -> str:
             _share(scores.overkill.other),
             scores.mean_dice.verdict if at else "",
         )
-        for at, rule in enumerate(found.rules)
+        for at, rule in enumerate(comparison.rules)
         if (scores := getattr(rule, setting)) is not None
     ]
     return plain_table([(*head, "is"), *rows]) if rows else ""
 
 
-def conclusion(found: EnsembleComparison) -> str:
-    """What it comes to, in sentences."""
-    setting = "refitted" if found.rules[0].refitted is not None else "held"
-    told = []
+def conclusion(comparison: EnsembleComparison) -> str:
+    """Return the result in sentences."""
+    setting = "refitted" if comparison.rules[0].refitted is not None else "held"
+    sentences = []
     for verdict in ("better", "worse"):
-        judged = [(rule.name, getattr(rule, setting)) for rule in found.rules[1:]]
+        results = [(rule.name, getattr(rule, setting)) for rule in comparison.rules[1:]]
         names = [
-            f"{name}, though more defective strips escape"
+            f"{name}, but more defective strips escape"
             if verdict == "better" and scores.escapes.verdict == "worse"
             else name
-            for name, scores in judged
+            for name, scores in results
             if scores.mean_dice.verdict == verdict
         ]
         if names:
-            told.append(f"{verdict.capitalize()} than its own rule: {'; '.join(names)}.")
-    if not told:
-        told.append("No rule is distinguishable from its own.")
-    told[0] = f"With {SETTINGS[setting]}: {told[0][0].lower()}{told[0][1:]}"
-    sets = found.refitted or found.held
+            sentences.append(f"{verdict.capitalize()} than its own rule: {'; '.join(names)}.")
+    if not sentences:
+        sentences.append("No rule is distinguishable from its own.")
+    first = sentences[0]
+    sentences[0] = f"With {SETTINGS[setting]}: {first[0].lower()}{first[1:]}"
+    sets = comparison.refitted or comparison.held
     idle = [str(each.member) for each in sets.left_out if is_idle(each)] if sets else []
     if sets:
-        told.append(
-            f"Members that, left out one at a time, are not missed: {', '.join(idle)}."
+        sentences.append(
+            f"Members that can be left out, one at a time, without a loss: {', '.join(idle)}."
             if idle
-            else "Every member is missed when it alone is left out."
+            else "Leaving out any single member is a loss."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def is_idle(left_out: LeftOut) -> bool:
-    """Whether a member can be left out alone without a loss that is more than luck."""
+    """Return whether a member can be left out alone without a loss beyond chance."""
     return left_out.adds is not None and left_out.adds.mean_dice.verdict != "better"
 
 
 def named(selection: Selection) -> str:
-    """The members of a selection."""
+    """Return the members of a selection as text."""
     return " ".join(map(str, selection.members))
 
 
 def gain_text(score: Estimate) -> str:
-    """A gain in Dice with its interval."""
+    """Return a gain in Dice with its interval as text."""
     if isnan(score.value):
         return "unknown"
     if isnan(score.low):
@@ -104,7 +105,7 @@ def gain_text(score: Estimate) -> str:
     return f"{score.value:+.4f} [{score.low:+.4f}, {score.high:+.4f}]"
 
 
-def _members(found: EnsembleComparison) -> list[tuple[str, ...]]:
+def _members(comparison: EnsembleComparison) -> list[tuple[str, ...]]:
     return [
         (
             str(each.number),
@@ -113,19 +114,19 @@ def _members(found: EnsembleComparison) -> list[tuple[str, ...]]:
             f"{each.parameters / 1e6:.2f} M",
             seconds(each),
         )
-        for each in found.members
+        for each in comparison.members
     ]
 
 
 def seconds(member: MemberFacts) -> str:
-    """What a member takes for a strip."""
+    """Return the time of a member per strip as text."""
     return "unknown" if isnan(member.seconds) else f"{member.seconds:.3f}"
 
 
-def _sets(found: EnsembleComparison) -> Iterator[str]:
-    """The sets of members by each setting of thresholds."""
+def _sets(comparison: EnsembleComparison) -> Iterator[str]:
+    """Yield the sets of members for each setting of thresholds."""
     for setting, title in SETTINGS.items():
-        sets: Sets | None = getattr(found, setting)
+        sets: Sets | None = getattr(comparison, setting)
         if sets is None:
             continue
         rows = [
@@ -140,18 +141,18 @@ def _sets(found: EnsembleComparison) -> Iterator[str]:
             )
             for name, each in selections(sets).items()
         ]
-        head = ("chosen", "members", "gain where chosen", "gain on other groups", "optimism")
+        head = ("set", "members", "gain where chosen", "gain on other groups", "optimism")
         left_out = [(str(each.member), *_added(each), each.verdict) for each in sets.left_out]
         yield (
-            f"Sets of members by its own rule, {title}, over all members, in mean Dice; "
+            f"Sets of members with its own rule, {title}: gain in mean Dice over all members; "
             f"{sets.exhaustive.sets} sets:"
         )
-        yield plain_table([(*head, "as often", "time"), *rows])
-        yield plain_table([("member", "adds to the others", "95 % interval", "it"), *left_out])
+        yield plain_table([(*head, "chosen again", "time"), *rows])
+        yield plain_table([("member", "adds to the others", "95 % interval", "verdict"), *left_out])
 
 
 def selections(sets: Sets) -> dict[str, Selection]:
-    """The sets that were chosen, by how."""
+    """Return the chosen sets, by how they were chosen."""
     return {"best of all sets": sets.exhaustive, "grown greedily": sets.greedy}
 
 

@@ -1,11 +1,11 @@
-"""A combining rule judged: by the run's thresholds, and by those that suit the rule."""
+"""Evaluate a combining rule with the run's thresholds, and with thresholds refitted to it."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.analysis.ensemble.members import Question, StripFiles
+from steelscan.analysis.ensemble.members import EnsembleSetup, StripFiles
 from steelscan.data import make_folds
 from steelscan.decision import masks_of, rules_with, thresholds_of
 from steelscan.evaluation.metrics import Pairs, count_pixels
@@ -16,41 +16,47 @@ from steelscan.strip import RecipeError, track
 _PARTS = 5
 
 
-class Judge:
-    """Judges the rules of a question on the strips that have been asked about."""
+class RuleEvaluator:
+    """Evaluates combining rules on the strips that the members have predicted."""
 
     def __init__(
-        self, question: Question, files: StripFiles, rows: Sequence[int], groups: NDArray[np.int64]
+        self,
+        setup: EnsembleSetup,
+        files: StripFiles,
+        rows: Sequence[int],
+        groups: NDArray[np.int64],
     ) -> None:
-        self._question, self._files, self._rows = question, files, rows
-        self._rules = question.tuned.rules
+        self._setup, self._files, self._rows = setup, files, rows
+        self._rules = setup.tuned.rules
         self.searched = 2 if any(isinstance(rule, MinArea) for rule in self._rules[1:2]) else 1
-        """So many of the first of the run's rules are searched; the others stay as they are."""
+        """How many of the run's first rules are searched; the others stay as they are."""
         self.refusal = ""
-        """Why no thresholds are searched."""
-        self._classes = len(question.dataset.classes)
+        """Why no thresholds are searched; "" if they are."""
+        self._classes = len(setup.dataset.classes)
         parts = min(_PARTS, len(np.unique(groups)))
         try:
             self._start = thresholds_of(self._rules[: self.searched], self._classes)
         except RecipeError as error:
-            self.refusal = f"the run {error.problem}, and the search knows threshold and min_area"
+            self.refusal = (
+                f"the run {error.problem}, and only threshold and min_area can be searched"
+            )
         if parts < 2:
-            self.refusal = "all strips are of one group"
+            self.refusal = "all strips are in one group"
         self._parts = np.zeros(len(rows), np.int64)
         if not self.refusal:
-            self._parts = make_folds(question.dataset.present[list(rows)], groups, parts, 0)
-        tune = question.recipe.tune or Tune()
+            self._parts = make_folds(setup.dataset.present[list(rows)], groups, parts, 0)
+        tune = setup.recipe.tune or Tune()
         self._tune = tune if self.searched == 2 else tune.but(area=False)
 
     def held_and_refitted(self, rule: int) -> tuple[Pairs, Pairs | None]:
-        """The pairs of a rule by the run's own thresholds, and by thresholds found for it.
+        """Return the pairs of a rule with the run's thresholds, and with refitted ones.
 
-        Those are found on some groups of strips, and decide on the others.
+        Those are found on some groups of strips, and applied to the others.
         """
-        name = self._question.rules[rule].name
+        name = self._setup.rules[rule].name
         held, levels = [], []
-        for row in track(self._rows, f"Judging {name}", len(self._rows)):
-            opened, truth = self._files.rule_input(row, rule), self._question.dataset.masks(row)
+        for row in track(self._rows, f"Evaluating {name}", len(self._rows)):
+            opened, truth = self._files.rule_input(row, rule), self._setup.dataset.masks(row)
             held.append(count_pixels(masks_of(opened, self._rules), truth))
             levels.append(count_levels(opened.pixels, truth))
         if self.refusal:
@@ -58,9 +64,9 @@ class Judge:
         return Pairs.of(held), self._refitted(rule, np.stack(levels))
 
     def crossed(self, levels: NDArray[np.int32]) -> Pairs:
-        """The pairs of histograms ``(strips, 2, classes, 256)``, by thresholds of other strips.
+        """Return the pairs of histograms ``(strips, 2, classes, 256)``, with refitted thresholds.
 
-        Rules that are not searched have no say here.
+        Rules that are not searched are not applied.
         """
         counts = np.zeros((3, len(levels), self._classes), np.int64)
         for part in np.unique(self._parts):
@@ -74,12 +80,12 @@ class Judge:
 
     def _refitted(self, rule: int, levels: NDArray[np.int32]) -> Pairs:
         counts = np.zeros((len(self._rows), 3, self._classes), np.int64)
-        name = self._question.rules[rule].name
+        name = self._setup.rules[rule].name
         for part in track(np.unique(self._parts).tolist(), f"Refitting {name}", _PARTS):
             found = self._found(levels[self._parts != part])
             rules: tuple[Rule, ...] = (*rules_with(found), *self._rules[self.searched :])
             for at in np.flatnonzero(self._parts == part).tolist():
                 row = self._rows[at]
                 masks = masks_of(self._files.rule_input(row, rule), rules)
-                counts[at] = count_pixels(masks, self._question.dataset.masks(row))
+                counts[at] = count_pixels(masks, self._setup.dataset.masks(row))
         return Pairs.of(list(counts))

@@ -23,7 +23,7 @@ from steelscan.evaluation.metrics import (
     promises,
     score,
 )
-from steelscan.pipeline import PARTS, Evaluated, EvaluatedOutputs, RunFolder, open_data_of
+from steelscan.pipeline import EVALUATED_PARTS, Evaluated, EvaluatedOutputs, RunFolder
 from steelscan.strip import Classes, InputError, track
 
 
@@ -104,10 +104,10 @@ def count_escapes(
     are too few strips to promise the rates, or if ``mm_per_pixel`` is not positive.
     """
     folder = RunFolder(run)
-    dataset = open_data_of(folder, data)
+    dataset = folder.open_data(data)
     outputs = EvaluatedOutputs(folder, dataset)
-    evaluated = outputs.parts[PARTS[1]]
-    rest = outputs.parts.get(PARTS[0])
+    evaluated = outputs.parts[EVALUATED_PARTS[1]]
+    rest = outputs.parts.get(EVALUATED_PARTS[0])
     held_out = None if rest is None else _scored(outputs, rest)[1]
     scores, strips = _scored(outputs, evaluated)
     review = None if rates is None else choose_review(strips, rates)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from steelscan.analysis.score.score import Asked, Counted, Judgement, judged
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Reliability, reliability_of_classes, score
-from steelscan.pipeline import PARTS, EvaluatedOutputs, RunFolder
+from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder
 from steelscan.strip import RunError, track
 
 
@@ -38,9 +38,10 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
         remedy = "Train again into a new folder"
         raise RunError(folder, "holds other probabilities than its scores were made of", remedy)
     notes = []
-    if PARTS[1] in answers.parts:
+    if EVALUATED_PARTS[1] in answers.parts:
+        count = len(answers.parts[EVALUATED_PARTS[1]].images)
         notes.append(
-            f"Thresholds may have been tuned on the {len(answers.parts[PARTS[1]].images)} strips "
+            f"Thresholds may have been tuned on the {count} strips "
             "out of fold, which flatters the run there."
         )
     left = len(dataset) - len(images)

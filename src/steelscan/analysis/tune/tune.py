@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from steelscan.analysis.tune.histograms import Counted, Gate, count_part, gate_of, numbers_of
-from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import Pairs, Scores, dice, score
 from steelscan.evaluation.statistics import Estimate as Interval
 from steelscan.evaluation.tuning import (
@@ -25,14 +24,12 @@ from steelscan.evaluation.tuning import (
     tune_carefully,
 )
 from steelscan.pipeline import (
-    PARTS,
+    EVALUATED_PARTS,
     Evaluated,
     RunFolder,
     TunedGate,
     TunedScore,
     TunedThresholds,
-    check_data,
-    mark,
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
@@ -106,13 +103,12 @@ def tune_run(
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_evaluated(folder, classes)
-    if PARTS[1] not in parts:
+    if EVALUATED_PARTS[1] not in parts:
         remedy = "Train with validation folds"
-        raise RunError(run, f"judged no strips {PARTS[1]}", remedy)
-    judged = parts[PARTS[1]]
+        raise RunError(run, f"judged no strips {EVALUATED_PARTS[1]}", remedy)
+    judged = parts[EVALUATED_PARTS[1]]
     _check_tunable(run, judged, record.classes, objectives, options.parts)
-    dataset = open_dataset(data, on_error)
-    check_data(folder, dataset)
+    dataset = folder.open_data(data, on_error)
     output_folder(target)
 
     counted = count_part(folder, recipe, own.round, dataset, judged)
@@ -127,8 +123,8 @@ def tune_run(
         image_gate=_image_gate(gate),
     )
     held_out = None
-    if PARTS[0] in parts:
-        unseen = count_part(folder, recipe, own.round, dataset, parts[PARTS[0]])
+    if EVALUATED_PARTS[0] in parts:
+        unseen = count_part(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[0]])
         held_out = _on_others(found, defaults, kind, _image_gate(gate), unseen)
     done = Tuned(
         classes=record.classes,
@@ -233,7 +229,7 @@ def _file(run: RunFolder, round_: int, done: Tuned) -> TunedThresholds:
                 threshold = found.image_gate.used
         gate = TunedGate(step=done.gate.step, threshold=threshold)
     return TunedThresholds(
-        run=mark(run),
+        run=run.digest(),
         round=round_,
         rules=rules_of(used, done.kind),
         gate=gate,

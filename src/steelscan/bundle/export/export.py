@@ -50,7 +50,7 @@ from steelscan.decision import (
     masks_of,
     run_steps,
 )
-from steelscan.pipeline import RunFolder, StoredOutputs, mark, open_data_of, open_run
+from steelscan.pipeline import RunFolder, StoredOutputs, open_run
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
 from steelscan.strip import BundleError, Classes, Frame, InputError, Picture, RunError, track
 
@@ -97,7 +97,7 @@ def export(
     key = None if sign is None else private_key(sign)
     folder = RunFolder(run)
     detector = open_run(folder, torch.device("cpu"), thresholds)
-    dataset = open_data_of(folder, data)
+    dataset = folder.open_data(data)
     manifest, graphs = _networks(folder, detector, dataset, written_for, mm_per_pixel)
     rows = _chosen(folder, dataset, manifest, strips)
     expected = [
@@ -265,7 +265,7 @@ def _certificate(
         made=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         steelscan=steelscan.__version__,
         code=code_sha256(),
-        run=mark(run),
+        run=run.digest(),
         data=dataset.fingerprint,
         weights={
             path.parent.relative_to(run.path).as_posix(): _sha256(path.read_bytes())

@@ -1,39 +1,54 @@
-"""What a run will fit and ask, how long that may take, and what it leaves on disk.
+"""What a run will fit and predict, how long that may take, and its disk and memory.
 
-Counts are exact but for what only the run can tell. There they are the most that can be: every
-test strip teaches, every strip is suspected, no gate spares a network a strip.
+Counts are exact, except for what only the run can find out. There they are upper bounds: every
+test strip becomes a pseudo-label, every strip is suspected, gates skip nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import isnan, nan, prod
 from textwrap import fill
 
 import torch
+from pydantic import BaseModel
 
 from steelscan.models import encoder_of
-from steelscan.pipeline import RunContext
-from steelscan.pipeline.forecast.asks import asks_of
-from steelscan.pipeline.forecast.fits import Fit, fits_of, round_plans
-from steelscan.pipeline.forecast.memory import free_memory
-from steelscan.pipeline.forecast.speed import Clock, Cost
-from steelscan.pipeline.forecast.table import WIDTH, AskRow, FitRow, rows_text, size_text, time_text
+from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import Task
+from steelscan.pipeline.forecast.fits import Fit, fits_of, fits_of_task, round_contexts
+from steelscan.pipeline.forecast.memory import fit_memory, free_memory
+from steelscan.pipeline.forecast.network_facts import (
+    NetworkFacts,
+    key_of,
+    read_facts,
+    remember_facts,
+)
+from steelscan.pipeline.forecast.predictions import predictions_of
+from steelscan.pipeline.forecast.speed import measure, size_alone
+from steelscan.pipeline.forecast.table import (
+    FitRow,
+    PredictionRow,
+    rows_text,
+    size_text,
+    time_text,
+)
 from steelscan.strip import RunError
 
+_WIDTH = 80
 
-@dataclass(frozen=True)
-class Forecast:
-    """What a run will fit and ask, and what of it is done; ``device`` is where it was timed.
 
-    ``aside`` are bytes that the largest fit left needs on disk only until it ends; ``split`` are
-    sentences on how strips were grouped and dealt. ``memory`` are bytes that the largest fit takes,
-    of those that are ``free`` (None: nobody can tell).
+class Forecast(BaseModel, frozen=True):
+    """What a run will fit and predict, and what of it is done, for one ``device``.
+
+    ``temporary`` are bytes that the largest fit left needs on disk only until it ends; ``split``
+    are sentences on how strips were grouped and split. ``memory`` are bytes that the largest fit
+    takes, of those that are ``free`` (None: unknown).
     """
 
     fits: tuple[FitRow, ...]
-    asks: tuple[AskRow, ...]
-    aside: int
+    predictions: tuple[PredictionRow, ...]
+    temporary: int
     device: str
     split: tuple[str, ...] = ()
     memory: int = 0
@@ -41,68 +56,108 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Seconds that the run has still to go."""
-        return sum(row.seconds for row in self.fits) + sum(row.seconds for row in self.asks)
+        """Seconds that the run has still to go; nan if a speed is unknown."""
+        return sum(row.seconds for row in self.fits) + sum(row.seconds for row in self.predictions)
 
     @property
     def bytes(self) -> int:
         """Bytes of checkpoints and stores when the run has ended."""
-        return sum(row.bytes for row in self.fits) + sum(row.bytes for row in self.asks)
+        return sum(row.bytes for row in self.fits) + sum(row.bytes for row in self.predictions)
 
     @property
     def peak(self) -> int:
         """Bytes on disk at most: as if the largest fit came last."""
-        return self.bytes + self.aside
+        return self.bytes + self.temporary
 
     def check_memory(self) -> None:
-        """Raise RunError when a run would take more memory than there is."""
+        """Raise RunError if a run would take more memory than is free."""
         if self.free is not None and self.memory > self.free:
             found = f"takes about {size_text(self.memory)}, and {size_text(self.free)} are free"
             remedy = "Give a smaller --budget, a recipe with crops or a smaller batch, or cut the "
             raise RunError("memory", found, remedy + "pictures into smaller ones")
 
     def table(self) -> str:
-        """Lines for people, at most 100 columns wide; the last says what was estimated."""
+        """Return the forecast as text; its last lines say what was estimated."""
         fits = sum(row.folds * row.rounds for row in self.fits)
+        done = sum(row.done for row in self.fits)
+        free = "" if self.free is None else f"; {size_text(self.free)} are free"
+        lines = [
+            f"{fits} fits, {done} done. {self._times()}",
+            f"On disk: {size_text(self.bytes)} at the end, {size_text(self.peak)} at most.",
+            f"In memory: about {size_text(self.memory)} at most{free}.",
+            "Upper bounds: they assume that each test strip becomes a pseudo-label and that gates "
+            "skip nothing.",
+            *self.split,
+        ]
+        text = "\n".join(fill(line, _WIDTH) for line in lines)
+        return f"{rows_text(self.fits, self.predictions)}\n\n{text}"
+
+    def _times(self) -> str:
+        if isnan(self.seconds):
+            return f"Times on this {self.device} are not known yet: --plan measures them."
         fitting = sum(row.seconds for row in self.fits)
-        split = "".join(f"\n{fill(sentence, WIDTH)}" for sentence in self.split)
-        return f"""{rows_text(self.fits, self.asks)}
-
-{fits} fits, {sum(row.done for row in self.fits)} done. Left: {time_text(fitting)} of fitting, \
-{time_text(self.seconds - fitting)} of asking, {time_text(self.seconds)} in all.
-On disk: {size_text(self.bytes)} at the end, {size_text(self.peak)} at most.
-In memory: about {size_text(self.memory)} at most{self._free()}.
-At most: each test strip teaches, and no gate spares a network a strip.
-Times are estimates from a few passes of each network on this {self.device}.{split}"""
-
-    def _free(self) -> str:
-        return "" if self.free is None else f"; {size_text(self.free)} are free"
+        return (
+            f"Left: {time_text(fitting)} of fitting, {time_text(self.seconds - fitting)} of "
+            f"prediction, {time_text(self.seconds)} in all (estimated for this {self.device})."
+        )
 
 
-def forecast(context: RunContext) -> Forecast:
-    """Say what a run will fit and ask; its folder is read, and nothing is written there.
+def forecast(context: RunContext, *, timed: bool) -> Forecast:
+    """Return what a run will fit and predict; its folder is read, and nothing is written there.
 
-    Takes seconds to a minute: networks are timed on the plan's device. Raises RecipeError for a
-    network that cannot be built.
+    With ``timed`` each network is measured on the context's device, which takes seconds to a
+    minute. Otherwise times are those that were remembered on this machine, or unknown. Raises
+    RecipeError for a network that cannot be built.
     """
-    plans = round_plans(context)
-    fits = [fit for each in plans for fit in fits_of(each)]
-    with torch.random.fork_rng():
-        clock = Clock(context)
-        costs = {fit.folder: clock.cost(fit) for fit in fits}
-    left = [costs[fit.folder] for fit in fits if not fit.finished]
+    contexts = round_contexts(context)
+    fits = [fit for each in contexts for fit in fits_of(each)]
+    facts = _facts(context, fits, timed=timed)
+    device = context.accelerator.device
+    left = [(fit, facts[key_of(fit)]) for fit in fits if not fit.finished]
+    seconds = {fit.folder: (facts[key_of(fit)].predict or nan) * fit.strip_pixels for fit in fits}
     names = dict.fromkeys(fit.name for fit in fits)
-    rows = tuple(_row([fit for fit in fits if fit.name == name], costs) for name in names)
-    asks = tuple(asks_of(plans, costs))
-    asides = [fit.aside * costs[fit.folder].bytes for fit in fits if not fit.finished]
-    device = context.accelerator.device.type.upper()
-    aside, memory = max(asides, default=0), max((each.memory for each in left), default=0)
-    free = free_memory(context.accelerator.device)
-    return Forecast(rows, asks, aside, device, context.split, int(memory), free)
+    return Forecast(
+        fits=tuple(_row([fit for fit in fits if fit.name == name], facts) for name in names),
+        predictions=tuple(predictions_of(contexts, seconds)),
+        temporary=max((fit.temporary * each.bytes for fit, each in left), default=0),
+        device=device.type.upper(),
+        split=context.split,
+        memory=int(max((fit_memory(fit, each.bytes, each.kept) for fit, each in left), default=0)),
+        free=free_memory(device),
+    )
 
 
-def _row(fits: Sequence[Fit], costs: Mapping[Path, Cost]) -> FitRow:
-    """All fits of one name as a row."""
+@contextmanager
+def speed_recorded(context: RunContext, task: Task) -> Iterator[None]:
+    """Remember how fast a network was fitted, if the block fits it from beginning to end."""
+    device, fits = context.accelerator.device, list(fits_of_task(context, task))
+    whole = len(fits) == 1 and fits[0].left == 1
+    start = time.perf_counter()
+    yield
+    seconds, fit = time.perf_counter() - start, fits[-1]
+    known = read_facts(device).get(key_of(fit))
+    if whole and known is not None:
+        predicted = fit.validated * fit.strip_pixels
+        remember_facts(device, {key_of(fit): known.after_fit(seconds, fit.pixels, predicted)})
+
+
+def _facts(context: RunContext, fits: Sequence[Fit], *, timed: bool) -> dict[str, NetworkFacts]:
+    """Return the facts of all networks, and remember those that were measured."""
+    device = context.accelerator.device
+    known, new = read_facts(device), {}
+    with torch.random.fork_rng():
+        for fit in fits:
+            key = key_of(fit)
+            if key not in new and (timed or key not in known):
+                workers = context.options.workers
+                new[key] = measure(fit, device, workers) if timed else size_alone(fit)
+    if new:
+        remember_facts(device, new)
+    return known | new
+
+
+def _row(fits: Sequence[Fit], facts: Mapping[str, NetworkFacts]) -> FitRow:
+    """Return all fits of one name as a row."""
     network, passes = fits[0].network, [each for fit in fits for each in fit.passes]
     encoder = encoder_of(network).encoder.removeprefix("legacy_")
     return FitRow(
@@ -113,8 +168,14 @@ def _row(fits: Sequence[Fit], costs: Mapping[Path, Cost]) -> FitRow:
         epochs=fits[0].epochs,
         crops=sum(each.crops for each in passes),
         size="x".join(map(str, max((each.frame for each in passes), key=prod))),
-        judged=sum(fit.judged for fit in fits),
-        seconds=sum(fit.left * costs[fit.folder].fit for fit in fits),
-        bytes=sum(costs[fit.folder].bytes for fit in fits),
+        validated=sum(fit.validated for fit in fits),
+        seconds=sum(_seconds(fit, facts[key_of(fit)]) for fit in fits if not fit.finished),
+        bytes=sum(facts[key_of(fit)].bytes for fit in fits),
         done=sum(fit.finished for fit in fits),
     )
+
+
+def _seconds(fit: Fit, facts: NetworkFacts) -> float:
+    """Return the seconds that a fit has left; nan if its speed is unknown."""
+    validation = fit.validated * fit.strip_pixels * (facts.predict or nan)
+    return fit.left * (fit.pixels * (facts.train or nan) + validation)

@@ -1,9 +1,9 @@
-"""``answered.csv`` of a run: which strips its submission answers, and their sizes. No torch."""
+"""``predicted.csv`` of a run: the strips of its submission, and their sizes. No torch."""
 
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
-from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.strip import (
     Frame,
     RunError,
@@ -17,35 +17,34 @@ if TYPE_CHECKING:
     from steelscan.data import Dataset
 
 _COLUMNS = ("image", "height", "width")
-_REMEDY = "Give the same train command again: it fits no network twice"
 
 
-def write_answered(
+def write_predicted_strips(
     run: RunFolder, dataset: "Dataset", rows: Mapping[str, int], left_out: Container[str]
 ) -> None:
     """List the strips of a submission in its order; one that was left out has no size.
 
-    ``rows`` are places among the test strips, or among the strips with masks where there are no
-    test strips. Raises OutputError.
+    ``rows`` are indices of test strips, or of strips with masks if there are no test strips.
+    Raises OutputError.
     """
     frame_of = dataset.test_frame if dataset.test_names else dataset.frames.__getitem__
     strips = (
         (image, "", "") if image in left_out else (image, *frame_of(row))
         for image, row in rows.items()
     )
-    write_rows(run.answered, _COLUMNS, strips)
-    run.seal(run.answered)
+    write_rows(run.predicted, _COLUMNS, strips)
+    run.seal(run.predicted)
 
 
-def read_answered(run: RunFolder) -> dict[str, Frame | None]:
-    """The strips of a run's submission with their sizes; None where one was left out.
+def read_predicted_strips(run: RunFolder) -> dict[str, Frame | None]:
+    """Return the strips of a run's submission with their sizes; None for one that was left out.
 
-    Raises RunError when the training has not come so far, or when the file is broken.
+    Raises RunError if training has not come so far, or if the file is damaged.
     """
-    path = run.answered
+    path = run.predicted
     content = run.read(path)
     try:
-        table = read_rows(content, path, _REMEDY)
+        table = read_rows(content, path, TRAIN_AGAIN)
         if not table.whole:
             raise ValueError("its last line is cut off")
         return {
@@ -57,9 +56,9 @@ def read_answered(run: RunFolder) -> dict[str, Frame | None]:
         raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
 
-def frames_of(run: RunFolder) -> set[Frame]:
-    """The sizes of the strips that a run's submission answers; none where that is not known."""
+def predicted_frames(run: RunFolder) -> set[Frame]:
+    """Return the sizes of the strips of a run's submission; none if they are not known."""
     try:
-        return {frame for frame in read_answered(run).values() if frame is not None}
+        return {frame for frame in read_predicted_strips(run).values() if frame is not None}
     except RunError:
         return set()

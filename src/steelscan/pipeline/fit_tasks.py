@@ -1,0 +1,44 @@
+"""The networks that a recipe fits, in the order of fitting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from steelscan.prediction import EncoderOf, Member
+from steelscan.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to fit: a member of a step, the fold that validates it, and the round.
+
+    ``step`` is the name of its step in `Recipe.named`; ``round`` is that of the pseudo-labels that
+    it is trained on, 0 for none.
+    """
+
+    step: str
+    number: int
+    member: Member
+    fold: int
+    round: int = 0
+
+    @property
+    def label(self) -> str:
+        """Its name in progress lines and reports."""
+        label = f"{self.step} {self.number + 1}, fold {self.fold}"
+        return f"{label}, round {self.round}" if self.round else label
+
+
+def tasks(recipe: Recipe, folds: Sequence[int], round_: int = 0) -> list[Task]:
+    """Return every network of a recipe in a round, for these folds, in the order of fitting.
+
+    Those that give others their encoder come first. A network that is not trained on pseudo-labels
+    is that of round 0.
+    """
+    unsorted = [
+        Task(name, number, member, fold, round_ if recipe.learns_from_pseudo(member) else 0)
+        for name, step in recipe.named.items()
+        for number, member in enumerate(step.ensemble.members)
+        for fold in folds
+        if member.folds is None or fold in member.folds
+    ]
+    return sorted(unsorted, key=lambda task: isinstance(task.member.start, EncoderOf))

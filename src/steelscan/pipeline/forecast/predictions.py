@@ -1,0 +1,109 @@
+"""What a run predicts: which strips, by which networks, and how many of them are done."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import tasks
+from steelscan.pipeline.forecast.table import PredictionRow
+from steelscan.pipeline.pseudo_labels import pseudo_label_folds
+from steelscan.prediction import ProbabilityStore
+from steelscan.recipes import Segment
+
+_PACKED = 0.15
+"""Share of their size that mask probabilities take on disk at most, except for pure noise."""
+
+_Group: TypeAlias = tuple[Sequence[int], int, int]
+"""Folds whose networks predict, the number of strips, and how many of them are done."""
+
+Seconds: TypeAlias = Mapping[Path, float]
+"""Seconds to predict a view of a strip, by the folder of a network; nan if unknown."""
+
+
+def predictions_of(contexts: Sequence[RunContext], seconds: Seconds) -> Iterator[PredictionRow]:
+    """Yield the predictions of validation strips, per store, then those of test strips."""
+    last, stores = contexts[-1], set()
+    everyone, tests = last.recipe.folds.validation, len(last.dataset.test_names)
+    for context in contexts:
+        for name in last.recipe.named if context is last else _validated_early(context):
+            number = max(task.round for task in context.tasks(name, everyone))
+            if (name, number) not in stores:
+                stores.add((name, number))
+                yield _validation(context, name, number, seconds)
+    for context in contexts[:-1]:
+        groups = [_pseudo_labels(context, fold) for fold in pseudo_label_folds(context)]
+        for name in context.recipe.named:
+            label = f"{name}, pseudo-labels {context.round + 1}"
+            yield _row(context, name, label, groups, seconds)
+    for name in last.recipe.named if tests else ():
+        done = _lines(last.run.path / "submission.jsonl")
+        yield _row(last, name, f"{name}, test strips", [(everyone, tests, done)], seconds)
+
+
+def _row(
+    context: RunContext,
+    name: str,
+    label: str,
+    groups: Sequence[_Group],
+    seconds: Seconds,
+    size: float = 0,
+) -> PredictionRow:
+    """Return the row of a step; ``size`` is what the store of a strip takes."""
+    views = len(context.recipe.named[name].ensemble.views)
+    passes = done = 0
+    left = 0.0
+    for folds, strips, finished in groups:
+        networks = [seconds[context.run.network(task)] for task in context.tasks(name, folds)]
+        passes += strips * len(networks) * views
+        done += finished * len(networks) * views
+        if strips > finished:
+            left += (strips - finished) * views * sum(networks)
+    count = sum(strips for _, strips, _ in groups)
+    return PredictionRow(
+        name=label, strips=count, passes=passes, done=done, seconds=left, bytes=int(count * size)
+    )
+
+
+def _validated_early(context: RunContext) -> Sequence[str]:
+    """Return the steps whose networks predict the validation strips before the last round."""
+    if context.recipe.tune is not None:
+        return list(context.recipe.named)
+    fitted = tasks(context.recipe, context.recipe.folds.validation, context.round)
+    wanted = any(task.member.wants_suspicion for task in fitted if task.round == context.round)
+    return ["classify"] if wanted else []
+
+
+def _validation(context: RunContext, name: str, number: int, seconds: Seconds) -> PredictionRow:
+    """Return the row of the validation strips of a step, which fill its store."""
+    folder = context.run.probabilities(name, number)
+    masks = isinstance(context.recipe.named[name], Segment)
+    stored: Container[int] = ()
+    if (folder / "strips.txt").exists():
+        frames = context.dataset.frames if masks else ()
+        stored = ProbabilityStore.to_read(folder, len(context.dataset), context.classes, frames)
+    validated = [(folds, rows.tolist()) for folds, rows in context.evaluated_by]
+    groups = [(folds, len(rows), sum(row in stored for row in rows)) for folds, rows in validated]
+    label = f"{name}, validation" + (f", round {number}" if number else "")
+    largest = prod(np.max(context.dataset.frames, axis=0).tolist())
+    size = context.classes * (_PACKED * largest if masks else 4.0)
+    return _row(context, name, label, groups, seconds, size)
+
+
+def _pseudo_labels(context: RunContext, fold: int | None) -> _Group:
+    """Return the test strips that the networks of a round predict for the next one."""
+    path = context.run.pseudo_labels(context.round + 1, fold)
+    tests = len(context.dataset.test_names)
+    done = tests if path.exists() else _lines(path.with_suffix(".jsonl"))
+    return context.recipe.folds.validation if fold is None else (fold,), tests, done
+
+
+def _lines(log: Path) -> int:
+    """Return the number of strips in a log; 0 if it cannot be read, which the run will report."""
+    try:
+        return log.read_bytes().count(b"\n")
+    except OSError:
+        return 0
