@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from steelscan import recipes
-from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.audit import write_audit
 from steelscan.data import Folds, RandomCrop, Shrink, open_dataset
 from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options
@@ -126,8 +126,8 @@ def main() -> None:
     run = given.out / "run"
     train(small_quick(), data, run, Options(seed=given.seed, device="cpu"))
     for name, chosen in (("with the run", run), ("without a run", None)):
-        found = audit(data, given.out / f"audit {name}", run=chosen)
-        told(name, [strip.name for strip in found.strips], kinds, given.strips)
+        found = write_audit(data, given.out / f"audit {name}", run=chosen)
+        told(name, [strip.name for strip in found.suspects], kinds, given.strips)
 
 
 if __name__ == "__main__":

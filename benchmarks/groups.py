@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import find_pictures, open_dataset, read_picture
-from steelscan.data.duplicates import Fingerprint, find_groups, find_links, proof
-from steelscan.data.duplicates.fingerprint import fingerprint, likeness, nearest, stacked
-from steelscan.data.duplicates.groups import join_prints
+from steelscan.data.duplicates import Fingerprint, find_groups, group_prints, required_likeness
+from steelscan.data.duplicates.fingerprints import fingerprint, likeness, nearest, stacked
+from steelscan.data.duplicates.groups import find_links
 from steelscan.mill import Mill, make_strip
 from steelscan.mill.rolls import scene_of
 from steelscan.strip import Picture
@@ -111,7 +111,7 @@ def changes(strips: list[Picture], scenes: NDArray[np.int64]) -> None:
 def _row(
     name: str, prints: list[Fingerprint], copies: list[Fingerprint], scenes: NDArray[np.int64]
 ) -> None:
-    groups = join_prints([*prints, *copies]).numbers
+    groups = group_prints([*prints, *copies]).numbers
     truth = np.concatenate([scenes, scenes]) if copies else scenes
     joined, right, listed = _agree(groups, truth)
     if copies:
@@ -138,7 +138,7 @@ def listed(data: Path, sheet: Path | None) -> None:
     dataset = open_dataset(data)
     assert dataset.group_labels is not None, "the data set has no groups.csv"
     _, labels = np.unique(dataset.group_labels, return_inverse=True)
-    found = find_groups(dataset, look=True).numbers
+    found = find_groups(dataset, search=True).numbers
     joined, both, there = _agree(found, labels)
     print(f"{data.name}: {joined} pairs found, {there} in groups.csv, {both} in both")
     prints = [fingerprint(dataset.picture(row)) for row in range(len(dataset))]
@@ -147,7 +147,7 @@ def listed(data: Path, sheet: Path | None) -> None:
         (one, other)
         for one in range(len(prints))
         for other in range(one + 1, len(prints))
-        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
+        if likeness(prints[one], prints[other]) >= required_likeness(prints[one], prints[other])
     }
     print(f"all pairs tried: {len(all_)} are alike, of which {len(links & all_)} were linked")
     if sheet is not None:
@@ -196,11 +196,11 @@ def speed(data: Path, strips: int) -> None:
         nearest(spectra, spectra, 11)
         print(f"neighbours by spectrum: {count} strips, {time.process_time() - start:.1f} s")
     random = [
-        Fingerprint(spectrum, rng.integers(0, 256, shape, np.uint8), telling=True)
+        Fingerprint(spectrum, rng.integers(0, 256, shape, np.uint8), has_texture=True)
         for spectrum in spectra
     ]
     start = time.process_time()
-    join_prints(random)
+    group_prints(random)
     took = time.process_time() - start
     print(f"all of the grouping: {strips} random fingerprints, {took:.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from steelscan import recipes
-from steelscan.data import Dataset, open_dataset, pad, padded_frame, read_folds
+from steelscan.data import Dataset, open_dataset, pad, padded_frame
 from steelscan.data.duplicates import group_strips
+from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Pairs, Scores, count_pixels, score
 from steelscan.models.weights import find_weights
 from steelscan.pipeline import Options, Predictor, RunFolder

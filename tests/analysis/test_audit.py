@@ -1,4 +1,4 @@
-"""The audit of labels: what a finished run contradicts, what labels say themselves, the files."""
+"""The audit of labels: contradictions with a finished run, suspicious labels, and the files."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.audit import write_audit
 from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import count_pixels
 from steelscan.pipeline import Outcome, RunFolder, StoredOutputs, read_evaluated
@@ -18,20 +18,20 @@ from steelscan.strip import InputError, OutputError, RunError, encode, write_mas
 Finished = tuple[Path, Outcome]
 
 
-def test_what_is_read_from_a_run_is_what_it_was_scored_by(finished: Finished, strips: Path) -> None:
+def test_stored_outputs_have_the_scores_of_the_run(finished: Finished, strips: Path) -> None:
     run, dataset = RunFolder(finished[0]), open_dataset(strips)
-    answers = StoredOutputs(run, dataset)
-    judged = read_evaluated(run, len(dataset.classes))
-    images = [image for part in judged.values() for image in part.images]
-    assert sorted(images) == [dataset.names[row] for row in answers.rows.tolist()]
-    for part in judged.values():
+    outputs = StoredOutputs(run, dataset)
+    evaluated = read_evaluated(run, len(dataset.classes))
+    images = [image for part in evaluated.values() for image in part.images]
+    assert sorted(images) == [dataset.names[row] for row in outputs.rows.tolist()]
+    for part in evaluated.values():
         for place, image in enumerate(part.images):
             row = dataset.names.index(image)
-            counted = count_pixels(answers.masks(row), dataset.masks(row))
+            pixels = count_pixels(outputs.masks(row), dataset.masks(row))
             pairs = part.pairs
             scored = [each[place] for each in (pairs.predicted, pairs.truth, pairs.shared)]
-            assert np.asarray(counted).tolist() == np.asarray(scored).tolist()
-            assert answers.levels(row).shape == dataset.masks(row).shape
+            assert np.asarray(pixels).tolist() == np.asarray(scored).tolist()
+            assert outputs.pixel_probabilities(row).shape == dataset.masks(row).shape
 
 
 @pytest.fixture
@@ -47,77 +47,79 @@ def wrong(strips: Path, tmp_path: Path) -> Path:
             masks[:] = False
             masks[0, 40:60, 100:140] = True
             masks[0, 50, 120] = False
-            masks[1, 3:5, 3:5] = True
+            masks[1, 3, 3:5] = True
             masks[2, 20, 5:40] = True
         rows.append((name, [encode(mask) for mask in masks]))
     write_mask_table(data / "train.csv", rows, "columns")
     return data
 
 
-def test_slips_of_the_hand_are_found_without_a_run(wrong: Path, tmp_path: Path) -> None:
+def test_small_faults_are_found_without_a_run(wrong: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found = audit(wrong, out, most=1, to="labelme")
-    first = next(strip for strip in found.strips if strip.row == 0)
+    found = write_audit(wrong, out, most=1, to="labelme")
+    first = next(strip for strip in found.suspects if strip.row == 0)
     kinds = {(each.kind, each.class_name) for each in first.reasons}
     assert {("speck", "2"), ("sliver", "3"), ("pinhole", "1")} <= kinds
     with (out / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == sum(len(strip.reasons) for strip in found.strips)
+    assert len(rows) == sum(len(strip.reasons) for strip in found.suspects)
     worst = next(row for row in rows if row["rank"] == "1")
-    assert worst["image"] == found.strips[0].name
-    assert float(worst["score"]) == pytest.approx(found.strips[0].reasons[0].score, abs=1e-4)
+    assert worst["image"] == found.suspects[0].name
+    assert float(worst["score"]) == pytest.approx(found.suspects[0].reasons[0].score, abs=1e-4)
     written = sorted(path.name for path in (out / "relabel_labelme").glob("*.json"))
-    assert written == [Path(found.strips[0].name).stem + ".json"]
+    assert written == [Path(found.suspects[0].name).stem + ".json"]
     page = (out / "audit.html").read_text()
-    assert found.strips[0].name in page
+    assert found.suspects[0].name in page
     assert page.count("<figure>") == 1
-    assert f"The first 1 of {len(found.strips)}" in page
-    assert json.loads((out / "audit.json").read_text())["judged"] is None
-    with pytest.raises(OutputError, match="is here already"):
-        audit(wrong, out, to="labelme")
+    assert f"The first 1 of {len(found.suspects)}" in page
+    assert json.loads((out / "audit.json").read_text())["evaluated"] is None
+    with pytest.raises(OutputError, match="exists already"):
+        write_audit(wrong, out, to="labelme")
 
 
-def test_labels_beside_a_run(finished: Finished, strips: Path, tmp_path: Path) -> None:
-    """On one strip the run's networks are made to predict all but what its label says."""
+def test_labels_that_a_run_contradicts(finished: Finished, strips: Path, tmp_path: Path) -> None:
+    """The networks' predictions for one strip are replaced by the inverse of its label."""
     run, dataset = tmp_path / "run", open_dataset(strips)
     shutil.copytree(finished[0], run)
-    answers = StoredOutputs(RunFolder(run), dataset)
-    planted = next(row for row in answers.rows.tolist() if dataset.masks(row).any())
-    levels = ProbabilityStore(run / "probabilities" / "segment", len(dataset), 4, dataset.frames)
-    levels[planted] = np.where(dataset.masks(planted), 0, 255).astype(np.uint8)
-    words = ProbabilityStore(run / "probabilities" / "classify", len(dataset), 4, ())
-    words[planted] = np.ones(4, np.float32)
-    found = audit(strips, tmp_path / "out", run=run)
-    assert found.judged is not None
-    assert 0 < found.judged < len(found.dataset)
-    assert any("judged" in note for note in found.notes)
-    judged = set(answers.rows.tolist())
+    outputs = StoredOutputs(RunFolder(run), dataset)
+    planted = next(row for row in outputs.rows.tolist() if dataset.masks(row).any())
+    masks = ProbabilityStore(run / "probabilities" / "segment", len(dataset), 4, dataset.frames)
+    masks[planted] = np.where(dataset.masks(planted), 0, 255).astype(np.uint8)
+    classes = ProbabilityStore(run / "probabilities" / "classify", len(dataset), 4, ())
+    classes[planted] = np.ones(4, np.float32)
+    found = write_audit(strips, tmp_path / "out", run=run)
+    assert found.evaluated is not None
+    assert 0 < found.evaluated < found.strips
+    assert any("out-of-fold predictions" in note for note in found.notes)
+    evaluated = set(outputs.rows.tolist())
     kinds = {"missed", "denied", "other class", "out of place"}
-    told = {strip.row for strip in found.strips for each in strip.reasons if each.kind in kinds}
-    assert planted in told
-    assert told <= judged
-    scores = [strip.score for strip in found.strips]
+    contradicted = {
+        strip.row for strip in found.suspects for each in strip.reasons if each.kind in kinds
+    }
+    assert planted in contradicted
+    assert contradicted <= evaluated
+    scores = [strip.score for strip in found.suspects]
     assert scores == sorted(scores, reverse=True)
-    assert all(0 <= each.score <= 1 for strip in found.strips for each in strip.reasons)
+    assert all(0 <= each.score <= 1 for strip in found.suspects for each in strip.reasons)
 
 
 def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(
     finished: Finished, strips: Path, wrong: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(RunError, match="other data"):
-        audit(wrong, tmp_path / "out", run=finished[0])
+        write_audit(wrong, tmp_path / "out", run=finished[0])
     bare = tmp_path / "bare"
     shutil.copytree(finished[0], bare, ignore=shutil.ignore_patterns("probabilities"))
     with pytest.raises(RunError, match="no probabilities"):
-        audit(strips, tmp_path / "out", run=bare)
+        write_audit(strips, tmp_path / "out", run=bare)
     with pytest.raises(RunError, match="is not a run"):
-        audit(strips, tmp_path / "out", run=tmp_path)
+        write_audit(strips, tmp_path / "out", run=tmp_path)
     with pytest.raises(InputError, match="names no format"):
-        audit(wrong, tmp_path / "out", to="nothing")
+        write_audit(wrong, tmp_path / "out", to="nothing")
 
 
 def test_an_unknown_format_to_relabel_in_is_refused_before_any_work(tmp_path: Path) -> None:
-    """Also where nothing would be suspected, and so nothing written."""
+    """Even if there are no suspects, so that nothing would be written."""
     with pytest.raises(InputError, match=r"--to: names no format: 'nothing'\. The formats are "):
-        audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
+        write_audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
     assert not (tmp_path / "out").exists()

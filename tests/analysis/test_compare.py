@@ -12,7 +12,8 @@ import pytest
 
 from steelscan.analysis.compare import comparison_text
 from steelscan.analysis.compare.compare import compare
-from steelscan.data import open_dataset, read_folds
+from steelscan.data import open_dataset
+from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Pairs, score
 from steelscan.pipeline import Evaluated, Outcome, RunFolder, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated

@@ -19,7 +19,8 @@ from steelscan.analysis.score import (
     score_stream,
     score_text,
 )
-from steelscan.data import open_dataset, read_folds
+from steelscan.data import open_dataset
+from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Expected, defects_of
 from steelscan.evaluation.metrics.calibration import reliability
 from steelscan.pages import page_text

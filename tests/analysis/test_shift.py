@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from steelscan.analysis.shift import find_shift, write_shift
-from steelscan.data import read_folds
-from steelscan.evaluation.adversarial import open_sides
+from steelscan.data.folds import read_folds
+from steelscan.evaluation.adversarial import open_train_test
 from steelscan.strip import DatasetError, InputError, PictureError
 
 
@@ -73,7 +73,7 @@ def test_the_strips_most_like_the_test_become_the_validation_fold(tmp_path: Path
 def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
     train, test = pictures(tmp_path / "a", 12, 1), pictures(tmp_path / "b", 12, 2)
     (test / "copy.png").write_bytes((train / "1-03.png").read_bytes())
-    sides = open_sides(train, test)
+    sides = open_train_test(train, test)
     group = dict(zip(sides.names, sides.groups.tolist(), strict=True))
     assert group["copy.png"] == group["1-03.png"]
     assert len(set(group.values())) == 24
@@ -82,7 +82,7 @@ def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
 
 
 def test_a_data_sets_own_groups_stay_together(strips: Path) -> None:
-    sides = open_sides(strips, strips / "train_images")
+    sides = open_train_test(strips, strips / "train_images")
     with (strips / "groups.csv").open(newline="") as file:
         roll = {row["image"]: row["group"] for row in csv.DictReader(file)}
     own = np.flatnonzero(~sides.is_test).tolist()

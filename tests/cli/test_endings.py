@@ -129,7 +129,7 @@ def test_letters_that_the_output_lacks_are_escaped(settings, tmp_path):
     done = steelscan("check", data, **settings)
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
-    assert b"\\u0441\\u0442\\u0440\\u0438\\u043f.png: is named in" in done.stdout
+    assert b"\\u0441\\u0442\\u0440\\u0438\\u043f.png: is listed in" in done.stdout
 
 
 # Full, closed and broken outputs

@@ -1,4 +1,4 @@
-"""The verb folds: dealt, written, checked, and brought to a training."""
+"""The verb folds: new folds, written, and given folds, checked."""
 
 import csv
 import json
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from steelscan import cli
-from steelscan.data import open_dataset, read_folds
+from steelscan.data import open_dataset
+from steelscan.data.folds import read_folds
 from steelscan.mill import Mill, write_mill
 
 
@@ -27,7 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(end.value.code or 0)
 
 
-def test_folds_are_written_with_what_they_are_of(
+def test_folds_are_written_with_the_fingerprint_of_their_data(
     milled: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -38,15 +39,20 @@ def test_folds_are_written_with_what_they_are_of(
     printed = capsys.readouterr().out
     dataset = open_dataset(milled)
     folds = read_folds(out, dataset.names)
-    for fold, line in enumerate(printed.splitlines()[1:5]):
-        members = folds == fold
-        clean = ~dataset.present[members].any(axis=1)
-        counts = [members.sum(), clean.sum(), *dataset.present[members].sum(axis=0)]
-        assert [int(cell) for cell in line.split()] == [fold, *counts]
-    assert "THESE folds part none." in printed
-    assert "RANDOM folds would part" in printed
-    told = json.loads(out.with_suffix(".json").read_text())
-    assert (told["fingerprint"], told["seed"]) == (dataset.fingerprint, 3)
+    lines = printed.splitlines()
+    assert lines[0].split() == ["fold", "0", "1", "2", "3", "off"]
+    assert all(len(line) <= 80 for line in lines[:7])
+    clean = ~dataset.present.any(axis=1)
+    members = [np.ones(len(dataset), bool), clean, *dataset.present.T]
+    for line, name, each in zip(
+        lines[1:], ["strips", "clean", *dataset.classes.names], members, strict=False
+    ):
+        counts = [np.count_nonzero(each & (folds == fold)) for fold in range(4)]
+        assert line.split()[:5] == [name, *map(str, counts)]
+    assert "THESE folds separate none." in printed
+    assert "RANDOM folds would separate" in printed
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert (report["fingerprint"], report["seed"]) == (dataset.fingerprint, 3)
     first = out.read_bytes()
     assert run(monkeypatch, "folds", milled, "--out", out, "--count", 4, "--seed", 3) == 0
     assert out.read_bytes() == first
@@ -54,7 +60,7 @@ def test_folds_are_written_with_what_they_are_of(
     assert out.read_bytes() != first
 
 
-def test_what_folds_of_others_part(
+def test_the_leak_of_given_folds(
     milled: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,7 +72,7 @@ def test_what_folds_of_others_part(
     rows = zip(dataset.names, theirs.tolist(), strict=True)
     path.write_text("image,fold\n" + "".join(f"{name},{fold}\n" for name, fold in rows))
     assert run(monkeypatch, "folds", milled, "--check", path, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     with (milled / "groups.csv").open() as file:
         group = {row["image"]: row["group"] for row in csv.DictReader(file)}
     pairs = [
@@ -75,12 +81,15 @@ def test_what_folds_of_others_part(
         for other in range(one)
         if group[dataset.names[one]] == group[dataset.names[other]]
     ]
-    parted = [pair for pair in pairs if theirs[pair[0]] != theirs[pair[1]]]
-    assert 0 < len(parted) < len(pairs)
-    assert (told["parted"]["pairs"], told["parted"]["all_pairs"]) == (len(parted), len(pairs))
-    assert told["counts"]["strips"] == [20, 20]
+    separated = [pair for pair in pairs if theirs[pair[0]] != theirs[pair[1]]]
+    assert 0 < len(separated) < len(pairs)
+    assert [report["separated"][key] for key in ("pairs", "all_pairs")] == [
+        len(separated),
+        len(pairs),
+    ]
+    assert report["counts"]["strips"] == [20, 20]
     assert run(monkeypatch, "folds", milled, "--check", path) == 0
-    assert f"THESE folds part {len(parted)} of {len(pairs)} pairs" in capsys.readouterr().out
+    assert f"THESE folds separate {len(separated)} of {len(pairs)} pairs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -91,7 +100,7 @@ def test_what_folds_of_others_part(
         ("--out", "/proc/none/f.csv"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(
+def test_an_error_is_one_line(
     arguments: tuple[object, ...],
     milled: Path,
     tmp_path: Path,
@@ -100,7 +109,7 @@ def test_what_cannot_be_done_is_told_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "folds", milled, *arguments) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("Error: ")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
     assert not (tmp_path / "f.csv").exists()

@@ -1,4 +1,4 @@
-"""Contents of files by hash: every change shows, and nothing is read twice without need."""
+"""Hashes of files: every change is noticed, and unchanged files are read once."""
 
 import os
 import shutil
@@ -9,23 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.data import open_dataset, open_files
+from steelscan.data import open_dataset
 from steelscan.data.content import cache_folder, content_hashes
+from steelscan.data.files import open_files
 
 OLD = 1_600_000_000_000_000_000
-"""Nanoseconds of a day long past."""
+"""A time long ago, in nanoseconds."""
 
 _TICK = 0.03
-"""Seconds after which a file system gives another time; the fixture below waits for none."""
+"""Seconds after which a file system gives another time."""
 
 BuildSet = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test alone, in which all files have come to rest."""
+    """The cache of one test; all files count as settled."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("steelscan.data.content._RESTLESS", -1e9)
+    monkeypatch.setattr("steelscan.data.content._TIME_STEP", -1e9)
     return tmp_path / "cache" / "steelscan" / "contents"
 
 
@@ -45,22 +46,22 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files whose content was read."""
     from steelscan.data import content
 
-    seen: list[str] = []
-    plain = content._hashed
+    names: list[str] = []
+    original = content._hash
 
-    def hashed(files: object, name: str) -> str:
-        seen.append(name)
-        return plain(files, name)
+    def hash_(files: object, name: str) -> str:
+        names.append(name)
+        return original(files, name)
 
-    monkeypatch.setattr(content, "_hashed", hashed)
-    return seen
-
-
-def hashes(place: Path) -> dict[str, str]:
-    return content_hashes(open_files(place), "abc")
+    monkeypatch.setattr(content, "_hash", hash_)
+    return names
 
 
-def test_what_is_remembered_is_not_read_again(folder: Path, reads: list[str]) -> None:
+def hashes(path: Path) -> dict[str, str]:
+    return content_hashes(open_files(path), "abc")
+
+
+def test_a_cached_file_is_not_read_again(folder: Path, reads: list[str]) -> None:
     first = hashes(folder)
     assert reads == ["a", "b", "c"]
     assert len(set(first.values())) == 3
@@ -68,7 +69,7 @@ def test_what_is_remembered_is_not_read_again(folder: Path, reads: list[str]) ->
     assert len(reads) == 3
 
 
-def test_an_exchange_shows_though_size_and_time_stay(folder: Path, reads: list[str]) -> None:
+def test_a_change_is_noticed_if_size_and_time_are_equal(folder: Path, reads: list[str]) -> None:
     first = hashes(folder)
     time.sleep(_TICK)
     (folder / "b").write_text("content of B")  # the same inode
@@ -83,10 +84,10 @@ def test_an_exchange_shows_though_size_and_time_stay(folder: Path, reads: list[s
     assert reads == ["a", "b", "c", "b", "c"]
 
 
-def test_what_changed_just_now_is_not_remembered(
+def test_a_file_that_changed_just_now_is_not_cached(
     folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steelscan.data.content._RESTLESS", 1e6)
+    monkeypatch.setattr("steelscan.data.content._TIME_STEP", 1e6)
     assert hashes(folder) == hashes(folder)
     assert reads == ["a", "b", "c"] * 2
 
@@ -103,7 +104,7 @@ def test_what_changed_just_now_is_not_remembered(
         lambda file: (shutil.rmtree(file.parent), file.parent.write_text("in the way")),
     ],
 )
-def test_a_damaged_or_hindered_cache_is_passed_over(
+def test_a_damaged_or_blocked_cache_is_ignored(
     folder: Path, cache: Path, reads: list[str], damage: Callable[[Path], object]
 ) -> None:
     first = hashes(folder)
@@ -113,7 +114,7 @@ def test_a_damaged_or_hindered_cache_is_passed_over(
     assert len(reads) == 6
 
 
-def test_a_zip_is_read_once_and_exchanged_content_shows(tmp_path: Path, reads: list[str]) -> None:
+def test_a_zip_is_read_once_and_a_change_is_noticed(tmp_path: Path, reads: list[str]) -> None:
     packed = tmp_path / "packed.zip"
 
     def pack(text: str) -> None:
@@ -131,13 +132,13 @@ def test_a_zip_is_read_once_and_exchanged_content_shows(tmp_path: Path, reads: l
     assert not set(first.values()) & set(hashes(packed).values())
 
 
-def test_what_cannot_be_read_has_no_hash(folder: Path) -> None:
+def test_a_file_that_cannot_be_read_has_no_hash(folder: Path) -> None:
     (folder / "b").unlink()
     found = hashes(folder)
     assert [name for name, digest in found.items() if not digest] == ["b"]
 
 
-def test_the_cache_lies_where_the_user_wants_it(
+def test_the_cache_is_in_the_folder_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cache_folder() == tmp_path / "cache" / "steelscan"
@@ -146,14 +147,14 @@ def test_the_cache_lies_where_the_user_wants_it(
         assert cache_folder() == Path("~/.cache/steelscan")
 
 
-def test_pictures_exchanged_under_their_names_and_sizes_make_other_data(
+def test_other_pictures_of_the_same_names_and_sizes_are_other_data(
     competition: BuildSet,
 ) -> None:
     root = competition()
     before = open_dataset(root)
     for folder, own in (("test_images", "test_fingerprint"), ("train_images", "fingerprint")):
         pictures = sorted((root / folder).iterdir())
-        for picture in pictures:  # a byte of the picture behind its end: the size stays
+        for picture in pictures:  # one byte after the end of the picture: the size stays
             size = max(each.stat().st_size for each in pictures) + 1
             picture.write_bytes(picture.read_bytes().ljust(size, b"\0"))
         padded = open_dataset(root)

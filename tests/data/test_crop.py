@@ -1,4 +1,4 @@
-"""Crops: never outside the strip, with a defect when asked, padding by mirrors."""
+"""Crops: within the strip, with a defect if requested, padded by mirroring."""
 
 from collections import Counter
 
@@ -24,13 +24,13 @@ sides = st.integers(1, 150)
 
 
 def numbered(height, width):
-    """A picture whose pixels tell where they are, and one mask of the odd ones."""
+    """Return a picture whose values encode positions, and a mask of the odd ones."""
     picture = (np.arange(height)[:, None] * 16 + np.arange(width)).astype(np.uint8)
     return picture, (picture % 2 == 1)[None]
 
 
 def mirrored_index(at, size):
-    """Where a pixel beyond the edge looks, walking to and fro."""
+    """Return the position that a pixel beyond the edge mirrors."""
     forth_and_back = [*range(size), *reversed(range(size))]
     return forth_and_back[at % (2 * size)]
 
@@ -60,7 +60,7 @@ def test_padding_mirrors_to_the_right_and_downwards(height, width, down, right):
 
 @pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=64, width=64, defect=1.0)])
 @pytest.mark.parametrize("shape", [(1, 1), (5, 90), (64, 20), (33, 33)])
-def test_padding_treats_picture_and_masks_alike(crop, shape):
+def test_picture_and_masks_are_padded_alike(crop, shape):
     picture, masks = numbered(*shape)
     for seed in range(5):
         window, planes = cut(picture, masks, crop, Frame(64, 64), np.random.default_rng(seed))
@@ -70,7 +70,7 @@ def test_padding_treats_picture_and_masks_alike(crop, shape):
         assert np.array_equal(planes[0], window % 2 == 1)
 
 
-def test_a_crop_is_a_piece_of_the_strip_at_every_place_equally_often():
+def test_crops_are_uniform_over_the_positions():
     picture, masks = numbered(7, 9)
     crop, rng = RandomCrop(height=32, width=32), np.random.default_rng(0)
     corners = Counter()
@@ -87,7 +87,7 @@ def test_a_crop_is_a_piece_of_the_strip_at_every_place_equally_often():
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(0, 29), st.integers(0, 39))
-def test_a_crop_asked_for_a_defect_holds_one(seed, row, column):
+def test_a_crop_with_a_requested_defect_has_one(seed, row, column):
     picture, masks = np.zeros((30, 40), np.uint8), np.zeros((3, 30, 40), np.bool_)
     masks[seed % 3, row, column] = True
     picture[row, column] = 200
@@ -97,7 +97,7 @@ def test_a_crop_asked_for_a_defect_holds_one(seed, row, column):
     assert np.array_equal(planes[seed % 3], window == 200)
 
 
-def test_every_window_that_holds_the_defect_can_come():
+def test_every_window_with_the_defect_is_possible():
     picture, _ = numbered(12, 14)
     masks = np.zeros((1, 12, 14), np.bool_)
     masks[0, 1, 6] = True  # near the top, where windows are pushed back inside
@@ -109,7 +109,7 @@ def test_every_window_that_holds_the_defect_can_come():
     assert corners == {(top, left) for top in (0, 1) for left in (4, 5, 6)}
 
 
-def test_all_pixels_of_all_classes_are_looked_for_alike():
+def test_all_defect_pixels_are_equally_likely():
     masks = np.zeros((2, 8, 100), np.bool_)
     masks[0, 2:5, 2:5] = masks[1, 4, 90] = True  # nine pixels of one class, one of the other
     crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(0)
@@ -120,7 +120,7 @@ def test_all_pixels_of_all_classes_are_looked_for_alike():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_share_of_crops_with_a_defect_is_as_asked(share):
+def test_the_share_of_crops_with_a_defect_is_the_requested_one(share):
     picture, masks = np.zeros((8, 800), np.uint8), np.zeros((1, 8, 800), np.bool_)
     masks[0, 4, 400] = True
     crop, rng = RandomCrop(height=32, width=32, defect=share), np.random.default_rng(1)
@@ -129,7 +129,7 @@ def test_the_share_of_crops_with_a_defect_is_as_asked(share):
     assert held / 1000 == pytest.approx(share + (1 - share) * by_chance, abs=0.06)
 
 
-def test_a_strip_without_defect_gives_a_window_anywhere():
+def test_crops_of_a_clean_strip_are_uniform():
     picture, masks = numbered(4, 9)
     crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(0)
     empty = np.zeros_like(masks)
@@ -137,7 +137,7 @@ def test_a_strip_without_defect_gives_a_window_anywhere():
     assert lefts == set(range(6))
 
 
-def test_what_is_cut_from_is_left_alone():
+def test_the_source_is_not_changed():
     picture, masks = numbered(20, 20)
     before = picture.copy(), masks.copy()
     cut(picture, masks, WholeStrip(), Frame(32, 32), np.random.default_rng(0))
@@ -146,7 +146,7 @@ def test_what_is_cut_from_is_left_alone():
 
 
 @pytest.mark.parametrize("kind", [RandomCrop, SteelCrop])
-def test_sides_that_no_network_takes_are_refused(kind):
+def test_sides_that_are_no_multiple_of_32_are_refused(kind):
     assert kind(height=32, width=1568)
     for sides in ({"height": 48, "width": 64}, {"height": 32, "width": 0}):
         with pytest.raises(ValidationError, match=r"multiple of 32|greater than 0"):
@@ -170,7 +170,7 @@ STEEL = SteelCrop(height=32, width=512)
 
 
 def left_of(picture, crop=STEEL, tries=200):
-    """Where the windows of many draws begin, told by a picture whose columns are numbered."""
+    """Return the left columns of many windows, from a picture with numbered columns."""
     masks = np.zeros((11, *picture.shape), np.bool_)
     for bit in range(11):
         masks[bit] = np.arange(picture.shape[1]) >> bit & 1
@@ -182,7 +182,7 @@ def left_of(picture, crop=STEEL, tries=200):
     return lefts
 
 
-def test_windows_of_black_give_way_to_the_end_that_shows_steel():
+def test_black_windows_are_replaced_by_the_end_with_steel():
     right, _ = half_black(seen=600)
     for left in left_of(right):
         # 15 % of a window must be steel, and the black left end never is: the right end is taken
@@ -194,7 +194,7 @@ def test_windows_of_black_give_way_to_the_end_that_shows_steel():
     assert 0 in left_of(mirrored)
 
 
-def test_windows_of_steel_stay_where_they_were_drawn():
+def test_windows_of_steel_are_kept():
     picture = np.full((32, 1600), 90, np.uint8)
     lefts = left_of(picture)
     assert len(set(lefts)) > 150
@@ -205,5 +205,5 @@ def test_windows_of_steel_stay_where_they_were_drawn():
     assert left_of(dim, STEEL.but(mean=11.0)) == lefts
 
 
-def test_where_all_is_black_the_right_end_is_taken():
+def test_the_right_end_of_a_black_strip_is_used():
     assert set(left_of(np.zeros((32, 1600), np.uint8))) == {1600 - 512}

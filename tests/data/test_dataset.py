@@ -1,4 +1,4 @@
-"""Data sets in every form, whole and damaged."""
+"""Data sets in every layout, intact and damaged."""
 
 import os
 import pickle
@@ -29,7 +29,7 @@ Damage = Callable[[Path], object]
 
 
 def content(dataset: Dataset) -> list[bytes]:
-    """Everything a data set holds, as bytes."""
+    """Return the content of a data set as bytes."""
     strips = range(len(dataset))
     return [dataset.picture(at).tobytes() + dataset.masks(at).tobytes() for at in strips]
 
@@ -62,13 +62,13 @@ def test_competition(competition: BuildSet) -> None:
     assert not dataset.present[0].any()
 
 
-def test_both_layouts_are_one_data_set(competition: BuildSet) -> None:
+def test_both_forms_of_train_csv_are_one_data_set(competition: BuildSet) -> None:
     columns, joined = open_dataset(competition("columns")), open_dataset(competition("joined"))
     assert joined.layout == "joined"
     agree(columns, joined)
 
 
-def test_both_forms_hold_the_same_masks(competition: BuildSet, indexed: BuildSet) -> None:
+def test_both_layouts_have_the_same_masks(competition: BuildSet, indexed: BuildSet) -> None:
     one, other = open_dataset(competition()), open_dataset(indexed())
     assert other.classes.names == ("scratch", "hole")
     assert other.layout == "joined"
@@ -123,7 +123,7 @@ def test_forked_while_the_zip_is_open(competition: BuildSet, zipped: Callable[..
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
 
 
-def test_fingerprint_tells_changes(competition: BuildSet) -> None:
+def test_the_fingerprint_changes_with_the_data(competition: BuildSet) -> None:
     root = competition()
     seen = {open_dataset(root).fingerprint}
     picture, table = root / "train_images" / "s1.jpg", root / "train.csv"
@@ -151,9 +151,9 @@ def test_groups(indexed: BuildSet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ("image,group\ns0,a\n", "names no group for 3 of 4 pictures, as s1.jpg"),
+        ("image,group\ns0,a\n", "has no group for 3 of 4 pictures, as s1.jpg"),
         ("image,group\ns0,a\ns1,a\ns2,a\ns3,a\ns0,b\n", "puts s0 into two groups"),
         ("picture,group\ns0,a\n", "Expected the columns image,group"),
         ("image,group\ns0,\n", "empty cell in row 2"),
@@ -163,12 +163,10 @@ def test_groups(indexed: BuildSet) -> None:
     ],
 )
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
-def test_groups_that_cannot_be_trusted(
-    indexed: BuildSet, text: str, says: str, on_error: str
-) -> None:
+def test_faulty_groups(indexed: BuildSet, text: str, message: str, on_error: str) -> None:
     root = indexed(strips=4)
     (root / "groups.csv").write_text(text)
-    with pytest.raises((DatasetError, TableError), match=says):
+    with pytest.raises((DatasetError, TableError), match=message):
         open_dataset(root, on_error)  # type: ignore[arg-type]
 
 
@@ -195,7 +193,7 @@ def test_classes_of_any_pixel_value(indexed: BuildSet) -> None:
         "name\na\n",
     ],
 )
-def test_classes_that_mean_nothing(indexed: BuildSet, text: str) -> None:
+def test_classes_that_make_no_sense(indexed: BuildSet, text: str) -> None:
     root = indexed()
     (root / "classes.csv").write_text(text)
     with pytest.raises(TableError, match=r"classes\.csv"):
@@ -273,12 +271,12 @@ ONE_STRIP_OF_A_COMPETITION: dict[str, tuple[Damage, type[InputError], str]] = {
     "absent": (
         lambda root: (root / "train_images/s1.jpg").unlink(),
         MaskError,
-        r"s1\.jpg: is named in .*train\.csv, but there is no such picture",
+        r"s1\.jpg: is listed in .*train\.csv, but there is no such picture",
     ),
     "same stem": (
         lambda root: rewrite(root, "train_images/s1.png", FULL),
         PictureError,
-        r"s1\.\w+: shares its stem",
+        r"s1\.\w+: has the same stem",
     ),
 }
 
@@ -301,12 +299,12 @@ ONE_STRIP_OF_AN_INDEXED_SET: dict[str, tuple[Damage, type[InputError], str]] = {
     "strange value": (
         lambda root: rewrite(root, "masks/s1.png", FULL + 9),
         MaskError,
-        r"holds the pixel values 9, which classes\.csv does not name",
+        r"has the pixel values 9, which are not in classes\.csv",
     ),
     "colour mask": (
         lambda root: rewrite(root, "masks/s1.png", np.dstack([FULL, FULL, FULL + 1])),
         MaskError,
-        "is coloured .*no file says which class",
+        "is coloured .*class of a colour is unknown",
     ),
     "damaged mask": (
         lambda root: (root / "masks/s1.png").write_bytes((root / "masks/s1.png").read_bytes()[:60]),
@@ -335,11 +333,11 @@ def test_one_bad_strip_stops_or_is_skipped(
     request: pytest.FixtureRequest,
 ) -> None:
     cases = {**ONE_STRIP_OF_A_COMPETITION} if form == "competition" else ONE_STRIP_OF_AN_INDEXED_SET
-    harm, kind, says = cases[damage]
+    harm, kind, message = cases[damage]
     root = request.getfixturevalue(form)()
     harm(root)
     path = zipped(root) if packed else root
-    with pytest.raises(kind, match=says) as caught:
+    with pytest.raises(kind, match=message) as caught:
         open_dataset(path)
     assert "\n" not in str(caught.value)
     dataset = open_dataset(path, "skip")
@@ -353,12 +351,14 @@ def test_class_beyond_the_named_ones(competition: BuildSet) -> None:
     root = competition()
     (root / "classes.csv").write_text("value,name\n1,a\n2,b\n")
     replace_row(root, "s1.jpg", "s1.jpg,3,1 5")
-    with pytest.raises(MaskError, match=r"s1\.jpg, class 3: classes\.csv ends at class 2"):
+    with pytest.raises(
+        MaskError, match=r"s1\.jpg, class 3: is not in classes\.csv, which ends at class 2"
+    ):
         open_dataset(root)
     assert len(open_dataset(root, "skip")) == 7
 
 
-def test_damage_further_down_is_met_on_reading(competition: BuildSet) -> None:
+def test_damage_after_the_header_is_found_on_reading(competition: BuildSet) -> None:
     root = competition()
     path = root / "train_images" / "s3.jpg"
     path.write_bytes(path.read_bytes()[:-200])
@@ -372,35 +372,35 @@ def test_damage_further_down_is_met_on_reading(competition: BuildSet) -> None:
 
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
-def test_what_is_no_data_set(tmp_path: Path, competition: BuildSet, on_error: str) -> None:
-    def refused(path: Path, says: str, kind: type[InputError] = DatasetError) -> None:
-        with pytest.raises(kind, match=says):
+def test_folders_that_are_no_data_set(tmp_path: Path, competition: BuildSet, on_error: str) -> None:
+    def refused(path: Path, message: str, kind: type[InputError] = DatasetError) -> None:
+        with pytest.raises(kind, match=message):
             open_dataset(path, on_error)  # type: ignore[arg-type]
 
     refused(tmp_path / "nothing", "does not exist")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", r"is no data set. Looked for train_images/ with train.csv")
+    refused(tmp_path / "empty", r"is no data set. Expected train_images/ with train.csv")
     root = competition()
     table = (root / "train.csv").read_text()
     (root / "train.csv").unlink()
-    refused(root, "it has train_images/ and nothing to go with it")
+    refused(root, "it has train_images/, but no masks for it")
     (root / "train.csv").write_text("a,b\n1,2\n")
     refused(root, r"train\.csv: has the columns a, b", TableError)
     (root / "train.csv").write_text(table + "s1.jpg,1,1 1\n")
     refused(root, "repeats image s1.jpg, class 1", TableError)
     (root / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
-    refused(root, "names no class")
+    refused(root, "has no class")
     (root / "train.csv").write_text(table)
     for path in (root / "train_images").iterdir():
         path.unlink()
-    refused(root, "holds no pictures")
+    refused(root, "has no pictures")
 
 
 def test_nothing_usable_is_an_error_even_when_skipping(competition: BuildSet) -> None:
     root = competition(strips=2)
     for path in (root / "train_images").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DatasetError, match="holds no usable strip"):
+    with pytest.raises(DatasetError, match="has no usable strip"):
         open_dataset(root, "skip")
 
 
@@ -408,8 +408,8 @@ def test_check_trainable(competition: BuildSet, indexed: BuildSet) -> None:
     assert check_trainable(open_dataset(competition(strips=12))) == []
     warnings = check_trainable(open_dataset(indexed(strips=3)))
     assert warnings == [
-        "Class scratch stands on 1 of 3 strips: expect little of it.",
-        "Class hole stands on 2 of 3 strips: expect little of it.",
+        "Class scratch is on 1 of 3 strips: too few to learn it well.",
+        "Class hole is on 2 of 3 strips: too few to learn it well.",
     ]
 
 
@@ -420,13 +420,13 @@ def test_check_trainable_refuses(competition: BuildSet, indexed: BuildSet) -> No
     (clean / "train.csv").write_text("\n".join(bare) + "\n")
     dataset = open_dataset(clean)
     assert (len(dataset), len(dataset.classes)) == (4, 2)
-    with pytest.raises(DatasetError, match="none of its 4 strips has a defect"):
+    with pytest.raises(DatasetError, match="has no defect on any of its 4 strips"):
         check_trainable(dataset)
     with pytest.raises(DatasetError, match="single strip"):
         check_trainable(open_dataset(indexed(strips=1)))
 
 
-def test_no_clean_strip_is_told(indexed: BuildSet) -> None:
+def test_a_warning_if_no_strip_is_clean(indexed: BuildSet) -> None:
     root = indexed()
     for number in (0, 3, 6):
         (root / "images" / f"s{number}.jpg").unlink()
@@ -475,7 +475,7 @@ def test_real_indexed_sets(
         assert masks.sum(axis=0).max() <= 1
 
 
-def test_pixels_to_be_ignored_are_sound_and_told(indexed: BuildSet, save: Save) -> None:
+def test_pixels_to_be_ignored_are_sound_and_reported(indexed: BuildSet, save: Save) -> None:
     root = indexed()
     index = np.zeros((24, 40), np.uint8)
     index[3:6], index[9:12] = 1, 255
@@ -488,7 +488,7 @@ def test_pixels_to_be_ignored_are_sound_and_told(indexed: BuildSet, save: Save) 
     masks = dataset.masks(dataset.names.index("s1.jpg"))
     assert np.array_equal(masks, np.stack([index == 1, index == 2]))
     assert dataset.ignored == 1
-    assert any("1 strips hold pixels to be ignored" in said for said in check_trainable(dataset))
+    assert any("1 strips have pixels to be ignored" in each for each in check_trainable(dataset))
     assert "120 pixels marked as neither" in convert(root, root.parent / "out", "voc").text()
     (root / "classes.csv").write_text("value,name\n1,scratch\n2,ignore\n255,ignore\n")
     with pytest.raises(TableError, match="two values"):

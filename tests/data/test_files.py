@@ -1,4 +1,4 @@
-"""A folder and its zip answer alike; what a user points at is found."""
+"""A folder and its zip behave alike; the pictures of a path are found."""
 
 import gc
 import io
@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from steelscan.data import files as files_module
-from steelscan.data import find_pictures, open_dataset, open_files
+from steelscan.data import find_pictures, open_dataset
+from steelscan.data.files import open_files
+from steelscan.data.files import zip_files as zip_module
 from steelscan.formats import check, convert, locate
 from steelscan.formats.picture_folder import picture_names
 from steelscan.strip import DatasetError, PictureError
@@ -42,7 +43,7 @@ PICTURES = ["a.jpg", "deep/b.PNG", "deep/er/c.tiff", "z.webp", "钢带/d.jpeg"]
 
 
 @pytest.mark.parametrize("prefix", ["", "top"])
-def test_folder_and_zip_answer_alike(
+def test_folder_and_zip_behave_alike(
     folder: Path, zipped: Callable[..., Path], prefix: str
 ) -> None:
     there = open_files(folder)
@@ -60,9 +61,9 @@ def test_folder_and_zip_answer_alike(
         assert files.exists("a.jpg")
         assert not files.exists("b.jpg")
         assert not files.exists("deep")
-        for ask in (files.read, files.size):
+        for method in (files.read, files.size):
             with pytest.raises(DatasetError, match=r"b\.jpg"):
-                ask("b.jpg")
+                method("b.jpg")
 
 
 def test_neither_folder_nor_zip(folder: Path) -> None:
@@ -101,7 +102,7 @@ def test_zip_in_many_threads(folder: Path, zipped: Callable[..., Path]) -> None:
         assert list(pool.map(files.read, names)) == [name.encode() for name in names]
 
 
-def test_zip_is_closed_wherever_the_collector_meets_its_file_first(tmp_path: Path) -> None:
+def test_a_zip_is_closed_even_if_the_collector_finds_its_file_first(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as out:
         out.writestr("a.jpg", b"x")
@@ -138,7 +139,7 @@ def test_damaged_zip_entry_is_named(tmp_path: Path) -> None:
         found.read()
 
 
-def test_a_locale_that_is_not_utf_8_is_told_and_no_name_is_blamed(folder: Path) -> None:
+def test_a_locale_that_is_not_utf_8_is_reported_instead_of_names(folder: Path) -> None:
     (folder / "Blech_ä.jpg").write_bytes(b"x")
     code = """
 import sys
@@ -186,14 +187,14 @@ def test_zips_with_names_that_lead_out(name: str, tmp_path: Path) -> None:
     assert_refused(path, "may lead out")
 
 
-def assert_refused(path: Path, says: str) -> None:
+def assert_refused(path: Path, message: str) -> None:
     before = set(path.parent.rglob("*"))
     for use in (lambda: open_files(path).names(), lambda: find_pictures(path)):
-        with pytest.raises(DatasetError, match=says):
+        with pytest.raises(DatasetError, match=message):
             use()
-    with pytest.raises(DatasetError, match=says):
+    with pytest.raises(DatasetError, match=message):
         convert(path, path.parent / "out", "coco", from_="coco")
-    with pytest.raises(DatasetError, match=says):
+    with pytest.raises(DatasetError, match=message):
         check(path)
     assert set(path.parent.rglob("*")) == before
 
@@ -220,16 +221,16 @@ def test_zips_with_a_file_and_a_folder_of_one_name(names: tuple[str, str], tmp_p
         assert_refused(path, r"a\.zip: holds \S+ as a file and as a folder")
 
 
-def test_zips_that_grow_out_of_all_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zips_that_grow_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("a.jpg", bytes(3_000_000))
     assert open_files(path).names() == ("a.jpg",)
-    monkeypatch.setattr(files_module, "_SMALL", 1_000_000)
+    monkeypatch.setattr(zip_module, "_SMALL", 1_000_000)
     assert_refused(path, "would grow")
 
 
-def test_a_zip_that_lies_about_its_sizes_gives_no_more_than_it_says(tmp_path: Path) -> None:
+def test_a_zip_with_wrong_sizes_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("a.jpg", bytes(3_000_000))
@@ -243,7 +244,7 @@ def test_a_zip_that_lies_about_its_sizes_gives_no_more_than_it_says(tmp_path: Pa
 
 
 def listed(folder: Path, count: int) -> float:
-    """Seconds of a core that it takes to list, find and match so many files."""
+    """Return the CPU seconds to list, find and match a number of files."""
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     for at in range(count):
@@ -259,7 +260,7 @@ def listed(folder: Path, count: int) -> float:
 
 
 def test_one_of_many_files_costs_about_as_much_as_one_of_few(tmp_path: Path) -> None:
-    """Were each compared with each, 16 times as many would cost 256 times as much."""
+    """If each were compared with each, 16 times as many would take 256 times as long."""
     listed(tmp_path / "first", 10)  # what is loaded then is not measured
     few, many = listed(tmp_path / "few", 400), listed(tmp_path / "many", 6_400)
     assert many < 4 * 16 * few
@@ -325,7 +326,7 @@ JUNK = (
 )
 
 
-def test_what_systems_and_stores_leave_is_no_strip(
+def test_files_of_operating_systems_are_no_strips(
     tmp_path: Path, zipped: Callable[..., Path]
 ) -> None:
     root = tmp_path / "set"
@@ -366,7 +367,7 @@ def test_names_that_are_no_unicode_are_refused_before_any_work(latin: Path) -> N
             use()
 
 
-def test_pipes_sockets_and_links_in_a_circle_are_told_and_never_waited_for(
+def test_pipes_sockets_and_circular_links_are_refused_without_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
@@ -395,7 +396,7 @@ def test_pipes_sockets_and_links_in_a_circle_are_told_and_never_waited_for(
             use(tmp_path / "pipe.jpg")
 
 
-def test_a_folder_that_cannot_be_listed_is_no_empty_one(
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = os.scandir
@@ -411,7 +412,7 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(
 
 
 def entry(name: str) -> zipfile.ZipInfo:
-    """An entry whose name is taken as it is."""
+    """Return an entry whose name is stored unchanged."""
     made = zipfile.ZipInfo("x")
     made.filename = name
     return made
@@ -438,7 +439,7 @@ def test_zips_of_old_windows_and_mac_programs(tmp_path: Path) -> None:
     ]
 
 
-def test_a_zip_that_holds_a_name_with_slashes_and_with_backslashes(tmp_path: Path) -> None:
+def test_a_zip_with_a_name_with_slashes_and_with_backslashes(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as out:
         for name in ("images/a.jpg", "images\\a.jpg"):
@@ -446,12 +447,12 @@ def test_a_zip_that_holds_a_name_with_slashes_and_with_backslashes(tmp_path: Pat
     assert_refused(path, "twice")
 
 
-def test_a_zip_whose_names_are_not_the_utf_8_that_it_says(tmp_path: Path) -> None:
+def test_a_zip_with_a_false_utf_8_flag(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as out:
         out.writestr("images/ä.jpg", b"x")
     path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xe4x"))
-    assert_refused(path, "not the UTF-8 that it says")
+    assert_refused(path, "marked as UTF-8 that is not UTF-8")
 
 
 def test_a_zip_whose_lzma_is_damaged(tmp_path: Path) -> None:
@@ -467,7 +468,7 @@ def test_a_zip_whose_lzma_is_damaged(tmp_path: Path) -> None:
         packed.read("a.jpg")
 
 
-def test_a_table_in_a_zip_is_bounded_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_the_size_of_a_table_in_a_zip_is_limited_before_it_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("train_images/a.jpg", b"x")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from steelscan.data import Folds, make_folds, read_folds, write_folds
+from steelscan.data import Folds, make_folds
+from steelscan.data.folds import read_folds, write_folds
 from steelscan.strip import DatasetError, TableError
 
 
@@ -47,8 +48,8 @@ def test_sizes_differ_by_less_than_the_biggest_groups(
 
 
 @pytest.mark.parametrize("count", [2, 5, 7])
-def test_single_strips_are_dealt_evenly(count: int) -> None:
-    """With every strip a group of its own, each class is spread as evenly as can be."""
+def test_single_strips_are_split_evenly(count: int) -> None:
+    """If every strip is its own group, each class is split as evenly as possible."""
     rng = np.random.default_rng(count)
     present = np.zeros((503, 4), np.bool_)
     kinds = rng.choice(5, 503, p=[0.07, 0.02, 0.4, 0.06, 0.45])
@@ -61,7 +62,7 @@ def test_single_strips_are_dealt_evenly(count: int) -> None:
         assert spread.max() - spread.min() <= (1 if kind < 4 else 4)
 
 
-def test_beats_dealing_blindly_on_real_classes(real_data: Path) -> None:
+def test_is_more_even_than_a_random_split_of_real_classes(real_data: Path) -> None:
     """The full competition's classes: 12,568 strips, two of them with three classes."""
     with (real_data / "severstal" / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -111,24 +112,24 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert read_folds(path, names).tolist() == [1, 1, 0]
     assert read_folds(path, names[::-1]).tolist() == [0, 1, 1]
     assert read_folds(path, ["b.jpg"]).dtype == np.int64
-    with pytest.raises(DatasetError, match=r"names no fold for 1 of 4 strips, as new\.jpg"):
+    with pytest.raises(DatasetError, match=r"has no fold for 1 of 4 strips, as new\.jpg"):
         read_folds(path, [*names, "new.jpg"])
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("image,group,fold\na,1,0\nb,1,1\n", "splits group 1 over two folds"),
         ("image,group,fold\na,1,0\na,2,1\n", "puts a into two folds"),
-        ("image,group,fold\na,1,x\n", "gives a the fold 'x'"),
+        ("image,group,fold\na,1,x\n", "has the fold 'x' for a"),
         ("image,fold\na,1\n", "Expected the columns image,group,fold"),
         ("", "is empty"),
     ],
 )
-def test_folds_that_cannot_be_trusted(tmp_path: Path, text: str, says: str) -> None:
+def test_faulty_tables_of_folds(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "folds.csv"
     path.write_text(text)
-    with pytest.raises((TableError, DatasetError), match=says):
+    with pytest.raises((TableError, DatasetError), match=message):
         read_folds(path, ["a"])
 
 

@@ -1,4 +1,4 @@
-"""Near-duplicates: altered copies are found, and unrelated strips are left apart."""
+"""Near-duplicates: altered copies are found, and unrelated strips stay separate."""
 
 import io
 import re
@@ -15,13 +15,12 @@ from steelscan.data import open_dataset, read_picture
 from steelscan.data.duplicates import (
     Fingerprint,
     find_groups,
-    find_links,
-    group_pictures,
+    group_prints,
     group_strips,
-    proof,
+    required_likeness,
 )
-from steelscan.data.duplicates.fingerprint import SAME, fingerprint, likeness, nearest, stacked
-from steelscan.data.duplicates.groups import LARGEST, join_prints
+from steelscan.data.duplicates.fingerprints import SAME, fingerprint, likeness, nearest, stacked
+from steelscan.data.duplicates.groups import LARGEST, find_links
 from steelscan.strip import PictureError
 
 Alter = Callable[[np.ndarray], np.ndarray]
@@ -70,16 +69,20 @@ def strips(real_data: Path) -> list[np.ndarray]:
 
 
 def steel(seed: int, height: int = 64, width: int = 256) -> np.ndarray:
-    """Texture that goes on and on."""
+    """Return a texture without repetition."""
     rng = np.random.default_rng(seed)
     grain = cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), 2)
     return np.clip(110 + 150 * grain, 0, 255).astype(np.uint8)
 
 
 def chain(count: int, seed: int = 0) -> list[np.ndarray]:
-    """Pictures of which each overlaps the next by 94 %, and the last shows other steel."""
+    """Return pictures that each overlap the next by 94 %, so that the last shows other steel."""
     band = steel(seed, width=256 + 16 * count)
     return [band[:, 16 * at : 16 * at + 256] for at in range(count)]
+
+
+def group_pictures(pictures: list[np.ndarray]) -> np.ndarray:
+    return group_prints([fingerprint(picture) for picture in pictures]).numbers
 
 
 def pairs(groups: np.ndarray) -> np.ndarray:
@@ -95,13 +98,13 @@ def test_altered_copies_are_found(strips: list[np.ndarray], name: str) -> None:
     copies = [ALTERATIONS[name](strip) for strip in strips]
     groups = group_pictures([*strips, *copies])
     found = groups[: len(strips)] == groups[len(strips) :]
-    assert found.mean() >= 0.95  # what escapes is nearly flat steel
+    assert found.mean() >= 0.95  # the missed copies are nearly flat steel
     assert len(np.unique(groups)) == 2 * len(strips) - found.sum()  # and nothing else was joined
 
 
 @pytest.mark.parametrize("kind", ["black", "grey", "noise", "lamp", "sensor", "border", "streaks"])
 def test_flat_and_streaked_steel_does_not_chain(kind: str) -> None:
-    """What strips of one camera have in common is no proof that they are one strip."""
+    """Common features of one camera do not prove that two strips are the same."""
     sensor = np.random.default_rng(99).normal(0, 2, (256, 1))
 
     def flat(seed: int) -> np.ndarray:
@@ -157,7 +160,7 @@ def test_tiles_under_other_light_are_one_group(real_data: Path) -> None:
     assert (joined & listed).sum() / listed.sum() >= 0.95
 
 
-def test_groups_csv_is_believed(real_data: Path) -> None:
+def test_groups_csv_is_used(real_data: Path) -> None:
     dataset = open_dataset(real_data / "neu")
     assert dataset.group_labels is not None
     groups = group_strips(dataset)
@@ -165,16 +168,17 @@ def test_groups_csv_is_believed(real_data: Path) -> None:
     assert np.unique(groups).tolist() == list(range(711))
 
 
-def test_without_groups_csv_the_fingerprint_decides(real_data: Path) -> None:
+def test_without_groups_csv_groups_are_found_by_fingerprint(real_data: Path) -> None:
     dataset = open_dataset(real_data / "severstal")
     assert dataset.group_labels is None
     assert group_strips(dataset).tolist() == list(range(32))
 
 
 def test_likeness_is_the_best_correlation_at_any_small_shift() -> None:
-    """A second way: every shift by itself, with NumPy's correlation."""
+    """Compute the correlation at every shift with NumPy."""
     one, other = (
-        Fingerprint(np.ones(1, np.float32), steel(seed, 40, 60), telling=True) for seed in (0, 1)
+        Fingerprint(np.ones(1, np.float32), steel(seed, 40, 60), has_texture=True)
+        for seed in (0, 1)
     )
     moved_ = one._replace(fine=np.roll(one.fine, (3, -5), (0, 1)))
     core = one.fine[4:36, 6:54]
@@ -199,7 +203,7 @@ def test_nearest_are_those_of_a_full_sort(kept: int) -> None:
         assert set(places) == set(np.argsort(-closeness[row])[:kept])
 
 
-def test_the_spectrum_tells_a_shifted_picture_from_all_others() -> None:
+def test_the_spectrum_distinguishes_a_shifted_picture_from_all_others() -> None:
     bands = [steel(seed, 80, 320) for seed in range(40)]
     spectra = stacked([fingerprint(band[:64, :256]) for band in bands])
     shifted = stacked([fingerprint(band[6:70, 24:280]) for band in bands])
@@ -207,8 +211,8 @@ def test_the_spectrum_tells_a_shifted_picture_from_all_others() -> None:
     assert np.allclose(np.linalg.norm(spectra, axis=1), 1, atol=1e-5)
 
 
-def test_no_pair_that_is_alike_is_missed() -> None:
-    """All pairs tried, both ways, against the search that tries a few for each strip."""
+def test_no_similar_pair_is_missed() -> None:
+    """Compare all pairs, and the search that compares a few per strip."""
     rng = np.random.default_rng(3)
     bands = [steel(seed, 80, 300) for seed in range(45)]
     pictures = [band[:64, :256] for band in bands]
@@ -222,38 +226,40 @@ def test_no_pair_that_is_alike_is_missed() -> None:
         (one, other)
         for one in range(len(prints))
         for other in range(one + 1, len(prints))
-        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
+        if likeness(prints[one], prints[other]) >= required_likeness(prints[one], prints[other])
     }
     links = {(one, other) for one, other, _ in find_links(prints)}
     assert len(all_) >= 45 + 19
     assert links == all_
 
 
-def test_a_long_chain_is_cut_and_told() -> None:
+def test_a_long_chain_is_split_and_reported() -> None:
     pictures = chain(70)
     prints = [fingerprint(picture) for picture in pictures]
     assert all(likeness(*two) >= SAME for two in pairwise(prints))
     assert likeness(prints[0], prints[-1]) < 0.3
-    groups = join_prints(prints)
+    groups = group_prints(prints)
     sizes = np.bincount(groups.numbers)
     assert sizes.max() <= LARGEST
-    assert len(sizes) <= 2 * 70 / LARGEST + 1  # and it is not shattered
+    assert len(sizes) <= 2 * 70 / LARGEST + 1  # and not into many small ones
     (found,) = groups.chains
     assert (found.strips, found.groups) == (tuple(range(70)), len(sizes))
     links = find_links(prints)
-    assert found.cut == sum(groups.numbers[one] != groups.numbers[other] for one, other, _ in links)
-    (told,) = groups.notes([f"{at}.png" for at in range(70)])
-    assert told.startswith("Near-duplicates: 70 strips around 0.png hang together only link by")
-    assert f"into {len(sizes)} groups, {found.cut} like pairs" in told
+    assert found.separated == sum(
+        groups.numbers[one] != groups.numbers[other] for one, other, _ in links
+    )
+    (note,) = groups.notes([f"{at}.png" for at in range(70)])
+    assert note.startswith("Near-duplicates: 70 strips around 0.png form a chain; it was split")
+    assert f"into {len(sizes)} groups, which separates {found.separated} similar pairs" in note
 
 
-def test_many_copies_of_one_strip_stay_one_group_and_it_is_told() -> None:
+def test_many_copies_of_one_strip_stay_one_group_and_are_reported() -> None:
     rng = np.random.default_rng(0)
     copies = [recoded(lit(steel(0), gain), 80) for gain in rng.uniform(0.7, 1.2, 3 * LARGEST)]
-    groups = join_prints([fingerprint(picture) for picture in [*copies, *copies[:20], steel(1)]])
+    groups = group_prints([fingerprint(picture) for picture in [*copies, *copies[:20], steel(1)]])
     assert groups.numbers.tolist() == [0] * (3 * LARGEST + 20) + [1]
     assert groups.chains == ()
-    assert groups.notes(["a"] * 81) == ["Near-duplicates: 80 strips are one group, that of a."]
+    assert groups.notes(["a"] * 81) == ["Near-duplicates: 80 strips form one group, that of a."]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -263,7 +269,7 @@ def test_the_order_of_the_strips_makes_no_difference(seed: int) -> None:
     pictures = [*worn, *(steel(at) for at in range(20)), *(steel(at) for at in range(9))]
     prints = [fingerprint(picture) for picture in pictures]
     order = np.random.default_rng(seed).permutation(len(prints))
-    one, other = join_prints(prints), join_prints([prints[at] for at in order])
+    one, other = group_prints(prints), group_prints([prints[at] for at in order])
     assert np.array_equal(pairs(one.numbers)[np.ix_(order, order)], pairs(other.numbers))
     assert {frozenset(each.strips) for each in one.chains} == {
         frozenset(order[list(each.strips)].tolist()) for each in other.chains
@@ -271,20 +277,20 @@ def test_the_order_of_the_strips_makes_no_difference(seed: int) -> None:
 
 
 def test_strips_without_texture_are_counted() -> None:
-    groups = join_prints([fingerprint(np.full((64, 256), 9, np.uint8)), fingerprint(steel(0))] * 2)
+    groups = group_prints([fingerprint(np.full((64, 256), 9, np.uint8)), fingerprint(steel(0))] * 2)
     assert groups.numbers.tolist() == [0, 1, 2, 1]
-    (told,) = groups.notes(list("abcd"))
-    assert told.startswith("Near-duplicates: 2 of 4 strips have too little texture")
+    (note,) = groups.notes(list("abcd"))
+    assert note.startswith("Near-duplicates: 2 of 4 strips have too little texture")
 
 
-def test_looking_although_groups_are_named(indexed: Callable[..., Path]) -> None:
+def test_a_search_ignores_groups_csv(indexed: Callable[..., Path]) -> None:
     root = indexed()
     names = [f"s{at}" for at in range(8)]
     (root / "groups.csv").write_text("image,group\n" + "".join(f"{name},x\n" for name in names))
     (root / "images" / "s7.jpg").write_bytes((root / "images" / "s2.jpg").read_bytes())
     dataset = open_dataset(root)
     assert group_strips(dataset).tolist() == [0] * 8
-    assert find_groups(dataset, look=True).numbers.tolist() == [0, 1, 2, 3, 4, 5, 6, 2]
+    assert find_groups(dataset, search=True).numbers.tolist() == [0, 1, 2, 3, 4, 5, 6, 2]
 
 
 def test_a_broken_picture_stops_the_search(indexed: Callable[..., Path]) -> None:
@@ -305,7 +311,7 @@ def test_no_pair_of_real_pictures_is_missed(real_data: Path, name: str) -> None:
         (one, other)
         for one in range(count)
         for other in range(one + 1, count)
-        if likeness(prints[one], prints[other]) >= proof(prints[one], prints[other])
+        if likeness(prints[one], prints[other]) >= required_likeness(prints[one], prints[other])
     }
     assert {(one, other) for one, other, _ in find_links(prints)} == all_
 
@@ -322,8 +328,8 @@ def test_plates_of_one_pattern_are_not_one_plate_but_copies_of_one_are() -> None
     plates = [checker_plate(seed, 3 * seed) for seed in range(15)]
     prints = [fingerprint(plate) for plate in plates]
     assert likeness(prints[0], prints[1]) > SAME
-    assert all(each.demand > 0.85 for each in prints)
+    assert all(each.required > 0.85 for each in prints)
     copies = [recoded(lit(plate, 0.9), 85) for plate in plates]
     groups = group_pictures([*plates, *copies])
     assert groups.tolist() == [*range(15)] * 2
-    assert fingerprint(steel(0)).demand == SAME
+    assert fingerprint(steel(0)).required == SAME

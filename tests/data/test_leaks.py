@@ -1,4 +1,4 @@
-"""What folds part, counted pair by pair, and what random ones part, tried many times."""
+"""Leaks of folds, counted pair by pair, and of random folds, by simulation."""
 
 from itertools import combinations
 
@@ -22,7 +22,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def by_hand(folds: np.ndarray, groups: np.ndarray, present: np.ndarray) -> tuple[int, int, int]:
-    """Strips, pairs, and pairs of other classes that folds part."""
+    """Count strips, pairs, and pairs of different classes that folds separate."""
     pairs = [
         (one, other)
         for one, other in combinations(range(len(folds)), 2)
@@ -37,15 +37,15 @@ def test_pairs_counted_one_by_one(case: Case) -> None:
     folds, groups, present = case
     found = leak(folds, groups, present)
     assert (found.strips, found.pairs, found.differing) == by_hand(folds, groups, present)
-    apart = np.arange(len(folds))
-    whole = by_hand(apart, groups, present)
+    one_each = np.arange(len(folds))
+    whole = by_hand(one_each, groups, present)
     assert (found.all_strips, found.all_pairs, found.all_differing) == whole
     random = random_leak(groups, present, 3)
     assert (random.all_strips, random.all_pairs, random.all_differing) == whole
 
 
 @given(cases(), st.integers(2, 5))
-def test_our_own_folds_part_nothing(case: Case, count: int) -> None:
+def test_new_folds_separate_nothing(case: Case, count: int) -> None:
     _, groups, present = case
     if len(set(groups.tolist())) >= count:
         folds = make_folds(present, groups, count, 0)
@@ -53,8 +53,8 @@ def test_our_own_folds_part_nothing(case: Case, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_random_folds_part_as_many_as_is_expected(count: int) -> None:
-    """Shuffled 4,000 times."""
+def test_random_folds_separate_as_many_as_expected(count: int) -> None:
+    """Compare with 4,000 shuffled lists."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(10), [1, 1, 1, 2, 2, 2, 3, 4, 5, 2])
     present = rng.random((len(groups), 3)) < 0.3
@@ -64,8 +64,8 @@ def test_random_folds_part_as_many_as_is_expected(count: int) -> None:
     tried = np.array([by_hand(rng.permutation(even), groups, present) for _ in range(4000)])
     expected = random_leak(groups, present, count)
     error = tried.std(axis=0) / np.sqrt(len(tried))
-    told = np.array([expected.strips, expected.pairs, expected.differing])
-    assert np.all(np.abs(tried.mean(axis=0) - told) < 4 * error)
+    computed = np.array([expected.strips, expected.pairs, expected.differing])
+    assert np.all(np.abs(tried.mean(axis=0) - computed) < 4 * error)
     assert expected.pairs > 0
 
 

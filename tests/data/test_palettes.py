@@ -1,4 +1,4 @@
-"""Index masks with palettes: numbered anew by a program, they are read by colour, or refused."""
+"""Index masks with palettes: reordered ones are read by colour, or refused."""
 
 import io
 import pickle
@@ -18,12 +18,12 @@ ORDER = ("black", "red", "lime")
 Paint = Callable[[Path, Sequence[str]], None]
 
 
-def paint(path: Path, order: Sequence[str], meant: Sequence[str] = ORDER) -> None:
-    """Number a mask's colours in another order, as programs do that make files smaller."""
+def paint(path: Path, order: Sequence[str], colours: Sequence[str] = ORDER) -> None:
+    """Reorder the palette of a mask, as programs do that shrink files."""
     with Image.open(path) as image:
         values = np.array(image)
     table = np.zeros(256, np.uint8)
-    for at, colour in enumerate(meant):
+    for at, colour in enumerate(colours):
         table[at] = order.index(colour) if colour in order else 0
     image = Image.fromarray(table[values])
     image.putpalette([part for colour in order for part in ImageColor.getrgb(colour)])
@@ -70,13 +70,15 @@ def test_a_few_masks_in_another_order_are_read_by_their_colours(
     assert masks(root) == plain
     dataset = pickle.loads(pickle.dumps(open_dataset(root)))
     assert dataset.odd_palettes == 2
-    assert any("2 masks have colours" in warning for warning in check_trainable(dataset))
+    assert any(
+        "2 masks have a reordered palette" in warning for warning in check_trainable(dataset)
+    )
     assert dataset.fingerprint == digest
     assert dataset.masks(5).tobytes() == plain[5]
     assert check(root).counts == {Fault.BY_COLOUR: 2}
 
 
-def test_the_conversion_tells_what_it_read_by_colours(indexed: BuildSet, tmp_path: Path) -> None:
+def test_the_conversion_reports_masks_read_by_colours(indexed: BuildSet, tmp_path: Path) -> None:
     root = indexed()
     for number in range(8):
         order = ("black", "lime", "red") if number == 5 else ORDER
@@ -95,7 +97,7 @@ def test_no_order_that_most_masks_have_is_refused(indexed: BuildSet) -> None:
 
 
 def test_masks_that_were_all_made_smaller_are_refused(indexed: BuildSet) -> None:
-    """Most of them agree that value 1 is green; but none of those tells of all classes."""
+    """Most of them agree that value 1 is green; but none of those has all classes."""
     root = indexed()
     for number in range(8):
         order = {1: ORDER, 2: ("black", "lime"), 4: ("black", "red"), 5: ("black", "lime", "red")}
@@ -105,14 +107,14 @@ def test_masks_that_were_all_made_smaller_are_refused(indexed: BuildSet) -> None
 
 
 def test_an_inverted_mask_among_grey_ones_is_refused(indexed: BuildSet) -> None:
-    """Reduced to few colours, the most frequent one comes last: sound steel would be defective."""
+    """With few colours, the most frequent one comes last: the background would be defective."""
     root = indexed()
     paint(root / "masks/s1.png", ("red", "lime", "black"))
     with pytest.raises(MaskError, match="black for the value 2, and the colour 255,0,0 for 0"):
         open_dataset(root)
 
 
-def test_sound_steel_in_another_colour_than_black_is_told(indexed: BuildSet) -> None:
+def test_a_background_that_is_not_black_is_reported(indexed: BuildSet) -> None:
     root = indexed()
     plain = masks(root)
     for path in (root / "masks").iterdir():
@@ -136,8 +138,8 @@ def test_greys_in_their_order_are_no_palette(indexed: BuildSet) -> None:
     assert masks(root) == plain
 
 
-def test_a_strange_value_of_a_known_colour_stays_strange(indexed: BuildSet) -> None:
-    """Entries that nobody needs are often filled with black, which must not make a mask clean."""
+def test_an_unknown_value_with_a_known_colour_stays_unknown(indexed: BuildSet) -> None:
+    """Unused entries are often filled with black, which must not make a mask clean."""
     root = indexed()
     for path in (root / "masks").iterdir():
         paint(path, (*ORDER, *["black"] * 7))
@@ -184,8 +186,8 @@ def test_white_of_one_bit_is_the_one_class(names: str, value: int, indexed: Buil
     assert masks(root) == expected
 
 
-def test_an_unknown_value_names_the_row_that_would_help(indexed: BuildSet) -> None:
+def test_the_message_on_an_unknown_value_has_the_missing_row(indexed: BuildSet) -> None:
     root = indexed()
     Image.new("L", (40, 24), 255).save(root / "masks/s1.png")
-    with pytest.raises(MaskError, match=r"Write '255,NAME' there if it is a class"):
+    with pytest.raises(MaskError, match=r"Add '255,NAME' there if it is a class"):
         open_dataset(root)

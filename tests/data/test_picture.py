@@ -1,4 +1,4 @@
-"""Reading pictures: right values, and a refusal for all that only looks like a strip."""
+"""Reading pictures: exact values, and an error for files that are no strip."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from steelscan.data import picture_frame, read_index_picture, read_picture
+from steelscan.data import open_index_picture, picture_frame, read_picture
 from steelscan.strip import Frame, MaskError, PictureError
 
 Save = Callable[..., bytes]
@@ -20,7 +20,7 @@ LOSSLESS = ["PNG", "BMP", "TIFF"]
 
 @pytest.mark.parametrize("form", LOSSLESS)
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_grey_comes_back_exactly(save: Save, form: str, mode: str) -> None:
+def test_grey_values_are_exact(save: Save, form: str, mode: str) -> None:
     content = save(GREY, form, mode)
     picture = read_picture(content)
     assert picture.dtype == np.uint8
@@ -52,7 +52,7 @@ def test_colour_is_luma(save: Save) -> None:
 
 @pytest.mark.parametrize("how", [{}, {"keep_rgb": True}, {"progressive": True}])
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_colour_jpeg_straight_to_luma(save: Save, how: dict[str, bool], subsampling: int) -> None:
+def test_colour_jpegs_become_luma(save: Save, how: dict[str, bool], subsampling: int) -> None:
     if how.get("keep_rgb"):
         subsampling = 0  # the only one that exists
     grey = cv2.GaussianBlur(GREY, (0, 0), 2)
@@ -72,7 +72,7 @@ def test_real_strips_read_as_through_colour_and_as_opencv(real_data: Path) -> No
         assert np.abs(picture - opencv).max() <= 1
 
 
-def test_opaque_alpha_is_taken_and_transparency_refused(save: Save) -> None:
+def test_opaque_alpha_is_accepted_and_transparency_refused(save: Save) -> None:
     rgba = np.dstack([GREY, GREY, GREY, np.full_like(GREY, 255)])
     assert np.array_equal(read_picture(save(rgba)), GREY)
     rgba[3, 4, 3] = 254
@@ -105,11 +105,11 @@ def test_more_than_eight_bits_are_refused(save: Save, content: Callable[[Save], 
             read(content(save))
 
 
-def test_cmyk_pages_and_turns_are_refused(save: Save) -> None:
+def test_cmyk_pages_and_orientations_are_refused(save: Save) -> None:
     with pytest.raises(PictureError, match="CMYK"):
         read_picture(save(GREY, "JPEG", "CMYK"))
     page = Image.fromarray(GREY)
-    with pytest.raises(PictureError, match="holds 2 pictures"):
+    with pytest.raises(PictureError, match="contains 2 pictures"):
         read_picture(save(GREY, "TIFF", save_all=True, append_images=[page]))
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -122,7 +122,7 @@ def test_cmyk_pages_and_turns_are_refused(save: Save) -> None:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
-def test_every_cut_is_refused(save: Save, form: str) -> None:
+def test_every_truncated_file_is_refused(save: Save, form: str) -> None:
     content = save(GREY, form)
     last = len(content) - (30 if form == "PNG" else 1)  # checksum and end mark of a PNG may lack
     for length in {1, 2, 10, len(content) // 4, len(content) // 2, last}:
@@ -131,9 +131,9 @@ def test_every_cut_is_refused(save: Save, form: str) -> None:
 
 
 def test_files_that_are_no_pictures(tmp_path: Path, save: Save) -> None:
-    def refused(path: Path, says: str) -> None:
+    def refused(path: Path, message: str) -> None:
         for read in (read_picture, picture_frame):
-            with pytest.raises(PictureError, match=says) as caught:
+            with pytest.raises(PictureError, match=message) as caught:
                 read(path)
             assert caught.value.where == str(path)
 
@@ -147,7 +147,7 @@ def test_files_that_are_no_pictures(tmp_path: Path, save: Save) -> None:
     refused(tmp_path / "animation.gif", "is no JPEG")
 
 
-def test_name_is_told(save: Save) -> None:
+def test_the_message_has_the_name(save: Save) -> None:
     with pytest.raises(PictureError, match=r"^upload 7: is empty"):
         read_picture(b"", "upload 7")
     path_given = read_picture(save(GREY), "upload 7")
@@ -181,20 +181,20 @@ def test_damaged_bytes_are_a_picture_or_a_picture_error(save: Save, form: str) -
 
 def test_index_pictures_keep_their_values(save: Save) -> None:
     index = (GREY % 4).astype(np.uint8)
-    assert np.array_equal(read_index_picture(save(index)), index)
+    assert np.array_equal(open_index_picture(save(index)).values, index)
     image = Image.fromarray(index)
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
     file = io.BytesIO()
     image.save(file, "PNG")
-    assert np.array_equal(read_index_picture(file.getvalue()), index)
-    assert np.array_equal(read_index_picture(save(index > 0)), (index > 0).astype(np.uint8))
+    assert np.array_equal(open_index_picture(file.getvalue()).values, index)
+    assert np.array_equal(open_index_picture(save(index > 0)).values, index > 0)
     for alike in (save(index, mode="RGB"), save(index, mode="LA"), save(index.astype(np.uint16))):
-        assert np.array_equal(read_index_picture(alike), index)
-        assert read_index_picture(alike).dtype == np.uint8
+        assert np.array_equal(open_index_picture(alike).values, index)
+        assert open_index_picture(alike).values.dtype == np.uint8
     coloured = np.dstack([index, index, index + 1])
     for wrong in (save(coloured), save(index.astype(np.uint16) + 253), b"", b"text"):
         with pytest.raises(MaskError):
-            read_index_picture(wrong)
+            open_index_picture(wrong)
 
 
 @pytest.mark.parametrize(("form", "how"), [("JPEG", {}), ("TIFF", {"compression": "jpeg"})])
@@ -202,16 +202,16 @@ def test_masks_are_never_read_from_a_jpeg(form: str, how: dict[str, str]) -> Non
     file = io.BytesIO()
     Image.new("L", (8, 8)).save(file, form, **how)
     with pytest.raises(MaskError, match=r"a\.png: is a JPEG, .* Save masks without loss, as PNG"):
-        read_index_picture(file.getvalue(), "a.png")
+        open_index_picture(file.getvalue(), "a.png")
 
 
-def test_deep_masks_are_told_of_classes_and_not_of_cameras(save: Save) -> None:
-    with pytest.raises(MaskError, match=r"holds the value 300.*from 1 to 255"):
-        read_index_picture(save(np.full((4, 4), 300, np.uint16)))
+def test_the_message_on_deep_masks_is_about_classes(save: Save) -> None:
+    with pytest.raises(MaskError, match=r"has the value 300.*from 1 to 255"):
+        open_index_picture(save(np.full((4, 4), 300, np.uint16)))
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 9, 65_535])
-def test_an_orientation_that_turns_nothing_is_upright(save: Save, orientation: int) -> None:
+def test_an_orientation_that_rotates_nothing_is_upright(save: Save, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     for form in ("PNG", "JPEG"):
@@ -234,10 +234,10 @@ def test_a_png_of_text_alone_is_refused(save: Save) -> None:
         read_picture(save(GREY, pnginfo=info))
 
 
-def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     for read in (read_picture, picture_frame):
         with pytest.raises(PictureError, match=r"a\.png: is a pipe"):
             read(tmp_path / "a.png")
     with pytest.raises(MaskError, match="is a pipe"):
-        read_index_picture(tmp_path / "a.png")
+        open_index_picture(tmp_path / "a.png")

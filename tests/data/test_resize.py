@@ -1,4 +1,4 @@
-"""The size at which networks see strips, against exact sums over what each pixel covers."""
+"""Resizing, compared with exact sums over the area of each pixel."""
 
 from fractions import Fraction
 from math import ceil, floor
@@ -13,7 +13,7 @@ from steelscan.strip import Frame
 
 
 def coverage(at, small, large):
-    """Which of ``large`` pixels the pixel ``at`` of ``small`` covers, and how much of each."""
+    """Return the ``large`` pixels that pixel ``at`` of ``small`` covers, and the share of each."""
     begin, end = Fraction(at * large, small), Fraction((at + 1) * large, small)
     return {
         pixel: min(end, Fraction(pixel + 1)) - max(begin, Fraction(pixel))
@@ -22,7 +22,7 @@ def coverage(at, small, large):
 
 
 def exact_means(plane, frame):
-    """The mean of what each pixel of a smaller frame covers, as fractions."""
+    """Return the mean over the area of each pixel of a smaller frame, as fractions."""
     rows = [coverage(at, frame.height, plane.shape[0]) for at in range(frame.height)]
     columns = [coverage(at, frame.width, plane.shape[1]) for at in range(frame.width)]
     area = Fraction(plane.size, frame.pixels)
@@ -64,7 +64,7 @@ frames = st.tuples(st.integers(1, 14), st.integers(1, 14), st.integers(1, 14), s
 
 @settings(max_examples=60, deadline=None)
 @given(frames, st.integers(0, 2**32))
-def test_a_smaller_picture_is_the_mean_of_what_each_pixel_covers(sizes, seed):
+def test_a_smaller_picture_is_the_mean_over_the_area_of_each_pixel(sizes, seed):
     height, width, tall, wide = sizes
     frame = Frame(min(height, tall), min(width, wide))
     plane = np.random.default_rng(seed).integers(0, 256, (tall, wide)).astype(np.uint8)
@@ -77,7 +77,7 @@ def test_a_smaller_picture_is_the_mean_of_what_each_pixel_covers(sizes, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(frames, st.integers(0, 2**32))
-def test_a_mask_pixel_stays_when_half_of_what_it_covers_does(sizes, seed):
+def test_a_mask_pixel_is_set_if_half_of_its_area_is(sizes, seed):
     height, width, tall, wide = sizes
     frame = Frame(min(height, tall), min(width, wide))
     random = np.random.default_rng(seed)
@@ -104,20 +104,20 @@ def test_exactly_half_is_enough(tall, wide):
     assert not resize_masks(np.block(blocks)[None], Frame(4, 5)).any()
 
 
-def test_what_has_its_size_already_is_not_touched():
+def test_a_picture_of_the_right_size_is_returned_unchanged():
     picture = np.random.default_rng(0).integers(0, 256, (9, 7)).astype(np.uint8)
     masks = picture[None] > 100
     assert resize_picture(picture, Frame(9, 7)) is picture
     assert resize_masks(masks, Frame(9, 7)) is masks
 
 
-def test_a_thin_bright_scratch_does_not_vanish_from_the_picture():
+def test_a_thin_bright_scratch_stays_visible():
     picture = np.zeros((64, 64), np.uint8)
     picture[:, 21] = 240
     assert (resize_picture(picture, Frame(16, 16)).max(1) == 60).all()
 
 
-def test_picture_and_masks_keep_in_step():
+def test_picture_and_masks_stay_aligned():
     picture = np.zeros((60, 90), np.uint8)
     picture[20:40, 30:75] = 255
     for frame in (Frame(30, 45), Frame(23, 31), Frame(7, 50)):

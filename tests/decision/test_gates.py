@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from steelscan.data import open_dataset, read_folds
+from steelscan.data import open_dataset
 from steelscan.data.duplicates import group_strips
+from steelscan.data.folds import read_folds
 from steelscan.decision import HardGate, RuleInput, SoftGate, masks_of
 from steelscan.losses import BCE, BothHeads, Dice, Mix
 from steelscan.models import TwoHeaded

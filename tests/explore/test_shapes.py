@@ -1,4 +1,4 @@
-"""What exploring measures of one mask and one picture, beside plain loops over all pixels."""
+"""Measurements of one mask and one picture, compared with plain loops over all pixels."""
 
 from itertools import product
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from steelscan.explore.counts import count_pictures
-from steelscan.explore.light import light_of
+from steelscan.explore.exposure import exposure_of
 from steelscan.explore.masks import area_facts, by_pieces, piece_facts, share_below
-from steelscan.explore.shape import heat_frame, shape_of, shared_by, spread
+from steelscan.explore.shape import coverage, heat_frame, shape_of, shared_by, sliver_length
 from steelscan.strip import Frame
 
 Pixel = tuple[int, int]
 
 
 def pieces_of(pixels: set[Pixel], corners: bool) -> list[set[Pixel]]:
-    """Components, one pixel after the other."""
+    """Find components, one pixel after the other."""
     steps = [
         (down, right) for down, right in product((-1, 0, 1), repeat=2) if (down, right) != (0, 0)
     ]
@@ -33,6 +33,13 @@ def pieces_of(pixels: set[Pixel], corners: bool) -> list[set[Pixel]]:
     return found
 
 
+def part_of(pixels: set[Pixel]) -> list[int]:
+    """Pixels, top, left, height and width."""
+    rows, columns = zip(*pixels, strict=True)
+    top, left = min(rows), min(columns)
+    return [len(pixels), top, left, max(rows) - top + 1, max(columns) - left + 1]
+
+
 def random_mask(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, 14, 2)
@@ -40,7 +47,7 @@ def random_mask(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_shape_is_what_loops_over_all_pixels_find(seed: int) -> None:
+def test_a_shape_is_that_of_loops_over_all_pixels(seed: int) -> None:
     mask = random_mask(seed)
     height, width = mask.shape
     pixels = {(int(row), int(column)) for row, column in np.argwhere(mask)}
@@ -50,7 +57,7 @@ def test_a_shape_is_what_loops_over_all_pixels_find(seed: int) -> None:
         return
     assert shape is not None
     pieces = pieces_of(pixels, corners=True)
-    assert shape.pieces.tolist() == sorted(map(len, pieces))
+    assert shape.pieces.tolist() == sorted(map(part_of, pieces))
     assert shape.pixels == len(pixels)
     assert shape.share == pytest.approx(len(pixels) / (height * width))
 
@@ -59,10 +66,17 @@ def test_a_shape_is_what_loops_over_all_pixels_find(seed: int) -> None:
             (row + down, column + right) in pixels for down, right in product((0, 1), repeat=2)
         )
 
-    assert shape.slivers == sum(not any(square(*pixel) for pixel in piece) for piece in pieces)
+    covered = {
+        (row + down, column + right)
+        for row, column in pixels
+        if square(row, column)
+        for down, right in product((0, 1), repeat=2)
+    }
+    lines = [line for line in pieces_of(pixels - covered, corners=True) if len(line) >= 8]
+    assert shape.slivers.tolist() == sorted(map(part_of, lines))
     background = {(row, column) for row in range(-1, height + 1) for column in range(-1, width + 1)}
     holes = [part for part in pieces_of(background - pixels, False) if (-1, -1) not in part]
-    assert shape.holes.tolist() == sorted(map(len, holes))
+    assert shape.holes.tolist() == sorted(map(part_of, holes))
     rows, columns = zip(*pixels, strict=True)
     edges = (0 in rows, height - 1 in rows, 0 in columns, width - 1 in columns)
     assert tuple(shape.touches) == edges
@@ -90,14 +104,14 @@ def test_shared_pixels_are_those_that_two_classes_have(seed: int) -> None:
 def test_a_heat_map_keeps_how_much_is_covered_and_where() -> None:
     mask = np.zeros((40, 80), bool)
     mask[:10, 70:] = True
-    heat = spread(mask, Frame(4, 8))
+    heat = coverage(mask, Frame(4, 8))
     assert heat.shape == (4, 8)
     assert heat[0, 7] == 1
     assert heat.sum() == 1
     rng = np.random.default_rng(0)
     ragged = rng.random((37, 61)) < 0.3
-    assert spread(ragged, Frame(5, 9)).mean() == pytest.approx(ragged.mean(), abs=1e-3)
-    assert spread(ragged, Frame(37, 61)).tolist() == ragged.tolist()
+    assert coverage(ragged, Frame(5, 9)).mean() == pytest.approx(ragged.mean(), abs=1e-3)
+    assert coverage(ragged, Frame(37, 61)).tolist() == ragged.tolist()
 
 
 @pytest.mark.parametrize(
@@ -123,13 +137,13 @@ def test_black_ends_and_the_brightness_between_them() -> None:
     picture[:, 90:] = 9
     picture[2, 10] = picture[3, 95] = 200  # a speck of dust in the dark
     picture[:, 50] = 0  # black, and no end
-    light = light_of(picture)
-    assert (light.left, light.right) == (0.25, 0.1)
-    assert light.brightness == pytest.approx(80 * 64 / 65)
-    assert light_of(picture[:, ::-1])[2:] == (0.1, 0.25)
-    dark = light_of(np.full((4, 8), 2, np.uint8))
+    exposure = exposure_of(picture)
+    assert (exposure.black_left, exposure.black_right) == (0.25, 0.1)
+    assert exposure.brightness == pytest.approx(80 * 64 / 65)
+    assert exposure_of(picture[:, ::-1])[2:] == (0.1, 0.25)
+    dark = exposure_of(np.full((4, 8), 2, np.uint8))
     assert tuple(dark) == (2.0, 0.0, 1.0, 0.0)
-    assert light_of(np.full((4, 8), 200, np.uint8))[2:] == (0.0, 0.0)
+    assert exposure_of(np.full((4, 8), 200, np.uint8))[2:] == (0.0, 0.0)
 
 
 def test_pictures_are_counted_by_hand() -> None:
@@ -160,7 +174,21 @@ def test_areas_and_pieces_are_summed_up_by_hand() -> None:
     shapes = [shape for shape in map(shape_of, (one, two)) if shape is not None]
     summed = piece_facts(shapes, [13, 1])
     assert (summed.masks, summed.pieces, summed.most_pieces) == (2, 3, 2)
-    assert (summed.specks, summed.with_specks, summed.slivers) == (2, 1, 3)
+    assert (summed.specks, summed.with_specks, summed.slivers) == (2, 1, 2)
     assert (summed.holes, summed.hole_pixels, summed.with_holes) == (1, 4, 1)
     assert (summed.at_edge, summed.at_edges) == (2, (1, 1, 2, 1))
     assert by_pieces(np.array([1, 1, 2, 3, 4, 5, 6, 10, 11, 99])) == (2, 1, 1, 2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("frame", "length"), [((64, 320), 8), ((256, 1600), 8), ((1024, 800), 25), ((4096, 4096), 128)]
+)
+def test_slivers_grow_with_the_picture(frame: tuple[int, int], length: int) -> None:
+    assert sliver_length(Frame(*frame)) == length
+    for pixels, expected in ((length, 1), (length - 1, 0)):
+        mask = np.zeros(frame, bool)
+        mask[5:15, 5:15] = True
+        mask[8, 15 : 15 + pixels] = True
+        shape = shape_of(mask)
+        assert shape is not None
+        assert len(shape.slivers) == expected

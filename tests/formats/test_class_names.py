@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from layouts import refused, yolo
 
-from steelscan.data import open_files
+from steelscan.data.files import open_files
 from steelscan.formats import check, convert
 from steelscan.formats.class_names import class_names
 from steelscan.strip import (

@@ -9,7 +9,8 @@ import pytest
 from layouts import SHAPES, SQUARE, YOLO_SQUARE, coco, draw, refused, taken, yolo
 from PIL import Image
 
-from steelscan.data import check_trainable, open_dataset, open_files
+from steelscan.data import check_trainable, open_dataset
+from steelscan.data.files import open_files
 from steelscan.formats import FORMATS, AnnotatedPicture, Format, check, convert
 from steelscan.strip import (
     Classes,
@@ -444,6 +445,6 @@ def test_every_format_converts_to_every_other_and_can_be_trained_on(
         if target.name in ("index_pngs", "run_lengths"):
             dataset = open_dataset(made)
             assert check_trainable(dataset) == [
-                f"Class {name} stands on 2 of 4 strips: expect little of it."
+                f"Class {name} is on 2 of 4 strips: too few to learn it well."
                 for name in ("pit", "Riß")
             ]

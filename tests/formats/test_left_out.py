@@ -370,7 +370,7 @@ def test_classes_that_differ_in_case_are_reported_and_trained(tmp_path: Path) ->
 def test_a_class_that_would_mean_something_else_is_not_written(to: str, tmp_path: Path) -> None:
     """A row of that name in classes.csv makes its pixels neither sound nor defective."""
     labelme(tmp_path / "set", shape(label="ignore"))
-    with pytest.raises(InputError, match="cannot hold the class 'ignore'"):
+    with pytest.raises(InputError, match="cannot contain the class 'ignore'"):
         convert(tmp_path / "set", tmp_path / "out", to)
     assert not (tmp_path / "out").exists()
 

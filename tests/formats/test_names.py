@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelscan.data import open_dataset, read_folds
-from steelscan.data.names import matched
+from steelscan.data import open_dataset
+from steelscan.data.files import matched
+from steelscan.data.folds import read_folds
 from steelscan.strip import DatasetError, MaskError
 
 NAMES = ["Käse.png", "b.JPG", "B2.png", "x.png", "X.jpeg"]
@@ -61,9 +62,9 @@ def test_masks_groups_and_folds_of_a_mac_are_found(accented: Path) -> None:
 def test_a_name_that_means_no_picture_is_still_refused(accented: Path) -> None:
     with (accented / "train.csv").open("a") as file:
         file.write("Gerüst s99,1,1 1\n")
-    with pytest.raises(MaskError, match=r"Gerüst s99: is named in .* no such picture"):
+    with pytest.raises(MaskError, match=r"Gerüst s99: is listed in .* no such picture"):
         open_dataset(accented)
     folds = accented / "folds.csv"
     folds.write_text("image,group,fold\na,b,1\n")
-    with pytest.raises(DatasetError, match="names no fold for 1 of 1"):
+    with pytest.raises(DatasetError, match="has no fold for 1 of 1"):
         read_folds(folds, ["c"])

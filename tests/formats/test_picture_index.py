@@ -11,7 +11,8 @@ from layouts import coco, draw, refused, taken
 from PIL import Image
 
 from steelscan import cli
-from steelscan.data import open_dataset, open_files
+from steelscan.data import open_dataset
+from steelscan.data.files import open_files
 from steelscan.formats import FORMATS, AnnotatedPicture, convert
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.target_names import TargetNames

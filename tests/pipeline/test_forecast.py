@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from steelscan import cli
-from steelscan.data import Folds, WholeStrip, cache_folder, open_dataset, read_folds
+from steelscan.data import Folds, WholeStrip, cache_folder, open_dataset
 from steelscan.data.duplicates import group_strips
+from steelscan.data.folds import read_folds
 from steelscan.models import Classifier, StripNetwork
 from steelscan.pipeline import Options, Outcome, RunContext, RunFolder, plan_run
 from steelscan.pipeline.forecast import Forecast, memory, network_facts, speed

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from steelscan.data import open_dataset, read_folds
+from steelscan.data import open_dataset
 from steelscan.data.duplicates import group_strips
+from steelscan.data.folds import read_folds
 from steelscan.decision import RuleInput
 from steelscan.pipeline import Options, RunContext, RunFolder, open_folds, open_run, tasks
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier

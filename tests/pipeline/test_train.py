@@ -14,7 +14,8 @@ from PIL import Image
 from steelscan.analysis.audit.audit import audit
 from steelscan.analysis.score import score_files
 from steelscan.analysis.tune import tune_run
-from steelscan.data import open_dataset, read_folds, read_picture
+from steelscan.data import open_dataset, read_picture
+from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import PSPNet, TwoHeaded, Unet

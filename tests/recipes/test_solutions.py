@@ -45,7 +45,7 @@ from steelscan.data import (
     make_folds,
 )
 from steelscan.decision import HardGate, SoftGate, StepOutput, consult
-from steelscan.evaluation.adversarial.like_test import like_test
+from steelscan.evaluation.adversarial import likeness_to_test
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.losses import (
     BCE,
@@ -61,7 +61,7 @@ from steelscan.losses import (
 )
 from steelscan.models import StripNetwork, encoder_of
 from steelscan.pipeline import RunFolder
-from steelscan.pipeline.folds import dealt
+from steelscan.pipeline.folds import assign_folds
 from steelscan.postprocess import (
     FillEdges,
     FillHoles,
@@ -1078,16 +1078,18 @@ def test_strips_like_those_of_the_test_leave_the_folds_of_the_seventieth_as_ever
     """Adversarial validation of one and the same distribution: an AUC of a half, and no change."""
     rng = np.random.default_rng(0)
     scores = [
-        like_test(rng.normal(size=(150, 15)), rng.normal(size=(100, 15)), np.arange(150), seed)
+        likeness_to_test(
+            rng.normal(size=(150, 15)), rng.normal(size=(100, 15)), np.arange(150), seed
+        )
         for seed in range(8)
     ]
     assert np.mean([each.auc for each in scores]) == pytest.approx(0.5, abs=0.04)
-    assert not any(each.told_apart for each in scores)
+    assert not any(each.separable for each in scores)
     pictures = rng.integers(60, 180, (80, 16, 64)).astype(np.uint8)
     labels = rng.integers(0, 5, 50)
     same = SimpleStrips(pictures[:50], pictures[50:], labels[:, None] == np.arange(1, 5))
     spec, groups = recipes.load("seventieth_place").folds, np.arange(50)
-    folds, _ = dealt(RunFolder(tmp_path), spec, same, groups, 0)
+    folds, _ = assign_folds(RunFolder(tmp_path), spec, same, groups, 0)
     ever = make_folds(same.present, groups, 5, 0)
     assert np.array_equal(folds == 0, ever == 0)
     assert np.mean(folds == 0) == pytest.approx(spec.share)

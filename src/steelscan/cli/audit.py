@@ -29,11 +29,11 @@ def audit(
 
     Without --run that needs no network: copies labelled apart, odd sizes, specks and slivers.
     """
-    from steelscan.analysis.audit.audit import audit as audit_labels
+    from steelscan.analysis.audit import audit_text, write_audit
 
-    found = audit_labels(data, out, run=run, most=most, to=to, on_error=on_error)
-    print(found.text())
+    found = write_audit(data, out, run=run, most=most, to=to, on_error=on_error)
+    print(audit_text(found))
     print(f"List: {out / 'suspects.csv'}")
-    if to is not None and found.strips:
+    if to is not None and found.suspects:
         print(f"To relabel: {out / f'relabel_{to}'}")
     print(f"Page: {out / 'audit.html'}")

@@ -41,11 +41,12 @@ def explore(
     """
     from steelscan.analysis.score import read_frame
     from steelscan.explore import explore as explore_data
+    from steelscan.explore import summary
 
     size = None if frame is None else read_frame(frame)
     least = None if min_area is None else _areas(min_area)
     found = explore_data(data, out, labels, size, on_error, speck, least)
-    print(found.text())
+    print(summary(found))
     print(f"Page: {out / 'explore.html'}")
 
 

@@ -36,17 +36,23 @@ def folds(
     if check is not None:
         refuse_unused(context, "out count seed", "with --check, which deals no folds")
     check_writable(out)
-    from steelscan.analysis.folds import check_folds, check_place, deal_folds, save_folds
+    from steelscan.analysis.folds import (
+        check_folds,
+        check_folds_path,
+        folds_text,
+        new_folds,
+        save_folds,
+    )
     from steelscan.data import open_dataset
 
     if out is not None:
-        check_place(out)
+        check_folds_path(out)
     dataset = open_dataset(data, on_error)
     if check is not None:
-        report = check_folds(dataset, check, look=look)
+        report = check_folds(dataset, check, search=look)
     else:
-        report = deal_folds(dataset, count, seed, look=look)
-    print(report.json() if json else report.text())
+        report = new_folds(dataset, count, seed, search=look)
+    print(report.model_dump_json(indent=2) if json else folds_text(report))
     if out is not None:
         save_folds(report, out)
         if not json:

@@ -1,4 +1,4 @@
-"""Pictures on disk and what is known of them: data sets, folds, crops."""
+"""Pictures on disk: data sets, near-duplicates, folds, crops."""
 
 import lazy_loader
 

@@ -1,9 +1,8 @@
-"""Hashes of files' contents, remembered between processes so that no file is read twice for them.
+"""Hashes of files' contents, cached between processes so that each file is read once.
 
-What is remembered of a file counts while its size, times and inode are those that it was read at,
-as git has it. A file that changed in the last seconds is not remembered: its times may be the same
-after it changes once more. What is remembered is never needed: where it cannot be written, or is
-damaged, files are read again.
+A cached hash is valid while size, times and inode of the file are unchanged, as in git. A file that
+changed in the last seconds is not cached: its times may stay the same after one more change. If the
+cache cannot be written or is damaged, files are read again.
 """
 
 import hashlib
@@ -18,46 +17,46 @@ from typing import TypeAlias
 from steelscan.data.files import Files, Stamp
 from steelscan.strip import DatasetError, OutputError, track, write_bytes
 
-_RESTLESS = 2.0
-"""Seconds in which a file may change and keep its times: so coarse are those of FAT."""
+_TIME_STEP = 2.0
+"""Seconds in which a file may change without a change of its times, on FAT."""
 
 _CHUNK = 1 << 20
 _MANY = 1000
-"""From so many files to read on, reading shows its progress."""
+"""From this many files on, reading shows its progress."""
 
-_Known: TypeAlias = dict[str, tuple[Stamp, str]]
+_Cache: TypeAlias = dict[str, tuple[Stamp, str]]
 
 
 def content_hashes(files: Files, names: Iterable[str]) -> dict[str, str]:
-    """The hash of each file's content, BLAKE2b of 16 bytes as hexadecimal text, by its name.
+    """Return the hash of each file's content by name: BLAKE2b of 16 bytes, hexadecimal.
 
-    That of a file that cannot be read is "": who needs its content is told why.
+    It is "" for a file that cannot be read; reading the picture raises the error.
     """
-    place = _place(files)
-    known, found, kept = _remembered(place), dict.fromkeys(names, ""), {}
-    stamps = {name: stamp for name in found if (stamp := _stamp(files, name))}
+    path = _cache_path(files)
+    cached, hashes, kept = _load(path), dict.fromkeys(names, ""), {}
+    stamps = {name: stamp for name in hashes if (stamp := _stamp(files, name))}
     for name, stamp in stamps.items():
-        if name in known and known[name][0] == stamp:
-            kept[name], found[name] = known[name], known[name][1]
+        if name in cached and cached[name][0] == stamp:
+            kept[name], hashes[name] = cached[name], cached[name][1]
     missing = [name for name in stamps if name not in kept]
-    for name in _shown(missing):
-        found[name] = _hashed(files, name)
-        if found[name] and _rests(stamps[name]) and _stamp(files, name) == stamps[name]:
-            kept[name] = stamps[name], found[name]
+    for name in _with_progress(missing):
+        hashes[name] = _hash(files, name)
+        if hashes[name] and _is_settled(stamps[name]) and _stamp(files, name) == stamps[name]:
+            kept[name] = stamps[name], hashes[name]
     if missing:
-        _remember(place, kept)
-    return found
+        _save(path, kept)
+    return hashes
 
 
 def cache_folder() -> Path:
-    """Where this program remembers what it can do without: ``$XDG_CACHE_HOME/steelscan``."""
+    """Return the cache folder of this program: ``$XDG_CACHE_HOME/steelscan``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # a relative one is to be ignored (XDG Base Directory Specification)
+    # a relative path must be ignored (XDG Base Directory Specification)
     return (Path(base) if Path(base).is_absolute() else Path("~/.cache")) / "steelscan"
 
 
-def _place(files: Files) -> Path | None:
-    """The file that remembers the hashes below one folder; None where there is no such place."""
+def _cache_path(files: Files) -> Path | None:
+    """Return the cache file for one folder; None if there is no home folder."""
     try:
         where = os.fsencode(Path(files.where("")).resolve())
         folder = cache_folder().expanduser() / "contents"
@@ -73,7 +72,7 @@ def _stamp(files: Files, name: str) -> Stamp | None:
         return None
 
 
-def _hashed(files: Files, name: str) -> str:
+def _hash(files: Files, name: str) -> str:
     whole = hashlib.blake2b(digest_size=16)
     try:
         with files.open(name) as file:
@@ -84,31 +83,31 @@ def _hashed(files: Files, name: str) -> str:
     return whole.hexdigest()
 
 
-def _rests(stamp: Stamp) -> bool:
-    """Whether a file was last changed so long ago that a further change shows."""
+def _is_settled(stamp: Stamp) -> bool:
+    """Return whether the last change is so long ago that one more would change the times."""
     *_, modified, changed = stamp
-    return max(modified, changed) < time.time_ns() - _RESTLESS * 1e9
+    return max(modified, changed) < time.time_ns() - _TIME_STEP * 1e9
 
 
-def _remembered(place: Path | None) -> _Known:
+def _load(path: Path | None) -> _Cache:
     with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-        if place is not None:
-            checksum, _, content = place.read_bytes().partition(b"\n")
+        if path is not None:
+            checksum, _, content = path.read_bytes().partition(b"\n")
             if checksum == _checksum(content):
                 return {name: (tuple(at), text) for name, (at, text) in json.loads(content).items()}
     return {}
 
 
-def _remember(place: Path | None, known: _Known) -> None:
-    content = json.dumps(known).encode()
+def _save(path: Path | None, cache: _Cache) -> None:
+    content = json.dumps(cache).encode()
     with suppress(OutputError):
-        if place is not None:
-            write_bytes(place, _checksum(content) + b"\n" + content)
+        if path is not None:
+            write_bytes(path, _checksum(content) + b"\n" + content)
 
 
 def _checksum(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
-def _shown(names: list[str]) -> Iterator[str]:
+def _with_progress(names: list[str]) -> Iterator[str]:
     return track(names, "Reading pictures", len(names)) if len(names) >= _MANY else iter(names)

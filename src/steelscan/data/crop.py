@@ -1,4 +1,4 @@
-"""Cutting crops from strips for training."""
+"""Crops of strips for training."""
 
 from typing import Annotated, Literal
 
@@ -9,16 +9,16 @@ from pydantic import Field
 from steelscan.strip import Frame, Masks, Picture, Spec
 
 STRIDE = 32
-"""Sides that the networks take are multiples of this."""
+"""Height and width of the networks' input must be multiples of this."""
 
 Side = Annotated[int, Field(gt=0, multiple_of=STRIDE)]
 
 
 class RandomCrop(Spec):
-    """A window at a random place; with probability ``defect`` one that holds a defect's pixel.
+    """A random window; with probability ``defect`` it contains a pixel of a defect.
 
-    It is never larger than the data set's largest strip, rounded up to a multiple of 32.
-    A strip without defect gives a window anywhere (12th, K:114309).
+    It is never larger than the data set's largest strip, rounded up to a multiple of 32. Of a strip
+    without defect it is any window (12th, K:114309).
     """
 
     kind: Literal["random"] = "random"
@@ -34,11 +34,11 @@ class WholeStrip(Spec):
 
 
 class SteelCrop(Spec):
-    """A window of steel: a random one that is black gives way to the left end of the strip.
+    """A window of steel: a random one, or the left end of the strip if the random one is black.
 
-    It is black when more than ``black`` of its pixels are under ``dark``, or its mean is under
-    ``mean``; when more than ``black`` of the left end are, too, the right end is taken. Steel is
-    always seen at one end at least (14th, K:114367 and its code).
+    It is black if more than ``black`` of its pixels are below ``dark``, or its mean is below
+    ``mean``; if the left end is black, too, the right end is used. At least one end always shows
+    steel (14th, K:114367 and its code).
     """
 
     kind: Literal["steel"] = "steel"
@@ -53,7 +53,7 @@ Crop = Annotated[RandomCrop | WholeStrip | SteelCrop, Field(discriminator="kind"
 
 
 def crop_frame(crop: Crop, largest: Frame) -> Frame:
-    """The size of the crops from a data set whose largest strip has this frame."""
+    """Return the size of the crops for a data set whose largest strip has this frame."""
     whole = padded_frame(largest)
     if isinstance(crop, WholeStrip):
         return whole
@@ -61,19 +61,19 @@ def crop_frame(crop: Crop, largest: Frame) -> Frame:
 
 
 def padded_frame(frame: Frame) -> Frame:
-    """The frame rounded up to the networks' stride."""
+    """Round a frame up to multiples of 32."""
     return Frame(*(-(-side // STRIDE) * STRIDE for side in frame))
 
 
 def cut(
     picture: Picture, masks: Masks, crop: Crop, frame: Frame, rng: np.random.Generator
 ) -> tuple[Picture, Masks]:
-    """Cut one crop of size ``frame``; a smaller strip is padded by mirroring, masks too."""
-    inside = Frame(min(frame.height, picture.shape[0]), min(frame.width, picture.shape[1]))
-    top, left = _corner(picture, masks, crop, inside, rng)
-    window = np.s_[top : top + inside.height, left : left + inside.width]
+    """Cut one crop of size ``frame``; smaller strips and masks are padded by mirroring."""
+    size = Frame(min(frame.height, picture.shape[0]), min(frame.width, picture.shape[1]))
+    top, left = _corner(picture, masks, crop, size, rng)
+    window = np.s_[top : top + size.height, left : left + size.width]
     picture, masks = picture[window], masks[:, *window]
-    if inside == frame:
+    if size == frame:
         return picture, masks
     planes = [pad(mask.view(np.uint8), frame).view(np.bool_) for mask in masks]
     return pad(picture, frame), np.stack(planes)
@@ -91,23 +91,23 @@ def pad(plane: Picture, frame: Frame) -> Picture:
 def _corner(
     picture: Picture, masks: Masks, crop: Crop, frame: Frame, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """The top left corner of the window."""
+    """Choose the top left corner of the window."""
     room = np.array(masks.shape[1:], np.int64) - np.array(frame, np.int64)
     if isinstance(crop, RandomCrop) and rng.random() < crop.defect:
-        found = np.argwhere(masks.any(0))
-        if len(found):
-            inside = found[rng.integers(len(found))]
-            corner = inside - [rng.integers(side) for side in frame]
+        pixels = np.argwhere(masks.any(0))
+        if len(pixels):
+            pixel = pixels[rng.integers(len(pixels))]
+            corner = pixel - [rng.integers(side) for side in frame]
             top, left = np.clip(corner, 0, room)
             return int(top), int(left)
-    top, left = (int(place) for place in rng.integers(room + 1))
+    top, left = (int(offset) for offset in rng.integers(room + 1))
     if isinstance(crop, SteelCrop):
         left = _steel(picture[top : top + frame.height], crop, left, frame.width)
     return top, left
 
 
 def _steel(rows: Picture, crop: SteelCrop, left: int, width: int) -> int:
-    """Where the window begins after all, from where it was drawn."""
+    """Return the left side of the window: the given one, or an end if that window is black."""
     right = rows.shape[1] - width
     drawn = rows[:, left : left + width]
     if np.mean(drawn < crop.dark) <= crop.black and drawn.mean() >= crop.mean:

@@ -1,4 +1,4 @@
-"""A data set on disk: strips, their masks, and what must be known of them before training."""
+"""A data set on disk: strips and their masks, checked when it is opened."""
 
 import hashlib
 from collections import Counter
@@ -10,11 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations import Annotations, Checked, IndexPictures, RunLengths
+from steelscan.data.annotations import Annotations, Checked, detect, read_groups
 from steelscan.data.content import content_hashes
-from steelscan.data.files import Files, PictureFile, is_picture, open_files
-from steelscan.data.listing import read_groups
-from steelscan.data.names import stem
+from steelscan.data.files import Files, PictureFile, is_picture, open_files, stem
 from steelscan.data.picture import picture_frame, read_picture
 from steelscan.strip import (
     Classes,
@@ -29,17 +27,13 @@ from steelscan.strip import (
     track,
 )
 
-_LOOKED_FOR = (
-    "Looked for train_images/ with train.csv (ImageId,ClassId,EncodedPixels or "
-    "ImageId_ClassId,EncodedPixels), and for images/ with masks/ and classes.csv (value,name)"
-)
 _MANY = 1000
-"""From so many strips on, opening shows its progress."""
+"""From this many strips on, opening shows its progress."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Strips with masks, in a folder or a zip; pictures and masks are read when asked for.
+    """Strips with masks, in a folder or a zip; pictures and masks are read on demand.
 
     Picklable; may be shared by threads and forked processes.
     """
@@ -47,43 +41,43 @@ class Dataset:
     root: Path
     classes: Classes
     names: tuple[str, ...]
-    """File names of the strips' pictures, sorted; all else is in this order."""
+    """File names of the strips' pictures, sorted; all other fields are in this order."""
 
     frames: tuple[Frame, ...]
 
     present: NDArray[np.bool_]
-    """bool ``(strips, classes)``: which classes the masks of each strip hold."""
+    """bool ``(strips, classes)``: which classes each strip has."""
 
     group_labels: tuple[str, ...] | None
-    """Near-duplicate group of each strip from ``groups.csv``; None when there is none."""
+    """Near-duplicate group of each strip from ``groups.csv``; None without that file."""
 
     test_names: tuple[str, ...]
-    """Pictures of the competition's ``test_images/``; they have no masks."""
+    """Pictures in ``test_images/``; they have no masks."""
 
     skipped: tuple[tuple[str, str], ...]
-    """Name and reason of what was left out with ``on_error="skip"``."""
+    """Name and reason of each strip left out with ``on_error="skip"``."""
 
     layout: Layout
-    """How a submission is laid out: as ``train.csv``, else joined."""
+    """Layout of a submission: that of ``train.csv``, otherwise joined."""
 
     fingerprint: str
-    """SHA-256 over names, contents of pictures, classes and masks; the same wherever it lies."""
+    """SHA-256 over names, contents of pictures, classes and masks; independent of the path."""
 
     test_fingerprint: str
     """SHA-256 over names and contents of the test pictures."""
 
     ignored: int
-    """How many strips hold pixels called neither sound nor defective, which are read as sound."""
+    """Strips with pixels to be ignored; they are read as defect-free."""
 
     _files: Files = field(repr=False)
     _annotations: Annotations = field(repr=False)
 
     odd_palettes: int = 0
-    """How many masks were read by their colours, or have sound steel in another one than black."""
+    """Masks that were read by their colours, or whose background is not black."""
 
     @property
     def group_fingerprint(self) -> str | None:
-        """SHA-256 over the strips' groups of ``groups.csv``; None when there is none."""
+        """SHA-256 over the strips' groups in ``groups.csv``; None without that file."""
         labels = self.group_labels
         return None if labels is None else hashlib.sha256(repr(labels).encode()).hexdigest()
 
@@ -91,39 +85,39 @@ class Dataset:
         return len(self.names)
 
     def picture(self, index: int) -> Picture:
-        """Picture of a strip, uint8 ``(height, width)``. Raises PictureError."""
+        """Read the picture of a strip, uint8 ``(height, width)``. Raises PictureError."""
         return self._read(f"{self._annotations.folder}/{self.names[index]}")
 
     def masks(self, index: int) -> Masks:
-        """Masks of a strip, bool ``(classes, height, width)``. Raises MaskError."""
+        """Read the masks of a strip, bool ``(classes, height, width)``. Raises MaskError."""
         return self._annotations.find(self.names[index], self.frames[index]).masks
 
     def test_picture(self, index: int) -> Picture:
-        """Picture of a test strip, uint8 ``(height, width)``. Raises PictureError."""
+        """Read the picture of a test strip, uint8 ``(height, width)``. Raises PictureError."""
         return self._read(f"test_images/{self.test_names[index]}")
 
     def test_frame(self, index: int) -> Frame:
-        """Size of a test strip, from its header. Raises PictureError or DatasetError."""
-        place = f"test_images/{self.test_names[index]}"
-        with self._files.open(place) as file:
-            return picture_frame(file, self._files.where(place))
+        """Read the size of a test strip from its header. Raises PictureError or DatasetError."""
+        path = f"test_images/{self.test_names[index]}"
+        with self._files.open(path) as file:
+            return picture_frame(file, self._files.where(path))
 
-    def _read(self, place: str) -> Picture:
-        content = PictureFile(place, self._files, place).read()
-        return read_picture(content, self._files.where(place))
+    def _read(self, path: str) -> Picture:
+        content = PictureFile(path, self._files, path).read()
+        return read_picture(content, self._files.where(path))
 
 
 def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Dataset:
-    """Open a data set: a folder or a zip, all of it at the top or in one folder.
+    """Open a data set: a folder or a zip, with the files at the top or in its only folder.
 
-    Two forms are known: that of the competition (``train_images/``, ``train.csv`` in either
-    layout, maybe ``test_images/`` and ``classes.csv``; strips without a row are clean), and
-    ``images/`` with ``masks/`` and ``classes.csv``. Either may hold ``groups.csv``. Headers of
-    all pictures and all masks are checked here; damage further down a picture is met on reading.
+    There are two layouts: that of the competition (``train_images/``, ``train.csv`` in either form,
+    maybe ``test_images/`` and ``classes.csv``; strips without a row are clean), and ``images/``
+    with ``masks/`` and ``classes.csv``. Both may have ``groups.csv``. All masks and the headers of
+    all pictures are checked; other damage of a picture is found when it is read.
 
-    A strip that is wrong stops with PictureError or MaskError. With ``on_error="skip"`` it is
-    listed in ``skipped``; pictures are then read whole, so that damage further down is listed too.
-    What is wrong with the whole raises DatasetError or TableError either way.
+    A faulty strip raises PictureError or MaskError. With ``on_error="skip"`` it is listed in
+    ``skipped``; pictures are then read whole, so that all damage is found. A fault of the whole
+    data set raises DatasetError or TableError in both cases.
     """
     files, annotations = detect(open_files(path))
     pictures = files.under(annotations.folder)
@@ -131,24 +125,24 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
     if not names:
         raise DatasetError(
             files.where(annotations.folder),
-            "holds no pictures",
-            "Add pictures; steelscan convert brings those below folders into one",
+            "has no pictures",
+            "Add pictures; steelscan convert collects those in subfolders",
             Fault.NO_PICTURE,
         )
     skipped: list[tuple[str, str]] = []
     kept: list[tuple[str, Frame, Checked]] = []
     stems = Counter(map(stem, names))
-    for name in _shown(names):
+    for name in _with_progress(names):
         try:
-            _check_alone(name, stems, pictures)
+            _check_stem(name, stems, pictures)
             kept.append((name, *_check(name, pictures, annotations, on_error == "skip")))
         except (PictureError, MaskError) as error:
             _leave_out(name, error, on_error, skipped)
     for stray in annotations.strays(names):
         _leave_out(Path(stray.where).name, stray, on_error, skipped)
     if not kept:
-        found = f"holds no usable strip ({skipped[0][1]})"
-        raise DatasetError(path, found, "Mend the files, or name another data set")
+        problem = f"has no usable strip ({skipped[0][1]})"
+        raise DatasetError(path, problem, "Repair the files, or choose another data set")
     used = tuple(name for name, _, _ in kept)
     tests = annotations.folder == "train_images" and files.names("test_images")
     test_names = tuple(filter(is_picture, tests or ()))
@@ -172,55 +166,40 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
 
 
 def check_trainable(dataset: Dataset) -> list[str]:
-    """Say in sentences what will make training on this data set hard; [] when nothing does.
+    """Return warnings as sentences if training on this data set will be difficult.
 
-    Raises DatasetError when it has fewer than two strips, or no defect at all.
+    Raises DatasetError if it has fewer than two strips, or no defect at all.
     """
     if len(dataset) < 2:
-        raise DatasetError(dataset.root, "holds a single strip", "Training needs two or more")
+        raise DatasetError(dataset.root, "has a single strip", "Training needs two or more")
     if not dataset.present.any():
-        found = f"none of its {len(dataset)} strips has a defect"
-        raise DatasetError(dataset.root, found, "Training needs strips with masks")
+        problem = f"has no defect on any of its {len(dataset)} strips"
+        raise DatasetError(dataset.root, problem, "Training needs strips with masks")
     counts = dataset.present.sum(axis=0).tolist()
     warnings = [
-        f"Class {name} stands on {count} of {len(dataset)} strips: expect little of it."
+        f"Class {name} is on {count} of {len(dataset)} strips: too few to learn it well."
         for name, count in zip(dataset.classes.names, counts, strict=True)
         if count < 3
     ]
     if dataset.ignored:
         warnings.append(
-            f"{dataset.ignored} strips hold pixels to be ignored: they are learnt as sound steel."
+            f"{dataset.ignored} strips have pixels to be ignored: they are trained as defect-free."
         )
     if dataset.odd_palettes:
         warnings.append(
-            f"{dataset.odd_palettes} masks have colours in another order than most, or no black "
-            "for sound steel: steelscan check names them."
+            f"{dataset.odd_palettes} masks have a reordered palette, or a background that is not "
+            "black: steelscan check lists them."
         )
     if dataset.present.any(axis=1).all():
-        warnings.append("No strip is clean: false alarms on sound steel cannot be judged.")
+        warnings.append("No strip is clean: false alarms cannot be measured.")
     return warnings
 
 
-def detect(files: Files) -> tuple[Files, Annotations]:
-    """The files of the data set, maybe below one folder, and its masks. Raises DatasetError."""
-    inner = files.folders()
-    if not {"train_images", "images"} & set(inner) and len(inner) == 1:
-        files = files.under(inner[0])
-        inner = files.folders()
-    if "train_images" in inner and files.exists("train.csv"):
-        return files, RunLengths(files)
-    if "images" in inner and "masks" in inner:
-        return files, IndexPictures(files)
-    half = [name for name in ("train_images", "images") if name in inner]
-    found = f"is no data set: it has {half[0]}/ and nothing to go with it" if half else ""
-    raise DatasetError(files.root, found or "is no data set", _LOOKED_FOR)
-
-
-def _check_alone(name: str, stems: Counter[str], pictures: Files) -> None:
+def _check_stem(name: str, stems: Counter[str], pictures: Files) -> None:
     if stems[stem(name)] > 1:
         remedy = "Keep one of them: masks and groups may be named by the stem alone"
-        found = "shares its stem with another picture"
-        raise PictureError(pictures.where(name), found, remedy, Fault.SAME_NAME)
+        problem = "has the same stem as another picture"
+        raise PictureError(pictures.where(name), problem, remedy, Fault.SAME_NAME)
 
 
 def _check(
@@ -238,7 +217,7 @@ def _check(
     return frame, annotations.check(name, frame)
 
 
-def _shown(names: Sequence[str]) -> Iterator[str]:
+def _with_progress(names: Sequence[str]) -> Iterator[str]:
     return track(names, "Checking strips", len(names)) if len(names) >= _MANY else iter(names)
 
 

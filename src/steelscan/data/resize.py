@@ -1,4 +1,4 @@
-"""The size at which a network sees a strip."""
+"""Resize strips and masks to the input size of a network."""
 
 from math import sqrt
 from typing import Literal
@@ -11,27 +11,27 @@ from steelscan.strip import Frame, Masks, Picture, Spec
 
 
 class Shrink(Spec):
-    """Strips of more than ``pixels`` pixels are scaled down to about that many; never up."""
+    """Scale strips of more than ``pixels`` pixels down to about that many; never up."""
 
     kind: Literal["shrink"] = "shrink"
     pixels: PositiveInt
 
     def frame(self, frame: Frame) -> Frame:
-        """The size of a strip of this frame afterwards."""
+        """Return the size of a strip of this frame after resizing."""
         scale = min(1.0, sqrt(self.pixels / frame.pixels))
         return Frame(max(1, round(frame.height * scale)), max(1, round(frame.width * scale)))
 
 
 def resize_picture(picture: Picture, frame: Frame) -> Picture:
-    """Scale a strip: by area when it shrinks, so that thin scratches do not vanish."""
+    """Resize a strip; by area if it shrinks, so that thin scratches do not vanish."""
     if picture.shape == frame:
         return picture
-    way = cv2.INTER_AREA if frame.pixels < picture.size else cv2.INTER_LINEAR
-    return cv2.resize(picture, frame[::-1], interpolation=way).astype(np.uint8, copy=False)
+    method = cv2.INTER_AREA if frame.pixels < picture.size else cv2.INTER_LINEAR
+    return cv2.resize(picture, frame[::-1], interpolation=method).astype(np.uint8, copy=False)
 
 
 def resize_masks(masks: Masks, frame: Frame) -> Masks:
-    """Scale masks: a pixel belongs to a class when at least half of what it covers does."""
+    """Resize masks; a pixel belongs to a class if at least half of its area does."""
     if masks.shape[1:] == frame:
         return masks
     planes = [

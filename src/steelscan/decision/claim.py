@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steelscan.data import PREDICTED_BY
+from steelscan.data.files import PREDICT_MARKER
 from steelscan.strip import RunError, check_output, held, output_folder, write_bytes, write_text
 
 TABLE, SKIPPED, LOG = "submission.csv", "skipped.csv", "predictions.jsonl"
@@ -39,19 +39,19 @@ def claimed(out: Path, made_of: bytes, *settings: str) -> Iterator[None]:
     check_output(out / TABLE)
     with held(out):
         _check(out)
-        claim(out, PREDICTED_BY, made_of, *settings)
+        claim(out, PREDICT_MARKER, made_of, *settings)
         yield
 
 
 def record_table(out: Path) -> None:
     """Store the hash of a finished table, so that later changes of it are noticed."""
-    mark = out / PREDICTED_BY
+    mark = out / PREDICT_MARKER
     owner = mark.read_text(encoding="utf-8").split()[0]
     write_text(mark, f"{owner}\n{_hash(out / TABLE)}\n")
 
 
 def _check(out: Path) -> None:
-    mark, table = out / PREDICTED_BY, out / TABLE
+    mark, table = out / PREDICT_MARKER, out / TABLE
     if not mark.exists():
         for name in _WRITTEN:
             if (out / name).exists():

@@ -1,4 +1,4 @@
-"""The page of a data set: what it holds, and which labels look wrong."""
+"""The page of a data set: its classes, masks and pictures, and labels worth a second look."""
 
 import lazy_loader
 

@@ -1,11 +1,7 @@
 from .exploration import Exploration as Exploration
-from .label_suspects import ODD as ODD
-from .label_suspects import SPECK as SPECK
-from .label_suspects import LabelDifference as LabelDifference
-from .label_suspects import holes as holes
-from .label_suspects import label_differences as label_differences
-from .label_suspects import odd_sizes as odd_sizes
-from .label_suspects import slivers as slivers
-from .label_suspects import specks as specks
-from .near_pairs import NearPair as NearPair
+from .explored_data import explored_dataset as explored_dataset
+from .findings import summary as summary
+from .measurements import measure as measure
+from .suspects import Suspect as Suspect
+from .suspects import find_suspects as find_suspects
 from .write import explore as explore

@@ -1,4 +1,4 @@
-"""How many pictures hold which classes. Pure functions of who holds what."""
+"""How many pictures have which classes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,20 +9,23 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Combination:
-    """Classes that stand together on pictures, and on no other class's company."""
+    """A set of classes that pictures have, and no others."""
 
     classes: tuple[int, ...]
-    """Indices, rising; () is a clean picture."""
+    """Indices, rising; () for a clean picture."""
 
     pictures: int
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Pictures by what they hold. Clean ones count only where the source lists them."""
+    """Pictures by their classes. Clean ones count only if the source lists them."""
 
     source: str
     pictures: int
+    clean: int
+    """Pictures without any class."""
+
     lists_clean: bool
     per_class: tuple[int, ...]
 
@@ -33,28 +36,25 @@ class Counts:
     """The most frequent first."""
 
     together: tuple[tuple[int, ...], ...]
-    """Pictures that hold both classes, a row a class; the diagonal is ``per_class``."""
-
-    @property
-    def clean(self) -> int:
-        """Pictures without any class."""
-        return self.per_number[0]
+    """Pictures with both classes, one row per class; the diagonal is ``per_class``."""
 
 
 def count_pictures(present: NDArray[np.bool_], source: str, lists_clean: bool = True) -> Counts:
     """Count pictures by class, number of classes and combination.
 
-    ``present`` is bool ``(pictures, classes)``: who holds what.
+    ``present`` is bool ``(pictures, classes)``: which picture has which class.
     """
     held = present.astype(np.int64)
     sets = Counter(tuple(np.flatnonzero(row).tolist()) for row in present)
     ranked = sorted(sets.items(), key=lambda each: (-each[1], len(each[0]), each[0]))
+    per_number = tuple(np.bincount(held.sum(axis=1), minlength=1).tolist())
     return Counts(
         source=source,
         pictures=len(present),
+        clean=per_number[0],
         lists_clean=lists_clean,
         per_class=tuple(held.sum(axis=0).tolist()),
-        per_number=tuple(np.bincount(held.sum(axis=1), minlength=1).tolist()),
+        per_number=per_number,
         combinations=tuple(Combination(classes, pictures) for classes, pictures in ranked),
         together=tuple(map(tuple, (held.T @ held).tolist())),
     )

@@ -1,4 +1,4 @@
-"""The figures of an exploration, each as a matplotlib figure in the house's style."""
+"""The figures of an exploration, drawn with matplotlib."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import floor, log10
@@ -21,7 +21,7 @@ _CLEAN = "#9aa5b1"
 _INK = "#4b5563"
 _BINS = 36
 _LONGEST = 22
-"""Letters of a class's name that a figure has room for."""
+"""Longest class name that fits into a figure."""
 
 _MOST_HEAT_MAPS = 24
 
@@ -29,28 +29,28 @@ Drawing = tuple[str, bytes]
 """A figure as an ``<svg>`` element and as a PNG file."""
 
 
-def draw_figures(found: Exploration) -> dict[str, Drawing]:
-    """All figures for which there are numbers, by name."""
-    ways: Mapping[str, Callable[[Exploration], Figure | None]] = {
+def draw_figures(exploration: Exploration) -> dict[str, Drawing]:
+    """Draw all figures that there are numbers for, by name."""
+    draw: Mapping[str, Callable[[Exploration], Figure | None]] = {
         "pictures": _pictures,
         "areas": _areas,
         "pieces": _pieces,
-        "places": _places,
-        "light": _light,
+        "positions": _positions,
+        "brightness": _brightness_and_ends,
     }
     drawn: dict[str, Drawing] = {}
-    for name, way in ways.items():
+    for name, draw_one in draw.items():
         with styled():
-            figure = way(found)
+            figure = draw_one(exploration)
             if figure is not None:
                 figure.draw_without_rendering()
-                figure.set_layout_engine("none")  # laid out once, for both forms
+                figure.set_layout_engine("none")  # keep one layout for both files
                 drawn[name] = svg_of(figure), png_of(figure)
     return drawn
 
 
-def _pictures(found: Exploration) -> "Figure":
-    counts, names = found.counts[0], _short(found.called)
+def _pictures(exploration: Exploration) -> "Figure":
+    counts, names = exploration.counts[0], _short(exploration.class_titles)
     rows = len(names) + counts.lists_clean
     figure = _figure(max(1.5, 0.27 * rows + 0.75))
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -89,11 +89,11 @@ def _bars(
     panel.spines["bottom"].set_visible(False)
 
 
-def _areas(found: Exploration) -> "Figure | None":
-    columns = _area_columns(found)
+def _areas(exploration: Exploration) -> "Figure | None":
+    columns = _area_columns(exploration)
     if not columns:
         return None
-    names = _short(found.called)
+    names = _short(exploration.class_titles)
     figure = _figure(max(1.8, 0.42 * len(names) + 1.0))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for panel, (title, values, share) in zip(panels, columns, strict=True):
@@ -107,32 +107,27 @@ def _areas(found: Exploration) -> "Figure | None":
 _Column = tuple[str, list[NDArray[np.float64]], bool]
 
 
-def _area_columns(found: Exploration) -> list[_Column]:
-    """What is drawn beside each other: areas in pixels and as shares, as far as they are known."""
-    classes = range(len(found.material.classes))
+def _area_columns(exploration: Exploration) -> list[_Column]:
+    """Return the panels side by side: areas in pixels and as shares, as far as known."""
+    classes = range(len(exploration.classes))
     shapes = [
-        [
-            shape
-            for each in found.gathered.strips
-            for shape in [each.shapes[at]]
-            if shape is not None
-        ]
+        [shape for each in exploration.measured.strips if (shape := each.shapes[at]) is not None]
         for at in classes
     ]
     if any(shapes):
         pixels = [np.array([shape.pixels for shape in held], np.float64) for held in shapes]
         shares = [np.array([shape.share for shape in held], np.float64) for held in shapes]
         return [("Area in pixels", pixels, False), ("Area as a share of the picture", shares, True)]
-    labels = found.material.labels
+    labels = exploration.data.labels
     if labels is None or labels.shares is None or not labels.present.any():
         return []
     shares = [labels.shares[labels.present[:, at], at] for at in classes]
-    # A share that was rounded to nothing has no place on a logarithmic scale.
+    # A share that was rounded to 0 cannot be drawn on a logarithmic scale.
     return [("Area as a share of the picture", [each[each > 0] for each in shares], True)]
 
 
 def _ridges(panel: "Axes", values: Sequence[NDArray[np.float64]], share: bool) -> None:
-    """A histogram of each class, one below the other, over a logarithmic scale."""
+    """Draw a histogram per class, one below the other, over a logarithmic scale."""
     every = np.concatenate(values)
     low, high = (log10(edge) for edge in (every.min(), every.max()))
     low, high = (low - 0.05, high + 0.05) if high > low else (low - 0.5, low + 0.5)
@@ -154,7 +149,7 @@ def _ridges(panel: "Axes", values: Sequence[NDArray[np.float64]], share: bool) -
 
 
 def _log_ticks(panel: "Axes", low: float, high: float, share: bool) -> None:
-    """Plain numbers, as many as can be read."""
+    """Label the axis with plain numbers, not too close to each other."""
     steps = (1,) if high - low > 2.5 else (1, 3) if high - low > 1.2 else (1, 2, 5)
     powers = range(floor(low), floor(high) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]
@@ -171,13 +166,13 @@ def _thousands(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ")
 
 
-def _pieces(found: Exploration) -> "Figure | None":
-    if found.pieces is None or not any(each.masks for each in found.pieces):
+def _pieces(exploration: Exploration) -> "Figure | None":
+    if exploration.pieces is None or not any(each.masks for each in exploration.pieces):
         return None
-    names = _short(found.called)
+    names = _short(exploration.class_titles)
     figure = _figure(max(1.4, 0.27 * len(names) + 0.9))
     panel = figure.subplots()
-    for row, (facts, color) in enumerate(zip(found.pieces, _colors(len(names)), strict=True)):
+    for row, (facts, color) in enumerate(zip(exploration.pieces, _colors(len(names)), strict=True)):
         start = 0.0
         for group, count in enumerate(facts.by_pieces):
             part = count / max(facts.masks, 1)
@@ -198,8 +193,8 @@ def _pieces(found: Exploration) -> "Figure | None":
     return figure
 
 
-def _places(found: Exploration) -> "Figure | None":
-    heat = found.gathered.heat
+def _positions(exploration: Exploration) -> "Figure | None":
+    heat = exploration.measured.heat
     shown = [at for at in range(len(heat)) if heat[at].any()][:_MOST_HEAT_MAPS]
     if not shown:
         return None
@@ -211,14 +206,14 @@ def _places(found: Exploration) -> "Figure | None":
     figure = _figure(down * (tall + 0.5) + 0.1)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for panel, at in zip(panels, shown, strict=False):
-        _heat_map(panel, figure, heat[at], at, found)
+        _heat_map(panel, figure, heat[at], at, exploration)
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     return figure
 
 
 def _heat_map(
-    panel: "Axes", figure: "Figure", heat: NDArray[np.float64], at: int, found: Exploration
+    panel: "Axes", figure: "Figure", heat: NDArray[np.float64], at: int, exploration: Exploration
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -228,8 +223,8 @@ def _heat_map(
     image = panel.imshow(
         heat, cmap=scale, vmin=0, vmax=float(heat.max()), aspect="auto", interpolation="nearest"
     )
-    holders = sum(each.shapes[at] is not None for each in found.gathered.strips)
-    name = _short(found.called)[at]
+    holders = sum(each.shapes[at] is not None for each in exploration.measured.strips)
+    name = _short(exploration.class_titles)[at]
     panel.set_title(f"{name}: {holders} {'picture' if holders == 1 else 'pictures'}")
     panel.set_xticks([])
     panel.set_yticks([])
@@ -241,17 +236,19 @@ def _heat_map(
     bar.ax.tick_params(length=0)
 
 
-def _light(found: Exploration) -> "Figure | None":
+def _brightness_and_ends(exploration: Exploration) -> "Figure | None":
     from matplotlib.ticker import MaxNLocator
 
-    if found.light is None:
+    if exploration.exposure is None:
         return None
-    seen = [each for each in found.gathered.strips if each.light is not None]
-    clean = np.array([not any(each.shapes) for each in seen])
-    bright = np.array([each.light.brightness for each in seen if each.light is not None])
-    black = np.array(
-        [each.light.left + each.light.right for each in seen if each.light is not None]
-    )
+    measured = [
+        (exposure, not any(each.shapes))
+        for each in exploration.measured.strips
+        if (exposure := each.exposure) is not None
+    ]
+    clean = np.array([is_clean for _, is_clean in measured])
+    bright = np.array([exposure.brightness for exposure, _ in measured])
+    black = np.array([exposure.black_left + exposure.black_right for exposure, _ in measured])
     ended = black[black >= END]
     figure = _figure(2.5)
     panels = figure.subplots(1, 2 if ended.size else 1, squeeze=False)[0].tolist()
@@ -285,7 +282,7 @@ def _brightness(panel: "Axes", bright: NDArray[np.float64], clean: NDArray[np.bo
 
 def _black_ends(panel: "Axes", ended: NDArray[np.float64]) -> None:
     panel.hist(ended, np.linspace(0, 1, 41).tolist(), color="#374151")
-    panel.set_title(f"Black ends, of the {_thousands(ended.size)} pictures that have one")
+    panel.set_title(f"Black ends of the {_thousands(ended.size)} pictures that have one")
     panel.set_xlabel("share of the picture's width")
     panel.set_xticks(np.linspace(0, 1, 5), [f"{25 * at} %" for at in range(5)])
     panel.set_xlim(0, 1)
@@ -309,6 +306,6 @@ def _colors(count: int) -> list[tuple[float, float, float]]:
 def _shade(
     color: tuple[float, float, float], strength: float, dark: float = 1.0
 ) -> tuple[float, float, float]:
-    """A colour made lighter, towards white, or darker."""
+    """Return a colour made lighter, towards white, or darker."""
     red, green, blue = ((1 - strength + strength * part) * dark for part in color)
     return red, green, blue

@@ -1,8 +1,8 @@
-"""A table of which classes stand on which picture, without masks.
+"""A table of which picture has which classes, without masks.
 
-``ImageId,has1,has2,...``, 0 or 1 a class; maybe ``area_pct1,...``, the mask's share of the picture
-in per cent, and ``instances1,...``, its number of pieces. In place of the numbers, names of classes
-may stand: ``has_scratch``.
+The columns are ``ImageId,has1,has2,...`` with 0 or 1 per class; maybe ``area_pct1,...``, the mask's
+share of the picture in per cent, and ``instances1,...``, its number of pieces. Names of classes may
+replace the numbers: ``has_scratch``.
 """
 
 import re
@@ -21,7 +21,7 @@ _CLASS = re.compile(r"has([0-9]{1,9}|_.+)")
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """What a table says of each picture."""
+    """The rows of a table of labels."""
 
     names: tuple[str, ...]
     classes: Classes
@@ -30,22 +30,22 @@ class LabelTable:
     """bool ``(pictures, classes)``."""
 
     shares: NDArray[np.float64] | None
-    """Mask as a share of the picture, 0 to 1, float64 ``(pictures, classes)``; None: not told."""
+    """Mask as a share of the picture, float64 ``(pictures, classes)``; None if not listed."""
 
     pieces: NDArray[np.int64] | None
-    """Components of each mask, int64 ``(pictures, classes)``; None where the table lacks them."""
+    """Components of each mask, int64 ``(pictures, classes)``; None if not listed."""
 
 
 def is_label_table(content: bytes, where: object) -> bool:
-    """Whether a CSV file is such a table, by its columns. Raises TableError for no CSV."""
+    """Return whether a CSV file has the columns of such a table. Raises TableError."""
     return bool(_class_columns(read_rows(content, where, _EXPECTED).columns))
 
 
 def read_label_table(path: Path) -> LabelTable:
     """Read a table, plain or gzipped.
 
-    Raises TableError, naming the file and the row, for missing columns, numbers that are none, a
-    picture that stands twice, and a class that is absent and has an area or pieces all the same.
+    Raises TableError with the file and the row if columns are missing, a cell is not a number, a
+    picture is listed twice, or an absent class has an area or pieces.
     """
     try:
         table = read_rows(path.read_bytes(), path, _EXPECTED)
@@ -55,8 +55,8 @@ def read_label_table(path: Path) -> LabelTable:
     if not keys:
         raise table.source.other_columns()
     if len(keys) > MOST_CLASSES:
-        found = f"has columns for {len(keys)} classes"
-        raise TableError(path, found, f"Give at most {MOST_CLASSES}")
+        problem = f"has columns for {len(keys)} classes"
+        raise TableError(path, problem, f"Keep at most {MOST_CLASSES}")
     names = tuple(name for (name,) in table.select(["ImageId"]))
     _check_names(names, table.lines, path)
 
@@ -68,14 +68,14 @@ def read_label_table(path: Path) -> LabelTable:
         return np.array([_numbers(row, columns, line, path) for line, row in rows])
 
     has, percent, pieces = numbers("has"), numbers("area_pct"), numbers("instances")
-    assert has is not None  # by its columns the classes are known
+    assert has is not None  # the classes are those of these columns
     _check(has, (has == 0) | (has == 1), "is neither 0 nor 1", table)
     if percent is not None:
         fits = (percent <= 100) & ((has == 1) | (percent == 0))
-        _check(percent, fits, "is no area of that class in per cent", table)
+        _check(percent, fits, "is not an area of that class in per cent", table)
     if pieces is not None:
         whole = pieces == np.round(pieces)
-        _check(pieces, whole & ((pieces > 0) == (has == 1)), "is no number of its pieces", table)
+        _check(pieces, whole & ((pieces > 0) == (has == 1)), "is not its number of pieces", table)
     return LabelTable(
         names,
         Classes(names=tuple(key.lstrip("_") for key in keys)),
@@ -86,21 +86,21 @@ def read_label_table(path: Path) -> LabelTable:
 
 
 def _class_columns(columns: Sequence[str]) -> list[str]:
-    """What follows ``has`` in the columns' names, in the order of the classes."""
+    """Return the text after ``has`` in the columns' names, in the order of the classes."""
     keys = [name.removeprefix("has") for name in columns if _CLASS.fullmatch(name)]
     numbered = all(key.isdecimal() for key in keys)
     return sorted(keys, key=int) if numbered else keys
 
 
 def _check_names(names: tuple[str, ...], lines: Sequence[int], path: Path) -> None:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for line, name in zip(lines, names, strict=True):
-        if not name or name in seen:
-            found = f"row {line} names {'no picture' if not name else f'{name} again'}"
-            raise TableError(path, found, "Keep one row a picture")
-        seen.add(name)
+        if not name or name in earlier:
+            problem = f"row {line} has {'no picture' if not name else f'{name} again'}"
+            raise TableError(path, problem, "Keep one row per picture")
+        earlier.add(name)
     if not names:
-        raise TableError(path, "has no row", "Keep one row a picture")
+        raise TableError(path, "has no rows", "Add one row per picture")
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[str], line: int, path: Path) -> list[float]:
@@ -111,13 +111,13 @@ def _numbers(cells: Sequence[str], columns: Sequence[str], line: int, path: Path
         except ValueError:
             values.append(np.nan)
         if not (np.isfinite(values[-1]) and values[-1] >= 0):
-            found = f"row {line} has {cell[:40]!r} in the column {column}"
-            raise TableError(path, found, "Give a number from 0 up")
+            problem = f"row {line} has {cell[:40]!r} in the column {column}"
+            raise TableError(path, problem, "Write a number of at least 0")
     return values
 
 
 def _check(values: NDArray[np.float64], fine: NDArray[np.bool_], why: str, table: Table) -> None:
     if not fine.all():
         row, column = (int(at) for at in np.argwhere(~fine)[0])
-        found = f"row {table.lines[row]}, class {column + 1}: {values[row, column]:g} {why}"
-        raise TableError(table.source.where, found, _EXPECTED)
+        problem = f"row {table.lines[row]}, class {column + 1}: {values[row, column]:g} {why}"
+        raise TableError(table.source.where, problem, _EXPECTED)

@@ -1,7 +1,6 @@
-"""The page of an exploration: one HTML file that needs nothing beside it."""
+"""The page of an exploration: one HTML file that contains its styles, figures and pictures."""
 
 from collections.abc import Mapping, Sequence
-from itertools import starmap
 from typing import Any
 
 from steelscan import __version__
@@ -9,74 +8,82 @@ from steelscan.explore.counts import Counts
 from steelscan.explore.exploration import Exploration
 from steelscan.explore.figures import Drawing
 from steelscan.explore.findings import findings, number
-from steelscan.explore.masks import LEVELS, AreaFacts
-from steelscan.explore.shown import Gallery, Shown
+from steelscan.explore.gallery import DrawnStrip, Gallery
+from steelscan.explore.masks import PERCENTILES, AreaFacts
 from steelscan.pages import css_color, render_page
 
 _COMBINATIONS = 15
 _MATRIX = 14
-"""The table of which classes stand together is left out with more of them."""
+"""With more classes, the table of pairs of classes is left out."""
 
-_LISTED = 200
-"""So many files that could not be read are named on the page; the JSON has all."""
+_SKIPPED = 200
+"""Files on the page that could not be read; the JSON has all."""
 
-_SHOWN_LEVELS = (0, 1, 5, 50, 95, 99, 100)
+_SIZES = 6
+_PERCENTILES = (0, 1, 5, 50, 95, 99, 100)
+"""Percentiles on the page."""
 
 
 def render(
-    found: Exploration,
+    exploration: Exploration,
     figures: Mapping[str, Drawing],
     examples: Sequence[Gallery],
-    twins: Sequence[Sequence[Shown]],
+    near_duplicates: Sequence[Sequence[DrawnStrip]],
     suspects: Sequence[Gallery],
 ) -> str:
-    """The page as text: styles, figures and pictures are all in it."""
+    """Return the page as text."""
     from markupsafe import Markup
 
     content = {
-        "title": found.material.title,
+        "title": exploration.source,
         "version": __version__,
-        "found": found,
+        "exploration": exploration,
         "number": number,
-        "findings": findings(found),
-        "tiles": _tiles(found),
+        "findings": findings(exploration),
+        "tiles": _tiles(exploration),
         "classes": [
-            {"name": name, "color": css_color(index)} for index, name in enumerate(found.called)
+            {"name": name, "color": css_color(index)}
+            for index, name in enumerate(exploration.class_titles)
         ],
         "figures": {name: Markup(svg) for name, (svg, _) in figures.items()},
-        "combinations": _combinations(found.counts[0]),
-        "more_combinations": max(0, len(found.counts[0].combinations) - _COMBINATIONS),
-        "matrix": found.counts[0].together if 1 < len(found.material.classes) <= _MATRIX else None,
-        "levels": [_level(level) for level in _SHOWN_LEVELS],
+        "combinations": _combinations(exploration.counts[0]),
+        "more_combinations": max(0, len(exploration.counts[0].combinations) - _COMBINATIONS),
+        "matrix": exploration.counts[0].together
+        if 1 < len(exploration.classes) <= _MATRIX
+        else None,
+        "percentiles": [_title(percentile) for percentile in _PERCENTILES],
         "areas": [
             {"source": each.source, "rows": list(map(_area_row, each.classes))}
-            for each in found.areas
+            for each in exploration.areas
         ],
         "examples": examples,
-        "twins": twins,
+        "near_duplicates": near_duplicates,
         "suspects": suspects,
-        "clean_shown": any(title == "No defect" for title, _ in examples),
-        "sizes": list(starmap(_size, found.sizes()[:6])),
-        "more_sizes": max(0, len(found.sizes()) - 6),
-        "skipped": found.gathered.skipped[:_LISTED],
-        "more_skipped": max(0, len(found.gathered.skipped) - _LISTED),
-        "has_pictures": found.material.picture is not None,
+        "has_clean_examples": any(title == "No defect" for title, _ in examples),
+        "sizes": [
+            (f"{each.height}x{each.width}", number(each.pictures))
+            for each in exploration.sizes[:_SIZES]
+        ],
+        "more_sizes": max(0, len(exploration.sizes) - _SIZES),
+        "skipped": exploration.skipped[:_SKIPPED],
+        "more_skipped": max(0, len(exploration.skipped) - _SKIPPED),
+        "has_pictures": exploration.data.picture is not None,
     }
     return render_page("steelscan.explore", "explore.html.jinja", content)
 
 
-def _tiles(found: Exploration) -> list[tuple[str, str]]:
-    """The few numbers that stand large above all."""
-    counts = found.counts[0]
+def _tiles(exploration: Exploration) -> list[tuple[str, str]]:
+    """Return the few large numbers at the top."""
+    counts = exploration.counts[0]
     tiles = [("pictures", number(counts.pictures))]
     if counts.lists_clean:
         tiles.append(("clean", number(counts.clean)))
     tiles.append(("with a defect", number(sum(counts.per_number[1:]))))
-    tiles.append(("classes", number(len(found.material.classes))))
-    read = "masks read" if len(found.counts) > 1 else "masks"
-    tiles.append((read, number(sum(found.counts[-1].per_class))))
-    if found.gathered.strips:
-        tiles.append(("labels to look at", number(len(found.suspects))))
+    tiles.append(("classes", number(len(exploration.classes))))
+    read = "masks read" if len(exploration.counts) > 1 else "masks"
+    tiles.append((read, number(sum(exploration.counts[-1].per_class))))
+    if exploration.measured.strips:
+        tiles.append(("labels to check", number(len(exploration.suspects))))
     return tiles
 
 
@@ -95,7 +102,7 @@ def _combinations(counts: Counts) -> list[dict[str, Any]]:
 
 
 def _area_row(facts: AreaFacts) -> dict[str, Any]:
-    at = [LEVELS.index(level) for level in _SHOWN_LEVELS]
+    at = [PERCENTILES.index(percentile) for percentile in _PERCENTILES]
     pixels = facts.pixels
     return {
         "masks": number(facts.masks),
@@ -109,9 +116,5 @@ def _share(value: float) -> str:
     return f"{100 * value:.2f} %" if value < 0.1 else f"{100 * value:.1f} %"
 
 
-def _level(level: int) -> str:
-    return {0: "smallest", 50: "median", 100: "largest"}.get(level, f"{level} %")
-
-
-def _size(frame: tuple[int, int], count: int) -> tuple[str, str]:
-    return f"{frame[0]}x{frame[1]}", number(count)
+def _title(percentile: int) -> str:
+    return {0: "smallest", 50: "median", 100: "largest"}.get(percentile, f"{percentile} %")

@@ -1,127 +1,137 @@
-"""Labels worth a second look, found without a network. Nothing here says that they are wrong."""
+"""Labels worth a second look, found in the labels alone; `explore` and `audit` share these rules.
+
+Limits are relative to the picture, so they mean the same for every camera. A suspect is not proven
+wrong: a person has to look at it.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.explore.gather import StripFacts
+from steelscan.explore.explored_data import ExploredData
 from steelscan.explore.labels import LabelTable
+from steelscan.explore.measurements import Measurements, StripFacts
+from steelscan.explore.near_pairs import label_differences
+from steelscan.explore.shape import MaskShape, Parts
 
 SPECK = 3.66e-4
-"""Pieces under this share of the picture are specks: the 1st place's 150 pixels (K:114254) of its
-strips, at the size of any picture."""
+"""Pieces and holes under this share of the picture are specks and pinholes: the 150 pixels of the
+1st place (K:114254) on 256x1600, at the size of any picture."""
 
-_UNUSUAL = 3.5
-"""Masks so many robust standard deviations off their class's usual area are unusual (Iglewicz and
-Hoaglin 1993)."""
+_ODD = 3.5
+"""Robust standard deviations from which a size is odd (Iglewicz and Hoaglin 1993)."""
 
 _FEWEST = 20
-"""A class with fewer masks has no usual area."""
+"""A class with fewer masks has no usual size."""
 
-_APART = 2.0
-"""Masks of one class on near-duplicates differ when one is so many times larger."""
+_NORMAL = 1.4826
+"""Standard deviation over median absolute deviation, of a normal distribution."""
+
+_LEAST_DEVIATION = 0.25
+"""Of the logarithm of sizes: among masks within a quarter of each other, none is odd."""
 
 _ROUNDED = 0.0001
-"""A share of a table of labels has two decimals of a per cent; it may be cut off, not rounded."""
+"""A share in a table of labels has two decimals of a per cent; it may be truncated."""
+
+_COPIES_DIFFER, _TABLE_DIFFERS, _SHARED, _ODD_SIZE = 0.9, 0.6, 0.6, 0.5
+_SPECK, _SLIVER, _PINHOLE = 0.2, 0.15, 0.1
+"""Highest score of each kind; specks, slivers and pinholes are seldom more than a slip."""
 
 KINDS = {
-    "twin": "Near-duplicates labelled differently",
-    "shared": "Pixels with two classes",
-    "table": "Masks that the table of labels contradicts",
-    "sliver": "Pieces one pixel wide",
+    "copies differ": "Near-duplicates labelled differently",
+    "shared pixels": "Pixels with two classes",
+    "table differs": "Masks that contradict the table of labels",
+    "odd size": "Masks of unusual size",
     "speck": "Specks",
-    "area": "Masks of unusual area",
+    "sliver": "Lines one pixel wide",
+    "pinhole": "Pinholes",
 }
-"""The kinds of suspects, the surest first."""
+"""The kinds of suspects with their headings, the most serious first."""
 
 
-class Suspect(NamedTuple):
-    """A label that deserves a look."""
+@dataclass(frozen=True)
+class Suspect:
+    """A label that deserves a second look."""
 
     kind: str
+    image: str
     strip: int
-    """Place in the list of strips."""
+    """Index in `Measurements.strips`."""
 
     class_index: int | None
-    """None where several classes are meant."""
+    """Counts from 0; None if several classes are concerned."""
 
-    weight: float
-    """The larger, the sooner it should be looked at; comparable within a kind."""
+    class_name: str | None
+    score: float
+    """0 to 1; it ranks suspects and is no probability."""
 
-    why: str
+    reason: str
+    box: tuple[int, int, int, int] | None = None
+    """Top, left, height and width of the smallest part concerned, in pixels."""
+
+    near_duplicate: int | None = None
+    """Index in `Measurements.strips` of the picture that is labelled differently."""
 
 
 def speck_limit(pixels: int, given: int | None = None) -> int:
-    """Below how many pixels a piece is a speck on a picture of so many, if none is given."""
+    """Return below how many pixels a piece is a speck on a picture of ``pixels``, unless given."""
     return max(2, round(SPECK * pixels)) if given is None else given
 
 
 def find_suspects(
-    strips: Sequence[StripFacts],
-    names: Sequence[str],
-    groups: NDArray[np.int64] | None,
-    labels: LabelTable | None,
-    speck: int | None = None,
+    data: ExploredData, measured: Measurements, speck: int | None = None
 ) -> tuple[Suspect, ...]:
-    """All suspects, by kind and within it the gravest first; ``names`` are those of the classes."""
-    found = [
-        *(twins(strips, names, groups) if groups is not None else ()),
-        *_shared(strips, names),
-        *(_contradicted(strips, names, labels) if labels is not None else ()),
-        *_slivers(strips),
-        *_specks(strips, speck),
-        *unusual_areas(strips, len(names)),
+    """Return all suspects, by kind, and within a kind the highest score first.
+
+    ``speck`` replaces the limit in pixels of specks and pinholes. Raises MaskError if masks of
+    near-duplicates cannot be read again.
+    """
+    strips, names = measured.strips, data.classes.names
+    suspects = [
+        *_copies_that_differ(data, measured),
+        *_shared_pixels(strips, names),
+        *(_table_differs(strips, names, data.labels) if data.labels is not None else ()),
+        *_odd_sizes(strips, names),
+        *_small_parts(strips, names, speck),
     ]
     order = list(KINDS)
-    return tuple(sorted(found, key=lambda each: (order.index(each.kind), -each.weight)))
+    return tuple(sorted(suspects, key=lambda each: (order.index(each.kind), -each.score)))
 
 
-def twins(
-    strips: Sequence[StripFacts], names: Sequence[str], groups: NDArray[np.int64]
-) -> Iterator[Suspect]:
-    """Strips whose near-duplicate has other classes, or a mask of quite another size.
-
-    Each is told beside the first strip of its group.
-    """
-    for members in members_of(groups):
-        first = strips[members[0]]
-        for at in members[1:]:
-            differing = _differences(first, strips[at], names)
-            if differing:
-                why = f"{first.name} shows the same steel: {'; '.join(differing)}"
-                yield Suspect("twin", at, None, float(len(differing)), why)
-
-
-def members_of(groups: NDArray[np.int64]) -> list[list[int]]:
-    """The members of each group of two or more, in their order."""
-    order = np.argsort(groups, kind="stable")
-    _, starts = np.unique(groups[order], return_index=True)
-    return [part.tolist() for part in np.split(order, starts[1:]) if len(part) > 1]
-
-
-def _differences(one: StripFacts, other: StripFacts, names: Sequence[str]) -> list[str]:
-    found = []
-    for name, left, right in zip(names, one.shapes, other.shapes, strict=True):
-        if left is None and right is None:
-            continue
-        if left is None or right is None:
-            found.append(f"class {name} is only {'here' if left is None else 'there'}")
-        elif max(left.share, right.share) > _APART * min(left.share, right.share):
-            sizes = f"{right.pixels} pixels here, {left.pixels} there"
-            found.append(f"class {name} has {sizes}")
-    return found
+def _copies_that_differ(data: ExploredData, measured: Measurements) -> Iterator[Suspect]:
+    """Yield both pictures of each pair of near-duplicates that are labelled differently."""
+    strips = measured.strips
+    differences = label_differences(
+        measured.near_pairs, lambda strip: data.masks(strips[strip].row)
+    )
+    for each in differences:
+        name = data.classes.names[each.class_index]
+        ends = ((each.one, each.pixels[0]), (each.other, each.pixels[1]))
+        for (strip, own), (copy, others) in (ends, ends[::-1]):
+            reason = (
+                f"class {name}: {own} pixels here, {others} pixels of the same steel on "
+                f"{strips[copy].name}"
+            )
+            if own and others:
+                reason += f", and at another place (Dice {each.dice:.2f})"
+            yield Suspect(
+                "copies differ", strips[strip].name, strip, each.class_index, name,
+                _COPIES_DIFFER * (1 - each.dice), reason, near_duplicate=copy,
+            )  # fmt: skip
 
 
-def _shared(strips: Sequence[StripFacts], names: Sequence[str]) -> Iterator[Suspect]:
+def _shared_pixels(strips: Sequence[StripFacts], names: Sequence[str]) -> Iterator[Suspect]:
     for at, strip in enumerate(strips):
         for (one, other), pixels in strip.shared.items():
-            why = f"{pixels} pixels belong to class {names[one]} and to class {names[other]}"
-            yield Suspect("shared", at, None, float(pixels), why)
+            smaller = min(_pixels(strip.shapes[one]), _pixels(strip.shapes[other]))
+            reason = f"{pixels} pixels belong to class {names[one]} and to class {names[other]}"
+            score = _graded(_SHARED, 1 - pixels / smaller)
+            yield Suspect("shared pixels", strip.name, at, None, None, score, reason)
 
 
-def _contradicted(
+def _table_differs(
     strips: Sequence[StripFacts], names: Sequence[str], labels: LabelTable
 ) -> Iterator[Suspect]:
     rows = {name: row for row, name in enumerate(labels.names)}
@@ -130,66 +140,90 @@ def _contradicted(
         if row is None:
             continue
         for index, (name, shape) in enumerate(zip(names, strip.shapes, strict=True)):
-            told = bool(labels.present[row, index])
-            if told and shape is None:
-                why = f"the table has class {name} here, the masks have not"
-                yield Suspect("table", at, index, 1.0, why)
-            elif shape is not None and not told:
-                why = f"the masks have class {name} here, the table has not"
-                yield Suspect("table", at, index, 1.0, why)
+            listed, reason, score = bool(labels.present[row, index]), "", _TABLE_DIFFERS
+            if listed and shape is None:
+                reason = f"class {name} is in the table of labels, but not in the masks"
+            elif shape is not None and not listed:
+                reason = f"class {name} is in the masks, but not in the table of labels"
             elif shape is not None and labels.shares is not None:
-                said = float(labels.shares[row, index])
-                if abs(said - shape.share) > _ROUNDED:
-                    why = f"class {name} covers {shape.share:.2%}, the table says {said:.2%}"
-                    yield Suspect("table", at, index, abs(said - shape.share), why)
+                share = float(labels.shares[row, index])
+                if abs(share - shape.share) > _ROUNDED:
+                    reason = (
+                        f"class {name} covers {shape.share:.2%}, by the table of labels {share:.2%}"
+                    )
+                    score = _graded(_TABLE_DIFFERS / 2, 1 - min(1.0, abs(share - shape.share)))
+            if reason:
+                yield Suspect("table differs", strip.name, at, index, name, score, reason)
 
 
-def _slivers(strips: Sequence[StripFacts]) -> Iterator[Suspect]:
-    for at, strip in enumerate(strips):
-        for index, shape in enumerate(strip.shapes):
-            if shape is not None and shape.slivers:
-                pieces = len(shape.pieces)
-                why = f"{shape.slivers} of {pieces} {_pieces(pieces)} one pixel wide everywhere"
-                yield Suspect("sliver", at, index, float(shape.slivers), why)
+def _odd_sizes(strips: Sequence[StripFacts], names: Sequence[str]) -> Iterator[Suspect]:
+    for index, name in enumerate(names):
+        held = [(at, shape) for at, strip in enumerate(strips) if (shape := strip.shapes[index])]
+        shares = np.array([shape.share for _, shape in held])
+        usual = float(np.median(shares)) if held else 0.0
+        for (at, shape), off in zip(held, size_deviations(shares).tolist(), strict=True):
+            if abs(off) < _ODD:
+                continue
+            times = max(shape.share / usual, usual / shape.share)
+            size = "larger" if off > 0 else "smaller"
+            reason = (
+                f"class {name} has {shape.pixels} pixels, {times:.1f} times {size} than the "
+                "median of its class"
+            )
+            score = _ODD_SIZE * min(1.0, abs(off) / (2 * _ODD))
+            yield Suspect("odd size", strips[at].name, at, index, name, score, reason)
 
 
-def _specks(strips: Sequence[StripFacts], given: int | None) -> Iterator[Suspect]:
+def size_deviations(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far each mask of a class is from the usual size, float64 ``(masks,)``.
+
+    ``shares`` are the masks' shares of their pictures. The result counts robust standard
+    deviations of the logarithm from its median, below 0 for small masks; all are 0 if there are
+    fewer than 20 masks.
+    """
+    if len(shares) < _FEWEST:
+        return np.zeros(len(shares))
+    sizes = np.log(shares)
+    off = sizes - np.median(sizes)
+    deviations: NDArray[np.float64] = off / max(
+        _NORMAL * float(np.median(np.abs(off))), _LEAST_DEVIATION
+    )
+    return deviations
+
+
+def _small_parts(
+    strips: Sequence[StripFacts], names: Sequence[str], given: int | None
+) -> Iterator[Suspect]:
     for at, strip in enumerate(strips):
         limit = speck_limit(strip.frame.pixels, given)
-        for index, shape in enumerate(strip.shapes):
-            if shape is None or shape.pieces[0] >= limit:
+        for index, (name, shape) in enumerate(zip(names, strip.shapes, strict=True)):
+            if shape is None:
                 continue
-            count, smallest = int((shape.pieces < limit).sum()), int(shape.pieces[0])
-            pieces = len(shape.pieces)
-            why = f"{count} of {pieces} {_pieces(pieces)} under {limit} pixels; the smallest"
-            yield Suspect("speck", at, index, limit / smallest, f"{why} has {smallest}")
+            for kind, highest, parts in (
+                ("speck", _SPECK, _below(shape.pieces, limit)),
+                ("pinhole", _PINHOLE, _below(shape.holes, limit)),
+                ("sliver", _SLIVER, shape.slivers),
+            ):
+                if len(parts):
+                    pixels, top, left, height, width = parts[0].tolist()
+                    size = f"under {limit} pixels; the smallest has {pixels}"
+                    score = _graded(highest, pixels / limit)
+                    if kind == "sliver":
+                        size, score = f"one pixel wide; the shortest has {pixels} pixels", highest
+                    plural = "" if len(parts) == 1 else "s"
+                    reason = f"class {name} has {len(parts)} {kind}{plural} {size}"
+                    box = (top, left, height, width)
+                    yield Suspect(kind, strip.name, at, index, name, score, reason, box)
 
 
-def _pieces(count: int) -> str:
-    return "piece is" if count == 1 else "pieces are"
+def _below(parts: Parts, limit: int) -> Parts:
+    return parts[parts[:, 0] < limit]
 
 
-def unusual_areas(strips: Sequence[StripFacts], classes: int) -> Iterator[Suspect]:
-    """Masks far off the median of their class, by the logarithm of their share of the picture."""
-    for index in range(classes):
-        held = [
-            (at, shape)
-            for at, strip in enumerate(strips)
-            for shape in [strip.shapes[index]]
-            if shape is not None
-        ]
-        if len(held) < _FEWEST:
-            continue
-        sizes = np.log([shape.share for _, shape in held])
-        median = np.median(sizes)
-        apart = np.abs(sizes - median)
-        # Where more than half of the masks are of one size, the mean stands in for the median.
-        deviation = 1.4826 * np.median(apart) or 1.2533 * np.mean(apart)
-        if deviation <= 0:
-            continue
-        for (at, shape), off in zip(held, (sizes - median) / deviation, strict=True):
-            if abs(off) > _UNUSUAL:
-                times = float(np.exp(abs(off) * deviation))
-                size = "larger" if off > 0 else "smaller"
-                why = f"{shape.pixels} pixels, {times:.0f} times {size} than the class's median"
-                yield Suspect("area", at, index, float(abs(off)), why)
+def _graded(highest: float, doubt: float) -> float:
+    """Return a score between half of the highest and the highest; ``doubt`` is from 0 to 1."""
+    return highest * (1 - doubt / 2)
+
+
+def _pixels(shape: MaskShape | None) -> int:
+    return 0 if shape is None else shape.pixels

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from steelscan.data import Files, open_files
+from steelscan.data.files import Files, open_files
 from steelscan.formats.parsing import text_lines
 from steelscan.formats.picture_names import leads_out
 from steelscan.strip import MOST_CLASSES, STRICT, Classes, DatasetError, Fault, Watch

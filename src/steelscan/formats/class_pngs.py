@@ -12,15 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import (
-    ByStem,
-    Files,
-    IndexPicture,
-    open_files,
-    open_index_picture,
-    read_classes,
-    write_classes,
-)
+from steelscan.data import IndexPicture, open_index_picture
+from steelscan.data.annotations import read_classes, write_classes
+from steelscan.data.files import ByStem, Files, open_files
 from steelscan.formats.annotated_picture import (
     Loss,
     Pictures,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from steelscan.data import Files, check_apart, folders_read, is_picture, open_files, picture_frame
+from steelscan.data import check_apart, folders_read, picture_frame
+from steelscan.data.files import Files, is_picture, open_files
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
 from steelscan.formats.class_names import similar_names
 from steelscan.formats.conversion_folders import new_folder, opened_source

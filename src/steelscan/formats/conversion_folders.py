@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steelscan.data import Files, open_files
+from steelscan.data.files import Files, open_files
 from steelscan.formats.picture_names import check_name
 from steelscan.strip import (
     DatasetError,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
-from steelscan.data import ByStem, Files, is_picture, open_files
+from steelscan.data.files import ByStem, Files, is_picture, open_files
 from steelscan.formats import coco, labelme, yolo
 from steelscan.formats.annotated_picture import Pictures
 from steelscan.formats.json_pieces import pieces

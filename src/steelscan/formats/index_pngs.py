@@ -8,17 +8,15 @@ defective: they are read as sound, and counted.
 from dataclasses import replace
 from pathlib import Path
 
-from steelscan.data import (
+from steelscan.data.annotations import (
     Annotations,
-    Files,
     IndexPictures,
     RunLengths,
     detect,
-    is_picture,
-    open_files,
     read_groups,
     write_classes,
 )
+from steelscan.data.files import Files, is_picture, open_files
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,

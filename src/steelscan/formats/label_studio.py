@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from steelscan.data import open_files
+from steelscan.data.files import open_files
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,

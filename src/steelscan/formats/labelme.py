@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, RootModel
 
-from steelscan.data import Files, open_files, picture_frame, plain, read_index_picture
+from steelscan.data import open_index_picture, picture_frame, plain
+from steelscan.data.files import Files, open_files
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,
@@ -202,7 +203,7 @@ def _mask(shape: _Shape, where: str) -> tuple[tuple[int, int], Mask]:
         content = base64.b64decode(shape.mask, validate=True)
     except ValueError:  # wrong padding, and characters beyond ASCII
         raise MaskError(where, "has no base64 in its mask", again, Fault.RUNS) from None
-    mask = read_index_picture(content, where) > 0
+    mask = open_index_picture(content, where).values > 0
     if not np.allclose(mask.shape, (bottom - top + 1, right - left + 1)):
         problem = f"has a mask of {mask.shape[0]}x{mask.shape[1]} that does not fit its corners"
         raise MaskError(where, problem, again, Fault.SIZE)

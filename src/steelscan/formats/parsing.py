@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 
-from steelscan.data import Files
+from steelscan.data.files import Files
 from steelscan.strip import DatasetError, Fault, MaskError
 
 Model = TypeVar("Model", bound=BaseModel)

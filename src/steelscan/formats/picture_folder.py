@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from steelscan.data import ByStem, Files, is_picture, picture_frame, plain
+from steelscan.data import picture_frame, plain
+from steelscan.data.files import ByStem, Files, is_picture
 from steelscan.formats.picture_names import check_name
 from steelscan.strip import STRICT, DatasetError, Fault, Frame, PictureError, Watch
 

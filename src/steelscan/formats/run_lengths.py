@@ -6,7 +6,7 @@ of its pictures.
 
 from pathlib import Path
 
-from steelscan.data import write_classes
+from steelscan.data.annotations import write_classes
 from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.index_pngs import read
 from steelscan.strip import Classes, encode, write_mask_table

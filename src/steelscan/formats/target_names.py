@@ -4,7 +4,9 @@ import csv
 import io
 from pathlib import PurePosixPath
 
-from steelscan.data import is_picture, key, plain, read_table
+from steelscan.data import key, plain
+from steelscan.data.annotations import read_table
+from steelscan.data.files import is_picture
 
 _GROUPS = ("image", "group")
 _OMITTED = ("images", "data")

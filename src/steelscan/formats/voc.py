@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data import ByStem, Files, open_files, picture_frame, plain
+from steelscan.data import picture_frame, plain
+from steelscan.data.files import ByStem, Files, open_files
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,

@@ -1,71 +1,86 @@
-"""The folds of a run: dealt once, written down, and read again when the run goes on."""
+"""The folds of a run: made once, written down, and read again when the run continues."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import (
-    BroughtFolds,
-    Dataset,
-    Folds,
-    LikeTest,
-    make_folds,
-)
+from steelscan.data import Dataset, Folds, LikeTest, make_folds
 from steelscan.data.duplicates import Leak, leak
-from steelscan.evaluation.adversarial import FEWEST_LOOKS, like_test_folds, looks
-from steelscan.evaluation.adversarial.like_test import like_test
+from steelscan.data.folds import GivenFolds
+from steelscan.evaluation.adversarial import (
+    FEWEST_STRIPS,
+    appearance_features,
+    like_test_folds,
+    likeness_to_test,
+)
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.strip import DatasetError, RunError, track, write_json
 
 
-def check_count(brought: BroughtFolds, spec: Folds | LikeTest) -> None:
-    """Raise DatasetError when brought folds are not as many as a recipe has."""
-    if brought.count != spec.count:
-        found = f"has {brought.count} folds, the recipe {spec.count}"
-        remedy = f"Deal {spec.count} with steelscan folds --count {spec.count}, or change count, "
-        remedy += "validation and holdout in a recipe of your own (show --json)"
-        raise DatasetError(brought.path, found, remedy)
+def check_count(given: GivenFolds, spec: Folds | LikeTest) -> None:
+    """Raise DatasetError if the number of given folds is not that of the recipe."""
+    if given.count != spec.count:
+        problem = f"has {given.count} folds, the recipe {spec.count}"
+        remedy = (
+            f"Make {spec.count} with steelscan folds --count {spec.count}, or change count, "
+            "validation and holdout in your own recipe (show --json)"
+        )
+        raise DatasetError(given.path, problem, remedy)
 
 
-def as_brought(
-    run: RunFolder, brought: BroughtFolds, dataset: Dataset, groups: NDArray[np.int64]
+def use_given_folds(
+    run: RunFolder, given: GivenFolds, dataset: Dataset, groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """The folds of a table, int64 ``(strips,)``, and a sentence on the near-duplicates they part.
+    """Write given folds into the run; return them, int64 ``(strips,)``, and a note on their leak.
 
-    They are written down as a run's own. Raises RunError when others stand there.
+    Raises RunError if the run has other folds.
     """
     if not run.folds.exists():
-        run.write_folds(dataset.names, groups, brought.numbers)
+        run.write_folds(dataset.names, groups, given.numbers)
     folds = run.load_folds(dataset.names, parted=True)
-    if not np.array_equal(folds, brought.numbers):
-        remedy = "Name another --out, or restore the file"
-        raise RunError(run.folds, f"holds other folds than {brought.path}", remedy)
-    return folds, leak_told(leak(folds, groups, dataset.present), len(dataset))
+    if not np.array_equal(folds, given.numbers):
+        remedy = "Choose another --out, or restore the file"
+        raise RunError(run.folds, f"has other folds than {given.path}", remedy)
+    return folds, _leak_notes(leak(folds, groups, dataset.present), len(dataset))
 
 
-def dealt(
+def assign_folds(
     run: RunFolder, spec: Folds | LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """The fold of every strip, int64 ``(strips,)``, and a sentence on how they were found."""
+    """Return the fold of every strip, int64 ``(strips,)``, and a note on how they were made."""
     if not run.folds.exists():
         if isinstance(spec, Folds):
             folds = make_folds(dataset.present, groups, spec.count, seed)
-        elif _can_tell(dataset):
+        elif _has_enough_strips(dataset):
             folds = _like_test(run, spec, dataset, groups, seed)
         else:
-            folds = _as_ever(spec, dataset, groups, seed)
+            folds = _random_validation(spec, dataset, groups, seed)
         run.write_folds(dataset.names, groups, folds)
-    told = _told(run, dataset) if isinstance(spec, LikeTest) else []
-    return run.load_folds(dataset.names), told
+    notes = _likeness_notes(run, dataset) if isinstance(spec, LikeTest) else []
+    return run.load_folds(dataset.names), notes
 
 
-def _can_tell(dataset: Dataset) -> bool:
-    return min(len(dataset), len(dataset.test_names)) >= FEWEST_LOOKS
+def separated_strips(leaked: Leak, strips: int) -> str:
+    """Return the second half of a sentence on the near-duplicates that folds separate."""
+    return (
+        f" pairs of near-duplicates, {leaked.differing:.0f} of them with different classes: "
+        f"{leaked.strips:.0f} strips ({percent(leaked.strips, strips)}) are evaluated by networks "
+        "trained on a near-duplicate, so their scores are too high."
+    )
 
 
-def _as_ever(
+def percent(part: float, whole: float) -> str:
+    """Return a share in per cent; "-" of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _has_enough_strips(dataset: Dataset) -> bool:
+    return min(len(dataset), len(dataset.test_names)) >= FEWEST_STRIPS
+
+
+def _random_validation(
     spec: LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
 ) -> NDArray[np.int64]:
-    """Folds of which the first judges, with the share of strips that is asked for."""
+    """Return two folds; fold 0, for validation, has the share of strips in the spec."""
     folds = make_folds(dataset.present, groups, round(1 / spec.share), seed)
     return np.minimum(folds, 1)
 
@@ -75,42 +90,30 @@ def _like_test(
 ) -> NDArray[np.int64]:
     train = (dataset.picture(row) for row in range(len(dataset)))
     test = (dataset.test_picture(row) for row in range(len(dataset.test_names)))
-    found_train = looks(track(train, "Looking at training strips", len(dataset)))
-    found_test = looks(track(test, "Looking at test strips", len(dataset.test_names)))
-    scores = like_test(found_train, found_test, groups, seed)
-    write_json(run.likeness, {"auc": scores.auc, "told_apart": scores.told_apart})
+    of_train = appearance_features(track(train, "Measuring training strips", len(dataset)))
+    of_test = appearance_features(track(test, "Measuring test strips", len(dataset.test_names)))
+    scores = likeness_to_test(of_train, of_test, groups, seed)
+    write_json(run.likeness, {"auc": scores.auc, "separable": scores.separable})
     run.seal(run.likeness)
-    if scores.told_apart:
+    if scores.separable:
         return like_test_folds(scores.likeness, groups, spec.share)
-    return _as_ever(spec, dataset, groups, seed)
+    return _random_validation(spec, dataset, groups, seed)
 
 
-def _told(run: RunFolder, dataset: Dataset) -> list[str]:
-    if not _can_tell(dataset):
-        found = f"{len(dataset)} training and {len(dataset.test_names)} test strips are too few"
-        return [f"Folds: {found} to tell them apart; dealt as ever."]
+def _likeness_notes(run: RunFolder, dataset: Dataset) -> list[str]:
+    if not _has_enough_strips(dataset):
+        strips = f"{len(dataset)} training and {len(dataset.test_names)} test strips"
+        return [f"Folds: {strips} are too few to compare; the validation fold is random."]
     likeness = run.load_json(run.likeness)
-    auc = f"training and test strips are told apart with an AUC of {likeness['auc']:.3f}"
-    if likeness["told_apart"]:
-        return [f"Folds: {auc}; those most like the test judge."]
-    return [f"Folds: {auc}, which may be luck; dealt as ever."]
+    auc = f"training and test strips are separated with an AUC of {likeness['auc']:.3f}"
+    if likeness["separable"]:
+        return [f"Folds: {auc}; the validation fold has the strips most like the test strips."]
+    return [f"Folds: {auc}, which may be chance; the validation fold is random."]
 
 
-def leak_told(parted: Leak, strips: int) -> list[str]:
-    """A sentence on near-duplicates that brought folds part; [] when there are none."""
-    if not parted.pairs:
+def _leak_notes(leaked: Leak, strips: int) -> list[str]:
+    """Return a sentence on near-duplicates that given folds separate; [] if there are none."""
+    if not leaked.pairs:
         return []
-    found = f"Folds: as brought, they part {parted.pairs:.0f} of {parted.all_pairs}"
-    return [found + _of_parted(parted, strips)]
-
-
-def _of_parted(parted: Leak, strips: int) -> str:
-    return (
-        f" pairs of near-duplicates, {parted.differing:.0f} of them with other classes: "
-        f"{parted.strips:.0f} strips ({_percent(parted.strips, strips)}) are judged by networks "
-        "that learned a near-duplicate, which flatters their scores."
-    )
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+    start = f"Folds: the given folds separate {leaked.pairs:.0f} of {leaked.all_pairs}"
+    return [start + separated_strips(leaked, strips)]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, RootModel, ValidationError
 
-from steelscan.data import Dataset, open_dataset, read_folds, write_folds
+from steelscan.data import Dataset, open_dataset
+from steelscan.data.folds import read_folds, write_folds
 from steelscan.pipeline.run_paths import RunPaths
 from steelscan.pipeline.run_record import RunRecord, Tuned, changed_fields
 from steelscan.recipes import Recipe
@@ -221,7 +222,7 @@ class RunFolder(RunPaths):
         """
         self.read(self.folds)
         try:
-            return read_folds(self.folds, names, parted=parted)
+            return read_folds(self.folds, names, separated=parted)
         except InputError as error:
             raise RunError(self.folds, error.problem, _REMOVE) from None
 

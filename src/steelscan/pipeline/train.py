@@ -6,8 +6,9 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from steelscan.data import check_trainable, open_dataset, read_brought
+from steelscan.data import check_trainable, open_dataset
 from steelscan.data.duplicates import find_groups
+from steelscan.data.folds import read_given_folds
 from steelscan.decision import PredictionLog, thresholds_of
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
@@ -19,7 +20,7 @@ from steelscan.pipeline.context import (
     without_defects,
 )
 from steelscan.pipeline.fit_tasks import tasks
-from steelscan.pipeline.folds import as_brought, check_count, dealt
+from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast import Forecast
 from steelscan.pipeline.forecast.forecast import forecast, speed_recorded
 from steelscan.pipeline.networks import PseudoLabelled, fit_task
@@ -98,7 +99,7 @@ def begin_run(
     check_classes(recipe, len(dataset.classes))
     if recipe.tune is not None:
         thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
-    given = None if options.folds is None else read_brought(options.folds, dataset)
+    given = None if options.folds is None else read_given_folds(options.folds, dataset)
     if given is not None:
         check_count(given, recipe.folds)
     record = RunRecord(
@@ -113,9 +114,9 @@ def begin_run(
     duplicates = find_groups(dataset)
     groups = duplicates.numbers
     if given is None:
-        folds, remarks = dealt(run, recipe.folds, dataset, groups, options.seed)
+        folds, remarks = assign_folds(run, recipe.folds, dataset, groups, options.seed)
     else:
-        folds, remarks = as_brought(run, given, dataset, groups)
+        folds, remarks = use_given_folds(run, given, dataset, groups)
     split = (*duplicates.notes(dataset.names), *remarks, *ignored_variables())
     context = RunContext(run, recipe, dataset, groups, folds, options, split=split)
     return context, [*notes, *split]

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
 
 from steelscan.analysis.score import NO_FRAME
-from steelscan.data import called_otherwise
+from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_counts
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.pages import plain_value

@@ -1,4 +1,4 @@
-"""Folds as a table: made, checked and saved."""
+"""Folds: made, checked and saved as a table, with a report on their balance and leak."""
 
 import lazy_loader
 

@@ -9,7 +9,7 @@ from steelscan.analysis.score.options import ScoreOptions
 from steelscan.analysis.score.result import ScoreResult, StripCounts, score_result
 from steelscan.analysis.score.run import is_run_of, score_run
 from steelscan.analysis.score.tables import check_any_read, score_tables
-from steelscan.data import Dataset, open_dataset, read_index_picture
+from steelscan.data import Dataset, open_dataset, open_index_picture
 from steelscan.data.duplicates import group_strips
 from steelscan.strip import (
     InputError,
@@ -101,7 +101,7 @@ def _pictures(dataset: Dataset, folder: Path) -> tuple[list[str], Iterator[Masks
 
     def masks() -> Iterator[Masks]:
         for name in names:
-            index = read_index_picture(paths[name], paths[name])
+            index = open_index_picture(paths[name], paths[name]).values
             if index.max() > len(ids):
                 found = f"has the value {index.max()}, the data set has {len(ids)} classes"
                 raise MaskError(paths[name], found, "Store class ids as pixel values")

@@ -7,7 +7,7 @@ import numpy as np
 
 from steelscan.analysis.score.options import ScoreOptions
 from steelscan.analysis.score.result import ScoreResult, numbered_classes, score_result
-from steelscan.data import called_otherwise
+from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import Defects, defects_of, pairs_of_tables
 from steelscan.strip import Frame, MaskTable, TableError, decode, track
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from steelscan.analysis.shift.shift import Shift
-from steelscan.evaluation.adversarial import LookDifference
+from steelscan.evaluation.adversarial import AppearanceDifference
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import LONG, jpeg_link, render_page, shown_width
 from steelscan.pages.outline import outline
@@ -34,9 +34,9 @@ def write_page(path: Path, shift: Shift) -> None:
     write_text(path, render_page("steelscan.analysis.shift", "shift.html.jinja", content))
 
 
-def _row(each: LookDifference) -> dict[str, Any]:
+def _row(each: AppearanceDifference) -> dict[str, Any]:
     return {
-        "title": f"Test strips {each.words}",
+        "title": f"Test strips {each.phrase}",
         "train": f"{each.train:.3g}",
         "test": f"{each.test:.3g}",
         **_bar(each.auc),

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
 
 from steelscan.evaluation.adversarial import (
-    LikeTestScores,
-    LookDifference,
-    Sides,
-    look_differences,
-    open_sides,
+    AppearanceDifference,
+    LikenessScores,
+    TrainTest,
+    appearance_differences,
+    likeness_to_test,
+    open_train_test,
 )
-from steelscan.evaluation.adversarial.like_test import like_test
 from steelscan.evaluation.statistics import Estimate
 
 LEVEL = 0.95
@@ -39,14 +39,14 @@ class Shift(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    strips: InstanceOf[Sides] = Field(exclude=True)
-    scores: InstanceOf[LikeTestScores] = Field(exclude=True)
+    strips: InstanceOf[TrainTest] = Field(exclude=True)
+    scores: InstanceOf[LikenessScores] = Field(exclude=True)
     train: int
     test: int
     groups: int
     auc: Estimate
     level: float
-    differences: tuple[LookDifference, ...]
+    differences: tuple[AppearanceDifference, ...]
     notes: tuple[str, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -64,7 +64,7 @@ class Shift(BaseModel):
                 "Test strips cannot be distinguished from training strips: the interval of the AUC "
                 "contains 0.5. Split the folds as usual."
             )
-        reasons = [each.words for each in self.differences if each.certain][:3]
+        reasons = [each.phrase for each in self.differences if each.certain][:3]
         details = f" Test strips {'; they '.join(reasons)}." if reasons else ""
         return f"Test strips can be distinguished from training strips.{details}"
 
@@ -92,37 +92,38 @@ def find_shift(
 ) -> Shift:
     """Try to distinguish test strips from training strips by features of their appearance.
 
-    ``data`` and ``test`` are as in `open_sides`. If there is no difference, one is reported
-    by mistake in at most 2.5 % of all cases. Raises what `open_sides` and `like_test` raise.
+    ``data`` and ``test`` are as in `open_train_test`. If there is no difference, one is reported
+    by mistake in at most 2.5 % of all cases. Raises what `open_train_test` and
+    `likeness_to_test` raise.
     """
-    strips = open_sides(data, test, on_error)
+    strips = open_train_test(data, test, on_error)
     tests = strips.is_test
-    train_looks, test_looks = strips.looks[~tests], strips.looks[tests]
-    scores = like_test(
-        train_looks,
-        test_looks,
+    of_train, of_test = strips.features[~tests], strips.features[tests]
+    scores = likeness_to_test(
+        of_train,
+        of_test,
         strips.groups[~tests],
         seed,
         test_groups=strips.groups[tests],
         level=LEVEL,
     )
-    differences: tuple[LookDifference, ...] = ()
-    if scores.told_apart:
-        differences = look_differences(train_looks, test_looks, strips.groups, LEVEL)
+    differences: tuple[AppearanceDifference, ...] = ()
+    if scores.separable:
+        differences = appearance_differences(of_train, of_test, strips.groups, LEVEL)
     return Shift(
         strips=strips,
         scores=scores,
         train=int(np.count_nonzero(~tests)),
         test=int(np.count_nonzero(tests)),
         groups=len(np.unique(strips.groups)),
-        auc=scores.found,
+        auc=scores.estimate,
         level=LEVEL,
         differences=differences,
         notes=tuple(_notes(strips)),
     )
 
 
-def _notes(strips: Sides) -> list[str]:
+def _notes(strips: TrainTest) -> list[str]:
     notes = [f"left out {name}: {reason}" for name, reason in strips.skipped]
     test_groups = strips.groups[strips.is_test]
     shared = set(test_groups.tolist()) & set(strips.groups[~strips.is_test].tolist())

@@ -6,7 +6,8 @@ import numpy as np
 
 from steelscan.analysis.shift.page import write_page
 from steelscan.analysis.shift.shift import Shift
-from steelscan.data import FOLDS_KIND, check_apart, folders_read, write_folds
+from steelscan.data import check_apart, folders_read
+from steelscan.data.folds import FOLDS_KIND, write_folds
 from steelscan.evaluation.adversarial import like_test_folds
 from steelscan.strip import check_output, output_folder, write_rows, write_text
 

@@ -1,4 +1,4 @@
-"""Near-duplicates: found by fingerprints, grouped, and what random folds would leak."""
+"""Near-duplicates: fingerprints, groups, and the leak of folds that separate them."""
 
 import lazy_loader
 

@@ -1,13 +1,11 @@
-from .fingerprint import Fingerprint as Fingerprint
-from .fingerprint import laid_on as laid_on
-from .fingerprint import proof as proof
+from .fingerprints import Fingerprint as Fingerprint
+from .fingerprints import alignment as alignment
+from .fingerprints import fingerprint as fingerprint
+from .fingerprints import required_likeness as required_likeness
 from .groups import Groups as Groups
 from .groups import find_groups as find_groups
-from .groups import find_links as find_links
-from .groups import group_pictures as group_pictures
 from .groups import group_prints as group_prints
 from .groups import group_strips as group_strips
-from .groups import take_prints as take_prints
 from .leaks import Leak as Leak
 from .leaks import leak as leak
 from .leaks import random_leak as random_leak

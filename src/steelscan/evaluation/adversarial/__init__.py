@@ -1,4 +1,4 @@
-"""Whether test strips can be told from training strips: used by folds and by `shift`."""
+"""Adversarial validation: whether test strips differ from training strips."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""How strips were taken, in fifteen numbers, and by which of them two sides of strips differ."""
+"""How strips were photographed, in fifteen features, and in which of them test strips differ."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,58 +12,58 @@ from steelscan.evaluation.statistics import Estimate, auc_interval
 from steelscan.strip import Picture
 
 _DARK = 15
-"""Mean grey below which a column shows no steel."""
+"""A column whose mean grey level is below this shows no steel."""
 
 
-class LookName(NamedTuple):
-    """What one number of a look says, and how strips with more or less of it are called."""
+class Feature(NamedTuple):
+    """A feature's name, and phrases for strips with a higher or a lower value of it."""
 
     name: str
-    more: str
-    less: str
+    higher: str
+    lower: str
 
 
-LOOKS: tuple[LookName, ...] = (
-    LookName("black area", "have more black area", "have less black area"),
-    LookName("black area, left half", "are blacker on the left", "are less black on the left"),
-    LookName("black area, right half", "are blacker on the right", "are less black on the right"),
-    LookName("brightness", "are brighter", "are darker"),
-    LookName(
+FEATURES: tuple[Feature, ...] = (
+    Feature("black area", "have more black area", "have less black area"),
+    Feature("black area, left half", "are blacker on the left", "are less black on the left"),
+    Feature("black area, right half", "are blacker on the right", "are less black on the right"),
+    Feature("brightness", "are brighter", "are darker"),
+    Feature(
         "change of light along the strip",
         "change more in brightness from left to right",
         "change less in brightness from left to right",
     ),
-    LookName(
+    Feature(
         "change of light across the strip",
         "change more in brightness from top to bottom",
         "change less in brightness from top to bottom",
     ),
-    LookName("darkest steel", "have brighter dark spots", "have darker dark spots"),
-    LookName("dark quarter", "are brighter where dark", "are darker where dark"),
-    LookName("median grey", "are brighter in the middle tones", "are darker in the middle tones"),
-    LookName("bright quarter", "are brighter where bright", "are darker where bright"),
-    LookName("brightest steel", "have brighter bright spots", "have darker bright spots"),
-    LookName("contrast", "have more contrast", "have less contrast"),
-    LookName("grain down the columns", "are grainier", "are less grainy"),
-    LookName("streaks", "have more streaks along columns", "have fewer streaks along columns"),
-    LookName("sharpness", "are sharper or noisier", "are less sharp, or have less noise"),
+    Feature("darkest steel", "have brighter dark spots", "have darker dark spots"),
+    Feature("dark quarter", "are brighter where dark", "are darker where dark"),
+    Feature("median grey", "are brighter in the middle tones", "are darker in the middle tones"),
+    Feature("bright quarter", "are brighter where bright", "are darker where bright"),
+    Feature("brightest steel", "have brighter bright spots", "have darker bright spots"),
+    Feature("contrast", "have more contrast", "have less contrast"),
+    Feature("grain down the columns", "are grainier", "are less grainy"),
+    Feature("streaks", "have more streaks along columns", "have fewer streaks along columns"),
+    Feature("sharpness", "are sharper or noisier", "are less sharp, or have less noise"),
 )
-"""The numbers of `look`, in order. Greys are those of the steel, black columns left out."""
+"""The features, in order. Grey levels are those of the columns that show steel."""
 
 
-def look(picture: Picture) -> NDArray[np.float64]:
-    """How a strip was taken, not what is on it: float64 ``(15,)``.
+def features_of(picture: Picture) -> NDArray[np.float64]:
+    """Return the features of one picture, float64 ``(15,)``: how it was taken, not its content.
 
-    Share of black columns, on the left and on the right; mean and deviation of the columns' means;
-    grey levels of the steel at five quantiles; deviation along rows and columns; sharpness.
+    Share of black columns, also of each half; mean and deviation of the columns' means; five
+    quantiles of the steel's grey levels; deviation along rows and columns; sharpness.
     """
     columns = picture.mean(axis=0)
     black = columns < _DARK
     half = len(columns) // 2
     steel = picture[:, ~black] if not black.all() else picture
     means = steel.mean(axis=0)
-    fine = cv2.Laplacian(steel.astype(np.float32), cv2.CV_32F)
-    numbers = [
+    edges = cv2.Laplacian(steel.astype(np.float32), cv2.CV_32F)
+    features = [
         black.mean(),
         black[:half].mean() if half else 0.0,
         black[half:].mean(),
@@ -74,70 +74,71 @@ def look(picture: Picture) -> NDArray[np.float64]:
         steel.std(),
         np.abs(np.diff(steel.astype(np.float32), axis=0)).mean() if len(steel) > 1 else 0.0,
         np.abs(np.diff(means)).mean() if len(means) > 1 else 0.0,
-        float(np.abs(np.asarray(fine)).mean()),
+        float(np.abs(np.asarray(edges)).mean()),
     ]
-    return np.array(numbers, np.float64)
+    return np.array(features, np.float64)
 
 
-def looks(pictures: Iterable[Picture]) -> NDArray[np.float64]:
-    """`look` of each picture, float64 ``(pictures, 15)``."""
-    return np.stack([look(picture) for picture in pictures])
+def appearance_features(pictures: Iterable[Picture]) -> NDArray[np.float64]:
+    """Return the features of each picture, float64 ``(pictures, 15)``."""
+    return np.stack([features_of(picture) for picture in pictures])
 
 
 @dataclass(frozen=True)
-class LookDifference:
-    """One number by which test strips differ from training strips, taken alone.
+class AppearanceDifference:
+    """The difference between test and training strips in one feature.
 
     Attributes:
-        name: of the number, as in `LOOKS`.
-        words: what test strips do, as "have more black area".
-        auc: how well it tells them apart, turned so that it is over 0.5.
+        name: of the feature, as in `FEATURES`.
+        phrase: the difference in words, as "have more black area".
+        auc: how well the feature alone separates them, mirrored to be at least 0.5.
         train: its median over the training strips.
         test: its median over the test strips.
-        certain: whether the interval of the AUC leaves out 0.5.
+        certain: whether the interval of the AUC is above 0.5.
     """
 
     name: str
-    words: str
+    phrase: str
     auc: Estimate
     train: float
     test: float
     certain: bool
 
 
-def look_differences(
+def appearance_differences(
     train: NDArray[np.float64],
     test: NDArray[np.float64],
     groups: NDArray[np.int64],
     level: float = 0.95,
-) -> tuple[LookDifference, ...]:
-    """By which numbers of their looks test strips differ, the most telling first.
+) -> tuple[AppearanceDifference, ...]:
+    """Return in which features test strips differ, the most certain differences first.
 
-    ``train`` and ``test`` are float64 ``(strips, 15)``, ``groups`` int64 of all of them, training
-    strips first. Each number is tried twice: whether it is higher or lower on test strips, and
-    whether it lies farther from the median, on either side; the better way is told. All intervals
-    together hold with ``level``, so that of many numbers none is named by luck (Bonferroni).
-    Raises InputError when a side has fewer than two groups.
+    ``train`` and ``test`` are float64 ``(strips, 15)``, ``groups`` is int64 for all of them,
+    training strips first. Each feature is tested twice: whether it is higher or lower on test
+    strips, and whether it is farther from the median; the better separation is returned. All
+    intervals hold together with ``level`` (Bonferroni). Raises InputError if training or test
+    strips have fewer than two groups.
     """
     values = np.concatenate([train, test])
     is_test = np.arange(len(values)) >= len(train)
     each = 1 - (1 - level) / (2 * values.shape[1])
-    found = []
-    for number, column in zip(LOOKS, values.T, strict=True):
-        apart = np.abs(column - np.median(column))
-        varied = f"vary more in {number.name}", f"vary less in {number.name}"
-        tried = []
-        for scores, words in ((column, (number.more, number.less)), (apart, varied)):
+    differences = []
+    for feature, column in zip(FEATURES, values.T, strict=True):
+        deviation = np.abs(column - np.median(column))
+        varied = f"vary more in {feature.name}", f"vary less in {feature.name}"
+        tests = []
+        for scores, phrases in ((column, (feature.higher, feature.lower)), (deviation, varied)):
             auc = auc_interval(scores, is_test, groups, level=each)
-            more = auc.value >= 0.5
+            higher = auc.value >= 0.5
             medians = float(np.median(scores[~is_test])), float(np.median(scores[is_test]))
-            turned = auc if more else Estimate(1 - auc.value, 1 - auc.high, 1 - auc.low)
-            text = words[0] if more else words[1]
-            tried.append(LookDifference(number.name, text, turned, *medians, turned.low > 0.5))
-        found.append(min(tried, key=_telling))
-    return tuple(sorted(found, key=_telling))
+            mirrored = auc if higher else Estimate(1 - auc.value, 1 - auc.high, 1 - auc.low)
+            phrase = phrases[0] if higher else phrases[1]
+            certain = mirrored.low > 0.5
+            tests.append(AppearanceDifference(feature.name, phrase, mirrored, *medians, certain))
+        differences.append(min(tests, key=_rank))
+    return tuple(sorted(differences, key=_rank))
 
 
-def _telling(each: LookDifference) -> tuple[bool, float]:
-    """The key by which the most telling comes first; of equals the first."""
+def _rank(each: AppearanceDifference) -> tuple[bool, float]:
+    """Return the sort key that puts certain and large differences first."""
     return not each.certain, -each.auc.value

@@ -1,4 +1,4 @@
-"""Two sides of strips: those of a data set, and others that are to be compared with them."""
+"""The training strips of a data set and the test strips to compare them with."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,36 +8,29 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import (
-    PictureFile,
-    find_pictures,
-    is_picture,
-    open_dataset,
-    open_files,
-    read_picture,
-)
-from steelscan.data.duplicates import Fingerprint, group_prints
-from steelscan.data.duplicates.fingerprint import fingerprint
-from steelscan.evaluation.adversarial.appearance import look
+from steelscan.data import PictureFile, find_pictures, open_dataset, read_picture
+from steelscan.data.duplicates import Fingerprint, fingerprint, group_prints
+from steelscan.data.files import is_picture, open_files
+from steelscan.evaluation.adversarial.appearance import features_of
 from steelscan.evaluation.metrics import merged_groups
 from steelscan.strip import DatasetError, Frame, Picture, PictureError, track
 
 
 @dataclass(frozen=True, eq=False)
-class Sides:
-    """Training strips, then test strips, and how each was taken; all arrays are in this order."""
+class TrainTest:
+    """Training strips, then test strips, and their features; all arrays are in this order."""
 
     names: tuple[str, ...]
     is_test: NDArray[np.bool_]
     frames: tuple[Frame, ...]
-    looks: NDArray[np.float64]
-    """float64 ``(strips, 15)``: see `steelscan.evaluation.adversarial.appearance`."""
+    features: NDArray[np.float64]
+    """float64 ``(strips, 15)``, as `appearance_features` returns them."""
 
     groups: NDArray[np.int64]
-    """int64 ``(strips,)``: near-duplicates, on either side, have one number."""
+    """int64 ``(strips,)``: near-duplicates have one number, also across training and test."""
 
     skipped: tuple[tuple[str, str], ...]
-    """Name and reason of what could not be read, with ``on_error="skip"``."""
+    """Name and reason of each strip that could not be read, with ``on_error="skip"``."""
 
     _pictures: tuple[Callable[[], Picture], ...] = field(repr=False)
 
@@ -45,7 +38,7 @@ class Sides:
         return len(self.names)
 
     def picture(self, index: int) -> Picture:
-        """Picture of a strip, uint8 ``(height, width)``. Raises PictureError."""
+        """Read the picture of a strip, uint8 ``(height, width)``. Raises PictureError."""
         return self._pictures[index]()
 
 
@@ -55,29 +48,28 @@ class _Strip(NamedTuple):
     group: str | None = None
 
 
-def open_sides(
+def open_train_test(
     data: Path, test: Path | str | None = None, on_error: Literal["stop", "skip"] = "stop"
-) -> Sides:
-    """Read all strips of both sides once, and find how each was taken and its near-duplicates.
+) -> TrainTest:
+    """Read all training and test strips once, for their features and near-duplicates.
 
-    ``data`` is a data set, or a folder with pictures right in it; ``test`` a folder, a zip, a
-    picture or a glob pattern, or None for the data set's own ``test_images/``. Groups are those
-    found by fingerprint, joined with those of the data set's ``groups.csv``.
+    ``data`` is a data set, or a folder that contains pictures; ``test`` is a folder, a zip, a
+    picture or a glob pattern, or None for the data set's ``test_images/``. Groups are found by
+    fingerprint and joined with those of the data set's ``groups.csv``.
 
-    Raises DatasetError when there are no test strips, and what reading raises; with
+    Raises DatasetError if there are no test strips, and what reading raises; with
     ``on_error="skip"`` pictures that cannot be read are listed in ``skipped``.
     """
     train, tests, skipped = _training(data, on_error)
     if test is not None:
         tests = [_of_file(file) for file in find_pictures(test)]
     if not tests:
-        found = "holds no test_images/ to compare its strips with"
-        raise DatasetError(data, found, "Name the test strips with --test")
-    kept, looked, prints = [], [], []
-    frames = []
+        problem = "has no test_images/ to compare its strips with"
+        raise DatasetError(data, problem, "Choose the test strips with --test")
+    kept, frames, features, prints = [], [], [], []
     for is_test, strip in track(
         [*((False, each) for each in train), *((True, each) for each in tests)],
-        "Looking at strips",
+        "Measuring strips",
         len(train) + len(tests),
     ):
         try:
@@ -89,13 +81,13 @@ def open_sides(
             continue
         kept.append((is_test, strip))
         frames.append(Frame(*picture.shape))
-        looked.append(look(picture))
+        features.append(features_of(picture))
         prints.append(fingerprint(picture))
-    return Sides(
+    return TrainTest(
         names=tuple(strip.name for _, strip in kept),
         is_test=np.array([is_test for is_test, _ in kept], np.bool_),
         frames=tuple(frames),
-        looks=np.array(looked).reshape(len(kept), -1),
+        features=np.array(features).reshape(len(kept), -1),
         groups=_groups(prints, [strip.group for _, strip in kept]),
         skipped=tuple(skipped),
         _pictures=tuple(strip.picture for _, strip in kept),
@@ -105,7 +97,7 @@ def open_sides(
 def _training(
     data: Path, on_error: Literal["stop", "skip"]
 ) -> tuple[list[_Strip], list[_Strip], list[tuple[str, str]]]:
-    """The strips of a data set, its test strips, and what was left out."""
+    """Return the strips of a data set, its test strips, and the skipped ones."""
     if any(is_picture(name) for name in open_files(data).names()):
         return [_of_file(file) for file in find_pictures(data)], [], []
     dataset = open_dataset(data, on_error)
@@ -129,11 +121,11 @@ def _of_file(file: PictureFile) -> _Strip:
 
 
 def _groups(prints: Sequence[Fingerprint], labels: Sequence[str | None]) -> NDArray[np.int64]:
-    found = group_prints(prints)
+    by_picture = group_prints(prints).numbers
     own: Iterator[int] = iter(range(len(prints)))
     numbers: dict[object, int] = {}
     given = [
         next(own) if label is None else numbers.setdefault(label, -1 - len(numbers))
         for label in labels
     ]
-    return merged_groups(found, np.array(given, np.int64))
+    return merged_groups(by_picture, np.array(given, np.int64))

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steelscan.data.folds import split_groups
 from steelscan.evaluation.statistics import (
     Estimate,
     gain_interval,
@@ -146,7 +147,7 @@ def choose_honestly(
     random = np.random.default_rng(seed)
     parts = min(parts, len(group))
     for _ in range(repeats):
-        part_of = random.permutation(np.arange(len(group)) % parts)
+        part_of = split_groups(np.zeros(len(group), np.int64), parts, random)
         for part in range(parts):
             held = part_of == part
             other = choose(sums[~held].sum(axis=0) / strips[~held].sum())

@@ -1,19 +1,18 @@
-"""The small tables beside the pictures: ``classes.csv`` and ``groups.csv``."""
+"""The small tables of a data set: ``classes.csv`` and ``groups.csv``."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from steelscan.data.files import Files
-from steelscan.data.names import matched
+from steelscan.data.files import Files, matched
 from steelscan.strip import Classes, DatasetError, TableError, read_rows, write_rows
 
 _IGNORE = "ignore"
 
 
 def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tuple[str, ...]]:
-    """Read columns of a CSV file as text, stripped, one tuple a row.
+    """Read columns of a CSV file as stripped text, one tuple per row.
 
-    Raises TableError when a column is missing, a cell is empty, a row is cut off or the file is no
+    Raises TableError if a column is missing, a cell is empty, a row is cut off or the file is no
     CSV.
     """
     table = read_rows(content, where, f"Expected the columns {','.join(columns)}")
@@ -25,37 +24,37 @@ def read_table(content: bytes, columns: Sequence[str], where: object) -> list[tu
 
 
 def read_classes(files: Files) -> tuple[tuple[int, ...], Classes] | None:
-    """Pixel values, rising, and classes of ``classes.csv`` (value,name); None where it lacks.
+    """Return pixel values, rising, and classes of ``classes.csv`` (value,name); None without it.
 
-    Rows of value 0, sound steel, and of the name ``ignore`` may stand there and are no classes.
-    Raises TableError and DatasetError.
+    Rows with value 0 (the background) and with the name ``ignore`` are no classes. Raises
+    TableError and DatasetError.
     """
     if not files.exists("classes.csv"):
         return None
     where = files.where("classes.csv")
     names = {value: name for value, name in _values(files).items() if value and name != _IGNORE}
     if not names or len(set(names.values())) != len(names):
-        raise TableError(where, "names no class, or one twice", "Name each class once")
+        raise TableError(where, "has no class, or one twice", "List each class once")
     values = tuple(sorted(names))
     return values, Classes(names=tuple(names[value] for value in values))
 
 
 def read_ignored(files: Files) -> int | None:
-    """The pixel value that ``classes.csv`` calls ``ignore``: neither sound nor defective."""
-    found = [value for value, name in _values(files).items() if value and name == _IGNORE]
-    return found[0] if found else None
+    """Return the value named ``ignore`` in ``classes.csv``: neither defective nor defect-free."""
+    ignored = [value for value, name in _values(files).items() if value and name == _IGNORE]
+    return ignored[0] if ignored else None
 
 
 def write_classes(folder: Path, classes: Classes) -> None:
-    """Write ``classes.csv`` as `read_classes` reads it back.
+    """Write ``classes.csv`` for `read_classes`.
 
-    Raises DatasetError for a name that would mean something else there, and OutputError.
+    Raises DatasetError if a name has a special meaning there, and OutputError.
     """
     path = folder / "classes.csv"
     for name in classes.names:
         if name != name.strip() or name == _IGNORE:
-            found = f"cannot hold the class {name!r}"
-            raise DatasetError(path, found, "Rename the class, or choose another format")
+            problem = f"cannot contain the class {name!r}"
+            raise DatasetError(path, problem, "Rename the class, or choose another format")
     write_rows(path, ("value", "name"), zip(classes.ids, classes.names, strict=True))
 
 
@@ -64,19 +63,19 @@ def _values(files: Files) -> dict[int, str]:
     names: dict[int, str] = {}
     for value, name in read_table(files.read("classes.csv"), ("value", "name"), where):
         if not value.isdecimal() or int(value) > 255 or int(value) in names:
-            remedy = "Give each class a value of its own from 1 to 255"
-            raise TableError(where, f"gives class {name!r} the value {value!r}", remedy)
+            remedy = "Use a different value from 1 to 255 for each class"
+            raise TableError(where, f"has the value {value!r} for class {name!r}", remedy)
         names[int(value)] = name
     if list(names.values()).count(_IGNORE) > 1:
-        raise TableError(where, f"calls two values {_IGNORE}", "Keep one of them")
+        raise TableError(where, f"has two values named {_IGNORE}", "Keep one of them")
     return names
 
 
 def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
-    """The group of each picture from ``groups.csv`` (image,group); None where it lacks.
+    """Return the group of each picture from ``groups.csv`` (image,group); None without it.
 
-    Images may be named as `matched` finds them; those not among ``names`` are passed over.
-    Raises TableError, and DatasetError when a picture has no group or two.
+    Images may be named as `matched` allows; those not among ``names`` are ignored. Raises
+    TableError, and DatasetError if a picture has no group or two.
     """
     if not files.exists("groups.csv"):
         return None
@@ -84,10 +83,10 @@ def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     groups: dict[str, str] = {}
     for image, group in read_table(files.read("groups.csv"), ("image", "group"), where):
         if groups.setdefault(image, group) != group:
-            raise DatasetError(where, f"puts {image} into two groups", "Keep one row an image")
-    found = matched(groups, names, where)
-    missing = [name for name in names if name not in found]
+            raise DatasetError(where, f"puts {image} into two groups", "Keep one row per image")
+    listed = matched(groups, names, where)
+    missing = [name for name in names if name not in listed]
     if missing:
-        said = f"names no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
-        raise DatasetError(where, said, "Name every picture, or remove the file")
-    return tuple(groups[found[name]] for name in names)
+        problem = f"has no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
+        raise DatasetError(where, problem, "List every picture, or remove the file")
+    return tuple(groups[listed[name]] for name in names)

@@ -1,4 +1,4 @@
-"""Names of pictures, as files have them and as tables may write them."""
+"""Names of pictures in file systems and in tables."""
 
 import unicodedata
 from collections import Counter
@@ -9,32 +9,32 @@ from steelscan.strip import DatasetError, Fault
 
 
 def key(name: str) -> str:
-    """A file name as tables may write it: Macs store the same accents in another form."""
+    """Return a file name in one Unicode form: Macs store accents in another form."""
     return unicodedata.normalize("NFC", name)
 
 
 def stem(name: str) -> str:
-    """The part that a picture and its mask share."""
+    """Return the file name without folder and suffix: a picture and its mask have the same stem."""
     return key(PurePosixPath(name).stem)
 
 
 def plain(name: str) -> str:
-    """A name without its ending: what a picture and its annotation share."""
+    """Return a name without its suffix: a picture and its annotation have the same one."""
     return key((PurePosixPath(name).parent / stem(name)).as_posix())
 
 
 def fault_of(name: str) -> str:
-    """Why a text is no name of a file, as the end of a sentence; empty where it may be one."""
+    """Return why a text cannot be a file name, as the end of a sentence; empty if it can."""
     if not name.strip():
         return "is empty"
     if name.isprintable():
         return ""
     control = any(unicodedata.category(letter) == "Cc" for letter in name)
-    return "holds a control character" if control else "holds a letter that cannot be shown"
+    return "has a control character" if control else "has a character that cannot be displayed"
 
 
 class ByStem:
-    """Files by the names of their pictures without endings; another case will do if one has it."""
+    """Files by the names of their pictures without suffix, in any case that is unambiguous."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._exact = {plain(name): name for name in names}
@@ -43,18 +43,18 @@ class ByStem:
             self._folded.setdefault(stem_.casefold(), []).append(name)
 
     def find(self, name: str) -> str | None:
-        """The file that goes with a name; None if there is none, or several of another case."""
-        found = self._exact.get(plain(name))
-        alike = self._folded.get(plain(name).casefold(), []) if found is None else []
-        return alike[0] if len(alike) == 1 else found
+        """Return the file of a name; None if there is none, or several in another case."""
+        exact = self._exact.get(plain(name))
+        alike = self._folded.get(plain(name).casefold(), []) if exact is None else []
+        return alike[0] if len(alike) == 1 else exact
 
 
 def matched(listed: Iterable[str], names: Sequence[str], where: object) -> dict[str, str]:
-    """For each picture that a table means, what the table calls it.
+    """Return, for each picture that a table lists, the name in the table.
 
-    A table may store accents in the other Unicode form, leave endings out, and, where only one
-    picture can be meant, write another case. Raises DatasetError, naming ``where``, if it names a
-    picture in two of these ways: one of them would be lost.
+    A table may store accents in another Unicode form, leave out suffixes, and use another case if
+    only one picture matches. Raises DatasetError, with ``where``, if it names a picture in two of
+    these ways: one of the rows would be lost.
     """
     given: dict[str, list[str]] = {}
     folded: dict[str, set[str]] = {}
@@ -62,12 +62,12 @@ def matched(listed: Iterable[str], names: Sequence[str], where: object) -> dict[
         given.setdefault(key(each), []).append(each)
         folded.setdefault(key(each).casefold(), set()).add(each)
     pictures = Counter(each for name in names for each in {*_folded(name)})
-    found: dict[str, str] = {}
+    listed_as: dict[str, str] = {}
     for name in names:
         exact = [each for form in {key(name), stem(name)} for each in given.get(form, ())]
         if len(exact) > 1:
-            first, second = sorted(exact)[:2]
-            problem = f"names {name} twice, as {first!r} and as {second!r}"
+            one, other = sorted(exact)[:2]
+            problem = f"names {name} twice, as {one!r} and as {other!r}"
             raise DatasetError(where, problem, "Keep one of the names", Fault.SAME_NAME)
         alike = [
             each
@@ -76,15 +76,15 @@ def matched(listed: Iterable[str], names: Sequence[str], where: object) -> dict[
             for each in folded.get(folded_name, ())
         ]
         if exact or len(set(alike)) == 1:
-            found[name] = (exact or alike)[0]
-    return found
+            listed_as[name] = (exact or alike)[0]
+    return listed_as
 
 
 def called_otherwise(one: Iterable[str], other: Iterable[str]) -> tuple[str, str] | None:
-    """The first two names, one of each, that differ and can only mean the same picture.
+    """Return the first two names, one of each list, that differ but mean the same picture.
 
-    That is where they differ in the Unicode form, the case, the ending, or in that one lacks the
-    folder. Names that are in both are to be left out before.
+    They differ in the Unicode form, the case, the suffix, or in that one has no folder. The caller
+    leaves out names that are in both lists.
     """
     by_stem: dict[str, list[str]] = {}
     for name in other:

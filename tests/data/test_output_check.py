@@ -1,4 +1,4 @@
-"""No output lies in a folder of pictures that is read."""
+"""No verb writes into a folder of pictures that it reads."""
 
 import zipfile
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.audit import write_audit
 from steelscan.analysis.shift import check_outputs as shift_outputs
 from steelscan.data import check_apart, folders_read, picture_folders
 from steelscan.decision import distinct_pictures
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 VERBS: dict[str, Callable[[Path, Path], object]] = {
     "explore": explore,
-    "audit": audit,
+    "audit": write_audit,
     "shift": shift_outputs,
     "convert": lambda data, out: convert(data, out, "coco"),
     "predict": lambda data, out: distinct_pictures(str(data), out),
@@ -44,17 +44,17 @@ def test_no_verb_writes_among_the_pictures(verb: str, data: Path) -> None:
     assert sorted(data.rglob("*")) == before
 
 
-def test_folders_that_options_name_are_no_outputs(data: Path, tmp_path: Path) -> None:
-    named = tmp_path / "camera"
-    named.mkdir()
-    with pytest.raises(InputError, match="in a folder of pictures"):
-        shift_outputs(data, named / "out", named)
-    with pytest.raises(InputError, match="in a folder of pictures"):
-        convert(data / "train.csv", named / "out", "coco", images=named)
-    assert not list(named.iterdir())
+def test_folders_of_pictures_in_options_are_no_outputs(data: Path, tmp_path: Path) -> None:
+    camera = tmp_path / "camera"
+    camera.mkdir()
+    with pytest.raises(InputError, match="inside a folder of pictures"):
+        shift_outputs(data, camera / "out", camera)
+    with pytest.raises(InputError, match="inside a folder of pictures"):
+        convert(data / "train.csv", camera / "out", "coco", images=camera)
+    assert not list(camera.iterdir())
 
 
-def test_where_the_pictures_of_a_data_set_are(data: Path, tmp_path: Path) -> None:
+def test_the_picture_folders_of_a_data_set(data: Path, tmp_path: Path) -> None:
     folders = [data / "train_images", data / "test_images"]
     (tmp_path / "link").symlink_to(folders[0], target_is_directory=True)
     with zipfile.ZipFile(tmp_path / "set.zip", "w"):
@@ -66,5 +66,5 @@ def test_where_the_pictures_of_a_data_set_are(data: Path, tmp_path: Path) -> Non
     assert folders_read(data, None, data / "train.csv", tmp_path) == [*folders, tmp_path]
     with pytest.raises(InputError):
         check_apart(tmp_path / "link" / "out", folders)
-    for beside in (data / "explored", data / "train_images2", tmp_path / "out"):
-        check_apart(beside, folders)
+    for elsewhere in (data / "explored", data / "train_images2", tmp_path / "out"):
+        check_apart(elsewhere, folders)

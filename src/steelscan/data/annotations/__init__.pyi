@@ -1,0 +1,9 @@
+from .annotations import Annotations as Annotations
+from .annotations import Checked as Checked
+from .detection import detect as detect
+from .index_pictures import IndexPictures as IndexPictures
+from .run_lengths import RunLengths as RunLengths
+from .tables import read_classes as read_classes
+from .tables import read_groups as read_groups
+from .tables import read_table as read_table
+from .tables import write_classes as write_classes

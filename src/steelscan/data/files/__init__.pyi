@@ -1,0 +1,17 @@
+from .files import Files as Files
+from .files import Stamp as Stamp
+from .files import is_picture as is_picture
+from .names import ByStem as ByStem
+from .names import called_otherwise as called_otherwise
+from .names import fault_of as fault_of
+from .names import key as key
+from .names import matched as matched
+from .names import plain as plain
+from .names import stem as stem
+from .output_check import check_apart as check_apart
+from .output_check import folders_read as folders_read
+from .output_check import picture_folders as picture_folders
+from .search import PREDICT_MARKER as PREDICT_MARKER
+from .search import PictureFile as PictureFile
+from .search import find_pictures as find_pictures
+from .search import open_files as open_files

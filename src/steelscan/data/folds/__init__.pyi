@@ -1,0 +1,10 @@
+from .split import Folds as Folds
+from .split import LikeTest as LikeTest
+from .split import make_folds as make_folds
+from .split import split_groups as split_groups
+from .table import FOLDS_KIND as FOLDS_KIND
+from .table import GivenFolds as GivenFolds
+from .table import read_folds as read_folds
+from .table import read_given_folds as read_given_folds
+from .table import report_path as report_path
+from .table import write_folds as write_folds
