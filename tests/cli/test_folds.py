@@ -1,4 +1,4 @@
-"""The verb folds: dealt, written, checked, and brought to a training."""
+"""The verb folds: folds made, written and checked."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(end.value.code or 0)
 
 
-def test_folds_are_written_with_what_they_are_of(
+def test_folds_are_written_with_their_report(
     milled: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -45,8 +45,8 @@ def test_folds_are_written_with_what_they_are_of(
         assert [int(cell) for cell in line.split()] == [fold, *counts]
     assert "THESE folds part none." in printed
     assert "RANDOM folds would part" in printed
-    told = json.loads(out.with_suffix(".json").read_text())
-    assert (told["fingerprint"], told["seed"]) == (dataset.fingerprint, 3)
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert (report["fingerprint"], report["seed"]) == (dataset.fingerprint, 3)
     first = out.read_bytes()
     assert run(monkeypatch, "folds", milled, "--out", out, "--count", 4, "--seed", 3) == 0
     assert out.read_bytes() == first
@@ -54,7 +54,7 @@ def test_folds_are_written_with_what_they_are_of(
     assert out.read_bytes() != first
 
 
-def test_what_folds_of_others_part(
+def test_check_counts_the_pairs_that_foreign_folds_separate(
     milled: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,7 +66,7 @@ def test_what_folds_of_others_part(
     rows = zip(dataset.names, theirs.tolist(), strict=True)
     path.write_text("image,fold\n" + "".join(f"{name},{fold}\n" for name, fold in rows))
     assert run(monkeypatch, "folds", milled, "--check", path, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     with (milled / "groups.csv").open() as file:
         group = {row["image"]: row["group"] for row in csv.DictReader(file)}
     pairs = [
@@ -77,8 +77,8 @@ def test_what_folds_of_others_part(
     ]
     parted = [pair for pair in pairs if theirs[pair[0]] != theirs[pair[1]]]
     assert 0 < len(parted) < len(pairs)
-    assert (told["parted"]["pairs"], told["parted"]["all_pairs"]) == (len(parted), len(pairs))
-    assert told["counts"]["strips"] == [20, 20]
+    assert (report["parted"]["pairs"], report["parted"]["all_pairs"]) == (len(parted), len(pairs))
+    assert report["counts"]["strips"] == [20, 20]
     assert run(monkeypatch, "folds", milled, "--check", path) == 0
     assert f"THESE folds part {len(parted)} of {len(pairs)} pairs" in capsys.readouterr().out
 
@@ -91,7 +91,7 @@ def test_what_folds_of_others_part(
         ("--out", "/proc/none/f.csv"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(
+def test_an_error_is_one_line(
     arguments: tuple[object, ...],
     milled: Path,
     tmp_path: Path,
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_told_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "folds", milled, *arguments) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("Error: ")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
     assert not (tmp_path / "f.csv").exists()

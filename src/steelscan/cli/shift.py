@@ -1,4 +1,4 @@
-"""The verb that asks whether test strips differ from training strips: shift."""
+"""The verb that checks whether test strips differ from training strips: shift."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, OnError, Out, Seed, check_writable, refuse_unused
+from steelscan.cli.options import OnError, Out, Seed, check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan shift data/severstal --test new_strips/ --out shift")
@@ -16,44 +16,41 @@ def shift(
     out: Out,
     test: Annotated[
         str | None,
-        typer.Option(help="Test strips: folder, zip, quoted pattern; test_images/ if not given."),
+        typer.Option(
+            help="Test strips: folder, zip, quoted pattern; test_images of the data set if not "
+            "given."
+        ),
     ] = None,
-    network: Annotated[
-        bool, typer.Option("--network", help="Ask a small network too; some minutes.")
-    ] = False,
     folds: Annotated[
-        Path | None, typer.Option(help="CSV file for folds judged by what is like the test.")
+        Path | None,
+        typer.Option(help="CSV file for folds that validate on the strips most like the test."),
     ] = None,
     share: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Share of strips that judges, in --folds.")
+        float,
+        typer.Option(min=0.01, max=0.99, help="Share of strips that validate, in --folds."),
     ] = 0.2,
     seed: Seed = 0,
-    device: Device = "auto",
     on_error: OnError = "stop",
 ) -> None:
-    """Say whether training strips can be told from test strips, by what, and which are like them.
+    """Test whether training and test strips differ, in what, and which training strips are alike.
 
-    Where they cannot, nothing but that is written.
+    If they cannot be told apart, only that is written.
     """
     if folds is None:
         refuse_unused(context, "share", "without --folds")
-    if not network:
-        refuse_unused(context, "device", "without --network")
     check_writable(folds)
     from steelscan.analysis.shift.shift import shift as find_shift
 
-    found = find_shift(
+    result = find_shift(
         data,
         out,
         test,
-        network=network,
         folds=folds,
         share=share,
         seed=seed,
-        device=device,
         on_error=on_error,
     )
-    print(found.text())
+    print(result.text())
     if folds is not None:
-        print(f"Folds: {folds}" if found.ranking else "Folds: none written")
+        print(f"Folds: {folds}" if result.ranking else "Folds: none written")
     print(f"Page: {out / 'shift.html'}")
