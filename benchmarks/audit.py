@@ -3,7 +3,7 @@
 Strips of the mill get errors of four kinds, equally often: the masks of a class removed, masks
 added to a clean strip, a class changed to another, and masks moved aside by half their size. A
 small version of `quick`, whose folds all validate, is then trained on the wrong labels; the audit
-knows neither which labels are wrong nor the true ones. The table shows how many of the first k
+gets neither the list of errors nor the true labels. The table shows how many of the first k
 strips of the audit have a planted error, and the share of each kind among them, next to the
 expectation for a random order. The same follows for the audit without a run.
 
@@ -109,8 +109,8 @@ def print_table(name: str, order: list[str], kinds: dict[str, str], strips: int)
         shares = "  ".join(f"{share:8.2f}" for share in recalls)
         random = len(kinds) / strips
         print(f"{k:7}  {hits:6} = {hits / k:4.2f}  {random:6.2f}  {shares}  {k / strips:6.2f}")
-    found = sum(image in kinds for image in order[: len(kinds)])
-    return found / len(kinds) / (len(kinds) / strips)
+    hits = sum(image in kinds for image in order[: len(kinds)])
+    return hits / len(kinds) / (len(kinds) / strips)
 
 
 def main() -> None:
@@ -134,8 +134,8 @@ def main() -> None:
     recipe = small_quick(draws=64 if options.quick else 128)
     train(recipe, data, run, Options(seed=options.seed, device="cpu"))
     for name, chosen in (("with the run", run), ("without a run", None)):
-        found = audit(data, options.out / f"audit {name}", run=chosen)
-        order = [strip.name for strip in found.strips]
+        result = audit(data, options.out / f"audit {name}", run=chosen)
+        order = [strip.name for strip in result.strips]
         ratio = print_table(name, order, kinds, options.strips)
         if options.quick and chosen is not None:
             print_result("audit, planted errors among the first", "random order", ratio, ">= 1.5")

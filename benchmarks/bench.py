@@ -82,11 +82,11 @@ def table(rows: list[dict[str, Any]]) -> Table:
     shown = Table("benchmark", "what", "against", title="Benchmarks at their quick size")
     for column in ("ratio", "goal", "met", "s"):
         shown.add_column(column, justify="right")
-    words = {True: "yes", False: "NO", None: ""}
+    texts = {True: "yes", False: "NO", None: ""}
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.4g}"
         against = row.get("error", row["against"])
-        state = "failed" if "error" in row else words[row["met"]]
+        state = "failed" if "error" in row else texts[row["met"]]
         cells = (row["benchmark"], row["what"], against, ratio, row["goal"] or "", state)
         shown.add_row(*cells, f"{row['seconds']:.0f}")
     return shown

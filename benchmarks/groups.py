@@ -114,22 +114,22 @@ def _row(
 ) -> None:
     groups = join_prints([*prints, *copies]).numbers
     truth = np.concatenate([scenes, scenes]) if copies else scenes
-    joined, right, listed = _agree(groups, truth)
+    joined, right, listed = _count_pairs(groups, truth)
     if copies:
         count = len(prints)
-        found = int(np.count_nonzero(groups[:count] == groups[count:]))
+        count_found = int(np.count_nonzero(groups[:count] == groups[count:]))
         alike = [likeness(*pair) for pair in zip(prints, copies, strict=True)]
         quantiles = " / ".join(f"{value:.2f}" for value in np.quantile(alike, (0, 0.1, 0.5)))
-        print(f"| {name} | {found} of {count} | {quantiles} | {right} of {joined} |")
+        print(f"| {name} | {count_found} of {count} | {quantiles} | {right} of {joined} |")
     else:
         print(f"| {name} | {right} of {listed} pairs | | {right} of {joined} |")
     sys.stdout.flush()
 
 
-def _agree(found: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[int, int, int]:
+def _count_pairs(groups: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[int, int, int]:
     """Count pairs that are joined, that are joined correctly, and that should be joined."""
-    upper = np.triu_indices(len(found), 1)
-    joined = (found[:, None] == found)[upper]
+    upper = np.triu_indices(len(groups), 1)
+    joined = (groups[:, None] == groups)[upper]
     listed = (truth[:, None] == truth)[upper]
     return int(joined.sum()), int((joined & listed).sum()), int(listed.sum())
 
@@ -152,8 +152,8 @@ def listed(data: Path, sheet: Path | None) -> None:
     dataset = open_dataset(data)
     assert dataset.group_labels is not None, "the data set has no groups.csv"
     _, labels = np.unique(dataset.group_labels, return_inverse=True)
-    found = find_groups(dataset, look=True).numbers
-    joined, both, there = _agree(found, labels)
+    groups = find_groups(dataset, look=True).numbers
+    joined, both, there = _count_pairs(groups, labels)
     print(f"{data.name}: {joined} pairs found, {there} in groups.csv, {both} in both")
     prints = [fingerprint(dataset.picture(row)) for row in range(len(dataset))]
     links = {(one, other) for one, other, _ in find_links(prints)}
@@ -166,7 +166,7 @@ def listed(data: Path, sheet: Path | None) -> None:
     print(f"all pairs tried: {len(all_)} are similar, of which {len(links & all_)} were linked")
     if sheet is not None:
         sheet.mkdir(parents=True, exist_ok=True)
-        same, given = found[:, None] == found, labels[:, None] == labels
+        same, given = groups[:, None] == groups, labels[:, None] == labels
         pictures = [dataset.picture(row) for row in range(len(dataset))]
         for name, wanted in {"found only": same & ~given, "listed only": given & ~same}.items():
             pairs = np.argwhere(np.triu(wanted, 1))

@@ -58,28 +58,28 @@ def main() -> None:
         for way in WAYS:
             command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            if way not in best or found["seconds"] < best[way]["seconds"]:
-                best[way] = found
+            result = json.loads(done.stdout.splitlines()[-1])
+            if way not in best or result["seconds"] < best[way]["seconds"]:
+                best[way] = result
     usual = best["usual, gated"]
     defective = sum(any(texts.values()) for texts in usual["rows"].values())
     print(f"{len(files)} strips, {len(files) - defective} found clean, {os.cpu_count()} cores")
     print("| way | strips/s | plain / it | gated / it | MiB | first result, s | other masks |")
     print("|---|---|---|---|---|---|---|")
-    for way, found in best.items():
-        ratios = (best[base]["seconds"] / found["seconds"] for base in WAYS[:2])
-        others = sum(masks_of(found, file) != masks_of(usual, file) for file in files)
-        cells = [f"{len(files) / found['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
-        cells += [f"{found['mib']:.0f}", f"{found['first']:.2f}", str(others)]
+    for way, result in best.items():
+        ratios = (best[base]["seconds"] / result["seconds"] for base in WAYS[:2])
+        others = sum(masks_of(result, file) != masks_of(usual, file) for file in files)
+        cells = [f"{len(files) / result['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
+        cells += [f"{result['mib']:.0f}", f"{result['first']:.2f}", str(others)]
         print(f"| {way} | {' | '.join(cells)} |")
     if options.quick:
         ratio = usual["seconds"] / best["bundle"]["seconds"]
         print_result("predict with a bundle, speed", "eager PyTorch, gated", ratio, ">= 1.5")
 
 
-def masks_of(found: dict[str, Any], file: Path) -> dict[str, str]:
+def masks_of(result: dict[str, Any], file: Path) -> dict[str, str]:
     """Return the run lengths that a way wrote for a strip."""
-    return {known: text for known, text in found["rows"].get(file.name, {}).items() if text}
+    return {known: text for known, text in result["rows"].get(file.name, {}).items() if text}
 
 
 def timed(way: str, run: Path, bundle: Path, files: Sequence[Path]) -> dict[str, Any]:

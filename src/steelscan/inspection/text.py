@@ -31,7 +31,7 @@ def _line(budget: LineBudget) -> Iterator[str]:
 
 
 def _first(budget: LineBudget) -> str:
-    """The networks that run until a strip is decided as early as possible, in words."""
+    """Name the networks that run if a strip is decided as early as possible."""
     fewest = 1 if budget.first_network is None else min(budget.first_network.asked)
     return "the first network" if fewest == 1 else f"the first {fewest} networks"
 
