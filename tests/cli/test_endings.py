@@ -203,8 +203,8 @@ def test_a_signal_ends_with_one_line_on_how_to_continue(
     monkeypatch.setattr("steelscan.mill.write_mill", interrupted)
     monkeypatch.setattr("steelscan.recipes.names", interrupted)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    found, _, err = given(monkeypatch, capsys, verb, *([tmp_path] if verb == "mill" else []))
-    assert found == status
+    ended, _, err = given(monkeypatch, capsys, verb, *([tmp_path] if verb == "mill" else []))
+    assert ended == status
     assert err.startswith(message)
     assert err.count("\n") == 1
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before

@@ -111,19 +111,21 @@ def test_cores_needed_is_the_smallest_number_without_a_queue(budget, strip, core
 def test_verdict_share_and_cores_are_consistent(budget, every, soonest, seen, cores):
     line = Line(speed=1.0, mm_per_pixel=budget, frame=(1, 1))
     assert line.budget_ms == pytest.approx(budget)
-    found = verdict_of(
+    verdict = verdict_of(
         line, Costs(all_networks=every, first_network=soonest, these_pictures=seen), cores
     )
-    words = {"yes": found.share_needed == 0, "no": found.share_needed is None}
-    assert words.get(found.keeps_up, 0 < (found.share_needed or 0) <= 1)
-    assert (found.cores["all_networks"] <= cores) == (found.keeps_up == "yes")
+    expected = {"yes": verdict.share_needed == 0, "no": verdict.share_needed is None}
+    assert expected.get(verdict.keeps_up, 0 < (verdict.share_needed or 0) <= 1)
+    assert (verdict.cores["all_networks"] <= cores) == (verdict.keeps_up == "yes")
     if soonest is None:
-        assert "first_network" not in found.cores
-        assert found.keeps_up != "if"
+        assert "first_network" not in verdict.cores
+        assert verdict.keeps_up != "if"
     else:
-        best = min(found.cores["all_networks"], found.cores["first_network"])
-        assert (best <= cores) == (found.keeps_up != "no")
-    assert (found.busy["these_pictures"] <= 1 + 1e-9) == (found.cores["these_pictures"] <= cores)
+        best = min(verdict.cores["all_networks"], verdict.cores["first_network"])
+        assert (best <= cores) == (verdict.keeps_up != "no")
+    assert (verdict.busy["these_pictures"] <= 1 + 1e-9) == (
+        verdict.cores["these_pictures"] <= cores
+    )
 
 
 GRAPH = Graph(file="a.onnx", heads=("masks",))
@@ -205,7 +207,7 @@ def three(every, seen, soonest):
 
 
 @pytest.mark.parametrize(
-    ("times", "cores", "words"),
+    ("times", "cores", "expected"),
     [
         ((20.0, 15.0, 5.0), 2, "keeps up, even if all networks run for every strip."),
         ((45.0, 24.0, 5.0), 2, "keeps up if the first network can decide at least 50 % of strips"),
@@ -225,15 +227,15 @@ def three(every, seen, soonest):
         ((95.0, 45.0, 26.0), 8, "Measured on 2 cores, extrapolated to 8."),
     ],
 )
-def test_the_verdict_as_text(times, cores, words):
-    assert words in line_text(line_budget(LINE, cores, three(*times)))
+def test_the_verdict_as_text(times, cores, expected):
+    assert expected in line_text(line_budget(LINE, cores, three(*times)))
 
 
 def test_the_needed_share_is_rounded_up():
-    found = line_budget(LINE, 2, three(45.1, 24.0, 5.0))
-    assert "at least 51 %" in line_text(found)
-    assert found.verdict.share_needed == pytest.approx(20.1 / 40.1)
-    assert found.decided_by_first == 2
+    budget = line_budget(LINE, 2, three(45.1, 24.0, 5.0))
+    assert "at least 51 %" in line_text(budget)
+    assert budget.verdict.share_needed == pytest.approx(20.1 / 40.1)
+    assert budget.decided_by_first == 2
 
 
 def test_the_text_explains_that_no_strip_can_be_decided_early():
