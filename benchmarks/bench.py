@@ -33,7 +33,7 @@ def main() -> None:
     names = [name for name in names if name != Path(__file__).stem]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
-    parser.add_argument("--limit", type=float, default=300, help="seconds for one benchmark")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for one benchmark")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(names))
     if unknown:

@@ -77,7 +77,7 @@ def run_quick(name: str) -> None:
     minutes = (time.monotonic() - start) / 60
     if not done:
         sys.exit(f"{name} failed: {run}.log")
-    print_result(f"{name}, tiny, images to report, minutes", "patience", minutes, "<= 5")
+    print_result(f"{name}, tiny, images to report, minutes", "a limit", minutes, "<= 5")
 
 
 def trained(name: str, data: Path, run: Path, budget: str) -> bool:
