@@ -107,7 +107,7 @@ def make_maps(masks: MaskTable, clean: float, count: int, ground: str) -> list[P
 
 def kept_maps(folder: Path) -> list[Probabilities]:
     """Return the maps in the store of a run."""
-    array = zarr.open_array(folder / "levels.zarr", mode="r")
+    array = zarr.open_array(folder / "probabilities.zarr", mode="r")
     held = sorted({int(line) for line in (folder / "strips.txt").read_text().split()})
     return [np.asarray(array[strip], np.uint8) for strip in held]
 
@@ -153,7 +153,7 @@ class Coded:
         codec = BloscCodec(cname=name, clevel=1, shuffle="bitshuffle")
         with zarr.config.set({"array.write_empty_chunks": True}):
             self._array = zarr.create_array(
-                folder / "levels.zarr",
+                folder / "probabilities.zarr",
                 shape=shape,
                 chunks=(1, *shape[1:]),
                 dtype="uint8",

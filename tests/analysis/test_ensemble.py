@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from steelscan.analysis.ensemble import compare_ensemble, ensemble_text, write_ensemble_page
-from steelscan.analysis.ensemble import members as ensemble_asking
+from steelscan.analysis.ensemble import members as members_module
 from steelscan.analysis.ensemble import thresholds as module
 from steelscan.analysis.ensemble.members import StripFiles
 from steelscan.analysis.ensemble.rules import combining_rules
 from steelscan.data import Folds, WholeStrip, make_folds, open_dataset
 from steelscan.data.duplicates import group_strips
-from steelscan.decision.decide import decide
+from steelscan.decision import Detector
 from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import Tune, count_levels, pairs_at, search_thresholds
 from steelscan.losses import BCE, SoftmaxFocal
@@ -27,7 +27,6 @@ from steelscan.models import FPN, StripNetwork, Unet
 from steelscan.pipeline import (
     Evaluated,
     Outcome,
-    Predictor,
     RunFolder,
     RunRecord,
     StoredOutputs,
@@ -159,24 +158,24 @@ class World:
         run.begin(recipe, record)
         run.write_tuned(Tuned(rules=rules))
         run.data.write_text(f"{self.data}\n")
-        self.patch.setattr(Predictor, "of_round", self._predictor(recipe, record, rules, eyes))
+        self.patch.setattr(members_module, "open_folds", self._open_folds(eyes))
         groups = group_strips(dataset)
         folds = np.arange(STRIPS) // 2 % 2
-        pairs = Pairs.of([self._answered(recipe, row, int(folds[row])) for row in range(STRIPS)])
+        pairs = Pairs.of([self._counts(recipe, row, int(folds[row])) for row in range(STRIPS)])
         write_evaluated(run, {"out of fold": Evaluated(dataset.names, groups, folds, pairs)})
         return run.path
 
-    def _predictor(self, recipe, record, rules, eyes):
-        def of_round(_run, _recipe, _rules, round_, folds, _device):
+    def _open_folds(self, eyes):
+        def open_folds(_run, recipe, _rules, round_, folds, _device):
             fitted = tasks(recipe, folds, round_)
             models = [voter(eyes[task.number], task.member.classes) for task in fitted]
-            return Predictor(recipe, record, rules, {"segment": models})
+            return Detector(recipe.decision, {"segment": models}, 2)
 
-        return of_round
+        return open_folds
 
-    def _answered(self, recipe, row, fold):
-        predictor = Predictor.of_round(None, recipe, None, 0, (fold,), None)
-        masks = decide(predictor.opened(self.dataset.picture(row)), recipe.rules)
+    def _counts(self, recipe, row, fold):
+        detector = members_module.open_folds(None, recipe, None, 0, (fold,), None)
+        masks = detector.masks(self.dataset.picture(row))
         return count_pixels(masks, self.dataset.masks(row))
 
     def mean_dice(self, eyes) -> float:
@@ -272,8 +271,8 @@ def test_refitted_thresholds_are_found_on_other_groups_than_those_that_they_deci
     files = StripFiles(world.folder / "out" / "strips")
     raw = [rule.name for rule in found.rules].index("power_mean_raw")
     truth = [world.dataset.masks(row) for row in range(STRIPS)]
-    levels = np.stack([count_levels(files.opened(row, raw).levels, truth[row]) for row in rows])
-    start = module.numbers(RULES, 2)
+    levels = np.stack([count_levels(files.rule_input(row, raw).pixels, truth[row]) for row in rows])
+    start = module.thresholds_of(RULES, 2)
     assert found.rules[raw].held.mean_dice.other == pytest.approx(_dice(pairs_at(levels, start)))
     groups = group_strips(world.dataset)
     parts = make_folds(world.dataset.present, groups, 5, 0)
@@ -296,7 +295,7 @@ def test_sets_are_refitted_as_ensembles_of_their_members_would_be(
     tune = Tune(positives=1, gain=0, errors=0)
     found = compared(world, world.run(eyes, tune=tune))
     parts = make_folds(world.dataset.present, group_strips(world.dataset), 2, 0)
-    start = module.numbers(RULES, 2)
+    start = module.thresholds_of(RULES, 2)
     score = {}
     for chosen in ((0, 1, 2), (0, 1), (0, 2), (1, 2), (0,), (1,), (2,)):
         models = [voter(eyes[at]) for at in chosen]
@@ -385,7 +384,7 @@ def test_an_interrupted_comparison_goes_on_and_ends_the_same(
     run = world.run([ORACLE, DULL])
     whole = compared(world, run, "whole")
     calls = SimpleNamespace(count=0, stop=7)
-    real = ensemble_asking.hear
+    real = members_module.predict_each
 
     def stopping(*arguments):
         if calls.count == calls.stop:
@@ -393,7 +392,7 @@ def test_an_interrupted_comparison_goes_on_and_ends_the_same(
         calls.count += 1
         return real(*arguments)
 
-    monkeypatch.setattr(ensemble_asking, "hear", stopping)
+    monkeypatch.setattr(members_module, "predict_each", stopping)
     with pytest.raises(KeyboardInterrupt):
         compared(world, run)
     assert len(list((world.folder / "out" / "strips").iterdir())) == 7
@@ -412,9 +411,9 @@ def test_an_interrupted_comparison_goes_on_and_ends_the_same(
 def test_a_folder_of_another_run_or_question_is_refused(world: World) -> None:
     run = world.run([ORACLE, DULL])
     compared(world, run)
-    with pytest.raises(RunError, match="answers of another run"):
+    with pytest.raises(RunError, match="predictions of another run"):
         compared(world, run, sets=False)
-    with pytest.raises(RunError, match="answers of another run"):
+    with pytest.raises(RunError, match="predictions of another run"):
         compared(world, world.run([ORACLE, DULL], rules=RULES[:1], name="second"))
 
 
@@ -490,5 +489,5 @@ def test_a_trained_run_is_met_to_the_bit_with_its_gates(
     stored, files = StoredOutputs(folder, dataset), StripFiles(tmp_path / "out/strips")
     for image in judged.images:
         row = dataset.names.index(image)
-        levels = files.opened(row, 0).levels.astype(int)
-        assert np.abs(levels - stored.opened(row).levels).max() <= 1
+        pixels = files.rule_input(row, 0).pixels.astype(int)
+        assert np.abs(pixels - stored.rule_input(row).pixels).max() <= 1

@@ -9,7 +9,7 @@ import pytest
 
 from steelscan.analysis.compare import comparison_text
 from steelscan.analysis.compare.compare import compare
-from steelscan.analysis.escapes import plant, plant_text
+from steelscan.analysis.escapes import count_escapes, escapes_text
 from steelscan.analysis.score import Asked, score_files, score_text
 from steelscan.analysis.tune import tune_run, tuning_text
 from steelscan.evaluation.tuning import CarefulTune, Prior
@@ -43,7 +43,7 @@ def grouped(finished: Finished, tmp_path_factory: pytest.TempPathFactory):
 def test_what_is_told_of_few_groups_has_no_nan(grouped, groups: int, strips: Path) -> None:
     run = grouped(groups)
     texts = [
-        plant_text(plant(run, data=strips)),
+        escapes_text(count_escapes(run, data=strips)),
         comparison_text(compare(run, run)),
         score_text(score_files(strips, run, Asked())),
     ]

@@ -352,5 +352,5 @@ def test_strips_that_could_not_be_read_are_counted_apart(
         with pytest.raises(TableError, match="says of all its 28 pictures"):
             score(of, tmp_path / "all.csv")
     for score in (score_files, score_stream):
-        with pytest.raises(MaskError, match="stands for a picture that could not be read"):
+        with pytest.raises(MaskError, match="marks a picture that could not be read"):
             score(tmp_path / "predicted.csv", tmp_path / "truth.csv")

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steelscan.analysis.shift import network as shift_network
-from steelscan.analysis.shift.shift import likeness_rows, shift
+from steelscan.analysis.shift import find_shift, write_shift
 from steelscan.data import read_folds
 from steelscan.evaluation.adversarial import open_sides
 from steelscan.strip import DatasetError, InputError, PictureError
@@ -27,57 +26,48 @@ def pictures(folder: Path, count: int, seed: int, light: float = 100, black: flo
     return folder
 
 
-def test_of_strips_alike_nothing_but_that_is_written(tmp_path: Path) -> None:
+def test_no_ranking_and_no_folds_are_written_if_the_strips_do_not_differ(tmp_path: Path) -> None:
     train, test = pictures(tmp_path / "a", 30, 1), pictures(tmp_path / "b", 20, 2)
     out, folds = tmp_path / "out", tmp_path / "folds.csv"
     out.mkdir()
     (out / "likeness.csv").write_text("of an earlier run")
-    found = shift(train, out, test, folds=folds)
-    assert found.ranking is None
-    assert "cannot be told" in found.sentence
+    found = find_shift(train, test)
+    text = write_shift(found, out, folds)
+    assert not found.differ
+    assert "cannot be distinguished" in found.sentence
     assert sorted(path.name for path in out.iterdir()) == ["shift.html", "shift.json"]
     assert not folds.exists()
     written = json.loads((out / "shift.json").read_text())
-    assert written["told_apart"] is False
+    assert written["differ"] is False
     assert written["differences"] == []
-    assert written["auc"]["looks"]["low"] <= 0.5
+    assert written["auc"]["low"] <= 0.5
+    assert (written["train"], written["test"]) == (30, 20)
+    assert text.startswith("30 training strips, 20 test strips\nAUC: 0.")
 
 
-def test_of_strips_that_differ_those_most_like_the_test_judge(tmp_path: Path) -> None:
+def test_the_strips_most_like_the_test_become_the_validation_fold(tmp_path: Path) -> None:
     train = pictures(tmp_path / "a", 30, 1)
     for path in pictures(tmp_path / "dark", 10, 3, black=1.0).iterdir():
         path.rename(train / path.name)
     test, out, folds = pictures(tmp_path / "b", 25, 2, black=1.0), tmp_path / "out", tmp_path / "f"
-    found = shift(train, out, test, folds=folds, share=0.2)
-    assert found.ranking is not None
+    out.mkdir()
+    found = find_shift(train, test)
+    write_shift(found, out, folds, share=0.2)
+    assert found.differ
     assert "black" in found.sentence
     names = sorted(path.name for path in train.iterdir())
     chosen = read_folds(folds, names)
     assert np.count_nonzero(chosen == 0) == 8
-    judging = [name for name, fold in zip(names, chosen, strict=True) if fold == 0]
-    assert sum(name.startswith("3-") for name in judging) >= 7
+    validation = [name for name, fold in zip(names, chosen, strict=True) if fold == 0]
+    assert sum(name.startswith("3-") for name in validation) >= 7
     with (out / "likeness.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["image"] for row in rows[:8]} == set(judging)
-    means = [row[3] for row in likeness_rows(found)]
+    assert {row["image"] for row in rows[:8]} == set(validation)
+    means = [row[3] for row in found.likeness_rows()]
     assert means == sorted(means, reverse=True)
     page = (out / "shift.html").read_text()
     assert "more black area" in page
     assert page.count("<img") == 8
-
-
-def test_a_network_sees_what_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shift_network, "_STEPS", 30)
-    train, test = pictures(tmp_path / "a", 24, 1), pictures(tmp_path / "b", 24, 2, light=150)
-    sides = open_sides(train, test)
-    found = shift_network.by_network(sides, 0, 0.95, "cpu")
-    assert found.auc > 0.9
-    assert found.told_apart
-    again = shift_network.by_network(sides, 0, 0.95, "cpu")
-    assert np.array_equal(found.likeness, again.likeness)
-    both = shift(train, tmp_path / "out", test, network=True, device="cpu")
-    assert both.level == pytest.approx(0.975)
-    assert set(both.judges) == {"looks", "network"}
 
 
 def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
@@ -87,7 +77,7 @@ def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
     group = dict(zip(sides.names, sides.groups.tolist(), strict=True))
     assert group["copy.png"] == group["1-03.png"]
     assert len(set(group.values())) == 24
-    found = shift(train, tmp_path / "out", test)
+    found = find_shift(train, test)
     assert any("1 test strips are near-duplicates" in note for note in found.notes)
 
 
@@ -102,19 +92,19 @@ def test_a_data_sets_own_groups_stay_together(strips: Path) -> None:
                 assert sides.groups[one] == sides.groups[other]
 
 
-def test_what_cannot_be_compared_is_refused(strips: Path, tmp_path: Path) -> None:
+def test_too_few_or_unreadable_strips_are_refused(strips: Path, tmp_path: Path) -> None:
     train, test = pictures(tmp_path / "a", 12, 1), pictures(tmp_path / "b", 9, 2)
     with pytest.raises(DatasetError, match="--test"):
-        shift(train, tmp_path / "out")
+        find_shift(train)
     with pytest.raises(InputError, match="10 of each"):
-        shift(train, tmp_path / "out", test)
+        find_shift(train, test)
     with pytest.raises(InputError, match="10 of each"):
-        shift(strips, tmp_path / "out")  # its own test_images/ are three
+        find_shift(strips)  # its own test_images/ are three
     (test / "broken.png").write_bytes(b"no picture")
     with pytest.raises(PictureError, match="broken"):
-        shift(train, tmp_path / "out", test)
+        find_shift(train, test)
     more = pictures(tmp_path / "c", 4, 4)
     for path in more.iterdir():
         path.rename(test / path.name)
-    found = shift(train, tmp_path / "out", test, on_error="skip")
+    found = find_shift(train, test, on_error="skip")
     assert any("broken.png" in note for note in found.notes)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,16 @@ from steelscan.analysis.tune import tune_run, tuning_text
 from steelscan.analysis.tune.histograms import count_part, gate_of, numbers_of
 from steelscan.analysis.tune.tune import rules_of
 from steelscan.data import Dataset, open_dataset
-from steelscan.decision import HardGate, consult
-from steelscan.decision.decide import decide
+from steelscan.decision import GivenOutputs, HardGate, StepOutput, run_steps
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.evaluation.tuning import CarefulTune, Numbers
 from steelscan.pipeline import (
     Evaluated,
     Outcome,
-    Predictor,
     RunFolder,
     TunedGate,
     TunedThresholds,
+    open_run,
     predict,
     read_evaluated,
     submit,
@@ -64,34 +64,22 @@ def test_a_run_is_tuned_and_left_as_it_was(run: Path, strips: Path) -> None:
     assert "http" not in page.replace("http-equiv", "").split("<svg")[0]
 
 
-def test_what_is_counted_decides_as_the_run_does(run: Path, strips: Path, tiny: Recipe) -> None:
-    """Scores from counts, words and gates against the masks that the predictor makes."""
+def test_histograms_decide_as_the_run_does(run: Path, strips: Path, tiny: Recipe) -> None:
+    """Scores from histograms and gates against the masks that the networks make."""
     folder, dataset = RunFolder(run), open_dataset(strips)
     judged = read_evaluated(folder, len(dataset.classes))
     done = tune_run(run, strips, tune=QUICK)
     assert done.tuning.image_gate is not None
     part = judged["held out"]
-    predictor = Predictor.load(folder, __import__("torch").device("cpu"))
+    detector = open_run(folder, __import__("torch").device("cpu"))
+    detector = replace(detector, decision=tiny.decision)
     counts = []
     for image in part.images:
         row = dataset.names.index(image)
-        opened = consult(
-            tiny,
-            lambda name, _, row=row: _said(predictor, name, dataset, row),
-            4,
-            dataset.frames[row],
-        )
-        counts.append(count_pixels(decide(opened, tiny.rules), dataset.masks(row)))
+        counts.append(count_pixels(detector.masks(dataset.picture(row)), dataset.masks(row)))
     assert done.held_out is not None
     expected = dice(Pairs.of(counts)).mean()
     assert done.held_out[0].mean_dice.value == pytest.approx(expected, abs=1e-12)
-
-
-def _said(predictor: Predictor, name: str, dataset: object, row: int) -> object:
-    from steelscan.pipeline import ask
-
-    step = predictor.recipe.named[name]
-    return ask(step, predictor.models[name], dataset.picture(row), 4)  # type: ignore[attr-defined]
 
 
 def test_the_decision_rule_leaves_the_gate_of_the_image(
@@ -124,7 +112,7 @@ def test_predict_and_submit_take_the_file_and_others_do_not_mix(
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
         found = predict(run, pictures, out, device="cpu", thresholds=closed, overlays=False)
         assert found.clean == found.pictures == 3
-        with pytest.raises(RunError, match="another run or with other settings"):
+        with pytest.raises(RunError, match="or with other settings"):
             predict(run, pictures, out, device="cpu", overlays=False)
     answers = tmp_path / "open.csv"
     wide = tuned.but(
@@ -239,28 +227,29 @@ def test_a_triplet_takes_the_place_of_thresholds_that_it_can_stand_for(
     assert one.held_out[0] == other.held_out[0]
 
 
-def test_a_hard_gate_is_opened_while_it_is_counted(tiny: Recipe) -> None:
-    """Of a run with second heads: what they say stands in the words, and closes no pixel."""
-    from steelscan.analysis.tune import histograms as counted
-    from steelscan.decision import StepOutput
+def test_a_searched_hard_gate_closes_no_class_in_histograms(tiny: Recipe) -> None:
+    """With aux heads: their probabilities are kept beside the histograms."""
+    from steelscan.analysis.tune import histograms
+    from steelscan.pipeline import StepStores
     from steelscan.strip import Frame
 
     random = np.random.default_rng(0)
-    levels = random.integers(1, 256, (4, 64, 160)).astype(np.uint8)
-    words = np.array([0.1, 0.9, 0.5, 0.0], np.float32)
-    gate = counted.Gate("segment", "class", (0.4,) * 4)
-    stores = {"segment": ({0: levels}, {0: words})}
-    asked = counted._Asked(stores, 0, gate)  # type: ignore[arg-type]
+    pixels = random.integers(1, 256, (4, 64, 160)).astype(np.uint8)
+    classes = np.array([0.1, 0.9, 0.5, 0.0], np.float32)
+    gate = histograms.Gate("segment", "class", (0.4,) * 4)
+    stores = {"segment": StepStores({0: pixels}, {0: classes})}  # type: ignore[arg-type]
+    outputs = histograms._WithOpenGate(stores, 0, gate)
     _, segment, *rules = tiny.steps
     assert isinstance(segment, Segment)
     recipe = tiny.model_copy(
         update={"steps": (segment.model_copy(update={"gate": HardGate(threshold=1.0)}), *rules)}
     )
-    opened = consult(recipe, asked, 4, Frame(64, 160))
-    assert np.array_equal(opened.levels, levels)
-    assert np.array_equal(asked.word("segment"), words)
-    closed = consult(recipe, lambda *_: StepOutput(levels, words), 4, Frame(64, 160))
-    assert not closed.levels.any()
+    found = run_steps(recipe.decision, outputs, 4, Frame(64, 160))
+    assert np.array_equal(found.pixels, pixels)
+    assert np.array_equal(outputs.of_classes("segment"), classes)
+    given = GivenOutputs({"segment": StepOutput(pixels, classes)})
+    closed = run_steps(recipe.decision, given, 4, Frame(64, 160))
+    assert not closed.pixels.any()
 
 
 def _only(judged: Evaluated, row: int, dataset: Dataset) -> Evaluated:

@@ -1,4 +1,4 @@
-"""Every augmentation: what it may do to picture and masks, and that only its seed decides."""
+"""Every augmentation: its effect on picture and masks depends only on the generator."""
 
 import pickle
 from collections import Counter
@@ -54,16 +54,16 @@ PLAIN_FLIPS = (HFlip(p=1.0), VFlip(p=1.0))
 
 
 def make(kind, p=1.0):
-    """One of a kind that is applied with probability ``p``, and then can be seen."""
+    """A spec of a kind with probability ``p`` and a visible effect."""
     if kind is OneOf:
         return OneOf(of=PLAIN_FLIPS, p=p)
     if kind is UpTo:
         return UpTo(count=2, of=(HFlip(p=p), VFlip(p=p), Rotate180(p=p)))
-    return SaltPepper(most=0.5, p=p) if kind is SaltPepper else kind(p=p)
+    return SaltPepper(amount=0.5, p=p) if kind is SaltPepper else kind(p=p)
 
 
 def sample(classes=3, height=10, width=14, seed=0):
-    """A picture of all sorts of grey, and masks that stand where single greys are."""
+    """A picture with many greys, and masks of every seventh grey."""
     picture = np.random.default_rng(seed).permutation(height * width).reshape(height, width)
     picture = picture.astype(np.uint8)
     return picture, np.stack([picture % 7 == at for at in range(classes)])
@@ -74,11 +74,11 @@ def apply(augments, picture, masks, seed=0):
 
 
 def on_flat(spec, value=128, shape=(64, 96), seed=0):
-    """What a spec does to a picture of one grey without defects."""
+    """Apply a spec to a picture of one grey without defects."""
     return apply((spec,), np.full(shape, value, np.uint8), np.zeros((1, *shape), bool), seed)[0]
 
 
-def test_the_suite_holds_every_kind_of_augmentation():
+def test_every_kind_of_augmentation_is_tested():
     assert len(KINDS) == 22
     moves = {type(spec) for spec in MOVES}
     assert {*PICTURE_ONLY, *moves, DefectBlackout, OneOf, UpTo} == set(KINDS)
@@ -89,20 +89,20 @@ def test_the_suite_holds_every_kind_of_augmentation():
 def test_shapes_and_types_stay_for_any_number_of_classes(kind, classes):
     picture, masks = sample(classes, 24, 37)
     before = picture.copy(), masks.copy()
-    seen = set()
+    results = set()
     for seed in range(4):
         changed, planes = apply((make(kind),), picture, masks, seed)
         assert (changed.dtype, changed.shape) == (np.uint8, picture.shape)
         assert (planes.dtype, planes.shape) == (np.bool_, masks.shape)
-        seen.add(changed.tobytes())
-        assert np.array_equal(picture, before[0])  # what came in is left alone
+        results.add(changed.tobytes())
+        assert np.array_equal(picture, before[0])  # the inputs are not changed
         assert np.array_equal(masks, before[1])
-    assert seen != {picture.tobytes()}
+    assert results != {picture.tobytes()}
 
 
 @every_kind
 @pytest.mark.parametrize("shape", [(1, 1), (1, 8), (9, 1), (2, 3), (7, 5), (19, 33), (40, 21)])
-def test_any_size_is_taken(kind, shape):
+def test_any_size_is_accepted(kind, shape):
     for classes in (1, 5):
         picture, masks = sample(classes, *shape)
         changed, planes = apply((make(kind),), picture, masks)
@@ -111,7 +111,7 @@ def test_any_size_is_taken(kind, shape):
 
 
 @every_kind
-def test_with_probability_nought_nothing_happens(kind):
+def test_with_probability_zero_nothing_changes(kind):
     picture, masks = sample(height=24)
     nothing = OneOf(of=PLAIN_FLIPS, p=0.0) if kind is OneOf else make(kind, 0.0)
     for seed in range(20):
@@ -130,7 +130,7 @@ def test_a_mirror_is_a_mirror_of_picture_and_every_mask(kind, classes):
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])
-def test_mirrors_come_as_often_as_asked_and_apart_from_each_other(p):
+def test_mirrors_are_as_frequent_as_set_and_independent(p):
     picture, masks = sample(1)
     augmenter, rng = Augmenter((HFlip(p=p), VFlip(p=p))), np.random.default_rng(0)
     ways = {
@@ -146,7 +146,7 @@ def test_mirrors_come_as_often_as_asked_and_apart_from_each_other(p):
 
 
 @every_kind
-def test_half_of_the_time_is_half_of_the_time(kind):
+def test_a_probability_of_a_half_applies_half_of_the_time(kind):
     picture, masks = sample(2, 24, 37)
     spec = SteelShift(dark=0) if kind is SteelShift else make(kind, 0.5)
     if kind is UpTo:
@@ -162,15 +162,15 @@ def test_half_of_the_time_is_half_of_the_time(kind):
 
 
 @pytest.mark.parametrize("kind", PICTURE_ONLY)
-def test_what_is_not_a_move_leaves_masks_alone(kind):
+def test_photometric_augmentations_keep_masks(kind):
     picture, masks = sample(3, 24, 37)
     for seed in range(10):
         assert np.array_equal(apply((make(kind),), picture, masks, seed)[1], masks)
 
 
 @pytest.mark.parametrize("kind", [*GREYS, Jpeg])
-def test_what_is_not_a_move_moves_nothing(kind):
-    """A blur along a line that is off its centre would."""
+def test_photometric_augmentations_move_nothing(kind):
+    """Motion blur with a shifted kernel would."""
     picture, square = marked()
     for seed in range(20):
         changed, _ = apply((make(kind),), picture, square[None], seed)
@@ -307,10 +307,10 @@ def test_camera_noise_only_brightens_dark_pixels_more_and_by_its_intensity():
     assert set(np.unique(on_flat(IsoNoise(p=1.0)))) == {128}  # no variety, no noise
 
 
-def test_salt_and_pepper_are_black_and_white_and_no_more_than_asked():
+def test_salt_and_pepper_are_black_and_white_up_to_the_amount():
     counts = Counter()
     for seed in range(60):
-        changed = on_flat(SaltPepper(most=0.1, p=1.0), seed=seed)
+        changed = on_flat(SaltPepper(amount=0.1, p=1.0), seed=seed)
         assert set(np.unique(changed)) <= {0, 128, 255}
         assert (changed != 128).mean() <= 0.1
         counts.update(changed.ravel().tolist())
@@ -318,14 +318,14 @@ def test_salt_and_pepper_are_black_and_white_and_no_more_than_asked():
     assert counts[0] / (counts[0] + counts[255]) == pytest.approx(0.5, abs=0.12)
 
 
-def test_jpeg_is_a_jpeg_of_a_quality_from_the_worst_to_100():
+def test_jpeg_has_a_quality_from_the_least_to_100():
     picture, masks = sample(1, 32, 32)
     ways = {}
     for quality in range(1, 101):
         _, stored = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
         ways[cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).tobytes()] = quality
     found = {
-        ways[apply((Jpeg(worst=90, p=1.0),), picture, masks, seed)[0].tobytes()]
+        ways[apply((Jpeg(min_quality=90, p=1.0),), picture, masks, seed)[0].tobytes()]
         for seed in range(100)
     }
     assert min(found) == 90
@@ -375,19 +375,19 @@ def test_picture_and_masks_move_together(spec, classes):
 
 
 @pytest.mark.parametrize("spec", MOVES, ids=lambda spec: spec.kind)
-def test_no_black_comes_in_from_beyond_the_border(spec):
+def test_no_black_appears_at_the_border(spec):
     for seed in range(20):
         assert set(np.unique(on_flat(spec.but(p=1.0), 77, seed=seed))) == {77}
 
 
 def coordinates(spec, seed, height=80, width=120):
-    """Where each pixel came from: float ``(2, height, width)``, rows and columns."""
+    """The source of each pixel: float ``(2, height, width)``, rows and columns."""
     planes = np.mgrid[:height, :width].astype(np.uint8)
     nothing = np.zeros((1, height, width), bool)
     return np.stack([apply((spec,), plane, nothing, seed)[0] for plane in planes]).astype(float)
 
 
-def test_shift_scale_turn_is_such_a_map_within_its_limits():
+def test_shift_scale_rotate_is_a_similarity_within_its_limits():
     shifts, scales, angles = [], [], []
     middle = np.s_[:, 25:55, 35:85]
     at = np.mgrid[:80, :120][middle].reshape(2, -1) - np.array([[39.5], [59.5]])
@@ -432,7 +432,7 @@ def test_the_grid_keeps_the_order_of_rows_and_columns_and_its_ends(height, width
     assert 0.03 < furthest < 0.2
 
 
-def test_a_picture_that_is_too_small_for_a_grid_is_left_alone():
+def test_a_picture_too_small_for_a_grid_is_not_changed():
     picture, masks = sample(2, 19, 64)
     for changed, before in zip(
         apply((GridDistortion(p=1.0),), picture, masks), (picture, masks), strict=True
@@ -478,7 +478,7 @@ def spotted(seed, classes=3, height=30, width=40):
 
 @pytest.mark.parametrize("margin", [0, 1, 4])
 @pytest.mark.parametrize("seed", range(12))
-def test_blackout_takes_whole_components_and_paints_them_and_their_rim_alone(margin, seed):
+def test_blackout_removes_whole_components_and_paints_them_and_their_rim(margin, seed):
     picture, masks = spotted(seed)
     spec = DefectBlackout(component=0.5, margin=margin, p=1.0)
     changed, planes = apply((spec,), picture, masks, seed)
@@ -488,7 +488,7 @@ def test_blackout_takes_whole_components_and_paints_them_and_their_rim_alone(mar
         stayed = 0
         for whole in components(mask):
             values = {bool(plane[pixel]) for pixel in whole}
-            assert len(values) == 1  # a component goes whole or not at all
+            assert len(values) == 1  # a component is removed as a whole or not at all
             if values == {True}:
                 stayed += 1
                 continue
@@ -503,7 +503,7 @@ def test_blackout_takes_whole_components_and_paints_them_and_their_rim_alone(mar
     assert np.array_equal(changed, expected)
 
 
-def test_components_go_one_by_one_and_as_often_as_asked():
+def test_components_are_removed_independently_and_as_often_as_set():
     picture, masks = spotted(3)
     augmenter, rng = Augmenter((DefectBlackout(component=0.3, p=1.0),)), np.random.default_rng(0)
     firsts = [min(whole) for whole in components(masks[1])]
@@ -521,7 +521,7 @@ def test_components_go_one_by_one_and_as_often_as_asked():
         assert np.array_equal(changed, picture) == (share == 0)
 
 
-def test_pixels_that_touch_by_a_corner_go_together():
+def test_pixels_that_touch_at_a_corner_are_removed_together():
     masks = np.zeros((1, 9, 9), bool)
     masks[0, [3, 4, 5], [3, 4, 5]] = True
     sizes = {
@@ -545,7 +545,7 @@ def test_steel_is_rolled_and_black_ends_stay(left, right):
     end = 30 - right
     picture[:, :left], picture[:, end:] = 3, 8
     masks[:, :, :left] = masks[:, :, end:] = False
-    seen = set()
+    distances = set()
     for seed in range(300):
         changed, planes = apply((SteelShift(p=1.0),), picture, masks, seed)
         for black in (np.s_[:, :left], np.s_[:, end:]):
@@ -556,14 +556,14 @@ def test_steel_is_rolled_and_black_ends_stay(left, right):
             if np.array_equal(changed[:, left:end], np.roll(picture[:, left:end], step, 1))
         )
         assert np.array_equal(planes[:, :, left:end], np.roll(masks[:, :, left:end], distance, 2))
-        seen.add(distance)
-    assert seen == set(range(1, end - left))
+        distances.add(distance)
+    assert distances == set(range(1, end - left))
 
 
 @pytest.mark.parametrize(
     "steel", [np.s_[:, :0], np.s_[:, 4:5], np.s_[:, ::2], np.s_[:, [1, 2, 8, 9]]]
 )
-def test_what_is_no_ring_of_steel_is_left_alone(steel):
+def test_a_strip_without_contiguous_steel_is_not_changed(steel):
     picture, masks = sample(2, 12, 14)
     strip = np.zeros_like(picture)
     strip[steel] = picture[steel] // 2 + 60
@@ -572,7 +572,7 @@ def test_what_is_no_ring_of_steel_is_left_alone(steel):
     assert np.array_equal(planes, masks)
 
 
-def test_how_dark_a_column_of_steel_may_be_is_asked():
+def test_the_least_mean_of_a_column_of_steel_is_a_setting():
     strip = np.full((4, 10), 40, np.uint8)
     strip[:, 5:] = np.arange(100, 105)
     nothing = np.zeros((1, 4, 10), bool)
@@ -586,7 +586,7 @@ def test_how_dark_a_column_of_steel_may_be_is_asked():
 # several
 
 
-def test_one_of_several_comes_by_the_ratios_of_their_probabilities():
+def test_one_of_several_is_drawn_by_the_ratios_of_their_probabilities():
     picture, masks = sample(1)
     spec = OneOf(of=(HFlip(p=0.3), VFlip(p=0.15), Rotate180(p=0.05), Gamma(p=0.0)), p=0.8)
     augmenter, rng = Augmenter((spec,)), np.random.default_rng(0)
@@ -597,7 +597,7 @@ def test_one_of_several_comes_by_the_ratios_of_their_probabilities():
         assert counts[kind] / 2000 == pytest.approx(share, abs=0.03)
 
 
-def test_none_to_several_come_evenly_and_each_as_often():
+def test_none_to_several_are_drawn_uniformly():
     picture, masks = sample(1, 9, 13)
     flips = (HFlip(p=1.0), VFlip(p=1.0), Gamma(limit=0.9, p=1.0))
     augmenter, rng = Augmenter((UpTo(count=2, of=flips),)), np.random.default_rng(0)
@@ -627,7 +627,7 @@ def test_what_is_drawn_is_applied_in_order_and_by_its_own_probability():
     assert np.mean(same) == pytest.approx(0.75, abs=0.06)
     point = np.zeros((9, 9), np.uint8)
     point[4, 4] = 255
-    blurred_last = UpTo(count=2, of=(SaltPepper(most=0.0, p=1.0), Blur(side=3, p=1.0)))
+    blurred_last = UpTo(count=2, of=(SaltPepper(amount=0.0, p=1.0), Blur(side=3, p=1.0)))
     for seed in range(20):
         assert apply((blurred_last,), point, masks[:, :9, :9], seed)[0].max() in {255, 28}
 
@@ -652,7 +652,7 @@ def test_only_the_generator_decides(augments):
     picture, masks = sample(3, 24, 37)
     augmenter = Augmenter(augments)
     fresh = [apply(augments, picture, masks, seed) for seed in range(12)]
-    for seed in reversed(range(12)):  # in another order, on one that was used, and on a copy
+    for seed in reversed(range(12)):  # in another order, with a used augmenter and with a copy
         copy = pickle.loads(pickle.dumps(augmenter))
         for other in (augmenter, copy):
             changed, planes = other(picture, masks, np.random.default_rng(seed))
@@ -663,22 +663,22 @@ def test_only_the_generator_decides(augments):
 
 
 @every_kind
-def test_what_a_kind_does_depends_on_the_generator_alone(kind):
-    # the tiles of Clahe tell its strengths apart from some hundred pixels on
+def test_the_effect_of_a_kind_depends_only_on_the_generator(kind):
+    # strengths of Clahe differ visibly only in tiles of some hundred pixels
     picture, masks = sample(3, *((128, 256) if kind is Clahe else (24, 37)))
     augmenter = Augmenter((make(kind),))
-    seen = set()
+    results = set()
     for seed in range(10):
         first = augmenter(picture, masks, np.random.default_rng(seed))
         again = apply((make(kind),), picture, masks, seed)
         assert np.array_equal(first[0], again[0])
         assert np.array_equal(first[1], again[1])
-        seen.add(first[0].tobytes())
-    assert len(seen) == 1 if kind in MIRRORS else len(seen) > 1
+        results.add(first[0].tobytes())
+    assert len(results) == 1 if kind in MIRRORS else len(results) > 1
 
 
 @pytest.mark.parametrize("augments", [(HFlip(), BrightnessContrast()), NESTED, (make(IsoNoise),)])
-def test_the_random_state_of_others_is_left_alone(augments):
+def test_the_global_random_state_is_not_changed(augments):
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.random(2).tolist()  # noqa: NPY002
     np.random.seed(3)  # noqa: NPY002
@@ -686,7 +686,7 @@ def test_the_random_state_of_others_is_left_alone(augments):
     assert np.random.random(2).tolist() == expected  # noqa: NPY002
 
 
-def test_views_of_larger_arrays_are_taken():
+def test_views_of_larger_arrays_are_accepted():
     picture, masks = sample(2)
     window, planes = picture[2:8, 3:11], masks[:, 2:8, 3:11]
     changed, turned = apply((HFlip(p=1.0),), window[:, ::-1], planes[:, :, ::-1])
@@ -695,7 +695,7 @@ def test_views_of_larger_arrays_are_taken():
 
 
 @every_kind
-def test_settings_go_to_json_and_back_and_shares_are_shares(kind):
+def test_settings_round_trip_through_json_and_shares_are_checked(kind):
     adapter = TypeAdapter(Augment)
     spec = make(kind, 0.25)
     assert adapter.validate_json(adapter.dump_json(spec)) == spec
@@ -703,7 +703,7 @@ def test_settings_go_to_json_and_back_and_shares_are_shares(kind):
         make(kind, 1.5)
 
 
-def test_nested_settings_go_to_json_and_back():
+def test_nested_settings_round_trip_through_json():
     adapter = TypeAdapter(tuple[Augment, ...])
     assert adapter.validate_json(adapter.dump_json(NESTED)) == NESTED
 
@@ -720,13 +720,13 @@ def test_nested_settings_go_to_json_and_back():
         (Clahe, {"clip": 0.5}),
         (Gamma, {"limit": 1.0}),
         (ShiftScaleRotate, {"scale": 1.0}),
-        (Elastic, {"grain": 0.5}),
-        (Jpeg, {"worst": 0}),
+        (Elastic, {"sigma": 0.5}),
+        (Jpeg, {"min_quality": 0}),
         (Cutout, {"side": 0}),
         (DefectBlackout, {"margin": -1}),
     ],
 )
-def test_what_cannot_be_done_is_refused(kind, settings):
+def test_invalid_settings_are_refused(kind, settings):
     with pytest.raises(ValidationError):
         kind(**settings)
 
@@ -738,12 +738,12 @@ EDGES = (
     GaussNoise(deviation=1.0, p=1.0),
     GaussNoise(deviation=0.0, p=1.0),
     IsoNoise(intensity=0.0, p=1.0),
-    SaltPepper(most=1.0, p=1.0),
-    Jpeg(worst=1, p=1.0),
-    Jpeg(worst=100, p=1.0),
+    SaltPepper(amount=1.0, p=1.0),
+    Jpeg(min_quality=1, p=1.0),
+    Jpeg(min_quality=100, p=1.0),
     ShiftScaleRotate(shift=1.0, scale=0.99, degrees=180.0, p=1.0),
     ShiftScaleRotate(shift=0.0, scale=0.0, p=1.0),
-    Elastic(strength=1000.0, grain=1.0, p=1.0),
+    Elastic(alpha=1000.0, sigma=1.0, p=1.0),
     GridDistortion(limit=1.0, p=1.0),
     OpticalDistortion(limit=10.0, p=1.0),
     Blur(side=99, p=1.0),
@@ -756,7 +756,7 @@ EDGES = (
 
 
 @pytest.mark.parametrize("spec", EDGES, ids=repr)
-def test_the_ends_of_every_setting_are_taken(spec):
+def test_extreme_settings_are_accepted(spec):
     for shape, seed in product(((1, 1), (24, 37)), range(5)):
         picture, masks = sample(3, *shape)
         changed, planes = apply((spec,), picture, masks, seed)

@@ -207,7 +207,7 @@ def write_bundle() -> Callable[..., Any]:
             iou=1.0,
             class_ious=(),
             changed=(),
-            levels=0.0,
+            difference=0.0,
             nearest=0.0,
         )
         if CERTIFICATE in contents:
@@ -224,7 +224,7 @@ def write_bundle() -> Callable[..., Any]:
                 precision=manifest.precision,
                 limits=LIMITS[manifest.precision],
                 parity=parity,
-                brought=sum(name.startswith("strips/") for name in contents),
+                included_strips=sum(name.startswith("strips/") for name in contents),
             )
         certificate = certificate.but(**fields)
         return write_package(path, manifest, certified(manifest, contents, certificate))
@@ -242,18 +242,16 @@ def bounds(finished: tuple[Path, Outcome]) -> "Callable[[Picture], tuple[Masks, 
     """
     import torch
 
-    from steelscan.decision.decide import decide
-    from steelscan.pipeline import Predictor, RunFolder
+    from steelscan.decision import masks_of
+    from steelscan.pipeline import RunFolder, open_run
 
-    predictor = Predictor.load(RunFolder(finished[0]), torch.device("cpu"))
+    detector = open_run(RunFolder(finished[0]), torch.device("cpu"))
+    rules = detector.decision.last.rules
 
     def bound(picture: "Picture") -> "tuple[Masks, Masks]":
-        opened = predictor.opened(picture)
-        levels = opened.levels
-        lower, higher = np.maximum(levels, 1) - 1, np.minimum(levels, 254) + 1
-        least, most = (
-            decide(opened._replace(levels=each), predictor.rules) for each in (lower, higher)
-        )
+        found = detector.rule_input(picture)
+        lower, higher = np.maximum(found.pixels, 1) - 1, np.minimum(found.pixels, 254) + 1
+        least, most = (masks_of(found._replace(pixels=each), rules) for each in (lower, higher))
         return least, most
 
     return bound

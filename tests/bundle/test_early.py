@@ -1,4 +1,4 @@
-"""The level at which strips leave early, against every level tried in turn."""
+"""The value of the early exit, against every value tried in turn."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +14,9 @@ from steelscan.bundle import load
 from steelscan.bundle.export.early_exit import early_exit
 from steelscan.bundle.export.export import export
 from steelscan.data import open_dataset
+from steelscan.decision import Detector
 from steelscan.evaluation.statistics import upper_bound
-from steelscan.pipeline import Options, Predictor, RunFolder, ask
+from steelscan.pipeline import Options, RunFolder, open_run
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
 from steelscan.strip import RunError
@@ -44,14 +45,14 @@ def test_it_is_the_highest_that_the_budget_allows(seed, budget):
     if early is None:
         assert not any(0 <= high <= max(allowed, default=-1) for high in highest)
         return
-    assert early.left
-    assert early.level == max(allowed)
-    assert early.escapes == lost(early.level, highest, truth, found)
-    assert early.left == sum(0 <= high <= early.level for high in highest)
+    assert early.skipped
+    assert early.value == max(allowed)
+    assert early.escapes == lost(early.value, highest, truth, found)
+    assert early.skipped == sum(0 <= high <= early.value for high in highest)
     assert early.shown == sum(high >= 0 for high in highest)
     if truth.any():
         assert early.at_most == pytest.approx(upper_bound(early.escapes, int(truth.sum())))
-    assert str(early.left) in early.text()
+    assert str(early.skipped) in early.text()
 
 
 def blinded(checkpoint: Path, class_id: int) -> None:
@@ -62,7 +63,7 @@ def blinded(checkpoint: Path, class_id: int) -> None:
     save_file(tensors, checkpoint)
 
 
-def test_a_bundle_with_a_budget_lets_strips_go_that_the_first_segmenter_clears(
+def test_a_bundle_with_a_budget_skips_networks_for_strips_that_the_first_finds_clean(
     strips: Path,
     tiny: Recipe,
     finished: tuple[Path, object],
@@ -84,19 +85,21 @@ def test_a_bundle_with_a_budget_lets_strips_go_that_the_first_segmenter_clears(
     train(recipe, strips, run, Options(device="cpu"))
     done = export(run, path, strips=4, escape_budget=0.6)
     assert done.early is not None
-    assert done.package.manifest.deployed[-1].outline.early == done.early.level
+    assert done.package.manifest.early_exit == done.early.value
     assert done.package.certificate.early == done.early
     assert done.early.text() in done.package.contents["card.md"].decode()
-    bundle, predictor = load(path), Predictor.load(RunFolder(run), torch.device("cpu"))
+    bundle, detector = load(path), open_run(RunFolder(run), torch.device("cpu"))
+    first = Detector(detector.decision, {"segment": detector.models["segment"][:1]}, 4)
+    every = np.ones(4, np.bool_)
     dataset, left = open_dataset(strips), []
     for row in range(len(dataset.names)):
         picture = dataset.picture(row)
-        asked = [file for file in bundle.scan(picture).asked if "segment" in file]
-        first = ask(two, predictor.models["segment"][:1], picture, 4).levels
-        assert first is not None
-        is_open = predictor.opened(picture).levels.any((1, 2))
-        left.append(len(asked) < 2)
-        assert left[-1] == (first[is_open].max(initial=0) <= done.early.level)
+        used = [file for file in bundle.scan(picture).networks if "segment" in file]
+        pixels = first.outputs(picture).output("segment", every).pixels
+        assert pixels is not None
+        is_open = detector.rule_input(picture).pixels.any((1, 2))
+        left.append(len(used) < 2)
+        assert left[-1] == (pixels[is_open].max(initial=0) <= done.early.value)
     assert 0 < sum(left) < len(left)
-    with pytest.raises(RunError, match="finds no level"):  # of one segmenter
+    with pytest.raises(RunError, match="no early exit threshold"):  # of one segmenter
         export(finished[0], tmp_path / "none", strips=4, escape_budget=0.6)

@@ -21,8 +21,9 @@ from steelscan.bundle.export.card import card_of
 from steelscan.bundle.export.export import export
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import open_dataset, read_picture
+from steelscan.decision import Detector
 from steelscan.mill import Mill, write_mill
-from steelscan.pipeline import Outcome, Predictor, RunFolder
+from steelscan.pipeline import Outcome, RunFolder, open_run
 from steelscan.strip import BundleError, DatasetError, Masks, Picture, RunError
 
 Finished = tuple[Path, Outcome]
@@ -31,8 +32,8 @@ KeepsPromise = Callable[[Picture, Masks], bool]
 
 
 @pytest.fixture(scope="module")
-def predictor(finished: Finished) -> Predictor:
-    return Predictor.load(RunFolder(finished[0]), torch.device("cpu"))
+def detector(finished: Finished) -> Detector:
+    return open_run(RunFolder(finished[0]), torch.device("cpu"))
 
 
 def test_masks_of_strips_it_never_saw_are_those_of_the_run(
@@ -63,18 +64,16 @@ def test_a_mask_that_differs_farther_from_a_threshold_breaks_the_promise(
         assert not keeps_promise(picture, masks)
 
 
-def test_strips_of_any_size_are_scanned_as_the_run_does(
-    exported: Path, predictor: Predictor
-) -> None:
+def test_strips_of_any_size_are_scanned_as_the_run_does(exported: Path, detector: Detector) -> None:
     rng = np.random.default_rng(0)
     bundle = load(exported, threads=2)
     for shape in ((1, 1), (33, 70), (64, 400), (100, 64)):
         picture = cv2.GaussianBlur(rng.integers(0, 256, shape).astype(np.uint8), (5, 5), 0)
-        opened = predictor.opened(picture)
+        found = detector.rule_input(picture)
         scan = bundle.scan(picture, probabilities=True)
         assert scan.probabilities is not None
         assert scan.probabilities.shape == (4, *shape)
-        assert np.abs(scan.probabilities * 255 - opened.levels).max() <= 1.01
+        assert np.abs(scan.probabilities * 255 - found.pixels).max() <= 1.01
 
 
 def test_all_at_once_is_one_by_one_in_order(exported: Path, strips: Path) -> None:
@@ -95,8 +94,8 @@ def test_verify_repeats_the_proof_with_and_without_data(exported: Path, strips: 
     every = verify(exported, str(strips / "train_images"))
     assert every.strips == read_package(exported).certificate.parity.strips
     assert not every.flipped
-    assert every.levels < 0.5
-    with pytest.raises(BundleError, match="not of the strips"):
+    assert every.difference < 0.5
+    with pytest.raises(BundleError, match="holds none of the strips"):
         verify(exported, str(strips / "test_images"))
     with pytest.raises(DatasetError):
         verify(exported, str(strips / "nothing"))
@@ -213,7 +212,7 @@ def test_a_faulty_network_is_caught(
 ) -> None:
     step, change = NETWORK_FAULTS[fault]
     bad = with_network(write_bundle, exported, tmp_path / "bad", step, change)
-    with pytest.raises(BundleError, match="decides otherwise"):
+    with pytest.raises(BundleError, match="does not decide as the trained networks"):
         verify(bad)
 
 
@@ -226,7 +225,7 @@ def test_another_filter_for_resizing_is_caught(
         return cv2.resize(picture, frame[::-1], interpolation=cv2.INTER_NEAREST)
 
     monkeypatch.setattr(predict, "resize_picture", nearest)
-    with pytest.raises(BundleError, match="decides otherwise"):
+    with pytest.raises(BundleError, match="does not decide as the trained networks"):
         verify(exported)
 
 
@@ -242,7 +241,7 @@ def test_a_faulty_manifest_is_caught(
 ) -> None:
     old, new = MANIFEST_FAULTS[fault]
     bad = faulty(write_bundle, exported, tmp_path / "bad", lambda text: _replaced(text, old, new))
-    with pytest.raises(BundleError, match="decides otherwise"):
+    with pytest.raises(BundleError, match="does not decide as the trained networks"):
         verify(bad)
 
 
@@ -260,7 +259,7 @@ def test_a_bundle_without_records_proves_nothing(
         verify(path)
 
 
-def test_the_card_tells_where_weights_began_and_what_was_searched(
+def test_the_card_lists_the_notes_and_the_searched_thresholds(
     exported: Path, finished: Finished
 ) -> None:
     card = read_package(exported).contents["card.md"].decode()
@@ -270,11 +269,13 @@ def test_the_card_tells_where_weights_began_and_what_was_searched(
     search = RunFolder(run).load_tuned().search
     assert search is not None
     tuned = [name for name, changed in zip("1234", search.tuned, strict=True) if changed]
-    said = f"Thresholds of {', '.join(tuned)} were searched" if tuned else "no search flatters"
+    said = (
+        f"Thresholds of {', '.join(tuned)} were searched" if tuned else "no optimism from a search"
+    )
     assert said in card
 
 
-def test_the_card_tells_scores_without_interval_and_of_no_strips(
+def test_the_card_shows_scores_without_interval_or_strips(
     exported: Path, finished: Finished, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -410,7 +411,7 @@ def test_a_network_whose_weights_lie_elsewhere_is_refused(
         entry.key, entry.value = "location", "/etc/passwd"
 
     bad = with_network(write_bundle, exported, tmp_path / "bad", "segment", outside)
-    with pytest.raises(BundleError, match="lie outside"):
+    with pytest.raises(BundleError, match="weights in another file"):
         load(bad)
 
 

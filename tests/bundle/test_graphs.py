@@ -1,4 +1,4 @@
-"""Networks as graphs: what is written can be checked beforehand, and computes as torch does."""
+"""Networks as graphs: their costs are known before they run, and they compute as torch does."""
 
 import numpy as np
 import onnxruntime
@@ -16,7 +16,7 @@ from steelscan.strip import Frame
 
 
 class Untrained:
-    """A network without weights of its own, as a voter."""
+    """A model with random weights."""
 
     def __init__(self, spec):
         torch.manual_seed(0)
@@ -44,16 +44,16 @@ CASES = cases()
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_its_sizes_are_known_beforehand(kind):
+def test_a_graph_passes_the_check_and_computes_as_the_network(kind):
     ensemble, member = CASES[kind]
-    voter = Untrained(member.network)
+    model = Untrained(member.network)
     linear = isinstance(ensemble.average, Mean | LogitMean) and member.tiles is None
-    module = exportable(voter, ensemble.views, kind_for(ensemble.average), averaged=linear)
+    module = exportable(model, ensemble.views, kind_for(ensemble.average), averaged=linear)
     content = to_onnx(module)
-    module.eval()  # the exporter leaves it as if it were to be trained
-    head = voter.network.head
+    module.eval()  # the exporter leaves it in training mode
+    head = model.network.head
     heads = ("masks", "classes") if head == "both" else (head,)
-    softmax = voter.network.output == "softmax"
+    softmax = model.network.output == "softmax"
     graph = Graph(file="networks/a.onnx", heads=heads, softmax=softmax)
     logits = kind_for(ensemble.average) == "logits"
     check = GraphCheck(graph, content, len(ensemble.views), 4, logits=logits)

@@ -1,4 +1,4 @@
-"""Graphs that a bundle of a stranger might hold: each is refused before any runtime sees it."""
+"""Graphs that a stranger's bundle may contain: each is refused before a runtime opens it."""
 
 import subprocess
 import sys
@@ -9,10 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from steelscan.bundle import Deployed, Graph, Manifest, Outline, load, read_package
-from steelscan.bundle.graph_check import OPERATORS, GraphCheck
+from steelscan.bundle import Graph, Manifest, load, read_package
+from steelscan.bundle.graph_check import GraphCheck
+from steelscan.bundle.graph_file import OPERATORS
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, Frame
 
 FRAME = Frame(64, 96)
@@ -21,7 +22,7 @@ FILE = "networks/a.onnx"
 
 def manifest(written_for="onnx"):
     graph = Graph(file=FILE, heads=("masks",))
-    outline = Outline(name="segment", graphs=(graph,), views=("identity",), average=Mean())
+    stage = Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="made",
@@ -29,7 +30,8 @@ def manifest(written_for="onnx"):
         layout="joined",
         frame=tuple(FRAME),
         written_for=written_for,
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"segment": (graph,)},
     )
 
 
@@ -42,7 +44,7 @@ def number(value, name, kind=np.int64):
 
 
 def model(before=(), weights=(), last="x", strips=(1, 1, "h", "w"), kind=TensorProto.UINT8):
-    """A graph of one class that says how bright a pixel is, with other nodes before that."""
+    """A graph of one class that predicts the brightness of a pixel, after some other nodes."""
     nodes = [
         node("Cast", ["strips"], ["x"], to=TensorProto.FLOAT),
         *before,
@@ -63,7 +65,7 @@ def checked(made, frame=FRAME):
 
 
 def largest(name, made):
-    """Nodes that add 0 times the highest number of a tensor, so that it is needed."""
+    """Nodes that add 0 times the largest number of a tensor, so that it is needed."""
     return [
         node("ReduceMax", [name], [made + "-max"], keepdims=0),
         node("Mul", [made + "-max", "none"], [made + "-nothing"]),
@@ -116,7 +118,7 @@ def function():
 
 
 def loop():
-    """A loop without end."""
+    """An endless loop."""
     body = helper.make_graph(
         [node("Identity", ["going"], ["goes"]), node("Relu", ["a"], ["b"])],
         "body",
@@ -146,7 +148,7 @@ def branch():
 
 
 def constant(count):
-    """So many zeros, of a shape that takes some bytes."""
+    """Many zeros, from a shape that takes a few bytes."""
     before = [node("ConstantOfShape", ["shape"], ["zeros"]), *largest("zeros", "y")]
     return model(before, [number([count], "shape"), NONE], last="y")
 
@@ -170,7 +172,7 @@ def padded():
 
 
 def multiplied():
-    """Nothing large, and hours of work."""
+    """No large tensor, but hours of work."""
     sizes = number([1, 1, 2_000, 2_000], "sizes")
     before = [node("Resize", ["x", "", "", "sizes"], ["many-0"])]
     before += [
@@ -179,8 +181,8 @@ def multiplied():
     return model([*before, *largest("many-999", "y")], [sizes, NONE], "y")
 
 
-def multiplied_beforehand():
-    """What does not depend on the strip is computed when a graph is loaded."""
+def multiplied_at_loading():
+    """What does not depend on the strip is computed at loading."""
     sizes = number([4_000, 4_000], "sizes")
     before = [node("Expand", ["one", "sizes"], ["many-0"])]
     before += [node("MatMul", ["many-0", "many-0"], [f"many-{at}"]) for at in range(1, 9)]
@@ -190,7 +192,7 @@ def multiplied_beforehand():
 
 
 def sized_by_the_picture():
-    """What is bright decides how much is held."""
+    """The brightness of the strip decides on the memory."""
     before = [
         node("ReduceMax", ["x"], ["most"], keepdims=0),
         node("Cast", ["most"], ["count"], to=TensorProto.INT64),
@@ -203,14 +205,14 @@ def sized_by_the_picture():
     return model(before, weights, last="y")
 
 
-def lies_about_sizes():
-    """Says itself of a tensor of unknown size that it is small."""
+def claims_wrong_sizes():
+    """Claims that a tensor of unknown size is small."""
     made = sized_by_the_picture()
     made.graph.value_info.append(helper.make_tensor_value_info("zeros", TensorProto.FLOAT, [1]))
     return made
 
 
-def more_than_it_holds():
+def larger_than_its_data():
     made = model()
     del made.graph.initializer[1].dims[:]
     made.graph.initializer[1].dims.append(2**31)
@@ -234,7 +236,7 @@ def two_inputs():
 
 
 def of_nothing():
-    """An output without a number in it, which would pass for sound steel."""
+    """An output without any number, which would pass as a clean strip."""
     weights = [number([0], "from"), number([0], "to"), number([3], "over")]
     before = [node("Slice", ["x", "from", "to", "over"], ["y"])]
     return model(before, weights, last="y")
@@ -265,7 +267,7 @@ def two_outputs():
 
 
 def cut_by_a_cast():
-    """Sizes that inference carries through a Cast of which runtimes make others."""
+    """A Cast that runtimes truncate, but the shape inference does not."""
     before = [
         node("Cast", ["large"], ["cut"], to=TensorProto.INT8),
         node("Cast", ["cut"], ["back"], to=TensorProto.INT64),
@@ -278,7 +280,7 @@ def cut_by_a_cast():
 
 
 def divided(divisor):
-    """The least integer by -1 ends a process."""
+    """The smallest integer divided by -1 ends a process."""
     before = [
         node("Cast", ["x"], ["whole"], to=TensorProto.FLOAT),
         node("Shape", ["whole"], ["sides"]),
@@ -294,11 +296,17 @@ def divided(divisor):
 
 HOSTILE = {
     "sizes cut by a cast": (cut_by_a_cast, "integers of another type"),
-    "integers by what a strip makes": (lambda: divided("other"), "no known positive number"),
-    "integers by less than nothing": (lambda: divided("divisor"), "no known positive number"),
-    "weights in another file": (external, "lie outside"),
-    "the same without its mark": (external_without_mark, "lie outside"),
-    "a constant in another file": (external_in_an_attribute, "lie outside"),
+    "integers divided by a result": (
+        lambda: divided("other"),
+        "other than a known positive number",
+    ),
+    "integers divided by a negative number": (
+        lambda: divided("divisor"),
+        "other than a known positive number",
+    ),
+    "weights in another file": (external, "weights in another file"),
+    "the same without its mark": (external_without_mark, "weights in another file"),
+    "a constant in another file": (external_in_an_attribute, "weights in another file"),
     "sparse weights": (sparse, "sparse"),
     "a function": (function, "functions"),
     "a loop": (loop, "'Loop'"),
@@ -310,44 +318,44 @@ HOSTILE = {
     "a draw": (lambda: model([node("RandomNormalLike", ["x"], ["y"])], last="y"), "Random"),
     "8 GB of zeros": (lambda: constant(2**31), "would take 8"),
     "zeros without end": (lambda: constant(2**62), "would take"),
-    "fewer than none": (lambda: constant(-5), "non-negative"),
+    "a negative number of zeros": (lambda: constant(-5), "non-negative"),
     "an expanded number": (lambda: expanded("Expand"), "would take 9"),
     "a tiled number": (lambda: expanded("Tile"), "would take 9"),
     "an enlarged strip": (resized, "would take"),
     "a padded strip": (padded, "would take"),
     "hours of work": (multiplied, "multiplications"),
-    "sizes by what is seen": (sized_by_the_picture, "no known size|another type"),
-    "sizes that are told": (lies_about_sizes, "no known size"),
-    "more than it holds": (more_than_it_holds, "more, or fewer"),
+    "sizes by brightness": (sized_by_the_picture, "unknown size|another type"),
+    "claimed sizes": (claims_wrong_sizes, "unknown size"),
+    "larger than its data": (larger_than_its_data, "not that of their data"),
     "two inputs": (two_inputs, "one input"),
     "an input of floats": (lambda: model(kind=TensorProto.FLOAT), "one input"),
     "an input of two sides": (lambda: model(strips=("h", "w")), "one input"),
-    "nothing": (of_nothing, "gives masks of shape"),
-    "other planes": (other_planes, "gives masks of shape"),
-    "another size": (other_size, "gives masks of shape"),
-    "other numbers": (other_numbers, "gives masks of shape"),
+    "nothing": (of_nothing, "has masks of shape"),
+    "other planes": (other_planes, "has masks of shape"),
+    "another size": (other_size, "has masks of shape"),
+    "other numbers": (other_numbers, "has masks of shape"),
     "two outputs": (two_outputs, "2 outputs"),
     "no graph": (lambda: b"no network", "is no ONNX graph"),
     "nothing at all": (lambda: b"", "one input"),
     "cut off": (lambda: model().SerializeToString()[:-30], "is no ONNX graph"),
-    "a million nodes": (lambda: b"\x3a\x80\x80\x80\x01" + b"\x0a\x00" * 2**20, "beside raw"),
+    "a million nodes": (lambda: b"\x3a\x80\x80\x80\x01" + b"\x0a\x00" * 2**20, "besides raw"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_refused_with_its_reason(name: str) -> None:
+def test_a_hostile_graph_is_refused_with_the_reason(name: str) -> None:
     build, message = HOSTILE[name]
     with pytest.raises(Exception, match=message):
         checked(build())
 
 
-def test_what_is_computed_beforehand_is_not_allowed_more_for_large_strips() -> None:
+def test_the_limit_at_loading_does_not_grow_with_the_strip() -> None:
     for frame in (FRAME, Frame(2_048, 4_096)):
         with pytest.raises(ValueError, match="would take 5e\\+11 multiplications, more than 1e"):
-            checked(multiplied_beforehand(), frame)
+            checked(multiplied_at_loading(), frame)
 
 
-def test_a_plain_one_is_not() -> None:
+def test_a_plain_graph_is_accepted() -> None:
     checked(model())
     checked(model(), Frame(4_096, 4_096))
     with pytest.raises(ValueError, match="GiB for a strip of 40000x40000, more than 8"):
@@ -355,8 +363,10 @@ def test_a_plain_one_is_not() -> None:
 
 
 @pytest.mark.parametrize("written_for", ["onnx", "openvino"])
-def test_a_bundle_with_one_is_not_loaded(written_for, tmp_path: Path, write_bundle) -> None:
-    """Whatever runtime it is for: both are given what was checked."""
+def test_a_bundle_with_a_hostile_graph_is_not_loaded(
+    written_for, tmp_path: Path, write_bundle
+) -> None:
+    """For both runtimes."""
     for build in (external, loop, lambda: constant(2**31), lambda: b"no network"):
         made = build()
         content = made if isinstance(made, bytes) else made.SerializeToString()
@@ -365,10 +375,8 @@ def test_a_bundle_with_one_is_not_loaded(written_for, tmp_path: Path, write_bund
             load(tmp_path / "bad")
 
 
-def test_what_takes_too_much_for_one_strip_alone_is_refused_there(
-    tmp_path: Path, write_bundle
-) -> None:
-    """Harmless at the frame of the bundle: 40 GiB for a strip of another size."""
+def test_costs_are_checked_for_each_size_of_strips(tmp_path: Path, write_bundle) -> None:
+    """Harmless for strips of the bundle's frame, but 40 GiB for a larger strip."""
     sizes = [
         node("Shape", ["x"], ["shape"]),
         node("Mul", ["shape", "shape"], ["square"]),
@@ -391,7 +399,9 @@ main()
 """
 
 
-def test_the_verb_says_one_line_with_little_memory(tmp_path: Path, write_bundle) -> None:
+def test_a_hostile_bundle_gives_a_one_line_error_with_little_memory(
+    tmp_path: Path, write_bundle
+) -> None:
     write_bundle(tmp_path / "bad", manifest(), {FILE: constant(2**31).SerializeToString()})
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, "verify", tmp_path / "bad"],
@@ -420,10 +430,10 @@ def test_a_network_that_takes_too_long_is_stopped(
     assert not capfd.readouterr().err
 
 
-def test_all_that_a_bundle_of_ours_asks_for_is_allowed(exported: Path) -> None:
+def test_all_operators_of_an_exported_bundle_are_allowed(exported: Path) -> None:
     package = read_package(exported)
     graphs = [each for name, each in package.contents.items() if name.endswith(".onnx")]
     assert len(graphs) == 4
     for content in graphs:
-        asked = {each.op_type for each in onnx.load_from_string(content).graph.node}
-        assert asked <= OPERATORS
+        used = {each.op_type for each in onnx.load_from_string(content).graph.node}
+        assert used <= OPERATORS

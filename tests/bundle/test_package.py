@@ -1,4 +1,4 @@
-"""Bundles that are broken, or made to harm, are refused before anything in them is used."""
+"""Broken and harmful bundles are refused before anything in them is used."""
 
 import json
 import os
@@ -8,32 +8,31 @@ from pathlib import Path
 import pytest
 
 from steelscan.bundle import (
-    Deployed,
     Graph,
     Manifest,
-    Outline,
     certified,
     read_package,
     write_package,
 )
 from steelscan.bundle import package as package_file
 from steelscan.bundle.package import CERTIFICATE, MANIFEST
-from steelscan.bundle.proof import what_to_know
+from steelscan.bundle.proof import signature_notes
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, OutputError
 
 
 def manifest() -> Manifest:
     graph = Graph(file="networks/a.onnx", heads=("masks",))
-    outline = Outline(name="segment", graphs=(graph,), views=("identity",), average=Mean())
+    stage = Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="made",
         classes=Classes(names=("rust", "Kratzer ä")),
         layout="joined",
         frame=(64, 128),
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"segment": (graph,)},
     )
 
 
@@ -62,7 +61,7 @@ def rewritten(path: Path, change: "object", out: Path) -> Path:
     return out
 
 
-def test_what_is_written_is_read(whole: Path) -> None:
+def test_a_written_bundle_is_read_back(whole: Path) -> None:
     found = read_package(whole)
     assert without_certificate(found.contents) == CONTENTS
     assert found.manifest.but(files={}) == manifest()
@@ -71,7 +70,7 @@ def test_what_is_written_is_read(whole: Path) -> None:
     assert not found.signed
 
 
-def test_the_same_contents_are_the_same_file(
+def test_equal_contents_give_equal_files(
     whole: Path, tmp_path: Path, write_bundle: "object"
 ) -> None:
     other = tmp_path / "other"
@@ -82,7 +81,7 @@ def test_the_same_contents_are_the_same_file(
     assert changed.sha256 != written.sha256
 
 
-def test_any_byte_that_is_changed_is_noticed(whole: Path, tmp_path: Path) -> None:
+def test_any_changed_byte_is_noticed(whole: Path, tmp_path: Path) -> None:
     content, own = whole.read_bytes(), read_package(whole)
     broken = tmp_path / "broken"
     for at in range(0, len(content), 23):
@@ -91,12 +90,12 @@ def test_any_byte_that_is_changed_is_noticed(whole: Path, tmp_path: Path) -> Non
             found = read_package(broken)
         except BundleError:
             continue
-        # of what the zip says besides: dates and permissions, which nothing is made of
+        # dates and permissions in the zip, which are not used
         assert found == own
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-def test_what_is_cut_off_is_refused(whole: Path, tmp_path: Path, share: float) -> None:
+def test_a_truncated_bundle_is_refused(whole: Path, tmp_path: Path, share: float) -> None:
     cut = tmp_path / "cut"
     content = whole.read_bytes()
     cut.write_bytes(content[: int(len(content) * share)])
@@ -104,14 +103,14 @@ def test_what_is_cut_off_is_refused(whole: Path, tmp_path: Path, share: float) -
         read_package(cut)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_missing_files_folders_and_other_zips_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
         read_package(tmp_path / "none")
     with pytest.raises(BundleError, match="cannot be read"):
         read_package(tmp_path)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(BundleError, match="holds no manifest"):
+    with pytest.raises(BundleError, match="has no manifest"):
         read_package(tmp_path / "other.zip")
 
 
@@ -129,25 +128,25 @@ def edit(**fields: object) -> "object":
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (add("../../etc/cron.d/evil", b"x"), "other files than its manifest names"),
-        (add("/tmp/evil", b"x"), "other files than its manifest names"),
-        (add("networks/a.onnx", b"graph" * 99 + b"grapx"), "not what its manifest says"),
-        (add("networks/a.onnx", b"graph" * 101), "larger than it may be"),
-        (add("networks/a.onnx", b"short"), "not what its manifest says"),
-        (lambda files: files.pop("card.md"), "other files than its manifest names"),
+        (add("../../etc/cron.d/evil", b"x"), "other files than its manifest lists"),
+        (add("/tmp/evil", b"x"), "other files than its manifest lists"),
+        (add("networks/a.onnx", b"graph" * 99 + b"grapx"), "does not match its hash"),
+        (add("networks/a.onnx", b"graph" * 101), "larger than allowed"),
+        (add("networks/a.onnx", b"short"), "does not match its hash"),
+        (lambda files: files.pop("card.md"), "other files than its manifest lists"),
         (add(MANIFEST, b"{"), "is no manifest"),
         (add(MANIFEST, b"[]"), "is no manifest"),
         (add(MANIFEST, b"\xff\xfe"), "is no manifest"),
         (add(MANIFEST, b"[" * 100_000), "is no manifest"),
-        (add(MANIFEST, b'{"format": ' + b"9" * 5_000 + b"}"), "is no manifest|is of format"),
-        (edit(format=1), "is of format 1"),
-        (edit(format=None), "is of format None"),
+        (add(MANIFEST, b'{"format": ' + b"9" * 5_000 + b"}"), "is no manifest|has format"),
+        (edit(format=1), "has format 1"),
+        (edit(format=None), "has format None"),
         (edit(run="os.system('true')"), "is broken at run"),
         (edit(frame=[0, 5]), "is broken at frame"),
-        (edit(deployed=[]), "is broken at deployed"),
+        (edit(decision={}), "is broken at decision"),
     ],
 )
-def test_what_was_tampered_with_is_refused(
+def test_a_changed_bundle_is_refused(
     whole: Path, tmp_path: Path, change: "object", message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
@@ -155,7 +154,7 @@ def test_what_was_tampered_with_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["changed", whole.name]
 
 
-def test_a_network_that_is_missing_is_named(tmp_path: Path, write_bundle: "object") -> None:
+def test_a_missing_network_is_named(tmp_path: Path, write_bundle: "object") -> None:
     path = tmp_path / "less"
     write_bundle(path, manifest(), {"card.md": b"#"})  # type: ignore[operator]
     with pytest.raises(BundleError, match=r"lacks its network networks/a\.onnx"):
@@ -163,7 +162,7 @@ def test_a_network_that_is_missing_is_named(tmp_path: Path, write_bundle: "objec
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_file_that_stands_there_twice_is_refused(whole: Path) -> None:
+def test_a_duplicate_file_is_refused(whole: Path) -> None:
     with zipfile.ZipFile(whole, "a") as archive:
         archive.writestr("card.md", b"# another")
     with pytest.raises(BundleError, match="a file twice"):
@@ -179,12 +178,12 @@ def test_a_bomb_is_not_unpacked(whole: Path, tmp_path: Path) -> None:
             for name, content in files.items():
                 archive.writestr(name, content)
             archive.writestr("zeros", bytes(2**22))
-        with pytest.raises(BundleError, match="bundles are not compressed"):
+        with pytest.raises(BundleError, match="bundles are neither compressed"):
             read_package(bomb)
 
 
-def test_parts_that_lie_upon_each_other_are_refused(tmp_path: Path) -> None:
-    """A thousand names for the same bytes: of a zip without compression it takes no more."""
+def test_overlapping_files_are_refused(tmp_path: Path) -> None:
+    """A thousand names for the same bytes, which need no compression to fill the memory."""
     bomb = tmp_path / "bomb"
     with zipfile.ZipFile(bomb, "w") as archive:
         archive.writestr("zeros", bytes(2**16))
@@ -197,31 +196,31 @@ def test_parts_that_lie_upon_each_other_are_refused(tmp_path: Path) -> None:
             archive.NameToInfo[other.filename] = other
         archive._didModify = True  # type: ignore[attr-defined]
     assert bomb.stat().st_size < 2**18
-    with pytest.raises(BundleError, match="more than it has bytes"):
+    with pytest.raises(BundleError, match="more bytes than it has"):
         read_package(bomb)
 
 
 def test_sizes_have_limits(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_file, "_LARGEST", 2**9)
-    with pytest.raises(BundleError, match="would take over"):
+    with pytest.raises(BundleError, match="would need over"):
         read_package(whole)
     monkeypatch.undo()
     monkeypatch.setattr(package_file, "_LARGEST_TEXT", 100)
-    with pytest.raises(BundleError, match="larger than it may be"):
+    with pytest.raises(BundleError, match="larger than allowed"):
         read_package(whole)
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BundleError, match="no regular file"):
         read_package(tmp_path / "pipe")
 
 
 def test_a_manifest_that_was_not_certified_is_refused(whole: Path, tmp_path: Path) -> None:
-    """Its hashes of files are all right; other thresholds are served by nobody."""
+    """All hashes of files match, but the thresholds or the list of files were changed."""
     package = read_package(whole)
-    (deployed,) = package.manifest.deployed
-    other = package.manifest.but(deployed=(deployed.but(rules=(Threshold(label=0.9),)),))
+    decision = package.manifest.decision.with_rules((Threshold(label=0.9),))
+    other = package.manifest.but(decision=decision)
     write_package(tmp_path / "bad", other, package.contents)
     with pytest.raises(BundleError, match="not the one that was certified"):
         read_package(tmp_path / "bad")
@@ -231,23 +230,23 @@ def test_a_manifest_that_was_not_certified_is_refused(whole: Path, tmp_path: Pat
 
 
 def test_a_class_that_no_network_predicts_is_named(whole: Path, tmp_path: Path) -> None:
-    """The 10th predicts nothing of class 2 by design: whoever uses its bundle is told."""
+    """The 10th place does not predict class 2; users of its bundle get a message."""
     package = read_package(whole)
     manifest = package.manifest
     assert manifest.notes == ()
-    (only,) = manifest.deployed
-    graphs = tuple(graph.but(classes=(1,)) for graph in only.outline.graphs)
-    some = only.but(outline=only.outline.but(graphs=graphs))
-    manifest = manifest.but(deployed=(some,), never_predicted=tuple(manifest.classes.ids)[1:])
+    graphs = tuple(graph.but(classes=(1,)) for graph in manifest.networks["segment"])
+    manifest = manifest.but(
+        networks={"segment": graphs}, never_predicted=tuple(manifest.classes.ids)[1:]
+    )
     written = write_package(
         tmp_path / "some",
         manifest,
         certified(manifest, package.contents, package.certificate),
     )
     assert read_package(tmp_path / "some").manifest == written.manifest
-    told = " ".join(what_to_know(tmp_path / "some", None))
-    assert f"predicts class {manifest.classes.names[1]}" in told
-    assert manifest.classes.names[0] not in told.split("class ")[1]
+    messages = " ".join(signature_notes(tmp_path / "some", None))
+    assert f"predicts class {manifest.classes.names[1]}" in messages
+    assert manifest.classes.names[0] not in messages.split("class ")[1]
 
 
 @pytest.mark.parametrize(
@@ -264,14 +263,14 @@ def test_a_class_that_no_network_predicts_is_named(whole: Path, tmp_path: Path) 
         b'{"manifest": {"a": [[[]]]}}',
     ],
 )
-def test_a_certificate_of_another_kind_is_refused(whole: Path, tmp_path: Path, text: bytes) -> None:
+def test_a_malformed_certificate_is_refused(whole: Path, tmp_path: Path, text: bytes) -> None:
     package = read_package(whole)
     write_package(tmp_path / "bad", package.manifest, {**package.contents, CERTIFICATE: text})
     with pytest.raises(BundleError, match=r"certificate\.json: is broken"):
         read_package(tmp_path / "bad")
 
 
-def test_numbers_without_end_are_refused(whole: Path, tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_refused(whole: Path, tmp_path: Path) -> None:
     package = read_package(whole)
     text = package.contents[CERTIFICATE].decode()
     for number in ("NaN", "Infinity", "-Infinity", "1e999"):
@@ -283,20 +282,29 @@ def test_numbers_without_end_are_refused(whole: Path, tmp_path: Path) -> None:
             read_package(tmp_path / "bad")
 
 
-def outline(**fields: object) -> "object":
-    """Changes the one step of a manifest."""
+def segmenter(**fields: object) -> "object":
+    """Change the one step of a manifest."""
 
     def change(files: dict[str, bytes]) -> None:
         found = json.loads(files[MANIFEST])
-        found["deployed"][0]["outline"].update(fields)
+        found["decision"]["stages"][0]["segmenter"].update(fields)
         files[MANIFEST] = json.dumps(found).encode()
 
     return change
 
 
+def graphs(*every: object) -> "object":
+    """Change the networks of the one step of a manifest."""
+    return edit(networks={"segment": every})
+
+
+def stages(*every: object) -> "object":
+    """Change the stages of a manifest."""
+    return edit(decision={"stages": every})
+
+
 GRAPH = {"file": "networks/a.onnx", "heads": ["masks"]}
-STEP = {"name": "s", "graphs": [GRAPH], "views": ["identity"], "average": {"kind": "mean"}}
-DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
+STAGE = {"segmenter": {"name": "segment"}, "rules": [{"kind": "threshold"}]}
 
 
 @pytest.mark.parametrize(
@@ -308,78 +316,82 @@ DEPLOYED = {"outline": STEP, "rules": [{"kind": "threshold"}]}
         (edit(frame=[2**20, 2**20]), "pixels"),
         (edit(mm_per_pixel=float("nan")), "is broken at mm_per_pixel"),
         (edit(mm_per_pixel=float("inf")), "is broken at mm_per_pixel"),
-        (edit(deployed=[DEPLOYED] * 1_000), "at most 16"),
-        (edit(deployed=[DEPLOYED] * 2), "is listed twice"),
-        (edit(deployed=[{**DEPLOYED, "rules": []}]), "at least 1"),
-        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "threshold"}] * 2}]), "hold no other"),
-        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "threshold"}] * 99}]), "at most 32"),
-        (edit(deployed=[{**DEPLOYED, "rules": [{"kind": "fill_holes"}]}]), "begin with"),
-        (outline(graphs=[GRAPH, GRAPH], early=255), "is listed twice"),
-        (outline(graphs=[GRAPH] * 1_000), "at most 256"),
-        (outline(graphs=[{**GRAPH, "classes": [1]}]), "predicts class 2"),
-        (outline(graphs=[{**GRAPH, "classes": [1, 2, 3]}]), "predicts classes"),
+        (stages(*[STAGE] * 1_000), "at most 16"),
+        (stages(*[STAGE] * 2), "is listed twice"),
+        (stages({**STAGE, "rules": []}), "at least 1"),
+        (stages({**STAGE, "rules": [{"kind": "threshold"}] * 2}), "hold no other"),
+        (stages({**STAGE, "rules": [{"kind": "threshold"}] * 99}), "at most 32"),
+        (stages({**STAGE, "rules": [{"kind": "fill_holes"}]}), "begin with"),
+        (edit(networks={}), "networks are of the steps"),
+        (edit(networks={"segment": [GRAPH], "other": [GRAPH]}), "networks are of the steps"),
+        (graphs(), "at least 1"),
+        (graphs(GRAPH, GRAPH), "is listed twice"),
+        (graphs(*[GRAPH] * 1_000), "at most 256"),
+        (graphs({**GRAPH, "classes": [1]}), "predicts class 2"),
+        (graphs({**GRAPH, "classes": [1, 2, 3]}), "predicts classes"),
         (edit(never_predicted=[1, 2]), "never_predicted is"),
         (edit(never_predicted=[3]), "never_predicted is"),
-        (outline(graphs=[{**GRAPH, "classes": [1, 1]}]), "predicts classes"),
-        (outline(graphs=[{**GRAPH, "heads": ["classes"]}]), "has the heads"),
-        (outline(graphs=[{**GRAPH, "file": "../../a"}]), "is broken at"),
-        (outline(gate={"kind": "hard", "threshold": 0.5}), "has the heads"),
-        (outline(views=["identity"] * 1_000), "at most 16"),
-        (outline(graphs=[{**GRAPH, "resize": {"pixels": 10**400}}]), "is broken|is no manifest"),
-        (outline(graphs=[{**GRAPH, "resize": {"kind": "shrink", "pixels": 2**40}}]), "more than"),
+        (graphs({**GRAPH, "classes": [1, 1]}), "predicts classes"),
+        (graphs({**GRAPH, "heads": ["classes"]}), "has the heads"),
+        (graphs({**GRAPH, "file": "../../a"}), "is broken at"),
+        (segmenter(gate={"kind": "hard", "threshold": 0.5}), "has the heads"),
+        (segmenter(views=["identity"] * 1_000), "at most 16"),
+        (graphs({**GRAPH, "resize": {"pixels": 10**400}}), "is broken|is no manifest"),
+        (graphs({**GRAPH, "resize": {"kind": "shrink", "pixels": 2**40}}), "more than"),
     ],
 )
-def test_a_manifest_within_no_bounds_is_refused(
+def test_a_manifest_out_of_bounds_is_refused(
     whole: Path, tmp_path: Path, change: "object", message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
         read_package(rewritten(whole, change, tmp_path / "changed"))
 
 
-def test_thresholds_of_other_classes_or_none_are_refused(whole: Path, tmp_path: Path) -> None:
+def test_thresholds_out_of_range_or_of_other_classes_are_refused(
+    whole: Path, tmp_path: Path
+) -> None:
     for label in ([0.5], [0.5] * 3, float("nan"), 1.5, -1):
         rules = [{"kind": "threshold", "label": label}]
-        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        change = stages({**STAGE, "rules": rules})
         with pytest.raises(BundleError, match="is broken"):
             read_package(rewritten(whole, change, tmp_path / "changed"))
 
 
-def test_areas_out_of_reason_are_refused(whole: Path, tmp_path: Path) -> None:
+def test_huge_areas_are_refused(whole: Path, tmp_path: Path) -> None:
     for pixels in (2**40, [1, 2**40], 10**400):
         rules = [{"kind": "threshold"}, {"kind": "min_area", "pixels": pixels}]
-        change = edit(deployed=[{**DEPLOYED, "rules": rules}])
+        change = stages({**STAGE, "rules": rules})
         with pytest.raises(BundleError, match=r"is broken|is no manifest"):
             read_package(rewritten(whole, change, tmp_path / "changed"))
 
 
-def test_an_early_level_that_was_not_measured_is_refused(
+def test_an_early_exit_that_was_not_measured_is_refused(
     tmp_path: Path, write_bundle: "object"
 ) -> None:
-    (deployed,) = manifest().deployed
-    early = deployed.but(outline=deployed.outline.but(early=255))
-    write_bundle(tmp_path / "bad", manifest().but(deployed=(early,)), CONTENTS)  # type: ignore[operator]
-    with pytest.raises(BundleError, match="leave early at level 255; measured was None"):
+    early = manifest().decision.with_early_exit(255)
+    write_bundle(tmp_path / "bad", manifest().but(decision=early), CONTENTS)  # type: ignore[operator]
+    with pytest.raises(BundleError, match="has an early exit at 255, but None was measured"):
         read_package(tmp_path / "bad")
     write_bundle(  # type: ignore[operator]
         tmp_path / "bad", manifest().but(precision="int8"), CONTENTS, precision="fp32"
     )
-    with pytest.raises(BundleError, match="is in int8, and was proven in fp32"):
+    with pytest.raises(BundleError, match="is in int8, but was proven in fp32"):
         read_package(tmp_path / "bad")
 
 
-def test_a_folder_that_cannot_be_written_keeps_what_is_there(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(OutputError):
         write_package(tmp_path / "file" / "x", manifest(), CONTENTS)
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_compression_that_is_unknown_or_breaks_off_is_one_error(tmp_path):
+def test_an_unknown_or_truncated_compression_is_one_error(tmp_path):
     path, text = tmp_path / "bad", manifest().model_dump_json().encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", text)
     content = bytearray(path.read_bytes())
-    start = 30 + len("manifest.json")  # where what is compressed begins
+    start = 30 + len("manifest.json")  # start of the compressed data
     torn = content.copy()
     torn[start : start + 8] = b"\xff" * 8
     unknown = content.copy()

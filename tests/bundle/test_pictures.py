@@ -98,7 +98,7 @@ def test_a_folder_belongs_to_one_bundle(
     package = read_package(exported)
     other = tmp_path / "other.steelscan"
     write_bundle(other, package.manifest.but(mm_per_pixel=0.5), package.contents)  # type: ignore[operator]
-    with pytest.raises(RunError, match="another run or with other settings"):
+    with pytest.raises(RunError, match="or with other settings"):
         scan_pictures(other, str(pictures), tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""Bundles in other precisions: what survives is written, what loses a class is refused."""
+"""Bundles in reduced precision: written if decisions stay, refused if a class is lost."""
 
 import json
 import subprocess
@@ -16,10 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from steelscan.bundle import (
     Bundle,
-    Deployed,
     Graph,
     Manifest,
-    Outline,
     Package,
     certified,
     load,
@@ -28,27 +26,35 @@ from steelscan.bundle import (
     read_package,
     write_package,
 )
-from steelscan.bundle.precision import seen_by
-from steelscan.bundle.precision.drift import beside
+from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.precision.graphs import to_fp16, to_int8
-from steelscan.bundle.precision.quantize import SEED, judged, quantize
-from steelscan.bundle.proof import Expected, Guard, Kept, failures, lines, picture_sha256, record
+from steelscan.bundle.precision.networks import MOST_DRIFT, drift_of
+from steelscan.bundle.precision.quantize import SEED, prove_reduced, quantize
+from steelscan.bundle.proof import (
+    ClassProof,
+    Expected,
+    Kept,
+    failures,
+    lines,
+    picture_sha256,
+    record,
+)
 from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
-from steelscan.decision.decide import decide
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean, Tiles
+from steelscan.prediction import Tiles
 from steelscan.strip import BundleError, Classes, MissingPartError, encode
 
 HEIGHT, WIDTH = 32, 96
 CLASSES = Classes(names=("bright", "faint"))
-JUDGING, OTHERS = 12, 5
+PROVEN, OTHERS = 12, 5
 
 
 def network(loud=1.0, middle=1.0):
-    """Bright pixels (255) are one class, faintly dark ones (120) the other; 128 is sound.
+    """Bright pixels (255) are one class, slightly dark ones (120) the other; 128 is clean.
 
     ``loud`` is by how much the first layer makes the first class louder than the second; the next
     takes it ``middle`` times, the third makes both alike, and the fourth does nothing.
@@ -57,7 +63,7 @@ def network(loud=1.0, middle=1.0):
     third, last = np.diag([1 / (loud * middle), 1.0]), np.diag([50.0, 400.0])
     weights = {
         "mean": np.array(128.0),
-        "spread": np.array(64.0),
+        "deviation": np.array(64.0),
         "first": first.reshape(2, 1, 1, 1),
         "second": second.reshape(2, 2, 1, 1),
         "third": third.reshape(2, 2, 1, 1),
@@ -68,7 +74,7 @@ def network(loud=1.0, middle=1.0):
     nodes = [
         helper.make_node("Cast", ["strips"], ["grey"], to=TensorProto.FLOAT),
         helper.make_node("Sub", ["grey", "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "spread"], ["normal"]),
+        helper.make_node("Div", ["centred", "deviation"], ["normal"]),
         helper.make_node("Conv", ["normal", "first"], ["a"]),
         helper.make_node("Relu", ["a"], ["b"]),
         helper.make_node("Conv", ["b", "second"], ["c"]),
@@ -105,26 +111,27 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
     given = {"networks/segment-1.onnx": content, "networks/segment-2.onnx": other}
     networks = {file: each for file, each in given.items() if each is not None}
     graphs = tuple(Graph(file=file, heads=("masks",)) for file in networks)
-    outline = Outline(name="segment", graphs=graphs, views=("identity",), average=Mean())
+    stage = Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),))
     manifest = Manifest(
         made_with="test",
         recipe="test",
         classes=CLASSES,
         layout="columns",
         frame=(HEIGHT, WIDTH),
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"segment": graphs},
     )
     package = Package(manifest, networks)
     trained, expected = Bundle(package, 1, "cpu"), []
     (folder / "data").mkdir()
-    for number in range(JUDGING + OTHERS):
+    for number in range(PROVEN + OTHERS):
         picture = strip(number)
         cv2.imwrite(str(folder / "data" / f"{number:03}.png"), picture)
-        if number < JUDGING:
-            said = trained.say(picture)
-            masks = decide(trained.opened(said, picture), trained.manifest.rules)
+        if number < PROVEN:
+            outputs = trained.detector.predict_steps(picture)
+            masks = trained.detector.masks(picture)
             assert masks.any((1, 2)).tolist() == [bool(number % 4)] * 2
-            expected.append(record(f"{number}", picture, masks, said, 0.5))
+            expected.append(record(f"{number}", picture, masks, outputs, 0.5))
     path = folder / "fp32.steelscan"
     papers = {"expected.jsonl": lines(expected), "card.md": b"# A card\n"}
     write_bundle(path, manifest.but(**changes), {**package.contents, **papers})
@@ -134,12 +141,12 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
 @pytest.mark.parametrize(
     ("to", "kind"), [("int8", TensorProto.INT8), ("fp16", TensorProto.FLOAT16)]
 )
-def test_what_decides_as_before_is_written(tmp_path, to, kind, write_bundle):
+def test_a_bundle_that_decides_as_before_is_written(tmp_path, to, kind, write_bundle):
     path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to=to, data=data, strips=3)
     package = read_package(done.path)
     assert package.manifest.precision == to
-    assert done.parity.strips == JUDGING
+    assert done.parity.strips == PROVEN
     assert not done.parity.flipped
     assert [(each.defects, each.lost, each.new, each.strips) for each in done.kept] == [
         (18, 0, 0, 9)
@@ -149,11 +156,11 @@ def test_what_decides_as_before_is_written(tmp_path, to, kind, write_bundle):
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
     assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
     assert verify(done.path, data) == done.parity
-    for number in range(JUDGING):
+    for number in range(PROVEN):
         assert load(done.path).scan(strip(number)).defective == bool(number % 4)
 
 
-def test_the_new_bundle_says_what_was_done(tmp_path, write_bundle):
+def test_certificate_and_card_describe_the_reduction(tmp_path, write_bundle):
     path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=3, budget=0.2)
     package = read_package(done.path)
@@ -167,91 +174,88 @@ def test_the_new_bundle_says_what_was_done(tmp_path, write_bundle):
     assert len(quantized["calibrated"]) == 3
     (network_found,) = quantized["networks"].values()
     assert network_found["layers"] == 3
-    assert len(network_found["nodes_in_fp32"]) == 2  # the first layer and the last
+    assert len(network_found["fp32_nodes"]) == 2  # the first layer and the last
     card = package.contents["card.md"].decode()
     assert card.startswith("# A card\n")
     assert "## Precision" in card
     assert "class faint: 0 of 18 defects lost" in card
-    assert "int8 is" in done.speed
+    assert 0 <= network_found["drift"] <= MOST_DRIFT["int8"]
 
 
-def test_no_strip_both_calibrates_and_judges(tmp_path, write_bundle):
+def test_no_strip_is_used_for_both_calibration_and_proof(tmp_path, write_bundle):
     path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=99)
     assert len(done.calibrated) == OTHERS
-    judging = {each.picture for each in read_lines(read_package(path).contents["expected.jsonl"])}
-    assert len(judging) == JUDGING
-    assert not judging & {sha256 for _, sha256 in done.calibrated}
+    proof = {each.picture for each in read_lines(read_package(path).contents["expected.jsonl"])}
+    assert len(proof) == PROVEN
+    assert not proof & {sha256 for _, sha256 in done.calibrated}
     assert {sha256 for _, sha256 in done.calibrated} == {
-        picture_sha256(strip(number)) for number in range(JUDGING, JUDGING + OTHERS)
+        picture_sha256(strip(number)) for number in range(PROVEN, PROVEN + OTHERS)
     }
     again = quantize(path, tmp_path / "again.steelscan", to="fp16", data=data, strips=2)
     assert again.calibrated == done.calibrated[:2]
 
 
 def test_a_class_that_is_lost_is_named_and_nothing_is_written(tmp_path, write_bundle):
-    """Beside a class a hundred times as loud, 8 bits have no step left for the faint one."""
+    """If one class is a hundred times as loud, 8 bits have no step left for the faint one."""
     path, data = bundle_of(write_bundle, network(loud=100.0), tmp_path)
     out = tmp_path / "out" / "new.steelscan"
-    with pytest.raises(BundleError, match="costs too much in int8") as caught:
+    with pytest.raises(BundleError, match="decides too differently in int8") as caught:
         quantize(path, out, to="int8", data=data)
-    reason, by_class = caught.value.found.split("Class by class: ")
+    reason, by_class = caught.value.problem.split("Per class: ")
     assert "class faint: 18 of 18 defects lost" in reason
     assert "class bright" not in reason
     assert "class bright: 0 of 18 defects lost" in by_class
     assert not out.parent.exists()
     with pytest.raises(BundleError, match="IoU of masks") as caught:
         quantize(path, out, to="int8", data=data, budget=1.0)
-    assert "class faint" not in caught.value.found.split("Class by class: ")[0]
+    assert "class faint" not in caught.value.problem.split("Per class: ")[0]
     assert quantize(path, out, to="fp16", data=data).parity.iou == 1.0
 
 
-def test_calibration_that_never_saw_a_defect_is_refused(tmp_path, write_bundle):
+def test_calibration_without_defects_is_refused(tmp_path, write_bundle):
     path, data = bundle_of(write_bundle, network(), tmp_path)
-    for number in range(JUDGING, JUDGING + OTHERS):
+    for number in range(PROVEN, PROVEN + OTHERS):
         cv2.imwrite(str(tmp_path / "data" / f"{number:03}.png"), strip(4 * number))
     with pytest.raises(BundleError, match="9 of 12 verdicts flip"):
         quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
 
 
-def test_a_network_that_bears_it_less_stays_in_float32(tmp_path, write_bundle):
-    """Its neighbour bears it; the two are judged together."""
+def test_a_network_that_drifts_too_much_stays_in_float32(tmp_path, write_bundle):
+    """The other one is reduced; the proof is of both together."""
     good, bad = network(), network(loud=100.0)
     path, data = bundle_of(write_bundle, good, tmp_path, other=bad)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
-    assert [each.taken for each in done.networks] == [True, False]
+    assert [each.used for each in done.networks] == [True, False]
     package = read_package(done.path)
     assert package.contents["networks/segment-1.onnx"] != good
     assert package.contents["networks/segment-2.onnx"] == bad
     assert done.parity.iou == 1.0
-    assert "in fp32, which they need: networks/segment-2.onnx" in "".join(done.lines())
+    assert "still in fp32, for accuracy: networks/segment-2.onnx" in "".join(done.lines())
 
 
-def test_what_overflows_float16_stays_in_float32(tmp_path, write_bundle):
-    content = network(loud=16_000.0, middle=4.0)  # 128,000 behind the layer in the middle
+def test_layers_that_overflow_float16_stay_in_float32(tmp_path, write_bundle):
+    content = network(loud=16_000.0, middle=4.0)  # 128,000 after the second layer
     path, data = bundle_of(write_bundle, content, tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="fp16", data=data)
     assert done.parity.iou == 1.0
-    assert (
-        done.networks[0].lowered.layers == 2
-    )  # the fourth, the last; a CPU hides that others fail
+    assert done.networks[0].graph.layers == 2  # the fourth, the last; a CPU hides that others fail
     unaware = to_fp16(content, [[strip(0)[None, None]]])  # a clean strip overflows nothing
     assert unaware.layers > 2
 
 
-def test_what_is_not_a_number_is_refused(tmp_path, write_bundle):
-    """It would pass for a clean strip: rules find nothing where there is no number."""
+def test_outputs_that_are_not_numbers_are_refused(tmp_path, write_bundle):
+    """Otherwise the strip would pass as clean: NaN is above no threshold."""
     path, _ = bundle_of(write_bundle, network(), tmp_path)
     package = read_package(path)
     broken = network(loud=1e38, middle=1e38)
-    (step,) = package.manifest.steps
-    graph = step.graphs[0]
-    seen = [[strip(1)[None, None]]]
-    assert beside(package, step, graph, broken, seen).apart == 1
-    lowered = Package(package.manifest, {**package.contents, graph.file: broken})
+    ((step, graph),) = package.manifest.graphs
+    inputs = [[strip(1)[None, None]]]
+    assert drift_of(package, step, graph, broken, inputs) == 1
+    reduced = Package(package.manifest, {**package.contents, graph.file: broken})
     with pytest.raises(BundleError, match="not a number"):
-        judged(
-            lowered,
+        prove_reduced(
+            reduced,
             [
                 (Expected.model_validate_json(line), strip(1))
                 for line in package.contents["expected.jsonl"].splitlines()[1:2]
@@ -259,24 +263,24 @@ def test_what_is_not_a_number_is_refused(tmp_path, write_bundle):
         )
 
 
-def test_what_stays_in_float32_never_goes_through_float16():
-    """A mean and a spread that float16 would round: the first layer sees what it saw before."""
+def test_nodes_in_float32_are_connected_without_float16_between():
+    """Float16 would round the mean and the deviation: the first layer gets the same values."""
     content = network()
-    seen = [[strip(number)[None, None]] for number in range(4)]
-    model = onnx.load_from_string(to_fp16(content, seen).content)
+    inputs = [[strip(number)[None, None]] for number in range(4)]
+    model = onnx.load_from_string(to_fp16(content, inputs).content)
     casts = {node.output[0]: node for node in model.graph.node if node.op_type == "Cast"}
     makers = {name: node for node in model.graph.node for name in node.output}
     for op in ("Sub", "Div", "Sigmoid", "Unsqueeze"):
         (node,) = (each for each in model.graph.node if each.op_type == op)
         source = casts.get(node.input[0])
-        if op in ("Div", "Unsqueeze"):  # behind another in float32
+        if op in ("Div", "Unsqueeze"):  # after another node in float32
             assert source is None or makers[source.input[0]].op_type != "Cast"
     (output,) = model.graph.output
     assert makers[casts[output.name].input[0]].op_type == "Unsqueeze"
 
 
 @pytest.mark.parametrize("to", [to_int8, to_fp16])
-def test_strips_are_held_one_by_one(to):
+def test_strips_are_read_one_by_one(to):
     held, most = [], []
 
     class Counted:
@@ -294,8 +298,8 @@ def test_strips_are_held_one_by_one(to):
     assert max(most) <= 2
 
 
-def test_every_strip_counts_in_whatever_order():
-    """The loudest strip sets the range, whether it comes first or last."""
+def test_the_order_of_strips_does_not_matter():
+    """The strip with the largest values sets the range, whether it comes first or last."""
     parts = [[strip(number)[None, None]] for number in (1, 4, 8)]
     assert to_int8(network(), parts).content == to_int8(network(), parts[::-1]).content
     assert to_int8(network(), parts).content != to_int8(network(), parts[1:]).content
@@ -319,15 +323,15 @@ def test_other_bundles_are_refused(tmp_path, changes, out, message, write_bundle
 
 def test_strips_are_needed_of_both_kinds(tmp_path, write_bundle):
     path, data = bundle_of(write_bundle, network(), tmp_path)
-    for number in range(JUDGING, JUDGING + OTHERS):
+    for number in range(PROVEN, PROVEN + OTHERS):
         (tmp_path / "data" / f"{number:03}.png").unlink()
     with pytest.raises(BundleError, match="none to calibrate on"):
         quantize(path, tmp_path / "new.steelscan", to="int8", data=data)
 
 
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingPartError, match="pip install onnx onnxruntime"):
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(MissingPartError, match=r"pip install 'steelscan\[precision\]'"):
         quantize(tmp_path / "a", tmp_path / "b", to="int8", data="c")
 
 
@@ -344,23 +348,20 @@ def test_the_verb_needs_no_torch(tmp_path, write_bundle):
     )
     assert done.returncode == 0, done.stderr
     assert "class faint: 0 of 18 defects lost" in done.stdout
-    assert "int8 is" in done.stdout
+    assert "In int8: 1 of 1 networks" in done.stdout
     assert read_package(out).manifest.precision == "int8"
 
 
-def test_a_network_calibrates_on_what_it_sees():
-    outline = bundle_outline(Graph(file="a", heads=("masks",), resize=Shrink(pixels=768)))
-    (part,) = seen_by(outline.graphs[0], outline, strip(1))
+def test_calibration_uses_resized_padded_and_tiled_strips():
+    step = SegmentStep(name="segment", views=("identity", "hflip"))
+    graph = Graph(file="a", heads=("masks",), resize=Shrink(pixels=768))
+    (part,) = network_inputs(graph, step, strip(1))
     assert part.shape == (1, 1, 32, 64)  # 16x48, padded
     tiles = Tiles(width=64, overlap=32)
-    outline = bundle_outline(Graph(file="a", heads=("masks", "classes"), tiles=tiles))
-    first, second = seen_by(outline.graphs[0], outline, strip(1))
+    graph = Graph(file="a", heads=("masks", "classes"), tiles=tiles)
+    first, second = network_inputs(graph, step, strip(1))
     assert np.array_equal(first[0, 0], strip(1)[:, :64])
     assert np.array_equal(second[0, 0], strip(1)[:, 32:])
-
-
-def bundle_outline(graph):
-    return Outline(name="segment", graphs=(graph,), views=("identity", "hflip"), average=Mean())
 
 
 masks = st.lists(st.booleans(), min_size=60, max_size=60).map(
@@ -386,19 +387,19 @@ def regions(mask):
 @settings(max_examples=30)
 @given(masks, masks, masks, masks)
 def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, fourth):
-    guard = Guard(CLASSES)
+    proof = ClassProof(CLASSES)
     trained, found = np.stack([first, second]), np.stack([third, fourth])
     expected = Expected(
         name="a",
         picture="0",
         frame=(6, 10),
         masks=tuple(map(encode, trained)),
-        answers=(),
+        outputs=(),
         margin=0.0,
     )
-    guard.hold(expected, found)
-    guard.hold(expected, found)
-    for kept, before, after in zip(guard.kept(), trained, found, strict=True):
+    proof.add(expected, found)
+    proof.add(expected, found)
+    for kept, before, after in zip(proof.kept(), trained, found, strict=True):
         counts = Counter()
         for region in regions(before):
             counts["defects"] += 2
@@ -428,14 +429,14 @@ def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, four
         (5, 4, False),  # may not
     ],
 )
-def test_of_few_defects_little_is_said(defects, lost, said):
+def test_few_defects_give_no_result(defects, lost, said):
     kept = Kept(name="a", defects=defects, lost=lost, strips=defects)
-    assert kept.said(0.05) is said
+    assert kept.within(0.05) is said
     assert bool(failures([kept], 0.05)) == (said is False)
-    assert ("cannot be said" in kept.text(0.05)) == (said is None)
+    assert ("undecided" in kept.text(0.05)) == (said is None)
 
 
-def test_a_signature_does_not_pass_over(tmp_path, write_bundle):
+def test_a_signature_is_not_copied(tmp_path, write_bundle):
     path, data = bundle_of(write_bundle, network(), tmp_path)
     private, public = make_keys(tmp_path / "own")
     package = read_package(path)

@@ -1,4 +1,4 @@
-"""Signed bundles: only what the owner of a key has signed is used where that is required."""
+"""Signed bundles: if a signature is required, no other bundle is used."""
 
 import os
 import stat
@@ -11,10 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from steelscan import cli
 from steelscan.bundle import (
     Certificate,
-    Deployed,
     Graph,
     Manifest,
-    Outline,
     certified,
     load,
     make_keys,
@@ -23,10 +21,10 @@ from steelscan.bundle import (
     write_package,
 )
 from steelscan.bundle.package import CERTIFICATE, SIGNATURE
-from steelscan.bundle.proof import LIMITS, Parity, what_to_know
+from steelscan.bundle.proof import LIMITS, Parity, signature_notes
 from steelscan.bundle.signing import REQUIRED, Signature
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes, InputError, MissingPartError, OutputError
 
 FILE = "networks/a.onnx"
@@ -37,25 +35,21 @@ PARITY = Parity(
     iou=1.0,
     class_ious=(),
     changed=(),
-    levels=0.0,
+    difference=0.0,
     nearest=0.0,
 )
 
 
 def manifest(**fields):
-    outline = Outline(
-        name="s",
-        graphs=(Graph(file=FILE, heads=("masks",)),),
-        views=("identity",),
-        average=Mean(),
-    )
+    stage = Stage(segmenter=SegmentStep(name="s"), rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="r",
         classes=Classes(names=("a",)),
         layout="columns",
         frame=(32, 32),
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"s": (Graph(file=FILE, heads=("masks",)),)},
         **fields,
     )
 
@@ -75,7 +69,7 @@ def certificate():
         precision="fp32",
         limits=LIMITS["fp32"],
         parity=PARITY,
-        brought=0,
+        included_strips=0,
     )
 
 
@@ -96,7 +90,7 @@ def signed_bundle(path, key, made=None):
     return path
 
 
-def test_a_pair_of_keys_is_for_its_owner_and_never_overwritten(keys, tmp_path):
+def test_a_private_key_is_readable_by_its_owner_only_and_never_overwritten(keys, tmp_path):
     private, public = keys
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert b"PRIVATE" in private.read_bytes()
@@ -111,22 +105,24 @@ def test_a_pair_of_keys_is_for_its_owner_and_never_overwritten(keys, tmp_path):
     assert not private.exists()
 
 
-def test_what_the_owner_signed_is_read(keys, tmp_path, monkeypatch):
+def test_a_bundle_signed_by_the_owner_is_read(keys, tmp_path, monkeypatch):
     private, public = keys
     path = signed_bundle(tmp_path / "b", private)
     package = read_package(path, public)
     assert package.signed
     assert read_package(path).signed
-    assert "by whom was not asked" in " ".join(what_to_know(path, None))
-    assert str(public) in " ".join(what_to_know(path, public))
+    assert "the signer was not checked" in " ".join(signature_notes(path, None))
+    assert str(public) in " ".join(signature_notes(path, public))
     monkeypatch.setenv(REQUIRED, str(public))
     assert read_package(path) == package
-    assert str(public) in " ".join(what_to_know(path, None))
+    assert str(public) in " ".join(signature_notes(path, None))
     monkeypatch.setenv(REQUIRED, "")
     assert not read_package(signed_bundle(tmp_path / "plain", None)).signed
 
 
-def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path, monkeypatch):
+def test_all_other_bundles_are_refused_if_a_signature_is_required(
+    keys, others, tmp_path, monkeypatch
+):
     private, public = keys
     path = signed_bundle(tmp_path / "b", private)
     plain = signed_bundle(tmp_path / "plain", None)
@@ -134,11 +130,11 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
     package = read_package(path)
     broken = package.contents | {SIGNATURE: b"[]"}
     write_package(tmp_path / "broken", package.manifest, broken)
-    # other thresholds, certified anew by whoever has no key: the signature is of the old one
+    # other thresholds with a new certificate, but the signature of the old one
     other = manifest(mm_per_pixel=0.5)
     stolen = {**certified(other, CONTENTS, certificate()), SIGNATURE: package.contents[SIGNATURE]}
     write_package(tmp_path / "stolen", other, stolen)
-    # the same with the public key of the owner beside a signature by another
+    # the owner's public key with a signature by another key
     thiefs = Signature.model_validate_json(read_package(foreign).contents[SIGNATURE])
     owners = Signature.model_validate_json(package.contents[SIGNATURE])
     mixed = thiefs.but(public=owners.public).model_dump_json().encode()
@@ -146,7 +142,7 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
     write_package(tmp_path / "mixed", manifest(), files)
     for name, message in (
         ("plain", "is not signed"),
-        ("foreign", "signed by another key"),
+        ("foreign", "signed with another key"),
         ("broken", "broken signature"),
         ("stolen", "changed after it was signed"),
         ("mixed", "changed after it was signed"),
@@ -158,7 +154,7 @@ def test_anything_else_is_refused_where_that_is_required(keys, others, tmp_path,
         monkeypatch.setenv(REQUIRED, str(public))
         with pytest.raises(BundleError, match=message):
             read_package(tmp_path / name)
-        if name == "foreign":  # what is set for all uses is not lifted by an option
+        if name == "foreign":  # an option does not replace the environment variable
             with pytest.raises(BundleError, match=message):
                 read_package(tmp_path / name, others[1])
         monkeypatch.delenv(REQUIRED)
@@ -177,7 +173,7 @@ def test_a_certificate_cannot_be_changed(keys, tmp_path):
         read_package(path, public)
 
 
-def test_keys_that_are_none_are_named(keys, tmp_path):
+def test_files_that_are_no_keys_are_named(keys, tmp_path):
     private, public = keys
     path = signed_bundle(tmp_path / "b", private)
     (tmp_path / "empty").write_bytes(b"")
@@ -198,7 +194,7 @@ def test_keys_that_are_none_are_named(keys, tmp_path):
             read_package(path, bad)
 
 
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
     path = signed_bundle(tmp_path / "b", None)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     assert not read_package(path).signed
@@ -212,7 +208,7 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("verb", ["verify", "predict", "bench", "line", "quantize"])
-def test_every_verb_is_held_to_it(keys, tmp_path, capsys, monkeypatch, verb):
+def test_every_verb_requires_the_signature(keys, tmp_path, capsys, monkeypatch, verb):
     path = str(signed_bundle(tmp_path / "plain", None))
     more = {
         "predict": [str(tmp_path), "--out", str(tmp_path / "out")],

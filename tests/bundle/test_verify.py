@@ -1,4 +1,4 @@
-"""What a proof is worth: limits of the program, decisions as in use, and all records or none."""
+"""What a proof checks: limits of the program, decisions as in use, and all records or none."""
 
 import json
 from types import SimpleNamespace
@@ -11,12 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from steelscan import cli
 from steelscan.bundle import (
     Bundle,
-    Deployed,
     EarlyExit,
     Graph,
-    Judge,
     Manifest,
-    Outline,
     Package,
     read_package,
 )
@@ -24,11 +21,18 @@ from steelscan.bundle.export import export as exporting
 from steelscan.bundle.proof import LIMITS, Margins, limits_of, lines, record
 from steelscan.bundle.proof.parity import Proof
 from steelscan.bundle.proof.verify import verify
-from steelscan.decision import HardGate, SoftGate, StepOutput
-from steelscan.decision.decide import decide
+from steelscan.decision import (
+    ClassifyStep,
+    Decision,
+    GivenOutputs,
+    HardGate,
+    SegmentStep,
+    SoftGate,
+    Stage,
+    StepOutput,
+)
 from steelscan.evaluation.statistics import upper_bound
 from steelscan.postprocess import Threshold, Triplet
-from steelscan.prediction import Mean
 from steelscan.strip import BundleError, Classes
 
 FRAME = (32, 96)
@@ -62,15 +66,16 @@ def strip(brightest):
 
 
 def manifest(early=None, **fields):
-    graphs = tuple(Graph(file=file, heads=("masks",)) for file in FILES)
-    outline = Outline(name="s", graphs=graphs, views=("identity",), average=Mean(), early=early)
+    segmenter = SegmentStep(name="s", early_exit=early)
+    stage = Stage(segmenter=segmenter, rules=(Threshold(),))
     return Manifest(
         made_with="0",
         recipe="bright",
         classes=Classes(names=("bright",)),
         layout="columns",
         frame=FRAME,
-        deployed=(Deployed(outline=outline, rules=(Threshold(),)),),
+        decision=Decision(stages=(stage,)),
+        networks={"s": tuple(Graph(file=file, heads=("masks",)) for file in FILES)},
         **fields,
     )
 
@@ -82,10 +87,9 @@ def contents():
     records, strips = [], {}
     for number, brightest in enumerate(STRIPS):
         picture = strip(brightest)
-        said = trained.say(picture)
-        masks = decide(trained.opened(said, picture), trained.manifest.rules)
+        outputs, masks = trained.detector.predict_steps(picture), trained.detector.masks(picture)
         assert masks.any() == (number > 0)
-        records.append(record(f"{number}", picture, masks, said, 0.1))
+        records.append(record(f"{number}", picture, masks, outputs, 0.1))
         strips[f"strips/{number}.png"] = bytes(cv2.imencode(".png", picture)[1])
     return {**networks, **strips, "expected.jsonl": lines(records)}
 
@@ -100,16 +104,16 @@ def test_a_good_one_is_as_trained(bundle, capsys):
     parity = verify(bundle)
     assert (parity.strips, parity.defective, parity.escaped) == (4, 3, ())
     assert cli.app(["verify", str(bundle)], standalone_mode=False) is None
-    assert "Not signed: nobody vouches" in capsys.readouterr().out
+    assert "Not signed: anybody could have made it" in capsys.readouterr().out
 
 
 def test_limits_are_those_of_the_program(bundle, tmp_path, write_bundle):
     """All verdicts flip, and the certificate allows that; all hashes are right."""
     package = read_package(bundle)
-    (deployed,) = package.manifest.deployed
-    deaf = package.manifest.but(deployed=(deployed.but(rules=(Threshold(label=1.0),)),))
-    loose = LIMITS["fp32"].but(flipped=1.0, iou=0.0, changed=1.0, levels=1e9)
-    write_bundle(tmp_path / "bad", deaf, package.contents, limits=loose)
+    never = package.manifest.decision.with_rules((Threshold(label=1.0),))
+    blind = package.manifest.but(decision=never)
+    loose = LIMITS["fp32"].but(flipped=1.0, iou=0.0, changed=1.0, difference=1e9)
+    write_bundle(tmp_path / "bad", blind, package.contents, limits=loose)
     with pytest.raises(BundleError, match="3 of 4 verdicts flip") as caught:
         verify(tmp_path / "bad")
     assert "--budget" in caught.value.remedy
@@ -123,7 +127,7 @@ def test_records_that_are_missing_are_missed(bundle, tmp_path, write_bundle, kep
     records = package.contents["expected.jsonl"].splitlines(keepends=True)
     fewer = package.contents | {"expected.jsonl": b"".join(records[:kept])}
     write_bundle(tmp_path / "bad", package.manifest, fewer)
-    with pytest.raises(BundleError, match=f"records {kept} strips, .* certified are 4 and 3"):
+    with pytest.raises(BundleError, match=f"records {kept} strips, .* certificate lists 4 and 3"):
         verify(tmp_path / "bad")
 
 
@@ -131,11 +135,11 @@ def test_strips_that_are_missing_are_missed(bundle, tmp_path, write_bundle):
     package = read_package(bundle)
     fewer = {name: each for name, each in package.contents.items() if name != "strips/2.png"}
     write_bundle(tmp_path / "bad", package.manifest, fewer)
-    with pytest.raises(BundleError, match=r"brings 3 strips .* certified are 4"):
+    with pytest.raises(BundleError, match=r"contains 3 recorded strips; the certificate lists 4"):
         verify(tmp_path / "bad")
     other = bytes(cv2.imencode(".png", strip(99))[1])
     write_bundle(tmp_path / "bad", package.manifest, package.contents | {"strips/2.png": other})
-    with pytest.raises(BundleError, match=r"brings 3 strips .* certified are 4"):
+    with pytest.raises(BundleError, match=r"contains 3 recorded strips; the certificate lists 4"):
         verify(tmp_path / "bad")
 
 
@@ -146,9 +150,9 @@ def test_some_of_the_strips_of_a_folder_are_enough(bundle, tmp_path):
     assert verify(bundle, str(tmp_path / "data")).strips == 1
 
 
-def answer(**fields):
-    def change(found):
-        found["answers"][0].update(fields)
+def output(**fields):
+    def change(record):
+        record["outputs"][0].update(fields)
 
     return change
 
@@ -160,13 +164,13 @@ def answer(**fields):
         {"frame": [96, 32]},
         {"masks": []},
         {"masks": ["", ""]},
-        {"answers": []},
-        answer(step="other"),
-        answer(words=[0.5]),
-        answer(cells=None),
-        answer(cells=""),
-        answer(cells="AAAA"),
-        answer(cells="\0\0\0\0"),
+        {"outputs": []},
+        output(step="other"),
+        output(classes=[0.5]),
+        output(cells=None),
+        output(cells=""),
+        output(cells="AAAA"),
+        output(cells="\0\0\0\0"),
     ],
 )
 def test_records_that_fit_no_strip_are_refused(bundle, tmp_path, write_bundle, change):
@@ -211,32 +215,31 @@ def test_records_of_another_kind_are_refused(bundle, tmp_path, write_bundle, tex
         verify(tmp_path / "bad")
 
 
-def measured(level, escapes=0, defective=3):
-    """What leaving early is said to have cost."""
+def measured(value, escapes=0, defective=3):
+    """A measurement of an early exit."""
     most = upper_bound(escapes, defective)
     return EarlyExit(
-        level=level, shown=4, left=1, defective=defective, escapes=escapes, at_most=most
+        value=value, shown=4, skipped=1, defective=defective, escapes=escapes, at_most=most
     )
 
 
-def test_leaving_early_is_part_of_the_proof(bundle, tmp_path, write_bundle):
-    """At this level all strips leave: with all networks asked the proof would never see it."""
+def test_the_early_exit_is_part_of_the_proof(bundle, tmp_path, write_bundle):
+    """With this value all strips are called clean, which all networks alone would not show."""
     package = read_package(bundle)
     for name, level in (("all", 254), ("one", 231), ("none", 20)):
-        deployed = manifest(early=level).deployed
-        early = package.manifest.but(deployed=deployed)
+        early = package.manifest.but(decision=manifest(early=level).decision)
         write_bundle(tmp_path / name, early, package.contents, early=measured(level))
-    with pytest.raises(BundleError, match="3 of 3 defective strips escape by leaving early"):
+    with pytest.raises(BundleError, match="3 of 3 defective strips escape by the early exit"):
         verify(tmp_path / "all")
     assert verify(tmp_path / "all", escape_budget=1.0).escaped == ("1", "2", "3")
     one = verify(tmp_path / "one")  # one of three may be chance, and is told
     assert one.escaped == ("3",)
-    assert "1 escape by leaving early" in one.text()
+    assert "1 escape by the early exit" in one.text()
     assert verify(tmp_path / "none").escaped == ()
 
 
 def test_more_escapes_than_usual_are_told_by_who_asks(bundle, tmp_path, write_bundle):
-    early = read_package(bundle).manifest.but(deployed=manifest(early=20).deployed)
+    early = read_package(bundle).manifest.but(decision=manifest(early=20).decision)
     found = measured(20, escapes=6, defective=100)
     write_bundle(tmp_path / "b", early, contents(), early=found)
     with pytest.raises(BundleError, match="6 of 100 defective strips escaped") as caught:
@@ -245,31 +248,31 @@ def test_more_escapes_than_usual_are_told_by_who_asks(bundle, tmp_path, write_bu
     assert verify(tmp_path / "b", escape_budget=0.06).escaped == ()
 
 
-def margin_of(said, rules, judge=None, gate=None):
-    """The margin of a strip of two classes; ``said`` are levels, or words and levels."""
-    words, levels = said if isinstance(said, tuple) else (None, said)
-    words = None if words is None else np.array(words, np.float32)
-    graph, heads = Graph(file="networks/a.onnx", heads=("masks", "classes")), ("classes",)
-    shared = {"views": ("identity",), "average": Mean()}
-    outline = Outline(name="s", graphs=(graph,), gate=gate, **shared)
-    judges = ()
-    if judge is not None:
-        own = Graph(file="networks/b.onnx", heads=heads)
-        judges = (Judge(name="c", graphs=(own,), threshold=judge[0], gate=judge[1], **shared),)
+def margin_of(outputs, rules, classifier=None, gate=None):
+    """The margin of a strip of two classes, from its pixels, or from classes and pixels."""
+    classes, pixels = outputs if isinstance(outputs, tuple) else (None, outputs)
+    classes = None if classes is None else np.array(classes, np.float32)
+    stage = Stage(segmenter=SegmentStep(name="s", gate=gate), rules=rules)
+    networks = {"s": (Graph(file="networks/a.onnx", heads=("masks", "classes")),)}
+    if classifier is not None:
+        step = ClassifyStep(name="c", threshold=classifier[0], gate=classifier[1])
+        stage = stage.but(classifiers=(step,))
+        own = (Graph(file="networks/b.onnx", heads=("classes",)),)
+        networks = {"c": own, **networks}
     made = Manifest(
         made_with="0",
         recipe="r",
         classes=Classes(names=("a", "b")),
         layout="columns",
         frame=FRAME,
-        deployed=(Deployed(judges=judges, outline=outline, rules=rules),),
+        decision=Decision(stages=(stage,)),
+        networks=networks,
     )
-    levels = np.rint(np.array(levels) * 255).astype(np.uint8)
-    answers = {"c": StepOutput(None, words), "s": StepOutput(levels, words if gate else None)}
-    margins = Margins(made, lambda name, _: answers[name])
-    every = np.ones(2, np.bool_)
-    for name in ("c", "s") if judge else ("s",):
-        margins(name, every)
+    pixels = np.rint(np.array(pixels) * 255).astype(np.uint8)
+    given = {"c": StepOutput(None, classes), "s": StepOutput(pixels, classes if gate else None)}
+    margins = Margins(made, GivenOutputs(given))
+    for name in made.decision.steps:
+        margins.output(name, np.ones(2, np.bool_))
     return margins.margin
 
 
@@ -281,7 +284,7 @@ CLEAR = plane(0.0)
 
 
 @pytest.mark.parametrize(
-    ("said", "settings", "margin"),
+    ("outputs", "settings", "margin"),
     [
         ([plane(0.88), CLEAR], {"rules": (Threshold(label=0.9, pixel=0.3),)}, 0.02),
         ([plane(0.5), CLEAR], {"rules": (Threshold(label=0.9, pixel=0.3),)}, 0.4),
@@ -295,25 +298,25 @@ CLEAR = plane(0.0)
         ([plane(0.5), CLEAR], {"rules": (Triplet(top=0.9, area=0, bottom=0.45),)}, 0.05),
         ([plane(1), CLEAR], {"rules": (Triplet(top=0.6, area=99, bottom=0.5),)}, 0.6),
         # a gate decides by the class that comes nearest, or by each class for itself
-        (((0.89, 0.2), [plane(1), CLEAR]), {"judge": (0.9, "image")}, 0.01),
-        (((0.89, 0.2), [plane(1), plane(1)]), {"judge": (0.9, "class")}, 0.01),
-        (((0.2, 0.2), [plane(1), plane(1)]), {"judge": (0.9, "class")}, 0.7),
-        (((0.12, 0.2), [plane(1), plane(1)]), {"judge": (0.1, "image")}, 0.1),
-        (((0.12, 0.2), [plane(1), plane(1)]), {"judge": (0.1, "class")}, 0.02),
-        (((np.nan, 0.2), [plane(0.6), CLEAR]), {"judge": (0.2, "image")}, 0.1),
+        (((0.89, 0.2), [plane(1), CLEAR]), {"classifier": (0.9, "image")}, 0.01),
+        (((0.89, 0.2), [plane(1), plane(1)]), {"classifier": (0.9, "class")}, 0.01),
+        (((0.2, 0.2), [plane(1), plane(1)]), {"classifier": (0.9, "class")}, 0.7),
+        (((0.12, 0.2), [plane(1), plane(1)]), {"classifier": (0.1, "image")}, 0.1),
+        (((0.12, 0.2), [plane(1), plane(1)]), {"classifier": (0.1, "class")}, 0.02),
+        (((np.nan, 0.2), [plane(0.6), CLEAR]), {"classifier": (0.2, "image")}, 0.1),
         (((0.48, 0.0), [plane(0.9), CLEAR]), {"gate": HardGate(threshold=0.5)}, 0.02),
         (((0.6, 0.0), [plane(0.9), CLEAR]), {"gate": SoftGate()}, 0.04),
     ],
 )
-def test_how_near_a_threshold_is_is_by_that_threshold(said, settings, margin):
+def test_the_margin_is_that_of_the_nearest_threshold(outputs, settings, margin):
     settings = {"rules": (Threshold(),)} | settings
-    assert margin_of(said, **settings) == pytest.approx(margin, abs=1 / 255)
+    assert margin_of(outputs, **settings) == pytest.approx(margin, abs=1 / 255)
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
 def test_half_of_the_strips_of_a_proof_are_nearest_to_the_thresholds(monkeypatch, threshold):
     highest = np.linspace(0, 1, 101)
-    levels = np.rint(highest * 255).astype(np.uint8)[:, None, None, None]
+    pixels = np.rint(highest * 255).astype(np.uint8)[:, None, None, None]
 
     class Stored:
         rows = np.arange(101)
@@ -321,13 +324,12 @@ def test_half_of_the_strips_of_a_proof_are_nearest_to_the_thresholds(monkeypatch
         def __init__(self, *_):
             pass
 
-        def said(self, row, _):
-            return StepOutput(levels[row], None)
+        def outputs(self, row):
+            return GivenOutputs({"s": StepOutput(pixels[row], None)})
 
     monkeypatch.setattr(exporting, "StoredOutputs", Stored)
-    (deployed,) = manifest().deployed
     rules = (Threshold(label=threshold, pixel=threshold / 2),)
-    made = manifest().but(deployed=(deployed.but(rules=rules),))
+    made = manifest().but(decision=manifest().decision.with_rules(rules))
     dataset = SimpleNamespace(frames=[(1, 1)] * 101)
     rows = exporting._chosen(None, dataset, made, 10)
     assert len(set(rows)) == 10
@@ -376,16 +378,16 @@ def test_absurd_numbers_and_options_without_use_are_told(
 
 
 @pytest.mark.parametrize("near", [True, False])
-def test_a_list_of_defects_is_another_only_if_other_pixels_than_those_at_a_threshold_decide(near):
+def test_a_list_of_defects_changes_only_by_pixels_that_are_not_at_a_threshold(near):
     """Which side of a threshold a pixel lies on there may be another on another processor."""
     picture, levels = strip(0), np.zeros((1, *FRAME), np.uint8)
     truth = np.zeros(levels.shape, np.bool_)
     truth[0, 5:9, 5:9] = truth[0, 20, 20] = True
     masks = truth.copy()
     masks[0, 20, 20] = False
-    said = {"segment": StepOutput(levels, None)}
-    expected = record("strip", picture, truth, said, 0.0)
+    outputs = {"segment": StepOutput(levels, None)}
+    expected = record("strip", picture, truth, outputs, 0.0)
     proof = Proof(1)
-    proof.hold(expected, masks, said, lambda: (truth ^ masks) & near)
+    proof.add(expected, masks, outputs, lambda: (truth ^ masks) & near)
     assert proof.parity().changed == (() if near else ("strip",))
     assert proof.parity().flipped == ()

@@ -188,7 +188,7 @@ def test_no_verb_replaces_a_foreign_file(
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *arguments) == 2
     printed = capsys.readouterr().err
-    assert "is there already and no" in printed or "belongs to the run" in printed
+    assert "exists and is not a" in printed or "belongs to the run" in printed
     left = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert {path: path.read_bytes() for path in left} == before
 

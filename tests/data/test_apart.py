@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from steelscan.analysis.audit.audit import audit
-from steelscan.analysis.shift.shift import shift
+from steelscan.analysis.shift import check_outputs as shift_outputs
 from steelscan.data import check_apart, folders_read, picture_folders
-from steelscan.decision import find_distinct
+from steelscan.decision import distinct_pictures
 from steelscan.explore import explore
 from steelscan.formats.convert import convert
 from steelscan.strip import InputError
@@ -29,9 +29,9 @@ def data(tmp_path: Path) -> Path:
 VERBS: dict[str, Callable[[Path, Path], object]] = {
     "explore": explore,
     "audit": audit,
-    "shift": shift,
+    "shift": shift_outputs,
     "convert": lambda data, out: convert(data, out, "coco"),
-    "predict": lambda data, out: find_distinct(str(data), out),
+    "predict": lambda data, out: distinct_pictures(str(data), out),
 }
 
 
@@ -48,7 +48,7 @@ def test_folders_that_options_name_are_no_outputs(data: Path, tmp_path: Path) ->
     named = tmp_path / "camera"
     named.mkdir()
     with pytest.raises(InputError, match="in a folder of pictures"):
-        shift(data, named / "out", named)
+        shift_outputs(data, named / "out", named)
     with pytest.raises(InputError, match="in a folder of pictures"):
         convert(data / "train.csv", named / "out", "coco", images=named)
     assert not list(named.iterdir())

@@ -158,7 +158,7 @@ def test_groups(indexed: BuildSet) -> None:
         ("picture,group\ns0,a\n", "Expected the columns image,group"),
         ("image,group\ns0,\n", "empty cell in row 2"),
         ("image,group\n\n\ns0,\n", "empty cell in row 4"),
-        ("image,group\ns0,1\ns1\n", "row 3 has 1 cells, the head has 2"),
+        ("image,group\ns0,1\ns1\n", "row 3 has 1 cells, the header has 2"),
         ("", "is empty"),
     ],
 )
@@ -264,7 +264,7 @@ ONE_STRIP_OF_A_COMPETITION: dict[str, tuple[Damage, type[InputError], str]] = {
         MaskError,
         "overlaps",
     ),
-    "odd": (lambda root: replace_row(root, "s1.jpg", "s1.jpg,1,1 5 3"), MaskError, "odd number"),
+    "odd": (lambda root: replace_row(root, "s1.jpg", "s1.jpg,1,1 5 3"), MaskError, "is odd"),
     "other size": (
         lambda root: rewrite(root, "train_images/s1.jpg", FULL[:3, :3]),
         MaskError,

@@ -83,7 +83,7 @@ def test_the_conversion_tells_what_it_read_by_colours(indexed: BuildSet, tmp_pat
         order = ("black", "lime", "red") if number == 5 else ORDER
         paint(root / f"masks/s{number}.png", order)
     text = convert(root, tmp_path / "out", "run_lengths").text()
-    assert "1 times: palette to be looked at, as masks/s5.png: has its palette in another" in text
+    assert "1 times: palette to check, as masks/s5.png: has its palette in another" in text
 
 
 def test_no_order_that_most_masks_have_is_refused(indexed: BuildSet) -> None:

@@ -10,12 +10,11 @@ import torch
 
 from steelscan.data import open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
-from steelscan.decision import HardGate, RuleInput, SoftGate
-from steelscan.decision.decide import decide
+from steelscan.decision import HardGate, RuleInput, SoftGate, masks_of
 from steelscan.losses import BCE, BothHeads, Dice, Mix
 from steelscan.models import TwoHeaded
-from steelscan.pipeline import Options, Predictor, RunContext, RunFolder
-from steelscan.pipeline.out_of_fold import Answers
+from steelscan.pipeline import Options, RunContext, RunFolder, open_run
+from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, LogitMean, Member, PowerMean, Tiles
@@ -39,14 +38,14 @@ def agree(recipe: Recipe, data: Path, run: Path) -> np.ndarray:
     Returns which classes are open to the last rules, bool ``(strips, classes)``.
     """
     context = plan_of(recipe, data, run)
-    answers, predictor = Answers(context), Predictor.load(RunFolder(run), torch.device("cpu"))
+    stored, detector = OutOfFold(context), open_run(RunFolder(run), torch.device("cpu"))
     rules = RunFolder(run).load_tuned().rules
     found = []
     for row in context.rows(*recipe.folds.holdout).tolist():
-        stored, anew = answers.opened(row), predictor.opened(context.dataset.picture(row))
-        assert np.array_equal(stored.levels, anew.levels)
-        assert np.array_equal(answers.masks(row, rules), decide(anew, rules))
-        found.append(stored.levels.any((1, 2)))
+        before, again = stored.rule_input(row), detector.rule_input(context.dataset.picture(row))
+        assert np.array_equal(before.pixels, again.pixels)
+        assert np.array_equal(stored.masks(row, rules), masks_of(again, rules))
+        found.append(before.pixels.any((1, 2)))
     return np.array(found)
 
 
@@ -91,8 +90,8 @@ def test_a_soft_gate_over_mean_logits_goes_the_whole_way_and_on_after_a_crash(
     for name in ("thresholds.json", "scores.json", "submission.csv"):
         assert (broken / name).read_bytes() == (run / name).read_bytes()
     for row in range(3):
-        answers = Answers(plan_of(recipe, strips, broken)), Answers(plan_of(recipe, strips, run))
-        assert np.array_equal(*(each.opened(row).levels for each in answers))
+        both = [OutOfFold(plan_of(recipe, strips, each)) for each in (broken, run)]
+        assert np.array_equal(*(each.rule_input(row).pixels for each in both))
 
 
 def test_a_hard_gate_and_networks_for_single_classes_go_the_whole_way(
@@ -133,7 +132,7 @@ def test_classes_that_the_data_set_has_not_are_refused_when_the_run_begins(
     (member,) = tiny.segment.ensemble.members
     segment = Segment(ensemble=Ensemble(members=(member, member.but(classes=(1, 5)))))
     recipe = tiny.but(steps=(segment, *RULES))
-    with pytest.raises(RecipeError, match="segment 2, classes: knows class 5, the data set has 4"):
+    with pytest.raises(RecipeError, match="segment 2, classes: includes class 5, the data set"):
         train(recipe, strips, tmp_path / "run", CPU)
     assert not (tmp_path / "run" / "recipe.json").exists()
 
@@ -175,10 +174,11 @@ def test_two_rounds_of_judging_and_outlining_go_the_whole_way_and_on_after_a_cra
     found = agree(recipe, strips, run)
     assert found.any(0).tolist() == [False, False, True, False]
     context = plan_of(recipe, strips, run)
-    answers = Answers(context)
+    stored, segment = OutOfFold(context), np.ones(4, np.bool_)
     for row in context.rows(3).tolist():  # the second round can only take classes away
-        once = decide(RuleInput(answers._said(row, "segment").levels, None), lenient).any((1, 2))
-        assert not (answers.opened(row).levels.any((1, 2)) & ~once).any()
+        output = stored.outputs(row).output("segment", segment)
+        once = masks_of(RuleInput(output.pixels, None), lenient).any((1, 2))
+        assert not (stored.rule_input(row).pixels.any((1, 2)) & ~once).any()
     shutil.copytree(run, broken)
     shutil.rmtree(broken / "networks" / "segment2-1-fold0")
     shutil.rmtree(broken / "probabilities" / "segment2")

@@ -316,7 +316,7 @@ def test_work_ahead_comes_in_order_and_stops_with_its_user() -> None:
         ("ImageId,has1\n", "has no row"),
         ("Image,has1\na.jpg,1\n", "has the columns"),
         ("ImageId,hash\na.jpg,1\n", "has the columns"),
-        ("ImageId,has1,has2\na.jpg,1\n", "row 2 has 2 cells, the head has 3"),
+        ("ImageId,has1,has2\na.jpg,1\n", "row 2 has 2 cells, the header has 3"),
         ("ImageId,has1\na.jpg,1\n\nb.jpg,y\n", "row 4 has 'y'"),
         ("ImageId,has1\na.jpg,1\n\nb.jpg,2\n", "row 4, class 1: 2 is neither"),
         (f"ImageId,has{'9' * 5000}\na.jpg,1\n", "has the columns"),

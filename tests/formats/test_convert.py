@@ -382,7 +382,7 @@ def test_names_that_are_none(name: str, told: str, knotty: Path, tmp_path: Path)
     text = (knotty / "annotations.json").read_text()
     (knotty / "annotations.json").write_text(text.replace("z.png", name))
     error = refused(knotty, tmp_path / "out", "voc")
-    assert told in error.found
+    assert told in error.problem
     assert error.remedy == "Correct the name"
 
 

@@ -28,7 +28,7 @@ from steelscan.formats.polygon import fill, outlines
 from steelscan.formats.registry import FORMATS, READERS, WRITERS, Format
 from steelscan.formats.voc import colour
 from steelscan.mill import Mill
-from steelscan.mill.make import make_masks
+from steelscan.mill.make import Scene
 from steelscan.strip import (
     Classes,
     DatasetError,
@@ -509,7 +509,7 @@ def test_round_trip_of_any_masks(each: Format, pair: np.ndarray) -> None:
 
 def mill_masks(strip: int, height: int, width: int) -> np.ndarray:
     mill = Mill(strips=9, seed=3, height=height, width=width, clean_share=0.2)
-    return make_masks(mill, strip)[[0, 2, 3]]
+    return Scene(mill, strip).masks()[[0, 2, 3]]
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def test_a_name_that_may_mean_two_pictures(tmp_path: Path) -> None:
     for at, part in enumerate(("left", "right")):
         draw(tmp_path / f"set/{part}/a.png", at)
     error = refused(tmp_path / "set", tmp_path / "out")
-    assert "left/a.png and right/a.png" in error.found
+    assert "left/a.png and right/a.png" in error.problem
     assert "--images" in error.remedy
     assert taken(tmp_path / "set", tmp_path / "out", images=tmp_path / "set/left") == ["a.png"]
 
@@ -175,7 +175,7 @@ def test_missing_pictures_are_told_with_the_way_out(tmp_path: Path) -> None:
     for at in range(2):
         draw(tmp_path / f"elsewhere/p{at}.png", at)
     error = refused(tmp_path / "set", tmp_path / "out")
-    assert "2 of 2 pictures" in error.found
+    assert "2 of 2 pictures" in error.problem
     assert "--images" in error.remedy
     found = taken(tmp_path / "set", tmp_path / "out", images=tmp_path / "elsewhere")
     assert found == ["p0.png", "p1.png"]
@@ -340,11 +340,11 @@ def test_coco_files_of_other_tasks_are_not_read_as_clean(tmp_path: Path) -> None
     for name, annotations in others.items():
         path = masks.with_name(f"{name}.json")
         path.write_text(json.dumps(content | annotations))
-        assert "says nothing of masks" in refused(path, tmp_path / "out").found
+        assert "says nothing of masks" in refused(path, tmp_path / "out").problem
         assert "says nothing of masks" in check(path).text()
     assert taken(root, tmp_path / "out") == ["a.png", "b.png"]
     (masks.with_name("instances_val.json")).write_bytes(masks.read_bytes())
-    found = refused(root, tmp_path / "o").found
+    found = refused(root, tmp_path / "o").problem
     assert found.endswith(
         "holds 2 files of coco: annotations/instances_train.json, annotations/instances_val.json"
     )
@@ -517,7 +517,7 @@ def test_names_in_another_order_are_refused(file: str, tmp_path: Path) -> None:
     (root / file).write_text(text)
     error = refused(root, tmp_path / "out")
     assert error.where.endswith(file)
-    assert "in another order than data.yaml" in error.found
+    assert "in another order than data.yaml" in error.problem
     assert check(root).count("error") == 1
 
 
@@ -605,7 +605,7 @@ def test_voc_pictures_are_not_clean_where_other_files_say_more(
     (root / beside).write_bytes(content)
     error = refused(root, tmp_path / "out")
     assert error.where.endswith(beside)
-    assert told in error.found
+    assert told in error.problem
     assert check(root).count("error") == 1
     convert(root, tmp_path / "out", "voc", on_error="skip")
     assert open_files(tmp_path / "out/JPEGImages").names() == ("p0.jpg", "p2.jpg")

@@ -296,7 +296,7 @@ def test_what_speaks_of_the_whole_picture_never_makes_it_clean(
     done = convert(tmp_path / "set", tmp_path / "out", "index_pngs", on_error="skip")
     assert open_dataset(tmp_path / "out").names == ("good.png", "mixed.png")
     assert "left out: bad.png" in done.text()
-    assert "1 times: annotation passed over" in done.text()
+    assert "1 times: annotation ignored" in done.text()
     counts = check(tmp_path / "set").counts
     assert dict(counts) == {Fault.NO_OUTLINE: 1, Fault.PASSED_OVER: 1}
 
@@ -305,7 +305,7 @@ def test_background_of_labelme_is_sound_steel(tmp_path: Path) -> None:
     labelme(tmp_path / "set", shape(label="_background_"))
     done = convert(tmp_path / "set", tmp_path / "out", "index_pngs")
     assert done.masks == {"scratch": 2}
-    assert "2 times: annotation passed over, as bad.json, shape 1" in done.text()
+    assert "2 times: annotation ignored, as bad.json, shape 1" in done.text()
     assert check(tmp_path / "set").counts == {Fault.PASSED_OVER: 2}
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from steelscan.bundle import Deployed, Graph, Manifest, Outline
+from steelscan.bundle import Graph, Manifest
 from steelscan.bundle.bench import Measured, Setting
+from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.inspection import LineRequest, line_request, line_text
 from steelscan.inspection.line import (
     Costs,
@@ -21,7 +22,6 @@ from steelscan.inspection.line import (
 )
 from steelscan.inspection.line_budget import line_budget
 from steelscan.postprocess import Threshold
-from steelscan.prediction import Mean
 from steelscan.strip import Classes, Frame, InputError
 
 sixteenths = st.integers(1, 64).map(lambda number: number / 16)
@@ -135,12 +135,8 @@ MANIFEST = Manifest(
     classes=Classes(names=("scratch",)),
     layout="columns",
     frame=(256, 1600),
-    deployed=(
-        Deployed(
-            outline=Outline(name="segment", graphs=(GRAPH,), views=("identity",), average=Mean()),
-            rules=(Threshold(),),
-        ),
-    ),
+    decision=Decision(stages=(Stage(segmenter=SegmentStep(name="segment"), rules=(Threshold(),)),)),
+    networks={"segment": (GRAPH,)},
 )
 
 
@@ -173,14 +169,14 @@ def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
     """Return a measurement with this many milliseconds per strip, of all cores together."""
     wall = milliseconds * 100 / 1000
     return Measured(
-        setting=Setting(bundle="line.steelscan", cores=cores, way="workers", asked=way),
+        setting=Setting(bundle="line.steelscan", cores=cores, way="workers", mode=way),
         recipe="two",
         written_for="onnx",
         precision="fp32",
         bytes=10**6,
         networks=networks,
         frames=((256, 1600),) * len(asked),
-        asked=asked,
+        networks_run=asked,
         defective=(False,) * len(asked),
         scans=100,
         wall=wall,
@@ -189,7 +185,6 @@ def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
         p99=milliseconds,
         steps={"decoding": 1.0, "network": milliseconds, "cleaning": 1.0},
         memory=100.0,
-        start=1.0,
         load=1.0,
         first=1.0,
     )
@@ -202,7 +197,7 @@ def three(every, seen, soonest):
     return [
         measured("all", every, (5, 5, 5, 5)),
         measured("cascade", seen, (1, 1, 3, 5)),
-        measured("soonest", soonest, (1, 1, 1)),
+        measured("fewest", soonest, (1, 1, 1)),
     ]
 
 
@@ -242,7 +237,7 @@ def test_the_text_explains_that_no_strip_can_be_decided_early():
     alone = line_budget(LINE, 2, [measured("all", 60.0, (1, 1), networks=1)])
     assert "no strip can be decided early" in line_text(alone)
     assert alone.verdict.cores == {"all_networks": 5, "these_pictures": 5}
-    never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "soonest")]
+    never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "fewest")]
     assert "no strip can be decided early" in line_text(line_budget(LINE, 2, never))
 
 

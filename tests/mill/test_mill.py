@@ -1,4 +1,4 @@
-"""The mill: the same strips always, statistics of the real data set, and a folder that reads."""
+"""The mill: reproducible strips, statistics of the real data set, and a valid data set."""
 
 import csv
 import re
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from steelscan.mill import Mill, MilledStrip, make_strip, write_mill
-from steelscan.mill.make import make_masks
-from steelscan.mill.spec import HABITS
+from steelscan.mill.make import Scene
+from steelscan.mill.spec import STATISTICS
 from steelscan.strip import Frame, InputError, OutputError, decode, read_mask_table
 
 SMALL = Mill(strips=60, seed=5, height=64, width=256)
@@ -39,7 +39,7 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float(2 * (one & other).sum() / max(one.sum() + other.sum(), 1))
 
 
-# --- the same strips always
+# --- reproducible strips
 
 
 def test_a_strip_does_not_depend_on_what_was_made_before() -> None:
@@ -55,9 +55,9 @@ def test_another_process_makes_the_same_strip() -> None:
         "print(strip.name, zlib.crc32(strip.picture.tobytes()), strip.masks.sum())"
     )
     command = [sys.executable, "-c", code, SMALL.model_dump_json()]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     strip = make_strip(SMALL, 7)
-    assert answer == [strip.name, str(zlib.crc32(strip.picture.tobytes())), str(strip.masks.sum())]
+    assert printed == [strip.name, str(zlib.crc32(strip.picture.tobytes())), str(strip.masks.sum())]
 
 
 def test_a_longer_mill_begins_with_the_same_strips() -> None:
@@ -73,27 +73,19 @@ def test_another_seed_gives_other_strips() -> None:
         assert not np.array_equal(one.picture, two.picture)
 
 
-def test_masks_alone_are_those_of_the_strip() -> None:
-    mill = SMALL.but(clean_share=0.0, duplicate_share=0.5)
-    for index in range(15):
-        assert np.array_equal(make_masks(mill, index), make_strip(mill, index).masks)
-
-
-def test_names_are_those_of_the_competition_and_distinct() -> None:
+def test_names_are_unique_and_like_those_of_the_competition() -> None:
     names = [make_strip(SMALL, index).name for index in range(SMALL.strips)]
     assert len(set(names)) == SMALL.strips
     assert all(re.fullmatch(r"[0-9a-f]{9}\.jpg", name) for name in names)
 
 
 @pytest.mark.parametrize("index", [-1, 60])
-def test_a_strip_that_the_mill_does_not_make_is_refused(index: int) -> None:
+def test_an_index_outside_the_mill_is_refused(index: int) -> None:
     with pytest.raises(InputError, match="60 strips"):
         make_strip(SMALL, index)
-    with pytest.raises(InputError, match="60 strips"):
-        make_masks(SMALL, index)
 
 
-# --- what a strip is
+# --- one strip
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 1024), (100, 333), (256, 256), (512, 4096)])
@@ -111,13 +103,13 @@ def test_every_frame_works(size: tuple[int, int]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(height=st.integers(64, 200), width=st.integers(64, 500), seed=st.integers(0, 2**40))
-def test_no_pixel_has_two_classes_and_every_class_drawn_is_there(
+def test_no_pixel_has_two_classes_and_no_drawn_class_is_missing(
     height: int, width: int, seed: int
 ) -> None:
     both = (((1, 2, 3), 1.0), ((3, 4), 1.0))
     mill = Mill(strips=3, seed=seed, height=height, width=width, clean_share=0.0, combinations=both)
     for index in range(3):
-        masks = make_masks(mill, index)
+        masks = Scene(mill, index).masks()
         assert masks.sum(0).max() == 1
         present = tuple(int(at) + 1 for at in np.flatnonzero(masks.any((1, 2))))
         assert present in {(1, 2, 3), (3, 4)}
@@ -159,7 +151,7 @@ def test_grey_levels_are_those_of_steel() -> None:
     assert 4 < np.median([part.std() for part in grain]) < 16
 
 
-def test_some_rolls_show_the_black_end_and_defects_keep_off_it() -> None:
+def test_some_rolls_show_the_black_end_which_has_no_defects() -> None:
     mill = Mill(strips=200, seed=3, height=128, width=800, clean_share=0.0, black_share=1.0)
     for index in range(0, 200, 12):
         strip = make_strip(mill, index)
@@ -173,7 +165,7 @@ def test_some_rolls_show_the_black_end_and_defects_keep_off_it() -> None:
 # --- rolls
 
 
-def test_a_roll_is_a_run_of_neighbours() -> None:
+def test_a_roll_is_a_sequence_of_strips() -> None:
     rolls = [make_strip(SMALL, index).roll for index in range(SMALL.strips)]
     assert rolls == sorted(rolls)
     whole = list(Counter(rolls).values())[:-1]  # the last roll may be cut short
@@ -194,7 +186,7 @@ def test_near_duplicates_stay_in_their_roll_and_are_not_the_same_picture() -> No
             inner = strip.picture[8:-8, 8:-8]
             found = cv2.matchTemplate(inner, before.picture, cv2.TM_CCOEFF_NORMED)
             assert found.max() > 0.6
-            # What a shift brings into view is steel.
+            # The border of a shifted strip shows steel.
             assert strip.picture[[0, -1]].mean(1).min() > 12
             moved += not np.array_equal(strip.masks, before.masks)
         else:
@@ -205,7 +197,7 @@ def test_near_duplicates_stay_in_their_roll_and_are_not_the_same_picture() -> No
 
 def test_without_near_duplicates_neighbours_differ() -> None:
     mill = SMALL.but(clean_share=0.0, duplicate_share=0.0)
-    masks = [make_masks(mill, index) for index in range(40)]
+    masks = [Scene(mill, index).masks() for index in range(40)]
     assert np.mean([dice(*pair) for pair in pairwise(masks)]) < 0.15
 
 
@@ -215,7 +207,7 @@ def test_without_near_duplicates_neighbours_differ() -> None:
 def test_clean_strips_and_classes_are_as_common_as_in_the_competition() -> None:
     count = 3000
     mill = Mill(strips=count, seed=0, height=64, width=400, duplicate_share=0.0)
-    present = np.array([make_masks(mill, index).any((1, 2)) for index in range(count)])
+    present = np.array([Scene(mill, index).masks().any((1, 2)) for index in range(count)])
     expected = np.array([897, 247, 5150, 801]) / 12568
     deviation = np.sqrt(expected * (1 - expected) / count)
     assert np.all(np.abs(present.mean(0) - expected) < 3.5 * deviation), present.mean(0)
@@ -236,7 +228,7 @@ def masks_by_class() -> dict[int, list[NDArray[np.uint8]]]:
     )
     found: dict[int, list[NDArray[np.uint8]]] = {1: [], 2: [], 3: [], 4: []}
     for index in range(mill.strips):
-        masks = make_masks(mill, index)
+        masks = Scene(mill, index).masks()
         assert masks.sum(0).max() == 1
         class_id = int(np.flatnonzero(masks.any((1, 2)))[0]) + 1
         found[class_id].append(masks[class_id - 1].view(np.uint8))
@@ -251,7 +243,7 @@ def test_masks_are_as_large_as_in_the_competition(
     areas = [mask.sum() for mask in masks_by_class[class_id]]
     low, median, high = np.percentile(areas, [5, 50, 95])
     real = {1: (759, 10754), 2: (720, 7952), 3: (1719, 91149), 4: (5552, 105473)}[class_id]
-    assert 1 / 1.35 < median / HABITS[class_id - 1].area < 1.35
+    assert 1 / 1.35 < median / STATISTICS[class_id - 1].area < 1.35
     assert 1 / 2.2 < low / real[0] < 2.2
     assert 1 / 1.8 < high / real[1] < 1.8
 
@@ -263,13 +255,13 @@ def test_masks_have_as_many_pieces_and_touch_the_edge_as_often(
     masks = masks_by_class[class_id]
     pieces = np.mean([cv2.connectedComponents(mask)[0] - 1 for mask in masks])
     edges = [np.concatenate([m[0], m[-1], m[:, 0], m[:, -1]]).any() for m in masks]
-    habit = HABITS[class_id - 1]
-    assert pieces == pytest.approx(habit.components, rel=0.25)
-    assert np.mean(edges) == pytest.approx(habit.border, abs=0.13)
+    statistics = STATISTICS[class_id - 1]
+    assert pieces == pytest.approx(statistics.components, rel=0.25)
+    assert np.mean(edges) == pytest.approx(statistics.border, abs=0.13)
 
 
 @pytest.mark.parametrize("class_id", [1, 2, 3, 4])
-def test_outlines_are_polygons_and_no_boxes(
+def test_outlines_are_polygons_but_not_boxes(
     masks_by_class: dict[int, list[NDArray[np.uint8]]], class_id: int
 ) -> None:
     vertices, filled, agree = [], [], []
@@ -290,7 +282,7 @@ def test_outlines_are_polygons_and_no_boxes(
 def test_areas_scale_with_the_frame() -> None:
     def median_share(height: int, width: int) -> float:
         mill = Mill(strips=150, seed=7, height=height, width=width, clean_share=0.0)
-        return float(np.median([make_masks(mill, i).mean() for i in range(150)]))
+        return float(np.median([Scene(mill, i).masks().mean() for i in range(150)]))
 
     assert median_share(128, 128) == pytest.approx(median_share(256, 1600), rel=0.5)
 
@@ -298,7 +290,7 @@ def test_areas_scale_with_the_frame() -> None:
 # --- settings
 
 
-def test_settings_survive_json() -> None:
+def test_settings_round_trip_through_json() -> None:
     mill = SMALL.but(combinations=ONE_CLASS_EACH, roll=(2, 3))
     assert Mill.model_validate_json(mill.model_dump_json()) == mill
 
@@ -318,7 +310,7 @@ def test_settings_survive_json() -> None:
         {"colour": True},
     ],
 )
-def test_senseless_settings_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SMALL.but(**wrong)
 
@@ -333,7 +325,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_written_mill_reads_back(written: Path) -> None:
+def test_a_written_mill_can_be_read(written: Path) -> None:
     table = read_mask_table(written / "train.csv")
     assert table.layout == "columns"
     strips = [make_strip(SMALL, index) for index in range(SMALL.strips)]
@@ -373,7 +365,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_a_folder_cut_short_is_completed(tmp_path: Path) -> None:
+def test_an_incomplete_folder_is_completed(tmp_path: Path) -> None:
     mill = SMALL.but(strips=6)
     write_mill(mill, tmp_path / "whole", test_strips=2)
     write_mill(mill, tmp_path / "cut", test_strips=2)
@@ -385,17 +377,17 @@ def test_a_folder_cut_short_is_completed(tmp_path: Path) -> None:
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
-def test_a_finished_data_set_is_left_alone(tmp_path: Path) -> None:
+def test_a_complete_data_set_is_not_changed(tmp_path: Path) -> None:
     mill = SMALL.but(strips=2)
     write_mill(mill, tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(OutputError, match=r"train\.csv: a data set is here already"):
+    with pytest.raises(OutputError, match=r"train\.csv: a data set exists already"):
         write_mill(mill.but(seed=9), tmp_path)
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("part", ["train_images", "test_images"])
-def test_pictures_of_others_are_left_alone(tmp_path: Path, part: str) -> None:
+def test_other_pictures_are_not_changed(tmp_path: Path, part: str) -> None:
     stranger = tmp_path / part / "0002cc93b.jpg"
     stranger.parent.mkdir()
     stranger.write_bytes(b"picture")
@@ -404,7 +396,7 @@ def test_pictures_of_others_are_left_alone(tmp_path: Path, part: str) -> None:
     assert contents(tmp_path) == {f"{part}/0002cc93b.jpg": b"picture"}
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         write_mill(SMALL.but(strips=2), tmp_path / "file")
@@ -416,7 +408,7 @@ def test_all_strips_can_be_clean(tmp_path: Path) -> None:
     assert len(list((tmp_path / "train_images").iterdir())) == 5
 
 
-def test_what_the_disk_cannot_hold_is_refused_before_any_work(
+def test_too_little_disk_space_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 2 * 64 * 256 // 10
@@ -429,4 +421,4 @@ def test_what_the_disk_cannot_hold_is_refused_before_any_work(
     write_mill(mill, tmp_path / "out")
     (tmp_path / "out" / "train.csv").unlink()
     room = 0
-    write_mill(mill, tmp_path / "out")  # what is there is written over
+    write_mill(mill, tmp_path / "out")  # existing files are replaced

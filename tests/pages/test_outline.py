@@ -1,4 +1,4 @@
-"""Outlines touch the picture along the border of masks and nowhere else."""
+"""Outlines change the picture only along the border of masks."""
 
 import cv2
 import numpy as np
@@ -30,11 +30,11 @@ def test_the_picture_stays_grey_away_from_the_border_of_a_mask():
     border = masks[0] & ~cv2.erode(masks[0].view(np.uint8), np.ones((3, 3))).astype(bool)
     near = cv2.dilate(border.astype(np.uint8), np.ones((9, 9))).astype(bool)
     assert (drawn[~near] == picture[~near][:, None]).all()
-    assert near.sum() < masks[0].sum()  # its inside too is untouched
+    assert near.sum() < masks[0].sum()  # inside it, the picture is unchanged, too
     assert colored(drawn)[border].all()
 
 
-def test_without_masks_the_picture_is_untouched():
+def test_without_masks_the_picture_is_unchanged():
     picture = picture_at_random()
     assert (outline(picture, np.zeros((4, 60, 90), np.bool_)) == picture[..., None]).all()
     assert (outline(picture, np.zeros((0, 60, 90), np.bool_)) == picture[..., None]).all()

@@ -18,11 +18,11 @@ from steelscan.data import open_dataset
 from steelscan.pipeline import (
     Options,
     Outcome,
-    Predictor,
     RunFolder,
     StoredOutputs,
     find_runs,
     open_data_of,
+    open_run,
     plan_run,
     submit,
 )
@@ -82,12 +82,12 @@ READERS: dict[str, Callable[[Path, Path], object]] = {
     "submit": lambda run, _: submit(run, run.parent / "out.csv"),
     "compare": lambda run, _: compare(run, run),
     "tune": lambda run, strips: tune_run(run, strips, run.parent / "out"),
-    "predict": lambda run, _: Predictor.load(RunFolder(run), torch.device("cpu")),
+    "predict": lambda run, _: open_run(RunFolder(run), torch.device("cpu")),
     "data": lambda run, _: open_data_of(RunFolder(run)),
     "scores": lambda run, _: RunFolder(run).load_json(RunFolder(run).scores),
     "notes": lambda run, _: RunFolder(run).load_json(RunFolder(run).notes),
 }
-CHUNKS = "probabilities/{}/levels.zarr/c"
+CHUNKS = "probabilities/{}/probabilities.zarr/c"
 READ_BY = {
     "recipe.json": "stored score tune predict",
     "run.json": "stored score submit tune compare predict data",
@@ -101,10 +101,10 @@ READ_BY = {
     "data.txt": "data",
     "probabilities/segment/strips.txt": "stored score tune",
     "probabilities/classify/strips.txt": "stored score tune",
-    "probabilities/segment/levels.zarr/zarr.json": "stored score tune",
-    "probabilities/classify/levels.zarr/zarr.json": "stored score tune",
-    "probabilities/segment/levels.zarr/c": "stored score tune",
-    "probabilities/classify/levels.zarr/c": "stored score tune",
+    "probabilities/segment/probabilities.zarr/zarr.json": "stored score tune",
+    "probabilities/classify/probabilities.zarr/zarr.json": "stored score tune",
+    "probabilities/segment/probabilities.zarr/c": "stored score tune",
+    "probabilities/classify/probabilities.zarr/c": "stored score tune",
     "networks/segment-0-fold0/checkpoint.safetensors": "predict",
     "networks/classify-0-fold1/checkpoint.safetensors": "predict",
     "checksums.json": "stored score submit tune compare predict scores notes",
@@ -160,8 +160,8 @@ def test_a_damaged_run_is_listed_as_broken(run: Path, name: str, damage: str) ->
         ("checksums.json", "empty binary folder"),
         ("tests.txt", "folder"),
         ("probabilities/segment/strips.txt", "binary huge folder"),
-        ("probabilities/segment/levels.zarr/zarr.json", "empty huge folder"),
-        ("probabilities/segment/levels.zarr/c", "empty binary missing half folder"),
+        ("probabilities/segment/probabilities.zarr/zarr.json", "empty huge folder"),
+        ("probabilities/segment/probabilities.zarr/c", "empty binary missing half folder"),
         ("networks/segment-0-fold0/metrics.csv", "empty binary folder missing"),
     ],
 )

@@ -90,7 +90,7 @@ EVERY_KIND = (
     "rounds/round1/pseudo_labels-fold1.jsonl",
     "rounds/round1/.pseudo_labels-fold1.csv",
     "networks/round1/segment-0-fold1/.metrics",
-    "probabilities/round1/segment/levels.zarr",
+    "probabilities/round1/segment/probabilities.zarr",
     "rounds/round2/.pseudo_labels-fold0.json",
     "networks/round2/segment-0-fold0/.checkpoint",
     "thresholds.json",
@@ -104,7 +104,7 @@ EVERY_KIND = (
 """Files that a run writes, in this order: each new start gets as far as the next."""
 
 SOME = tuple(EVERY_KIND[at] for at in (0, 5, 6, 8, 12, 14, 19))
-"""Of each kind of step one: fit, answers, pseudo-labels, refit, submission and report."""
+"""One of each kind of step: fit, outputs, pseudo-labels, refit, submission and report."""
 
 NTH = (1, 5, 11, 12, 14, 17, 23, 31)
 """Files of which the nth that a start writes is its last."""
@@ -213,20 +213,20 @@ def test_a_full_disk_is_one_error_wherever_it_is_met_and_the_run_goes_on_with_mo
 
 
 @pytest.mark.parametrize("torn", ["", "[", '["a.jpg", ["1'])
-def test_an_answer_that_a_crash_cut_short_is_asked_again(tmp_path: Path, torn: str) -> None:
+def test_a_line_that_a_crash_cut_short_is_predicted_again(tmp_path: Path, torn: str) -> None:
     import numpy as np
 
-    from steelscan.decision import AnswerLog
+    from steelscan.decision.prediction_log import Predicted, PredictionLog
 
-    path = tmp_path / "answers.jsonl"
+    path = tmp_path / "predictions.jsonl"
     mask = np.ones((1, 2, 2), np.bool_)
-    asked = ["whole.jpg", "a.jpg"]
-    AnswerLog(path, asked).add("whole.jpg", mask)
+    images = ["whole.jpg", "a.jpg"]
+    PredictionLog(path, images).add("whole.jpg", Predicted(mask))
     with path.open("a") as log:
         log.write(torn)
-    log_again = AnswerLog(path, asked)
+    log_again = PredictionLog(path, images)
     assert log_again.done == {"whole.jpg"}
-    log_again.add("a.jpg", mask)
-    assert [image for image, _ in AnswerLog(path, asked).rows()] == asked
-    assert [image for image, _ in AnswerLog(path, ["a.jpg"]).rows()] == ["a.jpg"]
-    assert AnswerLog(path, ["a.jpg"]).done == {"a.jpg"}
+    log_again.add("a.jpg", Predicted(mask))
+    assert [image for image, _ in PredictionLog(path, images).rows()] == images
+    assert [image for image, _ in PredictionLog(path, ["a.jpg"]).rows()] == ["a.jpg"]
+    assert PredictionLog(path, ["a.jpg"]).done == {"a.jpg"}

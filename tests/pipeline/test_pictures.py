@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.decision import Prediction, answer_pictures, claimed, find_distinct
+from steelscan.decision import Prediction, distinct_pictures, predict_pictures
 from steelscan.strip import (
     Classes,
     DatasetError,
@@ -58,18 +58,18 @@ def predict(
     layout: Layout = "joined",
     frames: tuple[Frame, ...] = (),
 ) -> Prediction:
-    sources = find_distinct(str(pictures), out)
-    with claimed(out, made_of):
-        return answer_pictures(
-            sources,
-            stub,
-            out,
-            CLASSES,
-            layout,
-            on_error="skip" if skip else "stop",
-            overlays=True,
-            frames=frames,
-        )
+    sources = distinct_pictures(str(pictures), out)
+    return predict_pictures(
+        sources,
+        stub,
+        out,
+        CLASSES,
+        layout,
+        made_of=made_of,
+        on_error="skip" if skip else "stop",
+        overlays=True,
+        frames=frames,
+    )
 
 
 def written(out: Path) -> dict[str, bytes]:
@@ -98,14 +98,14 @@ def test_what_predictions_wrote_below_the_pictures_is_never_predicted(
         for path in sorted(pictures.rglob("*.*")):
             packed.write(path, path.relative_to(pictures))
     (pictures / "linked.jpg").unlink()
-    assert {each.name for each in find_distinct(str(tmp_path / "all.zip"), tmp_path / "x")} == {
+    assert {each.name for each in distinct_pictures(str(tmp_path / "all.zip"), tmp_path / "x")} == {
         *NAMES,
         "linked.jpg",  # a copy by now
     }
     monkeypatch.chdir(pictures)
     assert predict(".", Path("out")).pictures == 4
     with pytest.raises(DatasetError, match="but those that steelscan predict wrote"):
-        find_distinct(str(pictures / "out" / "overlays"), tmp_path / "x")
+        distinct_pictures(str(pictures / "out" / "overlays"), tmp_path / "x")
 
 
 def test_the_folder_of_the_pictures_is_no_output(
@@ -128,7 +128,7 @@ def test_the_folder_of_the_pictures_is_no_output(
 HOLD = """
 import sys
 from pathlib import Path
-from steelscan.decision import claimed
+from steelscan.decision.claim import claimed
 with claimed(Path(sys.argv[1]), b"run"):
     print("held", flush=True)
     sys.stdin.read()
@@ -278,7 +278,7 @@ def test_pictures_whose_masks_would_be_one_file_on_some_disk_are_refused(
     pictures: Path, tmp_path: Path, other: str
 ) -> None:
     save(pictures / other, 5)
-    with pytest.raises(InputError, match="has the same name as"):
+    with pytest.raises(InputError, match=r"differs from .* only in the suffix"):
         predict(pictures, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -286,7 +286,7 @@ def test_pictures_whose_masks_would_be_one_file_on_some_disk_are_refused(
 def test_accents_that_are_stored_in_two_ways_are_one_name(tmp_path: Path) -> None:
     for number, name in enumerate(("\u00e4.png", "a\u0308.png")):
         save(tmp_path / "in" / name, number)
-    with pytest.raises(InputError, match="how its accents are stored"):
+    with pytest.raises(InputError, match="in how accents are stored"):
         predict(tmp_path / "in", tmp_path / "out")
 
 
@@ -311,22 +311,22 @@ def test_a_pipe_among_the_pictures_is_listed_and_never_waited_for(
         predict(pictures, tmp_path / "stop")
     for where in (pictures / "pipe.png", Path("/dev/zero")):
         with pytest.raises(DatasetError, match="no ordinary file"):
-            find_distinct(str(where), tmp_path / "x")
+            distinct_pictures(str(where), tmp_path / "x")
 
 
 def test_a_damaged_log_is_one_error(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         predict(pictures, out, stub=stopping(3))
-    whole = (out / "answers.jsonl").read_bytes()
+    whole = (out / "predictions.jsonl").read_bytes()
     first = whole.splitlines()[0].partition(b" ")[2]
     image = json.loads(first)[0]
     valid = [json.dumps([image, texts, ""]).encode() + b"\n" for texts in (None, [], "abc", ["x"])]
     for line in (*valid, first + b"\n", whole.replace(b"1", b"2").splitlines()[0] + b"\n"):
-        (out / "answers.jsonl").write_bytes(whole + line)
-        with pytest.raises(RunError, match=r"answers\.jsonl: is damaged"):
+        (out / "predictions.jsonl").write_bytes(whole + line)
+        with pytest.raises(RunError, match=r"predictions\.jsonl: is damaged"):
             predict(pictures, out)
     for damage in (b"\xff\xfe\n", b"{}\n", b"[1, 2, 3]\n", b'["a", 5]\n', b"[" * 9999 + b"\n"):
-        (out / "answers.jsonl").write_bytes(damage)
-        with pytest.raises(RunError, match=r"answers\.jsonl: is damaged"):
+        (out / "predictions.jsonl").write_bytes(damage)
+        with pytest.raises(RunError, match=r"predictions\.jsonl: is damaged"):
             predict(pictures, out)

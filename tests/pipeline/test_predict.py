@@ -119,7 +119,7 @@ def test_pictures_that_would_share_a_mask_are_refused(
     finished: Finished, pictures: Path, tmp_path: Path
 ) -> None:
     shutil.copy(pictures / "a.jpg", pictures / "a.png")
-    with pytest.raises(InputError, match="but for its ending"):
+    with pytest.raises(InputError, match="only in the suffix"):
         predict(finished[0], str(pictures), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()
 

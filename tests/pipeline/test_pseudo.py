@@ -11,8 +11,8 @@ import torch
 from steelscan.data import open_dataset, read_folds
 from steelscan.data.duplicates import group_strips
 from steelscan.decision import RuleInput
-from steelscan.pipeline import Options, Predictor, RunContext, RunFolder, learned, tasks
-from steelscan.pipeline.out_of_fold import Answers, suspicion
+from steelscan.pipeline import Options, RunContext, RunFolder, learned, open_folds, open_run, tasks
+from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier
 from steelscan.pipeline.pseudo_labels import sure
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, ScaledMinArea, Threshold
@@ -79,11 +79,11 @@ def test_a_fold_learns_from_the_answers_of_networks_that_have_not_seen_it(
             fitted = tasks(recipe, (fold,), round_ - 1)
             assert list(told["networks"]) == [task.label for task in fitted]
             table = read_mask_table(path)
-            predictor = Predictor.of_round(
+            detector = open_folds(
                 before.run, recipe, told_rules(told), round_ - 1, (fold,), torch.device("cpu")
             )
             for row, name in enumerate(dataset.test_names):
-                masks = predictor.masks(dataset.test_picture(row))
+                masks = detector.masks(dataset.test_picture(row))
                 texts = table.texts(name, len(dataset.classes))
                 frame = dataset.test_frame(row)
                 assert np.array_equal(masks, [decode(text, frame) for text in texts])
@@ -109,20 +109,18 @@ def test_a_strip_is_suspected_by_a_network_that_has_not_seen_it(
 ) -> None:
     recipe, run = taught
     context = plan_of(recipe, strips, run, 0)
-    found = suspicion(context, len(context.dataset) + 2)
+    found = first_classifier(context, len(context.dataset) + 2)
     assert found.shape == (len(context.dataset) + 2, 4)
     assert not found[len(context.dataset) :].any()
     unjudged = context.rows(2)
     assert len(unjudged)
     assert not found[unjudged].any()
     for fold in recipe.folds.validation:
-        predictor = Predictor.of_round(
-            context.run, recipe, recipe.rules, 0, (fold,), torch.device("cpu")
-        )
+        detector = open_folds(context.run, recipe, recipe.rules, 0, (fold,), torch.device("cpu"))
         for row in context.rows(fold).tolist():
-            word = predictor.opened(context.dataset.picture(row)).word
-            assert word is not None
-            assert np.array_equal(found[row], word)
+            classes = detector.rule_input(context.dataset.picture(row)).classes
+            assert classes is not None
+            assert np.array_equal(found[row], classes)
 
 
 def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
@@ -142,21 +140,21 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
         "pseudo_labels.csv"
     ]
     context = plan_of(recipe, strips, tmp_path / "run", 1)
-    answers = Answers(context)
-    predictor = Predictor.load(context.run, torch.device("cpu"))
+    stored = OutOfFold(context)
+    detector = open_run(context.run, torch.device("cpu"))
     rows = context.rows(*recipe.folds.holdout).tolist()
     for row in rows:
-        assert answers.opened(row).word is not None
-        masks = answers.masks(row, recipe.rules)
-        assert np.array_equal(masks, predictor.masks(context.dataset.picture(row)))
-    (levels, _), (_, words) = (answers._stores[name] for name in ("segment", "classify"))
+        assert stored.rule_input(row).classes is not None
+        masks = stored.masks(row, recipe.rules)
+        assert np.array_equal(masks, detector.masks(context.dataset.picture(row)))
+    (pixels, _), (_, classes) = (stored._stores[name] for name in ("segment", "classify"))
     planted = np.zeros((4, *context.dataset.frames[rows[0]]), np.uint8)
     for plane, area in zip(planted, (30, 30, 30, 9), strict=True):
         plane[0, :area] = 255
-    assert levels is not None
-    assert words is not None
-    levels[rows[0]], words[rows[0]] = planted, np.array([0.0, 0.5, 1.0, 1.0], np.float32)
-    areas = answers.masks(rows[0], recipe.rules).sum((1, 2))
+    assert pixels is not None
+    assert classes is not None
+    pixels[rows[0]], classes[rows[0]] = planted, np.array([0.0, 0.5, 1.0, 1.0], np.float32)
+    areas = stored.masks(rows[0], recipe.rules).sum((1, 2))
     assert areas.tolist() == [0, 30, 30, 9]  # of at least 36, 22.5, 9 and 9
 
 

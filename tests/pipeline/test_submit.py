@@ -86,8 +86,8 @@ def test_the_joined_layout_has_a_row_for_every_pair_and_the_other_for_defects(ru
 def test_what_is_told_is_what_was_written(run: Path) -> None:
     done = submit(run)
     assert done.layout == "columns"  # as the data
-    assert (done.images, done.clean, done.left_out) == (3, 1, ())
-    assert list(done.found.values()) == [1, 1, 0, 1]
+    assert (done.images, done.clean, done.unread) == (3, 1, ())
+    assert list(done.per_class.values()) == [1, 1, 0, 1]
     assert done.sha256 == hashlib.sha256(done.path.read_bytes()).hexdigest()
     assert done.sha256 in done.text()
     assert str(done.path) in done.text()
@@ -120,8 +120,8 @@ def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
         rows = [*zip(NAMES, TEXTS, strict=True), ("bb.jpg", (UNREAD,) * 4)]
         write_mask_table(run / "submission.csv", rows, "columns")
     done = submit(run, layout=layout)
-    assert (done.images, done.clean, done.left_out) == (3, 1, ("bb.jpg",))
-    assert list(done.found.values()) == [1, 1, 0, 1]
+    assert (done.images, done.clean, done.unread) == (3, 1, ("bb.jpg",))
+    assert list(done.per_class.values()) == [1, 1, 0, 1]
     assert "bb.jpg" in done.text()
     table = read_mask_table(done.path)
     assert table.unread == {"bb.jpg"}
@@ -135,7 +135,7 @@ def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
 def test_an_answer_for_a_strip_that_could_not_be_read_is_refused(run: Path) -> None:
     listed = (run / "answered.csv").read_text()
     (run / "answered.csv").write_text(listed.replace("a.jpg,64,160", "a.jpg,,"))
-    with pytest.raises(RunError, match=r"answers a\.jpg, which could not be read"):
+    with pytest.raises(RunError, match=r"has masks of a\.jpg, which could not be read"):
         submit(run)
 
 
@@ -150,7 +150,7 @@ def test_training_that_leaves_a_test_strip_out_says_so_to_submit(
     (run / "submission.jsonl").unlink()  # or what was answered before would stand
     train(tiny, data, run, Options(device="cpu", on_error="skip"))
     done = submit(run, layout="joined")
-    assert (done.images, done.left_out) == (2, (bad.name,))
+    assert (done.images, done.unread) == (2, (bad.name,))
     assert read_mask_table(run / "submission.csv").unread == {bad.name}
 
 
@@ -161,7 +161,7 @@ def planted(run: Path, rows: list[tuple[str, tuple[str, ...]]], layout: Layout) 
 @pytest.mark.parametrize(
     ("spoil", "error", "match"),
     [
-        (lambda run: planted(run, [("z.jpg", TEXTS[0])], "columns"), RunError, "which was not"),
+        (lambda run: planted(run, [("z.jpg", TEXTS[0])], "columns"), RunError, "which is no image"),
         (
             lambda run: planted(run, list(zip(NAMES[:2], TEXTS[:2], strict=True)), "joined"),
             RunError,
@@ -206,7 +206,7 @@ def test_a_place_that_cannot_be_written_is_one_error(run: Path) -> None:
 )
 def test_files_of_the_run_are_not_replaced_by_its_submission(run: Path, name: str) -> None:
     before = {path: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(OutputError, match=r"belongs to the run|is there already and no table"):
+    with pytest.raises(OutputError, match=r"belongs to the run|exists and is not a table"):
         submit(run, run / name, layout="joined")
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
@@ -215,7 +215,7 @@ def test_nothing_else_is_replaced_by_a_submission(run: Path, tmp_path: Path) -> 
     for content in (b"a,b\n1,2\n", b"\xff\xd8\xff\xe0", b"{}"):
         path = tmp_path / "theirs"
         path.write_bytes(content)
-        with pytest.raises(OutputError, match="no table of run lengths"):
+        with pytest.raises(OutputError, match="not a table of run lengths"):
             submit(run, path)
         assert path.read_bytes() == content
     other = tmp_path / "other"
@@ -263,7 +263,7 @@ def test_a_bad_picture_stops_or_is_left_out_and_the_next_call_goes_on(
     assert list(read_mask_table(out).rows) == names
     bad.write_bytes(whole[:-300])
     done = submit(finished[0], out, images=str(pictures), device="cpu", on_error="skip")
-    assert (done.images, done.left_out) == (2, (bad.name,))
+    assert (done.images, done.unread) == (2, (bad.name,))
 
 
 def test_answers_of_a_call_that_stopped_count_for_the_same_content_alone(
@@ -298,9 +298,9 @@ def test_two_submissions_into_one_file_are_one_too_many(
 def test_the_runs_own_answers_are_not_mixed_with_those_for_other_pictures(
     finished: Finished, pictures: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="is not given"):
+    with pytest.raises(InputError, match="is needed with"):
         submit(finished[0], images=str(pictures), device="cpu")
-    with pytest.raises(InputError, match="own answers"):
+    with pytest.raises(InputError, match="own submission"):
         submit(finished[0], finished[0] / "submission.csv", images=str(pictures), device="cpu")
     with pytest.raises(DatasetError, match="does not exist"):
         submit(finished[0], tmp_path / "out.csv", images=str(tmp_path / "no"), device="cpu")

@@ -18,7 +18,7 @@ from steelscan.data import open_dataset, read_folds, read_picture
 from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
 from steelscan.models import PSPNet, TwoHeaded, Unet
-from steelscan.pipeline import Options, Outcome, Predictor, RunFolder, StoredOutputs, open_data_of
+from steelscan.pipeline import Options, Outcome, RunFolder, StoredOutputs, open_data_of, open_run
 from steelscan.pipeline.run_folder import write_data
 from steelscan.pipeline.train import planned, train
 from steelscan.postprocess import Threshold, Triplet
@@ -303,7 +303,7 @@ def test_an_exchanged_test_picture_is_predicted_anew_and_nothing_else_is(
     outcome = train(tiny, data, run, CPU)
     assert "Test pictures changed: they were predicted anew." in outcome.notes
     assert (run / "submission.jsonl").read_bytes() != old or b'""' in old
-    expected = Predictor.load(RunFolder(run), torch.device("cpu")).masks(read_picture(one))
+    expected = open_run(RunFolder(run), torch.device("cpu")).masks(read_picture(one))
     texts = read_mask_table(run / "submission.csv").texts(one.name, 4)
     assert [decode(text, Frame(*frame)).sum() for text in texts] == expected.sum((1, 2)).tolist()
     assert networks == {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}

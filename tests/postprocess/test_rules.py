@@ -1,4 +1,4 @@
-"""What holds for all rules: there and back as JSON, shapes, types, order, classes, refusals."""
+"""Properties of all rules: JSON round trip, shapes, types, order, classes, errors."""
 
 from typing import get_args
 
@@ -16,7 +16,7 @@ from steelscan.postprocess import (
     FillEdges,
     FillHoles,
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     Polygons,
     RemoveSmallComponents,
     Rule,
@@ -26,7 +26,7 @@ from steelscan.postprocess import (
     clean,
     threshold,
 )
-from steelscan.postprocess.areas import min_area, one_class_a_pixel, scaled_min_area
+from steelscan.postprocess.areas import min_area, one_class_per_pixel, scaled_min_area
 from steelscan.postprocess.components import fill_holes, remove_small_components
 from steelscan.postprocess.outlines import fill_edges, polygons
 from steelscan.postprocess.thresholds import triplet
@@ -41,7 +41,7 @@ CLEANERS = {
     FillHoles: lambda masks, rule, _: fill_holes(masks, rule),
     FillEdges: lambda masks, rule, _: fill_edges(masks, rule),
     Polygons: lambda masks, rule, _: polygons(masks, rule),
-    OneClassAPixel: lambda masks, _, maps: one_class_a_pixel(masks, maps),
+    OneClassPerPixel: lambda masks, _, maps: one_class_per_pixel(masks, maps),
 }
 SAMPLES = (
     Threshold(label=0.6, pixel=0.4),
@@ -52,7 +52,7 @@ SAMPLES = (
     FillHoles(pixels=3),
     FillEdges(pixels=3),
     Polygons(),
-    OneClassAPixel(),
+    OneClassPerPixel(),
 )
 OTHERS = {
     ("threshold", "label"): 0.95,
@@ -73,7 +73,7 @@ maps = arrays(np.uint8, (2, 9, 13), elements=st.sampled_from([0, 90, 127, 128, 1
 
 
 def rules_for(rule):
-    """A rule in its place: a binarizer alone, a cleaner behind one."""
+    """A list of rules with this one: a binarizer alone, a cleaner after one."""
     return [rule] if isinstance(rule, Binarizer) else [CUT, rule]
 
 
@@ -81,7 +81,7 @@ def kind(rule):
     return rule.kind
 
 
-def test_there_are_nine_rules_and_each_goes_to_json_and_back():
+def test_nine_rules_round_trip_through_json():
     assert get_args(get_args(Rule)[0]) == tuple(map(type, SAMPLES))
     assert len(SAMPLES) == 9
     assert set(get_args(Binarizer)) == set(BINARIZERS)
@@ -96,28 +96,28 @@ def test_there_are_nine_rules_and_each_goes_to_json_and_back():
 
 @pytest.mark.parametrize("rule", SAMPLES, ids=kind)
 @settings(max_examples=25)
-@given(levels=maps)
-def test_levels_and_probabilities_become_the_same_masks_and_stay_as_they_were(rule, levels):
-    before = levels.copy()
-    floats = (levels / 255).astype(np.float32)
-    masks = clean(levels, rules_for(rule), CLASSES)
+@given(maps_u8=maps)
+def test_uint8_and_float32_give_the_same_masks_and_are_not_changed(rule, maps_u8):
+    before = maps_u8.copy()
+    floats = (maps_u8 / 255).astype(np.float32)
+    masks = clean(maps_u8, rules_for(rule), CLASSES)
     assert masks.dtype == np.bool_
-    assert masks.shape == levels.shape
+    assert masks.shape == maps_u8.shape
     assert np.array_equal(clean(floats, rules_for(rule), CLASSES), masks)
-    assert np.array_equal(levels, before)
+    assert np.array_equal(maps_u8, before)
     assert np.array_equal(floats, (before / 255).astype(np.float32))
     if isinstance(rule, Binarizer):
-        assert np.array_equal(BINARIZERS[type(rule)](levels, rule), masks)
+        assert np.array_equal(BINARIZERS[type(rule)](maps_u8, rule), masks)
     else:
-        # on the whole plane, where `clean` looks at no more than the box of what is predicted
-        plain = threshold(levels, CUT)
+        # on the whole plane, while `clean` uses only the box of the predicted pixels
+        plain = threshold(maps_u8, CUT)
         before_rule = plain.copy()
-        cleaned = CLEANERS[type(rule)](plain, rule, levels)
+        cleaned = CLEANERS[type(rule)](plain, rule, maps_u8)
         assert np.array_equal(cleaned, masks)
         assert not np.shares_memory(cleaned, plain)
         assert np.array_equal(plain, before_rule)
         turned = np.asfortranarray(plain)
-        assert np.array_equal(CLEANERS[type(rule)](turned, rule, levels), masks)
+        assert np.array_equal(CLEANERS[type(rule)](turned, rule, maps_u8), masks)
 
 
 @pytest.mark.parametrize("shape", [(2, 9, 13), (2, 1, 1), (2, 1, 40), (2, 40, 1)])
@@ -127,7 +127,7 @@ def test_empty_masks_stay_empty_and_full_ones_full(rule, shape):
     full = clean(np.full(shape, 255, np.uint8), rules_for(rule), CLASSES)
     size = shape[1] * shape[2]
     match rule:
-        case OneClassAPixel():
+        case OneClassPerPixel():
             expected = [size, 0]  # of equals the lower id
         case ScaledMinArea(pixels=least):
             expected = [size if size >= each * least else 0 for each in (4, 1)]
@@ -142,21 +142,21 @@ def test_empty_masks_stay_empty_and_full_ones_full(rule, shape):
 
 @pytest.mark.parametrize("place", OTHERS, ids=".".join)
 @settings(max_examples=25)
-@given(levels=maps)
-def test_each_class_has_its_own_numbers(place, levels):
+@given(maps_u8=maps)
+def test_each_class_has_its_own_numbers(place, maps_u8):
     name, field = place
     rule = next(rule for rule in SAMPLES if rule.kind == name)
     values = getattr(rule, field), OTHERS[place]
-    masks = clean(levels, rules_for(rule.but(**{field: values})), CLASSES)
+    masks = clean(maps_u8, rules_for(rule.but(**{field: values})), CLASSES)
     for index, value in enumerate(values):
-        alone = clean(levels, rules_for(rule.but(**{field: value})), CLASSES)
+        alone = clean(maps_u8, rules_for(rule.but(**{field: value})), CLASSES)
         assert np.array_equal(masks[index], alone[index])
 
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("level", [0, 255])
 @pytest.mark.parametrize("place", OTHERS, ids=".".join)
-def test_numbers_for_other_classes_are_refused_by_their_field(place, level, count):
+def test_a_wrong_number_of_values_is_refused_by_field(place, level, count):
     name, field = place
     rule = next(rule for rule in SAMPLES if rule.kind == name)
     wrong = rule.but(**{field: (OTHERS[place],) * count})
@@ -165,42 +165,42 @@ def test_numbers_for_other_classes_are_refused_by_their_field(place, level, coun
         clean(np.full((2, 4, 4), level, np.uint8), rules_for(wrong), CLASSES)
 
 
-def test_rules_are_applied_in_the_order_they_stand_in():
-    levels = np.zeros((1, 4, 9), np.uint8)
-    levels[0, 0, :3] = levels[0, 3, ::2] = 255  # a part of three pixels and five of one
+def test_rules_are_applied_in_order():
+    maps_u8 = np.zeros((1, 4, 9), np.uint8)
+    maps_u8[0, 0, :3] = maps_u8[0, 3, ::2] = 255  # a part of three pixels and five of one
     speck, whole = RemoveSmallComponents(pixels=2), MinArea(pixels=8)
-    assert clean(levels, [Threshold(), whole, speck]).sum() == 3
-    assert clean(levels, [Threshold(), speck, whole]).sum() == 0
+    assert clean(maps_u8, [Threshold(), whole, speck]).sum() == 3
+    assert clean(maps_u8, [Threshold(), speck, whole]).sum() == 0
 
 
 @settings(max_examples=150)
 @given(maps, st.lists(st.sampled_from(SAMPLES[2:]), max_size=4))
-def test_cleaning_is_one_rule_after_the_other(levels, rules):
-    masks = threshold(levels, CUT)
+def test_cleaning_is_one_rule_after_the_other(maps_u8, rules):
+    masks = threshold(maps_u8, CUT)
     for rule in rules:
-        masks = CLEANERS[type(rule)](masks, rule, levels)
-    assert np.array_equal(clean(levels, [CUT, *rules], CLASSES), masks)
+        masks = CLEANERS[type(rule)](masks, rule, maps_u8)
+    assert np.array_equal(clean(maps_u8, [CUT, *rules], CLASSES), masks)
 
 
 @pytest.mark.parametrize("first", SAMPLES[:2], ids=kind)
-def test_other_orders_than_one_threshold_first_are_refused(first):
-    levels = np.zeros((1, 4, 4), np.uint8)
+def test_only_one_threshold_at_the_beginning_is_allowed(first):
+    maps_u8 = np.zeros((1, 4, 4), np.uint8)
     for rules in ([], [MinArea()], [MinArea(), first]):
         with pytest.raises(RecipeError, match="Put Threshold first, or Triplet"):
-            clean(levels, rules)
+            clean(maps_u8, rules)
     for second in SAMPLES[:2]:
         with pytest.raises(RecipeError, match="second threshold"):
-            clean(levels, [first, MinArea(), second])
+            clean(maps_u8, [first, MinArea(), second])
 
 
-def test_a_classifier_is_asked_for_by_the_rule_that_needs_it_only():
-    levels = np.full((2, 4, 4), 255, np.uint8)
-    assert clean(levels, [Threshold(), MinArea()]).all()
-    with pytest.raises(RecipeError, match=r"ScaledMinArea: asks for .* Classify first"):
-        clean(levels, [Threshold(), ScaledMinArea(pixels=1)])
+def test_class_probabilities_are_required_only_by_the_rule_that_uses_them():
+    maps_u8 = np.full((2, 4, 4), 255, np.uint8)
+    assert clean(maps_u8, [Threshold(), MinArea()]).all()
+    with pytest.raises(RecipeError, match=r"ScaledMinArea: needs .* Classify first"):
+        clean(maps_u8, [Threshold(), ScaledMinArea(pixels=1)])
     for wrong in (np.ones(3, np.float32), np.ones((2, 1), np.float32)):
-        with pytest.raises(InputError, match="Give one probability a class"):
-            clean(levels, [Threshold()], wrong)
+        with pytest.raises(InputError, match="Give one probability per class"):
+            clean(maps_u8, [Threshold()], wrong)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -214,8 +214,8 @@ def test_cleaned_maps_have_the_pixel_counts_of_their_histograms(seed):
         highest = random.integers(1, 257, (3, 1, 1))
         drawn = random.integers(0, highest, (3, 8, 11)).astype(np.uint8)
         strips.append((drawn, random.random((3, 8, 11)) < random.random((3, 1, 1)) - 0.3))
-    levels = np.stack([count_levels(*strip) for strip in strips])
-    found = pairs_at(levels, Thresholds(label=label, pixel=pixel, area=area))
+    maps_u8 = np.stack([count_levels(*strip) for strip in strips])
+    found = pairs_at(maps_u8, Thresholds(label=label, pixel=pixel, area=area))
     expected = Pairs.of([count_pixels(clean(drawn, rules), truth) for drawn, truth in strips])
     for field in ("predicted", "truth", "shared"):
         assert np.array_equal(getattr(found, field), getattr(expected, field))

@@ -1,4 +1,4 @@
-"""Rules that look at shapes, against flood fills and lines that know nothing of arrays."""
+"""Rules on shapes, against flood fills and contours written without arrays."""
 
 from itertools import product
 
@@ -13,7 +13,7 @@ from steelscan.postprocess import (
     FillEdges,
     FillHoles,
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     Polygons,
     RemoveSmallComponents,
     ScaledMinArea,
@@ -30,7 +30,7 @@ ONLY_REMOVE = (
     MinArea(pixels=9),
     ScaledMinArea(pixels=4),
     RemoveSmallComponents(pixels=4),
-    OneClassAPixel(),
+    OneClassPerPixel(),
 )
 ONLY_ADD = (FillHoles(), FillHoles(pixels=3), FillEdges(pixels=0))
 TWICE_IS_ONCE = (*ONLY_REMOVE, *ONLY_ADD[:2])
@@ -79,9 +79,9 @@ def holes(mask):
 
 
 def after(masks, rule):
-    """What a cleaner makes of masks."""
-    levels = masks * np.uint8(255)
-    return clean(levels, [Threshold(), rule], np.array([0.5, 1], np.float32)[: len(masks)])
+    """The masks after a cleaner."""
+    maps_u8 = masks * np.uint8(255)
+    return clean(maps_u8, [Threshold(), rule], np.array([0.5, 1], np.float32)[: len(masks)])
 
 
 @given(small_masks, st.tuples(st.integers(0, 40), st.integers(0, 40)))
@@ -115,7 +115,7 @@ def test_holes_are_those_of_a_flood_fill_of_the_background(masks, pixels):
 
 
 @pytest.mark.parametrize("density", [0.1, 0.3, 0.6, 0.75])
-def test_noise_of_many_specks_and_holes_is_cleaned_like_all_else(density):
+def test_noise_with_many_specks_and_holes_is_cleaned_by_the_same_rules(density):
     masks = np.random.default_rng(0).random((1, 90, 120)) < density
     parts, gaps = flood_fill(points(masks[0]), CORNERS), holes(masks[0])
     assert len(parts) > 100 or len(gaps) > 100
@@ -154,7 +154,7 @@ def test_an_island_is_no_part_of_its_ring_and_holds_its_own_hole():
 
 
 def canny(plane):
-    """Edges of a bool plane: where its slope is not less than beside it, across the edge.
+    """Edges of a bool plane: maxima of its slope across the edge.
 
     Sobel's slopes, their sum without signs, and the nearest of four directions (Canny 1986, as
     OpenCV has it for thresholds that all slopes exceed).
@@ -295,7 +295,7 @@ def test_these_rules_only_add(rule, masks):
 @pytest.mark.parametrize("rule", TWICE_IS_ONCE, ids=repr)
 @settings(max_examples=50)
 @given(masks=tangled())
-def test_a_second_time_changes_nothing(rule, masks):
+def test_applying_a_rule_twice_changes_nothing(rule, masks):
     once = after(masks, rule)
     assert np.array_equal(after(once, rule), once)
 
@@ -304,5 +304,5 @@ def test_a_second_time_changes_nothing(rule, masks):
     "rule", [MinArea(), ScaledMinArea(pixels=0), RemoveSmallComponents(), FillHoles(pixels=1)]
 )
 @given(masks=tangled())
-def test_a_least_area_of_nothing_changes_nothing(rule, masks):
+def test_a_least_area_of_zero_changes_nothing(rule, masks):
     assert np.array_equal(after(masks, rule), masks)

@@ -1,4 +1,4 @@
-"""Rules that look at probabilities, and areas, against exact fractions and loops over pixels."""
+"""Rules on probabilities and areas, against exact fractions and loops over pixels."""
 
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from steelscan.postprocess import (
     FillHoles,
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     RemoveSmallComponents,
     ScaledMinArea,
     Threshold,
@@ -20,21 +20,21 @@ from steelscan.postprocess import (
     lowest_level,
     threshold,
 )
-from steelscan.postprocess.areas import min_area, one_class_a_pixel, scaled_area, scaled_min_area
+from steelscan.postprocess.areas import min_area, one_class_per_pixel, scaled_area, scaled_min_area
 from steelscan.postprocess.components import remove_small_components
 from steelscan.postprocess.thresholds import triplet
 
-ALL_LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+ALL_VALUES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
 VALUES = [0.0, 0.2, 0.3, 0.5, 0.55, 0.6, 0.7, 0.8, 0.95, 1.0]
-levels_of_three = arrays(np.uint8, (3, 5, 6), elements=st.sampled_from([0, 77, 128, 129, 255]))
+three_maps = arrays(np.uint8, (3, 5, 6), elements=st.sampled_from([0, 77, 128, 129, 255]))
 shares = st.sampled_from(VALUES)
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_levels_decide_as_the_probabilities_they_stand_for(value):
+def test_uint8_and_float32_probabilities_decide_alike(value):
     exact = [Fraction(level, 255) > Fraction(str(value)) for level in range(256)]
     floats = (np.arange(256) / 255).astype(np.float32).reshape(1, 16, 16)
-    for maps in (floats, ALL_LEVELS):
+    for maps in (floats, ALL_VALUES):
         masks = threshold(maps, Threshold(label=0.0, pixel=value))
         assert masks.ravel().tolist() == exact
         masks = triplet(maps, Triplet(top=0.0, area=1, bottom=value))
@@ -47,9 +47,9 @@ def test_levels_decide_as_the_probabilities_they_stand_for(value):
 
 
 @pytest.mark.parametrize("level", range(256))
-def test_a_threshold_at_a_level_leaves_that_level_out_and_takes_the_next(level):
+def test_a_threshold_equal_to_a_uint8_value_excludes_it(level):
     assert lowest_level(level / 255) == level + 1
-    assert np.count_nonzero(threshold(ALL_LEVELS, Threshold(pixel=level / 255))) == 255 - level
+    assert np.count_nonzero(threshold(ALL_VALUES, Threshold(pixel=level / 255))) == 255 - level
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -63,7 +63,7 @@ def test_a_class_whose_highest_probability_is_not_above_the_label_is_empty(dtype
 
 
 def test_each_class_has_its_own_numbers():
-    maps = np.stack([ALL_LEVELS[0]] * 3)
+    maps = np.stack([ALL_VALUES[0]] * 3)
     masks = threshold(maps, Threshold(label=(0.9, 1.0, 0.0), pixel=(0.5, 0.0, 0.8)))
     assert masks.sum((1, 2)).tolist() == [128, 0, 51]
     masks = triplet(maps, Triplet(top=(0.5, 0.5, 0.8), area=(128, 129, 51), bottom=(0.8, 0.0, 0.5)))
@@ -74,49 +74,49 @@ def test_each_class_has_its_own_numbers():
     assert remove_small_components(masks, rule).sum((1, 2)).tolist() == [0, 10, 10]
 
 
-@given(levels_of_three, shares, shares, st.integers(0, 31))
-def test_triplets_are_those_of_a_loop_over_pixels(levels, top, bottom, area):
-    masks = triplet(levels, Triplet(top=top, area=area, bottom=bottom))
-    for plane, mask in zip(levels.tolist(), masks.tolist(), strict=True):
+@given(three_maps, shares, shares, st.integers(0, 31))
+def test_triplets_are_those_of_a_loop_over_pixels(maps_u8, top, bottom, area):
+    masks = triplet(maps_u8, Triplet(top=top, area=area, bottom=bottom))
+    for plane, mask in zip(maps_u8.tolist(), masks.tolist(), strict=True):
         exact = [[Fraction(level, 255) for level in line] for line in plane]
         passes = sum(p > Fraction(str(top)) for line in exact for p in line) >= area
         assert mask == [[passes and p > Fraction(str(bottom)) for p in line] for line in exact]
 
 
-@given(levels_of_three, shares, shares)
-def test_a_triplet_of_one_pixel_is_a_threshold_and_of_none_has_no_top(levels, top, bottom):
-    one = triplet(levels, Triplet(top=top, area=1, bottom=bottom))
-    assert np.array_equal(one, threshold(levels, Threshold(label=top, pixel=bottom)))
-    none = triplet(levels, Triplet(top=top, area=0, bottom=bottom))
-    assert np.array_equal(none, triplet(levels, Triplet(top=0.0, area=0, bottom=bottom)))
+@given(three_maps, shares, shares)
+def test_a_triplet_of_one_pixel_is_a_threshold_and_of_none_has_no_top(maps_u8, top, bottom):
+    one = triplet(maps_u8, Triplet(top=top, area=1, bottom=bottom))
+    assert np.array_equal(one, threshold(maps_u8, Threshold(label=top, pixel=bottom)))
+    none = triplet(maps_u8, Triplet(top=top, area=0, bottom=bottom))
+    assert np.array_equal(none, triplet(maps_u8, Triplet(top=0.0, area=0, bottom=bottom)))
 
 
-@given(arrays(np.bool_, (3, 5, 6), elements=st.booleans()), levels_of_three)
-def test_one_class_a_pixel_is_the_most_probable_of_those_predicted(masks, levels):
-    cleaned = one_class_a_pixel(masks, levels)
-    floats = (levels / 255).astype(np.float32)
-    assert np.array_equal(one_class_a_pixel(masks, floats), cleaned)
+@given(arrays(np.bool_, (3, 5, 6), elements=st.booleans()), three_maps)
+def test_one_class_per_pixel_is_the_most_probable_of_those_predicted(masks, maps_u8):
+    cleaned = one_class_per_pixel(masks, maps_u8)
+    floats = (maps_u8 / 255).astype(np.float32)
+    assert np.array_equal(one_class_per_pixel(masks, floats), cleaned)
     for row, at in np.ndindex(5, 6):
         predicted = [index for index in range(3) if masks[index, row, at]]
-        best = max(predicted, key=lambda index: (levels[index, row, at], -index), default=None)
+        best = max(predicted, key=lambda index: (maps_u8[index, row, at], -index), default=None)
         expected = [index == best for index in range(3)]
         assert cleaned[:, row, at].tolist() == expected
-    assert np.array_equal(one_class_a_pixel(cleaned, levels), cleaned)
+    assert np.array_equal(one_class_per_pixel(cleaned, maps_u8), cleaned)
 
 
-def test_one_class_a_pixel_sees_what_the_rules_before_it_left_and_made():
-    levels = np.zeros((2, 5, 5), np.uint8)
-    levels[1, 1:4, 1:4], levels[1, 2, 2] = 200, 0  # a ring
-    levels[0, 2, 2] = 150
-    rules = [Threshold(), OneClassAPixel()]
-    assert clean(levels, rules).sum((1, 2)).tolist() == [1, 8]
-    assert clean(levels, [*rules, FillHoles()]).sum((1, 2)).tolist() == [1, 9]
-    assert clean(levels, [rules[0], FillHoles(), rules[1]]).sum((1, 2)).tolist() == [1, 8]
+def test_one_class_per_pixel_uses_the_masks_of_the_rules_before_it():
+    maps_u8 = np.zeros((2, 5, 5), np.uint8)
+    maps_u8[1, 1:4, 1:4], maps_u8[1, 2, 2] = 200, 0  # a ring
+    maps_u8[0, 2, 2] = 150
+    rules = [Threshold(), OneClassPerPixel()]
+    assert clean(maps_u8, rules).sum((1, 2)).tolist() == [1, 8]
+    assert clean(maps_u8, [*rules, FillHoles()]).sum((1, 2)).tolist() == [1, 9]
+    assert clean(maps_u8, [rules[0], FillHoles(), rules[1]]).sum((1, 2)).tolist() == [1, 8]
     speckless = [rules[0], FillHoles(), MinArea(pixels=2), rules[1]]
-    assert clean(levels, speckless).sum((1, 2)).tolist() == [0, 9]
+    assert clean(maps_u8, speckless).sum((1, 2)).tolist() == [0, 9]
 
 
-def test_the_area_ends_at_itself_and_at_its_multiple():
+def test_the_area_at_probabilities_of_zero_half_and_one():
     for least in (0, 1, 600, 2000):
         assert scaled_area(least, 1.0) == least
         assert scaled_area(least, 0.0) == 5 * least
@@ -132,14 +132,14 @@ def test_the_area_is_the_formula_of_the_55th_and_falls_with_the_probability(leas
 
 
 @given(arrays(np.bool_, (2, 7, 9)), st.integers(0, 40), st.integers(0, 4), st.integers(0, 4))
-def test_a_scaled_area_is_a_minimum_area_of_the_class_at_hand(masks, least, one, other):
+def test_a_scaled_area_is_a_minimum_area_per_class(masks, least, one, other):
     classes = np.array([one, other], np.float32) / 4  # these areas are whole numbers
     areas = tuple(5 * least - least * each for each in (one, other))
     found = scaled_min_area(masks, ScaledMinArea(pixels=least), classes)
     assert np.array_equal(found, min_area(masks, MinArea(pixels=areas)))
 
 
-def test_a_class_that_the_classifier_does_not_know_has_the_area_as_it_is():
+def test_the_area_of_a_class_that_is_not_classified_is_not_scaled():
     masks = np.ones((3, 2, 5), np.bool_)
     classes = np.array([np.nan, 0, 1], np.float32)
     for least, left in ((10, [10, 0, 10]), (11, [0, 0, 0]), (2, [10, 10, 10])):

@@ -1,4 +1,4 @@
-"""What the rules do to true masks, of every tenth strip: little, and only what they say."""
+"""The rules change true masks, of every tenth strip, little and only as documented."""
 
 from collections import defaultdict
 
@@ -11,7 +11,7 @@ from steelscan.postprocess import (
     FillEdges,
     FillHoles,
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     Polygons,
     RemoveSmallComponents,
     ScaledMinArea,
@@ -23,7 +23,7 @@ from steelscan.strip import Frame, decode, read_mask_table
 
 pytestmark = pytest.mark.slow
 SEVERSTAL = Frame(256, 1600)
-SURE = np.array([1.0, 0.75, 0.5, 0.0], np.float32)
+CLASSES = np.array([1.0, 0.75, 0.5, 0.0], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,15 @@ def strips(real_data):
 
 
 def after(strips, *rules):
-    """Pairs of masks and what the rules make of them; True becomes 200 of 255, False 40."""
+    """Yield masks before and after the rules; True becomes 200 of 255, False 40."""
     first = Threshold(label=0.6, pixel=0.5)
     for masks in strips:
-        levels = np.where(masks, np.uint8(200), np.uint8(40))
-        yield masks, clean(levels, [first, *rules], SURE)
+        maps_u8 = np.where(masks, np.uint8(200), np.uint8(40))
+        yield masks, clean(maps_u8, [first, *rules], CLASSES)
 
 
 def dice_by_class(strips, rule):
-    """The mean Dice of each class with what a rule makes of it, where the class is present."""
+    """The mean Dice of each class before and after a rule, over strips with the class."""
     found = defaultdict(list)
     for masks, cleaned in after(strips, rule):
         predicted, truth, shared = count_pixels(cleaned, masks)
@@ -63,7 +63,7 @@ def dice_by_class(strips, rule):
         MinArea(pixels=(600, 600, 900, 2000)),
         ScaledMinArea(pixels=600),
         RemoveSmallComponents(pixels=150),
-        OneClassAPixel(),
+        OneClassPerPixel(),
     ],
     ids=lambda rule: rule.kind,
 )
@@ -74,7 +74,7 @@ def test_these_rules_only_remove_and_only_once(strips, rule):
         changed += not np.array_equal(cleaned, masks)
         [(_, again)] = after([cleaned], rule)
         assert np.array_equal(again, cleaned)
-    assert changed == 0 if isinstance(rule, OneClassAPixel) else 0 < changed < len(strips) / 4
+    assert changed == 0 if isinstance(rule, OneClassPerPixel) else 0 < changed < len(strips) / 4
 
 
 @pytest.mark.parametrize("rule", [FillHoles(), FillHoles(pixels=50), FillEdges(pixels=0)], ids=repr)
@@ -89,7 +89,7 @@ def test_these_rules_only_add(strips, rule):
     assert changed < len(strips) / 4
 
 
-def test_small_components_are_those_that_labels_count(strips):
+def test_small_components_agree_with_labels(strips):
     for masks, cleaned in after(strips, RemoveSmallComponents(pixels=1000)):
         for mask, found in zip(masks, cleaned, strict=True):
             _, labels = cv2.connectedComponents(mask.view(np.uint8))
@@ -98,7 +98,7 @@ def test_small_components_are_those_that_labels_count(strips):
             assert np.array_equal(enough[labels], found)
 
 
-def test_filled_holes_are_what_water_from_outside_does_not_reach(strips):
+def test_filled_holes_are_what_a_flood_from_outside_does_not_reach(strips):
     for masks, filled in after(strips, FillHoles()):
         for mask, found in zip(masks, filled, strict=True):
             plane = np.pad(mask.view(np.uint8), 1)
@@ -108,7 +108,7 @@ def test_filled_holes_are_what_water_from_outside_does_not_reach(strips):
 
 def test_true_masks_survive_the_filling_of_their_edges(strips):
     scores = dice_by_class(strips, FillEdges())
-    assert (scores >= (0.966, 0.927, 0.969, 0.988)).all()  # the author's way, made safe
+    assert (scores >= (0.966, 0.927, 0.969, 0.988)).all()  # the author's method with padding
     assert (scores > 0.999).all()
 
 
@@ -120,12 +120,12 @@ def test_true_masks_are_polygons(strips):
         for mask, off in zip(masks, changed, strict=True):
             room = np.pad(mask, 1).view(np.uint8)
             side = cv2.morphologyEx(room, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-            assert (off <= side[1:-1, 1:-1]).all()  # nothing beyond the pixel beside the outline
+            assert (off <= side[1:-1, 1:-1]).all()  # only pixels next to the outline change
 
 
 def test_a_triplet_of_true_masks_is_the_mask_or_nothing(strips):
     for masks in strips:
-        levels = np.where(masks, np.uint8(200), np.uint8(40))
-        found = clean(levels, [Triplet(top=0.7, area=2000, bottom=0.3)])
+        maps_u8 = np.where(masks, np.uint8(200), np.uint8(40))
+        found = clean(maps_u8, [Triplet(top=0.7, area=2000, bottom=0.3)])
         enough = masks.sum((1, 2)) >= 2000
         assert np.array_equal(found, masks & enough[:, None, None])

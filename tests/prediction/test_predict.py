@@ -1,4 +1,4 @@
-"""Predictions against averages taken by hand over stub networks whose answers are known."""
+"""Predictions against averages taken by hand over stub networks whose rows are known."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ from steelscan.prediction import TorchModel, predict_classes, predict_masks, to_
 VIEWS = [("identity",), ("hflip",), ("identity", "hflip"), ("identity", "hflip", "vflip")]
 SHAPES = [(1, 1), (1, 40), (33, 1), (32, 64), (31, 65), (50, 90)]
 
-TURNS = {
+FLIPS = {
     "identity": lambda planes: planes,
     "hflip": lambda planes: planes[..., ::-1],
     "vflip": lambda planes: planes[..., ::-1, :],
@@ -53,7 +53,7 @@ def by_place(seen, slopes):
     return np.stack([grey * slope + 0.03 * columns - 0.05 * rows * slope for slope in slopes])
 
 
-def voter(body=ByPixel, slopes=(1.0, -2.0), resize=None, head="masks"):
+def model(body=ByPixel, slopes=(1.0, -2.0), resize=None, head="masks"):
     body = body(slopes)
     if head == "classes":
         body = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -80,12 +80,12 @@ def padded(plane):
 @pytest.mark.parametrize("views", VIEWS)
 def test_what_depends_on_the_pixel_alone_comes_back_at_its_pixel(shape, views):
     strip = picture(*shape)
-    answer = predict_masks([voter()], views, strip)
-    assert answer.dtype == np.float32
+    outputs = predict_masks([model()], views, strip)
+    assert outputs.dtype == np.float32
     grey = strip / 255 * 2 - 1
     expected = sigmoid([grey + 0.25, -2 * grey + 0.25])
-    assert answer.shape == (2, *shape)
-    assert np.allclose(answer, expected, atol=1e-5)
+    assert outputs.shape == (2, *shape)
+    assert np.allclose(outputs, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -94,22 +94,22 @@ def test_the_answer_is_the_mean_over_views_and_networks_by_hand(shape, views):
     strip = picture(*shape, seed=1)
     slopes = [(1.0, -2.0), (0.5, 3.0)]
     parts = [
-        TURNS[view](sigmoid(by_place(TURNS[view](padded(strip)), own)))[:, : shape[0], : shape[1]]
+        FLIPS[view](sigmoid(by_place(FLIPS[view](padded(strip)), own)))[:, : shape[0], : shape[1]]
         for own in slopes
         for view in views
     ]
     expected = np.mean(parts, axis=0)
-    models = [voter(ByPlace, own) for own in slopes]
-    answer = predict_masks(models, views, strip)
-    assert np.allclose(answer, expected, atol=1e-5)
-    assert np.allclose(predict_masks(models[::-1], views, strip), answer, atol=1e-6)
+    models = [model(ByPlace, own) for own in slopes]
+    outputs = predict_masks(models, views, strip)
+    assert np.allclose(outputs, expected, atol=1e-5)
+    assert np.allclose(predict_masks(models[::-1], views, strip), outputs, atol=1e-6)
 
 
 def test_probabilities_are_averaged_and_not_logits():
-    sure, unsure = voter(slopes=(40.0,)), voter(slopes=(0.0,))
+    sure, unsure = model(slopes=(40.0,)), model(slopes=(0.0,))
     white = np.full((32, 32), 255, np.uint8)
-    answer = predict_masks([sure, unsure], ("identity",), white)
-    assert np.allclose(answer, (1 + sigmoid(0.25)) / 2, atol=1e-6)
+    outputs = predict_masks([sure, unsure], ("identity",), white)
+    assert np.allclose(outputs, (1 + sigmoid(0.25)) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("views", VIEWS)
@@ -117,11 +117,11 @@ def test_classes_are_averaged_over_views_and_networks(views):
     strip = picture(20, 70)
     means = [(padded(strip) / 255 * 2 - 1).mean() for view in views]
     slopes = [(5.0, -2.0), (0.5, 30.0)]
-    answer = predict_classes([voter(slopes=own, head="classes") for own in slopes], views, strip)
-    assert answer.dtype == np.float32
+    outputs = predict_classes([model(slopes=own, head="classes") for own in slopes], views, strip)
+    assert outputs.dtype == np.float32
     each = [sigmoid(mean * np.array(own) + 0.25) for own in slopes for mean in means]
     expected = np.mean(each, axis=0)
-    assert np.allclose(answer, expected, atol=1e-4)
+    assert np.allclose(outputs, expected, atol=1e-4)
 
 
 def two_way_mean(plane, frame):
@@ -147,25 +147,25 @@ def test_a_strip_seen_at_half_size_is_answered_at_its_own(views):
     strip = picture(40, 60)
     blocks = strip.reshape(20, 2, 30, 2).astype(float)
     seen = np.floor(blocks.mean((1, 3)) + 0.5)
-    half = voter(resize=Shrink(pixels=600))
-    answer = predict_masks([half], views, strip)
+    half = model(resize=Shrink(pixels=600))
+    outputs = predict_masks([half], views, strip)
     grey = seen / 255 * 2 - 1
     expected = [two_way_mean(plane, (40, 60)) for plane in sigmoid([grey + 0.25, -2 * grey + 0.25])]
-    assert answer.shape == (2, 40, 60)
-    assert np.abs(answer - expected).max() < 0.005  # a level of grey, where halves are rounded
+    assert outputs.shape == (2, 40, 60)
+    assert np.abs(outputs - expected).max() < 0.005  # a level of grey, where halves are rounded
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 47), (90, 50), (64, 128)])
 @pytest.mark.parametrize("pixels", [1, 500, 5000])
 def test_every_size_of_strip_gives_maps_of_its_frame(shape, pixels):
-    models = [voter(resize=Shrink(pixels=pixels)), voter()]
+    models = [model(resize=Shrink(pixels=pixels)), model()]
     flat = np.full(shape, 51, np.uint8)
-    answer = predict_masks(models, ("identity", "hflip"), flat)
-    assert answer.shape == (2, *shape)
+    outputs = predict_masks(models, ("identity", "hflip"), flat)
+    assert outputs.shape == (2, *shape)
     grey = 51 / 255 * 2 - 1
-    for plane, slope in zip(answer, (1.0, -2.0), strict=True):
+    for plane, slope in zip(outputs, (1.0, -2.0), strict=True):
         assert np.allclose(plane, sigmoid(grey * slope + 0.25), atol=1e-6)
-    assert predict_classes([voter(head="classes")], ("vflip",), flat).shape == (2,)
+    assert predict_classes([model(head="classes")], ("vflip",), flat).shape == (2,)
 
 
 def mixing_network():
@@ -176,7 +176,7 @@ def mixing_network():
 
 
 def mirrored_apart(strip, views):
-    """How far the answer for the mirrored strip is from the mirrored answer."""
+    """How far the outputs for the mirrored strip is from the mirrored outputs."""
     models = [mixing_network()]
     direct = predict_masks(models, views, strip)
     mirrored = predict_masks(models, views, np.ascontiguousarray(strip[:, ::-1]))[..., ::-1]
@@ -194,7 +194,7 @@ def test_with_both_views_a_mirrored_strip_has_the_mirrored_answer():
 @pytest.mark.parametrize("dress", ["mirrored", "read-only", "part"])
 def test_pictures_may_be_views_of_other_arrays(dress):
     strip = picture(32, 64)
-    plain = predict_masks([voter()], ("identity",), strip)
+    plain = predict_masks([model()], ("identity",), strip)
     if dress == "mirrored":
         dressed, expected = strip[:, ::-1], plain[..., ::-1]
     elif dress == "part":
@@ -203,7 +203,7 @@ def test_pictures_may_be_views_of_other_arrays(dress):
     else:
         strip.flags.writeable = False
         dressed, expected = strip, plain
-    assert np.allclose(predict_masks([voter()], ("identity",), dressed), expected, atol=1e-6)
+    assert np.allclose(predict_masks([model()], ("identity",), dressed), expected, atol=1e-6)
 
 
 def test_asking_leaves_picture_and_network_as_they_were():
@@ -230,9 +230,9 @@ def test_a_picture_of_one_deepest_cell_is_answered_by_networks_with_group_norms(
     network, _ = build_network(
         FPN(encoder="resnet10t", weights="random", segmentation_channels=32), 2
     )
-    answer = predict_masks([TorchModel(network.eval(), None)], ("identity",), picture(*shape))
-    assert answer.shape == (2, *shape)
-    assert np.isfinite(answer).all()
+    outputs = predict_masks([TorchModel(network.eval(), None)], ("identity",), picture(*shape))
+    assert outputs.shape == (2, *shape)
+    assert np.isfinite(outputs).all()
 
 
 def test_levels_are_the_nearest_whole_255ths_and_halves_go_to_even_ones():

@@ -87,7 +87,7 @@ def test_a_line_that_a_crash_cut_short_never_counts(tmp_path, torn):
 
 def test_each_strip_is_one_chunk_on_disk(tmp_path):
     store = masks_store(tmp_path)
-    chunks = tmp_path / "levels.zarr" / "c"
+    chunks = tmp_path / "probabilities.zarr" / "c"
     for count, strip in enumerate((3, 1, 0), start=1):
         store[strip] = levels(strip) if strip else np.zeros((3, *FRAMES[0]), np.uint8)
         files = [path for path in chunks.rglob("*") if path.is_file()]
@@ -110,7 +110,7 @@ def test_memory_does_not_grow_with_the_number_of_strips(tmp_path):
 
 def test_a_chunk_that_cannot_be_written_is_told_and_not_held(tmp_path):
     store = masks_store(tmp_path)
-    chunks = tmp_path / "levels.zarr" / "c"
+    chunks = tmp_path / "probabilities.zarr" / "c"
     chunks.write_text("a file where the chunks' folder should be")
     with pytest.raises(OutputError, match="cannot be written"):
         store[1] = levels(1)
@@ -141,7 +141,9 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 
 def chunk_of(folder, strip):
     (chunk,) = (
-        path for path in (folder / "levels.zarr" / "c" / str(strip)).rglob("*") if path.is_file()
+        path
+        for path in (folder / "probabilities.zarr" / "c" / str(strip)).rglob("*")
+        if path.is_file()
     )
     return chunk
 
@@ -205,7 +207,7 @@ def test_a_list_of_strips_that_cannot_be_meant_is_told(tmp_path, text):
     with (tmp_path / "strips.txt").open("a", encoding="utf-8") as log:
         log.write(f"\n{text}\n")
     for opened in (masks_store, to_read):
-        with pytest.raises(RunError, match=r"strips\.txt: names the strip"):
+        with pytest.raises(RunError, match=r"strips\.txt: lists the strip"):
             opened(tmp_path)
 
 
@@ -226,7 +228,7 @@ def test_a_list_of_strips_that_cannot_be_meant_is_told(tmp_path, text):
 )
 def test_a_damaged_description_of_a_store_is_told(tmp_path, damage):
     masks_store(tmp_path)[0] = levels(0)
-    file = tmp_path / "levels.zarr" / "zarr.json"
+    file = tmp_path / "probabilities.zarr" / "zarr.json"
     file.write_text(damage(file.read_text()))
     for opened in (masks_store, to_read):
         with pytest.raises(RunError, match=r"zarr\.json.*Remove"):

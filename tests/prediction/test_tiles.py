@@ -19,7 +19,8 @@ from steelscan.prediction import (
     PowerMean,
     Tiles,
     TorchModel,
-    predict_both,
+    predict_classes,
+    predict_masks,
 )
 from steelscan.prediction.tiles import in_tiles, starts, weights
 
@@ -61,23 +62,23 @@ def test_the_say_of_two_neighbours_adds_up_to_one(size):
 
 
 @given(sizes, st.integers(1, 12), st.integers(0, 9))
-def test_what_each_tile_says_is_blended_by_a_loop_alike(size, length, seed):
-    """Every tile says other numbers; a column is their mean, each with its say."""
+def test_tiles_are_blended_as_by_a_loop(size, length, seed):
+    """Every tile has other numbers; a column is their weighted mean."""
     spec, width = tiles(*size), 32 * length
-    asked = []
+    parts = []
 
-    def ask(part):
-        asked.append(part)
-        rng = np.random.default_rng((seed, len(asked)))
+    def predict(part):
+        parts.append(part)
+        rng = np.random.default_rng((seed, len(parts)))
         shape = 2, 2, *part.shape
         return ModelOutputs(*(rng.random(each).astype(np.float32) for each in (shape, shape[:2])))
 
     strip = np.arange(3 * width).astype(np.uint8).reshape(3, width)
-    answer = in_tiles(ask, strip, spec)
+    outputs = in_tiles(predict, strip, spec)
     lefts = starts(spec, width)
-    assert len(asked) == len(lefts)
-    assert all(each.shape[-1] <= spec.width for each in asked)
-    total, say, classes = np.zeros((2, 2, 3, width)), np.zeros(width), np.zeros((2, 2))
+    assert len(parts) == len(lefts)
+    assert all(each.shape[-1] <= spec.width for each in parts)
+    total, weight, classes = np.zeros((2, 2, 3, width)), np.zeros(width), np.zeros((2, 2))
     tile = min(spec.width, width)
     for number, left in enumerate(lefts, start=1):
         rng = np.random.default_rng((seed, number))
@@ -90,9 +91,9 @@ def test_what_each_tile_says_is_blended_by_a_loop_alike(size, length, seed):
             if spec.overlap and left + tile < width:
                 mine = min(mine, max(0.0, (tile - column - 0.5) / spec.overlap * 2 - 0.5))
             total[..., left + column] += mine * masks[..., column]
-            say[left + column] += mine
-    assert np.allclose(answer.masks, total / say, atol=1e-5)
-    assert np.allclose(answer.classes, classes)
+            weight[left + column] += mine
+    assert np.allclose(outputs.masks, total / weight, atol=1e-5)
+    assert np.allclose(outputs.classes, classes)
 
 
 class Local(nn.Module):
@@ -119,20 +120,23 @@ def network():
 
 @pytest.mark.parametrize("average", [Mean(), LogitMean(), PowerMean()], ids=repr)
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=40 * 400)])
-def test_where_tiles_lie_makes_no_difference_to_a_network_that_sees_less_than_the_overlap(
+def test_tiles_make_no_difference_if_the_receptive_field_is_smaller_than_the_overlap(
     average, resize
 ):
     local = network()
     picture = np.random.default_rng(0).integers(0, 256, (50, 500)).astype(np.uint8)
     views = ("identity", "hflip", "vflip")
-    whole, judged = predict_both([TorchModel(local, resize)], views, picture, average)
+    alone = [TorchModel(local, resize)]
+    whole = predict_masks(alone, views, picture, average)
+    of_whole = predict_classes(alone, views, picture, average)
     for spec in (tiles(4, 2), tiles(5, 2), tiles(7, 3), tiles(40, 2)):
-        voter = TorchModel(local, resize, tiles=spec)
-        masks, classes = predict_both([voter], views, picture, average)
+        models = [TorchModel(local, resize, tiles=spec)]
+        masks = predict_masks(models, views, picture, average)
+        classes = predict_classes(models, views, picture, average)
         assert masks.shape == whole.shape
         assert np.abs(masks - whole).max() < 1e-5
-        assert np.abs(classes - judged).max() < 0.05  # its maximum may lie at a tile's edge
-    unblended, _ = predict_both(
+        assert np.abs(classes - of_whole).max() < 0.05  # its maximum may lie at a tile's edge
+    unblended = predict_masks(
         [TorchModel(local, resize, tiles=tiles(4, 0))], views, picture, average
     )
     assert np.abs(unblended - whole).max() > 1e-3

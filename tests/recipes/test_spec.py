@@ -25,7 +25,7 @@ from steelscan.postprocess import (
     FillEdges,
     FillHoles,
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     Polygons,
     RemoveSmallComponents,
     ScaledMinArea,
@@ -59,7 +59,7 @@ STEPS = {
     "e": FillEdges(),
     "S": ScaledMinArea(pixels=9),
     "p": Polygons(),
-    "o": OneClassAPixel(),
+    "o": OneClassPerPixel(),
     "f": KeepFound(),
 }
 

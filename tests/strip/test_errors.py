@@ -1,10 +1,10 @@
-"""The error tree: one base, drawn in its docstring, messages of three pieces."""
+"""The error tree: one base, listed in its docstring, messages of three parts."""
 
 import pickle
 
 import pytest
 
-from steelscan.strip import SteelscanError, errors
+from steelscan.strip import Fault, MaskError, SteelscanError, errors
 
 TREE = [
     kind
@@ -13,7 +13,7 @@ TREE = [
 ]
 
 
-def test_the_docstring_draws_every_error() -> None:
+def test_the_docstring_lists_every_error() -> None:
     assert len(TREE) == 11
     assert errors.__doc__ is not None
     for kind in TREE:
@@ -21,10 +21,10 @@ def test_the_docstring_draws_every_error() -> None:
 
 
 @pytest.mark.parametrize("kind", TREE)
-def test_message_is_one_line_of_three_pieces(kind: type[SteelscanError]) -> None:
+def test_the_message_is_one_line_of_three_parts(kind: type[SteelscanError]) -> None:
     error = kind("train.csv", "is empty", "Name another file")
     assert str(error) == "train.csv: is empty. Name another file."
-    assert (error.where, error.found, error.remedy) == (
+    assert (error.where, error.problem, error.remedy) == (
         "train.csv",
         "is empty",
         "Name another file",
@@ -32,7 +32,16 @@ def test_message_is_one_line_of_three_pieces(kind: type[SteelscanError]) -> None
 
 
 @pytest.mark.parametrize("kind", TREE)
-def test_survives_the_way_back_from_a_worker(kind: type[SteelscanError]) -> None:
+def test_an_error_can_be_pickled(kind: type[SteelscanError]) -> None:
     error = pickle.loads(pickle.dumps(kind("a", "b", "c")))
     assert type(error) is kind
     assert str(error) == "a: b. c."
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_an_error_becomes_one_of_another_class(kind: type[SteelscanError]) -> None:
+    error = kind("a", "b", "c", Fault.SIZE)
+    for fault in (None, Fault.RUNS):
+        other = error.as_(MaskError, fault)
+        assert type(other) is MaskError
+        assert (str(other), other.fault) == (str(error), fault or Fault.SIZE)

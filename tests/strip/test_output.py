@@ -120,11 +120,11 @@ def test_a_file_where_a_folder_should_be(write: object, tmp_path: Path) -> None:
         write(tmp_path / "file" / "result")  # type: ignore[operator]
 
 
-def test_a_file_that_is_named_as_the_folder(tmp_path: Path) -> None:
+def test_a_file_given_as_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("in the way")
     for path in (file, file / "result"):
-        with pytest.raises(OutputError, match=r"file is a file, and no folder\). Name a folder"):
+        with pytest.raises(OutputError, match=r"file is a file, not a folder\). Choose a folder"):
             output_folder(path)
     assert file.read_text() == "in the way"
 
@@ -156,7 +156,7 @@ def test_output_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     assert output_folder(folder) == folder
 
 
-def test_an_error_of_reading_in_the_block_is_passed_on(tmp_path: Path) -> None:
+def test_an_error_of_reading_in_the_block_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
     missing = tmp_path / "picture.jpg"
@@ -173,13 +173,13 @@ def test_an_error_of_reading_in_the_block_is_passed_on(tmp_path: Path) -> None:
     assert only(tmp_path) == ["a"]
 
 
-def test_a_pipe_is_no_output_and_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_and_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     (tmp_path / "to pipe").symlink_to("pipe")
     for path in (pipe, tmp_path / "to pipe"):
         before = path.lstat().st_mode
-        with pytest.raises(OutputError, match="no ordinary file"):
+        with pytest.raises(OutputError, match="not an ordinary file"):
             write_bytes(path, b"x")
         assert path.lstat().st_mode == before
     (tmp_path / "real").mkdir()
@@ -196,13 +196,13 @@ def test_a_name_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
     assert only(tmp_path) == [name]
 
 
-def test_text_that_is_no_unicode_is_one_error(tmp_path: Path) -> None:
+def test_text_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"Blech_.udce4.*not UTF-8"):
         write_text(tmp_path / "a", "Blech_\udce4.jpg")
     assert only(tmp_path) == []
 
 
-def test_what_killed_processes_left_for_the_same_target_goes(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_for_the_same_target_are_removed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as done:
         pass
     for name in ("target", "other"):
@@ -218,23 +218,23 @@ def test_what_killed_processes_left_for_the_same_target_goes(tmp_path: Path) -> 
 
 
 def _without_encoding(call: ast.Call) -> bool | None:
-    """Whether a call opens a text in whatever encoding is the default; None for other calls."""
+    """Whether a call opens a text in the default encoding; None for other calls."""
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    words = {word.arg for word in call.keywords}
+    keywords = {keyword.arg for keyword in call.keywords}
     mode = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
     reads = name == "read_text" and not call.args
     opens = name == "open" and (mode in {"r", "w", "a", "x"} or not call.args)
-    if reads or opens or "text" in words:
-        return "encoding" not in words
+    if reads or opens or "text" in keywords:
+        return "encoding" not in keywords
     return None
 
 
 def test_every_text_is_read_and_written_as_utf_8() -> None:
     """On Windows, and in old locales, the default is another encoding."""
-    found = {}
+    calls = {}
     for path in Path(steelscan.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and (without := _without_encoding(node)) is not None:
-                found[f"{path.name}:{node.lineno}"] = without
-    assert [place for place, without in found.items() if without] == []
-    assert len(found) > 10
+                calls[f"{path.name}:{node.lineno}"] = without
+    assert [place for place, without in calls.items() if without] == []
+    assert len(calls) > 10

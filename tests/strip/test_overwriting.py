@@ -1,4 +1,4 @@
-"""No output replaces what is not its own."""
+"""An output replaces only files that the same command wrote."""
 
 import json
 import subprocess
@@ -40,18 +40,18 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_file_is_replaced_by_one_of_its_kind_alone(files: Path, name: str) -> None:
+def test_a_file_is_replaced_only_by_one_of_its_kind(files: Path, name: str) -> None:
     kind: FileKind = KINDS[name]
     refused = set()
     for path in files.iterdir():
         if not kind.holds(path):
-            with pytest.raises(OutputError, match=f"is there already and no {kind.name}"):
+            with pytest.raises(OutputError, match=f"exists and is not a {kind.name}"):
                 check_output(path, kind)
             refused.add(path.name)
     assert {path.name for path in files.iterdir()} - refused == {
         own for own in (name, f"marked {name}") if (files / own).exists()
     }
-    with pytest.raises(OutputError, match="no ordinary file"):
+    with pytest.raises(OutputError, match="not an ordinary file"):
         check_output(files, kind)
     (files / "nothing").touch()
     check_output(files / "nothing", kind)
@@ -61,7 +61,7 @@ def test_a_file_is_replaced_by_one_of_its_kind_alone(files: Path, name: str) -> 
 def test_an_input_is_never_replaced(files: Path) -> None:
     (files / "link").symlink_to("table")
     for path in (files / "table", files / "link", files / "." / "table"):
-        with pytest.raises(OutputError, match="is read by the same command"):
+        with pytest.raises(OutputError, match="is an input of the same command"):
             check_output(path, KINDS["table"], [files / "other", files / "table"])
 
 
@@ -75,7 +75,7 @@ def test_the_tables_of_a_data_set_are_never_replaced(pictures: str, tmp_path: Pa
     check_output(tmp_path / "folds.csv")
 
 
-def test_what_a_run_holds_is_the_runs(tmp_path: Path) -> None:
+def test_files_of_a_run_are_never_replaced(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     for name in ("run.json", "recipe.json"):
@@ -103,7 +103,7 @@ def test_all_files_of_a_run_are_known(tmp_path: Path) -> None:
     assert {folder.probabilities("a").relative_to(tmp_path).parts[0]} <= OF_A_RUN
 
 
-def test_what_a_killed_process_left_of_the_file_goes(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as done:
         pass
     for name in ("a.csv", "b.csv"):

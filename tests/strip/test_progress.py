@@ -9,7 +9,7 @@ from steelscan.strip.progress import _Lines, progress
 from steelscan.strip.progress import progress as module_function
 
 
-def test_track_passes_items_through_and_ends_with_a_line(
+def test_track_yields_the_items_and_prints_a_last_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert list(track("abc", "Reading", 3)) == ["a", "b", "c"]
@@ -31,7 +31,7 @@ def test_a_line_every_ten_seconds(
     assert lines[0] == "Fitting: 4/10, 11 s, loss 0.5"
 
 
-def test_nothing_to_do_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_items_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track([], "Reading", 0)) == []
     assert capsys.readouterr().err == ""
 

@@ -1,4 +1,4 @@
-"""Run lengths against two other implementations, and against every real mask at hand."""
+"""Run lengths against two other implementations, and on every real mask."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def naive_encode(mask: np.ndarray) -> str:
 
 
 def naive_decode(text: str, frame: Frame) -> np.ndarray:
-    """The competition's own way, with the 1 subtracted that many solutions forgot."""
+    """The competition's method, with the subtraction of 1 that many solutions forgot."""
     flat = np.zeros(frame.pixels, np.bool_)
     numbers = [int(number) for number in text.split()]
     for start, length in zip(numbers[::2], numbers[1::2], strict=True):
@@ -41,7 +41,7 @@ def naive_decode(text: str, frame: Frame) -> np.ndarray:
 
 
 def coco_mask(text: str, frame: Frame) -> np.ndarray:
-    """Through COCO's counts: lengths of 0 and 1 in turn, down the columns as well."""
+    """Through COCO's counts: alternating lengths of 0 and 1, down the columns as well."""
     counts, at = [], 1
     for start, length in np.array(text.split(), int).reshape(-1, 2).tolist():
         counts += [start - at, length]
@@ -52,7 +52,7 @@ def coco_mask(text: str, frame: Frame) -> np.ndarray:
 
 
 @given(MASKS)
-def test_round_trip_and_second_way(mask: np.ndarray) -> None:
+def test_round_trip_and_second_implementation(mask: np.ndarray) -> None:
     frame = Frame(*mask.shape)
     text = encode(mask)
     assert text == naive_encode(mask)
@@ -62,7 +62,7 @@ def test_round_trip_and_second_way(mask: np.ndarray) -> None:
 
 
 @given(MASKS)
-def test_encode_does_not_care_how_the_mask_lies_in_memory(mask: np.ndarray) -> None:
+def test_encode_does_not_depend_on_the_memory_layout(mask: np.ndarray) -> None:
     assert encode(np.asfortranarray(mask)) == encode(mask)
     assert encode(mask[::-1][::-1]) == encode(mask)
     assert encode(mask.T) == naive_encode(mask.T)
@@ -85,7 +85,7 @@ def test_every_real_mask_round_trips(real_data: Path) -> None:
             assert encode(mask) == " ".join(text.split()), image
             assert mask.sum() == parse(text, SEVERSTAL)[:, 1].sum()
             count += 1
-            if count % 20 == 0:  # the slow second and third way on every twentieth
+            if count % 20 == 0:  # the slow implementations, on every twentieth
                 assert np.array_equal(naive_decode(text, SEVERSTAL), mask)
                 assert np.array_equal(coco_mask(text, SEVERSTAL), mask)
     assert count > 3000
@@ -119,35 +119,35 @@ def test_full_and_empty() -> None:
 
 
 def test_top_and_bottom_rows_are_not_wrapped() -> None:
-    """A mask shifted by one pixel is the best-known fault of this data set's readers."""
+    """A mask shifted by one pixel is the best-known error of programs for this data set."""
     mask = np.zeros((4, 3), np.bool_)
     mask[0] = mask[3] = True
     assert encode(mask) == "1 1 4 2 8 2 12 1"
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ("1", "odd number"),
-        ("1 2 3", "odd number"),
+        ("1", "is odd"),
+        ("1 2 3", "is odd"),
         ("0 2", "outside the frame 3x4"),
         ("1 0", "outside the frame"),
         ("12 2", "outside the frame"),
         ("13 1", "outside the frame"),
         ("9223372036854775807 9223372036854775807", "outside the frame"),
         ("99999999999999999999999 1", "outside the frame"),
-        ("-1 2", "more than numbers"),
-        ("1 a", "more than numbers"),
-        ("1.5 2", "more than numbers"),
-        ("nan nan", "more than numbers"),
-        ("\uff11 1", "more than numbers"),
+        ("-1 2", "not only numbers"),
+        ("1 a", "not only numbers"),
+        ("1.5 2", "not only numbers"),
+        ("nan nan", "not only numbers"),
+        ("\uff11 1", "not only numbers"),
         ("1 3 2 2", "overlaps"),
         ("5 2 1 2", "overlaps"),
         ("1 2 1 2", "overlaps"),
     ],
 )
-def test_refusals_name_the_place(text: str, says: str) -> None:
-    with pytest.raises(MaskError, match=says) as caught:
+def test_refusals_name_the_place(text: str, message: str) -> None:
+    with pytest.raises(MaskError, match=message) as caught:
         decode(text, Frame(3, 4), "strip.jpg, class 2")
     assert caught.value.where == "strip.jpg, class 2"
 

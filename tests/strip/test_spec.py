@@ -1,4 +1,4 @@
-"""Specs: strict, frozen, whole in JSON; classes and per-class values."""
+"""Specs: strict, frozen, lossless in JSON; classes and per-class values."""
 
 from typing import Annotated, Literal
 
@@ -37,7 +37,7 @@ class Drawing(Spec):
 DRAWING = Drawing(shapes=(Round(radius=2), Square(sides=(1, 4)), Round()), size=(1, 2, 3))
 
 
-def test_json_round_trip_is_whole() -> None:
+def test_json_round_trip_is_lossless() -> None:
     assert Drawing.model_validate_json(DRAWING.model_dump_json()) == DRAWING
     assert Drawing.model_validate_json(DRAWING.model_dump_json(indent=2)) == DRAWING
     shapes = TypeAdapter(tuple[Round | Square, ...])
@@ -61,7 +61,7 @@ def test_strict(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_without_end_are_refused_in_json(number: str) -> None:
+def test_infinities_and_nan_are_refused_in_json(number: str) -> None:
     with pytest.raises(ValidationError):
         Round.model_validate_json(f'{{"radius": {number}}}')
 

@@ -1,4 +1,4 @@
-"""Augmentations: settings, and what they do to a strip and its masks."""
+"""Augmentations of a strip and its masks: settings, and the functions that apply them."""
 
 import lazy_loader
 

@@ -1,7 +1,6 @@
-"""Augmentations as settings: no albumentations here.
+"""Settings of augmentations, without albumentations.
 
-``p`` is the probability with which an augmentation is applied at all. Those that bend, shift or
-turn fill from beyond the border by mirroring, picture and masks alike.
+Geometric augmentations fill from beyond the border by reflection, in picture and masks alike.
 """
 
 from __future__ import annotations
@@ -10,211 +9,195 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from steelscan.strip import Spec
-
-Probability = Annotated[float, Field(ge=0, le=1)]
+from steelscan.strip import Share, Spec
 
 
-class HFlip(Spec):
+class Randomized(Spec):
+    """An augmentation that is applied with probability ``p``."""
+
+    kind: str
+    p: Share = 0.5
+
+
+class HFlip(Randomized):
     """Mirror left and right."""
 
     kind: Literal["hflip"] = "hflip"
-    p: Probability = 0.5
 
 
-class VFlip(Spec):
+class VFlip(Randomized):
     """Mirror top and bottom."""
 
     kind: Literal["vflip"] = "vflip"
-    p: Probability = 0.5
 
 
-class Rotate180(Spec):
-    """Turn by 180 degrees."""
+class Rotate180(Randomized):
+    """Rotate by 180 degrees."""
 
-    kind: Literal["turn"] = "turn"
-    p: Probability = 0.5
+    kind: Literal["rotate180"] = "rotate180"
 
 
-class BrightnessContrast(Spec):
-    """Change brightness and contrast by up to these shares, each drawn evenly."""
+class BrightnessContrast(Randomized):
+    """Change brightness and contrast by up to these shares, each drawn uniformly."""
 
     kind: Literal["brightness_contrast"] = "brightness_contrast"
-    brightness: Probability = 0.2
-    contrast: Probability = 0.2
-    p: Probability = 0.5
+    brightness: Share = 0.2
+    contrast: Share = 0.2
 
 
-class Gamma(Spec):
+class Gamma(Randomized):
     """Raise grey levels to a power between ``1 - limit`` and ``1 + limit``."""
 
     kind: Literal["gamma"] = "gamma"
     limit: Annotated[float, Field(ge=0, le=0.99)] = 0.2
-    p: Probability = 0.5
 
 
-class Clahe(Spec):
-    """Even out contrast in 8x8 tiles, amplified by at most 1 to ``clip`` (CLAHE)."""
+class Clahe(Randomized):
+    """Equalise contrast in 8x8 tiles, amplified by at most 1 to ``clip`` (CLAHE)."""
 
     kind: Literal["clahe"] = "clahe"
     clip: Annotated[float, Field(ge=1)] = 2.0
-    p: Probability = 0.5
 
 
-class Sharpen(Spec):
-    """Sharpen with a 3x3 kernel; it may darken a little, as albumentations' kernel does."""
+class Sharpen(Randomized):
+    """Sharpen with a 3x3 kernel; albumentations' kernel may darken a little."""
 
     kind: Literal["sharpen"] = "sharpen"
-    p: Probability = 0.5
 
 
-class Blur(Spec):
+class Blur(Randomized):
     """Average over squares of 3, 5, ... up to ``side`` pixels."""
 
     kind: Literal["blur"] = "blur"
     side: Annotated[int, Field(ge=3)] = 7
-    p: Probability = 0.5
 
 
-class MotionBlur(Spec):
+class MotionBlur(Randomized):
     """Average along lines in any direction, of 3, 5, ... up to ``length`` pixels."""
 
     kind: Literal["motion_blur"] = "motion_blur"
     length: Annotated[int, Field(ge=3)] = 7
-    p: Probability = 0.5
 
 
-class GaussNoise(Spec):
-    """Add normal noise of a deviation of up to ``deviation``, as a share of 255."""
+class GaussNoise(Randomized):
+    """Add normal noise with a standard deviation of up to ``deviation``, as a share of 255."""
 
     kind: Literal["gauss_noise"] = "gauss_noise"
-    deviation: Probability = 0.03
-    p: Probability = 0.5
+    deviation: Share = 0.03
 
 
-class IsoNoise(Spec):
-    """Brighten by the noise of a camera, dark pixels by more (see `camera_noise`).
+class IsoNoise(Randomized):
+    """Brighten by camera noise, dark pixels by more (see `functional.add_camera_noise`).
 
-    How strong is drawn between a fifth of ``intensity`` and all of it: albumentations' 0.1 to 0.5.
+    The strength is drawn from ``intensity / 5`` to ``intensity``: albumentations' 0.1 to 0.5.
     """
 
     kind: Literal["iso_noise"] = "iso_noise"
-    intensity: Probability = 0.5
-    p: Probability = 0.5
+    intensity: Share = 0.5
 
 
-class SaltPepper(Spec):
-    """Set a share of pixels, up to ``most``, to black or white (14th, K:114367)."""
+class SaltPepper(Randomized):
+    """Set up to the share ``amount`` of the pixels to black or white (14th, K:114367)."""
 
     kind: Literal["salt_pepper"] = "salt_pepper"
-    most: Probability = 0.0002
-    p: Probability = 0.5
+    amount: Share = 0.0002
 
 
-class Jpeg(Spec):
-    """Save as JPEG of a quality from ``worst`` to 100, and read again."""
+class Jpeg(Randomized):
+    """Save as JPEG with a quality from ``min_quality`` to 100, and read again."""
 
     kind: Literal["jpeg"] = "jpeg"
-    worst: Annotated[int, Field(ge=1, le=100)] = 80
-    p: Probability = 0.5
+    min_quality: Annotated[int, Field(ge=1, le=100)] = 80
 
 
-class ShiftScaleRotate(Spec):
-    """Shift by up to a share of the sides, scale by up to a share, turn by up to ``degrees``."""
+class ShiftScaleRotate(Randomized):
+    """Shift by up to a share of the sides, scale by up to a share, rotate by up to ``degrees``."""
 
-    kind: Literal["shift_scale_turn"] = "shift_scale_turn"
-    shift: Probability = 0.0625
+    kind: Literal["shift_scale_rotate"] = "shift_scale_rotate"
+    shift: Share = 0.0625
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    p: Probability = 0.5
 
 
-class Elastic(Spec):
-    """Bend: noise of up to ``strength`` pixels, smoothed over ``grain`` pixels, moves each pixel.
+class Elastic(Randomized):
+    """Move each pixel by noise of up to ``alpha`` pixels, smoothed with ``sigma`` pixels.
 
-    With 120 and 6, as the 14th has it, pixels move by about 3.
+    With the 14th's values, 120 and 6, pixels move by about 3 pixels.
     """
 
     kind: Literal["elastic"] = "elastic"
-    strength: PositiveFloat = 120.0
-    grain: Annotated[float, Field(ge=1)] = 6.0
-    p: Probability = 0.5
+    alpha: PositiveFloat = 120.0
+    sigma: Annotated[float, Field(ge=1)] = 6.0
 
 
-class GridDistortion(Spec):
+class GridDistortion(Randomized):
     """Stretch and squeeze the cells of a 5x5 grid by up to ``limit``.
 
-    A picture with a side under 20 pixels is left alone.
+    Pictures with a side under 20 pixels are not changed.
     """
 
     kind: Literal["grid_distortion"] = "grid_distortion"
-    limit: Probability = 0.3
-    p: Probability = 0.5
+    limit: Share = 0.3
 
 
-class OpticalDistortion(Spec):
-    """Bend as a lens does, by up to ``limit``; from about 0.4 on, corners can fold over."""
+class OpticalDistortion(Randomized):
+    """Distort like a lens by up to ``limit``; from about 0.4, corners can fold over."""
 
     kind: Literal["optical_distortion"] = "optical_distortion"
     limit: PositiveFloat = 0.5
-    p: Probability = 0.5
 
 
-class Cutout(Spec):
-    """Paint ``holes`` squares of ``side`` pixels black; masks stay (arXiv:1708.04552)."""
+class Cutout(Randomized):
+    """Paint ``holes`` squares of ``side`` pixels black; keep the masks (arXiv:1708.04552)."""
 
     kind: Literal["cutout"] = "cutout"
     holes: PositiveInt = 8
     side: PositiveInt = 8
-    p: Probability = 0.5
 
 
-class DefectBlackout(Spec):
-    """Paint components of the masks black, and out of the masks (1st, K:114254).
+class DefectBlackout(Randomized):
+    """Paint components of the masks black and remove them from the masks (1st, K:114254).
 
-    Each with probability ``component``, grown by ``margin`` pixels so that no rim gives it away,
-    but never over what stays. A class whose last component is gone is gone from the label.
+    Each component is painted with probability ``component``, dilated by ``margin`` pixels to hide
+    its rim, but not over components that stay. A class without components leaves the label.
     """
 
     kind: Literal["defect_blackout"] = "defect_blackout"
-    component: Probability = 0.5
+    component: Share = 0.5
     margin: NonNegativeInt = 4
-    p: Probability = 0.5
 
 
-class SteelShift(Spec):
+class SteelShift(Randomized):
     """Roll the steel along the strip by any distance; black ends stay (10th, K:114465).
 
-    A strip without steel, or with black between two pieces of it, is left alone.
+    A strip without steel, or with black columns between columns of steel, is not changed.
     """
 
     kind: Literal["steel_shift"] = "steel_shift"
     dark: Annotated[int, Field(ge=0, le=255)] = 15
-    """Columns of a lower mean are not steel."""
-    p: Probability = 0.5
+    """Columns with a lower mean are not steel."""
 
 
-class OneOf(Spec):
-    """Apply one of these, drawn by the ratios of their ``p``; with probability ``p`` in all.
+class OneOf(Randomized):
+    """Apply one of these with probability ``p``, drawn by the ratios of their own ``p``.
 
-    An `UpTo` among them counts as a ``p`` of 1.
+    An `UpTo` among them counts as ``p`` = 1.
     """
 
     kind: Literal["one_of"] = "one_of"
     of: tuple[Augment, ...] = Field(min_length=1)
-    p: Probability = 0.5
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> Self:
         if not any(getattr(each, "p", 1) for each in self.of):
-            raise ValueError("every p in it is 0: there is none to draw")
+            raise ValueError("every p is 0: none can be drawn")
         return self
 
 
 class UpTo(Spec):
-    """Apply none to ``count`` of these, drawn evenly, in this order (10th; arXiv:1909.13719).
+    """Apply 0 to ``count`` of these, drawn uniformly, in this order (10th; arXiv:1909.13719).
 
-    One that is drawn is then applied with its own ``p``.
+    Each one drawn is applied with its own ``p``.
     """
 
     kind: Literal["up_to"] = "up_to"
@@ -253,16 +236,16 @@ Augment = Annotated[
     | UpTo,
     Field(discriminator="kind"),
 ]
-"""One augmentation; a training holds a tuple of them, applied in order."""
+"""One augmentation; training applies a tuple of them in order."""
 
 OneOf.model_rebuild()
 UpTo.model_rebuild()
 
 
 class Mixup(Spec):
-    """Blend each crop, and its masks, with another of the batch (arXiv:1710.09412).
+    """Blend each crop and its masks with another of the batch (arXiv:1710.09412).
 
-    The share of the first is drawn from a beta distribution with both parameters ``alpha``.
+    The share of the first is drawn from Beta(``alpha``, ``alpha``).
     """
 
     alpha: PositiveFloat = 0.2

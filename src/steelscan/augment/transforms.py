@@ -1,8 +1,8 @@
-"""From the settings of augmentations to what does them: the one file that knows albumentations.
+"""Turn settings into transforms: the only file that imports albumentations.
 
-What bends, shifts or turns fills from beyond the border by mirroring, picture and masks alike: a
-defect that is mirrored into sight is in the masks too, and no black wedge is taken for the end of
-the steel. Masks take the nearest pixel, pictures are interpolated linearly.
+Geometric transforms fill from beyond the border by reflection, in picture and masks alike: a
+reflected defect is in the masks too, and no black wedge looks like the end of the steel. Masks are
+sampled at the nearest pixel, pictures linearly.
 """
 
 import os
@@ -43,12 +43,12 @@ from steelscan.augment.specs import (
 )
 from steelscan.strip import Masks, Picture
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look online
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would go online
 
 import albumentations as al
 
 Planes: TypeAlias = NDArray[np.uint8]
-"""A picture ``(height, width, 1)`` or masks ``(height, width, classes)``, as albumentations has."""
+"""A picture ``(height, width, 1)`` or masks ``(height, width, classes)`` for albumentations."""
 
 _GRID = 5
 _LEAST_FOR_GRID = _GRID * (_GRID - 1)
@@ -56,7 +56,7 @@ _LEAST_ODD = 3
 
 
 class Augmenter:
-    """Applies augmentations to a grey picture and its masks alike."""
+    """Applies augmentations to a grey picture and its masks."""
 
     def __init__(self, augments: Sequence[Augment]) -> None:
         self._pipeline = al.Compose([_transform(augment) for augment in augments])
@@ -64,12 +64,12 @@ class Augmenter:
     def __call__(
         self, picture: Picture, masks: Masks, rng: np.random.Generator
     ) -> tuple[Picture, Masks]:
-        """Return the changed picture and masks; what happens depends on ``rng`` alone.
+        """Return the changed picture and masks; the changes depend on ``rng`` alone.
 
         ``picture`` is uint8 ``(height, width)``, ``masks`` bool ``(classes, height, width)``, of
         any size; they keep their shapes and are not changed in place.
         """
-        # not set_random_seed: it seeds all transforms alike, and their draws would be the same
+        # not set_random_seed: it gives all transforms the same seed, and thus the same draws
         self._pipeline.set_random_state(rng, random.Random(int(rng.integers(2**31))))
         image = np.ascontiguousarray(picture)[..., None]
         changed = self._pipeline(image=image, mask=_merged(masks))
@@ -78,9 +78,9 @@ class Augmenter:
 
 
 def _merged(masks: Masks) -> Planes:
-    """Masks ``(classes, height, width)`` as albumentations has them."""
+    """Return masks ``(classes, height, width)`` in the order of axes of albumentations."""
     planes = np.ascontiguousarray(masks).view(np.uint8)
-    merged = np.asarray(cv2.merge(tuple(planes)), np.uint8)  # far quicker than a transposed copy
+    merged = np.asarray(cv2.merge(tuple(planes)), np.uint8)  # far faster than a transposed copy
     return merged.reshape(*masks.shape[1:], len(masks))
 
 
@@ -106,7 +106,7 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
         case Blur(side=side, p=p):
             return al.Blur(blur_limit=_odd(side), p=p)
         case MotionBlur(length=length, p=p):
-            # lines off their centre would move the picture away from its masks
+            # shifted kernels would move the picture away from its masks
             return al.MotionBlur(
                 blur_limit=_odd(length), allow_shifted=False, direction_range=(0.0, 0.0), p=p
             )
@@ -114,10 +114,10 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
             return al.GaussNoise(std_range=(0.0, deviation), p=p)
         case IsoNoise(intensity=intensity, p=p):
             return _CameraNoise(intensity, p)
-        case SaltPepper(most=most, p=p):
-            return al.SaltAndPepper(amount=(0.0, most), salt_vs_pepper=(0.0, 1.0), p=p)
-        case Jpeg(worst=worst, p=p):
-            return al.ImageCompression(quality_range=(worst, 100), p=p)
+        case SaltPepper(amount=amount, p=p):
+            return al.SaltAndPepper(amount=(0.0, amount), salt_vs_pepper=(0.0, 1.0), p=p)
+        case Jpeg(min_quality=quality, p=p):
+            return al.ImageCompression(quality_range=(quality, 100), p=p)
         case ShiftScaleRotate(shift=shift, scale=scale, degrees=degrees, p=p):
             return al.Affine(
                 translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
@@ -127,10 +127,10 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
                 border_mode=cv2.BORDER_REFLECT,
                 p=p,
             )
-        case Elastic(strength=strength, grain=grain, p=p):
+        case Elastic(alpha=alpha, sigma=sigma, p=p):
             return al.ElasticTransform(
-                alpha=strength,
-                sigma=grain,
+                alpha=alpha,
+                sigma=sigma,
                 noise_distribution="uniform",
                 border_mode=cv2.BORDER_REFLECT,
                 p=p,
@@ -152,12 +152,12 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
 
 
 def _odd(most: int) -> tuple[int, int]:
-    """The least and the largest odd side up to ``most``, which is 3 or more."""
+    """Return 3 and the largest odd side up to ``most``, which is at least 3."""
     return _LEAST_ODD, most - 1 + most % 2
 
 
 class _Both(al.DualTransform):  # type: ignore[misc]
-    """A function of picture, masks and a generator as a transform of albumentations."""
+    """A function of picture, masks and random generator as an albumentations transform."""
 
     def __init__(
         self,
@@ -195,21 +195,21 @@ class _CameraNoise(al.ImageOnlyTransform):  # type: ignore[misc]
 
 
 class _Grid(al.GridDistortion):  # type: ignore[misc]
-    """Leaves small pictures alone: the cells of albumentations' grid do not cover them."""
+    """Does not change small pictures, which the cells of albumentations' grid do not cover."""
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
         height, width = params["shape"][:2]
         if min(height, width) >= _LEAST_FOR_GRID:
-            moved: dict[str, Any] = super().get_params_dependent_on_data(params, data)
-            return moved
+            params_of_grid: dict[str, Any] = super().get_params_dependent_on_data(params, data)
+            return params_of_grid
         map_y, map_x = np.mgrid[:height, :width].astype(np.float32)
         return {"map_x": map_x, "map_y": map_y}
 
 
 class _Holes(al.CoarseDropout):  # type: ignore[misc]
-    """Squares that are as large as the picture where it is smaller than they are."""
+    """Black squares, cut to the size of pictures that are smaller."""
 
     def __init__(self, holes: int, side: int, p: float) -> None:
         super().__init__(num_holes_range=(holes, holes), fill=0, p=p)
@@ -223,7 +223,7 @@ class _Holes(al.CoarseDropout):  # type: ignore[misc]
 
 
 class _UpTo(al.SomeOf):  # type: ignore[misc]
-    """Draws how many first."""
+    """Draws first how many to apply."""
 
     def _get_idx(self) -> list[int]:
         count = self.random_generator.integers(self.n, endpoint=True)

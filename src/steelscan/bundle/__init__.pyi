@@ -1,7 +1,8 @@
 from .certificate import Certificate as Certificate
 from .engines import MOST_THREADS as MOST_THREADS
 from .engines import Run as Run
-from .engines import open_run as open_run
+from .engines import load_graph as load_graph
+from .inputs import StripInputs as StripInputs
 from .package import BUNDLE_KIND as BUNDLE_KIND
 from .package import Package as Package
 from .package import certified as certified
@@ -15,12 +16,9 @@ from .runtime import usable_cores as usable_cores
 from .signing import make_keys as make_keys
 from .signing import private_key as private_key
 from .signing import required_keys as required_keys
-from .spec import Deployed as Deployed
 from .spec import EarlyExit as EarlyExit
 from .spec import Format as Format
 from .spec import Graph as Graph
-from .spec import Judge as Judge
 from .spec import Manifest as Manifest
 from .spec import MillimetresPerPixel as MillimetresPerPixel
-from .spec import Outline as Outline
 from .spec import Precision as Precision

@@ -1,4 +1,4 @@
-"""The certificate of a bundle: what was held against what, and what came of it. No torch here."""
+"""The certificate of a bundle: how it was made and proven."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,15 @@ from steelscan.strip import Spec
 
 
 class Certificate(Spec):
-    """What vouches for a bundle: by which code it was made of what, and what its proof found.
+    """How a bundle was made, and the result of its proof.
 
-    ``manifest`` is the SHA-256 of the manifest as it stands in the bundle, which holds those of all
-    other files; a signature of the certificate is one of the whole bundle. ``brought`` strips lie
-    in it. ``limits`` are what it was held to when it was made; what it is held to afterwards is up
-    to the program.
+    Attributes:
+        manifest: SHA-256 of the manifest, which has those of all other files; so a signature of
+            the certificate covers the whole bundle.
+        limits: the limits when it was made; later proofs use those of the program.
+        included_strips: number of strips of the proof that are in the bundle.
+        early: measured effect of the early exit; None if there is none.
+        quantized: how its precision was reduced; None if it was not.
     """
 
     manifest: Sha256 = "0" * 64
@@ -29,15 +32,15 @@ class Certificate(Spec):
     precision: Precision
     limits: Limits
     parity: Parity
-    brought: NonNegativeInt
+    included_strips: NonNegativeInt
     early: EarlyExit | None = None
     quantized: Mapping[str, JsonValue] | None = None
 
-    def contradicts(self, manifest: Manifest) -> str | None:
-        """What a manifest says otherwise than was certified; None where it says the same."""
+    def difference(self, manifest: Manifest) -> str | None:
+        """Describe what a manifest has that was not certified; None if there is nothing."""
         if manifest.precision != self.precision:
-            return f"is in {manifest.precision}, and was proven in {self.precision}"
-        measured = None if self.early is None else self.early.level
-        if manifest.early != measured:
-            return f"lets strips leave early at level {manifest.early}; measured was {measured}"
+            return f"is in {manifest.precision}, but was proven in {self.precision}"
+        measured = None if self.early is None else self.early.value
+        if manifest.early_exit != measured:
+            return f"has an early exit at {manifest.early_exit}, but {measured} was measured"
         return None

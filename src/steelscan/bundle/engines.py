@@ -1,4 +1,4 @@
-"""The networks of a bundle, each ready to have its say. No torch here."""
+"""The networks of a bundle, loaded by a runtime. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +9,28 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.package import Package
-from steelscan.bundle.precision import seen_by
-from steelscan.bundle.spec import Format, Graph, Judge, Outline
+from steelscan.bundle.spec import Format, Graph
 from steelscan.data import Shrink
+from steelscan.decision import Step
 from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for
 from steelscan.strip import BundleError, Frame, MissingPartError, Picture
 
 Device = Literal["cpu", "cuda"]
 
 Run: TypeAlias = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
-"""A network as a function: strips ``(1, 1, height, width)`` to its heads, in their order."""
+"""A network as a function: from strips ``(1, 1, height, width)`` to its heads, in order."""
 
 SECONDS_A_MILLION_PIXELS = 300.0
-"""That a network may take for what it sees of a strip, which counts as a million at the least."""
+"""How long a network may take per million pixels of a strip; smaller strips count as that."""
 
 MOST_THREADS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxModel:
-    """A network of a bundle; see `steelscan.prediction.predict.Model`."""
+    """A network of a bundle; a `steelscan.prediction.Model`."""
 
     graph: Graph
     run: Run
@@ -41,49 +42,47 @@ class OnnxModel:
 
     @property
     def classes(self) -> tuple[int, ...] | None:
-        """The ids of the classes that it knows; None: all."""
+        """The ids of the classes that it predicts; None: all."""
         return self.graph.classes
 
     @property
     def tiles(self) -> Tiles | None:
-        """The tiles in which it is asked; None: whole strips."""
+        """The tiles in which it predicts; None: whole strips."""
         return self.graph.tiles
 
     @property
     def softmax(self) -> bool:
-        """Whether logits of its masks are for softmax."""
+        """Whether the logits of its masks are for softmax."""
         return self.graph.softmax
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
-        """What it says of a strip; views and sort are those that are in its file.
+    def predict(self, strip: Picture, views: Sequence[View], kind: OutputKind) -> ModelOutputs:
+        """Predict a strip; views and kind are fixed by its file.
 
-        Raises BundleError for what is not a number: it would pass for sound steel.
+        Raises BundleError if an output is not a number: it would pass for a clean strip.
         """
-        del views, sort
+        del views, kind
         heads = self.run(np.ascontiguousarray(strip)[None, None])
         if not all(np.isfinite(head).all() for head in heads):
-            found = "says what is not a number: its sums overflow"
+            found = "predicts what is not a number: its sums overflow"
             raise BundleError(self.graph.file, found, "Do not use it in this precision")
-        said = dict(zip(self.graph.heads, heads, strict=True))
-        return ModelOutputs(*(_of_one(said.get(name)) for name in ("masks", "classes")))
+        outputs = dict(zip(self.graph.heads, heads, strict=True))
+        return ModelOutputs(*(_of_one_strip(outputs.get(name)) for name in ("masks", "classes")))
 
 
-def _of_one(head: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+def _of_one_strip(head: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
     return None if head is None else head[:, 0].astype(np.float32, copy=False)
 
 
-def open_models(
-    package: Package, step: Judge | Outline, threads: int, device: Device
-) -> tuple[OnnxModel, ...]:
-    """Load the networks of a step. Raises BundleError for a graph that cannot be, or may not."""
-    return tuple(
-        OnnxModel(graph, open_run(package, step, graph, threads, device)) for graph in step.graphs
-    )
+def open_models(package: Package, threads: int, device: Device) -> dict[str, tuple[OnnxModel, ...]]:
+    """Load the networks of each step. Raises BundleError for a graph that is broken or refused."""
+    models: dict[str, tuple[OnnxModel, ...]] = {}
+    for step, graph in package.manifest.graphs:
+        model = OnnxModel(graph, load_graph(package, step, graph, threads, device))
+        models[step.name] = (*models.get(step.name, ()), model)
+    return models
 
 
-def open_run(
-    package: Package, step: Judge | Outline, graph: Graph, threads: int, device: Device
-) -> Run:
+def load_graph(package: Package, step: Step, graph: Graph, threads: int, device: Device) -> Run:
     """Check and load a network. Raises BundleError, MissingPartError."""
     from steelscan.bundle.graph_check import GraphCheck
 
@@ -93,7 +92,7 @@ def open_run(
         "openvino": _openvino,
     }
     try:
-        sees = seen_by(graph, step, np.zeros(manifest.strip, np.uint8))[0]
+        sees = network_inputs(graph, step, np.zeros(manifest.strip, np.uint8))[0]
         logits = kind_for(step.average) == "logits"
         views, classes = len(step.views), len(manifest.classes)
         check = GraphCheck(graph, content, views, classes, logits=logits)
@@ -101,7 +100,7 @@ def open_run(
         run = opened[manifest.written_for](content, threads, device)
     except MissingPartError:
         raise
-    except Exception as error:  # each runtime has errors of its own, of no common base
+    except Exception as error:  # the errors of the runtimes have no common base
         found = f"cannot be loaded ({_reason(error)})"
         raise BundleError(graph.file, found, "Export the bundle anew") from None
 
@@ -122,7 +121,7 @@ def _reason(error: Exception) -> str:
 
 
 def _seconds(strips: NDArray[np.uint8]) -> float:
-    """How long a network may take for these."""
+    """Return how long a network may take for these strips."""
     return SECONDS_A_MILLION_PIXELS * ceil(strips.size / 1e6)
 
 
@@ -136,25 +135,25 @@ def _onnx(content: bytes, threads: int, device: Device) -> Run:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # Threads of a network that wait for it to be asked again would take time from the others.
+    # Threads that spin while they wait would take time from the other networks.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider"]
     if wanted[0] not in onnxruntime.get_available_providers():
         found = "has no CUDA"
-        raise MissingPartError("onnxruntime", found, "Install onnxruntime-gpu, or ask the CPU")
+        raise MissingPartError("onnxruntime", found, "Install onnxruntime-gpu, or use the CPU")
     session = onnxruntime.InferenceSession(content, options, providers=wanted)
     (name,) = (each.name for each in session.get_inputs())
 
     def run(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        asked = onnxruntime.RunOptions()
-        asked.log_severity_level = 4
-        watch = Timer(_seconds(strips), setattr, (asked, "terminate", True))
-        watch.daemon = True
-        watch.start()
+        run_options = onnxruntime.RunOptions()
+        run_options.log_severity_level = 4
+        timer = Timer(_seconds(strips), setattr, (run_options, "terminate", True))
+        timer.daemon = True
+        timer.start()
         try:
-            heads: Sequence[NDArray[np.float32]] = session.run(None, {name: strips}, asked)
+            heads: Sequence[NDArray[np.float32]] = session.run(None, {name: strips}, run_options)
         finally:
-            watch.cancel()
+            timer.cancel()
         return heads
 
     return run
@@ -167,7 +166,7 @@ def _openvino(content: bytes, threads: int, device: Device) -> Run:
         found = "needs openvino, which is not installed"
         raise MissingPartError("this bundle", found, "Run: pip install openvino") from None
     if device != "cpu":
-        raise MissingPartError("openvino", "is asked on the CPU here", "Take an onnx bundle")
+        raise MissingPartError("openvino", "runs on the CPU only", "Export an ONNX bundle")
     settings: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",

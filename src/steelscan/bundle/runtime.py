@@ -2,32 +2,32 @@
 
 import os
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle.cascade import Consultation
-from steelscan.bundle.engines import MOST_THREADS, Device, OnnxModel, open_models
+from steelscan.bundle.engines import MOST_THREADS, Device, open_models
 from steelscan.bundle.package import Package, read_package
 from steelscan.bundle.spec import Manifest
 from steelscan.data import Source, read_picture
 from steelscan.decision import (
+    Detector,
+    OnError,
     Prediction,
     RuleInput,
-    StepOutput,
-    answer_pictures,
-    claimed,
-    consult,
-    find_distinct,
+    StripOutputs,
+    distinct_pictures,
+    map_ahead,
+    masks_of,
+    predict_pictures,
+    run_steps,
 )
-from steelscan.decision.decide import decide
 from steelscan.postprocess import Defect, defects_of
 from steelscan.strip import Classes, Frame, InputError, Masks, Picture
 
@@ -39,15 +39,15 @@ class Scan:
     masks: Masks
     """bool ``(classes, height, width)``."""
     defects: tuple[Defect, ...]
-    asked: tuple[str, ...]
-    """The networks that were asked, by their files."""
+    networks: tuple[str, ...]
+    """The files of the networks that predicted."""
     seconds: Mapping[str, float]
-    """Spent on "network" (with resizing and averaging) and on "cleaning" (rules, defects); where
-    the picture was read here, on "decoding"."""
+    """Time of "network" (with resizing and averaging), of "cleaning" (rules, defects) and, if the
+    picture was read here, of "decoding"."""
     probabilities: NDArray[np.float32] | None = None
-    """Of pixels, ``(classes, height, width)``, behind all gates; only on request."""
-    words: NDArray[np.float32] | None = None
-    """Of classes on the whole strip, ``(classes,)``, where networks judge that; on request."""
+    """Of pixels, ``(classes, height, width)``, behind all gates; only if wanted."""
+    class_probabilities: NDArray[np.float32] | None = None
+    """Of classes on the whole strip, ``(classes,)``, if networks predict them; only if wanted."""
 
     @property
     def defective(self) -> bool:
@@ -56,19 +56,18 @@ class Scan:
 
 
 class Bundle:
-    """A bundle in memory, ready to scan; to be used from several threads at once."""
+    """A bundle in memory, ready to scan; it may be used from several threads at once."""
 
     def __init__(self, package: Package, threads: int, device: Device) -> None:
+        """Load the networks of a package. Raises BundleError, MissingPartError."""
         self.package = package
         self.threads = threads
-        self._voters: Mapping[str, Sequence[OnnxModel]] = {
-            step.name: open_models(package, step, threads, device)
-            for step in package.manifest.steps
-        }
+        models = open_models(package, threads, device)
+        self.detector = Detector(package.manifest.decision, models, len(package.manifest.classes))
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The manifest."""
         return self.package.manifest
 
     @property
@@ -76,45 +75,35 @@ class Bundle:
         """The classes that it finds."""
         return self.package.manifest.classes
 
+    @property
+    def networks(self) -> int:
+        """How many networks it has."""
+        return len(self.manifest.graphs)
+
     def scan(self, picture: Picture, *, probabilities: bool = False, cascade: bool = True) -> Scan:
         """Find the defects of a strip, uint8 ``(height, width)``.
 
-        Networks that cannot change the masks are not asked; with ``cascade`` off, or where
-        ``probabilities`` are wanted, all are. Raises InputError for what is no such picture.
+        Networks that cannot change the masks are skipped, unless ``cascade`` is False or
+        ``probabilities`` are wanted. Raises InputError for an array that is no such picture.
         """
         if picture.dtype != np.uint8 or picture.ndim != 2 or not picture.size:
             found = f"is {picture.dtype} {picture.shape}"
             raise InputError("picture", found, "Give uint8 (height, width), as read_picture does")
         start = time.perf_counter()
-        opened, asked = self.look(picture, cascade=cascade and not probabilities)
+        outputs = self.detector.outputs(picture, cascade=cascade and not probabilities)
+        found_input = self.rule_input(outputs, picture)
         middle = time.perf_counter()
-        masks = decide(opened, self.manifest.rules)
-        defects = defects_of(masks, opened.levels)
+        masks = masks_of(found_input, self.manifest.decision.last.rules)
+        defects = defects_of(masks, found_input.pixels)
         seconds = {"network": middle - start, "cleaning": time.perf_counter() - middle}
-        shown = _shown(opened) if probabilities else (None, None)
-        return Scan(masks, defects, asked, seconds, *shown)
+        shown = _shown(found_input) if probabilities else (None, None)
+        networks = tuple(self.manifest.networks[step][at].file for step, at in outputs.used)
+        return Scan(masks, defects, networks, seconds, *shown)
 
-    def look(self, picture: Picture, *, cascade: bool) -> tuple[RuleInput, tuple[str, ...]]:
-        """What the last rules get to see of a strip, and the networks that were asked for it."""
-        asking = Consultation(self.manifest, self._voters, picture, cascade=cascade)
-        opened = consult(self.manifest, asking, len(self.classes), Frame(*picture.shape))
-        return opened, tuple(asking.asked)
-
-    def say(self, picture: Picture) -> dict[str, StepOutput]:
-        """What the networks of each step say of a strip, all of them, whatever the gates."""
-        asking = Consultation(self.manifest, self._voters, picture, cascade=False)
-        every = np.ones(len(self.classes), np.bool_)
-        return {step.name: asking(step.name, every) for step in self.manifest.steps}
-
-    def opened(self, said: Mapping[str, StepOutput], picture: Picture) -> RuleInput:
-        """What the last rules get to see of a strip, given the outputs of all steps."""
+    def rule_input(self, outputs: StripOutputs, picture: Picture) -> RuleInput:
+        """Return what the last rules get for a strip, from the outputs of all steps."""
         frame, classes = Frame(*picture.shape), len(self.classes)
-        return consult(self.manifest, lambda name, _: said[name], classes, frame)
-
-    @property
-    def networks(self) -> int:
-        """How many networks it has."""
-        return sum(map(len, self._voters.values()))
+        return run_steps(self.manifest.decision, outputs, classes, frame)
 
     def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
@@ -127,28 +116,15 @@ class Bundle:
     def scan_all(
         self, sources: Iterable[Source | str], *, workers: int | None = None, cascade: bool = True
     ) -> Iterator[Scan]:
-        """Scan many pictures, in their order, several at a time: so decoding waits for nobody.
+        """Scan many pictures in their order, several at a time, and read the next ones meanwhile.
 
-        No more than twice as many as there are ``workers`` (None: as many as cores that this
-        process may use) are held. Raises PictureError at the first that cannot be read.
+        At most twice as many as ``workers`` (None: the cores that this process may use) are in
+        memory. Raises PictureError at the first that cannot be read.
         """
-        count = workers or usable_cores()
-        waiting: deque[Future[Scan]] = deque()
-
-        def one(source: Source | str) -> Scan:
-            return self.scan_file(source, cascade=cascade)
-
-        with ThreadPoolExecutor(count) as pool:
-            try:
-                for source in sources:
-                    waiting.append(pool.submit(one, source))
-                    if len(waiting) >= 2 * count:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        scan_one = partial(self.scan_file, cascade=cascade)
+        with closing(map_ahead(scan_one, sources, workers or usable_cores())) as results:
+            for result in results:
+                yield result()
 
 
 def _read(source: Source | str, name: object = None) -> Picture:
@@ -156,7 +132,7 @@ def _read(source: Source | str, name: object = None) -> Picture:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -170,10 +146,10 @@ def load(
     """Load a bundle; ``threads`` work on each strip.
 
     Several strips at once (`Bundle.scan_all`) use cores better than several threads on one.
-    ``signed_by`` is a file with the public key that must have signed it; None: nobody must, save
-    whom the environment variable STEELSCAN_REQUIRE_SIGNATURE names. Raises BundleError for a file
-    that is no bundle, is broken or is not to be trusted, InputError for a number of threads out of
-    reason, MissingPartError where its runtime is not installed.
+    ``signed_by`` is a file with the public key that must have signed it, beside those of the
+    environment variable STEELSCAN_REQUIRE_SIGNATURE. Raises BundleError for a file that is no
+    bundle, is broken or is not signed so, InputError for an impossible number of threads,
+    MissingPartError if its runtime is not installed.
     """
     if not 1 <= threads <= MOST_THREADS:
         found = f"is {threads}"
@@ -182,8 +158,8 @@ def load(
     return Bundle(read_package(Path(path), signed_by), threads, device)
 
 
-def _shown(opened: RuleInput) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    return opened.levels.astype(np.float32) / np.float32(255), opened.word
+def _shown(found: RuleInput) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    return found.pixels.astype(np.float32) / np.float32(255), found.classes
 
 
 def scan_pictures(
@@ -192,36 +168,35 @@ def scan_pictures(
     out: Path,
     *,
     device: Device = "cpu",
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     overlays: bool = True,
     cascade: bool = True,
     cores: int | None = None,
     signed_by: Path | None = None,
 ) -> Prediction:
-    """Outline the defects of pictures: a folder, a file, a glob pattern or a zip.
+    """Predict the masks of pictures: a folder, a file, a glob pattern or a zip.
 
-    Writes what `steelscan.pipeline.open_run` writes, and goes on after an interruption. So many
-    pictures are worked on at once as ``cores`` says; None: as this process may use.
+    Writes what `steelscan.pipeline.predict` writes, and goes on after an interruption. ``cores``
+    is how many pictures are worked on at once; None: the cores that this process may use.
     ``signed_by`` is a file with the public key that must have signed the bundle. Raises
-    BundleError, DatasetError, PictureError, and RunError where another process works in ``out``.
+    BundleError, DatasetError, PictureError, and RunError if another process works in ``out``.
     """
-    sources = find_distinct(pictures, out)
-    count = cores or usable_cores()
+    sources = distinct_pictures(pictures, out)
     opened = load(bundle, device=device, signed_by=signed_by)
 
-    def masks_of(picture: Picture) -> Masks:
+    def masks_of_picture(picture: Picture) -> Masks:
         return opened.scan(picture, cascade=cascade).masks
 
-    with claimed(out, opened.package.sha256.encode()):
-        done = answer_pictures(
-            sources,
-            masks_of,
-            out,
-            opened.classes,
-            opened.manifest.layout,
-            on_error=on_error,
-            overlays=overlays,
-            workers=count,
-            frames=[opened.manifest.strip],
-        )
+    done = predict_pictures(
+        sources,
+        masks_of_picture,
+        out,
+        opened.classes,
+        opened.manifest.layout,
+        made_of=opened.package.sha256.encode(),
+        on_error=on_error,
+        overlays=overlays,
+        workers=cores or usable_cores(),
+        frames=[opened.manifest.strip],
+    )
     return replace(done, notes=(*opened.manifest.notes, *done.notes))

@@ -41,10 +41,10 @@ def agreement(
 
     Writes majority.csv, agreement.txt, agreement.json and agreement.html.
     """
-    from steelscan.analysis.agreement import agree, read_band, write_agreement
+    from steelscan.analysis.agreement import compare_submissions, read_band, write_agreement
     from steelscan.analysis.score import read_frame
 
-    result = agree(
+    result = compare_submissions(
         submissions,
         out / "majority.csv",
         layout=layout,

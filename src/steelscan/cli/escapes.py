@@ -38,14 +38,14 @@ def escapes(
     """Count escapes (defective strips passed) and overkill (clean strips stopped) per threshold.
 
     With --escape-rate two thresholds divide the strips into passed, reviewed and stopped, so that
-    both rates hold and as few as possible are reviewed. Writes a text, a JSON file, a page and
-    scores.csv.
+    both rates hold and as few as possible are reviewed. Writes escapes.txt, escapes.json,
+    escapes.html and scores.csv.
     """
-    from steelscan.analysis.escapes import plant, rates_of, write_plant
+    from steelscan.analysis.escapes import count_escapes, rates_of, write_escapes
     from steelscan.strip import output_folder
 
     rates = rates_of(escape_rate, overkill_rate, confidence)
     output_folder(out)
-    result = plant(run, rates, data=data, mm_per_pixel=mm_per_pixel, confidence=confidence)
-    print(write_plant(result, out))
-    print(f"Page: {out / 'plant.html'}")
+    result = count_escapes(run, rates, data=data, mm_per_pixel=mm_per_pixel, confidence=confidence)
+    print(write_escapes(result, out))
+    print(f"Page: {out / 'escapes.html'}")

@@ -63,7 +63,7 @@ def predict(
         )
     for note in done.notes:
         print(f"Note: {note}")
-    counts = ", ".join(f"{name}: {count}" for name, count in done.found.items())
+    counts = ", ".join(f"{name}: {count}" for name, count in done.per_class.items())
     print(f"{done.pictures} pictures, {done.clean} without defects; per class: {counts}")
     print(f"Masks, overlays and submission.csv: {out}")
     if done.skipped:

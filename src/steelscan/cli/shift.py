@@ -39,18 +39,11 @@ def shift(
     if folds is None:
         refuse_unused(context, "share", "without --folds")
     check_writable(folds)
-    from steelscan.analysis.shift.shift import shift as find_shift
+    from steelscan.analysis.shift import check_outputs, find_shift, write_shift
 
-    result = find_shift(
-        data,
-        out,
-        test,
-        folds=folds,
-        share=share,
-        seed=seed,
-        on_error=on_error,
-    )
-    print(result.text())
+    check_outputs(data, out, test, folds)
+    result = find_shift(data, test, seed=seed, on_error=on_error)
+    print(write_shift(result, out, folds, share))
     if folds is not None:
-        print(f"Folds: {folds}" if result.ranking else "Folds: none written")
+        print(f"Folds: {folds}" if result.differ else "Folds: none written")
     print(f"Page: {out / 'shift.html'}")

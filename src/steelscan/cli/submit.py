@@ -51,5 +51,5 @@ def submit(
         thresholds=thresholds,
     )
     print(done.text())
-    if done.left_out:
+    if done.unread:
         raise typer.Exit(3)

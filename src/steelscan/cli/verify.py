@@ -34,7 +34,7 @@ def verify(
     signed_by: SignedBy = None,
 ) -> None:
     """Check on this machine that a bundle decides as the trained networks did."""
-    from steelscan.bundle.proof import what_to_know
+    from steelscan.bundle.proof import signature_notes
     from steelscan.bundle.proof.verify import verify as verify_bundle
 
     parity = verify_bundle(
@@ -46,5 +46,5 @@ def verify(
         signed_by=signed_by,
     )
     print(f"Decides as trained: {parity.text()}")
-    for line in what_to_know(bundle, signed_by):
+    for line in signature_notes(bundle, signed_by):
         print(line)

@@ -230,7 +230,7 @@ class IndexPictures:
         try:
             content = self._files.read(file)
         except DatasetError as error:
-            raise MaskError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
+            raise error.as_(MaskError, Fault.UNREADABLE) from error
         picture = open_index_picture(content, where)
         index, told = self._palettes.read(picture, where)
         if told:

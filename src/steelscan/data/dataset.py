@@ -234,7 +234,7 @@ def _check(
             with pictures.open(name) as file:
                 frame = picture_frame(file, where)
     except DatasetError as error:
-        raise PictureError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
+        raise error.as_(PictureError, Fault.UNREADABLE) from error
     return frame, annotations.check(name, frame)
 
 

@@ -154,7 +154,7 @@ class PictureFile:
         try:
             return self.files.read(self.place)
         except DatasetError as error:
-            raise PictureError(error.where, error.found, error.remedy) from error
+            raise error.as_(PictureError) from error
 
 
 def find_pictures(where: Path | str) -> list[PictureFile]:

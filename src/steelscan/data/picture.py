@@ -105,7 +105,7 @@ def open_index_picture(source: Source, name: object = None) -> IndexPicture:
             palette = _colours(image) if image.mode == "P" else None
             return IndexPicture(_values(image, where), palette, image.mode == "1")
     except PictureError as error:
-        raise MaskError(error.where, error.found, error.remedy, error.fault) from error
+        raise error.as_(MaskError) from error
 
 
 def read_palette(source: Source) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A folder of answers belongs to one run or to one bundle, and to one process at a time."""
+"""An output folder of predictions belongs to one run or bundle, and to one process at a time."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,32 +8,33 @@ from pathlib import Path
 from steelscan.data import PREDICTED_BY
 from steelscan.strip import RunError, check_output, held, output_folder, write_bytes, write_text
 
-TABLE, SKIPPED, LOG = "submission.csv", "skipped.csv", "answers.jsonl"
-_OURS = (TABLE, SKIPPED, LOG, "masks", "overlays")
+TABLE, SKIPPED, LOG = "submission.csv", "skipped.csv", "predictions.jsonl"
+_WRITTEN = (TABLE, SKIPPED, LOG, "masks", "overlays")
 
 
 def claim(out: Path, mark: str, made_of: bytes, *settings: str) -> None:
-    """Make a folder and mark it as that of what answers, in a file of the name ``mark``.
+    """Make a folder, and write whose it is into a file of the name ``mark``.
 
-    ``made_of`` tells it from all others. Raises RunError when the folder is marked by another, or
-    for other settings, and OutputError when it cannot be written.
+    Raises RunError if it belongs to another run or bundle, or was made with other settings;
+    OutputError if it cannot be written.
     """
     output_folder(out)
     content = made_of + "".join(f"\n{setting}" for setting in settings).encode()
     own = f"{hashlib.sha256(content).hexdigest()}\n".encode()
     file = out / mark
     if file.exists() and not file.read_bytes().startswith(own):
-        found = "holds answers of another run or with other settings"
-        raise RunError(out, found, "Name another --out")
+        found = "holds predictions of another run or bundle, or with other settings"
+        raise RunError(out, found, "Choose another --out")
     write_bytes(file, own)
 
 
 @contextmanager
 def claimed(out: Path, made_of: bytes, *settings: str) -> Iterator[None]:
-    """Keep a folder for the predictions of this process, and `claim` it.
+    """Reserve a folder for the predictions of this process, by a run or bundle and settings.
 
-    Raises RunError, as `claim` does, when another process works there, when the folder holds what
-    no prediction wrote, or when its table was changed by somebody else since.
+    ``made_of`` identifies the run or bundle. Raises RunError if another process works there, if
+    the folder holds predictions of another run or with other settings, or files that no prediction
+    wrote, or if its table was changed since; OutputError if it cannot be written.
     """
     check_output(out / TABLE)
     with held(out):
@@ -43,7 +44,7 @@ def claimed(out: Path, made_of: bytes, *settings: str) -> Iterator[None]:
 
 
 def record_table(out: Path) -> None:
-    """Note the hash of a finished table, by which a change of it shows."""
+    """Store the hash of a finished table, so that later changes of it are noticed."""
     mark = out / PREDICTED_BY
     owner = mark.read_text(encoding="utf-8").split()[0]
     write_text(mark, f"{owner}\n{_hash(out / TABLE)}\n")
@@ -52,15 +53,15 @@ def record_table(out: Path) -> None:
 def _check(out: Path) -> None:
     mark, table = out / PREDICTED_BY, out / TABLE
     if not mark.exists():
-        for name in _OURS:
+        for name in _WRITTEN:
             if (out / name).exists():
                 found = f"holds {name}, which no steelscan predict wrote"
-                raise RunError(out, found, "Name another --out, or move it away")
+                raise RunError(out, found, "Choose another --out, or move it away")
         return
     _, *hashes = mark.read_bytes().split() or [b""]
     finished = table.exists() and not (out / LOG).exists()
     if hashes and finished and _hash(table).encode() not in hashes:
-        remedy = "Move it away to keep it, or name another --out"
+        remedy = "Move it away to keep it, or choose another --out"
         raise RunError(table, "was changed since it was written here", remedy)
 
 

@@ -1,18 +1,29 @@
-"""What decides the way of a strip: gates and stages, as settings."""
+"""How outputs of networks become masks, as a spec without networks. No torch here.
 
-from collections.abc import Sequence
-from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar
+A recipe makes it, a bundle stores it, and `steelscan.decision.Detector` follows it for both.
+"""
 
-from pydantic import Field
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal, Self, TypeAlias
 
-from steelscan.postprocess import Rule, Share
-from steelscan.strip import PerClass, Spec
+from pydantic import Field, model_validator
+
+from steelscan.postprocess import Binarizer, Rule, ScaledMinArea
+from steelscan.prediction import Average, Mean, View
+from steelscan.strip import PerClass, Share, Spec
 
 Gate = Literal["image", "class"]
 
+MOST_STEPS = 16
+"""A decision has no more classifiers per stage, and no more stages."""
+
+_MOST_RULES = 32
+_MOST_VIEWS = 16
+
 
 class SoftGate(Spec):
-    """The probability of a pixel is multiplied by that of its class on the whole strip.
+    """Multiply the probability of a pixel by that of its class on the whole strip.
 
     (4th, K:114716.)
     """
@@ -21,7 +32,7 @@ class SoftGate(Spec):
 
 
 class HardGate(Spec):
-    """Classes whose probability on the whole strip is not above ``threshold`` are not outlined.
+    """Segment only classes whose probability on the whole strip is above ``threshold``.
 
     (14th, K:114367.)
     """
@@ -33,38 +44,113 @@ class HardGate(Spec):
 OwnGate = Annotated[SoftGate | HardGate, Field(discriminator="kind")]
 
 
-class Judging(Protocol):
-    """What decides which classes go on: a `Classify`, or what is deployed of one."""
+class _Step(Spec):
+    """A step whose networks predict: its name, the views, and the average over networks."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    views: Annotated[
+        tuple[View, ...], Field(min_length=1, max_length=_MOST_VIEWS, fail_fast=True)
+    ] = ("identity",)
+    average: Annotated[Average, Field(discriminator="kind")] = Mean()
+
+
+class ClassifyStep(_Step):
+    """Classify whole strips, and close classes whose probability is not above ``threshold``.
+
+    With the gate "image", all classes stay open if any class passes; with "class", each class for
+    itself. A class that no network predicts passes.
+    """
+
+    threshold: PerClass[Share]
+    gate: Gate
 
     @property
-    def threshold(self) -> PerClass[Share]: ...  # noqa: D102
-    @property
-    def gate(self) -> Gate: ...  # noqa: D102
+    def has_class_output(self) -> bool:
+        """Whether it predicts classes of whole strips: always."""
+        return True
 
 
-class Outlining(Protocol):
-    """What decides which maps go on: a `Segment`, or what is deployed of one."""
+class SegmentStep(_Step):
+    """Predict the probability of each class for each pixel.
 
-    @property
-    def gate(self) -> SoftGate | HardGate | None: ...  # noqa: D102
+    With a ``gate`` the aux heads of the networks count too. ``early_exit``: if no probability that
+    the first network predicts is above this, of 255, the strip is clean, and the other networks
+    are skipped; None: only networks are skipped that cannot change the masks.
+    """
 
-
-Judge_co = TypeVar("Judge_co", bound=Judging, covariant=True)
-
-
-Outliner_co = TypeVar("Outliner_co", bound=Outlining, covariant=True)
-
-
-class Round(NamedTuple, Generic[Judge_co, Outliner_co]):
-    """The steps from a picture to masks: judge, outline, decide. Asking steps go by their names."""
-
-    classifies: tuple[tuple[str, Judge_co], ...]
-    segment: tuple[str, Outliner_co]
-    rules: tuple[Rule, ...]
-
-
-class Deciding(Protocol):
-    """What goes from a picture to masks in rounds: a `Recipe`, or what is deployed of one."""
+    gate: OwnGate | None = None
+    early_exit: Annotated[int, Field(ge=0, le=255)] | None = None
 
     @property
-    def rounds(self) -> Sequence[Round[Judging, Outlining]]: ...  # noqa: D102
+    def has_class_output(self) -> bool:
+        """Whether the aux heads are predicted."""
+        return self.gate is not None
+
+
+Step: TypeAlias = ClassifyStep | SegmentStep
+
+
+class Stage(Spec):
+    """Classify, segment, and make masks by rules; classes left empty are closed later."""
+
+    classifiers: Annotated[
+        tuple[ClassifyStep, ...], Field(max_length=MOST_STEPS, fail_fast=True)
+    ] = ()
+    segmenter: SegmentStep
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=_MOST_RULES, fail_fast=True)]
+
+
+class Decision(Spec):
+    """The way from the outputs of all steps to masks, in stages; the last one makes the masks.
+
+    Raises ValueError (at construction) for rules that do not follow each other.
+    """
+
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STEPS, fail_fast=True)]
+
+    @model_validator(mode="after")
+    def _step_names_are_unique(self) -> Self:
+        names = [step.name for step in self._all_steps()]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{twice[:60]!r} is listed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_follow_each_other(self) -> Self:
+        has_classes = False
+        for stage in self.stages:
+            has_classes |= bool(stage.classifiers) or stage.segmenter.has_class_output
+            first, *others = (isinstance(rule, Binarizer) for rule in stage.rules)
+            if not first or any(others):
+                raise ValueError("rules begin with a threshold, and hold no other")
+            if not has_classes and any(isinstance(rule, ScaledMinArea) for rule in stage.rules):
+                raise ValueError("scaled_min_area needs a classifier, and there is none")
+        if any(stage.segmenter.early_exit is not None for stage in self.stages[:-1]):
+            raise ValueError("early_exit is only possible in the last stage")
+        return self
+
+    def _all_steps(self) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for stage in self.stages:
+            steps += [*stage.classifiers, stage.segmenter]
+        return tuple(steps)
+
+    @cached_property
+    def steps(self) -> Mapping[str, Step]:
+        """All steps by name, in the order in which they predict."""
+        return {step.name: step for step in self._all_steps()}
+
+    @property
+    def last(self) -> Stage:
+        """The stage whose rules make the masks."""
+        return self.stages[-1]
+
+    def with_rules(self, rules: tuple[Rule, ...]) -> Self:
+        """Return the decision with other rules in the last stage."""
+        return self.but(stages=(*self.stages[:-1], self.last.but(rules=rules)))
+
+    def with_early_exit(self, value: int | None) -> Self:
+        """Return the decision whose last segmenter has another ``early_exit``."""
+        segmenter = self.last.segmenter.but(early_exit=value)
+        return self.but(stages=(*self.stages[:-1], self.last.but(segmenter=segmenter)))

@@ -1,67 +1,71 @@
-"""The one number that says how sure the networks of a recipe are of a defect on a strip.
+"""One number per class that tells how confident the networks of a decision are of a defect.
 
-A recipe decides by several thresholds: those of its classifiers, of second heads, of the highest
-pixel. A class is found where all of these are passed. So the weakest of them decides, and one
-threshold on the weakest moves all of them together. Areas and cleaning are left out: they would
-make strips that no threshold can stop.
+A decision has several thresholds: of classifiers, of aux heads, of the highest pixel. A class is
+found only if all of them are passed, so the lowest probability decides, and one threshold on it
+moves all of them together. Areas and cleaning are left out: they would make strips that no
+threshold can stop.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision.decide import Ask, StepOutput, weighed
-from steelscan.decision.spec import Deciding, HardGate, Judging, Outlining
+from steelscan.decision.spec import ClassifyStep, Decision, HardGate, SegmentStep
+from steelscan.decision.steps import StepOutput, StripOutputs, gated
 from steelscan.strip import RecipeError
 
 
-def class_scores(recipe: Deciding, ask: Ask, classes: int) -> NDArray[np.float64]:
-    """The score of each class on a strip, float64 ``(classes,)`` from 0 to 1.
+def class_scores(decision: Decision, outputs: StripOutputs, classes: int) -> NDArray[np.float64]:
+    """Return the score of each class on a strip, float64 ``(classes,)`` from 0 to 1.
 
-    Of all that classifiers, second heads and the highest pixels of a class say, in all rounds, the
-    lowest; a classifier that opens whole strips says the highest of its classes, and one that does
-    not know a class says nothing of it. The score of the strip is the highest of its classes.
+    It is the lowest probability of the class over classifiers, aux heads and highest pixels, of all
+    stages. A classifier with the gate "image" counts with its highest class; a class that a
+    classifier does not predict is not limited by it. The strip's score is the highest of these.
     """
-    lowest = np.ones(classes)
-    for classifies, (name, segment), _ in recipe.rounds:
-        for judge, step in classifies:
-            lowest = np.fmin(lowest, _word(step, ask(judge).classes))
-        lowest = np.fmin(lowest, _outlined(segment, ask(name)))
+    every, lowest = np.ones(classes, np.bool_), np.ones(classes)
+    for step in decision.steps.values():
+        output = outputs.output(step.name, every)
+        if isinstance(step, ClassifyStep):
+            lowest = np.fmin(lowest, _classifier(step, output))
+        else:
+            lowest = np.fmin(lowest, _segmenter(step, output))
     return lowest
 
 
-def class_words(recipe: Deciding, ask: Ask, classes: int) -> NDArray[np.float64]:
-    """What is said of each class on the whole strip, float64 ``(classes,)``, to be calibrated.
+def class_probabilities(
+    decision: Decision, outputs: StripOutputs, classes: int
+) -> NDArray[np.float64]:
+    """Return the probability of each class on the whole strip, float64, to be calibrated.
 
-    By the last classifier or second heads; where a recipe has none, by the highest pixels. Not a
-    number where nobody knows the class.
+    That of the last classifier or aux heads; without these, that of the highest pixel. NaN for a
+    class that no network predicts.
     """
-    word: NDArray[np.float32] | None = None
+    every, last = np.ones(classes, np.bool_), None
     highest = np.full(classes, np.nan)
-    for classifies, (name, _), _ in recipe.rounds:
-        for judge, _ in classifies:
-            word = ask(judge).classes
-        said = ask(name)
-        word = word if said.classes is None else said.classes
-        highest = _highest(said)
-    return highest if word is None else word.astype(np.float64)
+    for step in decision.steps.values():
+        output = outputs.output(step.name, every)
+        last = last if output.classes is None else output.classes
+        if isinstance(step, SegmentStep):
+            highest = _highest(output.pixels)
+    return highest if last is None else last.astype(np.float64)
 
 
-def _word(step: Judging, said: NDArray[np.float32] | None) -> NDArray[np.float64]:
-    if said is None:
-        raise RecipeError("classify", "was not asked", "Ask each step of the recipe")
-    word = said.astype(np.float64)
+def _classifier(step: ClassifyStep, output: StepOutput) -> NDArray[np.float64]:
+    if output.classes is None:
+        raise RecipeError(step.name, "has no output", "Let each step of the recipe predict")
+    probabilities = output.classes.astype(np.float64)
     if step.gate == "class":
-        return word
-    return np.full(len(word), np.nan if np.isnan(word).any() else word.max())
+        return probabilities
+    missing = np.isnan(probabilities).any()
+    return np.full(len(probabilities), np.nan if missing else probabilities.max())
 
 
-def _outlined(step: Outlining, said: StepOutput) -> NDArray[np.float64]:
-    if isinstance(step.gate, HardGate) and said.classes is not None:
-        return np.fmin(_highest(said), said.classes)
-    return _highest(said._replace(levels=weighed(step, said)))
+def _segmenter(step: SegmentStep, output: StepOutput) -> NDArray[np.float64]:
+    if isinstance(step.gate, HardGate) and output.classes is not None:
+        return np.fmin(_highest(output.pixels), output.classes)
+    return _highest(gated(step.gate, output))
 
 
-def _highest(said: StepOutput) -> NDArray[np.float64]:
-    if said.levels is None:
-        raise RecipeError("segment", "was not asked", "Ask each step of the recipe")
-    return np.asarray(said.levels.max(axis=(1, 2)) / 255, np.float64)
+def _highest(pixels: NDArray[np.uint8] | None) -> NDArray[np.float64]:
+    if pixels is None:
+        raise RecipeError("segment", "has no output", "Let each step of the recipe predict")
+    return np.asarray(pixels.max(axis=(1, 2)) / 255, np.float64)

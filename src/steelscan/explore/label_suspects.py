@@ -5,14 +5,13 @@ worth a look.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.explore.near_pairs import NearPair
-from steelscan.strip import Mask, Masks
+from steelscan.strip import Mask, Masks, connected_components
 
 SPECK = 16
 """Pixels under which a part of a mask is a speck."""
@@ -74,16 +73,12 @@ def holes(mask: Mask) -> list[Part]:
     ]
 
 
-def parts(mask: Mask, neighbours: int = 8) -> list[Part]:
+def parts(mask: Mask, neighbours: Literal[4, 8] = 8) -> list[Part]:
     """The connected parts of a mask, bool ``(height, width)``, from the top."""
     if not mask.any():
         return []
-    plane = np.ascontiguousarray(mask).view(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=neighbours)
-    found = [
-        Part(pixels, top, left, height, width)
-        for left, top, width, height, pixels in np.asarray(stats)[1:].tolist()
-    ]
+    _, boxes, areas = connected_components(mask, neighbours)
+    found = [Part(area, *box) for area, box in zip(areas.tolist(), boxes.tolist(), strict=True)]
     return sorted(found, key=lambda part: (part.top, part.left))
 
 

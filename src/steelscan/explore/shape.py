@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Frame, Mask, Masks
+from steelscan.strip import Frame, Mask, Masks, connected_components
 
 Areas = NDArray[np.int64]
 """int64 ``(pieces,)``: pixels of each, the smallest first."""
@@ -56,26 +56,22 @@ def shape_of(mask: Mask) -> MaskShape | None:
         return None
     bottom, right = top + height, left + width
     inside = np.pad(plane[top:bottom, left:right], 1)  # a ring of background around it
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    pieces = np.asarray(stats[1:, cv2.CC_STAT_AREA], np.int64)
+    labels, _, pieces = connected_components(inside.view(np.bool_))
     wide = cv2.erode(inside, np.ones((2, 2), np.uint8))
     return MaskShape(
         pixels=int(pieces.sum()),
         share=float(pieces.sum() / mask.size),
         pieces=np.sort(pieces),
-        slivers=count - 1 - np.unique(np.asarray(labels)[np.asarray(wide) > 0]).size,
-        holes=_holes(inside),
+        slivers=pieces.size - np.unique(labels[np.asarray(wide) > 0]).size,
+        holes=_holes(inside.view(np.bool_)),
         touches=Touches(top == 0, bottom == mask.shape[0], left == 0, right == mask.shape[1]),
     )
 
 
-def _holes(inside: NDArray[np.uint8]) -> Areas:
+def _holes(inside: Mask) -> Areas:
     """Pixels of the pieces of background that do not reach the ring around a mask."""
-    background = 1 - inside
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4)
-    outside = int(labels[0, 0])
-    areas = np.asarray(stats[:, cv2.CC_STAT_AREA], np.int64)
-    return np.sort(np.delete(areas, [0, outside]))
+    labels, _, areas = connected_components(~inside, neighbours=4)
+    return np.sort(np.delete(areas, labels[0, 0] - 1))
 
 
 def shared_by(masks: Masks) -> dict[tuple[int, int], int]:

@@ -133,7 +133,7 @@ class _Listing(Watch):
         fault = error.fault or Fault.UNREADABLE_FILE
         if isinstance(error, PictureError) and fault is not Fault.SAME_NAME:
             return
-        self.note(fault, error.where, error.found)
+        self.note(fault, error.where, error.problem)
 
     def note(self, fault: Fault, where: object, found: str, count: int = 1) -> None:
         """List a fault that was found ``count`` times."""
@@ -183,7 +183,7 @@ def _picture_of(
         listing.error(error)
         return None
     if name is None:
-        listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image).found)
+        listing.note(Fault.NO_PICTURE, each.image, shelf.missing(each.image).problem)
     elif differ_in_case(name, each.image):
         found = f"is named {each.image} by its annotations"
         listing.note(Fault.SAME_BUT_CASE, shelf.files.where(name), found)
@@ -226,7 +226,7 @@ class _Pictures:
             coloured = has_colour(content)
         except InputError as error:
             fault = (error.fault or Fault.UNREADABLE) if isinstance(error, PictureError) else None
-            self._listing.note(fault or Fault.UNREADABLE, where, error.found)
+            self._listing.note(fault or Fault.UNREADABLE, where, error.problem)
             return
         if coloured:
             self._listing.note(Fault.COLOURED, where, "is no grey picture; its luma is read")

@@ -132,7 +132,7 @@ def read_mask_file(files: Files, name: str) -> bytes:
     try:
         return files.read(name)
     except DatasetError as error:
-        raise MaskError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
+        raise error.as_(MaskError, Fault.UNREADABLE) from error
 
 
 def _frame(files: Files, name: str) -> Frame:
@@ -140,4 +140,4 @@ def _frame(files: Files, name: str) -> Frame:
         with files.open(name) as file:
             return picture_frame(file, files.where(name))
     except DatasetError as error:
-        raise PictureError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
+        raise error.as_(PictureError, Fault.UNREADABLE) from error

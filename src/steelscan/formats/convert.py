@@ -174,7 +174,7 @@ class _Passage:
             for fault, first in self.watch.firsts.items()
             if fault in _TOLD
         ]
-        left = [f"left out: {self._below(each.where)} {each.found}" for each in self.problems]
+        left = [f"left out: {self._below(each.where)} {each.problem}" for each in self.problems]
         if isinstance(self.watch, Skipping):
             left += [f"left out: {self._below(str(each))}" for each in self.watch.errors]
         left += [
@@ -237,7 +237,7 @@ def _copy(each: Labelled, files: Files, name: str, folder: Path | None) -> None:
     try:
         content = files.read(name)
     except DatasetError as error:
-        raise PictureError(error.where, error.found, error.remedy, Fault.UNREADABLE) from error
+        raise error.as_(PictureError, Fault.UNREADABLE) from error
     frame = picture_frame(content, files.where(name))
     if frame != each.frame:
         found = f"is {frame}, its annotations are for {each.frame}"
@@ -256,7 +256,7 @@ def _copy(each: Labelled, files: Files, name: str, folder: Path | None) -> None:
 def _unusable(problems: list[PictureError], seen: int, where: Path) -> PictureError:
     if len(problems) == 1:
         return problems[0]
-    shown = ", ".join(f"{Path(each.where).name} {each.found}" for each in problems[:5])
+    shown = ", ".join(f"{Path(each.where).name} {each.problem}" for each in problems[:5])
     more = ", ..." if len(problems) > 5 else ""
     found = f"{len(problems)} of {seen} pictures cannot be used: {shown}{more}"
     remedy = "Mend them, or leave some out with --on-error skip"
@@ -338,6 +338,6 @@ def _called(folder: Path, real: Path) -> Iterator[None]:
     try:
         yield
     except SteelscanError as error:
-        parts = (error.where, error.found, error.remedy)
+        parts = (error.where, error.problem, error.remedy)
         where, found, remedy = (part.replace(str(folder), str(real)) for part in parts)
         raise type(error)(where, found, remedy, error.fault) from error

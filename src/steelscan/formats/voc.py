@@ -255,7 +255,7 @@ def _pixels(content: bytes, where: str) -> tuple[NDArray[np.int32], bool]:
     try:
         picture_frame(content, where)
     except PictureError as error:
-        raise MaskError(error.where, error.found, error.remedy, error.fault) from error
+        raise error.as_(MaskError) from error
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             if image.mode in ("1", "L"):

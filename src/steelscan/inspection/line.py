@@ -9,8 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, PositiveInt, computed_field
 
-from steelscan.postprocess import Share
-from steelscan.strip import Frame, Spec
+from steelscan.strip import Frame, Share, Spec
 
 Along = Literal["width", "height"]
 """The side of a picture that is parallel to the rolling direction."""

@@ -80,7 +80,9 @@ class LineBudget(Spec):
         """How many of the pictures the first network decided; None if it cannot."""
         if self.cascade is None or self.first_network is None:
             return None
-        return sum(count <= min(self.first_network.asked) for count in self.cascade.asked)
+        return sum(
+            count <= min(self.first_network.networks_run) for count in self.cascade.networks_run
+        )
 
 
 def measure_line(
@@ -106,12 +108,12 @@ def measure_line(
         scans=strips,
         cores=min(wanted, usable_cores()),
         way="workers",
-        asked="all",
+        mode="all",
         frame=manifest.frame,
     )
-    several = sum(len(step.graphs) for step in manifest.steps) > 1
-    others = ("cascade", "soonest") if several else ()
-    settings = (all_networks, *(all_networks.but(asked=each) for each in others))
+    several = len(manifest.graphs) > 1
+    others = ("cascade", "fewest") if several else ()
+    settings = (all_networks, *(all_networks.but(mode=each) for each in others))
     return line_budget(line, wanted, measure_each(settings))
 
 
@@ -122,7 +124,7 @@ def line_budget(line: Line, cores: int, measured: list[Measured]) -> LineBudget:
     """
     all_networks, cascade, first = [*measured, None, None][:3]
     assert all_networks is not None
-    if first is not None and min(first.asked) == all_networks.networks:
+    if first is not None and min(first.networks_run) == all_networks.networks:
         first = None
     used = cascade if cascade is not None and cascade.early else all_networks
     scale = all_networks.setting.cores / cores

@@ -32,7 +32,7 @@ def _line(budget: LineBudget) -> Iterator[str]:
 
 def _first(budget: LineBudget) -> str:
     """Name the networks that run if a strip is decided as early as possible."""
-    fewest = 1 if budget.first_network is None else min(budget.first_network.asked)
+    fewest = 1 if budget.first_network is None else min(budget.first_network.networks_run)
     return "the first network" if fewest == 1 else f"the first {fewest} networks"
 
 
@@ -52,7 +52,7 @@ def _costs(budget: LineBudget) -> Iterator[str]:
         cost = getattr(costs, name)
         yield f"{label:30}{cost:12.1f}{busy:>9}   {budget.verdict.cores[name]}"
     if measured.busy < _ALONE * used:
-        least = measured.work / budget.cores
+        least = measured.cpu_milliseconds / budget.cores
         yield f"Other programs were running: this used {measured.busy:.2f} of {used} cores."
         yield f"Alone it might take {least:.1f} ms with all networks; measure again without them."
 
@@ -77,7 +77,7 @@ def _verdict(budget: LineBudget) -> Iterator[str]:
 
 def _early(budget: LineBudget, decided: int) -> Iterator[str]:
     assert budget.cascade is not None
-    count = len(budget.cascade.asked)
+    count = len(budget.cascade.networks_run)
     low, high = (bound(decided, count, 0.975) for bound in (lower_bound, upper_bound))
     share = f"{100 * decided / count:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %]"
     yield f"It decided {decided} of the {count} pictures measured: {share}."

@@ -1,4 +1,4 @@
-"""What lies on sound steel and is no defect: paint, drops, stains, marks. No mask shows it."""
+"""Harmless things on the steel, which are in no mask: paint, drops, stains, marks."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from steelscan.mill.steel import Style
 
 
 def add_clutter(rng: np.random.Generator, surface: Field, style: Style, mill: Mill) -> Field:
-    """Return the surface with some harmless things on it."""
+    """Return the surface with some harmless things added."""
     often = rng.random(6)
     if often[0] < 0.3:
         surface = surface + _stains(rng, mill)
@@ -27,7 +27,7 @@ def add_clutter(rng: np.random.Generator, surface: Field, style: Style, mill: Mi
 
 
 def _stains(rng: np.random.Generator, mill: Mill) -> Field:
-    """Water or oil: wide patches a little darker, with one clear edge."""
+    """Water or oil: wide, slightly darker patches with one clear edge."""
     unit = mill.unit
     wet = fractal(rng, mill.frame, (130 * unit, 300 * unit), octaves=5)
     wet += 0.08 * white(rng, mill.frame) + np.float32(rng.normal(-0.9, 0.4))
@@ -36,7 +36,7 @@ def _stains(rng: np.random.Generator, mill: Mill) -> Field:
 
 
 def _soft_bands(rng: np.random.Generator, mill: Mill) -> Field:
-    """Bands along the rolling direction, bright or dark, with soft sides."""
+    """Bright or dark bands along the rolling direction, with soft edges."""
     unit = mill.unit
     bands = canvas(mill.frame)
     x = np.arange(mill.width, dtype=np.float32)[None]
@@ -49,7 +49,7 @@ def _soft_bands(rng: np.random.Generator, mill: Mill) -> Field:
 
 
 def _drops(rng: np.random.Generator, mill: Mill) -> Field:
-    """Drops and bubbles: small dark dots or bright rings, singly and in clouds."""
+    """Drops and bubbles: small dark dots or bright rings, alone or in clouds."""
     unit = mill.unit
     drawn = canvas(mill.frame)
     cloud = rng.uniform(0, [mill.width, mill.height])
@@ -77,7 +77,7 @@ def _nicks(rng: np.random.Generator, mill: Mill) -> Field:
 
 
 def _paint(rng: np.random.Generator, mill: Mill) -> Field:
-    """White marking: blots in a few upright rows, some of them rings, with splashes."""
+    """White paint: blots in a few vertical rows, some as rings, with splashes."""
     unit = mill.unit
     frame = mill.frame
     sketch = canvas(frame)
@@ -94,7 +94,7 @@ def _paint(rng: np.random.Generator, mill: Mill) -> Field:
         cv2.circle(sketch, spot, max(1, round(rng.exponential(1.6) * unit)), 1.0, -1)
     ragged = blur(sketch, 3 * unit) + 0.25 * fractal(rng, frame, (14 * unit, 9 * unit), octaves=4)
     body = smoothstep(ragged, 0.38, 0.46)
-    if rng.random() < 0.6:  # dried from the rim: the middle stays grey
+    if rng.random() < 0.6:  # it dried at the rim: the middle stays grey
         body = body * (1 - 0.9 * smoothstep(ragged, 0.62, 0.7))
     return 2.2 * body * smoothstep(blur(sketch, 5 * unit), 0.01, 0.06)
 
@@ -104,10 +104,10 @@ def _flaked_end(rng: np.random.Generator, style: Style, mill: Mill) -> Field:
     unit = mill.unit
     x = np.arange(mill.width, dtype=np.float32)[None]
     stop = np.float32(style.black * mill.width)
-    inside = (x - stop if style.side < 0 else mill.width - stop - x) / np.float32(60 * unit)
-    near = np.exp(-((inside - np.float32(rng.uniform(0, 1.5))) ** 2))
+    distance = (x - stop if style.side < 0 else mill.width - stop - x) / np.float32(60 * unit)
+    near = np.exp(-((distance - np.float32(rng.uniform(0, 1.5))) ** 2))
     shreds = fractal(rng, mill.frame, (18 * unit, 30 * unit), octaves=4)
     grit = blur(white(rng, mill.frame), 0.8)
-    flaked = smoothstep(shreds + near * 2.6 - 0.12 * np.abs(inside), 2.5, 2.75)
+    flaked = smoothstep(shreds + near * 2.6 - 0.12 * np.abs(distance), 2.5, 2.75)
     tone = np.float32(rng.choice([-0.4, 0.35]))
     return np.asarray(flaked * (tone + 0.25 * grit), np.float32)

@@ -1,4 +1,4 @@
-"""One strip of the mill: a scene on the steel, and the camera's picture of it."""
+"""Make one strip: steel with defects, and the camera's picture of it."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ import numpy as np
 from steelscan.mill.clutter import add_clutter
 from steelscan.mill.damage import add_damage
 from steelscan.mill.field import Field, blur, white
-from steelscan.mill.outline import Outline, draw_outlines, fill
+from steelscan.mill.outline import Outline, draw_masks, draw_outlines
 from steelscan.mill.rolls import Stream, name_of, roll_of, scene_of, stream
 from steelscan.mill.spec import Mill
-from steelscan.mill.steel import Style, bare_steel, draw_style, light
+from steelscan.mill.steel import bare_steel, draw_style, light
 from steelscan.strip import InputError, Masks, Picture
 
 
 @dataclass(frozen=True)
 class MilledStrip:
-    """A strip with its truth: no pixel has two classes.
+    """A strip with its true masks; no pixel has two classes.
 
     Attributes:
         name: nine hexadecimal digits and ``.jpg``.
@@ -33,89 +33,91 @@ class MilledStrip:
 
 
 def make_strip(mill: Mill, index: int) -> MilledStrip:
-    """Make strip ``index``, counted from 0: the same values always, in any order or process.
+    """Make strip ``index``, counted from 0: always the same, in any order or process.
 
-    Raises InputError when the mill has no such strip.
+    Raises InputError if the mill has no such strip.
     """
-    scene, roll = _find(mill, index)
-    style = draw_style(stream(mill, Stream.STYLE, roll), mill)
-    outlines = _outlines(mill, scene, style)
-    rng = stream(mill, Stream.STEEL, scene)
-    surface = bare_steel(rng, style, mill)
-    surface = add_clutter(stream(mill, Stream.CLUTTER, scene), surface, style, mill)
-    surface = add_damage(stream(mill, Stream.DAMAGE, scene), surface, outlines, mill)
-    lit = light(rng, surface, style, _steel(mill, scene, style), mill)
-    shift = _shift(mill, index, scene)
-    picture = _expose(mill, index, np.asarray(_moved(lit, shift), np.float32), style)
-    return MilledStrip(name_of(mill, index), picture, _masks(mill, outlines, shift), roll)
+    scene = Scene(mill, index)
+    return MilledStrip(name_of(mill, index), scene.picture(), scene.masks(), scene.roll)
 
 
-def make_masks(mill: Mill, index: int) -> Masks:
-    """Make only the masks of strip ``index``: bool ``(4, height, width)``, as `make_strip` does.
+class Scene:
+    """The piece of steel that a strip shows, with its defects, and the camera's view of it."""
 
-    Raises InputError when the mill has no such strip.
-    """
-    scene, roll = _find(mill, index)
-    style = draw_style(stream(mill, Stream.STYLE, roll), mill)
-    return _masks(mill, _outlines(mill, scene, style), _shift(mill, index, scene))
+    def __init__(self, mill: Mill, index: int) -> None:
+        """Draw where the defects are. Raises InputError if the mill has no such strip."""
+        if not 0 <= index < mill.strips:
+            problem = f"the mill has {mill.strips} strips"
+            raise InputError(f"strip {index}", problem, "Give an index from 0")
+        self._mill, self._index = mill, index
+        self._scene = scene_of(mill, index)
+        self.roll = roll_of(mill, index)
+        self._style = draw_style(stream(mill, Stream.STYLE, self.roll), mill)
+        self._steel = self._steel_columns()
+        self._outlines = self._draw_outlines()
+        self._shift = self._draw_shift()
 
+    def masks(self) -> Masks:
+        """Return the masks: bool ``(4, height, width)``."""
+        masks = draw_masks(self._outlines, self._mill)
+        for plane in masks:
+            plane[:] = np.asarray(self._shifted(plane.view(np.uint8))) > 0
+        return masks
 
-def _find(mill: Mill, index: int) -> tuple[int, int]:
-    if not 0 <= index < mill.strips:
-        raise InputError(f"strip {index}", f"the mill has {mill.strips} strips", "Count from 0")
-    return scene_of(mill, index), roll_of(mill, index)
+    def picture(self) -> Picture:
+        """Return the picture: uint8 ``(height, width)``."""
+        mill, style = self._mill, self._style
+        rng = self._stream(Stream.STEEL)
+        surface = bare_steel(rng, style, mill)
+        surface = add_clutter(self._stream(Stream.CLUTTER), surface, style, mill)
+        surface = add_damage(self._stream(Stream.DAMAGE), surface, self._outlines, mill)
+        lit = light(rng, surface, style, self._steel, mill)
+        return self._expose(np.asarray(self._shifted(lit), np.float32))
 
+    def _stream(self, purpose: Stream) -> np.random.Generator:
+        return stream(self._mill, purpose, self._scene)
 
-def _steel(mill: Mill, scene: int, style: Style) -> range:
-    """The columns that show steel; beyond them it is black."""
-    wander = stream(mill, Stream.CLASSES, scene).normal(0, 0.02)
-    black = round(min(max(style.black + wander, 0.01), 0.9) * mill.width)
-    if style.side == 0:
-        return range(mill.width)
-    return range(black, mill.width) if style.side < 0 else range(mill.width - black)
+    def _steel_columns(self) -> range:
+        """Return the columns that show steel; the others are black."""
+        width, style = self._mill.width, self._style
+        wander = self._stream(Stream.CLASSES).normal(0, 0.02)
+        black = round(min(max(style.black + wander, 0.01), 0.9) * width)
+        if style.side == 0:
+            return range(width)
+        return range(black, width) if style.side < 0 else range(width - black)
 
+    def _draw_outlines(self) -> list[Outline]:
+        mill, rng = self._mill, self._stream(Stream.OUTLINES)
+        if rng.random() < mill.clean_share:
+            return []
+        weights = np.array([weight for _, weight in mill.combinations])
+        chosen = rng.choice(weights.size, p=weights / weights.sum())
+        return draw_outlines(rng, mill, mill.combinations[chosen][0], self._steel)
 
-def _outlines(mill: Mill, scene: int, style: Style) -> list[Outline]:
-    rng = stream(mill, Stream.OUTLINES, scene)
-    if rng.random() < mill.clean_share:
-        return []
-    weights = np.array([weight for _, weight in mill.combinations])
-    chosen = rng.choice(weights.size, p=weights / weights.sum())
-    class_ids = mill.combinations[chosen][0]
-    return draw_outlines(rng, mill, class_ids, _steel(mill, scene, style))
+    def _draw_shift(self) -> tuple[int, int]:
+        """Draw the offset, columns and rows, of a near-duplicate from the strip that it repeats."""
+        if self._index == self._scene:
+            return 0, 0
+        most = max(1, round(6 * self._mill.unit))
+        rng = stream(self._mill, Stream.REPEAT, self._index)
+        across, along = rng.integers(-most, most + 1, 2)
+        return int(across), int(along)
 
+    def _shifted(self, plane: Field | Picture) -> cv2.typing.MatLike:
+        """Shift a picture or a mask; reflect it at the border."""
+        if self._shift == (0, 0):
+            return plane
+        matrix = np.array([[1, 0, self._shift[0]], [0, 1, self._shift[1]]], np.float64)
+        size = plane.shape[1], plane.shape[0]
+        return cv2.warpAffine(
+            plane, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
+        )
 
-def _shift(mill: Mill, index: int, scene: int) -> tuple[int, int]:
-    """How far a near-duplicate lies off the strip that it repeats: columns, rows."""
-    if index == scene:
-        return 0, 0
-    most = max(1, round(6 * mill.unit))
-    across, along = stream(mill, Stream.REPEAT, index).integers(-most, most + 1, 2)
-    return int(across), int(along)
-
-
-def _moved(plane: Field | Picture, shift: tuple[int, int]) -> cv2.typing.MatLike:
-    """Shift a picture or a mask; what comes into view mirrors what is beside it."""
-    if shift == (0, 0):
-        return plane
-    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
-    size = plane.shape[1], plane.shape[0]
-    return cv2.warpAffine(
-        plane, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
-    )
-
-
-def _masks(mill: Mill, outlines: list[Outline], shift: tuple[int, int]) -> Masks:
-    masks = fill(outlines, mill)
-    for plane in masks:
-        plane[:] = np.asarray(_moved(plane.view(np.uint8), shift)) > 0
-    return masks
-
-
-def _expose(mill: Mill, index: int, lit: Field, style: Style) -> Picture:
-    """The camera: brightness of the day, sensor noise, 8 bits."""
-    rng = stream(mill, Stream.CAMERA, index)
-    lit = lit * np.float32(rng.uniform(0.95, 1.05))
-    grain = 0.75 * white(rng, mill.frame) + 0.9 * blur(white(rng, mill.frame), 0.8)
-    seen = lit + np.float32(style.noise) * (0.08 + 0.92 * lit / 100) * grain
-    return np.clip(seen, 0, 255).astype(np.uint8)
+    def _expose(self, lit: Field) -> Picture:
+        """Apply the camera: exposure, sensor noise, 8 bits."""
+        frame = self._mill.frame
+        rng = stream(self._mill, Stream.CAMERA, self._index)
+        lit = lit * np.float32(rng.uniform(0.95, 1.05))
+        grain = 0.75 * white(rng, frame) + 0.9 * blur(white(rng, frame), 0.8)
+        noisy = lit + np.float32(self._style.noise) * (0.08 + 0.92 * lit / 100) * grain
+        return np.clip(noisy, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Sound steel: the finish and the light that the strips of a roll share.
+"""Steel without defects: the surface and the light that the strips of a roll share.
 
 A surface is a float32 field ``(height, width)``, 1 where the steel reflects as usual.
 """
@@ -13,20 +13,20 @@ from steelscan.mill.spec import Mill
 
 @dataclass(frozen=True)
 class Style:
-    """What the strips of one roll have in common; strengths run from 0 to about 1."""
+    """Properties that the strips of a roll share; strengths range from 0 to about 1."""
 
     brightness: float
-    """Grey level of the lit middle."""
+    """Grey level of the brightest part."""
     peak: float
-    """Where along the width the light is brightest, 0 to 1."""
+    """Position along the width at which the light is brightest, 0 to 1."""
     falloff: float
-    """Light lost at the far end of the width."""
+    """Share of the light that is lost at the far end of the width."""
     slope: float
-    """Light lost from the bright to the dark long side; negative: the upper side is bright."""
+    """Loss of light from the bright to the dark long edge; negative if the upper edge is bright."""
     noise: float
     """Deviation of the sensor noise at grey level 100."""
     side: int
-    """End at which the steel stops: -1 left, 1 right, 0 none."""
+    """The end of the steel in the picture: -1 left, 1 right, 0 none."""
     black: float
     """Share of the width beyond that end."""
     grain: float
@@ -41,9 +41,9 @@ class Style:
 
 
 def draw_style(rng: np.random.Generator, mill: Mill) -> Style:
-    """Draw what a roll looks like."""
+    """Draw the properties of a roll."""
 
-    def now_and_then(share: float, low: float = 0.3) -> float:
+    def sometimes(share: float, low: float = 0.3) -> float:
         present, strength = rng.random(2)
         return float(low + (1 - low) * strength) if present < share else 0.0
 
@@ -59,16 +59,16 @@ def draw_style(rng: np.random.Generator, mill: Mill) -> Style:
         mottle=float(rng.uniform(0.2, 1)),
         bands=float(rng.uniform(0.1, 1)),
         lines=float(rng.uniform(0.2, 1)),
-        speckle=now_and_then(0.4),
-        ripple=now_and_then(0.25),
-        scale=now_and_then(0.3),
-        streaks=now_and_then(0.35),
-        checker=now_and_then(0.03, low=0.8),
+        speckle=sometimes(0.4),
+        ripple=sometimes(0.25),
+        scale=sometimes(0.3),
+        streaks=sometimes(0.35),
+        checker=sometimes(0.03, low=0.8),
     )
 
 
 def bare_steel(rng: np.random.Generator, style: Style, mill: Mill) -> Field:
-    """The surface of one strip without anything on it."""
+    """Return the surface of one strip with nothing on it."""
     shape, unit = mill.frame, mill.unit
     surface = np.float32(1) + np.float32(0.055 * style.mottle) * fractal(
         rng, shape, (90 * unit, 120 * unit), octaves=4
@@ -100,7 +100,7 @@ def bare_steel(rng: np.random.Generator, style: Style, mill: Mill) -> Field:
 def light(
     rng: np.random.Generator, surface: Field, style: Style, steel: range, mill: Mill
 ) -> Field:
-    """Grey levels of a surface under the roll's light; black outside the columns ``steel``."""
+    """Return grey levels of a surface in the roll's light, black outside the columns ``steel``."""
     height, width = mill.frame
     x = np.linspace(0, 1, width, dtype=np.float32)
     far = np.abs(x - style.peak) / max(style.peak, 1 - style.peak)
@@ -108,7 +108,7 @@ def light(
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     dark = y if style.slope < 0 else 1 - y
     strength = abs(style.slope)
-    # Seen from close by, light from one long side makes a saturated lobe in the middle.
+    # A lamp close to one long edge makes a saturated spot in the middle.
     lobe = (1 + 1.1 * strength * (1 - dark) ** 2) * (1 - 0.45 * strength * dark)
     lamp = np.float32(style.brightness) * along * (1 + (lobe - 1) * (1 - 0.6 * far))
     lit = np.maximum(surface, 0.03) * lamp
@@ -116,15 +116,15 @@ def light(
         return np.asarray(lit, np.float32)
     wave = noise(rng, (height, 1), (90 * mill.unit, 1)) * np.float32(0.6 * mill.unit)
     column = np.arange(width, dtype=np.float32)[None]
-    inside = column - steel.start if steel.start else steel.stop - column
-    depth = (inside + wave) / np.float32(max(mill.unit, 0.3))
+    distance = column - steel.start if steel.start else steel.stop - column
+    depth = (distance + wave) / np.float32(max(mill.unit, 0.3))
     rim = 1 - 0.45 * np.exp(-np.maximum(depth, 0) / 12) + 0.25 * np.exp(-(((depth - 9) / 2.5) ** 2))
     glow = np.float32(style.brightness * 0.03) * np.exp(np.minimum(depth, 0) / 150)
     return np.asarray(np.where(depth > 0, lit * rim, 0.6 + glow), np.float32)
 
 
 def _grain(rng: np.random.Generator, style: Style, mill: Mill) -> Field:
-    """The sandy finish of rolled steel, rougher in places, with a few dark specks."""
+    """The grain of rolled steel, rougher in places, with a few dark specks."""
     sand = white(rng, mill.frame)
     sand = blur(sand, 0.6) + 0.8 * blur(sand, 1.1)
     rough = 1 + 0.25 * noise(rng, mill.frame, (80 * mill.unit, 160 * mill.unit))
@@ -133,7 +133,7 @@ def _grain(rng: np.random.Generator, style: Style, mill: Mill) -> Field:
 
 
 def _speckle(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
-    """Glints of rough steel, dense in some bands."""
+    """Bright points of rough steel, dense in some bands."""
     unit = mill.unit
     where = smoothstep(fractal(rng, mill.frame, (120 * unit, 160 * unit)), -0.3, 1.6)
     glints = blur(white(rng, mill.frame), 0.6 + 0.4 * min(unit, 1)) * np.float32(3.2)
@@ -142,7 +142,7 @@ def _speckle(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
 
 
 def _ripple(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
-    """Waves that run across the strip, nearly level."""
+    """Nearly horizontal waves across the strip."""
     unit = mill.unit
     y = np.arange(mill.height, dtype=np.float32)[:, None] / np.float32(unit)
     bend = noise(rng, mill.frame, (200 * unit, 350 * unit)) * 14
@@ -154,7 +154,7 @@ def _ripple(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
 
 
 def _scale(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
-    """Thin scale that came off in upright flakes: two greys with a clear border."""
+    """Thin scale that flaked off: two greys with a clear border."""
     unit = mill.unit
     flakes = fractal(rng, mill.frame, (60 * unit, 12 * unit), octaves=4)
     where = noise(rng, mill.frame, (170 * unit, 200 * unit))
@@ -164,7 +164,7 @@ def _scale(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
 
 
 def _streaks(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
-    """Short dull streaks along the rolling direction: harmless, softer than scratches."""
+    """Short dull streaks along the rolling direction, softer than scratches and harmless."""
     unit = mill.unit
     threads = fractal(rng, mill.frame, (45 * unit, 4 * unit), octaves=2)
     where = noise(rng, mill.frame, (110 * unit, 90 * unit))
@@ -172,7 +172,7 @@ def _streaks(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
 
 
 def _checker(rng: np.random.Generator, strength: float, mill: Mill) -> Field:
-    """A checker plate: ribs in two directions, each bright with a shadow beside it."""
+    """A checker plate: bright ribs in two directions, each next to its shadow."""
     unit = mill.unit
     y = np.arange(mill.height, dtype=np.float32)[:, None] / np.float32(128 * unit)
     x = np.arange(mill.width, dtype=np.float32)[None] / np.float32(rng.uniform(85, 115) * unit)

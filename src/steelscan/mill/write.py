@@ -1,4 +1,4 @@
-"""A milled data set on disk, in the layout of the competition."""
+"""Write a milled data set in the layout of the competition."""
 
 import shutil
 from pathlib import Path
@@ -21,19 +21,19 @@ from steelscan.strip import (
 _QUALITY = 92  # of the JPEG files, of 100
 
 _LEAST = 0.1
-"""Bytes that a pixel takes on disk at the very least."""
+"""Least bytes of a pixel on disk."""
 
 
 def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
-    """Make all strips and write them as the competition's data set.
+    """Make all strips and write them in the layout of the competition.
 
-    ``train_images/*.jpg`` (grey), ``train.csv`` (one row for each class on a strip, none for
-    clean strips), ``groups.csv`` (image, group: the roll). With ``test_strips`` also
-    ``test_images/*.jpg`` from rolls of their own, and their truth as ``test.csv``. ``train.csv``
-    is written last: a folder without it was cut short, and the same call completes it.
+    Writes ``train_images/*.jpg`` (grey), ``train.csv`` (one row per class on a strip, none for
+    clean strips) and ``groups.csv`` (image, group: the roll); with ``test_strips`` also
+    ``test_images/*.jpg`` from other rolls, and their masks as ``test.csv``. ``train.csv`` is
+    written last: if it is missing, the same call completes the folder.
 
-    Raises OutputError when the folder holds other pictures or a finished data set, cannot be
-    written, or lies on a disk that has no room for so many pixels.
+    Raises OutputError if the folder contains other pictures or a complete data set, cannot be
+    written, or is on a disk without enough space.
     """
     _refuse_too_much(mill, folder, mill.strips + test_strips)
     train = range(mill.strips)
@@ -51,7 +51,7 @@ def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
 
 
 def _refuse_too_much(mill: Mill, folder: Path, strips: int) -> None:
-    """Refuse what the disk cannot hold; pictures of a call that was cut short are made anew."""
+    """Raise OutputError without enough space; pictures of an interrupted call are replaced."""
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     least = int(_LEAST * strips * mill.height * mill.width)
     try:
@@ -61,26 +61,25 @@ def _refuse_too_much(mill: Mill, folder: Path, strips: int) -> None:
     except OSError as error:
         raise cannot_write(folder, error) from error
     if least > free:
-        frame = f"{mill.height}x{mill.width}"
-        found = f"cannot hold {strips} strips of {frame}: {free} bytes are free, of {least} or more"
-        raise OutputError(folder, found, "Make fewer or smaller strips, or name another disk")
+        problem = f"{strips} strips of {mill.frame} need {least} bytes, {free} bytes are free"
+        raise OutputError(folder, problem, "Make fewer or smaller strips, or choose another disk")
 
 
 def _refuse_filled(mill: Mill, folder: Path, parts: dict[str, range]) -> None:
-    remedy = "Name an empty folder, or remove this one first"
+    remedy = "Choose an empty folder, or remove this one first"
     if (folder / "train.csv").exists():
-        raise OutputError(folder / "train.csv", "a data set is here already", remedy)
+        raise OutputError(folder / "train.csv", "a data set exists already", remedy)
     for part, indices in parts.items():
         ours = {name_of(mill, index) for index in indices}
         for path in sorted((folder / part).glob("*")):
             if path.name not in ours:
-                raise OutputError(path, "a file that this mill does not make", remedy)
+                raise OutputError(path, "this file is not one of this mill", remedy)
 
 
 def _write_pictures(
     mill: Mill, indices: range, folder: Path
 ) -> tuple[list[tuple[str, list[str]]], dict[str, int]]:
-    """Write pictures; return their run lengths and their rolls, sorted by name."""
+    """Write pictures; return their run lengths and their rolls by name."""
     output_folder(folder)
     truth: dict[str, list[str]] = {}
     rolls: dict[str, int] = {}
@@ -95,6 +94,6 @@ def _write_pictures(
 def _write_jpeg(path: Path, strip: MilledStrip) -> None:
     _, content = cv2.imencode(".jpg", strip.picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     try:
-        path.write_bytes(content.tobytes())  # a torn file is redone: train.csv is not there yet
+        path.write_bytes(content.tobytes())  # torn files are replaced until train.csv exists
     except OSError as error:
         raise cannot_write(path, error) from error

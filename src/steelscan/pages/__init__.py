@@ -1,4 +1,4 @@
-"""What all HTML pages share: the shell, tables, drawings, outlines of masks."""
+"""The parts of all HTML pages: the frame of a page, tables, drawings, outlines of masks."""
 
 import lazy_loader
 

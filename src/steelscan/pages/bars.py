@@ -1,4 +1,4 @@
-"""Differences with their intervals as bars about zero, for pages."""
+"""Differences and their intervals as bars around zero, for HTML pages."""
 
 from collections.abc import Iterable
 from math import isnan
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Span(NamedTuple):
-    """A number and its interval; nan where unknown."""
+    """A number and its interval; NaN if unknown."""
 
     value: float
     low: float
@@ -14,21 +14,21 @@ class Span(NamedTuple):
 
 
 def widest(spans: Iterable[Span]) -> float:
-    """How far bars must reach to either side, so that all of these are whole."""
+    """Return the largest absolute value of all spans: the scale that shows them completely."""
     ends = [abs(end) for span in spans for end in span if not isnan(end)]
     return max(ends, default=0.0) or 1.0
 
 
 def bar(span: Span, reach: float) -> dict[str, Any] | None:
-    """Where a bar begins, how wide it is and where its dot is, in % of the scale; None: unknown.
+    """Return the left end, width and dot of a bar in % of the scale; None if unknown.
 
     The scale goes from ``-reach`` to ``reach``.
     """
     if isnan(span.value) or isnan(span.low):
         return None
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         return round(50 + 50 * max(-1.0, min(1.0, value / reach)), 2)
 
-    left, right = place(span.low), place(span.high)
-    return {"left": left, "width": round(right - left, 2), "dot": place(span.value)}
+    left, right = position(span.low), position(span.high)
+    return {"left": left, "width": round(right - left, 2), "dot": position(span.value)}

@@ -16,23 +16,23 @@ _DASHES = ("solid", "dashed", "dotted")
 
 @dataclass(frozen=True)
 class Curve:
-    """What one network's training logged: rows with "epoch", "loss" and other metrics."""
+    """The log of one network's training: rows with "epoch", "loss" and other metrics."""
 
     network: str
     rows: Sequence[Mapping[str, float]]
 
 
 def line_style(index: int) -> tuple[str, str]:
-    """Colour and dashes of a network's line; ``index`` counts from 0."""
+    """Return the colour and dashes of a network's line; ``index`` counts from 0."""
     return _LINES[index % len(_LINES)], _DASHES[index // len(_LINES) % len(_DASHES)]
 
 
 def draw_curves(curves: Sequence[Curve]) -> str:
-    """Draw a panel for each metric and a line for each network, as an ``<svg>`` element.
+    """Draw one panel per metric and one line per network, as an ``<svg>`` element.
 
-    Networks keep their `line_style` across panels; the legend is the page's. A metric that was not
-    taken at every epoch is drawn through those that have it; nan leaves a gap. The drawing is the
-    same for the same numbers. Returns "" when nothing finite was logged.
+    Networks keep their `line_style` in all panels; the page has the legend. Lines connect the
+    epochs that have the metric; NaN leaves a gap. Equal numbers give equal drawings. Returns "" if
+    no finite number was logged.
     """
     from matplotlib.figure import Figure
 
@@ -68,7 +68,7 @@ def _panel(panel: "Axes", metric: str, curves: Sequence[Curve]) -> None:
             color=line_style(index)[0],
             linestyle=line_style(index)[1],
             linewidth=1.4,
-            marker="o" if len(points) < 8 else None,  # one point makes no line
+            marker="o" if len(points) < 8 else None,  # one point is not a line
             markersize=3,
         )
     panel.set_title(metric.replace("_", " "))

@@ -17,19 +17,19 @@ _COLORS = (
     (230, 100, 30),  # vermilion
     (90, 130, 255),  # blue
 )
-"""Told apart with every kind of colour blindness (Okabe and Ito 2008), some a little lighter than
-there because steel is dark grey."""
+"""Distinct for every kind of colour blindness (Okabe and Ito 2008); some are lighter than in the
+source because steel is dark grey."""
 
 _GOLDEN_ANGLE = 0.381966
 _SUBPIXEL_BITS = 4
 
 
 def class_color(index: int) -> tuple[int, int, int]:
-    """The colour (red, green, blue) of a class; ``index`` counts from 0. Any number of classes."""
+    """Return the colour (red, green, blue) of a class; ``index`` counts from 0, without limit."""
     if index < len(_COLORS):
         return _COLORS[index]
-    turn = index - len(_COLORS)
-    channels = colorsys.hsv_to_rgb(turn * _GOLDEN_ANGLE % 1, (0.55, 0.85)[turn % 2], 0.95)
+    step = index - len(_COLORS)
+    channels = colorsys.hsv_to_rgb(step * _GOLDEN_ANGLE % 1, (0.55, 0.85)[step % 2], 0.95)
     red, green, blue = (round(255 * channel) for channel in channels)
     return red, green, blue
 
@@ -37,13 +37,13 @@ def class_color(index: int) -> tuple[int, int, int]:
 def outline(picture: Picture, masks: Masks, *, width: int | None = None) -> NDArray[np.uint8]:
     """Draw the outline of each class on the grey picture: uint8 RGB ``(height, width, 3)``.
 
-    ``picture`` is uint8 ``(height, width)``, ``masks`` bool ``(classes, height, width)``. With
-    ``width`` the picture is scaled to it first, and lines stay as thin; no mask is too small to
-    be seen. Raises PictureError and MaskError for other types and shapes.
+    ``picture`` is uint8 ``(height, width)``, ``masks`` bool ``(classes, height, width)``. If given,
+    ``width`` is the width to which the picture is scaled first; lines keep their width, and the
+    smallest mask is visible. Raises PictureError and MaskError for other types and shapes.
     """
     if picture.dtype != np.uint8 or picture.ndim != 2:
-        found = f"is {picture.dtype} with {picture.ndim} axes"
-        raise PictureError("picture", found, "Give uint8 (height, width)")
+        problem = f"is {picture.dtype} with {picture.ndim} axes"
+        raise PictureError("picture", problem, "Give uint8 (height, width)")
     if masks.ndim != 3:
         raise MaskError("masks", f"have {masks.ndim} axes", "Give (classes, height, width)")
     frame = Frame(*picture.shape)
@@ -67,7 +67,7 @@ def _scaled(picture: Picture, scale: float) -> Picture:
 
 
 def _contours(mask: NDArray[np.bool_], scale: float) -> list[NDArray[np.int32]]:
-    """Contours, those of holes too, in sixteenths of a pixel of the scaled picture."""
+    """Return contours, including those of holes, in 1/16 of a pixel of the scaled picture."""
     if not mask.any():
         return []
     plane = np.ascontiguousarray(mask).view(np.uint8)

@@ -1,4 +1,4 @@
-"""Rows of cells as plain text."""
+"""Tables as plain text, and values as plain JSON."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -8,9 +8,9 @@ from steelscan.strip import printable
 
 
 def plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay rows of one length under each other in columns; the first row is the head.
+    """Align rows of equal length in columns; the first row is the header.
 
-    Whatever stands in a cell, as a file's name, takes one line.
+    Each cell takes one line: line breaks in it are escaped.
     """
     rows = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -21,7 +21,7 @@ def plain_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain_value(value: object) -> object:
-    """A value as JSON has it: paths as text, tuples as lists, None where undefined or infinite."""
+    """Convert a value for JSON: paths to text, tuples to lists, NaN and infinity to None."""
     match value:
         case Path():
             return str(value)

@@ -1,4 +1,4 @@
-"""How drawings look, and drawings as the text that stands in a page."""
+"""The style of drawings, and drawings as SVG or PNG."""
 
 import io
 import re
@@ -34,31 +34,31 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save figures in the house's style while the block runs."""
+    """Draw and save figures in one style while the block runs."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE), warnings.catch_warnings():
-        # The browser has its own fonts: a letter that matplotlib's lacks is still shown.
+        # The browser uses its own fonts: it shows letters that matplotlib's fonts lack.
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
 def svg_of(figure: "Figure") -> str:
-    """A figure as an ``<svg>`` element, the same for the same numbers; inside `styled`."""
+    """Return a figure as an ``<svg>`` element, equal for equal numbers; use inside `styled`."""
     drawing = io.StringIO()
     figure.savefig(drawing, format="svg", transparent=True)
     return _bare(drawing.getvalue())
 
 
 def png_of(figure: "Figure", dpi: int = 160) -> bytes:
-    """A figure as a PNG file on white; inside `styled`."""
+    """Return a figure as a PNG file on white; use inside `styled`."""
     drawing = io.BytesIO()
     figure.savefig(drawing, format="png", dpi=dpi, facecolor="white")
     return drawing.getvalue()
 
 
 def _bare(svg: str) -> str:
-    """The ``<svg>`` element alone, without what only a file of its own needs."""
+    """Return only the ``<svg>`` element, without what a separate file would need."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)

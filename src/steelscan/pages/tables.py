@@ -1,4 +1,4 @@
-"""Pages of tables and drawings, each one HTML file that needs nothing beside it."""
+"""Pages of tables and drawings, each a self-contained HTML file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,31 +10,31 @@ from steelscan.strip import write_text
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a head; the first column is the name of a row."""
+    """Rows of text with a header; the first column names each row."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
     colors: Sequence[str] = ()
-    """A CSS colour for each row, shown before its name; none where empty."""
+    """A CSS colour for each row, shown before its name; none if empty."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: what is shown, in words, then drawings, then tables."""
+    """A section of a page: sentences, then a drawing, then tables."""
 
     title: str
     lead: Sequence[str] = ()
     drawing: str = ""
-    """An ``<svg>`` element, or nothing."""
+    """An ``<svg>`` element, or empty."""
     key: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """What each line of the drawing is: its CSS colour and dashes by its name."""
+    """The legend of the drawing: CSS colour and dashes by the name of each line."""
     tables: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page tells."""
+    """The content of a page."""
 
     brand: str
     title: str
@@ -43,12 +43,12 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page as one HTML file, whole or not at all. Raises OutputError."""
+    """Write a page as one HTML file, whole or not at all. Raises OutputError."""
     write_text(path, page_text(page))
 
 
 def page_text(page: Page) -> str:
-    """The page as text: styles and drawings are all in it."""
+    """Return a page as HTML, with styles and drawings included."""
     from markupsafe import Markup
 
     content = {

@@ -2,8 +2,9 @@ from .context import Device as Device
 from .context import Options as Options
 from .context import RunContext as RunContext
 from .context import accelerator as accelerator
-from .networks import ask as ask
-from .open_run import Predictor as Predictor
+from .networks import load_models as load_models
+from .open_run import open_folds as open_folds
+from .open_run import open_run as open_run
 from .open_run import predict as predict
 from .pixel_counts import PARTS as PARTS
 from .pixel_counts import Evaluated as Evaluated
@@ -30,10 +31,10 @@ from .runs import find_runs as find_runs
 from .runs import runs_json as runs_json
 from .runs import runs_table as runs_table
 from .stored import EvaluatedOutputs as EvaluatedOutputs
+from .stored import StepStores as StepStores
 from .stored import StoredOutputs as StoredOutputs
-from .stored import Stores as Stores
 from .stored import check_stored as check_stored
-from .stored import stores_to_read as stores_to_read
+from .stored import open_stores as open_stores
 from .submission import submit as submit
 from .train import Outcome as Outcome
 from .train import plan_run as plan_run

@@ -1,4 +1,4 @@
-"""What a run works on: recipe, strips, folds and options, and which strips judge."""
+"""What a run works on: recipe, strips, folds and options, and which strips evaluate it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,20 +22,20 @@ Device = Literal["auto", "cpu"]
 
 _PREFIXES = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
 _OF_MANY = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-"""What launchers say of other processes: a fit is that of one, and would wait for them."""
+"""Set by launchers of several processes: one process fits here, and would wait for the others."""
 
 
 def accelerator(device: Device) -> Accelerator:
-    """The engine of this process: the fastest device there is, or the CPU when told so.
+    """Return the accelerator of this process: the fastest device, or the CPU if that is wanted.
 
-    What the environment tells accelerate is not heard: a recipe alone says how networks are fitted.
+    Variables of the environment that configure accelerate are ignored: only the recipe counts.
     """
-    with _unheard():
+    with _without_variables():
         return Accelerator(cpu=device == "cpu")
 
 
 def ignored_variables() -> list[str]:
-    """A sentence on the variables of the environment that would change how networks are fitted."""
+    """Return a sentence on the ignored variables of the environment, if there are any."""
     names = _variables()
     if not names:
         return []
@@ -47,7 +47,7 @@ def _variables() -> list[str]:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def _without_variables() -> Iterator[None]:
     aside = {name: os.environ.pop(name) for name in _variables()}
     try:
         yield
@@ -57,22 +57,22 @@ def _unheard() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Options:
-    """Where and with what a recipe is carried out; nothing here says what it does."""
+    """Where and with which means a run is made; nothing here changes what the recipe does."""
 
     seed: int = 0
     device: Device = "auto"
     workers: int = 0
     on_error: Literal["stop", "skip"] = "stop"
     folds: Path | None = None
-    """A table of folds that others dealt; None: the run deals its own."""
+    """A given table of folds; None: the run makes its own."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """All that the steps of a run need to know.
+    """Everything that the steps of a run need.
 
-    ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` counts those of pseudo-labels.
-    ``split`` are sentences on how strips were grouped and dealt, told before anything is fitted.
+    ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` is the pseudo-label round, 0 for
+    none. ``split`` are sentences on groups and folds, shown before anything is fitted.
     """
 
     run: RunFolder
@@ -91,33 +91,33 @@ class RunContext:
 
     @cached_property
     def accelerator(self) -> Accelerator:
-        """The engine that fits and predicts."""
+        """The accelerator that fits and predicts."""
         return accelerator(self.options.device)
 
     def tasks(self, step: str, folds: Sequence[int]) -> list[Task]:
-        """The networks of a step, by its name, that were fitted for some folds in this round."""
+        """Return the networks of a step, by its name, fitted for some folds in this round."""
         return [task for task in tasks(self.recipe, folds, self.round) if task.step == step]
 
     def rows(self, *folds: int) -> NDArray[np.int64]:
-        """The strips of some folds."""
+        """Return the strips of some folds."""
         return np.flatnonzero(np.isin(self.folds, folds))
 
-    def teaching(self, fold: int) -> NDArray[np.int64]:
-        """The strips on which the network of a validation fold is fitted."""
+    def train_rows(self, fold: int) -> NDArray[np.int64]:
+        """Return the strips on which the network of a validation fold is fitted."""
         return np.flatnonzero(~np.isin(self.folds, (fold, *self.recipe.folds.holdout)))
 
     @cached_property
     def parts(self) -> Mapping[str, NDArray[np.int64]]:
-        """The strips that judge: those never seen first, then those of the validation folds."""
+        """The evaluated strips: those held out first, then those of the validation folds."""
         folds = self.recipe.folds
         named = {"held out": folds.holdout, "out of fold": folds.validation}
         return {name: self.rows(*chosen) for name, chosen in named.items() if chosen}
 
     @cached_property
-    def judged_by(self) -> list[tuple[tuple[int, ...], NDArray[np.int64]]]:
-        """Which folds' networks answer for which strips.
+    def evaluated_by(self) -> list[tuple[tuple[int, ...], NDArray[np.int64]]]:
+        """Pairs of folds and of the strips that the networks of these folds evaluate.
 
-        A strip of a validation fold is judged by the networks that were not fitted on it, a
+        A strip of a validation fold is evaluated by the networks that were not fitted on it, a
         held-out strip by those of all folds together.
         """
         folds = self.recipe.folds
@@ -125,27 +125,27 @@ class RunContext:
         return [*pairs, (folds.validation, self.rows(*folds.holdout))]
 
 
-def never_taught(context: RunContext) -> list[str]:
-    """A sentence on each network that is to learn a class from strips of which none holds it."""
-    told = []
+def without_defects(context: RunContext) -> list[str]:
+    """Return a sentence on each network whose train strips hold none of its classes."""
+    notes = []
     for task in tasks(context.recipe, context.recipe.folds.validation):
-        planes = [known - 1 for known in task.member.classes or range(1, context.classes + 1)]
+        planes = [each - 1 for each in task.member.classes or range(1, context.classes + 1)]
         wants = any(not isinstance(stage.strips, AllStrips) for stage in task.member.stages)
-        if wants and not context.dataset.present[context.teaching(task.fold)][:, planes].any():
+        if wants and not context.dataset.present[context.train_rows(task.fold)][:, planes].any():
             names = ", ".join(context.dataset.classes.names[plane] for plane in planes)
-            told.append(
-                f"No strip that teaches {task.label} holds class {names}: it learns from all "
-                "strips that there is none."
+            notes.append(
+                f"No train strip of {task.label} holds class {names}: it is fitted on all train "
+                "strips, and will not find it."
             )
-    return told
+    return notes
 
 
 def check_classes(recipe: Recipe, classes: int) -> None:
-    """Raise RecipeError when a network is to know classes that a data set has not."""
+    """Raise RecipeError if a network is to predict classes that a data set does not have."""
     for name, step in recipe.named.items():
         for number, member in enumerate(step.ensemble.members, start=1):
             highest = max(member.classes or (1,))
             if highest > classes:
-                found = f"knows class {highest}, the data set has {classes}"
-                remedy = "Name ids from 1 to that, or leave classes out"
+                found = f"includes class {highest}, the data set has {classes}"
+                remedy = f"Use ids from 1 to {classes}, or leave classes out"
                 raise RecipeError(f"{name} {number}, classes", found, remedy)

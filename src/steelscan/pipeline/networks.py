@@ -1,6 +1,6 @@
-"""The networks of a run: fitting them, loading them, and asking them."""
+"""The networks of a run: fitting, validating and loading them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips
-from steelscan.decision import StepOutput
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
@@ -20,43 +19,39 @@ from steelscan.prediction import (
     EncoderOf,
     Member,
     TorchModel,
-    predict_both,
     predict_classes,
     predict_masks,
-    to_uint8,
 )
-from steelscan.recipes import Classify, Segment
-from steelscan.strip import Picture
 from steelscan.training import Metrics, Training, TrainingData, load_network
 from steelscan.training.fit import fit
 
 
 @dataclass(frozen=True)
 class PseudoLabelled:
-    """What teaches beside the strips with masks: see `steelscan.training.TrainingData`."""
+    """The train strips of a round: see `steelscan.training.TrainingData`."""
 
     strips: Dataset | JoinedStrips
     pseudo: NDArray[np.int64]
     suspicion: NDArray[np.float32] | None
 
 
-def fit_task(context: RunContext, task: Task, lessons: PseudoLabelled) -> str:
-    """Fit one network, unless that is done; returns a sentence on where its weights began."""
+def fit_task(context: RunContext, task: Task, train: PseudoLabelled) -> str:
+    """Fit one network unless that is done; return a sentence on where its weights come from."""
     seed = _seed(context, task)
     torch.manual_seed(seed)
     member, folder = task.member, context.run.network(task)
-    network, source = build_network(member.network, _known(member, context.classes))
+    network, source = build_network(member.network, _class_count(member, context.classes))
     match member.start:
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
-            source = _start_fitted(context, start, task, lessons, network)
-    _fit(context, task, member.stages, lessons, network, folder, task.label)
+            source = _start_fitted(context, start, task, train, network)
+    _fit(context, task, member.stages, train, network, folder, task.label)
     return source
 
 
 def _seed(context: RunContext, task: Task) -> int:
-    """The seed of a network, by its place; that of a further step of its kind has a part more."""
+    """Return the seed of a network, from its position in the recipe and its fold."""
     kind = task.step.rstrip("0123456789")
     nth = task.step.removeprefix(kind)
     own = (context.options.seed, kind == "segment", task.number, task.fold)
@@ -64,12 +59,12 @@ def _seed(context: RunContext, task: Task) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _known(member: Member, classes: int) -> int:
-    """How many classes a network answers for, of so many."""
+def _class_count(member: Member, classes: int) -> int:
+    """Return how many of so many classes a network predicts."""
     return len(member.classes) if member.classes else classes
 
 
-def _voter(member: Member, network: StripNetwork) -> TorchModel:
+def _model(member: Member, network: StripNetwork) -> TorchModel:
     return TorchModel(network, member.resize, member.classes, member.tiles)
 
 
@@ -77,28 +72,28 @@ def _fit(
     context: RunContext,
     task: Task,
     stages: tuple[Training, ...],
-    lessons: PseudoLabelled,
+    train: PseudoLabelled,
     network: StripNetwork,
     folder: Path,
     label: str,
 ) -> None:
-    """Fit a network on the strips of a task, judged by those of its fold."""
+    """Fit a network on the train strips of a task, and validate it on those of its fold."""
     member = task.member
-    judging = context.rows(task.fold)[: stages[-1].validate_on]
-    material = TrainingData(
-        lessons.strips,
-        context.teaching(task.fold),
+    validation = context.rows(task.fold)[: stages[-1].validate_on]
+    data = TrainingData(
+        train.strips,
+        context.train_rows(task.fold),
         member.resize,
         _seed(context, task),
         member.classes,
-        lessons.pseudo,
-        lessons.suspicion,
+        train.pseudo,
+        train.suspicion,
     )
     fit(
         network,
         stages,
-        material,
-        lambda candidate: _judge(_voter(member, candidate), context.dataset, judging),
+        data,
+        lambda candidate: _validate(_model(member, candidate), context.dataset, validation),
         folder,
         accelerator=context.accelerator,
         workers=context.options.workers,
@@ -110,26 +105,26 @@ def _start_fitted(
     context: RunContext,
     start: EncoderFittedFor,
     task: Task,
-    lessons: PseudoLabelled,
+    train: PseudoLabelled,
     network: StripNetwork,
 ) -> str:
-    """Fit a classifier and give its encoder to a network; returns a sentence on it."""
-    other, source = build_network(start.network, _known(task.member, context.classes))
+    """Fit a classifier, copy its encoder into a network, and return a sentence on it."""
+    other, source = build_network(start.network, _class_count(task.member, context.classes))
     folder = context.run.encoder(task)
-    _fit(context, task, start.stages, lessons, other, folder, f"an encoder for {task.label}")
+    _fit(context, task, start.stages, train, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"{source}; then the encoder of a classifier fitted for it"
 
 
 def _start_from(context: RunContext, start: EncoderOf, task: Task, network: StripNetwork) -> str:
-    """Give a network the encoder of one that is fitted; returns a sentence on it."""
+    """Copy the encoder of a fitted network into another, and return a sentence on it."""
     (lender,) = (
         other
         for other in tasks(context.recipe, (task.fold,), context.round)
         if (other.step, other.number) == (start.step, start.member)
     )
-    other, _ = build_network(lender.member.network, _known(lender.member, context.classes))
+    other, _ = build_network(lender.member.network, _class_count(lender.member, context.classes))
     load_network(context.run.network(lender) / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"the encoder of {start.step} {start.member + 1}"
@@ -138,54 +133,42 @@ def _start_from(context: RunContext, start: EncoderOf, task: Task, network: Stri
 def load_models(
     run: RunFolder, fitted: Iterable[Task], classes: int, device: torch.device
 ) -> list[TorchModel]:
-    """Fitted networks, ready to be asked."""
+    """Load fitted networks, in eval mode."""
     models = []
     for task in fitted:
         member = task.member
-        network, _ = build_network(without_weights(member.network), _known(member, classes))
+        network, _ = build_network(without_weights(member.network), _class_count(member, classes))
         load_network(run.network(task) / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        models.append(_voter(member, network.eval()))
+        models.append(_model(member, network.eval()))
     return models
 
 
-def ask(
-    step: Classify | Segment, models: Sequence[TorchModel], picture: Picture, classes: int
-) -> StepOutput:
-    """What the networks of a step say of a strip; both heads are asked at once."""
-    ensemble = step.ensemble
-    how = (models, ensemble.views, picture, ensemble.average, classes)
-    if isinstance(step, Classify):
-        return StepOutput(None, predict_classes(*how))
-    masks, said = (predict_masks(*how), None) if step.gate is None else predict_both(*how)
-    return StepOutput(to_uint8(masks), said)
+def _validate(model: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
+    if model.network.head == "classes":
+        return _validate_classes(model, dataset, rows)
+    return _validate_masks(model, dataset, rows)
 
 
-def _judge(voter: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    if voter.network.head == "classes":
-        return _judge_classes(voter, dataset, rows)
-    return _judge_masks(voter, dataset, rows)
-
-
-def _judge_classes(voter: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    """Cross entropy of the classes that it knows; how often 'any or none' is right at one half."""
-    answers = [predict_classes([voter], ("identity",), dataset.picture(row)) for row in rows]
-    known = _planes(voter, dataset)
-    said = np.stack(answers)[:, known].astype(np.float64)
-    probabilities = np.clip(said, 1e-7, 1 - 1e-7)
-    truth = dataset.present[rows][:, known]
+def _validate_classes(model: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
+    """Return the cross entropy over its classes, and the accuracy of 'any or none' at one half."""
+    outputs = [predict_classes([model], ("identity",), dataset.picture(row)) for row in rows]
+    planes = _planes(model, dataset)
+    probabilities = np.clip(np.stack(outputs)[:, planes].astype(np.float64), 1e-7, 1 - 1e-7)
+    truth = dataset.present[rows][:, planes]
     entropy = -np.log(np.where(truth, probabilities, 1 - probabilities)).mean()
     right = ((probabilities > 0.5).any(1) == truth.any(1)).mean()
     return {"score": float(-entropy), "clean_or_not": float(right)}
 
 
-def _judge_masks(voter: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    """Mean Dice of the classes that it knows, and on pairs with a defect, at one half."""
+def _validate_masks(model: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
+    """Return the mean Dice over its classes at one half, and that on pairs with a defect."""
     counts = []
-    known = _planes(voter, dataset)
+    planes = _planes(model, dataset)
     for row in rows:
-        answer = predict_masks([voter], ("identity",), dataset.picture(row))[known]
-        counts.append(count_pixels(threshold(answer, Threshold()), dataset.masks(row)[known]))
+        probabilities = predict_masks([model], ("identity",), dataset.picture(row))[planes]
+        masks = threshold(probabilities, Threshold())
+        counts.append(count_pixels(masks, dataset.masks(row)[planes]))
     pairs = Pairs.of(counts)
     values = dice(pairs)
     defect = values[pairs.truth > 0]
@@ -195,6 +178,6 @@ def _judge_masks(voter: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -
     }
 
 
-def _planes(voter: TorchModel, dataset: Dataset) -> list[int]:
-    """Where the classes that a voter knows stand among all."""
-    return [known - 1 for known in voter.classes or range(1, len(dataset.classes) + 1)]
+def _planes(model: TorchModel, dataset: Dataset) -> list[int]:
+    """Return the positions of a model's classes among all."""
+    return [class_id - 1 for class_id in model.classes or range(1, len(dataset.classes) + 1)]

@@ -1,4 +1,4 @@
-"""``pairs.csv`` of a run: how each class of each strip that judged it was answered. No torch."""
+"""``pairs.csv`` of a run: pixel counts of each class and evaluated strip. No torch here."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from steelscan.pipeline.context import RunContext
 
 PARTS = ("held out", "out of fold")
-"""The parts of a run's strips that judge, the more trustworthy one first."""
+"""The parts of a run's evaluated strips, the more trustworthy one first."""
 
 _NAMES = ("part", "image")
 _NUMBERS = ("group", "fold", "class", "predicted", "truth", "shared")
@@ -24,7 +24,7 @@ _REMEDY = "Give the same train command again: it fits no network twice"
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """Strips of one part that judged a run: ``groups`` and ``folds`` are int64 ``(strips,)``."""
+    """Evaluated strips of one part of a run: ``groups`` and ``folds`` are int64 ``(strips,)``."""
 
     images: tuple[str, ...]
     groups: NDArray[np.int64]
@@ -33,7 +33,7 @@ class Evaluated:
 
 
 def evaluated_parts(context: "RunContext", pairs: Mapping[str, Pairs]) -> dict[str, Evaluated]:
-    """The pairs of each part of a plan, with the strips that they were counted on."""
+    """Return the pairs of each part of a run, with their strips."""
     return {
         part: Evaluated(
             tuple(context.dataset.names[row] for row in rows.tolist()),
@@ -46,8 +46,8 @@ def evaluated_parts(context: "RunContext", pairs: Mapping[str, Pairs]) -> dict[s
 
 
 def write_evaluated(run: RunFolder, parts: Mapping[str, Evaluated]) -> None:
-    """Write one row for each strip and class of all parts. Raises OutputError."""
-    rows = (row for part, judged in parts.items() for row in _rows(part, judged))
+    """Write one row per strip and class of all parts. Raises OutputError."""
+    rows = (row for part, each in parts.items() for row in _rows(part, each))
     write_rows(run.pairs, (*_NAMES, *_NUMBERS), rows)
     run.seal(run.pairs)
 
@@ -55,7 +55,8 @@ def write_evaluated(run: RunFolder, parts: Mapping[str, Evaluated]) -> None:
 def read_evaluated(run: RunFolder, classes: int) -> dict[str, Evaluated]:
     """Read the parts of a run, with so many classes, as `write_evaluated` wrote them.
 
-    Raises RunError when the folder is no run, or has not come so far, or when the file is broken.
+    Raises RunError if the folder is no run, if the run has not written the file yet, or if it is
+    broken.
     """
     run.load_record()
     path = run.pairs
@@ -76,10 +77,11 @@ def read_evaluated(run: RunFolder, classes: int) -> dict[str, Evaluated]:
         raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
 
-def _rows(part: str, judged: Evaluated) -> Iterator[tuple[object, ...]]:
-    pairs = judged.pairs
+def _rows(part: str, evaluated: Evaluated) -> Iterator[tuple[object, ...]]:
+    pairs = evaluated.pairs
     counts = np.stack([pairs.predicted, pairs.truth, pairs.shared], axis=2).tolist()
-    strips = zip(judged.images, judged.groups.tolist(), judged.folds.tolist(), counts, strict=True)
+    groups, folds = evaluated.groups.tolist(), evaluated.folds.tolist()
+    strips = zip(evaluated.images, groups, folds, counts, strict=True)
     for image, group, fold, of_classes in strips:
         for class_id, of_class in enumerate(of_classes, start=1):
             yield part, image, group, fold, class_id, *of_class
@@ -88,13 +90,13 @@ def _rows(part: str, judged: Evaluated) -> Iterator[tuple[object, ...]]:
 def _part(
     part: str, names: Sequence[tuple[str, str]], numbers: NDArray[np.int64], classes: int
 ) -> Evaluated:
-    """The strips of a part. Raises ValueError when a strip has not its classes in order."""
+    """Return the strips of a part. Raises ValueError unless each has its classes in order."""
     rows = [row for row, (of_part, _) in enumerate(names) if of_part == part]
     images = [names[row][1] for row in rows]
     strips = numbers[rows].reshape(-1, classes, len(_NUMBERS))
     repeated = images != [image for image in images[::classes] for _ in range(classes)]
     if repeated or len(set(images)) != len(strips):
-        raise ValueError(f"the strips {part} do not each stand there once with all classes")
+        raise ValueError(f"the strips {part} are not each listed once with all classes")
     if (strips[:, :, 2] != np.arange(1, classes + 1)).any():
         raise ValueError(f"the classes of some strip {part} are not 1 to {classes}")
     predicted, truth, shared = np.moveaxis(strips[:, :, 3:], 2, 0)

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from steelscan import __version__
 from steelscan.data import Dataset, JoinedStrips
-from steelscan.decision import AnswerLog, RuleInput
-from steelscan.decision.decide import decide
+from steelscan.decision import PredictionLog, RuleInput, masks_of
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.open_run import Predictor
-from steelscan.pipeline.out_of_fold import Answers, tune
+from steelscan.pipeline.open_run import open_folds
+from steelscan.pipeline.out_of_fold import OutOfFold, tune
 from steelscan.pipeline.run_folder import Task, tasks
 from steelscan.postprocess import Rule
 from steelscan.recipes import Answer, PseudoRule, teaches
@@ -27,7 +26,7 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     """
     wanted = context.recipe.pseudo_labels
     assert wanted is not None
-    rules = tune(context, Answers(context)).rules if context.recipe.tune else context.recipe.rules
+    rules = tune(context, OutOfFold(context)).rules if context.recipe.tune else context.recipe.rules
     kept, notes = [], []
     for fold in answered_apart(context):
         notes += _answer(context, round_, fold, rules)
@@ -71,14 +70,14 @@ def _answer(context: RunContext, round_: int, fold: int | None, rules: Sequence[
     assert wanted is not None
     folds = context.recipe.folds.validation if fold is None else (fold,)
     device = context.accelerator.device
-    predictor = Predictor.of_round(context.run, context.recipe, rules, context.round, folds, device)
+    detector = open_folds(context.run, context.recipe, rules, context.round, folds, device)
     rows = {name: row for row, name in enumerate(dataset.test_names)}
 
     def answer(name: str) -> Masks | None:
-        return sure(predictor.opened(dataset.test_picture(rows[name])), rules, wanted.rule)
+        return sure(detector.rule_input(dataset.test_picture(rows[name])), rules, wanted.rule)
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    log = AnswerLog(path.with_suffix(".jsonl"), rows)
+    log = PredictionLog(path.with_suffix(".jsonl"), rows)
     left_out = log.fill(answer, f"Pseudo-labels, round {round_}", context.options.on_error)
     fitted = tasks(context.recipe, folds, context.round)
     provenance = {
@@ -100,10 +99,10 @@ def sure(opened: RuleInput, rules: Sequence[Rule], rule: PseudoRule) -> Masks | 
 
     A class that no classifier and no second head judges is judged by its highest pixel.
     """
-    masks = decide(opened, rules)
-    pixels = opened.levels.astype(np.float32) / np.float32(255)
+    masks = masks_of(opened, rules)
+    pixels = opened.pixels.astype(np.float32) / np.float32(255)
     highest = pixels.max((1, 2))
-    word = highest if opened.word is None else opened.word
+    word = highest if opened.classes is None else opened.classes
     classes = np.where(np.isnan(word), highest, word)
     return masks if teaches(rule, Answer(classes, pixels, np.asarray(masks.any((1, 2))))) else None
 

@@ -11,7 +11,7 @@ from steelscan import __version__
 from steelscan.evaluation.metrics import Pairs, dice
 from steelscan.pages import Curve
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.out_of_fold import Answers
+from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
 from steelscan.pipeline.run_folder import Tuned, tasks, versions
 from steelscan.strip import RunError
@@ -21,7 +21,7 @@ _EXAMPLES = 3
 
 def report_run(
     context: RunContext,
-    answers: Answers,
+    answers: OutOfFold,
     tuned: Tuned,
     pairs: Mapping[str, Pairs],
     notes: Sequence[str],
@@ -69,7 +69,7 @@ def _metrics(path: Path) -> pl.DataFrame:
 
 
 def _examples(
-    context: RunContext, answers: Answers, tuned: Tuned, pairs: Mapping[str, Pairs]
+    context: RunContext, answers: OutOfFold, tuned: Tuned, pairs: Mapping[str, Pairs]
 ) -> dict[str, list[Example]]:
     """Best, median and worst strips of the part that counts."""
     name, part = next(iter(pairs.items()))

@@ -349,7 +349,7 @@ class RunFolder:
         try:
             return read_folds(self.folds, names, parted=parted)
         except InputError as error:
-            raise RunError(self.folds, error.found, _TRAIN_AGAIN) from None
+            raise RunError(self.folds, error.problem, _TRAIN_AGAIN) from None
 
 
 def versions() -> dict[str, str]:

@@ -90,7 +90,7 @@ def summarize(path: Path) -> RunSummary:
         scores = _scores(run) if ended else {}
         rounds = run.load_tuned().round if ended else _rounds(recipe)
     except RunError as error:
-        return RunSummary(path, size, f"broken: {Path(error.where).name} {error.found}")
+        return RunSummary(path, size, f"broken: {Path(error.where).name} {error.problem}")
     fitted = [folder for folder in _network_folders(run, recipe, rounds) if _is_fitted(folder)]
     return RunSummary(
         path,

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from steelscan.data import check_trainable, open_dataset, read_brought
 from steelscan.data.duplicates import find_groups
-from steelscan.decision import AnswerLog, numbers
+from steelscan.decision import PredictionLog, thresholds_of
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
 from steelscan.pipeline.answered import write_answered
@@ -17,14 +17,14 @@ from steelscan.pipeline.context import (
     RunContext,
     check_classes,
     ignored_variables,
-    never_taught,
+    without_defects,
 )
 from steelscan.pipeline.folds import as_brought, check_count, dealt
 from steelscan.pipeline.forecast import Forecast
 from steelscan.pipeline.forecast.forecast import forecast
 from steelscan.pipeline.networks import PseudoLabelled, fit_task
-from steelscan.pipeline.open_run import Predictor
-from steelscan.pipeline.out_of_fold import Answers, pairs_of, suspicion, tune
+from steelscan.pipeline.open_run import open_run
+from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, pairs_of, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
 from steelscan.pipeline.pseudo_labels import learned, pseudo_label
 from steelscan.pipeline.report import report_run
@@ -93,7 +93,7 @@ def planned(
     notes += told
     check_classes(recipe, len(dataset.classes))
     if recipe.tune is not None:
-        numbers(recipe.rules, len(dataset.classes))  # what cannot be tuned is refused before a fit
+        thresholds_of(recipe.rules, len(dataset.classes))  # refuse before a fit
     brought = None if options.folds is None else read_brought(options.folds, dataset)
     if brought is not None:
         check_count(brought, recipe.folds)
@@ -118,10 +118,10 @@ def planned(
 
 
 def _carry(context: RunContext, notes: list[str]) -> Outcome:
-    notes = [*notes, *never_taught(context)]
+    notes = [*notes, *without_defects(context)]
     context, told = _fit_rounds(context)
     notes += told
-    answers = Answers(context)
+    answers = OutOfFold(context)
     tuned = tune(context, answers)
     context.run.write_tuned(tuned)
     left_out = _submit(context, answers, tuned)
@@ -175,7 +175,9 @@ def _fit(context: RunContext) -> set[str]:
         if task.round == context.round:
             strips, pseudo = learned(context, task.fold)
             suspected = (
-                suspicion(context, len(strips.frames)) if task.member.wants_suspicion else None
+                first_classifier(context, len(strips.frames))
+                if task.member.wants_suspicion
+                else None
             )
             source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
             sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
@@ -193,13 +195,13 @@ def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
     ]
 
 
-def _submit(context: RunContext, answers: Answers, tuned: Tuned) -> list[tuple[str, str]]:
+def _submit(context: RunContext, answers: OutOfFold, tuned: Tuned) -> list[tuple[str, str]]:
     """Answer the test strips; where the data set has none, the strips that judge.
 
     Returns name and reason of each test strip that could not be read.
     """
     dataset = context.dataset
-    predictor = cache(partial(Predictor.load, context.run, context.accelerator.device))
+    detector = cache(partial(open_run, context.run, context.accelerator.device))
     rows = {name: row for row, name in enumerate(dataset.test_names)}
     if not rows:
         judging = [row for part in context.parts.values() for row in part.tolist()]
@@ -207,10 +209,10 @@ def _submit(context: RunContext, answers: Answers, tuned: Tuned) -> list[tuple[s
 
     def answer(name: str) -> Masks:
         if dataset.test_names:
-            return predictor().masks(dataset.test_picture(rows[name]))
+            return detector().masks(dataset.test_picture(rows[name]))
         return answers.masks(rows[name], tuned.rules)
 
-    log = AnswerLog(context.run.path / "submission.jsonl", rows)
+    log = PredictionLog(context.run.path / "submission.jsonl", rows)
     left_out = log.fill(answer, "Writing the submission", context.options.on_error)
     write_answered(context.run, dataset, rows, [name for name, _ in left_out])
     log.write(context.run.submission, dataset.layout, len(dataset.classes))

@@ -10,9 +10,9 @@ from pydantic import NonNegativeInt, ValidationError
 
 from steelscan.decision import HardGate
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.postprocess import Rule, Share
+from steelscan.postprocess import Rule
 from steelscan.recipes import Classify, Recipe, Segment
-from steelscan.strip import PerClass, RunError, Spec
+from steelscan.strip import PerClass, RunError, Share, Spec
 
 
 class TunedGate(Spec):

@@ -1,4 +1,4 @@
-"""From probabilities to masks: thresholds, areas, components, holes, outlines, overlaps."""
+"""Rules that turn probabilities into masks and clean masks."""
 
 import lazy_loader
 

@@ -1,5 +1,5 @@
 from .areas import MinArea as MinArea
-from .areas import OneClassAPixel as OneClassAPixel
+from .areas import OneClassPerPixel as OneClassPerPixel
 from .areas import ScaledMinArea as ScaledMinArea
 from .components import FillHoles as FillHoles
 from .components import RemoveSmallComponents as RemoveSmallComponents
@@ -11,7 +11,6 @@ from .rules import Binarizer as Binarizer
 from .rules import Cleaner as Cleaner
 from .rules import Rule as Rule
 from .rules import clean as clean
-from .thresholds import Share as Share
 from .thresholds import Threshold as Threshold
 from .thresholds import Triplet as Triplet
 from .thresholds import lowest_level as lowest_level

@@ -1,13 +1,12 @@
-"""Pieces of a mask that are too small, and holes in it.
+"""Rules that remove small components of a mask and fill its holes.
 
-Pixels of a mask hang together at edges and corners (8-connected), those of its background at
-edges only (4-connected): a line of pixels that touch at corners keeps its two sides apart.
-Most masks are clean already, and following outlines shows that in a fraction of the time that
-labelling all pixels takes. Where there are many, as in noise, one pass over all pixels is quicker
-than one over each.
+Pixels of a mask are connected at edges and corners (8-connected), those of its background only at
+edges (4-connected), so that a diagonal line of pixels separates its two sides.
+Most masks have few components and holes; tracing their contours is several times faster than
+labelling all pixels. With many of them, as in noise, labelling all pixels is faster.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Literal
 
@@ -16,22 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.postprocess.thresholds import PixelCount
-from steelscan.strip import Mask, Masks, PerClass, Spec, per_class
+from steelscan.strip import Mask, Masks, PerClass, Spec, connected_components, per_class
 
 _MANY = 100
 
 
 class RemoveSmallComponents(Spec):
-    """8-connected components of fewer than ``pixels`` pixels are removed (1st, K:114254)."""
+    """Remove the 8-connected components of fewer than ``pixels`` pixels (1st, K:114254)."""
 
     kind: Literal["remove_small_components"] = "remove_small_components"
     pixels: PerClass[PixelCount] = 0
 
 
 class FillHoles(Spec):
-    """Holes of fewer than ``pixels`` pixels are filled; None: all holes (12th, K:114309).
+    """Fill the holes of fewer than ``pixels`` pixels, or all if None (12th, K:114309).
 
-    A hole is a 4-connected piece of background that does not reach the picture's border.
+    A hole is a 4-connected component of the background that does not touch the picture's border.
     """
 
     kind: Literal["fill_holes"] = "fill_holes"
@@ -43,7 +42,7 @@ def remove_small_components(masks: Masks, rule: RemoveSmallComponents) -> Masks:
     least = per_class(rule.pixels, len(masks), "RemoveSmallComponents.pixels")
     cleaned = masks.copy()
     for mask, pixels in zip(cleaned, least, strict=True):
-        drop_specks(mask, pixels)
+        drop_small(mask, pixels)
     return cleaned
 
 
@@ -53,20 +52,21 @@ def fill_holes(masks: Masks, rule: FillHoles) -> Masks:
     filled = masks.copy()
     for mask, pixels in zip(filled, below, strict=True):
         if pixels is None:
-            fill(mask)
+            fill_all_holes(mask)
         else:
             _fill_small(mask, pixels)
     return filled
 
 
-def drop_specks(mask: Mask, pixels: int) -> None:
+def drop_small(mask: Mask, pixels: int) -> None:
     """Remove, in place, the 8-connected components of fewer than ``pixels`` pixels."""
     if pixels < 2 or not mask.any():
         return
     plane = mask.view(np.uint8)
     contours, nesting = cv2.findContours(plane, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if len(contours) > _MANY:
-        mask &= _pieces(mask, 8, lambda area: area >= pixels)
+        components = connected_components(mask)
+        mask &= np.append(False, components.areas >= pixels)[components.labels]
         return
     areas = _areas(contours, np.asarray(nesting[0, :, 3], np.intp))
     for contour, area in zip(contours, areas, strict=True):
@@ -74,8 +74,8 @@ def drop_specks(mask: Mask, pixels: int) -> None:
             cv2.floodFill(plane, None, contour[0, 0].tolist(), (0,), flags=8)
 
 
-def fill(mask: Mask) -> None:
-    """Fill, in place, all pieces of background that do not reach the border."""
+def fill_all_holes(mask: Mask) -> None:
+    """Fill all holes of a mask in place."""
     if not mask.any():
         return
     plane = mask.view(np.uint8)
@@ -92,17 +92,17 @@ def fill(mask: Mask) -> None:
 
 
 def _areas(contours: Sequence[cv2.typing.MatLike], around: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Pixels of the component of each outer contour; infinite for the contours of holes.
+    """Return the area of each outer contour's component in pixels; infinity for holes' contours.
 
-    ``around`` is the outer contour of each hole, and below 0 for those.
-    A line through the centres of a component's outermost pixels that encloses the area A and is N
-    steps long has A + N/2 + 1 pixels on or within it, and A - N/2 + 1 within (Pick 1899). What
-    stands within holes is no part of the component.
+    ``around`` is the index of each hole's outer contour, and negative for outer contours.
+    A contour through the centres of a component's outermost pixels that encloses the area A in N
+    steps has A + N/2 + 1 pixels on or inside it, and A - N/2 + 1 inside (Pick 1899). Components in
+    holes do not count.
     """
     enclosed = np.array([cv2.contourArea(contour) for contour in contours])
     steps = np.array([len(contour) for contour in contours])
     hole = around >= 0
-    # A single pixel is a line of no step, and has one point all the same: hence the floor.
+    # The contour of a single pixel has one point but no step: hence the floor.
     within = np.floor(enclosed + np.where(hole, -steps, steps) / 2) + 1
     areas = np.where(hole, np.inf, within)
     np.subtract.at(areas, around[hole], within[hole])
@@ -110,30 +110,20 @@ def _areas(contours: Sequence[cv2.typing.MatLike], around: NDArray[np.intp]) -> 
 
 
 def _fill_small(mask: Mask, below: int) -> None:
-    """Fill, in place, holes of fewer than ``below`` pixels; islands in them count as nothing."""
+    """Fill holes of fewer than ``below`` pixels in place; components inside a hole do not count."""
     filled = mask.copy()
-    fill(filled)
+    fill_all_holes(filled)
     holes = filled & ~mask
     if holes.any():
-        mask |= _pieces(holes, 4, lambda area: area < below)
-
-
-def _pieces(
-    mask: Mask, neighbours: int, wanted: Callable[[NDArray[np.int32]], NDArray[np.bool_]]
-) -> Mask:
-    """The components of a mask whose numbers of pixels are wanted."""
-    plane = mask.view(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=neighbours)
-    keep = wanted(np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32))
-    keep[0] = False
-    return np.asarray(keep[labels])
+        labels, _, areas = connected_components(holes, neighbours=4)
+        mask |= np.append(False, areas < below)[labels]
 
 
 def box_of(masks: Masks) -> tuple[slice, slice]:
-    """The rows and columns between which all pixels of all classes lie; none for empty masks.
+    """Return the rows and columns that contain all pixels of all classes; none for empty masks.
 
-    No rule needs to look beyond: background at the box's border either lies at the picture's
-    border, or goes on outside, where there is nothing but background.
+    Rules need only this box: background at its border touches the picture's border, or is connected
+    to the background outside the box.
     """
     boxes = [cv2.boundingRect(mask.view(np.uint8)) for mask in masks if mask.any()]
     if not boxes:

@@ -1,19 +1,18 @@
-"""Masks as a list of defects, as an inspection engineer counts them."""
+"""The list of defects of a strip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.postprocess.components import box_of
-from steelscan.strip import Masks
+from steelscan.strip import Masks, connected_components
 
 
 @dataclass(frozen=True)
 class Defect:
-    """One connected region of one class; pixels with a common corner are connected.
+    """One 8-connected region of one class.
 
     ``area`` is in pixels; ``top``, ``left``, ``height`` and ``width`` are those of its box;
     ``score`` is the highest probability in it, from 0 to 1.
@@ -28,31 +27,30 @@ class Defect:
     score: float
 
 
-def defects_of(masks: Masks, levels: NDArray[np.uint8]) -> tuple[Defect, ...]:
-    """The defects of a strip, class by class, the largest first.
+def defects_of(masks: Masks, probabilities_u8: NDArray[np.uint8]) -> tuple[Defect, ...]:
+    """Return the defects of a strip by class, the largest first.
 
-    ``masks`` is bool ``(classes, height, width)``, ``levels`` uint8 of that shape.
+    ``masks`` is bool ``(classes, height, width)``, ``probabilities_u8`` uint8 of that shape.
     """
     if not masks.any():
         return ()
     rows, columns = box_of(masks)
-    inside = zip(masks[:, rows, columns], levels[:, rows, columns], strict=True)
-    found = (
+    pairs = zip(masks[:, rows, columns], probabilities_u8[:, rows, columns], strict=True)
+    defects = (
         defect
-        for class_id, (mask, plane) in enumerate(inside, start=1)
+        for class_id, (mask, plane) in enumerate(pairs, start=1)
         if mask.any()
         for defect in _of_class(class_id, mask, plane, rows.start, columns.start)
     )
-    return tuple(sorted(found, key=lambda each: (each.class_id, -each.area, each.left, each.top)))
+    return tuple(sorted(defects, key=lambda each: (each.class_id, -each.area, each.left, each.top)))
 
 
 def _of_class(
-    class_id: int, mask: NDArray[np.bool_], levels: NDArray[np.uint8], top: int, left: int
+    class_id: int, mask: NDArray[np.bool_], plane: NDArray[np.uint8], top: int, left: int
 ) -> Iterator[Defect]:
-    plane = np.ascontiguousarray(mask).view(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
-    for label in range(1, count):
-        x, y, width, height, area = (int(number) for number in stats[label])
+    labels, boxes, areas = connected_components(mask)
+    for label, (box, area) in enumerate(zip(boxes, areas, strict=True), start=1):
+        y, x, height, width = box.tolist()
         own = np.s_[y : y + height, x : x + width]
-        highest = int(levels[own][labels[own] == label].max())
-        yield Defect(class_id, area, top + y, left + x, height, width, highest / 255)
+        highest = int(plane[own][labels[own] == label].max())
+        yield Defect(class_id, int(area), top + y, left + x, height, width, highest / 255)

@@ -1,7 +1,7 @@
-"""The cleaning rules in their order.
+"""Apply the rules of a recipe in order.
 
-Every rule keeps the shape ``(classes, height, width)``. A binarizer turns probabilities into
-masks, every other rule turns masks into masks; the order is the recipe's.
+A binarizer turns probabilities into masks, every other rule turns masks into masks, all of shape
+``(classes, height, width)``.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from pydantic import Field
 
 from steelscan.postprocess.areas import (
     MinArea,
-    OneClassAPixel,
+    OneClassPerPixel,
     ScaledMinArea,
     min_area,
-    one_class_a_pixel,
+    one_class_per_pixel,
     scaled_min_area,
 )
 from steelscan.postprocess.components import (
@@ -31,7 +31,7 @@ from steelscan.postprocess.thresholds import Probabilities, Threshold, Triplet, 
 from steelscan.strip import InputError, Masks, RecipeError
 
 Binarizer = Threshold | Triplet
-"""What turns probabilities into masks."""
+"""A rule that turns probabilities into masks."""
 
 Cleaner = (
     MinArea
@@ -40,9 +40,9 @@ Cleaner = (
     | FillHoles
     | FillEdges
     | Polygons
-    | OneClassAPixel
+    | OneClassPerPixel
 )
-"""What turns masks into masks."""
+"""A rule that turns masks into masks."""
 
 Rule = Annotated[Binarizer | Cleaner, Field(discriminator="kind")]
 
@@ -52,30 +52,30 @@ def clean(
     rules: Sequence[Rule],
     classes: NDArray[np.float32] | None = None,
 ) -> Masks:
-    """Apply rules in order to the probabilities of one strip; returns its masks.
+    """Apply rules in order to the probabilities of one strip and return its masks.
 
-    ``classes``, float32 ``(classes,)`` from 0 to 1, is what a classifier says of the whole strip;
-    only `ScaledMinArea` asks for it.
+    ``classes``, float32 ``(classes,)`` from 0 to 1, are a classifier's probabilities for the whole
+    strip; only `ScaledMinArea` needs them.
 
-    Raises RecipeError when the first rule is no threshold, a later one is, or a rule asks for a
-    classifier's word and there is none; InputError when that is of other classes.
+    Raises RecipeError unless the first rule and no other is a binarizer, and if a rule needs
+    ``classes`` but there are none; InputError if ``classes`` has another length.
     """
     if classes is not None and classes.shape != probabilities.shape[:1]:
-        found = f"have shape {classes.shape}, beside maps of shape {probabilities.shape}"
-        raise InputError("probabilities of classes", found, "Give one probability a class")
+        problem = f"have shape {classes.shape}, with maps of shape {probabilities.shape}"
+        raise InputError("class probabilities", problem, "Give one probability per class")
     match rules:
         case [Threshold() as first, *rest]:
             masks = threshold(probabilities, first)
         case [Triplet() as first, *rest]:
             masks = triplet(probabilities, first)
         case _:
-            found = "do not begin with a threshold"
-            raise RecipeError("rules", found, "Put Threshold first, or Triplet")
+            problem = "do not begin with a threshold"
+            raise RecipeError("rules", problem, "Put Threshold first, or Triplet")
     box = (slice(None), *box_of(masks))
-    inside = masks[box]
+    cleaned = masks[box]
     for rule in rest:
-        inside = _apply(inside, rule, probabilities[box], classes)
-    masks[box] = inside
+        cleaned = _apply(cleaned, rule, probabilities[box], classes)
+    masks[box] = cleaned
     return masks
 
 
@@ -87,8 +87,8 @@ def _apply(  # noqa: PLR0911
             return min_area(masks, rule)
         case ScaledMinArea():
             if classes is None:
-                found = "asks for a classifier's word, and there is none"
-                raise RecipeError("ScaledMinArea", found, "Classify first, or take MinArea")
+                problem = "needs the probabilities of a classifier, and there are none"
+                raise RecipeError("ScaledMinArea", problem, "Classify first, or use MinArea")
             return scaled_min_area(masks, rule, classes)
         case RemoveSmallComponents():
             return remove_small_components(masks, rule)
@@ -98,7 +98,7 @@ def _apply(  # noqa: PLR0911
             return fill_edges(masks, rule)
         case Polygons():
             return polygons(masks, rule)
-        case OneClassAPixel():
-            return one_class_a_pixel(masks, probabilities)
+        case OneClassPerPixel():
+            return one_class_per_pixel(masks, probabilities)
         case Threshold() | Triplet():
-            raise RecipeError("rules", "hold a second threshold", "Keep one, the first")
+            raise RecipeError("rules", "have a second threshold", "Keep only the first")

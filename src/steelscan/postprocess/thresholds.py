@@ -1,4 +1,4 @@
-"""Probabilities to masks: a threshold for the class, another for its pixels."""
+"""Rules that turn probabilities into masks."""
 
 from typing import Annotated, Literal
 
@@ -6,22 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.strip import Masks, PerClass, Spec, per_class
+from steelscan.strip import Masks, PerClass, Share, Spec, per_class
 
 Probabilities = NDArray[np.float32] | NDArray[np.uint8]
-"""float32 from 0 to 1, or uint8 levels where 255 stands for 1: ``(classes, height, width)``."""
+"""float32 from 0 to 1, or uint8 in steps of 1/255: ``(classes, height, width)``."""
 
-Share = Annotated[float, Field(ge=0, le=1)]
 PixelCount = Annotated[int, Field(ge=0)]
 
-_PROBABILITY_OF_LEVEL = np.arange(256) / 255
+_PROBABILITIES = np.arange(256) / 255
 
 
 class Threshold(Spec):
-    """Pixels whose probability is above ``pixel``, in classes that reach above ``label``.
+    """Select pixels above ``pixel``, in classes whose highest pixel is above ``label``.
 
-    A class is predicted at all only when the highest probability of its map is above ``label``
-    (the one-stage gate of the public starter pipeline; 3rd, K:117377).
+    (The one-stage gate of the public starter pipeline; 3rd, K:117377.)
     """
 
     kind: Literal["threshold"] = "threshold"
@@ -30,10 +28,10 @@ class Threshold(Spec):
 
 
 class Triplet(Spec):
-    """Pixels above ``bottom``, in classes of which at least ``area`` pixels are above ``top``.
+    """Select pixels above ``bottom``, in classes with at least ``area`` pixels above ``top``.
 
     With an area of 1 this is ``Threshold(label=top, pixel=bottom)``; with an area of 0 every class
-    passes, whatever ``top`` is. (The public "triplet" thresholds; 7th, K:114215.)
+    passes. (The public "triplet" thresholds; 7th, K:114215.)
     """
 
     kind: Literal["triplet"] = "triplet"
@@ -43,7 +41,7 @@ class Triplet(Spec):
 
 
 def threshold(probabilities: Probabilities, rule: Threshold) -> Masks:
-    """Binarize probabilities ``(classes, height, width)``; returns masks of that shape."""
+    """Binarize probabilities ``(classes, height, width)`` to masks of that shape."""
     classes = len(probabilities)
     masks = np.zeros(probabilities.shape, np.bool_)
     labels = per_class(rule.label, classes, "Threshold.label")
@@ -55,7 +53,7 @@ def threshold(probabilities: Probabilities, rule: Threshold) -> Masks:
 
 
 def triplet(probabilities: Probabilities, rule: Triplet) -> Masks:
-    """Binarize probabilities ``(classes, height, width)``; returns masks of that shape."""
+    """Binarize probabilities ``(classes, height, width)`` to masks of that shape."""
     classes = len(probabilities)
     masks = np.zeros(probabilities.shape, np.bool_)
     tops = per_class(rule.top, classes, "Triplet.top")
@@ -68,8 +66,8 @@ def triplet(probabilities: Probabilities, rule: Triplet) -> Masks:
 
 
 def lowest_level(threshold: float) -> int:
-    """The first of the levels 0 to 255 that stands for more than a threshold; 256 if none does."""
-    return int(np.searchsorted(_PROBABILITY_OF_LEVEL, threshold, side="right"))
+    """Return the lowest uint8 probability above a threshold; 256 if there is none."""
+    return int(np.searchsorted(_PROBABILITIES, threshold, side="right"))
 
 
 def _above(probabilities: Probabilities, value: float) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
-"""The averages of an ensemble: pure functions of its answers. No torch here.
+"""The averages of an ensemble, as pure functions of its outputs. No torch here.
 
-Each is a mean between two steps: every answer is lifted, the lifted answers are averaged, and the
-mean is lowered to a probability. So answers can be summed one by one as the networks give them.
+Each is a mean between two steps: every output is transformed, the transformed outputs are
+averaged, and the inverse makes a probability of the mean. So outputs can be summed one by one.
 """
 
 from collections.abc import Sequence
@@ -16,52 +16,54 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 
 
 def averaged(
-    average: Average, answers: Floats, mirrored: Sequence[bool], *, softmax: bool = False
+    average: Average, outputs: Floats, mirrored: Sequence[bool], *, softmax: bool = False
 ) -> Floats:
-    """The average of some answers, float ``(classes, ...)``, of the dtype of these.
+    """Return the average of some outputs, float ``(classes, ...)``, of their dtype.
 
-    ``answers`` is ``(answers, classes, ...)``: probabilities, for `LogitMean` logits, which with
-    ``softmax`` have one plane more, the first, for sound steel. ``mirrored`` says which answers
-    are those of a mirrored strip.
+    ``outputs`` is ``(rows, classes, ...)``: probabilities, for `LogitMean` logits, which with
+    ``softmax`` have one plane more, the first, for the background. ``mirrored`` tells which rows
+    belong to a mirrored strip.
     """
-    return lowered(average, mean_of(lifted(average, answers, mirrored, softmax=softmax)), softmax)
+    return inverse(
+        average, mean_of(transform(average, outputs, mirrored, softmax=softmax)), softmax
+    )
 
 
-def lifted(
-    average: Average, answers: Floats, mirrored: Sequence[bool], *, softmax: bool = False
+def transform(
+    average: Average, outputs: Floats, mirrored: Sequence[bool], *, softmax: bool = False
 ) -> Floats:
-    """What is averaged, float ``(answers, classes, ...)``; shapes as those of `averaged`.
+    """Return what is averaged, float ``(rows, classes, ...)``; arguments as for `averaged`.
 
-    Softmax logits become those of the classes over that of sound steel, which leaves their
-    softmax as it is.
+    Softmax logits become those of the classes minus that of the background, which leaves their
+    softmax unchanged.
     """
     match average:
         case PowerMean(t=t, form="starter"):
-            powers = np.array([t if turned else 1.0 for turned in mirrored], answers.dtype)
-            return np.asarray(answers ** powers.reshape(-1, *[1] * (answers.ndim - 1)))
+            powers = np.array([t if flipped else 1.0 for flipped in mirrored], outputs.dtype)
+            return np.asarray(outputs ** powers.reshape(-1, *[1] * (outputs.ndim - 1)))
         case PowerMean(t=t):
-            return np.asarray(answers ** answers.dtype.type(t))
+            return np.asarray(outputs ** outputs.dtype.type(t))
         case LogitMean() if softmax:
-            return answers[:, 1:] - answers[:, :1]
+            return outputs[:, 1:] - outputs[:, :1]
         case _:
-            return answers
+            return outputs
 
 
-def mean_of(answers: Sequence[Floats] | Floats) -> Floats:
-    """The mean of some answers, ``(answers, ...)``, added one by one, whatever their shape.
+def mean_of(rows: Sequence[Floats] | Floats) -> Floats:
+    """Return the mean of ``(rows, ...)``, summed row by row.
 
-    `numpy.mean` adds up long and short rows in different orders.
+    `numpy.mean` sums long and short rows in different orders.
     """
-    total: Floats = answers[0]
-    if len(answers) == 1:
+    total: Floats = rows[0]
+    if len(rows) == 1:
         return total
-    for answer in answers[1:]:
-        total = total + answer
-    return np.asarray(total / total.dtype.type(len(answers)))
+    for row in rows[1:]:
+        total = total + row
+    return np.asarray(total / total.dtype.type(len(rows)))
 
 
-def lowered(average: Average, mean: Floats, softmax: bool = False) -> Floats:
-    """The probabilities that a mean of lifted answers ``(classes, ...)`` stands for."""
+def inverse(average: Average, mean: Floats, softmax: bool = False) -> Floats:
+    """Return the probabilities of a mean of transformed outputs ``(classes, ...)``."""
     match average:
         case PowerMean(t=t, form="true"):
             return np.asarray(mean ** mean.dtype.type(1 / t))
@@ -70,7 +72,7 @@ def lowered(average: Average, mean: Floats, softmax: bool = False) -> Floats:
             powers = np.exp(mean - highest)
             return np.asarray(powers / (powers.sum(0) + np.exp(-highest)))
         case LogitMean():
-            with np.errstate(over="ignore"):  # what overflows is a probability of 0
+            with np.errstate(over="ignore"):  # an overflow means a probability of 0
                 return np.asarray(1 / (1 + np.exp(-mean)))
         case _:
             return mean

@@ -1,8 +1,4 @@
-"""A fitted network of torch that has a say, and the module that answers for it.
-
-The module is what a bundle's graphs are made of, too: normalisation, views and their mean are in
-it.
-"""
+"""A fitted network of torch as a `Model`, and the module from which a bundle's graph is made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,73 +10,70 @@ from torch import Tensor, nn
 
 from steelscan.data import Shrink
 from steelscan.models import Outputs, StripNetwork
-from steelscan.prediction.outputs import ModelOutputs, OutputKind
+from steelscan.prediction.model import ModelOutputs, OutputKind
 from steelscan.prediction.specs import Tiles, View
-from steelscan.prediction.views import turn
+from steelscan.prediction.views import mirror
 from steelscan.strip import Picture, RunError
 
 
-class Viewed(nn.Module):
-    """A network asked about views of strips: from ``(strips, 1, height, width)`` to its heads.
+class NetworkOfViews(nn.Module):
+    """A network over the views of strips: from ``(strips, 1, height, width)`` to its heads.
 
-    Heads are ``(views, strips, planes, ...)``, mirrored back, or the mean of that over the views
-    with ``averaged``, ``(1, strips, planes, ...)``. All views go through the network ``together``
-    as one batch, or one after another.
+    Heads are ``(views, strips, planes, ...)``, mirrored back, or with ``averaged`` their mean over
+    the views, ``(1, strips, planes, ...)``. The views go through the network ``together`` as one
+    batch, or one after another.
     """
 
     def __init__(
         self,
         network: StripNetwork,
         views: Sequence[View],
-        sort: OutputKind,
+        kind: OutputKind,
         *,
         together: bool,
         averaged: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
-        self._views, self._sort = tuple(views), sort
+        self._views, self._kind = tuple(views), kind
         self._together, self._averaged = together, averaged
 
     def forward(self, strips: Tensor) -> Outputs:
-        """Return what `OutputKind` says of each view; a head that the network has not is None."""
-        turned = [turn(strips, view) for view in self._views]
-        if self._together and len(turned) > 1:
-            together = self._ask(torch.cat(turned))
-            parts = [_chunks(head, len(turned)) for head in together]
+        """Return the outputs of each view; a head that the network does not have is None."""
+        mirrored = [mirror(strips, view) for view in self._views]
+        if self._together and len(mirrored) > 1:
+            heads = self._predict(torch.cat(mirrored))
+            parts = [_chunks(head, len(mirrored)) for head in heads]
         else:
-            answers = [self._ask(each) for each in turned]
-            parts = [_gathered([answer[at] for answer in answers]) for at in range(2)]
+            outputs = [self._predict(each) for each in mirrored]
+            parts = [_gathered([output[at] for output in outputs]) for at in range(2)]
         masks, classes = parts
         if masks is not None:
-            back = zip(masks, self._views, strict=True)
-            masks = [turn(plane, view) for plane, view in back]
+            pairs = zip(masks, self._views, strict=True)
+            masks = [mirror(plane, view) for plane, view in pairs]
         return Outputs(self._joined(masks), self._joined(classes))
 
-    def _ask(self, strips: Tensor) -> Outputs:
+    def _predict(self, strips: Tensor) -> Outputs:
         outputs: Outputs = self.network(strips)
-        if self._sort == "logits":
+        if self._kind == "logits":
             return outputs
-        shares = self.network.probabilities(outputs)
-        return _behind(shares, outputs) if self._sort == "both" else shares
+        probabilities = self.network.probabilities(outputs)
+        return _concatenated(probabilities, outputs) if self._kind == "both" else probabilities
 
-    def _joined(self, answers: Sequence[Tensor] | None) -> Tensor | None:
-        if answers is None:
+    def _joined(self, views: Sequence[Tensor] | None) -> Tensor | None:
+        if views is None:
             return None
         if not self._averaged:
-            return torch.stack(list(answers))
-        total, *others = answers  # to stack them first would cost a CPU more than to add them
+            return torch.stack(list(views))
+        total, *others = views  # stacking first would cost a CPU more than adding
         for each in others:
             total = total + each
-        return (total / len(answers))[None]
+        return (total / len(views))[None]
 
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A fitted network, in eval mode, the size at which it sees a strip, and what it knows.
-
-    ``classes`` are the ids, from 1, of the classes that it answers for; None: all.
-    """
+    """A fitted network in eval mode, and how it sees a strip; a `Model`."""
 
     network: StripNetwork
     resize: Shrink | None
@@ -89,34 +82,34 @@ class TorchModel:
 
     @property
     def softmax(self) -> bool:
-        """Whether logits of its masks are for softmax."""
+        """Whether the logits of its masks are for softmax."""
         return self.network.output == "softmax"
 
-    def answer(self, strip: Picture, views: Sequence[View], sort: OutputKind) -> ModelOutputs:
-        """What the network says of each view of a strip; see `Model`.
+    def predict(self, strip: Picture, views: Sequence[View], kind: OutputKind) -> ModelOutputs:
+        """Predict each view of a strip; see `Model.predict`.
 
-        Raises RunError for what is not a number: it would pass for sound steel.
+        Raises RunError if an output is not a number: it would pass for a clean strip.
         """
         device = next(self.network.parameters()).device
-        # A CPU answers one view after another sooner, and with less memory, than all at once.
-        viewed = Viewed(self.network, views, sort, together=device.type != "cpu")
+        # On a CPU one view after another is faster, and takes less memory, than all at once.
+        module = NetworkOfViews(self.network, views, kind, together=device.type != "cpu")
         with torch.inference_mode():
-            given = torch.from_numpy(strip.copy())  # torch wants it writable and unmirrored
-            masks, classes = viewed(given[None, None].to(device))
-        heads = ModelOutputs(_of_one(masks), _of_one(classes))
-        if not all(np.isfinite(head).all() for head in heads if head is not None):
+            batch = torch.from_numpy(strip.copy())  # torch needs it writable, with positive strides
+            masks, classes = module(batch[None, None].to(device))
+        outputs = ModelOutputs(_of_one_strip(masks), _of_one_strip(classes))
+        if not all(np.isfinite(head).all() for head in outputs if head is not None):
             found = "predicts what is not a number: its fit has diverged"
-            raise RunError("a network", found, "Train anew with a lower learning rate")
-        return heads
+            raise RunError("a network", found, "Train again with a lower learning rate")
+        return outputs
 
 
-def _of_one(head: Tensor | None) -> NDArray[np.float32] | None:
-    """Answers on the one strip that was asked about."""
+def _of_one_strip(head: Tensor | None) -> NDArray[np.float32] | None:
+    """Return the outputs of a batch of one strip."""
     return None if head is None else head[:, 0].float().cpu().numpy()
 
 
-def _behind(first: Outputs, second: Outputs) -> Outputs:
-    """The planes of each head of two answers, those of the second behind those of the first."""
+def _concatenated(first: Outputs, second: Outputs) -> Outputs:
+    """Concatenate the planes of each head."""
     heads = zip(first, second, strict=True)
     joined = (
         None if one is None or other is None else torch.cat([one, other], 1) for one, other in heads

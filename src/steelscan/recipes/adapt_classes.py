@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from steelscan.decision import HardGate, numbers
+from steelscan.decision import HardGate, thresholds_of
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, WherePresent
 from steelscan.postprocess import (
@@ -246,7 +246,7 @@ def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, str]:
 
 def _can_be_searched(rules: Sequence[Rule], classes: int) -> bool:
     try:
-        numbers(rules, classes)
+        thresholds_of(rules, classes)
     except RecipeError:
         return False
     return True

@@ -45,10 +45,10 @@ tone = OneOf(
     of=(BrightnessContrast(brightness=0.0), Gamma(), BrightnessContrast(contrast=0.0)), p=0.3
 )
 bend = OneOf(
-    of=(Elastic(strength=120.0, grain=6.0), GridDistortion(), OpticalDistortion(limit=2.0)), p=0.3
+    of=(Elastic(alpha=120.0, sigma=6.0), GridDistortion(), OpticalDistortion(limit=2.0)), p=0.3
 )
 place = ShiftScaleRotate(shift=0.0625, scale=0.1, degrees=12.0)
-noise = OneOf(of=(GaussNoise(p=0.35), SaltPepper(most=0.0002, p=0.7), IsoNoise(p=0.7)), p=0.5)
+noise = OneOf(of=(GaussNoise(p=0.35), SaltPepper(amount=0.0002, p=0.7), IsoNoise(p=0.7)), p=0.5)
 medium = (flip, local, tone, bend, place, noise, Cutout(holes=3, p=0.25))
 
 training = Training(

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.strip import PerClass, Spec, per_class
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from steelscan.strip import PerClass, Share, Spec, per_class
 
 
 class ConfidentAndAgreed(Spec):

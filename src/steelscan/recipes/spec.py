@@ -1,18 +1,18 @@
 """A recipe: the ordered steps from a strip to its masks. No torch here."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from steelscan.data import Folds, LikeTest
-from steelscan.decision.spec import Gate, OwnGate, Round
+from steelscan.decision import ClassifyStep, Decision, Gate, OwnGate, SegmentStep, Stage
 from steelscan.evaluation.tuning import Tune
 from steelscan.models import Network, encoder_of, without_weights
-from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea, Share
+from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.recipes.pseudo_labels import PseudoLabels
-from steelscan.strip import PerClass, Spec
+from steelscan.strip import PerClass, Share, Spec
 
 Budget = Literal["full", "small", "tiny"]
 """How much of a recipe's time is spent: all of it, under an hour, or minutes on two CPU cores."""
@@ -184,23 +184,38 @@ class Recipe(Spec):
         return named
 
     @property
-    def rounds(self) -> tuple[Round[Classify, Segment], ...]:
-        """The steps in rounds, each of which outlines; all but the last end with `KeepFound`."""
-        names = iter(self.named.items())
-        rounds: list[Round[Classify, Segment]] = []
-        classifies: list[tuple[str, Classify]] = []
+    def decision(self) -> Decision:
+        """The way from outputs of networks to masks: the steps without their networks.
+
+        Each `Segment` step ends a stage, together with the rules behind it.
+        """
+        names = iter(self.named)
+        classifiers: list[ClassifyStep] = []
+        stages: list[tuple[tuple[ClassifyStep, ...], SegmentStep, list[Rule]]] = []
         for step in self.steps:
             match step:
                 case Classify():
-                    classifies.append((next(names)[0], step))
+                    classifiers.append(
+                        ClassifyStep(
+                            **_predicting(next(names), step),
+                            threshold=step.threshold,
+                            gate=step.gate,
+                        )
+                    )
                 case Segment():
-                    rounds.append(Round(tuple(classifies), (next(names)[0], step), ()))
-                    classifies = []
+                    segmenter = SegmentStep(**_predicting(next(names), step), gate=step.gate)
+                    stages.append((tuple(classifiers), segmenter, []))
+                    classifiers = []
                 case KeepFound():
                     pass
                 case rule:
-                    rounds[-1] = rounds[-1]._replace(rules=(*rounds[-1].rules, rule))
-        return tuple(rounds)
+                    stages[-1][2].append(rule)
+        return Decision(
+            stages=tuple(
+                Stage(classifiers=classifiers, segmenter=segmenter, rules=tuple(rules))
+                for classifiers, segmenter, rules in stages
+            )
+        )
 
     @property
     def classify(self) -> Classify | None:
@@ -215,7 +230,12 @@ class Recipe(Spec):
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The steps after the last networks, in order: they make the masks of the recipe."""
-        return self.rounds[-1].rules
+        return self.decision.last.rules
+
+
+def _predicting(name: str, step: Classify | Segment) -> dict[str, Any]:
+    """Return what a step of a decision takes over from a step with networks."""
+    return {"name": name, "views": step.ensemble.views, "average": step.ensemble.average}
 
 
 def _check_encoders(place: object, source: Network, target: Network) -> None:

@@ -1,3 +1,8 @@
+from .components import connected_components as connected_components
+from .components import label_components as label_components
+from .csv_rows import Table as Table
+from .csv_rows import read_rows as read_rows
+from .csv_rows import write_rows as write_rows
 from .errors import BundleError as BundleError
 from .errors import DatasetError as DatasetError
 from .errors import InputError as InputError
@@ -27,6 +32,12 @@ from .frame import blank_masks as blank_masks
 from .frame import check_frame as check_frame
 from .frame import check_masks as check_masks
 from .lock import held as held
+from .mask_table import TABLE_KIND as TABLE_KIND
+from .mask_table import Layout as Layout
+from .mask_table import MaskTable as MaskTable
+from .mask_table import StreamedMaskTable as StreamedMaskTable
+from .mask_table import read_mask_table as read_mask_table
+from .mask_table import write_mask_table as write_mask_table
 from .output import cannot_write as cannot_write
 from .output import hidden_beside as hidden_beside
 from .output import output_folder as output_folder
@@ -48,14 +59,6 @@ from .runlength import encode as encode
 from .runlength import parse as parse
 from .spec import Count as Count
 from .spec import PerClass as PerClass
+from .spec import Share as Share
 from .spec import Spec as Spec
 from .spec import per_class as per_class
-from .tables import TABLE_KIND as TABLE_KIND
-from .tables import Layout as Layout
-from .tables import MaskTable as MaskTable
-from .tables import StreamedMaskTable as StreamedMaskTable
-from .tables import Table as Table
-from .tables import read_mask_table as read_mask_table
-from .tables import read_rows as read_rows
-from .tables import write_mask_table as write_mask_table
-from .tables import write_rows as write_rows

@@ -1,4 +1,4 @@
-"""What becomes of faults while a format is read: they stop the reading, or are listened to."""
+"""How a reader of annotations handles faults: it raises them, collects them or skips over them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,29 +9,29 @@ from steelscan.strip.faults import Fault
 
 
 class Watch:
-    """Raises every error at once, and passes over all that can be read nonetheless.
+    """Raise every error at once, and ignore what can be read in spite of a fault.
 
-    One that overrides `left_out` and does not raise has the reader leave out what is wrong, a shape
-    or a picture, and go on behind it; one that overrides `error`, whatever else is wrong too.
+    A subclass whose `left_out` does not raise makes the reader skip the shape or picture that is
+    wrong; one whose `error` does not raise makes it continue after any other error, too.
     """
 
     closely = False
-    """Whether to look for what reading does not need to know, such as sides that cross."""
+    """Whether to look for faults that do not matter for reading, such as edges that cross."""
 
     def error(self, error: InputError) -> None:
-        """Take an error."""
+        """Handle an error."""
         raise error
 
     def left_out(self, error: InputError) -> None:
-        """Take the error of a shape or a picture, which is left out."""
+        """Handle the error of a shape or a picture, which is skipped."""
         self.error(error)
 
-    def note(self, fault: Fault, where: object, found: str) -> None:
-        """Take what is odd and was read nonetheless."""
+    def note(self, fault: Fault, where: object, problem: str) -> None:
+        """Handle a fault that did not prevent reading."""
 
     @contextmanager
     def over(self) -> Iterator[None]:
-        """Take the error of a block, and go on behind it."""
+        """Handle the error of a block, and continue after it."""
         try:
             yield
         except InputError as error:
@@ -39,7 +39,7 @@ class Watch:
 
     @contextmanager
     def leaving_out(self) -> Iterator[None]:
-        """Take the error of a block that reads one picture, and go on behind it."""
+        """Handle the error of a block that reads one picture, and continue after it."""
         try:
             yield
         except InputError as error:
@@ -47,37 +47,37 @@ class Watch:
 
 
 class Noting(Watch):
-    """Raises every error, and keeps what is odd: how often each kind was met, and where first."""
+    """Raise every error; count the faults that did not prevent reading, and keep the first ones."""
 
     def __init__(self) -> None:
         self.counts: Counter[Fault] = Counter()
         self.firsts: dict[Fault, str] = {}
 
-    def note(self, fault: Fault, where: object, found: str) -> None:
+    def note(self, fault: Fault, where: object, problem: str) -> None:
         """Count a fault."""
         self.counts[fault] += 1
-        self.firsts.setdefault(fault, f"{where}: {found}")
+        self.firsts.setdefault(fault, f"{where}: {problem}")
 
 
 class Skipping(Noting):
-    """Has shapes and pictures left out that are wrong, and keeps what is wrong with them."""
+    """Skip shapes and pictures that are wrong, and collect their errors."""
 
     def __init__(self) -> None:
         super().__init__()
         self.errors: list[InputError] = []
 
     def left_out(self, error: InputError) -> None:
-        """Keep an error."""
+        """Collect an error."""
         self.errors.append(error)
 
 
 class _Silent(Watch):
-    """Drops errors."""
+    """Ignore errors."""
 
     def error(self, error: InputError) -> None:
-        """Drop an error."""
+        """Ignore an error."""
 
 
 STRICT = Watch()
 SILENT = _Silent()
-"""For a second reading of what was complained of in the first."""
+"""For reading a second time what was checked the first time."""

@@ -1,7 +1,4 @@
-"""What can be wrong with a data set, by names that can be counted.
-
-An error that reading raises names its fault; `steelscan check` counts them.
-"""
+"""Kinds of faults of a data set; errors name theirs, and `steelscan check` counts them."""
 
 from enum import StrEnum
 from typing import Literal
@@ -10,51 +7,51 @@ Severity = Literal["error", "warning"]
 
 
 class Fault(StrEnum):
-    """One kind of fault; its value is how it is called in print."""
+    """One kind of fault; its value is the name shown to users."""
 
     # Pictures
     UNREADABLE = "unreadable picture"
     DEEP = "picture over 8 bits"
     MODE = "picture in CMYK or another mode"
-    TURNED = "picture stored turned (EXIF)"
+    TURNED = "picture stored rotated (EXIF)"
     TRANSPARENT = "picture with transparency"
-    PAGES = "file of several pictures"
+    PAGES = "file with several pictures"
     COLOURED = "picture with colour"
-    ODD_SIZE = "picture of an odd size"
+    ODD_SIZE = "picture of unusual size"
     IDENTICAL = "identical pictures"
 
     # Pictures and annotations together
     NO_PICTURE = "annotated picture missing"
     NO_ANNOTATION = "picture without annotations"
     NO_MASK = "mask missing"
-    SIZE = "mask of another size than its picture"
+    SIZE = "mask and picture differ in size"
     SAME_NAME = "duplicate name"
     SAME_BUT_CASE = "names differ only in case"
-    UNSAFE_NAME = "name that leads out of the data set"
+    UNSAFE_NAME = "name that points outside the data set"
 
     # Annotations
     UNREADABLE_FILE = "unreadable annotations"
     FOREIGN = "file of another program"
-    UNKNOWN_CLASS = "class or mask value not declared"
+    UNKNOWN_CLASS = "undeclared class or mask value"
     OUTSIDE = "mask outside its picture"
     RUNS = "broken run lengths"
     POLYGON = "broken polygon"
     NO_OUTLINE = "shape without an outline"
     BOX = "box or ellipse, filled"
-    PALETTE = "palette that other masks contradict"
-    BY_COLOUR = "palette to be looked at"
+    PALETTE = "palette that contradicts other masks"
+    BY_COLOUR = "palette to check"
     CLASS_NAME = "class names that are easily confused"
-    UNCLEAR = "annotation that can be meant two ways"
+    UNCLEAR = "ambiguous annotation"
     POLYGON_OUTSIDE = "polygon outside its picture"
     POLYGON_CROSSED = "polygon that crosses itself"
     EMPTY = "empty annotation"
-    PASSED_OVER = "annotation passed over"
+    PASSED_OVER = "annotation ignored"
     OVERLAP = "pixels of two classes"
-    IGNORED = "pixels neither sound nor defective"
+    IGNORED = "pixels marked as unknown"
 
     @property
     def severity(self) -> Severity:
-        """An error makes a picture or its masks unusable; a warning asks for a look."""
+        """An error makes a picture or its masks unusable; a warning needs a check by a person."""
         return "warning" if self in _WARNINGS else "error"
 
 

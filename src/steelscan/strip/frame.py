@@ -1,4 +1,4 @@
-"""The size of a picture and the classes of its defects: all that masks need to know."""
+"""Frames (the size of a picture), classes, and the types of pictures and masks."""
 
 from typing import NamedTuple
 
@@ -21,13 +21,13 @@ Masks = NDArray[np.bool_]
 
 
 MOST_CLASSES = 255
-"""As many classes as index pictures can tell apart; a class id beyond it is damage."""
+"""Most classes: as many as an 8-bit index picture can hold; a higher class id is an error."""
 
 MOST_PIXELS = 178_956_970
 """Pixels of the largest picture; Pillow refuses pictures beyond it."""
 
 _MOST_IN_MASKS = 1 << 32
-"""Bytes that the masks of one strip may take: 24 classes of the largest picture."""
+"""Most bytes for the masks of one strip: 24 classes of the largest picture."""
 
 
 class Frame(NamedTuple):
@@ -46,7 +46,7 @@ class Frame(NamedTuple):
 
 
 class Classes(Spec):
-    """The defect classes of a data set, in order. Class ids count from 1; 0 is sound steel."""
+    """The defect classes of a data set, in order. Class ids count from 1; 0 is background."""
 
     names: tuple[str, ...]
 
@@ -54,7 +54,7 @@ class Classes(Spec):
     @classmethod
     def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not names or len(set(names)) != len(names) or not all(names):
-            raise ValueError("classes need names that differ, at least one, none of them empty")
+            raise ValueError("give at least one class; names must be unique and not empty")
         return names
 
     def __len__(self) -> int:
@@ -67,37 +67,34 @@ class Classes(Spec):
 
 
 def blank_masks(classes: int, frame: Frame, where: object) -> Masks:
-    """Masks without a pixel, bool ``(classes, height, width)``.
+    """Return empty masks, bool ``(classes, height, width)``.
 
-    Raises MaskError, naming ``where``, for a frame that no picture has, and for more classes of it
-    than memory is meant to hold.
+    Raises MaskError, naming ``where``, for an invalid frame, and for more classes than fit into the
+    memory that is allowed for one strip.
     """
     check_frame(frame, where)
     if classes * frame.pixels > _MOST_IN_MASKS:
-        found = f"needs {classes} masks of {frame}, over {_MOST_IN_MASKS >> 30} GiB"
-        raise MaskError(where, found, "Cut the picture into shorter strips, or leave classes out")
+        problem = f"needs {classes} masks of {frame}, over {_MOST_IN_MASKS >> 30} GiB"
+        raise MaskError(where, problem, "Cut the picture into shorter strips, or use fewer classes")
     return np.zeros((classes, *frame), np.bool_)
 
 
 def check_frame(frame: Frame, where: object) -> Frame:
-    """Refuse a size that no picture has. Raises MaskError, naming ``where``."""
+    """Return the frame if a picture can have it. Raises MaskError, naming ``where``."""
     if min(frame) < 1 or frame.pixels > MOST_PIXELS:
         height, width = (str(side)[:20] for side in frame)
-        found = f"gives the picture a height of {height} and a width of {width}"
+        problem = f"gives the picture a height of {height} and a width of {width}"
         remedy = f"Give its size in pixels, at most {MOST_PIXELS} in all"
-        raise MaskError(where, found, remedy, Fault.UNREADABLE_FILE)
+        raise MaskError(where, problem, remedy, Fault.UNREADABLE_FILE)
     return frame
 
 
 def check_masks(masks: NDArray[np.generic], classes: int, frame: Frame, where: object) -> None:
-    """Refuse anything but bool ``(classes, height, width)`` of this frame.
-
-    Raises MaskError, naming ``where`` the masks came from.
-    """
+    """Raise MaskError, naming ``where``, unless masks are bool ``(classes, height, width)``."""
     expected = (classes, *frame)
     if masks.dtype != np.bool_ or masks.shape != expected:
         raise MaskError(
             where,
             f"masks are {masks.dtype} {masks.shape}, the strip needs bool {expected}",
-            "Give one bool plane a class, of the picture's height and width",
+            "Give one bool mask per class, of the picture's height and width",
         )

@@ -1,4 +1,4 @@
-"""One folder, one writer: a lock that ends with its process, also with a killed one."""
+"""A lock on a folder, which ends with its process even if that is killed."""
 
 import os
 import socket
@@ -12,12 +12,12 @@ from steelscan.strip.output import cannot_write, output_folder
 
 @contextmanager
 def held(folder: Path, name: str = ".lock", where: Path | None = None) -> Iterator[None]:
-    """Keep a folder for this process, by a file of that name in it, which stays there.
+    """Lock a folder for this process with a file ``name`` in it, which is not removed afterwards.
 
-    ``where`` is how messages call what is kept; the folder if not given. Raises RunError, naming
-    the other process, when one works there, and OutputError when the folder cannot be written.
+    Messages name ``where``, or the folder. Raises RunError, naming the other process, if the folder
+    is in use, and OutputError if it cannot be written.
     """
-    from filelock import FileLock, Timeout  # costs what reading needs not pay
+    from filelock import FileLock, Timeout  # slow to import, and not needed for reading
 
     where = where or folder
     file = output_folder(folder) / name
@@ -25,12 +25,12 @@ def held(folder: Path, name: str = ".lock", where: Path | None = None) -> Iterat
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        found = f"is in use by {_holder(file)}"
-        raise RunError(where, found, "Wait for it to end, or name another --out") from None
+        problem = f"is in use by {_holder(file)}"
+        raise RunError(where, problem, "Wait until it ends, or choose another --out") from None
     except OSError as error:
         raise cannot_write(where, error) from error
     try:
-        with suppress(OSError):  # a disk that is full: the lock holds all the same
+        with suppress(OSError):  # a full disk: the lock works nevertheless
             file.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
@@ -39,7 +39,7 @@ def held(folder: Path, name: str = ".lock", where: Path | None = None) -> Iterat
 
 def _holder(file: Path) -> str:
     try:
-        told = file.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # Windows lets nobody read what is locked
-        told = ""
-    return f"another process ({told[:80]})" if told else "another process"
+        holder = file.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # on Windows, a locked file cannot be read
+        holder = ""
+    return f"another process ({holder[:80]})" if holder else "another process"

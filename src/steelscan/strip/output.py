@@ -1,4 +1,4 @@
-"""Writing results so that nothing is ever half-written."""
+"""Writing results whole or not at all."""
 
 import errno
 import hashlib
@@ -14,32 +14,32 @@ from typing import Any
 from steelscan.strip.errors import OutputError
 
 _ONLY_WRITING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
-"""What reading never fails with."""
+"""Errors that reading never raises."""
 
 _LONGEST = 200
-"""Bytes of a file's name that fit into a temporary one: most disks allow 255 in all."""
+"""Most bytes of a file name that a temporary name repeats: most disks allow 255 in all."""
 
 _lent: set[Path] = set()
-"""Temporary folders that this process uses now."""
+"""Temporary folders that this process is using."""
 
 _LEFTOVER = re.compile(r"\..+\.(\d+)\.(?:part|unpacked)")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Lend a temporary path beside ``path``; put it in place when the block ends without error.
+    """Yield a temporary path next to ``path``, which replaces it if the block raises no error.
 
-    Readers see the old file or the whole new one, also after a crash; a link to a file stays one.
-    Raises OutputError when the folder cannot be written, the disk is full, or ``path`` is a device
-    or a pipe; the temporary file is then gone. What reading in the block raises is passed on.
+    Readers see the old file or the complete new one, even after a crash; a link to a file stays a
+    link. Raises OutputError if the folder cannot be written, the disk is full, or ``path`` is a
+    device or a pipe, and then removes the temporary file. Errors from reading in the block pass.
     """
     target = Path(os.path.realpath(path))
-    temporary = temporary_beside(target, "part")
+    temporary = temporary_path(target, "part")
     try:
         with _writing(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists() and not target.is_file():
-                raise OSError(errno.EINVAL, "it is no ordinary file")
+                raise OSError(errno.EINVAL, "it is not an ordinary file")
         with _writing(path, temporary):
             yield temporary
         with _writing(path):
@@ -47,37 +47,37 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.replace(target)
     finally:
-        with suppress(OSError):  # where it never came to be: the error above is the one to tell
+        with suppress(OSError):  # it may not exist; the error above is the one to report
             temporary.unlink()
 
 
 @contextmanager
-def temporary_folder(beside: Path, ending: str = "part") -> Iterator[Path]:
-    """Lend a new folder beside a path; it is gone in the end unless it was renamed.
+def temporary_folder(target: Path, ending: str = "part") -> Iterator[Path]:
+    """Yield a new folder next to ``target``, and remove it afterwards unless it was renamed.
 
-    Folders that killed processes left for the same path are removed first. Raises OutputError when
-    nothing can be written there. What reading in the block raises is passed on.
+    Removes folders that killed processes left for the same target. Raises OutputError if the folder
+    cannot be written. Errors from reading in the block pass.
     """
-    folder = temporary_beside(beside, ending)
-    remove_leftovers(beside.parent, folder.name.removesuffix(f"{os.getpid()}.{ending}"))
+    folder = temporary_path(target, ending)
+    remove_leftovers(target.parent, folder.name.removesuffix(f"{os.getpid()}.{ending}"))
     _lent.add(folder)
     try:
-        with _writing(beside):
+        with _writing(target):
             folder.mkdir(parents=True)
-        with _writing(beside, folder):
+        with _writing(target, folder):
             yield folder
     finally:
         _lent.discard(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def temporary_beside(path: Path, ending: str) -> Path:
-    """A hidden name beside a path that no other process uses."""
+def temporary_path(path: Path, ending: str) -> Path:
+    """Return a hidden path next to ``path`` that no other process uses."""
     return hidden_beside(path, f"{os.getpid()}.{ending}")
 
 
 def hidden_beside(path: Path, ending: str) -> Path:
-    """A hidden name beside a path, after the path's own, and short where that is long."""
+    """Return a hidden path next to ``path`` with a name like its own, shortened if necessary."""
     name = path.name.lstrip(".")
     if len(os.fsencode(name)) > _LONGEST:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
@@ -85,11 +85,11 @@ def hidden_beside(path: Path, ending: str) -> Path:
 
 
 def remove_leftovers(folder: Path, start: str = ".") -> None:
-    """Remove temporary files and folders, of names that begin so, of processes that have ended."""
+    """Remove temporary files and folders of ended processes whose names begin with ``start``."""
     with suppress(OSError):
         for path in list(folder.iterdir()):
-            found = _LEFTOVER.fullmatch(path.name)
-            ended = found and path not in _lent and not _is_alive(int(found[1]))
+            match = _LEFTOVER.fullmatch(path.name)
+            ended = match and path not in _lent and not _is_alive(int(match[1]))
             if ended and path.name.startswith(start):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -106,8 +106,8 @@ def write_text(path: Path, content: str) -> None:
         encoded = content.encode()
     except UnicodeEncodeError as error:
         text = ascii(content[max(0, error.start - 20) : error.end + 20])
-        found = f"cannot be written: it would name {text}, which is not UTF-8"
-        raise OutputError(path, found, "Rename that file or folder") from None
+        problem = f"cannot be written: it would contain the name {text}, which is not UTF-8"
+        raise OutputError(path, problem, "Rename that file or folder") from None
     write_bytes(path, encoded)
 
 
@@ -117,7 +117,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def output_folder(path: Path) -> Path:
-    """Make a folder for results and prove that it can be written. Raises OutputError."""
+    """Create a folder for results and check that it can be written. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe.{os.getpid()}"
@@ -129,13 +129,13 @@ def output_folder(path: Path) -> Path:
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Say in the user's words why a path cannot be written."""
+    """Return the error for a path that cannot be written."""
     reason = error.strerror or str(error)
     remedy = "Choose a writable folder with free space"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         for each in (path, *path.parents):
             if each.is_file():
-                reason, remedy = f"{each} is a file, and no folder", "Name a folder"
+                reason, remedy = f"{each} is a file, not a folder", "Choose a folder"
     return OutputError(path, f"cannot be written ({reason})", remedy)
 
 
@@ -143,7 +143,7 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 def _writing(path: Path, within: Path | None = None) -> Iterator[None]:
     """Turn OSErrors into an OutputError about ``path``.
 
-    With ``within``, a file or folder that the block writes, those alone that are about it.
+    With ``within``, a file or folder that the block writes, only errors about that are turned.
     """
     try:
         yield
@@ -163,10 +163,10 @@ def _is_of_writing(error: OSError, within: Path) -> bool:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether a process of this number runs; where that cannot be asked, it may."""
+    """Whether a process of this number is running, or may be if that cannot be checked."""
     if process == os.getpid():
-        return False  # an earlier one of the same number, as in containers
-    if os.name == "nt":  # there, such a signal would end it
+        return False  # the number was reused, as in containers
+    if os.name == "nt":  # there, the signal would end the process
         return True
     try:
         os.kill(process, 0)

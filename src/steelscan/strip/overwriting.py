@@ -1,7 +1,7 @@
-"""What a file output may replace: nothing that is read, that is a run's, or of another kind.
+"""Which existing files an output may replace.
 
-A file that is there already is replaced only where its beginning shows that the same verb could
-have written it: then nothing is lost that giving the command again does not bring back.
+It never replaces an input, a file of a run or of a data set. Another file is replaced only if its
+content shows that the same command wrote it, so that running that command again restores it.
 """
 
 import csv
@@ -37,28 +37,28 @@ OF_A_RUN = frozenset(
         "thresholds.json",
     )
 )
-"""Files and folders in a run folder that training writes, and no other verb."""
+"""Files and folders of a run folder that only training writes."""
 
 _OF_A_DATA_SET = frozenset(("train.csv", "classes.csv", "groups.csv"))
 _PICTURES = ("train_images", "images")
-"""Such tables beside such a folder are those of a data set."""
+"""Tables of these names next to a folder of these names belong to a data set."""
 
 _HEAD = 1 << 16
-"""Bytes of a file in which its kind shows."""
+"""Bytes at the beginning of a file that show its kind."""
 
-_REMEDY = "Name another file, or move this one away"
+_REMEDY = "Choose another file, or move this one away"
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file that a verb writes: what messages call it, and how one is known by a path."""
+    """A kind of file that a command writes: its name in messages, and how to recognise one."""
 
     name: str
     holds: Callable[[Path], bool]
 
 
 def table_kind(name: str, *heads: Iterable[str]) -> FileKind:
-    """CSV files with one of these rows of column names."""
+    """Return the kind of CSV files with one of these headers."""
     rows = [list(head) for head in heads]
 
     def holds(path: Path) -> bool:
@@ -72,7 +72,7 @@ def table_kind(name: str, *heads: Iterable[str]) -> FileKind:
 
 
 def json_kind(name: str, *keys: str) -> FileKind:
-    """JSON files that hold an object, or a list of objects, with all of these keys."""
+    """Return the kind of JSON files with an object, or a list of objects, that has these keys."""
 
     def holds(path: Path) -> bool:
         try:
@@ -87,13 +87,13 @@ def json_kind(name: str, *keys: str) -> FileKind:
 
 
 def page_kind(verb: str) -> FileKind:
-    """HTML pages that bear the name of a verb in their head."""
+    """Return the kind of HTML pages that a command writes."""
     brand = f'<div class="brand">steelscan {verb}</div>'.encode()
     return FileKind(f"page of steelscan {verb}", lambda path: brand in _head(path))
 
 
 def zip_kind(name: str, member: str) -> FileKind:
-    """Zips that hold a file of this name."""
+    """Return the kind of zips that contain a file of this name."""
 
     def holds(path: Path) -> bool:
         try:
@@ -108,45 +108,43 @@ def zip_kind(name: str, member: str) -> FileKind:
 def check_output(
     path: Path, kind: FileKind | None = None, inputs: Iterable[Path] = (), own: Path | None = None
 ) -> None:
-    """Refuse to write a file where that would destroy what is not the verb's own.
+    """Raise OutputError if writing a file would destroy something else.
 
-    That is what belongs to a run (save for ``own``, a file of it that this very verb makes) or to
-    a data set, one of the ``inputs`` of the same command, and a file that is there and not of the
-    ``kind``.
-    Removes what a killed process left of the same file. Raises OutputError.
+    That is a file of a run (except ``own``, which this command itself makes) or of a data set, one
+    of the command's ``inputs``, and an existing file that is not of the ``kind``. Removes what a
+    killed process left of the same file.
     """
     owner = _run_of(path)
     if owner is not None and (own is None or path.resolve() != own.resolve()):
-        raise OutputError(path, f"belongs to the run {owner}", "Name a file outside of it")
+        raise OutputError(path, f"belongs to the run {owner}", "Choose a file outside the run")
     real = path.resolve()
     if real.name in _OF_A_DATA_SET and any((real.parent / each).is_dir() for each in _PICTURES):
-        found = f"belongs to the data set {real.parent}"
-        raise OutputError(path, found, "Name a file outside of it")
+        problem = f"belongs to the data set {real.parent}"
+        raise OutputError(path, problem, "Choose a file outside the data set")
     for other in inputs:
         if path.resolve() == other.resolve():
-            raise OutputError(path, "is read by the same command", "Name another file")
+            raise OutputError(path, "is an input of the same command", "Choose another file")
     if path.exists() and not path.is_file():
-        raise OutputError(path, "is there already and no ordinary file", "Name another file")
+        raise OutputError(path, "exists and is not an ordinary file", "Choose another file")
     if kind is not None and path.is_file():
         try:
-            known = not path.stat().st_size or kind.holds(path)
+            replaceable = not path.stat().st_size or kind.holds(path)
         except OSError as error:
-            found = f"is there already and cannot be read ({error.strerror})"
-            raise OutputError(path, found, _REMEDY) from None
-        if not known:
-            raise OutputError(path, f"is there already and no {kind.name}", _REMEDY)
+            problem = f"exists and cannot be read ({error.strerror})"
+            raise OutputError(path, problem, _REMEDY) from None
+        if not replaceable:
+            raise OutputError(path, f"exists and is not a {kind.name}", _REMEDY)
     remove_leftovers(path.parent, hidden_beside(path, "").name)
 
 
 def _run_of(path: Path) -> Path | None:
-    """The run folder to which a file of this name belongs, there already or not."""
-    real = path.resolve()
-    inside = real
-    for folder in real.parents:
-        whole = (folder / "run.json").is_file() and (folder / "recipe.json").is_file()
-        if whole and inside.name in OF_A_RUN:
+    """Return the run folder to which a file of this name belongs, even if it does not exist."""
+    child = path.resolve()
+    for folder in child.parents:
+        is_run = (folder / "run.json").is_file() and (folder / "recipe.json").is_file()
+        if is_run and child.name in OF_A_RUN:
             return folder
-        inside = folder
+        child = folder
     return None
 
 

@@ -14,15 +14,15 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """What long work reports to."""
+    """Shows how much of some work is done."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Say that ``amount`` more is done; ``note`` is shown beside the count."""
+        """Add ``amount`` to what is done; ``note`` is shown next to the count."""
 
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Progress]:
-    """Show the progress of ``total`` pieces of work under a label while the block runs."""
+    """Show the progress of ``total`` units of work while the block runs."""
     if sys.stderr.isatty():
         with _bar(label, total) as bar:
             yield bar
@@ -31,7 +31,7 @@ def progress(label: str, total: int) -> Iterator[Progress]:
 
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
-    """Pass items through, showing how many of ``total`` are done."""
+    """Yield the items, and show how many of ``total`` are done."""
     with progress(label, total) as shown:
         for item in items:
             yield item

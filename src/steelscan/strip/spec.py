@@ -1,4 +1,4 @@
-"""The base of every setting: a frozen, strict value that goes to JSON and back whole."""
+"""The base of all settings: frozen, strict values with a lossless JSON form."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
@@ -12,16 +12,19 @@ T = TypeVar("T")
 _LARGEST = 2**63 - 1
 
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
-"""How often something is done, or of how much at once; above that, somebody mistyped."""
+"""A number of repetitions or items; a larger one is a typing error."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A share or a probability, from 0 to 1."""
 
 PerClass: TypeAlias = T | tuple[T, ...]
-"""One value for all classes, or one a class in the order of the classes."""
+"""One value for all classes, or one per class in the order of the classes."""
 
 
 class Spec(BaseModel):
-    """A frozen group of settings; unknown names, wrong types and numbers without end are refused.
+    """Frozen settings that refuse unknown names, wrong types, infinities and NaN.
 
-    Specs of one kind stand in unions told apart by a field named ``kind``.
+    Unions of specs are discriminated by a field named ``kind``.
     """
 
     model_config = ConfigDict(
@@ -32,17 +35,17 @@ class Spec(BaseModel):
     def _whole_numbers_fit_64_bits(self) -> Self:
         for name in type(self).model_fields:
             if any(abs(number) > _LARGEST for number in _whole(getattr(self, name))):
-                raise ValueError(f"{name} holds a number beyond 64 bits")
+                raise ValueError(f"{name} has a number beyond 64 bits")
         return self
 
     def but(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, checked like any new value."""
+        """Return a validated copy with some fields changed."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_validate({**fields, **changes})
 
 
 def _whole(value: Any) -> Iterator[int]:
-    """The whole numbers of a field, those in tuples too."""
+    """Yield the integers of a field, including those in tuples."""
     if isinstance(value, int):
         yield value
     elif isinstance(value, tuple):
@@ -51,9 +54,9 @@ def _whole(value: Any) -> Iterator[int]:
 
 
 def per_class(value: PerClass[T], classes: int, field: str) -> tuple[T, ...]:
-    """Spread a per-class setting over ``classes`` classes.
+    """Return a per-class setting as one value for each of ``classes`` classes.
 
-    Raises RecipeError when a tuple has another length than there are classes.
+    Raises RecipeError if a tuple has another length.
     """
     if not isinstance(value, tuple):
         return (value,) * classes
@@ -61,6 +64,6 @@ def per_class(value: PerClass[T], classes: int, field: str) -> tuple[T, ...]:
         raise RecipeError(
             field,
             f"holds {len(value)} values, the data set has {classes} classes",
-            "Give one value for all classes, or one a class",
+            "Give one value for all classes, or one per class",
         )
     return value

@@ -111,7 +111,7 @@ def _named(label: str, stage: "_Stage", epoch: int) -> Iterator[None]:
         yield
     except RunError as error:
         part = f"stage {stage.number + 1}, epoch {epoch + 1}"
-        raise RunError(label, f"{part}: {error.where} {error.found}", error.remedy) from None
+        raise RunError(label, f"{part}: {error.where} {error.problem}", error.remedy) from None
 
 
 def _diverged(where: str, found: str) -> RunError:

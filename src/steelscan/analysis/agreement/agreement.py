@@ -1,4 +1,4 @@
-"""Submissions laid beside each other, and the one that most of them make. No torch here."""
+"""How far submissions agree, and their majority vote."""
 
 import math
 import re
@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
 
 from steelscan.analysis.score import NO_FRAME
 from steelscan.data import called_otherwise
 from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_counts
 from steelscan.evaluation.metrics.agreement import agreement
+from steelscan.pages import plain_value
 from steelscan.strip import (
     TABLE_KIND,
     Frame,
@@ -29,81 +34,101 @@ from steelscan.strip import (
 
 @dataclass(frozen=True)
 class Band:
-    """On how many of so many ``strips`` a sane answer finds each class, and maybe their sum."""
+    """Plausible counts: on how many of ``strips`` strips each class is predicted.
+
+    ``ranges`` has the lowest and the highest count per class, and may end with that of their sum.
+    """
 
     ranges: tuple[tuple[int, int], ...]
     strips: int
 
 
-@dataclass(frozen=True)
-class Agreed:
-    """How far submissions agree, and the majority of them."""
+class SubmissionAgreement(BaseModel):
+    """How far submissions and their majority agree.
+
+    Attributes:
+        names: the submissions, by their files' names, and last the majority.
+        agreement: counts and matrices, all in the order of ``names``.
+        band: plausible counts, if given.
+        deviations: a sentence on each submission with counts outside the band.
+        notes: what a reader of the numbers should be aware of.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     names: tuple[str, ...]
-    """The submissions, by their files' names, and last the majority."""
-    found: Agreement
+    agreement: InstanceOf[Agreement]
     band: Band | None
-    outside: tuple[str, ...]
-    """A sentence on each answer with counts outside the band."""
+    deviations: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @field_serializer("agreement")
+    def _plain(self, agreement: Agreement) -> dict[str, Any]:
+        """Arrays as lists, with null if undefined."""
+        return {
+            name: plain_value(np.asarray(each).tolist()) for name, each in vars(agreement).items()
+        }
 
-def agree(
+
+def compare_submissions(
     files: Sequence[Path],
-    out: Path,
+    majority_file: Path,
     *,
     layout: Layout | None = None,
     ties: bool = False,
     band: Band | None = None,
     frame: Frame | None = None,
-) -> Agreed:
-    """Compare submissions, and write what most of them say to a CSV file.
+) -> SubmissionAgreement:
+    """Compare submissions, and write their majority vote to a CSV file.
 
-    A pixel is held by the majority where more than half of the submissions hold it; ``ties``
-    says whether exactly half is enough. The layout is that of the first file if not given. Images
-    are those that any file lists. Raises TableError where files do not answer the same images,
-    MaskError for wrong run lengths, InputError for fewer than two files, OutputError.
+    A pixel is in the majority if more than half of the submissions contain it; with ``ties``, half
+    is enough. The layout defaults to that of the first file. Images are those that any file lists.
+    Raises TableError if the files have different images, MaskError for wrong run lengths,
+    InputError for fewer than two files, OutputError.
     """
     if len(files) < 2 or len(set(files)) != len(files):
-        few = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
-        raise InputError("submissions", few, "Name two or more that differ")
-    check_output(out, TABLE_KIND, files)
-    output_folder(out.parent)
+        problem = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
+        raise InputError("submissions", problem, "Name two or more different files")
+    check_output(majority_file, TABLE_KIND, files)
+    output_folder(majority_file.parent)
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
     classes = max(1, *(table.classes for table in tables))
     if band is not None and len(band.ranges) not in (classes, classes + 1):
-        told = f"has {len(band.ranges)} ranges, there are {classes} classes"
-        raise InputError("band", told, "Give a range a class, and maybe one for their sum")
-    voted = list(_voted(files, tables, images, classes, ties, frame or NO_FRAME))
+        problem = f"has {len(band.ranges)} ranges for {classes} classes"
+        raise InputError("band", problem, "Give one range per class, and optionally their sum's")
+    votes = list(_majority(files, tables, images, ties, frame or NO_FRAME))
     layout = layout or tables[0].layout
-    write_mask_table(out, voted, layout)
+    write_mask_table(majority_file, votes, layout)
     texts: list[list[Sequence[str]]] = [
         [table.texts(image, classes) for image in images] for table in tables
     ]
-    texts.append([of_image for _, of_image in voted])
-    found = _agreement(texts, images, frame or NO_FRAME)
+    texts.append([of_image for _, of_image in votes])
+    measured = _agreement(texts, images, frame or NO_FRAME)
     names = (*_names(files), "majority")
     notes = [_tie(len(files), ties)]
     if all(table.layout == "columns" for table in tables):
-        notes.append("No file lists clean strips: those that all leave out do not count.")
+        notes.append("No file lists clean strips: strips that all files omit are not counted.")
     if frame is None:
-        notes.append("Picture sizes are unknown: run lengths were not checked against them.")
-    outside = () if band is None else tuple(_outside(names, found, band))
-    return Agreed(names, found, band, outside, tuple(notes))
+        notes.append("Run lengths were not checked against the size of the pictures: no --frame.")
+    deviations = () if band is None else tuple(_deviations(names, measured, band))
+    return SubmissionAgreement(
+        names=names, agreement=measured, band=band, deviations=deviations, notes=tuple(notes)
+    )
 
 
 def read_band(text: str) -> Band:
-    """Read a range a class, maybe one for their sum, and of how many strips. Raises InputError.
+    """Read plausible counts, such as "82-97,0-9,586-611,110-113,786-820/1801".
 
-    As "82-97,0-9,586-611,110-113,786-820/1801".
+    One range per class, optionally one for their sum, and after the slash the number of strips.
+    Raises InputError.
     """
-    found = re.fullmatch(r"(\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*)/(\d{1,9})", text)
-    ranges = [tuple(map(int, each.split("-"))) for each in found[1].split(",")] if found else []
-    if not found or not int(found[2]) or any(low > high for low, high in ranges):
-        remedy = "Give a range a class of so many strips, as 82-97,0-9,586-611,110-113/1801"
+    match = re.fullmatch(r"(\d{1,9}-\d{1,9}(?:,\d{1,9}-\d{1,9})*)/(\d{1,9})", text)
+    ranges = [tuple(map(int, each.split("-"))) for each in match[1].split(",")] if match else []
+    if not match or not int(match[2]) or any(low > high for low, high in ranges):
+        remedy = "Give one range per class and the number of strips: 82-97,0-9,586-611,110-113/1801"
         raise InputError("band", f"is {text!r}", remedy)
-    return Band(tuple((low, high) for low, high in ranges), int(found[2]))
+    return Band(tuple((low, high) for low, high in ranges), int(match[2]))
 
 
 def _images(files: Sequence[Path], tables: Sequence[MaskTable]) -> list[str]:
@@ -113,27 +138,27 @@ def _images(files: Sequence[Path], tables: Sequence[MaskTable]) -> list[str]:
     for file, table in zip(files, tables, strict=True):
         absent = [image for image in images if image not in table.rows]
         if table.layout == "joined" and absent:
-            found = f"says nothing about {len(absent)} of {len(images)} images, as {absent[0]}"
-            raise TableError(file, found, "Give submissions for the same images")
+            problem = f"has no rows for {len(absent)} of {len(images)} images, such as {absent[0]}"
+            raise TableError(file, problem, "Give submissions for the same images")
     for (one, first), (other, second) in combinations(zip(files, tables, strict=True), 2):
         rows, others = first.rows.keys(), second.rows.keys()
         names = called_otherwise(sorted(rows - others), sorted(others - rows))
         if names is not None:
-            found = f"lists {names[1]!r}, which {one} calls {names[0]!r}"
-            raise TableError(other, found, "Give images the same names in all")
+            problem = f"lists {names[1]!r}, which {one} calls {names[0]!r}"
+            raise TableError(other, problem, "Use the same names of images in all files")
     return images
 
 
-def _voted(
+def _majority(
     files: Sequence[Path],
     tables: Sequence[MaskTable],
     images: Sequence[str],
-    classes: int,
     ties: bool,
     frame: Frame,
 ) -> Iterator[tuple[str, list[str]]]:
-    """Each image with the run lengths that most submissions hold, one text a class."""
-    for image in track(images, "Taking votes", len(images)):
+    """Yield each image with the run lengths of the majority, one text per class."""
+    classes = max(1, *(table.classes for table in tables))
+    for image in track(images, "Counting votes", len(images)):
         texts = [table.texts(image, classes) for table in tables]
         voted = []
         for at in range(classes):
@@ -141,9 +166,9 @@ def _voted(
                 parse(of_class[at], frame, f"{file}, image {image}, class {at + 1}")
                 for file, of_class in zip(files, texts, strict=True)
             ]
-            held = majority(runs, ties=ties)
-            held[:, 0] += 1  # run lengths count from 1
-            voted.append(" ".join(map(str, held.ravel().tolist())))
+            kept = majority(runs, ties=ties)
+            kept[:, 0] += 1  # run lengths count from 1
+            voted.append(" ".join(map(str, kept.ravel().tolist())))
         yield image, voted
 
 
@@ -160,32 +185,30 @@ def _agreement(
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The files' names without their endings, or as they were given where two are alike."""
+    """Return the files' names without their endings; the whole paths if two are equal."""
     names = [file.name.removesuffix(".gz").removesuffix(".csv") for file in files]
     return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _tie(files: int, ties: bool) -> str:
+    half = files // 2
+    rule = f"A pixel is in the majority if {half + 1} of {files} submissions contain it"
     if files % 2:
-        return f"A pixel is in the majority where {files // 2 + 1} of {files} submissions hold it."
-    kept = "kept" if ties else "left out"
-    return (
-        f"A pixel is in the majority where {files // 2 + 1} of {files} submissions hold it; where "
-        f"exactly {files // 2} do, it is {kept}."
-    )
+        return f"{rule}."
+    return f"{rule}; if exactly {half} do, it is {'kept' if ties else 'left out'}."
 
 
-def _outside(names: Sequence[str], found: Agreement, band: Band) -> Iterator[str]:
-    """A sentence on each answer outside the band, which is scaled to the strips that there are."""
-    classes = found.found.shape[1] - 1
-    scale = found.strips / band.strips
-    for name, of_classes in zip(names, found.found[:, :-1].tolist(), strict=True):
+def _deviations(names: Sequence[str], agreement: Agreement, band: Band) -> Iterator[str]:
+    """Yield a sentence on each submission outside the band, which is scaled to these strips."""
+    classes = agreement.found.shape[1] - 1
+    scale = agreement.strips / band.strips
+    for name, of_classes in zip(names, agreement.found[:, :-1].tolist(), strict=True):
         counts = [*of_classes, sum(of_classes)]
-        strange = [
+        differences = [
             f"{'all classes together' if at == classes else f'class {at + 1}'} {counts[at]} times, "
             f"not {math.floor(low * scale)}-{math.ceil(high * scale)}"
             for at, (low, high) in enumerate(band.ranges)
             if not math.floor(low * scale) <= counts[at] <= math.ceil(high * scale)
         ]
-        if strange:
-            yield f"{name} finds {'; '.join(strange)}."
+        if differences:
+            yield f"{name} predicts {'; '.join(differences)}."

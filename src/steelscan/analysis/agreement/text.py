@@ -1,97 +1,87 @@
-"""How far submissions agree, written out for people: as text, as JSON, as a page."""
+"""The agreement of submissions as text, as JSON and as a page."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from steelscan.analysis.agreement.agreement import Agreed
-from steelscan.pages import Page, Section, Table, plain_table, plain_value, write_page
-from steelscan.strip import write_json, write_text
+import numpy as np
+from numpy.typing import NDArray
+
+from steelscan.analysis.agreement.agreement import SubmissionAgreement
+from steelscan.pages import Page, Section, Table, plain_table, write_page
+from steelscan.strip import write_text
 
 Rows = list[tuple[str, ...]]
 
-_WORDS = {
-    "decisions": "Share of strips on which two agree that there is a defect, or that there is none",
-    "kappa": "The same beyond chance (Cohen's kappa)",
-    "dice": "Mean Dice of the masks, over pairs of strip and class where either finds something",
-}
 
-
-def write_agreement(found: Agreed, out: Path) -> str:
-    """Write it as text, JSON and page into a folder; returns the text. Raises OutputError."""
-    text = agreement_text(found)
+def write_agreement(agreement: SubmissionAgreement, out: Path) -> str:
+    """Write text, JSON and page into a folder and return the text. Raises OutputError."""
+    text = _text(agreement)
     write_text(out / "agreement.txt", text + "\n")
-    write_json(out / "agreement.json", agreement_json(found))
-    write_page(out / "agreement.html", _page(found))
+    write_text(out / "agreement.json", agreement.model_dump_json(indent=2) + "\n")
+    write_page(out / "agreement.html", _page(agreement))
     return text
 
 
-def agreement_text(found: Agreed) -> str:
-    """All of it as plain text."""
-    blocks = [f"{title}:\n{plain_table(rows)}" for title, rows in _tables(found).items()]
-    told = [f"Note: {note}" for note in (*found.outside, *found.notes)]
-    return "\n\n".join([*blocks, "\n".join(told)])
+def _text(agreement: SubmissionAgreement) -> str:
+    blocks = [f"{title}:\n{plain_table(rows)}" for title, rows in _tables(agreement).items()]
+    notes = [f"Note: {note}" for note in (*agreement.deviations, *agreement.notes)]
+    return "\n\n".join([*blocks, "\n".join(notes)])
 
 
-def agreement_json(found: Agreed) -> dict[str, Any]:
-    """All of it as plain values: matrices in the order of the names, classes last."""
+def _page(agreement: SubmissionAgreement) -> Page:
+    tables = tuple(Table(rows[0], rows[1:], title) for title, rows in _tables(agreement).items())
+    section = Section(f"{agreement.agreement.strips} strips", tables=tables)
+    notes = (*agreement.deviations, *agreement.notes)
+    return Page("steelscan agreement", " and ".join(agreement.names[:-1]), (section,), notes)
+
+
+def _tables(result: SubmissionAgreement) -> dict[str, Rows]:
+    """Return all tables by their titles; the first row of each is its head."""
+    names, values = result.names, result.agreement
+    defects = "over pairs of strip and class where either predicts something"
     return {
-        "names": list(found.names),
-        "strips": found.found.strips,
-        "found": found.found.found.tolist(),
-        **{name: plain_value(getattr(found.found, name).tolist()) for name in _WORDS},
-        "outside": list(found.outside),
-        "notes": list(found.notes),
+        "Strips with each class": _counts(result),
+        "Share of strips on which two agree whether there is a defect": _matrix(
+            names, values.decisions
+        ),
+        "The same, corrected for chance (Cohen's kappa)": _matrix(names, values.kappa),
+        f"Mean Dice of the masks, {defects}": _matrix(names, values.dice),
+        "Per class: share of strips on which two agree": _per_class(names, values.decisions),
+        "Per class: mean Dice of the masks": _per_class(names, values.dice),
     }
 
 
-def _page(found: Agreed) -> Page:
-    tables = tuple(Table(rows[0], rows[1:], title) for title, rows in _tables(found).items())
-    section = Section(f"{found.found.strips} strips", tables=tables)
-    notes = (*found.outside, *found.notes)
-    return Page("steelscan agree", " and ".join(found.names[:-1]), (section,), notes)
-
-
-def _tables(found: Agreed) -> dict[str, Rows]:
-    tables = {"Strips on which each finds each class": _counts(found)}
-    for name, words in _WORDS.items():
-        tables[words] = _matrix(found.names, getattr(found.found, name)[:, :, -1])
-    for name, words in (("decisions", "agreement on it"), ("dice", "mean Dice of its masks")):
-        values = getattr(found.found, name)
-        tables[f"Each class: {words}"] = _per_class(found, values[:, :, :-1])
-    return tables
-
-
-def _counts(found: Agreed) -> Rows:
-    counts = found.found.found
-    classes = counts.shape[1] - 1
-    head = (*(f"class {at + 1}" for at in range(classes)), "classes together", "any class")
-    rows: Rows = [("", *head)]
-    for name, row in zip(found.names, counts.tolist(), strict=True):
+def _counts(result: SubmissionAgreement) -> Rows:
+    counts = result.agreement.found
+    classes = _classes(counts)
+    rows: Rows = [("", *classes, "sum of classes", "any class")]
+    for name, row in zip(result.names, counts.tolist(), strict=True):
         rows.append((name, *map(str, (*row[:-1], sum(row[:-1]), row[-1]))))
-    if found.band:
-        ranges = [f"{low}-{high}" for low, high in found.band.ranges]
-        ranges += [""] * (classes + 2 - len(ranges))
-        rows.append((f"sane, of {found.band.strips}", *ranges))
+    if result.band:
+        ranges = [f"{low}-{high}" for low, high in result.band.ranges]
+        ranges += [""] * (len(classes) + 2 - len(ranges))
+        rows.append((f"plausible, of {result.band.strips}", *ranges))
     return rows
 
 
-def _matrix(names: Sequence[str], values: Any) -> Rows:
-    head: Rows = [("", *names)]
-    return head + [
-        (name, *map(_number, row)) for name, row in zip(names, values.tolist(), strict=True)
-    ]
+def _matrix(names: Sequence[str], values: NDArray[np.float64]) -> Rows:
+    rows = zip(names, values[:, :, -1].tolist(), strict=True)
+    return [("", *names), *((name, *map(_number, row)) for name, row in rows)]
 
 
-def _per_class(found: Agreed, values: Any) -> Rows:
-    classes = values.shape[2]
-    rows: Rows = [("", *(f"class {at + 1}" for at in range(classes)))]
-    for one, name in enumerate(found.names):
-        for other in range(one + 1, len(found.names)):
-            title = f"{name} and {found.names[other]}"
-            rows.append((title, *map(_number, values[one, other].tolist())))
+def _per_class(names: Sequence[str], values: NDArray[np.float64]) -> Rows:
+    rows: Rows = [("", *_classes(values))]
+    for (one, name), (other, second) in combinations(enumerate(names), 2):
+        cells = map(_number, values[one, other, :-1].tolist())
+        rows.append((f"{name} and {second}", *cells))
     return rows
+
+
+def _classes(values: NDArray[Any]) -> list[str]:
+    return [f"class {at}" for at in range(1, values.shape[-1])]
 
 
 def _number(value: float) -> str:

@@ -193,7 +193,7 @@ def _of_answers(dataset: Dataset, answers: "StoredOutputs") -> Iterator[tuple[in
     """What the networks of a run contradict."""
     rows = answers.rows.tolist()
     regions = [
-        regions_of(answers.levels(row), answers.masks(row), dataset.masks(row))
+        regions_of(answers.pixel_probabilities(row), answers.masks(row), dataset.masks(row))
         for row in track(rows, "Laying labels beside predictions", len(rows))
     ]
     for row, told in zip(rows, contradictions(regions), strict=True):

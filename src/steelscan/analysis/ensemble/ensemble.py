@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.analysis.ensemble.members import Question, StripFiles, ask_members
-from steelscan.analysis.ensemble.rules import combining_rules
+from steelscan.analysis.ensemble.members import Question, StripFiles, predict_members
+from steelscan.analysis.ensemble.rules import combining_rules, last_segment
 from steelscan.analysis.ensemble.subsets import Picker, Sets
 from steelscan.analysis.ensemble.thresholds import Judge
 from steelscan.data import Dataset
@@ -124,7 +124,7 @@ def compare_ensemble(
     judged = read_evaluated(folder, len(record.classes)).get(PARTS[1])
     if judged is None or not judged.images:
         raise RunError(run, "judged no strip out of fold", "Train with folds that validate")
-    _, segment = recipe.rounds[-1].segment
+    segment = last_segment(recipe)
     count = len(segment.ensemble.members)
     if count * len(segment.ensemble.views) < 2:
         found = "has one network and one view in its last step: there is nothing to combine"
@@ -153,7 +153,7 @@ def compare_ensemble(
             bool(free),
         )
         files = StripFiles(out / "strips")
-        parameters = ask_members(question, files, accelerator(device).device)
+        parameters = predict_members(question, files, accelerator(device).device)
         comparison = _compared(question, files, judged, rows, parameters)
         if not keep:
             files.remove()
@@ -209,8 +209,8 @@ def _compared(
     return EnsembleComparison(
         run=question.run.path,
         recipe=question.recipe.name,
-        step=question.step[0],
-        views=len(question.step[1].ensemble.views),
+        step=question.step_name,
+        views=len(question.step.ensemble.views),
         empty=float(dice(judged.pairs.emptied()).mean()),
         strips=len(judged.images),
         groups=len(np.unique(judged.groups)),
@@ -243,7 +243,7 @@ def _facts(
             float(np.median(took)) if (took := _known(seconds[:, number])).size else nan,
             free=question.sets and not question.stays[number],
         )
-        for number, member in enumerate(question.step[1].ensemble.members)
+        for number, member in enumerate(question.step.ensemble.members)
     )
 
 
@@ -274,7 +274,7 @@ def _notes(question: Question, judge: Judge) -> Iterator[str]:
     names = {rule.name for rule in question.rules}
     if "logit mean" not in names:
         yield "Members of output sigmoid and of output softmax have no mean logit."
-    views = question.step[1].ensemble.views
+    views = question.step.ensemble.views
     if all(view == "identity" for view in views):
         yield "No view is mirrored: heng_mixed is the mean."
     if len(question.stays) < 2:

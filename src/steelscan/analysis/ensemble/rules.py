@@ -39,7 +39,7 @@ class CombiningRule:
 
 def combining_rules(recipe: Recipe) -> tuple[CombiningRule, ...]:
     """The rules that a recipe's last step allows; its own comes first."""
-    _, segment = recipe.rounds[-1].segment
+    segment = last_segment(recipe)
     own = own_rule(segment)
     others = [
         CombiningRule(name, meaning, average)
@@ -61,8 +61,15 @@ def own_rule(segment: Segment) -> CombiningRule:
 
 def gates_by_classifier(recipe: Recipe) -> bool:
     """Whether soft gating would take the word of a classifier, and not that of second heads."""
-    (*_, last) = recipe.rounds
-    return last.segment[1].gate is None and len(recipe.rounds) == 1 and bool(last.classifies)
+    (*others, last) = recipe.decision.stages
+    return last.segmenter.gate is None and not others and bool(last.classifiers)
+
+
+def last_segment(recipe: Recipe) -> Segment:
+    """Return the last step that segments, with its networks."""
+    step = recipe.named[recipe.decision.last.segmenter.name]
+    assert isinstance(step, Segment)
+    return step
 
 
 _VOTING = CombiningRule(

@@ -1,4 +1,4 @@
-"""Which members of a run's ensemble are worth their time."""
+"""Subsets of a run's ensemble: which members are worth their time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,23 +29,23 @@ _BYTES_AT_ONCE = 1 << 28
 
 @dataclass(frozen=True)
 class Selection:
-    """A set of members, chosen among others by mean Dice, beside all members together."""
+    """A set of members, chosen among others by mean Dice, compared with all members."""
 
     members: Members
     """Numbers from 1."""
     sets: int
-    """How many it was chosen among."""
+    """The number of sets it was chosen from."""
     chosen: Chosen
     time: float
-    """Its share of the time that asking all members takes."""
+    """Its share of the prediction time of all members."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a member adds: the run's ensemble less that ensemble without it.
+    """What a member adds: the run's ensemble minus that ensemble without it.
 
-    Counted on the strips of the folds that it was fitted for. ``adds`` is None where without it
-    some class of some fold would have no network.
+    Counted on the strips of the folds that it was fitted for. ``adds`` is None if some class of
+    some fold would have no network without it.
     """
 
     member: int
@@ -54,7 +54,7 @@ class LeftOut:
 
     @property
     def verdict(self) -> str:
-        """In words, by mean Dice."""
+        """A short verdict, by mean Dice."""
         if self.adds is None:
             return "the only one of its class and fold"
         verdict = self.adds.mean_dice.verdict
@@ -65,7 +65,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Sets:
-    """What is to be said of sets of members by one setting of thresholds."""
+    """The results for sets of members with one setting of thresholds."""
 
     exhaustive: Selection
     """The best of all."""
@@ -78,14 +78,14 @@ class _Counted(NamedTuple):
     values: NDArray[np.float64]
     """Mean Dice of each strip by each set, ``(strips, sets)``."""
     pairs: dict[int, Pairs]
-    """Those of all members, and of all but one, by the place of the set."""
+    """Those of all members, and of all but one, by the index of the set."""
 
 
 class Picker:
-    """Picks members of a question's ensemble, by thresholds held or found anew.
+    """Picks members of an ensemble, with the run's thresholds or with refitted ones.
 
-    A set that leaves some class of some fold without a network, where all members together have
-    one, is not chosen.
+    A set is not chosen if it leaves some class of some fold without a network, although all
+    members together have one.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class Picker:
         question: Question,
         files: StripFiles,
         rows: Sequence[int],
-        judged: Evaluated,
+        evaluated: Evaluated,
         seconds: NDArray[np.float64],
     ) -> None:
-        """``seconds`` is what asking each member takes, float64 ``(members,)``."""
+        """``seconds`` is the prediction time of each member, float64 ``(members,)``."""
         self._question, self._files, self._rows = question, files, rows
-        self._judged, self._seconds = judged, seconds
+        self._evaluated, self._seconds = evaluated, seconds
         members = range(len(question.stays))
         self._sets = subsets(len(members), [each for each in members if question.stays[each]])
         self._everyone = self._sets.index(tuple(members))
@@ -116,18 +116,18 @@ class Picker:
         self._bits = [sum(1 << member for member in chosen) for chosen in self._sets]
 
     def held(self) -> Sets:
-        """By the run's own rule and thresholds."""
-        return self._told(self._count())
+        """Return the results with the run's own rule and thresholds."""
+        return self._sets_of(self._count())
 
     def refitted(self, judge: Judge) -> Sets:
-        """By the run's own rule, with the thresholds that suit each set.
+        """Return the results with the run's own rule, and thresholds refitted for each set.
 
-        They are found on other groups than those that they decide. Rules that the search does not
-        know have no say, on either side of a difference.
+        They are found on other groups than those that they are applied to. Rules that the search
+        cannot tune are left out, on either side of a difference.
         """
-        return self._told(self._count_anew(judge))
+        return self._sets_of(self._count_refitted(judge))
 
-    def _told(self, counted: _Counted) -> Sets:
+    def _sets_of(self, counted: _Counted) -> Sets:
         return Sets(
             self._selection(counted, best_set(self._sets, self._allowed)),
             self._selection(counted, greedy_set(self._sets, self._allowed)),
@@ -135,10 +135,10 @@ class Picker:
         )
 
     def _selection(self, counted: _Counted, choose: Choose) -> Selection:
-        found = choose_honestly(counted.values, self._judged.groups, choose, self._everyone)
+        found = choose_honestly(counted.values, self._evaluated.groups, choose, self._everyone)
         picked = list(self._sets[found.index])
-        asked = float(np.nansum(self._seconds))
-        share = float(np.nansum(self._seconds[picked])) / asked if asked else nan
+        total = float(np.nansum(self._seconds))
+        share = float(np.nansum(self._seconds[picked])) / total if total else nan
         named = tuple(member + 1 for member in picked)
         return Selection(named, int(self._allowed.sum()), found, share)
 
@@ -146,13 +146,13 @@ class Picker:
         place = self._without[member]
         if not self._allowed[place]:
             return LeftOut(member + 1, None)
-        folds = self._question.recipe.folds_of(self._question.step[1].ensemble.members[member])
-        there = np.isin(self._judged.folds, folds)
+        folds = self._question.recipe.folds_of(self._question.step.ensemble.members[member])
+        there = np.isin(self._evaluated.folds, folds)
         less, all_ = (counted.pairs[each].select(there) for each in (place, self._everyone))
-        return LeftOut(member + 1, paired_differences(less, all_, self._judged.groups[there]))
+        return LeftOut(member + 1, paired_differences(less, all_, self._evaluated.groups[there]))
 
     def _count(self) -> _Counted:
-        """What each set comes to on each strip, by those of it that are fitted for its fold."""
+        """Count each set on each strip, with those of its members that are fitted for its fold."""
         values = np.empty((len(self._rows), len(self._sets)))
         kept = (self._everyone, *self._without.values())
         pairs: dict[int, list[NDArray[np.int64]]] = {place: [] for place in kept}
@@ -165,7 +165,7 @@ class Picker:
                 pairs[place].append(stacked[place])
         return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})
 
-    def _count_anew(self, judge: Judge) -> _Counted:
+    def _count_refitted(self, judge: Judge) -> _Counted:
         """The same with thresholds found for each set; a few sets at a time are in memory."""
         values = np.empty((len(self._rows), len(self._sets)))
         kept = (self._everyone, *self._without.values())
@@ -175,9 +175,10 @@ class Picker:
         starts = range(0, len(self._bits), step)
         for start in track(starts, "Refitting sets", len(starts)):
             some = range(start, min(start + step, len(self._bits)))
+            some_bits = [self._bits[at] for at in some]
             levels = np.stack(
                 [
-                    self._files.levels(row, [self._bits[at] & self._present[row] for at in some])
+                    self._files.histograms(row, [bits & self._present[row] for bits in some_bits])
                     for row in self._rows
                 ],
                 axis=1,
@@ -191,16 +192,16 @@ class Picker:
 
 
 def _covers(question: Question, chosen: Members) -> bool:
-    """Whether each class of each fold that has a network has one of these."""
-    members = question.step[1].ensemble.members
+    """Return whether each class and fold that has a network has one of these."""
+    members = question.step.ensemble.members
     every = range(1, len(question.dataset.classes) + 1)
 
     def covered(some: Sequence[int]) -> set[tuple[int, int]]:
         return {
-            (fold, known)
+            (fold, class_id)
             for number in some
             for fold in question.recipe.folds_of(members[number])
-            for known in members[number].classes or every
+            for class_id in members[number].classes or every
         }
 
     return covered(chosen) == covered(range(len(members)))

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from steelscan.analysis.ensemble.members import Question, StripFiles
 from steelscan.data import make_folds
-from steelscan.decision import numbers, with_numbers
-from steelscan.decision.decide import decide
+from steelscan.decision import masks_of, rules_with, thresholds_of
 from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import Thresholds, Tune, count_levels, pairs_at, search_thresholds
 from steelscan.postprocess import MinArea, Rule
@@ -32,9 +31,9 @@ class Judge:
         self._classes = len(question.dataset.classes)
         parts = min(_PARTS, len(np.unique(groups)))
         try:
-            self._start = numbers(self._rules[: self.searched], self._classes)
+            self._start = thresholds_of(self._rules[: self.searched], self._classes)
         except RecipeError as error:
-            self.refusal = f"the run {error.found}, and the search knows threshold and min_area"
+            self.refusal = f"the run {error.problem}, and the search knows threshold and min_area"
         if parts < 2:
             self.refusal = "all strips are of one group"
         self._parts = np.zeros(len(rows), np.int64)
@@ -51,9 +50,9 @@ class Judge:
         name = self._question.rules[rule].name
         held, levels = [], []
         for row in track(self._rows, f"Judging {name}", len(self._rows)):
-            opened, truth = self._files.opened(row, rule), self._question.dataset.masks(row)
-            held.append(count_pixels(decide(opened, self._rules), truth))
-            levels.append(count_levels(opened.levels, truth))
+            opened, truth = self._files.rule_input(row, rule), self._question.dataset.masks(row)
+            held.append(count_pixels(masks_of(opened, self._rules), truth))
+            levels.append(count_levels(opened.pixels, truth))
         if self.refusal:
             return Pairs.of(held), None
         return Pairs.of(held), self._refitted(rule, np.stack(levels))
@@ -78,9 +77,9 @@ class Judge:
         name = self._question.rules[rule].name
         for part in track(np.unique(self._parts).tolist(), f"Refitting {name}", _PARTS):
             found = self._found(levels[self._parts != part])
-            rules: tuple[Rule, ...] = (*with_numbers(found), *self._rules[self.searched :])
+            rules: tuple[Rule, ...] = (*rules_with(found), *self._rules[self.searched :])
             for at in np.flatnonzero(self._parts == part).tolist():
                 row = self._rows[at]
-                masks = decide(self._files.opened(row, rule), rules)
+                masks = masks_of(self._files.rule_input(row, rule), rules)
                 counts[at] = count_pixels(masks, self._question.dataset.masks(row))
         return Pairs.of(list(counts))

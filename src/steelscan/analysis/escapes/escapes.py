@@ -1,11 +1,11 @@
-"""What a plant counts of a finished run: escapes and overkill at every threshold. No torch here."""
+"""Escapes and overkill of a finished run, at every threshold on the score of a strip."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import (
@@ -24,165 +24,152 @@ from steelscan.evaluation.metrics import (
     score,
 )
 from steelscan.pipeline import PARTS, Evaluated, EvaluatedOutputs, RunFolder, open_data_of
-from steelscan.strip import Classes, InputError, track, write_rows
+from steelscan.strip import Classes, InputError, track
 
 
-@dataclass(frozen=True, eq=False)
-class Plant:
-    """Curves of the strip and of each class, and what two thresholds would promise.
+class Escapes(BaseModel):
+    """Escapes and overkill of the out-of-fold strips; as JSON without the scores of single strips.
 
-    All of it is of the strips out of fold; ``held_out`` are those that nothing was chosen on.
+    Attributes:
+        title: recipe and name of the run.
+        classes: defect classes of the run.
+        images: names of the strips.
+        class_scores: float64 ``(strips, classes)``.
+        strips: score, truth and group of each strip.
+        held_out: the same of the held-out strips, on which nothing was chosen; None if there are
+            none.
+        now: the five numbers with the run's own thresholds.
+        promised_now: upper bounds for escapes and overkill with the run's own thresholds.
+        curve: escapes and overkill at each threshold on the score of a strip.
+        class_curves: the same for each class by itself.
+        confidence: confidence of the bounds.
+        review: two thresholds between which strips are reviewed; None if no rates were given.
+        sorted: how many strips pass, are reviewed and are stopped with these thresholds.
+        sorted_held_out: the same for the held-out strips.
+        sizes: escapes per defect size.
+        size_unit: "px" or "mm2".
+        notes: what a reader of the numbers should be aware of.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     title: str
-    classes: Classes
-    images: tuple[str, ...]
-    class_scores: NDArray[np.float64]
-    """float64 ``(strips, classes)``."""
-    strips: ScoredStrips
+    classes: Classes = Field(exclude=True)
+    images: tuple[str, ...] = Field(exclude=True)
+    class_scores: InstanceOf[np.ndarray] = Field(exclude=True)
+    strips: InstanceOf[ScoredStrips] = Field(exclude=True)
+    held_out: InstanceOf[ScoredStrips] | None = Field(exclude=True)
     now: Scores
-    """The five numbers with the run's own thresholds."""
     promised_now: tuple[str, ...]
-    """What the escapes and the overkill counted with the run's own thresholds promise."""
     curve: OperatingCurve
     class_curves: Mapping[str, OperatingCurve]
     confidence: float
     review: Review | None
-    held_out: ScoredStrips | None
-    sizes: Sequence[SizeRow]
-    unit: str
-    """That of the sizes: "px" or "mm2"."""
+    sorted: Sorted | None
+    sorted_held_out: Sorted | None
+    sizes: tuple[SizeRow, ...]
+    size_unit: str
     notes: tuple[str, ...]
-
-    @property
-    def sorted(self) -> Sorted | None:
-        """Where the strips go with two thresholds."""
-        return self.review.sort(self.strips) if self.review else None
-
-    @property
-    def sorted_held_out(self) -> Sorted | None:
-        """Where the strips go that nothing was chosen on."""
-        return self.review.sort(self.held_out) if self.review and self.held_out else None
-
-    def write_scores(self, path: Path) -> None:
-        """Write what each strip scores and where it goes as CSV. Raises OutputError."""
-        columns = ("image", "defective", "score", *self.classes.names, "goes")
-        rows = (
-            (
-                image,
-                int(self.strips.defective[row]),
-                f"{self.strips.scores[row]:.6f}",
-                *(f"{value:.6f}" for value in self.class_scores[row]),
-                self._goes(row),
-            )
-            for row, image in enumerate(self.images)
-        )
-        write_rows(path, columns, rows)
-
-    def _goes(self, row: int) -> str:
-        if self.review is None:
-            return ""
-        value = self.strips.scores[row]
-        if value < self.review.low:
-            return "pass"
-        return "stop" if value >= self.review.high else "review"
 
 
 def rates_of(escape: float | None, overkill: float | None, confidence: float) -> Rates | None:
-    """The rates to promise; None where no escape rate is stated.
+    """Return the rates to promise, or None without an escape rate.
 
-    The overkill rate is as the escape rate if not given. Raises InputError where it stands alone.
+    The overkill rate defaults to the escape rate. Raises InputError if only the overkill rate is
+    given.
     """
     if escape is None:
         if overkill is not None:
-            found = "is given without an escape rate"
-            raise InputError("overkill rate", found, "Give --escape-rate as well")
+            problem = "is given without an escape rate"
+            raise InputError("overkill rate", problem, "Give --escape-rate as well")
         return None
     return Rates(escape, escape if overkill is None else overkill, confidence)
 
 
-def plant(
+def count_escapes(
     run: Path,
     rates: Rates | None = None,
     *,
     data: Path | None = None,
     mm_per_pixel: float | None = None,
     confidence: float = 0.95,
-) -> Plant:
-    """Work out what a plant counts from the stored answers of a finished run.
+) -> Escapes:
+    """Count escapes and overkill from the stored probabilities of a finished run.
 
-    A strip's score is that of `class_scores`: the weakest of all probabilities that decide, and of
-    the classes the highest. With ``rates``, two thresholds are chosen that keep them. Masks
-    are those of the data set where the run left it, or where ``data`` says it lies by now.
+    The score of a class is the lowest of all probabilities that decide about it (see
+    `class_scores`), that of a strip the highest of its classes. With ``rates``, two thresholds are
+    chosen that keep these rates. ``data`` is the run's data set, if it has been moved.
 
-    Raises RunError for a folder that is no finished run or is of other data, InputError for rates
-    that cannot be promised from so few strips and for a pixel of no size.
+    Raises RunError if the folder is no finished run or belongs to other data, InputError if there
+    are too few strips to promise the rates, or if ``mm_per_pixel`` is not positive.
     """
     folder = RunFolder(run)
     dataset = open_data_of(folder, data)
-    answers = EvaluatedOutputs(folder, dataset)
-    judged = answers.parts[PARTS[1]]
-    rest = answers.parts.get(PARTS[0])
-    scores, strips = _scored(answers, judged)
+    outputs = EvaluatedOutputs(folder, dataset)
+    evaluated = outputs.parts[PARTS[1]]
+    rest = outputs.parts.get(PARTS[0])
+    held_out = None if rest is None else _scored(outputs, rest)[1]
+    scores, strips = _scored(outputs, evaluated)
     review = None if rates is None else choose_review(strips, rates)
-    names = answers.record.classes.names
-    stopped = np.asarray((judged.pairs.predicted > 0).any(axis=1), np.float64)
+    classes = outputs.record.classes
+    stopped = np.asarray((evaluated.pairs.predicted > 0).any(axis=1), np.float64)
     decided = ScoredStrips(stopped, strips.defective, strips.groups)
-    return Plant(
-        title=f"{answers.recipe.name}: {run.name}",
-        classes=answers.record.classes,
-        images=judged.images,
+    return Escapes(
+        title=f"{outputs.recipe.name}: {run.name}",
+        classes=classes,
+        images=evaluated.images,
         class_scores=scores,
         strips=strips,
-        now=score(judged.pairs, judged.groups),
+        held_out=held_out,
+        now=score(evaluated.pairs, evaluated.groups),
         promised_now=tuple(promises(decided, 1.0, confidence)),
         curve=operating_curve(strips),
         class_curves={
             name: operating_curve(
-                ScoredStrips(scores[:, at], judged.pairs.truth[:, at] > 0, judged.groups)
+                ScoredStrips(scores[:, at], evaluated.pairs.truth[:, at] > 0, evaluated.groups)
             )
-            for at, name in enumerate(names)
+            for at, name in enumerate(classes.names)
         },
         confidence=confidence,
         review=review,
-        held_out=None if rest is None else _scored(answers, rest)[1],
-        sizes=_sizes(answers, judged, dataset, mm_per_pixel),
-        unit="px" if mm_per_pixel is None else "mm2",
+        sorted=review.sort(strips) if review else None,
+        sorted_held_out=review.sort(held_out) if review and held_out else None,
+        sizes=tuple(_sizes(outputs, evaluated, dataset, mm_per_pixel)),
+        size_unit="px" if mm_per_pixel is None else "mm2",
         notes=tuple(_notes(strips, review)),
     )
 
 
 def _scored(
-    answers: EvaluatedOutputs, judged: Evaluated
+    outputs: EvaluatedOutputs, evaluated: Evaluated
 ) -> tuple[NDArray[np.float64], ScoredStrips]:
-    """The score of each class of some strips, and of the strips."""
-    images = track(judged.images, "Reading probabilities", len(judged.images))
-    scores = answers.scores(images)
-    defective = np.asarray((judged.pairs.truth > 0).any(axis=1))
-    return scores, ScoredStrips(scores.max(axis=1), defective, judged.groups)
+    """Return the class scores, float64 ``(strips, classes)``, and the scored strips."""
+    images = track(evaluated.images, "Reading probabilities", len(evaluated.images))
+    scores = outputs.scores(images)
+    defective = np.asarray((evaluated.pairs.truth > 0).any(axis=1))
+    return scores, ScoredStrips(scores.max(axis=1), defective, evaluated.groups)
 
 
 def _sizes(
-    answers: EvaluatedOutputs, judged: Evaluated, dataset: Dataset, mm_per_pixel: float | None
+    outputs: EvaluatedOutputs, evaluated: Evaluated, dataset: Dataset, mm_per_pixel: float | None
 ) -> list[SizeRow]:
     row_of = {name: row for row, name in enumerate(dataset.names)}
     defects = [
-        defects_of(answers.masks_of(image), dataset.masks(row_of[image]))
-        for image in track(judged.images, "Measuring defects", len(judged.images))
+        defects_of(outputs.masks_of(image), dataset.masks(row_of[image]))
+        for image in track(evaluated.images, "Measuring defects", len(evaluated.images))
     ]
-    escaped = np.asarray(~(judged.pairs.predicted > 0).any(axis=1))
-    return by_size(defects, escaped, judged.groups, mm_per_pixel=mm_per_pixel)
+    escaped = np.asarray(~(evaluated.pairs.predicted > 0).any(axis=1))
+    return by_size(defects, escaped, evaluated.groups, mm_per_pixel=mm_per_pixel)
 
 
 def _notes(strips: ScoredStrips, review: Review | None) -> Iterator[str]:
-    """What must be known beside the numbers, as sentences."""
     yield (
-        "Each strip was judged by networks that were not fitted on it; what is deployed is all of "
-        "them together, and new strips must be of the same kind for a promise to hold."
+        "Each strip was predicted by networks that were not trained on it. All networks together "
+        "are deployed, and a promise holds only for new strips of the same kind."
     )
     if strips.defective.all():
-        yield "No strip is clean: overkill is not known."
+        yield "No strip is clean: the overkill is unknown."
     if not strips.defective.any():
-        yield "No strip is defective: escapes are not known."
+        yield "No strip is defective: the escapes are unknown."
     if review is not None and review.low <= strips.scores.min():
-        yield "No strip passes unseen at the lower threshold: every one scores as high."
+        yield "No strip passes without a review: all scores are above the lower threshold."

@@ -1,127 +1,135 @@
-"""What a plant counts, written out for people: as text, as JSON, as a page."""
+"""Escapes and overkill as text, as JSON, as a page and as a table of scores."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from math import nan
 from pathlib import Path
-from typing import Any
 
-from steelscan.analysis.escapes.escapes import Plant
+from steelscan.analysis.escapes.escapes import Escapes
 from steelscan.analysis.score import SIZE_WORDS, percent_text, size_rows
 from steelscan.evaluation.metrics import OperatingCurve, Sorted
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import Page, Section, Table, css_color, plain_table, plain_value, write_page
+from steelscan.pages import Page, Section, Table, css_color, plain_table, write_page
 from steelscan.pipeline import OPERATING_KEY, draw_operating
-from steelscan.strip import output_folder, write_json, write_text
+from steelscan.strip import output_folder, write_rows, write_text
+
+Rows = list[tuple[str, ...]]
 
 _RATES = (0.0, 0.01, 0.02, 0.05, 0.1)
+_HELD_OUT = "Held-out strips, on which nothing was chosen"
 
 
-def write_plant(found: Plant, out: Path) -> str:
-    """Write it as text, JSON, page and table of scores into a folder; returns the text.
+def write_escapes(escapes: Escapes, out: Path) -> str:
+    """Write text, JSON, page and table of scores into a folder and return the text.
 
     Raises OutputError.
     """
-    text = plant_text(found)
+    text = escapes_text(escapes)
     output_folder(out)
-    write_text(out / "plant.txt", text + "\n")
-    write_json(out / "plant.json", plant_json(found))
-    found.write_scores(out / "scores.csv")
-    write_page(out / "plant.html", plant_page(found))
+    write_text(out / "escapes.txt", text + "\n")
+    write_text(out / "escapes.json", escapes.model_dump_json(indent=2) + "\n")
+    _write_scores(escapes, out / "scores.csv")
+    write_page(out / "escapes.html", escapes_page(escapes))
     return text
 
 
-def plant_text(found: Plant) -> str:
-    """All of it as plain text."""
-    blocks = [
-        _counted(found),
-        "\n".join(_now(found)),
-        f"What a threshold on the strip's score costs:\n{plain_table(_rates(found.curve))}",
-        f"The same for each class by itself:\n{plain_table(_class_rates(found))}",
-        *_review_blocks(found),
-    ]
-    if found.sizes:
-        table = plain_table(size_rows(found.sizes, found.unit))
-        blocks.append(f"Escapes per defect size. {SIZE_WORDS}\n{table}")
-    return "\n\n".join([*blocks, *(f"Note: {note}" for note in found.notes)])
-
-
-def plant_json(found: Plant) -> dict[str, Any]:
-    """All of it as plain values; None where undefined."""
-    return {
-        "title": found.title,
-        "strips": len(found.strips),
-        "pieces": found.curve.pieces,
-        "now": found.now.to_dict(),
-        "promised_now": list(found.promised_now),
-        "curve": plain_value(asdict(found.curve)),
-        "classes": {name: plain_value(asdict(curve)) for name, curve in found.class_curves.items()},
-        "review": plain_value(asdict(found.review)) if found.review else None,
-        "sorted": asdict(found.sorted) if found.sorted else None,
-        "sorted_held_out": asdict(found.sorted_held_out) if found.sorted_held_out else None,
-        "size_unit": found.unit,
-        "sizes": [plain_value(asdict(row)) for row in found.sizes],
-        "notes": list(found.notes),
+def escapes_text(escapes: Escapes) -> str:
+    """Return all results as plain text."""
+    tables = {
+        "Threshold on the strip's score that limits escapes": _rates(escapes.curve),
+        "The same for each class by itself": _class_rates(escapes),
     }
+    blocks = [
+        _strips(escapes),
+        "\n".join(_now(escapes)),
+        *(f"{title}:\n{plain_table(rows)}" for title, rows in tables.items()),
+        *_review_blocks(escapes),
+    ]
+    if escapes.sizes:
+        table = plain_table(size_rows(escapes.sizes, escapes.size_unit))
+        blocks.append(f"Escapes per defect size. {SIZE_WORDS}\n{table}")
+    return "\n\n".join([*blocks, *(f"Note: {note}" for note in escapes.notes)])
 
 
-def plant_page(found: Plant) -> Page:
-    """All of it as a page."""
-    lead = [_counted(found), *_now(found)]
-    first = Section(
-        "Escapes and overkill by threshold",
-        (*lead, *_WHAT_A_CURVE_IS),
-        draw_operating({"strip": found.curve, **found.class_curves}, found.review),
-        OPERATING_KEY,
+def _write_scores(escapes: Escapes, path: Path) -> None:
+    """Write the scores of each strip and what happens to it as CSV. Raises OutputError."""
+    columns = ("image", "defective", "score", *escapes.classes.names, "goes")
+    rows = (
         (
-            Table(*_split(_rates(found.curve)), "Strip: what keeping escapes down costs"),
-            _colored(found, "Each class by itself"),
-        ),
-    )
-    sections = [first]
-    if found.review and found.sorted:
-        tables = [Table(*_split(_sorted_rows(found.sorted)), "Strips out of fold")]
-        if found.sorted_held_out:
-            title = "Strips held out, which nothing was chosen on"
-            tables.append(Table(*_split(_sorted_rows(found.sorted_held_out)), title))
-        sections.append(
-            Section("Pass, review, stop", found.review.sentences(), "", {}, tuple(tables))
+            image,
+            int(escapes.strips.defective[row]),
+            f"{escapes.strips.scores[row]:.6f}",
+            *(f"{value:.6f}" for value in escapes.class_scores[row]),
+            _goes(escapes, row),
         )
-    if found.sizes:
-        table = Table(*_split(size_rows(found.sizes, found.unit)))
-        sections.append(Section("Escapes per defect size", (SIZE_WORDS,), "", {}, (table,)))
-    return Page("steelscan plant", found.title, tuple(sections), found.notes)
+        for row, image in enumerate(escapes.images)
+    )
+    write_rows(path, columns, rows)
 
 
-_WHAT_A_CURVE_IS = (
-    "A strip scores what the weakest of all that decide says of its worst class: classifiers, "
-    "second heads, the highest pixel. It passes below the threshold and is stopped from there on. "
-    "Shades are 95 % intervals by group, for one threshold at a time; the yellow band is what "
-    "somebody looks at with two thresholds.",
+def _goes(escapes: Escapes, row: int) -> str:
+    if escapes.review is None:
+        return ""
+    value = escapes.strips.scores[row]
+    if value < escapes.review.low:
+        return "pass"
+    return "stop" if value >= escapes.review.high else "review"
+
+
+def escapes_page(escapes: Escapes) -> Page:
+    """Return all results as a page."""
+    sections = [
+        Section(
+            "Escapes and overkill by threshold",
+            (_strips(escapes), *_now(escapes), _CURVE),
+            draw_operating({"strip": escapes.curve, **escapes.class_curves}, escapes.review),
+            OPERATING_KEY,
+            (
+                _table(_rates(escapes.curve), "Strips: overkill at a limit on escapes"),
+                _class_table(escapes),
+            ),
+        )
+    ]
+    if escapes.review and escapes.sorted:
+        tables = [_table(_sorted_rows(escapes.sorted), "Out-of-fold strips")]
+        if escapes.sorted_held_out:
+            tables.append(_table(_sorted_rows(escapes.sorted_held_out), _HELD_OUT))
+        sentences = escapes.review.sentences()
+        sections.append(Section("Pass, review, stop", sentences, tables=tables))
+    if escapes.sizes:
+        table = _table(size_rows(escapes.sizes, escapes.size_unit))
+        sections.append(Section("Escapes per defect size", (SIZE_WORDS,), tables=(table,)))
+    return Page("steelscan escapes", escapes.title, tuple(sections), escapes.notes)
+
+
+_CURVE = (
+    "The score of a class is the lowest of all probabilities that decide about it: of classifiers, "
+    "of aux heads, and of its highest pixel. The score of a strip is that of its worst class. A "
+    "strip passes below the threshold and is stopped from there on. Shaded areas are 95 % "
+    "intervals by group, for one threshold at a time; strips in the yellow band are reviewed by a "
+    "person."
 )
 
 
-def _counted(found: Plant) -> str:
-    curve = found.curve
+def _strips(escapes: Escapes) -> str:
+    curve = escapes.curve
     return (
-        f"{curve.strips} strips out of fold in {curve.pieces} groups: {curve.defective} defective, "
+        f"{curve.strips} out-of-fold strips in {curve.pieces} groups: {curve.defective} defective, "
         f"{curve.clean} clean."
     )
 
 
-def _now(found: Plant) -> list[str]:
-    now = found.now
+def _now(escapes: Escapes) -> list[str]:
+    now = escapes.now
     return [
         f"With the run's own thresholds {now.escaped} of {now.defective} defective strips escape "
         f"({now.escapes.text(percent=True)}) and {now.stopped} of {now.clean} clean ones are "
         f"stopped ({now.overkill.text(percent=True)}).",
-        *found.promised_now,
+        *escapes.promised_now,
     ]
 
 
-def _rates(curve: OperatingCurve) -> list[tuple[str, ...]]:
-    """What the threshold costs at which no more than some share of defective strips pass."""
-    rows: list[tuple[str, ...]] = [("escapes at most", "threshold", "escapes", "overkill")]
+def _rates(curve: OperatingCurve) -> Rows:
+    """Return the overkill at thresholds that let at most some share of defective strips pass."""
+    rows: Rows = [("escapes at most", "threshold", "escapes", "overkill")]
     for rate in _RATES:
         point = curve.where_escapes_are_at_most(rate)
         if point is not None:
@@ -130,38 +138,39 @@ def _rates(curve: OperatingCurve) -> list[tuple[str, ...]]:
     return rows
 
 
-def _class_rates(found: Plant) -> list[tuple[str, ...]]:
+def _class_rates(escapes: Escapes) -> Rows:
     head = tuple(f"false alarms at {100 * rate:g} %" for rate in _RATES)
-    rows: list[tuple[str, ...]] = [("class", "strips with it", *head)]
-    for name, curve in found.class_curves.items():
+    rows: Rows = [("class", "strips with it", *head)]
+    for name, curve in escapes.class_curves.items():
         points = [curve.where_escapes_are_at_most(rate) for rate in _RATES]
         cells = [percent_text(Estimate(point.overkill.value if point else nan)) for point in points]
         rows.append((name, str(curve.defective), *cells))
     return rows
 
 
-def _colored(found: Plant, title: str) -> Table:
-    head, rows = _split(_class_rates(found))
+def _class_table(escapes: Escapes) -> Table:
+    head, *rows = _class_rates(escapes)
     colors = [css_color(index) for index in range(len(rows))]
-    title += ": false alarms where at most so many of its strips are missed"
+    title = "Each class by itself: false alarms at a limit on the share of its strips missed"
     return Table(head, rows, title, colors)
 
 
-def _review_blocks(found: Plant) -> list[str]:
-    if not found.review or not found.sorted:
+def _review_blocks(escapes: Escapes) -> list[str]:
+    if not escapes.review or not escapes.sorted:
         return []
-    told = ["Two thresholds:", *found.review.sentences(), plain_table(_sorted_rows(found.sorted))]
-    if found.sorted_held_out:
-        told.append("Strips held out, which nothing was chosen on:")
-        told.append(plain_table(_sorted_rows(found.sorted_held_out)))
-    return ["\n".join(told)]
+    table = plain_table(_sorted_rows(escapes.sorted))
+    lines = ["Two thresholds:", *escapes.review.sentences(), table]
+    if escapes.sorted_held_out:
+        lines.append(f"{_HELD_OUT}:")
+        lines.append(plain_table(_sorted_rows(escapes.sorted_held_out)))
+    return ["\n".join(lines)]
 
 
-def _sorted_rows(found: Sorted) -> list[tuple[str, ...]]:
-    defective = (found.passed_defective, found.reviewed_defective, found.stopped_defective)
-    clean = (found.passed_clean, found.reviewed_clean, found.stopped_clean)
+def _sorted_rows(counts: Sorted) -> Rows:
+    defective = (counts.passed_defective, counts.reviewed_defective, counts.stopped_defective)
+    clean = (counts.passed_clean, counts.reviewed_clean, counts.stopped_clean)
     both = [one + other for one, other in zip(defective, clean, strict=True)]
-    shares = [f"{100 * count / found.strips:.1f} %" for count in both]
+    shares = [f"{100 * count / counts.strips:.1f} %" for count in both]
     return [
         ("strips", "pass", "review", "stop"),
         ("defective", *map(str, defective)),
@@ -170,5 +179,5 @@ def _sorted_rows(found: Sorted) -> list[tuple[str, ...]]:
     ]
 
 
-def _split(rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    return rows[0], list(rows[1:])
+def _table(rows: Rows, title: str = "") -> Table:
+    return Table(rows[0], rows[1:], title)

@@ -63,5 +63,5 @@ def score_run(folder: Path, dataset: Dataset, asked: Asked) -> Judgement:
 def _reliability(
     answers: EvaluatedOutputs, images: list[str], present: NDArray[np.bool_]
 ) -> dict[str, Reliability]:
-    words = answers.words(track(images, "Reading probabilities", len(images)))
+    words = answers.class_probabilities(track(images, "Reading probabilities", len(images)))
     return reliability_of_classes(words, present, answers.record.classes.names)

@@ -1,4 +1,4 @@
-"""Whether test strips can be told from training strips, and by what."""
+"""Whether test strips differ from training strips, and in what."""
 
 import lazy_loader
 

@@ -1,200 +1,146 @@
-"""Whether training strips can be told from test strips, and what follows from that."""
+"""Whether test strips differ from training strips (adversarial validation)."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
 
-from steelscan.data import FOLDS_KIND, check_apart, folders_read, write_folds
 from steelscan.evaluation.adversarial import (
     LikeTestScores,
     LookDifference,
     Sides,
-    like_test_folds,
     look_differences,
     open_sides,
 )
 from steelscan.evaluation.adversarial.like_test import like_test
-from steelscan.strip import check_output, output_folder, write_json, write_rows
+from steelscan.evaluation.statistics import Estimate
 
 LEVEL = 0.95
+"""Confidence of the intervals."""
 
-Judge = Literal["looks", "network"]
 
+class Shift(BaseModel):
+    """How training and test strips differ; as JSON without the strips themselves.
 
-@dataclass(frozen=True, eq=False)
-class Shift:
-    """What was found of two sides of strips.
-
-    ``judges`` holds what each model said of them. The one that tells them apart best ranks; where
-    none does, `ranking` is None and `differences` are none.
+    Attributes:
+        strips: training strips, then test strips.
+        scores: the probability of each strip to be a test strip, predicted out of fold.
+        train: number of training strips.
+        test: number of test strips.
+        groups: number of groups of near-duplicates.
+        auc: probability that a test strip is ranked above a training strip; 0.5 is guessing.
+        level: confidence of its interval.
+        differences: features that differ, the clearest first; empty if the strips cannot be
+            distinguished.
+        notes: what a reader of the numbers should be aware of.
     """
 
-    sides: Sides
-    judges: Mapping[Judge, LikeTestScores]
-    differences: tuple[LookDifference, ...]
+    model_config = ConfigDict(frozen=True)
+
+    strips: InstanceOf[Sides] = Field(exclude=True)
+    scores: InstanceOf[LikeTestScores] = Field(exclude=True)
+    train: int
+    test: int
+    groups: int
+    auc: Estimate
     level: float
+    differences: tuple[LookDifference, ...]
     notes: tuple[str, ...]
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def ranking(self) -> LikeTestScores | None:
-        """The scores of the judge that tells the sides apart best; None where none can."""
-        telling = [scores for scores in self.judges.values() if scores.told_apart]
-        return max(telling, key=lambda scores: scores.auc, default=None)
+    def differ(self) -> bool:
+        """Whether the strips can be distinguished: the interval of the AUC is above 0.5."""
+        return self.auc.low > 0.5
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def sentence(self) -> str:
-        """What it comes to."""
-        if self.ranking is None:
+        """The result in a sentence."""
+        if not self.differ:
             return (
-                "Test strips cannot be told from training strips: the interval holds 0.5. Nothing "
-                "follows; deal folds as ever."
+                "Test strips cannot be distinguished from training strips: the interval of the AUC "
+                "contains 0.5. Split the folds as usual."
             )
-        known = [each.words for each in self.differences if each.certain][:3]
-        why = f" Test strips {'; they '.join(known)}." if known else ""
-        return f"Test strips can be told from training strips.{why}"
+        reasons = [each.words for each in self.differences if each.certain][:3]
+        details = f" Test strips {'; they '.join(reasons)}." if reasons else ""
+        return f"Test strips can be distinguished from training strips.{details}"
 
-    def text(self) -> str:
-        """The finding in a few lines."""
-        trains = int(np.count_nonzero(~self.sides.is_test))
-        lines = [f"{trains} training strips, {len(self.sides) - trains} test strips"]
-        for judge, scores in self.judges.items():
-            lines.append(f"AUC by {_BY[judge]}: {scores.found.text()}")
-        return "\n".join([*lines, self.sentence, *(f"Note: {note}" for note in self.notes)])
+    def likeness_rows(self) -> list[tuple[str, int, float, float]]:
+        """Return image, group, likeness and the group's mean likeness of each training strip.
+
+        Groups that are most like the test strips come first.
+        """
+        rows = np.flatnonzero(~self.strips.is_test)
+        likeness, groups = self.scores.likeness, self.strips.groups[rows]
+        means = _group_means(likeness, groups)
+        order = np.lexsort((-likeness, groups, -means))
+        return [
+            (self.strips.names[rows[at]], int(groups[at]), float(likeness[at]), float(means[at]))
+            for at in order.tolist()
+        ]
 
 
-_BY = {"looks": "fifteen numbers a strip", "network": "a network"}
-
-
-def shift(
+def find_shift(
     data: Path,
-    out: Path,
     test: Path | str | None = None,
     *,
-    network: bool = False,
-    folds: Path | None = None,
-    share: float = 0.2,
     seed: int = 0,
-    device: Literal["auto", "cpu"] = "auto",
     on_error: Literal["stop", "skip"] = "stop",
 ) -> Shift:
-    """Try to tell test strips from training strips; write what follows into a folder.
+    """Try to distinguish test strips from training strips by features of their appearance.
 
-    ``data`` and ``test`` are as in `open_sides`. Writes ``shift.json`` and ``shift.html``, and
-    where the sides are told apart ``likeness.csv`` (training strips, those most like the test
-    first, whole groups), and to ``folds`` two folds of which 0, a ``share`` of the strips that is
-    most like the test, judges. Where they are not, neither is written, and an older
-    ``likeness.csv`` goes: nothing is to be built on luck.
-
-    Of all pairs of sides that do not differ, at most one in twenty is told apart, with a network
-    as without. Raises what `open_sides` and `like_test` raise, OutputError, and with ``network``
-    MissingPartError's cause where torch is not installed.
+    ``data`` and ``test`` are as in `open_sides`. If there is no difference, one is reported
+    by mistake in at most 2.5 % of all cases. Raises what `open_sides` and `like_test` raise.
     """
-    if folds is not None:
-        check_output(folds, FOLDS_KIND)
-    check_apart(out, folders_read(data, test))
-    output_folder(out)
-    sides = open_sides(data, test, on_error)
-    level = 1 - (1 - LEVEL) / 2 if network else LEVEL  # two judges, two chances to be wrong
-    judges: dict[Judge, LikeTestScores] = {"looks": _by_looks(sides, seed, level)}
-    if network:
-        from steelscan.analysis.shift.network import by_network
-
-        judges["network"] = by_network(sides, seed, level, device)
-    told = any(scores.told_apart for scores in judges.values())
-    differences = _differences(sides) if told else ()
-    found = Shift(sides, judges, differences, level, tuple(_notes(sides)))
-    _write(found, out, folds, share)
-    return found
-
-
-def _by_looks(sides: Sides, seed: int, level: float) -> LikeTestScores:
-    tests = sides.is_test
-    looks, groups = sides.looks, sides.groups
-    return like_test(
-        looks[~tests], looks[tests], groups[~tests], seed, test_groups=groups[tests], level=level
+    strips = open_sides(data, test, on_error)
+    tests = strips.is_test
+    train_looks, test_looks = strips.looks[~tests], strips.looks[tests]
+    scores = like_test(
+        train_looks,
+        test_looks,
+        strips.groups[~tests],
+        seed,
+        test_groups=strips.groups[tests],
+        level=LEVEL,
+    )
+    differences: tuple[LookDifference, ...] = ()
+    if scores.told_apart:
+        differences = look_differences(train_looks, test_looks, strips.groups, LEVEL)
+    return Shift(
+        strips=strips,
+        scores=scores,
+        train=int(np.count_nonzero(~tests)),
+        test=int(np.count_nonzero(tests)),
+        groups=len(np.unique(strips.groups)),
+        auc=scores.found,
+        level=LEVEL,
+        differences=differences,
+        notes=tuple(_notes(strips)),
     )
 
 
-def _differences(sides: Sides) -> tuple[LookDifference, ...]:
-    tests = sides.is_test
-    return look_differences(sides.looks[~tests], sides.looks[tests], sides.groups, LEVEL)
-
-
-def _notes(sides: Sides) -> list[str]:
-    notes = [f"left out {name}: {reason}" for name, reason in sides.skipped]
-    both = set(sides.groups[sides.is_test].tolist()) & set(sides.groups[~sides.is_test].tolist())
-    if both:
-        doubled = int(np.isin(sides.groups[sides.is_test], list(both)).sum())
-        notes.append(f"{doubled} test strips are near-duplicates of training strips.")
-    sizes = [
-        {frame for frame, of_test in zip(sides.frames, sides.is_test, strict=True) if of_test is on}
-        for on in (np.False_, np.True_)
-    ]
-    if sizes[0] != sizes[1]:
-        told = [f"{min(each)}" + (f" to {max(each)}" if len(each) > 1 else "") for each in sizes]
-        notes.append(f"Training strips are {told[0]} pixels, test strips {told[1]}.")
+def _notes(strips: Sides) -> list[str]:
+    notes = [f"left out {name}: {reason}" for name, reason in strips.skipped]
+    test_groups = strips.groups[strips.is_test]
+    shared = set(test_groups.tolist()) & set(strips.groups[~strips.is_test].tolist())
+    if shared:
+        count = int(np.isin(test_groups, list(shared)).sum())
+        notes.append(f"{count} test strips are near-duplicates of training strips.")
+    train, test = (
+        {frame for frame, of in zip(strips.frames, strips.is_test, strict=True) if of == is_test}
+        for is_test in (False, True)
+    )
+    if train != test:
+        sizes = [
+            f"{min(each)}" + (f" to {max(each)}" if len(each) > 1 else "") for each in (train, test)
+        ]
+        notes.append(f"Training strips are {sizes[0]} pixels, test strips {sizes[1]}.")
     return notes
-
-
-def likeness_rows(found: Shift) -> list[tuple[str, int, float, float]]:
-    """Image, group, likeness, and mean likeness of its group; the groups most like the test first.
-
-    Training strips only; () where the sides were not told apart.
-    """
-    if found.ranking is None:
-        return []
-    trains = np.flatnonzero(~found.sides.is_test)
-    likeness, groups = found.ranking.likeness, found.sides.groups[trains]
-    means = _group_means(likeness, groups)
-    order = np.lexsort((-likeness, groups, -means))
-    return [
-        (found.sides.names[trains[at]], int(groups[at]), float(likeness[at]), float(means[at]))
-        for at in order.tolist()
-    ]
 
 
 def _group_means(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
     _, group = np.unique(groups, return_inverse=True)
     return np.asarray((np.bincount(group, values) / np.bincount(group))[group], np.float64)
-
-
-def _write(found: Shift, out: Path, folds: Path | None, share: float) -> None:
-    from steelscan.analysis.shift.page import write_page
-
-    table = out / "likeness.csv"
-    if found.ranking is None:
-        table.unlink(missing_ok=True)
-    else:
-        columns = ("rank", "image", "group", "likeness", "group_likeness")
-        rows = (
-            (rank, name, group, f"{likeness:.4f}", f"{mean:.4f}")
-            for rank, (name, group, likeness, mean) in enumerate(likeness_rows(found), start=1)
-        )
-        write_rows(table, columns, rows)
-        if folds is not None:
-            trains = np.flatnonzero(~found.sides.is_test)
-            names = [found.sides.names[row] for row in trains.tolist()]
-            groups = found.sides.groups[trains]
-            chosen = like_test_folds(found.ranking.likeness, groups, share)
-            write_folds(folds, names, groups, chosen)
-    write_json(out / "shift.json", _as_json(found))
-    write_page(out / "shift.html", found)
-
-
-def _as_json(found: Shift) -> dict[str, object]:
-    trains = int(np.count_nonzero(~found.sides.is_test))
-    return {
-        "train": trains,
-        "test": len(found.sides) - trains,
-        "groups": len(set(found.sides.groups.tolist())),
-        "told_apart": found.ranking is not None,
-        "level": found.level,
-        "auc": {judge: asdict(scores.found) for judge, scores in found.judges.items()},
-        "differences": [asdict(each) for each in found.differences],
-        "sentence": found.sentence,
-        "notes": list(found.notes),
-    }

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision import HardGate, StepOutput, consult
+from steelscan.decision import HardGate, StepOutput, run_steps
 from steelscan.evaluation.tuning import Numbers, count_levels
-from steelscan.pipeline import Evaluated, RunFolder, Stores, check_stored, stores_to_read
+from steelscan.pipeline import Evaluated, RunFolder, StepStores, check_stored, open_stores
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
 from steelscan.strip import PerClass, RecipeError, per_class, track
@@ -44,18 +44,18 @@ def gate_of(recipe: Recipe, classes: int) -> Gate | None:
     That is the hard gate of second heads, or else the last classifier. One that opens whole
     strips by several thresholds is none: it has no single number to search.
     """
-    last = recipe.rounds[-1]
-    name, segment = last.segment
-    if isinstance(segment.gate, HardGate):
-        least = per_class(segment.gate.threshold, classes, "HardGate.threshold")
-        return Gate(name, "class", least)
-    if not last.classifies:
+    last = recipe.decision.last
+    gate = last.segmenter.gate
+    if isinstance(gate, HardGate):
+        least = per_class(gate.threshold, classes, "HardGate.threshold")
+        return Gate(last.segmenter.name, "class", least)
+    if not last.classifiers:
         return None
-    name, step = last.classifies[-1]
+    step = last.classifiers[-1]
     least = per_class(step.threshold, classes, "Classify.threshold")
     if step.gate == "image" and len(set(least)) > 1:
         return None
-    return Gate(name, step.gate, least)
+    return Gate(step.name, step.gate, least)
 
 
 def numbers_of(rules: Sequence[Rule], classes: int, gate: Gate | None) -> tuple[Numbers, ...]:
@@ -87,38 +87,37 @@ def count_part(
     Raises RunError where a strip has no stored answer.
     """
     gate = gate_of(recipe, len(dataset.classes))
-    stores = stores_to_read(run, recipe, round_, dataset)
+    stores = open_stores(run, recipe, round_, dataset)
     row_of = {name: row for row, name in enumerate(dataset.names)}
     levels, words = [], []
     for image in track(judged.images, "Reading probabilities", len(judged.images)):
         row = row_of[image]
         check_stored(run, stores, row, image)
-        said = _Asked(stores, row, gate)
-        opened = consult(recipe, said, len(dataset.classes), dataset.frames[row])
-        levels.append(count_levels(opened.levels, dataset.masks(row)))
+        outputs = _WithOpenGate(stores, row, gate)
+        frame, classes = dataset.frames[row], len(dataset.classes)
+        found = run_steps(recipe.decision, outputs, classes, frame)
+        levels.append(count_levels(found.pixels, dataset.masks(row)))
         if gate is not None:
-            words.append(said.word(gate.step))
+            words.append(outputs.of_classes(gate.step))
     return Counted(np.stack(levels), np.stack(words) if words else None, judged)
 
 
-class _Asked:
-    """What is stored of one strip, where the gate that is searched lets all pass."""
+class _WithOpenGate:
+    """The stored outputs of one strip, as if the searched gate let everything pass."""
 
-    def __init__(self, stores: Mapping[str, Stores], row: int, gate: Gate | None) -> None:
+    def __init__(self, stores: Mapping[str, StepStores], row: int, gate: Gate | None) -> None:
         self._stores, self._row, self._gate = stores, row, gate
 
-    def __call__(self, name: str, _: object = None) -> StepOutput:
-        masks = self._stores[name][0]
-        levels = None if masks is None else masks[self._row].astype(np.uint8, copy=False)
-        if self._stores[name][1] is None:
-            return StepOutput(levels, None)
-        words = self.word(name)
-        if self._gate is not None and name == self._gate.step:
-            words = np.full_like(words, np.inf)
-        return StepOutput(levels, words)
+    def output(self, step: str, open_classes: NDArray[np.bool_]) -> StepOutput:
+        """Return the output of a step."""
+        del open_classes
+        output = self._stores[step].output(self._row)
+        if output.classes is None or self._gate is None or step != self._gate.step:
+            return output
+        return output._replace(classes=np.full_like(output.classes, np.inf))
 
-    def word(self, name: str) -> NDArray[np.float32]:
-        """What the step says of each class of the strip, ``(classes,)``."""
-        classes = self._stores[name][1]
+    def of_classes(self, step: str) -> NDArray[np.float32]:
+        """Return the class probabilities of a step, ``(classes,)``."""
+        classes = self._stores[step].output(self._row).classes
         assert classes is not None
-        return classes[self._row].astype(np.float32, copy=False)
+        return classes

@@ -1,4 +1,4 @@
-"""How fast bundles are on this machine, as a table. No torch here."""
+"""Compare how fast bundles are on this machine."""
 
 import os
 import platform
@@ -11,8 +11,8 @@ from typing import Any
 from steelscan.bundle import MOST_THREADS, read_package, usable_cores
 from steelscan.bundle.bench.measure import STEPS, Measured, Setting, measure
 from steelscan.bundle.proof import runtime_versions
-from steelscan.strip import InputError
-from steelscan.strip.progress import progress
+from steelscan.pages import plain_table
+from steelscan.strip import InputError, track
 
 
 def bench(
@@ -23,13 +23,19 @@ def bench(
     threads: Sequence[int] = (),
     cascade: bool = True,
 ) -> list[Measured]:
-    """Measure bundles with each number of cores, used for one strip and for several at once.
+    """Measure bundles with several numbers of cores, used for one strip and for several at once.
 
-    At least ``strips`` scans each, of the pictures of ``data`` (None: those that a bundle brings
-    along). ``threads`` are numbers of cores; none: one, and all that may be used. With ``cascade``
-    off networks are asked until the recipe's own gates close. Raises what `measure` raises.
+    Args:
+        bundles: the bundles.
+        data: pictures; None: those in each bundle.
+        strips: scans at least, per bundle and setting.
+        threads: numbers of cores; if empty, one and all that may be used.
+        cascade: whether networks that cannot change the decision are skipped; otherwise only
+            those that the recipe's own gates close.
+
+    Raises what `measure` raises.
     """
-    for bundle in bundles:  # the last should not turn out to be none when all others are measured
+    for bundle in bundles:  # refuse a wrong file before the others are measured
         read_package(bundle)
     cores = dict.fromkeys(threads or (1, usable_cores()))
     ways = [("threads", count) for count in cores] + [("workers", count) for count in cores]
@@ -40,95 +46,70 @@ def bench(
             scans=strips,
             cores=count,
             way="threads" if way == "threads" else "workers",
-            asked="cascade" if cascade else "gates",
+            mode="cascade" if cascade else "gates",
         )
         for bundle in bundles
         for way, count in sorted(ways, key=lambda each: each[1])
-        if (way, count) != ("workers", 1)  # one core can be used in one way only
+        if (way, count) != ("workers", 1)  # the same as one thread
     ]
     return measure_each(settings)
 
 
 def read_threads(text: str) -> tuple[int, ...]:
-    """Numbers of cores, such as "1,2"; of an empty text none. Raises InputError."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    """Read numbers of cores such as "1,2"; an empty text has none. Raises InputError."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(
-        re.fullmatch("[0-9]{1,3}", word) and 1 <= int(word) <= MOST_THREADS for word in words
+        re.fullmatch("[0-9]{1,3}", part) and 1 <= int(part) <= MOST_THREADS for part in parts
     ):
         remedy = f"Give whole numbers from 1 to {MOST_THREADS}, such as 1,2"
         raise InputError("--cores", f"is {text[:60]}", remedy)
-    return tuple(map(int, words))
+    return tuple(map(int, parts))
 
 
 def measure_each(settings: Sequence[Setting]) -> list[Measured]:
-    """Measure each setting in a fresh process of its own, one after another."""
-    measured = []
-    with progress("Measuring", sum(setting.scans for setting in settings)) as shown:
-        for setting in settings:
-            told = 0
-
-            def tell(done: int, most: int = setting.scans) -> None:
-                nonlocal told
-                if min(done, most) > told:
-                    shown.advance(min(done, most) - told)
-                    told = min(done, most)
-
-            measured.append(measure(setting, tell))
-            tell(setting.scans)
-    return measured
+    """Measure each setting in a fresh process, one after another."""
+    return [measure(setting) for setting in track(settings, "Measuring", len(settings))]
 
 
 def bench_text(measured: Sequence[Measured]) -> str:
-    """What was measured, as tables for people."""
+    """Return the measurements as tables for people."""
     return "\n\n".join(
         (
             "\n".join(_heads(measured)),
-            _table(_SPEED, [[*_named(each), *_speed(each)] for each in measured]),
-            _table(_SHARES, [[*_named(each), *_shares(each)] for each in measured]),
+            plain_table([_SPEED, *([*_named(each), *_speed(each)] for each in measured)]),
+            plain_table([_SHARES, *([*_named(each), *_shares(each)] for each in measured)]),
             "\n".join(_notes(measured)),
         )
     )
 
 
 def bench_json(measured: Sequence[Measured]) -> dict[str, Any]:
-    """What was measured and on what, as plain values."""
-    rows = [
-        {
-            **each.model_dump(mode="json"),
-            "strips_per_second": each.strips_per_second,
-            "milliseconds": each.milliseconds,
-            "busy": each.busy,
-            "cpu_milliseconds": each.work,
-            "early": each.early / len(each.asked),
-        }
-        for each in measured
-    ]
-    return {"machine": machine(), "measured": rows}
+    """Return the machine and the measurements as plain values."""
+    return {"machine": machine(), "measured": [each.model_dump(mode="json") for each in measured]}
 
 
 def machine() -> dict[str, Any]:
-    """The machine, what runs on it, and how many others were waiting for its cores lately."""
+    """Return processor, number of cores, versions of the runtimes, and the load average."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    versions = runtime_versions()
     processor = platform.processor() or platform.machine()
-    return {**versions, "processor": processor, "cores": usable_cores(), "load": load}
+    return {**runtime_versions(), "processor": processor, "cores": usable_cores(), "load": load}
 
 
 _SPEED = (
     *("bundle", "cores", "used for", "strips/s", "p50 ms", "p99 ms", "cpu ms", "busy", "MiB"),
     *("load s", "first s"),
 )
-_SHARES = ("bundle", "cores", "used for", *STEPS, "networks asked", "left early")
+_SHARES = ("bundle", "cores", "used for", *STEPS, "networks run", "left early")
 
 
 def _heads(measured: Sequence[Measured]) -> Iterable[str]:
-    yield f"{usable_cores()} cores, {platform.machine()}; a process of its own for each line"
+    yield f"{usable_cores()} cores, {platform.machine()}; a fresh process for each line"
     for each in {each.setting.bundle: each for each in measured}.values():
         yield from bundle_heads(each)
 
 
 def bundle_heads(measured: Measured) -> Iterable[str]:
-    """What was measured on which pictures, in words."""
+    """Yield two lines on the bundle and the pictures of a measurement."""
     name, size = Path(measured.setting.bundle).stem, f"{measured.bytes / 1e6:.1f} MB"
     kind = f"{measured.written_for} {measured.precision}, {size}"
     yield f"{name}: {measured.recipe}, networks: {measured.networks}, {kind}"
@@ -140,23 +121,23 @@ def _pictures(measured: Measured) -> str:
     sizes = Counter(measured.frames).most_common()
     size = " and ".join(f"{height}x{width}" for (height, width), _ in sizes[:3])
     others = " and other sizes" if len(sizes) > 3 else ""
-    where = measured.setting.data or "the bundle, defective ones first"
+    source = measured.setting.data or "the bundle, defective ones first"
     plural = "" if count == 1 else "s"
-    found = f"{sum(measured.defective)} found defective"
     return (
-        f"{count} picture{plural} of {size}{others} from {where}: {found}; {measured.scans} scans"
+        f"{count} picture{plural} of {size}{others} from {source}: "
+        f"{sum(measured.defective)} defective; {measured.scans} scans"
     )
 
 
 def _named(measured: Measured) -> list[str]:
     setting = measured.setting
     at_once = setting.way == "workers" and setting.cores > 1
-    used = f"{setting.cores} at once" if at_once else "one strip"
-    return [Path(setting.bundle).stem, str(setting.cores), used]
+    use = f"{setting.cores} at once" if at_once else "one strip"
+    return [Path(setting.bundle).stem, str(setting.cores), use]
 
 
 def _speed(measured: Measured) -> list[str]:
-    times = (measured.p50, measured.p99, measured.work)
+    times = (measured.p50, measured.p99, measured.cpu_milliseconds)
     return [
         f"{measured.strips_per_second:.1f}",
         *(f"{each:.1f}" for each in times),
@@ -173,26 +154,12 @@ def _shares(measured: Measured) -> list[str]:
         f"{measured.steps[step]:.1f} ms {100 * measured.steps[step] / whole:3.0f} %"
         for step in STEPS
     ]
-    count = len(measured.asked)
-    asked = f"{sum(measured.asked) / count:.2f} of {measured.networks}"
-    return [*spent, asked, f"{100 * measured.early / count:.0f} %"]
+    mean = sum(measured.networks_run) / len(measured.networks_run)
+    return [*spent, f"{mean:.2f} of {measured.networks}", f"{100 * measured.early_share:.0f} %"]
 
 
 def _notes(measured: Sequence[Measured]) -> Iterable[str]:
-    yield "p50, p99: from a file's content to its defects. cpu: processor time a strip."
-    yield "MiB: the most that the process held. first s: from loaded to the first answer."
+    yield "p50, p99: from a file's content to its defects. cpu: processor time per strip."
+    yield "MiB: peak memory of the process. first s: the first scan after loading."
     if any(each.busy < 0.9 * min(each.setting.cores, usable_cores()) for each in measured):
-        yield "busy: cores that were; fewer than given: they waited, or others were at work."
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells: words to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    words = {"bundle", "used for"}
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if name in words else cell.rjust(width)
-            for name, cell, width in zip(head, row, widths, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    )
+        yield "busy: number of busy cores; fewer than given if they waited or others used them."

@@ -1,4 +1,4 @@
-"""The model card: what a bundle is, as a page that people read. No torch here."""
+"""The model card of a bundle: a page for people, in Markdown."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -24,103 +24,102 @@ def card_of(
     thresholds: Path | None,
     early: EarlyExit | None,
 ) -> str:
-    """The card of a run's bundle, as Markdown."""
-    return "\n".join(_lines(run, manifest, parity, thresholds, early)) + "\n"
+    """Return the card of a run's bundle."""
+    sections = {
+        "Data": _data(run),
+        "Scores": _scores(run, thresholds),
+        "Networks": _networks(manifest),
+        "Changes": _list(run.load_recipe().changes or ("none: the recipe as published",)),
+        "Weights": _weights(run),
+        "Proof": _proof(parity, early),
+    }
+    lines = [*_head(run, manifest)]
+    for title, section in sections.items():
+        lines += ["", f"## {title}", "", *section]
+    return "\n".join(lines) + "\n"
 
 
-def _lines(
-    run: RunFolder,
-    manifest: Manifest,
-    parity: Parity,
-    thresholds: Path | None,
-    early: EarlyExit | None,
-) -> Iterator[str]:
-    recipe, record = run.load_recipe(), run.load_record()
-    yield f"# {manifest.recipe}, budget {recipe.budget}"
+def _head(run: RunFolder, manifest: Manifest) -> Iterator[str]:
+    yield f"# {manifest.recipe}, budget {run.load_recipe().budget}"
     yield ""
     height, width = manifest.frame
-    yield f"Outlines {', '.join(manifest.classes.names)} on strips of {height}x{width} pixels."
+    yield f"Segments {', '.join(manifest.classes.names)} on strips of {height}x{width} pixels."
     for note in manifest.notes:
         yield f"{note[0].upper()}{note[1:]}."
     if manifest.mm_per_pixel:
-        yield f"A pixel is {manifest.mm_per_pixel} mm."
-    yield ""
-    yield "## Data"
-    yield ""
-    yield f"Fingerprint {record.fingerprint}, seed {record.seed}, folds {recipe.folds.count}, "
-    yield f"validated by {', '.join(map(str, recipe.folds.validation))}."
-    yield ""
-    yield "## Scores"
-    yield ""
+        yield f"A pixel is {manifest.mm_per_pixel} mm wide."
+
+
+def _list(items: tuple[str, ...] | list[str]) -> Iterator[str]:
+    return (f"- {item}" for item in items)
+
+
+def _data(run: RunFolder) -> Iterator[str]:
+    recipe, record = run.load_recipe(), run.load_record()
+    yield f"Fingerprint {record.fingerprint}, seed {record.seed}, {recipe.folds.count} folds,"
+    yield f"validation on {', '.join(map(str, recipe.folds.validation))}."
+
+
+def _scores(run: RunFolder, thresholds: Path | None) -> Iterator[str]:
     scores = run.load_json(run.scores)
     for part, numbers in scores.items():
         if part.endswith("all empty"):
             continue
         yield f"**{part}**, {numbers['strips']} strips"
         yield ""
-        for name, label in _NUMBERS.items():
-            yield f"- {label}: {_number(numbers[name])}"
+        yield from (f"- {label}: {_number(numbers[name])}" for name, label in _NUMBERS.items())
         yield ""
-    yield from _luck(run, thresholds, "held out" in scores)
-    yield ""
-    yield "## Networks"
-    yield ""
-    for step in manifest.steps:
+    yield from _optimism(run, thresholds, "held out" in scores)
+
+
+def _number(estimate: Mapping[str, float | None]) -> str:
+    """Return a number with its interval, as far as both are defined."""
+    if estimate["value"] is None:
+        return "there are no such strips"
+    if estimate["low"] is None or estimate["high"] is None:
+        return f"{estimate['value']:.4f} (too few strips for an interval)"
+    return f"{estimate['value']:.4f} [{estimate['low']:.4f}, {estimate['high']:.4f}]"
+
+
+def _optimism(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[str]:
+    """Describe how much the search for thresholds improves the scores by luck."""
+    if thresholds is not None:
+        tuned = json.loads(thresholds.read_text(encoding="utf-8"))
+        searched, unsearched = tuned["searched"]["value"], tuned["unsearched"]["value"]
+        if searched is None or unsearched is None:
+            yield "Thresholds were tuned; the optimism of that is unknown."
+            return
+        yield f"Thresholds were tuned: {searched:.4f} on the strips searched, {unsearched:.4f} on"
+        yield f"others, an optimism of {searched - unsearched:.4f}."
+        return
+    search, names = run.load_tuned().search, run.load_record().classes.names
+    if search is None or not any(search.tuned):
+        yield "Thresholds are those of the recipe: the scores have no optimism from a search."
+        return
+    changed = (name for name, tuned in zip(names, search.tuned, strict=True) if tuned)
+    yield f"Thresholds of {', '.join(changed)} were searched on the out-of-fold strips, so their"
+    yield "scores are optimistic; " + (
+        "the held-out strips were not used." if held_out else "`steelscan tune` estimates how much."
+    )
+
+
+def _networks(manifest: Manifest) -> Iterator[str]:
+    for name, step in manifest.decision.steps.items():
         views = ", ".join(step.views)
-        yield f"- {step.name}: {len(step.graphs)}, views {views}, {step.average.kind}"
+        yield f"- {name}: {len(manifest.networks[name])}, views {views}, {step.average.kind}"
+
+
+def _weights(run: RunFolder) -> Iterator[str]:
+    yield "All networks were trained in this run. Its notes, on first weights, licences and more:"
     yield ""
-    yield "## Changes"
-    yield ""
-    yield from (f"- {change}" for change in recipe.changes or ("none: the recipe as published",))
-    yield ""
-    yield "## Weights"
-    yield ""
-    yield "All were fitted in this run. It noted where they began, under which licence, and more:"
-    yield ""
-    yield from (f"- {note}" for note in _notes(run))
-    yield ""
-    yield "## Proof"
-    yield ""
+    if run.notes.exists():
+        yield from _list(run.load_json(run.notes))
+    else:
+        yield "- none: the run was trained with an older version"
+
+
+def _proof(parity: Parity, early: EarlyExit | None) -> Iterator[str]:
     yield f"{parity.text()}."
     if early is not None:
         yield ""
         yield f"{early.text()}."
-
-
-def _number(found: Mapping[str, float | None]) -> str:
-    """A number with its interval; of some strips there is none, of few no interval."""
-    if found["value"] is None:
-        return "there are no such strips"
-    if found["low"] is None or found["high"] is None:
-        return f"{found['value']:.4f} (too few strips for an interval)"
-    return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
-
-
-def _luck(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterator[str]:
-    """How much of a score may be luck in the search for thresholds."""
-    if thresholds is not None:
-        found = json.loads(thresholds.read_text(encoding="utf-8"))
-        searched, unsearched = found["searched"]["value"], found["unsearched"]["value"]
-        if searched is None or unsearched is None:
-            yield "Thresholds were tuned; by how much that flatters cannot be told."
-            return
-        yield f"Thresholds were tuned: {searched:.4f} where searched, {unsearched:.4f} where not, "
-        yield f"an optimism of {searched - unsearched:.4f}."
-        return
-    search, names = run.load_tuned().search, run.load_record().classes.names
-    if search is None or not any(search.tuned):
-        yield "Thresholds are those of the recipe: no search flatters these scores."
-        return
-    tuned = (name for name, changed in zip(names, search.tuned, strict=True) if changed)
-    yield f"Thresholds of {', '.join(tuned)} were searched on the strips out of fold, and flatter"
-    yield "their scores; " + (
-        "those held out took no part in it." if held_out else "`steelscan tune` tells by how much."
-    )
-
-
-def _notes(run: RunFolder) -> list[str]:
-    """What a run noted; runs of older programs have not written that down."""
-    if not run.notes.exists():
-        return ["it noted nothing: it was trained by an older program"]
-    notes: list[str] = run.load_json(run.notes)
-    return notes

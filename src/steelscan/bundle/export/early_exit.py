@@ -1,7 +1,7 @@
-"""Up to which level of the first network a strip need not be shown to the others.
+"""The early exit: below which output of the first segmenter the others need not predict a strip.
 
-The networks left out so could still change something, and a defect may escape. How many do is
-measured on strips that the networks asked were not fitted on, and stands in the bundle.
+The skipped networks could still change a mask, so a defect may escape. How many do is measured on
+strips that the networks were not fitted on, and is stored in the bundle.
 """
 
 import numpy as np
@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 
 from steelscan.bundle import EarlyExit
 from steelscan.data import Dataset
-from steelscan.decision import weighed
+from steelscan.decision import Decision, Detector, gated
 from steelscan.evaluation.statistics import upper_bound
-from steelscan.pipeline import Predictor, RunFolder, StoredOutputs, ask
+from steelscan.pipeline import RunFolder, StoredOutputs, open_folds
 from steelscan.strip import track
 
 
-def find_early(
-    run: RunFolder, predictor: Predictor, dataset: Dataset, budget: float
+def find_early_exit(
+    run: RunFolder, decision: Decision, dataset: Dataset, budget: float
 ) -> EarlyExit | None:
-    """The highest level that loses no more than this share of the defective strips.
+    """Return the highest value that loses at most this share of the defective strips.
 
-    None where no level does, none of these strips leaves with it, or a fold has one segmenter only.
-    Raises RunError for a run without its answers.
+    None if there is none, if no strip is skipped with it, or if a fold has a single segmenter.
+    Raises RunError for a run without its stored outputs.
     """
     stored = StoredOutputs(run, dataset)
     truth = np.asarray(dataset.present[stored.rows].any(1))
     found = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])
-    highest = _first_levels(run, predictor, dataset, stored)
+    highest = _highest_of_first(run, decision, dataset, stored)
     if highest is None:
         return None
     return early_exit(highest, truth, found, budget)
@@ -36,54 +36,55 @@ def find_early(
 def early_exit(
     highest: NDArray[np.int64], truth: NDArray[np.bool_], found: NDArray[np.bool_], budget: float
 ) -> EarlyExit | None:
-    """The same of numbers: a strip each, ``(strips,)``.
+    """Return the same from numbers of the strips, ``(strips,)``.
 
-    ``highest`` is the highest level of the first network, -1 for strips that it is not shown.
+    ``highest`` is the highest probability of the first network, of 255; -1 for strips that do not
+    reach it.
     """
     lost = np.sort(highest[truth & found])
     allowed = int(budget * truth.sum() + 1e-9)
-    level = 254 if allowed >= len(lost) else int(lost[allowed]) - 1
-    if level < 0:
+    value = 254 if allowed >= len(lost) else int(lost[allowed]) - 1
+    if value < 0:
         return None
     shown = highest >= 0
-    left = shown & (highest <= level)
-    if not left.any():
+    skipped = shown & (highest <= value)
+    if not skipped.any():
         return None
-    escapes = int((left & truth & found).sum())
+    escapes = int((skipped & truth & found).sum())
     defective = int(truth.sum())
     return EarlyExit(
-        level=level,
+        value=value,
         shown=int(shown.sum()),
-        left=int(left.sum()),
+        skipped=int(skipped.sum()),
         defective=defective,
         escapes=escapes,
         at_most=upper_bound(escapes, defective) if defective else 1.0,
     )
 
 
-def _first_levels(
-    run: RunFolder, predictor: Predictor, dataset: Dataset, stored: StoredOutputs
+def _highest_of_first(
+    run: RunFolder, decision: Decision, dataset: Dataset, stored: StoredOutputs
 ) -> NDArray[np.int64] | None:
-    """The highest level that the first network of a fold gives a class that is open."""
-    recipe, classes = predictor.recipe, len(dataset.classes)
-    name, segment = recipe.rounds[-1].segment
+    """Return the highest probability, of open classes, of the first segmenter of a fold."""
+    recipe, step = run.load_recipe(), decision.last.segmenter
+    every = np.ones(len(dataset.classes), np.bool_)
     folds = run.load_folds(dataset.names)[stored.rows]
     validation = recipe.folds.validation
     highest = np.full(len(stored.rows), -1, np.int64)
     for fold in validation:
-        judged = folds == fold
+        evaluated = folds == fold
         if fold == validation[0]:
-            judged |= ~np.isin(folds, validation)  # held out: no network was fitted on them
-        rows = np.flatnonzero(judged).tolist()
-        own = Predictor.of_round(
-            run, recipe, (), run.load_tuned().round, (fold,), torch.device("cpu")
-        )
-        if len(own.models[name]) < 2:
+            evaluated |= ~np.isin(folds, validation)  # held out: no network was fitted on them
+        rows = np.flatnonzero(evaluated).tolist()
+        device = torch.device("cpu")
+        of_fold = open_folds(run, recipe, recipe.rules, run.load_tuned().round, (fold,), device)
+        if len(of_fold.models[step.name]) < 2:
             return None
-        for at in track(rows, f"Asking the first segmenter, fold {fold}", len(rows)):
+        first = Detector(decision, {step.name: of_fold.models[step.name][:1]}, len(every))
+        for at in track(rows, f"Predicting with the first segmenter, fold {fold}", len(rows)):
             row = int(stored.rows[at])
-            opened = stored.opened(row).levels.any((1, 2))
-            if opened.any():
-                said = ask(segment, own.models[name][:1], dataset.picture(row), classes)
-                highest[at] = int(weighed(segment, said)[opened].max())
+            open_classes = stored.rule_input(row).pixels.any((1, 2))
+            if open_classes.any():
+                output = first.outputs(dataset.picture(row)).output(step.name, every)
+                highest[at] = int(gated(step.gate, output)[open_classes].max())
     return highest

@@ -1,4 +1,4 @@
-"""The networks of a run as graphs that need no torch."""
+"""Write the networks of a run as ONNX graphs."""
 
 import copy
 import warnings
@@ -14,7 +14,7 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional
 
-from steelscan.prediction import OutputKind, TorchModel, View, Viewed
+from steelscan.prediction import NetworkOfViews, OutputKind, TorchModel, View
 
 _OPSET = 18
 
@@ -25,33 +25,33 @@ def _example() -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the tracer has to say: the sizes that it warns of are those of a stride."""
+    """Ignore warnings of the tracer: the sizes that it warns of are fixed by the stride."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def exportable(
-    voter: TorchModel, views: Sequence[View], sort: OutputKind, *, averaged: bool
+    model: TorchModel, views: Sequence[View], sort: OutputKind, *, averaged: bool
 ) -> nn.Module:
-    """The module that answers for a voter, of parts that can be traced for strips of any size."""
-    network = copy.deepcopy(voter.network).cpu().float().eval()
+    """Return a model with its views as one module, which can be traced for strips of any size."""
+    network = copy.deepcopy(model.network).cpu().float().eval()
     _replace(network)
-    return Viewed(network, views, sort, together=False, averaged=averaged).eval()
+    return NetworkOfViews(network, views, sort, together=False, averaged=averaged).eval()
 
 
 def to_onnx(module: nn.Module) -> bytes:
-    """A module as ONNX for strips whose sides are any multiples of 32.
+    """Return a module as ONNX for strips whose sides are any multiples of 32.
 
-    By torch's tracing exporter: its other one takes some twenty times as long for these networks,
-    and what either writes is held against the network afterwards.
+    This uses torch's tracing exporter. The newer one takes about twenty times as long for these
+    networks, and the graph is compared with the network afterwards anyway.
     """
     content = BytesIO()
     with _quiet(), torch.inference_mode():
         torch.onnx.export(
             _Plain(module),
             (_example(),),
-            content,  # type: ignore[arg-type]  # it takes files too
+            content,  # type: ignore[arg-type]  # files are accepted too
             dynamo=False,
             input_names=["strips"],
             dynamic_axes={"strips": {2: "height", 3: "width"}},
@@ -61,7 +61,7 @@ def to_onnx(module: nn.Module) -> bytes:
 
 
 class _Plain(nn.Module):
-    """A module whose heads are a tuple of those that are there."""
+    """A module that returns only the heads that the network has, as a tuple."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Plain(nn.Module):
 
 
 def _replace(module: nn.Module) -> None:
-    """Put other parts in the place of some: the same for strips of any size, or in less time."""
+    """Replace some layers by equal ones that work for strips of any size, or are faster."""
     for name, child in list(module.named_children()):
         if isinstance(child, Conv2dSame):
             setattr(module, name, _SameConv(child))
@@ -88,7 +88,7 @@ def _replace(module: nn.Module) -> None:
 
 
 class _Sum(nn.Module):
-    """Maps added one by one: to stack them first takes as long as a convolution."""
+    """Add maps one by one; stacking them first would take as long as a convolution."""
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the sum."""
@@ -99,101 +99,101 @@ class _Sum(nn.Module):
 
 
 class GraphMish(nn.Module):
-    """Mish by one power of e: onnxruntime takes 2.8 times as long for softplus and tanh."""
+    """Mish with one exponential; softplus and tanh take 2.8 times as long in onnxruntime."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``x * tanh(softplus(x))``: with n = e^x (e^x + 2) that is x n / (n + 2)."""
-        power = torch.exp(maps.clamp(max=20.0))  # above, the quotient is 1 in float32
+        power = torch.exp(maps.clamp(max=20.0))  # for larger values the quotient is 1 in float32
         product = power * (power + 2)
         return maps * (product / (product + 2))
 
 
 class _SameConv(nn.Conv2d):
-    """TensorFlow's padding, which is the same for all sizes that the stride divides."""
+    """A convolution with TensorFlow's padding, which is equal for all multiples of the stride."""
 
     def __init__(self, other: Conv2dSame) -> None:
         nn.Module.__init__(self)
         self.__dict__.update(other.__dict__)
         sides = zip(other.kernel_size, other.stride, other.dilation, strict=True)
-        high, wide = (max(apart * (kernel - 1) + 1 - step, 0) for kernel, step, apart in sides)
-        self._around = [wide // 2, wide - wide // 2, high // 2, high - high // 2]
+        rows, columns = (max(gap * (kernel - 1) + 1 - step, 0) for kernel, step, gap in sides)
+        self._padding = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
 
     def forward(self, maps: Tensor) -> Tensor:
         """Pad and convolve."""
-        how = (self._around, self.stride, self.dilation, self.groups)
+        options = (self._padding, self.stride, self.dilation, self.groups)
         if torch.onnx.is_in_onnx_export():
-            given = (maps, self.weight) if self.bias is None else (maps, self.weight, self.bias)
-            convolved: Tensor = _PaddedConv.apply(how, *given)
+            inputs = (maps, self.weight) if self.bias is None else (maps, self.weight, self.bias)
+            convolved: Tensor = _PaddedConv.apply(options, *inputs)
             return convolved
-        return _padded_conv(how, maps, self.weight, self.bias)
+        return _padded_conv(options, maps, self.weight, self.bias)
 
 
-_How: TypeAlias = tuple[list[int], tuple[int, ...], tuple[int, ...], int]
-"""Padding left, right, above and below; stride; dilation; groups."""
+_Options: TypeAlias = tuple[list[int], tuple[int, ...], tuple[int, ...], int]
+"""Padding on the left, right, top and bottom; stride; dilation; groups."""
 
 
-def _padded_conv(how: _How, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    around, step, apart, groups = how
-    padded = functional.pad(maps, around)
-    return functional.conv2d(padded, weight, bias, step, 0, apart, groups)
+def _padded_conv(options: _Options, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    padding, stride, dilation, groups = options
+    padded = functional.pad(maps, padding)
+    return functional.conv2d(padded, weight, bias, stride, 0, dilation, groups)
 
 
 class _PaddedConv(torch.autograd.Function):
-    """A convolution that pads one side more than the other, which ONNX has and torch has not.
+    """A convolution that pads one side more than the other, which ONNX supports but torch does not.
 
-    Padding as a step of its own has onnxruntime turn maps into another layout and back: a quarter
-    of the time of an EfficientNet-lite0.
+    With a separate padding, onnxruntime converts maps to another layout and back, which takes a
+    quarter of the time of an EfficientNet-lite0.
     """
 
     @staticmethod
-    def forward(ctx: Any, how: _How, maps: Tensor, weight: Tensor, *bias: Tensor) -> Tensor:
+    def forward(ctx: Any, options: _Options, maps: Tensor, weight: Tensor, *bias: Tensor) -> Tensor:
         """Pad and convolve."""
         del ctx
-        return _padded_conv(how, maps, weight, bias[0] if bias else None)
+        return _padded_conv(options, maps, weight, bias[0] if bias else None)
 
     @staticmethod
-    def symbolic(graph: Any, how: _How, *given: Any) -> Any:
-        """The same as one operator."""
-        (left, right, above, below), step, apart, groups = how
+    def symbolic(graph: Any, options: _Options, *inputs: Any) -> Any:
+        """Return the same as one operator."""
+        (left, right, top, bottom), stride, dilation, groups = options
         return graph.op(
             "Conv",
-            *given,
-            pads_i=[above, left, below, right],
-            strides_i=step,
-            dilations_i=apart,
+            *inputs,
+            pads_i=[top, left, bottom, right],
+            strides_i=stride,
+            dilations_i=dilation,
             group_i=groups,
         )
 
 
 class _Bins(nn.Module):
-    """A block of a PSPNet: means over bins of maps of any size, as products of matrices."""
+    """A block of a PSPNet: means over bins of maps of any size, by matrix products."""
 
     def __init__(self, other: nn.Module) -> None:
         super().__init__()
         self._bins = int(str(other.pool_size))
         assert isinstance(other.pool, nn.Sequential)
-        self.behind = other.pool[1]
+        self.project = other.pool[1]
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``(strips, channels, height, width)``."""
         height, width = maps.shape[-2:]
         lines = maps[0, 0, :, 0], maps[0, 0, 0]
-        rows, columns = (_shares(self._bins, line) for line in lines)
-        means = self.behind(rows @ maps @ columns.transpose(0, 1))
+        rows, columns = (_bin_weights(self._bins, line) for line in lines)
+        means = self.project(rows @ maps @ columns.transpose(0, 1))
         return functional.interpolate(
             means, size=(height, width), mode="bilinear", align_corners=True
         )
 
 
-def _shares(bins: int, line: Tensor) -> Tensor:
-    """What each place of a line adds to each bin, ``(bins, length)``.
+def _bin_weights(bins: int, line: Tensor) -> Tensor:
+    """Return the weight of each position of a line in the mean of each bin, ``(bins, length)``.
 
-    Places are counted by adding up: of a graph's range nobody can tell the size beforehand.
+    Positions come from a cumulative sum, because the size of a range cannot be inferred in a graph.
     """
     length = line.shape[0]
     number = torch.arange(bins, device=line.device)[:, None]
     first = torch.div(number * length, bins, rounding_mode="floor")
     last = torch.div((number + 1) * length + bins - 1, bins, rounding_mode="floor")
-    place = torch.ones_like(line, dtype=torch.int64).cumsum(0)[None] - 1
-    inside = ((place >= first) & (place < last)).to(line.dtype)
-    return inside / (last - first).to(line.dtype)
+    position = torch.ones_like(line, dtype=torch.int64).cumsum(0)[None] - 1
+    members = ((position >= first) & (position < last)).to(line.dtype)
+    return members / (last - first).to(line.dtype)

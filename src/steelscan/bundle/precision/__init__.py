@@ -1,4 +1,4 @@
-"""Bundles in float16 and in 8-bit integers."""
+"""Bundles whose networks compute in float16 or in 8-bit integers."""
 
 import lazy_loader
 

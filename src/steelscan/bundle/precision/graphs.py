@@ -1,4 +1,4 @@
-"""One network as ONNX in another precision: float16 inside, or 8-bit integers. No torch here."""
+"""Reduce the precision of one network in ONNX: to float16 or to 8-bit integers."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,46 +13,55 @@ from numpy.typing import NDArray
 from steelscan.strip import MissingPartError
 
 
-class Strips(Protocol):
-    """What a network sees of some strips, each read when it is wanted.
+class Calibration(Protocol):
+    """The inputs for the strips that calibrate, each read when needed.
 
-    Of each it is one array, or one a tile: uint8 ``(1, 1, height, width)``.
+    The inputs for a strip are one array, or one per tile: uint8 ``(1, 1, height, width)``.
     """
 
     def __len__(self) -> int: ...
-    def __getitem__(self, place: int, /) -> Sequence[NDArray[np.uint8]]: ...
+    def __getitem__(self, index: int, /) -> Sequence[NDArray[np.uint8]]: ...
 
 
-_HEAVY = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-_ROOM = 16_384.0
-"""What comes above this is left in float32: strips not seen may go four times as far."""
+_LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+"""Operators with weights."""
+
+_LARGEST = 16_384.0
+"""Tensors above this stay in float32: on other strips they may be four times as large."""
 
 
 @dataclass(frozen=True)
-class Lowered:
-    """A network in another precision: so many layers with weights; other nodes stay, by name."""
+class ReducedGraph:
+    """A network in reduced precision.
+
+    Attributes:
+        content: the ONNX file.
+        layers: number of layers with weights in reduced precision.
+        fp32_nodes: names of the nodes that stay in float32.
+    """
 
     content: bytes
     layers: int
-    kept: tuple[str, ...]
+    fp32_nodes: tuple[str, ...]
 
 
 def check_parts() -> None:
-    """Raise MissingPartError where what rewrites graphs is not installed."""
+    """Raise MissingPartError if a package that rewrites graphs is not installed."""
     try:
-        import onnx  # noqa: F401
+        import ml_dtypes  # noqa: F401
         import onnxruntime.quantization  # noqa: F401
     except ModuleNotFoundError as error:
-        found = f"needs {error.name}, which is not installed"
-        raise MissingPartError("quantize", found, "Run: pip install onnx onnxruntime") from None
+        problem = f"needs {error.name}, which is not installed"
+        remedy = "Run: pip install 'steelscan[precision]'"
+        raise MissingPartError("quantize", problem, remedy) from None
 
 
-def to_fp16(content: bytes, strips: Strips) -> Lowered:
-    """A network that computes in float16 between its first and its last layers.
+def to_fp16(content: bytes, strips: Calibration) -> ReducedGraph:
+    """Return a network that computes in float16 from its first to its last layers.
 
-    In float32 stay what normalises the strip, whose 0 to 255 lose digits, what comes after the
-    last layers (probabilities and their means), and whatever goes so high on ``strips`` that
-    float16, which ends at 65504, may overflow.
+    These stay in float32: the normalisation, because values from 0 to 255 would lose digits; what
+    follows the last layers (probabilities and their means); and all that becomes so large on
+    ``strips`` that it may overflow float16, whose largest number is 65504.
     """
     import onnx
     from onnxruntime.quantization.onnx_model import ONNXModel
@@ -60,31 +69,32 @@ def to_fp16(content: bytes, strips: Strips) -> Lowered:
 
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepared(content, Path(folder))
-        highest = _highest(prepared, strips)
+        largest = _largest(prepared, strips)
         model = onnx.load(prepared)
     before, _, _, after = _ends(model.graph)
-    high = {
+    large = {
         node.name
         for node in model.graph.node
-        if any(highest.get(name, 0.0) > _ROOM for name in (*node.input, *node.output))
+        if any(largest.get(name, 0.0) > _LARGEST for name in (*node.input, *node.output))
     }
-    high |= _with_large_weights(model.graph)
-    kept = sorted({*before, *after, *high})
+    large |= _with_large_weights(model.graph)
+    kept = sorted({*before, *after, *large})
     own = {node.name for node in model.graph.node}
-    lowered = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
-    _shorten(lowered.graph, own)
-    ONNXModel(lowered).topological_sort()  # the converter puts what it adds last
-    layers = sum(node.op_type in _HEAVY and node.name not in kept for node in lowered.graph.node)
-    return Lowered(lowered.SerializeToString(), layers, tuple(kept))
+    reduced = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
+    _remove_round_trips(reduced.graph, own)
+    ONNXModel(reduced).topological_sort()  # the converter appends the nodes that it adds
+    layers = sum(node.op_type in _LAYERS and node.name not in kept for node in reduced.graph.node)
+    return ReducedGraph(reduced.SerializeToString(), layers, tuple(kept))
 
 
-def to_int8(content: bytes, strips: Strips, behind: float = 0.0) -> Lowered:
-    """A network whose convolutions compute in 8-bit integers, calibrated on ``strips``.
+def to_int8(content: bytes, strips: Calibration, fp32_depth: float = 0.0) -> ReducedGraph:
+    """Return a network whose convolutions compute in 8-bit integers, calibrated on ``strips``.
 
-    Weights have a scale a channel, and 7 bits: without VNNI, sums of pairs of products of 8 bits
-    are cut off in 16. In float32 stay the first and the last layers, and convolutions of each
-    channel by itself, which 8 bits harm most and hasten least (docs/precision.md); and all layers
-    up to ``behind``, a share of the network's depth, for what goes wrong early goes on.
+    Weights have one scale per channel and 7 bits, because CPUs without VNNI add pairs of products
+    in 16 bits, which 8-bit weights would overflow. These stay in float32: the first and the last
+    layers; depthwise convolutions, which lose most accuracy and gain least speed
+    (docs/precision.md); and all layers in the first ``fp32_depth`` of the network's depth, a share
+    of 1, because errors of early layers grow.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -93,7 +103,7 @@ def to_int8(content: bytes, strips: Strips, behind: float = 0.0) -> Lowered:
         prepared, written = _prepared(content, Path(folder)), Path(folder) / "int8.onnx"
         model = onnx.load(prepared)
         _, first, last, _ = _ends(model.graph)
-        kept = sorted({*first, *last, *_grouped(model.graph), *_early(model.graph, behind)})
+        kept = sorted({*first, *last, *_grouped(model.graph), *_early(model.graph, fp32_depth)})
         quantize_static(
             prepared,
             written,
@@ -108,37 +118,37 @@ def to_int8(content: bytes, strips: Strips, behind: float = 0.0) -> Lowered:
             extra_options={"CalibStridedMinMax": 1},
         )
         layers = sum(node.op_type == "Conv" and node.name not in kept for node in model.graph.node)
-        return Lowered(written.read_bytes(), layers, tuple(kept))
+        return ReducedGraph(written.read_bytes(), layers, tuple(kept))
 
 
 class _Reader:
-    """Strips as a calibrator of onnxruntime wants them, read one by one.
+    """Feeds strips to a calibrator of onnxruntime one by one.
 
-    It is told to take them in strides of one, and merges what it finds: given all at once it holds
-    what it finds of each, and its own limit to that (CalibMaxIntermediateOutputs of onnxruntime
-    1.32) forgets what lies beyond.
+    The calibrator is set to merge the ranges after each strip (CalibStridedMinMax). Otherwise it
+    would keep the ranges of all strips in memory, and its limit to that
+    (CalibMaxIntermediateOutputs of onnxruntime 1.32) drops what is beyond.
     """
 
-    def __init__(self, name: str, strips: Strips) -> None:
+    def __init__(self, name: str, strips: Calibration) -> None:
         self._name, self._strips = name, strips
-        self._now: Iterator[NDArray[np.uint8]] = iter(())
+        self._inputs: Iterator[NDArray[np.uint8]] = iter(())
 
     def __len__(self) -> int:
         return len(self._strips)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Begin with these strips."""
-        places = range(start_index, end_index)
-        self._now = chain.from_iterable(self._strips[place] for place in places)
+        """Start with these strips."""
+        indices = range(start_index, end_index)
+        self._inputs = chain.from_iterable(self._strips[index] for index in indices)
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """The next strip, or tile of one; None behind the last of the range."""
-        strip = next(self._now, None)
+        """Return the next strip or tile; None after the last one."""
+        strip = next(self._inputs, None)
         return None if strip is None else {self._name: strip}
 
 
 def _prepared(content: bytes, folder: Path) -> Path:
-    """A network with its constants folded, its shapes known and its nodes named, as a file."""
+    """Write a network with folded constants, inferred shapes and named nodes to a file."""
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -152,8 +162,8 @@ def _prepared(content: bytes, folder: Path) -> Path:
     return prepared
 
 
-def _highest(prepared: Path, strips: Strips) -> Mapping[str, float]:
-    """How far from 0 each tensor of a network goes on some strips, by the tensor's name."""
+def _largest(prepared: Path, strips: Calibration) -> Mapping[str, float]:
+    """Return the largest absolute value of each tensor on some strips, by the tensor's name."""
     from onnxruntime.quantization import CalibrationMethod
     from onnxruntime.quantization.calibrate import create_calibrator
 
@@ -163,33 +173,33 @@ def _highest(prepared: Path, strips: Strips) -> Mapping[str, float]:
         calibrate_method=CalibrationMethod.MinMax,
     )
     reader = _Reader(calibrator.infer_session.get_inputs()[0].name, strips)
-    for place in range(len(strips)):
-        reader.set_range(place, place + 1)
+    for index in range(len(strips)):
+        reader.set_range(index, index + 1)
         calibrator.collect_data(reader)
     return {
-        tensor: float(np.abs(found.range_value).max())
-        for tensor, found in calibrator.compute_data().items()
+        tensor: float(np.abs(each.range_value).max())
+        for tensor, each in calibrator.compute_data().items()
     }
 
 
 def _with_large_weights(graph: Any) -> set[str]:
-    """The nodes with a weight that float16 has no number for."""
+    """Return the nodes with a weight that is too large for float16."""
     from onnx import TensorProto, numpy_helper
 
     large = {
         each.name
         for each in graph.initializer
         if each.data_type == TensorProto.FLOAT
-        and np.abs(numpy_helper.to_array(each)).max(initial=0) > _ROOM
+        and np.abs(numpy_helper.to_array(each)).max(initial=0) > _LARGEST
     }
     return {node.name for node in graph.node if large & set(node.input)}
 
 
-def _shorten(graph: Any, own: set[str]) -> None:
-    """Let float32 go straight from node to node, and not by way of float16.
+def _remove_round_trips(graph: Any, own: set[str]) -> None:
+    """Connect nodes in float32 directly.
 
-    The converter turns to float16 all that a node in float32 gives, for whoever takes it.
-    ``own`` are the nodes that it did not add.
+    The converter casts every output of a node in float32 to float16, and back to float32 before
+    another such node. ``own`` are the nodes that the converter did not add.
     """
     added = [node for node in graph.node if node.op_type == "Cast" and node.name not in own]
     before = {node.output[0]: node.input[0] for node in added if _to(node) == "FLOAT16"}
@@ -199,14 +209,14 @@ def _shorten(graph: Any, own: set[str]) -> None:
 
 
 def _to(cast: Any) -> str:
-    """What a node casts to."""
+    """Return the type that a node casts to."""
     from onnx import TensorProto
 
     return str(TensorProto.DataType.Name(cast.attribute[0].i))
 
 
 def _grouped(graph: Any) -> set[str]:
-    """Convolutions in groups of channels, most of them of one channel each."""
+    """Return the convolutions in groups of channels, such as depthwise ones."""
     return {
         node.name
         for node in graph.node
@@ -216,12 +226,12 @@ def _grouped(graph: Any) -> set[str]:
 
 
 def _early(graph: Any, share: float) -> set[str]:
-    """Layers with weights before this share of the depth: of such layers, one behind another."""
+    """Return the layers within this share of the depth, which counts layers in sequence."""
     depth: dict[str, int] = {}
     layers: dict[str, int] = {}
     for node in graph.node:
         before = max((depth.get(name, 0) for name in node.input), default=0)
-        if node.op_type in _HEAVY:
+        if node.op_type in _LAYERS:
             layers[node.name] = before
             before += 1
         depth.update(dict.fromkeys(node.output, before))
@@ -230,28 +240,28 @@ def _early(graph: Any, share: float) -> set[str]:
 
 
 def _ends(graph: Any) -> tuple[set[str], set[str], set[str], set[str]]:
-    """Nodes before all layers with weights, the first such layers, the last, and what is behind."""
-    before, first = _until_heavy(graph.node, lambda node: (node.input, node.output), graph.input)
-    turned = list(reversed(graph.node))
-    after, last = _until_heavy(turned, lambda node: (node.output, node.input), graph.output)
+    """Return the nodes before all layers, the first layers, the last ones, and the nodes after."""
+    before, first = _until_layer(graph.node, lambda node: (node.input, node.output), graph.input)
+    backwards = list(reversed(graph.node))
+    after, last = _until_layer(backwards, lambda node: (node.output, node.input), graph.output)
     return before, first, last, after
 
 
-def _until_heavy(nodes: Any, sides: Any, starts: Any) -> tuple[set[str], set[str]]:
-    """The nodes reached before a heavy one, and the heavy ones that are reached first."""
+def _until_layer(nodes: Any, ends: Any, starts: Any) -> tuple[set[str], set[str]]:
+    """Return the nodes that are reached before any layer, and the layers that are reached first."""
     reached = {each.name for each in starts}
     passed: set[str] = set()
-    light: set[str] = set()
-    heavy: set[str] = set()
+    others: set[str] = set()
+    layers: set[str] = set()
     for node in nodes:
-        near, far = sides(node)
-        if passed & set(near):
-            passed |= set(far)
-        elif reached & set(near):
-            if node.op_type in _HEAVY:
-                heavy.add(node.name)
-                passed |= set(far)
+        near, far = map(set, ends(node))
+        if passed & near:
+            passed |= far
+        elif reached & near:
+            if node.op_type in _LAYERS:
+                layers.add(node.name)
+                passed |= far
             else:
-                light.add(node.name)
-                reached |= set(far)
-    return light, heavy
+                others.add(node.name)
+                reached |= far
+    return others, layers

@@ -9,11 +9,11 @@ from .parity import lines as lines
 from .parity import picture_sha256 as picture_sha256
 from .parity import record as record
 from .per_class import LOST as LOST
-from .per_class import Guard as Guard
+from .per_class import ClassProof as ClassProof
 from .per_class import Kept as Kept
 from .per_class import failures as failures
 from .verify import known_strips as known_strips
 from .verify import prove as prove
 from .verify import recorded as recorded
 from .verify import runtime_versions as runtime_versions
-from .verify import what_to_know as what_to_know
+from .verify import signature_notes as signature_notes

@@ -1,33 +1,31 @@
-"""What a change of precision costs each class: of its defects, which are lost. No torch here.
+"""The defects of each class that a change of precision loses. No torch here.
 
-A share over all classes hides that one class went: a rare one weighs nothing in it.
+A share over all classes would hide the loss of a rare class.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from pydantic import NonNegativeInt
 
 from steelscan.bundle import Precision
 from steelscan.bundle.proof.parity import Expected
 from steelscan.evaluation.statistics import lower_bound, upper_bound
-from steelscan.postprocess import Share
-from steelscan.strip import Classes, Frame, Mask, Masks, Spec, decode
+from steelscan.strip import Classes, Frame, Mask, Masks, Share, Spec, decode, label_components
 
 LOST: Mapping[Precision, Share] = {"fp32": 0.01, "fp16": 0.02, "int8": 0.05}
-"""Share of the defects of a class that a precision may lose."""
+"""The share of the defects of a class that a precision may lose."""
 
 FEW = 20
-"""With fewer defects a class says little: one of them is over 5 % of all."""
+"""With fewer defects a class proves little: one of them is over 5 % of all."""
 
 
 class Kept(Spec):
-    """What became of one class; the trained networks' own findings are what is counted.
+    """The counts of one class, against the defects that the trained networks find.
 
-    A defect is lost where none of its pixels is found any more, and new where none of its pixels
-    was found by the trained networks; a strip where that holds of all it has of the class.
+    A defect is lost if none of its pixels is found, and new if the trained networks found none of
+    its pixels; a strip is lost or new if that is true of all its defects of the class.
     """
 
     name: str
@@ -38,10 +36,10 @@ class Kept(Spec):
     strips_lost: NonNegativeInt = 0
     strips_new: NonNegativeInt = 0
 
-    def said(self, budget: float) -> bool | None:
-        """Whether no more than this share of defects is lost; None: too few to say.
+    def within(self, budget: float) -> bool | None:
+        """Return whether at most this share of defects is lost; None: too few defects to decide.
 
-        Where there are few, more must be lost than chance explains (exact bound, 95 %).
+        With few defects, more must be lost than chance explains (exact bound, 95 %).
         """
         if self.defects >= FEW:
             return self.lost <= budget * self.defects
@@ -50,34 +48,34 @@ class Kept(Spec):
         return None
 
     def text(self, budget: float) -> str:
-        """One line for people."""
+        """Return one line for people."""
         counts = (
             f"{self.lost} of {self.defects} defects lost, {self.new} new; "
             f"{self.strips_lost} of {self.strips} strips lost, {self.strips_new} new"
         )
-        match self.said(budget):
+        match self.within(budget):
             case None if not self.defects:
-                says = "cannot be said: the trained networks find none on these strips"
+                verdict = "undecided: the trained networks find none on these strips"
             case None:
                 most = upper_bound(self.lost, self.defects)
-                says = f"cannot be said: {FEW} defects are needed, up to {most:.0%} may be lost"
+                verdict = f"undecided: {FEW} defects are needed, up to {most:.0%} may be lost"
             case True:
-                says = f"within {budget:.1%}"
+                verdict = f"within {budget:.1%}"
             case False:
-                says = f"more than {budget:.1%} lost"
-        return f"class {self.name}: {counts} ({says})"
+                verdict = f"more than {budget:.1%} lost"
+        return f"class {self.name}: {counts} ({verdict})"
 
 
 @dataclass
-class Guard:
-    """Masks of strips held against those of the trained networks, class by class."""
+class ClassProof:
+    """Compares masks with those of the trained networks, class by class."""
 
     classes: Classes
 
     def __post_init__(self) -> None:
         self._counts = np.zeros((len(self.classes), 6), np.int64)
 
-    def hold(self, expected: Expected, masks: Masks) -> None:
+    def add(self, expected: Expected, masks: Masks) -> None:
         """Count one strip; ``masks`` is bool ``(classes, height, width)``."""
         frame = Frame(*expected.frame)
         for place, (text, mask) in enumerate(zip(expected.masks, masks, strict=True)):
@@ -89,7 +87,7 @@ class Guard:
             self._counts[place] += (defects, lost, new, there, gone, come)
 
     def kept(self) -> tuple[Kept, ...]:
-        """What became of each class so far."""
+        """Return the counts of each class so far."""
         fields = ("defects", "lost", "new", "strips", "strips_lost", "strips_new")
         return tuple(
             Kept(name=name, **dict(zip(fields, row, strict=True)))
@@ -98,14 +96,13 @@ class Guard:
 
 
 def failures(kept: Sequence[Kept], budget: float) -> list[str]:
-    """The classes that lose more than this share of their defects, in words."""
-    return [each.text(budget) for each in kept if each.said(budget) is False]
+    """Return a sentence on each class that loses more than this share of its defects."""
+    return [each.text(budget) for each in kept if each.within(budget) is False]
 
 
 def _without(mask: Mask, other: Mask) -> tuple[int, int]:
-    """How many regions a mask has, and how many of them have no pixel in the other."""
+    """Count the regions of a mask, and those that have no pixel in the other mask."""
     if not mask.any():
         return 0, 0
-    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    touched = set(np.unique(labels[other & mask]).tolist())
-    return count - 1, count - 1 - len(touched)
+    labels, count = label_components(mask)
+    return count, count - np.unique(labels[other & mask]).size

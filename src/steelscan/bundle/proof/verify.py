@@ -1,4 +1,4 @@
-"""A bundle held against what the trained networks decided, with or without them. No torch here."""
+"""Compare a bundle with the records of the trained networks. No torch here."""
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +21,7 @@ from steelscan.bundle.proof.parity import (
     read_lines,
 )
 from steelscan.data import find_pictures, read_picture
-from steelscan.decision import RuleInput
-from steelscan.decision.decide import decide
+from steelscan.decision import GivenOutputs, RuleInput, masks_of
 from steelscan.postprocess import Rule
 from steelscan.strip import BundleError, Frame, Masks, Picture, track
 
@@ -30,10 +29,10 @@ _UNPROVEN = "Do not use it: the bundle can prove nothing. Export it anew"
 
 
 def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
-    """Hold a bundle against what is expected of strips, nearest to a threshold first.
+    """Compare a bundle with the records of strips, nearest to a threshold first.
 
-    Each is scanned with all networks, and as it is in use: where the two find other masks the strip
-    has left early, or BundleError is raised.
+    Each is scanned with all networks, and with the cascade: if the masks differ, the early exit
+    must be the reason, or BundleError is raised.
     """
     proof = Proof(len(bundle.classes))
     ordered = sorted(strips, key=lambda each: each[0].margin)
@@ -41,32 +40,31 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
         contradiction = expected.contradicts(bundle.manifest, Frame(*picture.shape))
         if contradiction is not None:
             raise BundleError(f"expected.jsonl: {expected.name}", contradiction, _UNPROVEN)
-        said = bundle.say(picture)
-        opened = bundle.opened(said, picture)
-        masks = decide(opened, bundle.manifest.rules)
-        in_use, asked = bundle.look(picture, cascade=True)
-        used = decide(in_use, bundle.manifest.rules)
-        early = bundle.manifest.early is not None and not used.any()
-        if not early and not np.array_equal(used, masks):
-            found = f"is decided otherwise by {', '.join(asked)} alone"
+        rules = bundle.manifest.decision.last.rules
+        outputs = bundle.detector.predict_steps(picture)
+        found_input = bundle.rule_input(GivenOutputs(outputs), picture)
+        masks = masks_of(found_input, rules)
+        scan = bundle.scan(picture)
+        early = bundle.manifest.early_exit is not None and not scan.defective
+        if not early and not np.array_equal(scan.masks, masks):
+            found = f"has other masks with {', '.join(scan.networks)} alone"
             raise BundleError(expected.name, found, "Report this")
-        near = partial(_near_a_threshold, opened, bundle.manifest.rules)
-        proof.hold(expected, masks, said, near, escapes=early)
+        near = partial(_near_a_threshold, found_input, rules)
+        proof.add(expected, masks, outputs, near, escapes=early)
     return proof.parity()
 
 
-def _near_a_threshold(opened: RuleInput, rules: Sequence[Rule]) -> Masks:
-    """The pixels that rules decide otherwise if probabilities are 1/255 higher, or lower."""
-    levels = opened.levels
-    lower, higher = np.maximum(levels, 1) - 1, np.minimum(levels, 254) + 1
-    least, most = (decide(opened._replace(levels=each), rules) for each in (lower, higher))
+def _near_a_threshold(found: RuleInput, rules: Sequence[Rule]) -> Masks:
+    """Return the pixels whose masks change if probabilities are 1/255 higher, or lower."""
+    lower, higher = np.maximum(found.pixels, 1) - 1, np.minimum(found.pixels, 254) + 1
+    least, most = (masks_of(found._replace(pixels=each), rules) for each in (lower, higher))
     return np.asarray(least != most)
 
 
 def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected, Picture]]:
-    """The strips whose decisions a bundle records: of a folder, or those that it brings along.
+    """Yield the recorded strips: those found in a folder, or those that are in the bundle.
 
-    Raises BundleError when there is none, or the records are broken.
+    Raises BundleError if there is none, or if the records are broken.
     """
     records = {each.picture: each for each in recorded(package)}
     found = 0
@@ -75,19 +73,19 @@ def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected,
         if expected is not None:
             found += 1
             yield expected, picture
-    brought = package.certificate.brought
-    if data is None and found != brought:
-        found_text = f"brings {found} strips whose decisions it records; certified are {brought}"
+    included = package.certificate.included_strips
+    if data is None and found != included:
+        found_text = f"contains {found} recorded strips; the certificate lists {included}"
         raise BundleError("the bundle", found_text, _UNPROVEN)
     if not found:
-        found_text = "is not of the strips whose decisions this bundle records"
+        found_text = "holds none of the strips that this bundle records"
         raise BundleError(data or "the bundle", found_text, "Give the data that it was proven on")
 
 
 def recorded(package: Package) -> list[Expected]:
-    """What the trained networks decided, as a bundle records it.
+    """Read the records of a bundle.
 
-    Raises BundleError where that is missing, broken, or of another number than was certified.
+    Raises BundleError if they are missing, broken, or not as many as the certificate lists.
     """
     try:
         records = read_lines(package.contents["expected.jsonl"])
@@ -98,7 +96,7 @@ def recorded(package: Package) -> list[Expected]:
     if (len(records), defective) != (proven.strips, proven.defective):
         found = (
             f"records {len(records)} strips, {defective} of them defective; "
-            f"certified are {proven.strips} and {proven.defective}"
+            f"the certificate lists {proven.strips} and {proven.defective}"
         )
         raise BundleError("expected.jsonl", found, _UNPROVEN)
     return records
@@ -107,7 +105,7 @@ def recorded(package: Package) -> list[Expected]:
 def _pictures(package: Package, data: str | None) -> Iterator[Picture]:
     if data is not None:
         sources = find_pictures(data)
-        for source in track(sources, "Looking for known strips", len(sources)):
+        for source in track(sources, "Looking for recorded strips", len(sources)):
             yield read_picture(source.read(), source.name)
         return
     for name in sorted(package.contents):
@@ -116,7 +114,7 @@ def _pictures(package: Package, data: str | None) -> Iterator[Picture]:
 
 
 def runtime_versions() -> dict[str, str]:
-    """Machine and versions on which a bundle is run."""
+    """Return the machine and the versions on which a bundle runs."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in ("onnxruntime", "openvino", "torch", "numpy", "opencv-python-headless"):
         try:
@@ -135,14 +133,13 @@ def verify(
     escape_budget: float | None = None,
     signed_by: Path | None = None,
 ) -> Parity:
-    """Hold a bundle, as it runs here, against what the trained networks decided.
+    """Compare a bundle, as it runs here, with the records of the trained networks.
 
-    ``data`` are pictures, of which those are taken whose decisions the bundle records; None: those
-    that it brings along. What it is held to is up to this program and whoever asks: ``budget`` is
-    the share of verdicts that may flip (None: `LIMITS`), ``escape_budget`` that of defective strips
-    that may be lost by leaving early (None: `ESCAPES`). Raises BundleError when it decides
-    otherwise, is no bundle, or is not signed by the key in the file ``signed_by``; DatasetError and
-    PictureError.
+    ``data`` are pictures, among them recorded ones; None: the strips in the bundle. ``budget`` is
+    the share of verdicts that may flip (None: `LIMITS`), ``escape_budget`` the share of defective
+    strips that the early exit may lose (None: `ESCAPES`); the bundle cannot change these limits.
+    Raises BundleError if it exceeds them, is no bundle, or is not signed by the key in the file
+    ``signed_by``; DatasetError and PictureError.
     """
     bundle = load(path, threads=threads, signed_by=signed_by)
     parity = prove(bundle, known_strips(bundle.package, data))
@@ -153,30 +150,30 @@ def verify(
     early = certificate.early
     if early is not None and early.escapes > escapes * early.defective:
         lost = f"{early.escapes} of {early.defective} defective strips"
-        failures.append(f"{lost} escaped by leaving early when it was made")
+        failures.append(f"{lost} escaped by the early exit when it was exported")
     if early is not None and not early.defective:
-        failures.append("leaving early was measured on no defective strip")
+        failures.append("the early exit was measured on no defective strip")
     if failures:
-        found = f"decides otherwise than what was trained: {'; '.join(failures)}"
+        found = f"does not decide as the trained networks: {'; '.join(failures)}"
         raise BundleError(path, found, _remedy(certificate.limits != LIMITS[precision], early))
     return parity
 
 
-def what_to_know(bundle: Path, signed_by: Path | None) -> list[str]:
-    """Lines on what the signature of a bundle is worth, and on classes that it never predicts."""
+def signature_notes(bundle: Path, signed_by: Path | None) -> list[str]:
+    """Return lines on the signature of a bundle, and on classes that it never predicts."""
     package, keys = read_package(bundle, signed_by), required_keys(signed_by)
     if keys:
         signature = f"Signed by the owner of {' and of '.join(map(str, keys))}"
     elif package.signed:
-        signature = "Signed, by whom was not asked: --require-signed-by PUBLIC tells"
+        signature = "Signed; the signer was not checked: use --require-signed-by PUBLIC"
     else:
-        signature = "Not signed: nobody vouches for it but the bundle itself"
+        signature = "Not signed: anybody could have made it"
     return [signature, *(f"Note: {note}" for note in package.manifest.notes)]
 
 
 def _remedy(loosened: bool, early: object) -> str:
     if loosened:
-        return "Do not use it, or give the --budget that it was made with if you accept that"
+        return "Do not use it, or give --budget as when it was made if you accept that"
     if early is not None:
         return "Do not use it, or give the --escape-budget that you accept"
     return "Do not use it on this machine"

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Mask, Masks
+from steelscan.strip import Mask, Masks, connected_components
 
 Kind = Literal["missed", "denied", "other class", "out of place"]
 
@@ -158,15 +157,13 @@ def _of_strip(strip: Regions, habits: _Habits) -> list[Contradiction]:
 def _regions(levels: NDArray[np.uint8], own: Masks, other: Masks) -> tuple[Region, ...]:
     found = []
     for at in np.flatnonzero(own.any((1, 2))).tolist():
-        plane = np.ascontiguousarray(own[at]).view(np.uint8)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
-        for number in range(1, count):
-            left, top, width, height, pixels = np.asarray(stats)[number].tolist()
+        labels, boxes, areas = connected_components(own[at])
+        for number, (place, area) in enumerate(zip(boxes, areas, strict=True), start=1):
+            top, left, height, width = place.tolist()
             box = (slice(None), slice(top, top + height), slice(left, left + width))
-            inside: Mask = np.asarray(labels[box[1:]]) == number
-            found.append(
-                _region(at, pixels, (top, left, height, width), levels[box], other[box], inside)
-            )
+            inside: Mask = labels[box[1:]] == number
+            corner = (top, left, height, width)
+            found.append(_region(at, int(area), corner, levels[box], other[box], inside))
     return tuple(found)
 
 

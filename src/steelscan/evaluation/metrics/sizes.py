@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, isinf
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
-from steelscan.strip import Frame, InputError, Masks, check_masks
+from steelscan.strip import Frame, InputError, Masks, check_masks, label_components
 
 Defects = NDArray[np.int64]
 """int64 ``(defects, 3)``: class counted from 0, pixels, and how many of them were predicted."""
@@ -58,11 +57,10 @@ def defects_of(predicted: Masks, truth: Masks) -> Defects:
     for index, (guess, true) in enumerate(zip(predicted, truth, strict=True)):
         if not true.any():
             continue
-        plane = np.ascontiguousarray(true).view(np.uint8)
-        count, labels = cv2.connectedComponents(plane, connectivity=8)
-        pixels = np.bincount(labels[true], minlength=count)[1:]
-        covered = np.bincount(labels[true & guess], minlength=count)[1:]
-        found.append(np.column_stack([np.full(count - 1, index), pixels, covered]))
+        labels, count = label_components(true)
+        pixels = np.bincount(labels[true], minlength=count + 1)[1:]
+        covered = np.bincount(labels[true & guess], minlength=count + 1)[1:]
+        found.append(np.column_stack([np.full(count, index), pixels, covered]))
     return np.concatenate(found)
 
 

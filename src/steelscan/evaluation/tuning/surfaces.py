@@ -18,8 +18,7 @@ from pydantic import Field, NonNegativeFloat
 
 from steelscan.evaluation.metrics import Counts, Pairs, dice
 from steelscan.evaluation.tuning.levels import LEVELS
-from steelscan.postprocess import Share
-from steelscan.strip import InputError, MaskError, Spec
+from steelscan.strip import InputError, MaskError, Share, Spec
 
 _ROUNDING = 1e-12
 """Sums of the same terms in another order differ by less."""

@@ -75,7 +75,7 @@ def _judging(context: RunContext, name: str, number: int, costs: Mapping[Path, C
     there: Container[int] = ()
     if (folder / "strips.txt").exists():
         there = ProbabilityStore.to_read(folder, len(context.dataset), context.classes, frames)
-    judged = [(folds, rows.tolist()) for folds, rows in context.judged_by]
+    judged = [(folds, rows.tolist()) for folds, rows in context.evaluated_by]
     groups = [(folds, len(rows), sum(row in there for row in rows)) for folds, rows in judged]
     label = f"{name}, judging" + (f", round {number}" if number else "")
     row, size = _row(context, name, label, groups, costs), 4.0

@@ -105,7 +105,7 @@ def _fit(
 ) -> Fit:
     known, strips, pseudo = task.member.classes, *_teachers(context, task.fold)
     suspected = np.ones(strips.present.shape, np.float32)
-    rows, resize = context.teaching(task.fold), task.member.resize
+    rows, resize = context.train_rows(task.fold), task.member.resize
     material = TrainingData(strips, rows, resize, 0, known, pseudo, suspected)
     judging = len(context.rows(task.fold)[: stages[-1].validate_on])
     validations, waiting = zip(*map(_validations, stages), strict=True)

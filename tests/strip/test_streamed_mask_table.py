@@ -1,4 +1,4 @@
-"""Tables of run lengths row by row: the same as whole, and what cannot be meant is refused."""
+"""Tables of run lengths read row by row: equal to the whole table; invalid rows are refused."""
 
 import gzip
 from pathlib import Path
@@ -17,9 +17,7 @@ STRIPS = [
 
 @pytest.mark.parametrize("layout", ["joined", "columns"])
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_stream_gives_what_the_whole_table_holds(
-    layout: str, zipped: bool, tmp_path: Path
-) -> None:
+def test_a_stream_equals_the_whole_table(layout: str, zipped: bool, tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write_mask_table(path, STRIPS, layout)
     if zipped:
@@ -32,13 +30,13 @@ def test_a_stream_gives_what_the_whole_table_holds(
     assert table.count_rows() == sum(map(len, whole.rows.values()))
 
 
-def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
+def test_columns_may_be_in_any_order_with_others(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("\ufeffEncodedPixels,note,ClassId,ImageId\n1 2,x,3,a\n")
     assert list(StreamedMaskTable(path)) == [("a", {3: "1 2"})]
 
 
-def test_rows_of_pandas_and_editors_are_read_as_the_whole_table_is(tmp_path: Path) -> None:
+def test_rows_of_pandas_and_editors_are_read(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text(";ImageId;ClassId;EncodedPixels\n0;a;1.0;1 2\n1;b;;\n\n2;c;2.0;3 1\n;;;\n\n")
     assert list(StreamedMaskTable(path)) == [("a", {1: "1 2"}), ("b", {}), ("c", {2: "3 1"})]
@@ -53,26 +51,26 @@ def test_a_mask_of_very_many_runs_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("a,b\n", "has the columns a, b"),
         ("ImageId_ClassId,EncodedPixels\nb_1,\na_1,\n", "in row 3 after 'b'"),
         ("ImageId_ClassId,EncodedPixels\na_1,\na_2,\na_1,\n", "row 4 repeats image a, class 1"),
-        ("ImageId_ClassId,EncodedPixels\na_1,\nb_1,\na_1,\n", "Sort its rows"),
+        ("ImageId_ClassId,EncodedPixels\na_1,\nb_1,\na_1,\n", "Sort rows by image"),
         ("ImageId_ClassId,EncodedPixels\na,1 1\n", "row 2 names image ''"),
         ("ImageId,ClassId,EncodedPixels\na,0,1 1\n", "class '0'"),
-        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 has 2 cells, the head has 3"),
+        ("ImageId,ClassId,EncodedPixels\na,1\n", "row 2 has 2 cells, the header has 3"),
     ],
 )
-def test_what_cannot_be_meant_names_the_row(content: str, told: str, tmp_path: Path) -> None:
+def test_invalid_rows_are_refused_by_their_line(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text(content)
-    with pytest.raises(TableError, match=told):
+    with pytest.raises(TableError, match=message):
         list(StreamedMaskTable(path))
 
 
-def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="cannot be read"):
         StreamedMaskTable(tmp_path / "nothing.csv")
     path = tmp_path / "table.csv"
@@ -81,5 +79,5 @@ def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="cannot be read"):
         list(StreamedMaskTable(path))
     path.write_bytes(b"ImageId_ClassId,EncodedPixels\n\xff\xfe_1,\n")
-    with pytest.raises(TableError, match="is no CSV"):
+    with pytest.raises(TableError, match="is not a CSV file"):
         list(StreamedMaskTable(path))

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, write_mask_table
-from steelscan.strip import tables as rows
+from steelscan.strip import (
+    StreamedMaskTable,
+    TableError,
+    csv_rows,
+    read_mask_table,
+    write_mask_table,
+)
 
 JOINED = b"ImageId_ClassId,EncodedPixels\na.jpg_1,1 2\na.jpg_2,\nb_c.jpg_1,\nb_c.jpg_2,3 1\n"
 COLUMNS = b"ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\nb_c.jpg,2,3 1\n"
@@ -90,7 +95,7 @@ def test_non_ascii_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"image,mask\na,b\n", "has the columns image, mask"),
@@ -101,9 +106,9 @@ def test_non_ascii_names() -> None:
         (COLUMNS + b"c.jpg,-1,5 1\n", "class '-1'"),
         (COLUMNS + b"c.jpg,,5 1\n", "class ''"),
         (COLUMNS + b",1,5 1\n", "image ''"),
-        (COLUMNS + b"c.jpg,1,5 1,more\n", "row 4 has 4 cells, the head has 3"),
+        (COLUMNS + b"c.jpg,1,5 1,more\n", "row 4 has 4 cells, the header has 3"),
         (JOINED + b"c.jpg,5 1\n", "row 6"),
-        (b"ImageId,ClassId,EncodedPixels\n\xff\xfe\x00,1,1 2\n", "is no CSV"),
+        (b"ImageId,ClassId,EncodedPixels\n\xff\xfe\x00,1,1 2\n", "is not a CSV file"),
         (COLUMNS + b'c.jpg,1,"5 1', "line 4: unexpected end of data"),
         (COLUMNS + b'c.jpg,1,"5 1"x\n', "line 4"),
         (COLUMNS + b"c.jpg,10000000,5 1\n", "row 4 .*from 1 to 255"),
@@ -117,8 +122,8 @@ def test_non_ascii_names() -> None:
         (gzip.compress(COLUMNS, mtime=0) + b"more", "cannot be read"),
     ],
 )
-def test_refusals(content: bytes, says: str) -> None:
-    with pytest.raises(TableError, match=says) as caught:
+def test_refusals(content: bytes, message: str) -> None:
+    with pytest.raises(TableError, match=message) as caught:
         read_mask_table(content, "train.csv")
     assert caught.value.where == "train.csv"
 
@@ -128,24 +133,24 @@ def test_refusals(content: bytes, says: str) -> None:
 def test_a_last_row_cut_anywhere_but_in_its_run_lengths_is_refused(
     table: bytes, read: object, tmp_path: Path
 ) -> None:
-    """Behind the comma too: there the run lengths are gone, and the strip would be clean."""
+    """After the comma too: there the run lengths are lost, and the strip would be clean."""
     whole = table + (b"c.jpg_1,7 1" if table == JOINED else b"c.jpg,1,7 1")
     for end in range(len(table) + 1, len(whole) - 2):
         path = tmp_path / "cut.csv"
         path.write_bytes(whole[:end])
         with pytest.raises(TableError, match=r"cut\.csv: row \d+ "):
             read_mask_table(path) if read is read_mask_table else list(StreamedMaskTable(path))
-    assert read_mask_table(whole).texts("c.jpg", 1) == ("7 1",)  # editors leave out its line break
+    assert read_mask_table(whole).texts("c.jpg", 1) == ("7 1",)  # without a line break
 
 
 def test_a_short_row_within_the_table_is_refused_by_its_line() -> None:
     for cut in (b"b.jpg,1\n", b"b.jpg\n", b'"b.jpg",1\n'):
-        with pytest.raises(TableError, match=r"row 3 has \d cells?, the head has 3"):
+        with pytest.raises(TableError, match=r"row 3 has \d cells?, the header has 3"):
             read_mask_table(b"ImageId,ClassId,EncodedPixels\n\n" + cut + b"a.jpg,1,1 2\n")
 
 
-def test_text_that_grows_out_of_reason_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "_SMALL", 1 << 16)
+def test_text_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_SMALL", 1 << 16)
     packed = gzip.compress(COLUMNS + b"c.jpg,1," + b"1 1 " * 200_000)
     with pytest.raises(TableError, match="more text than a table of its size"):
         read_mask_table(packed)
