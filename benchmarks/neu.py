@@ -26,7 +26,7 @@ from steelscan.data import Dataset, open_dataset, pad, padded_frame, read_folds
 from steelscan.data.duplicates import group_strips
 from steelscan.evaluation.metrics import Pairs, Scores, count_pixels, score
 from steelscan.models.weights import find_weights
-from steelscan.pipeline import Options, Predictor, RunFolder
+from steelscan.pipeline import Options, RunFolder, open_run
 from steelscan.pipeline.train import train
 from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import Frame, Masks, Picture
@@ -155,7 +155,7 @@ def main() -> None:
     rows = np.flatnonzero(away)
     unet = PlainUnet(len(dataset.classes))
     seen = unet.fit(dataset, np.flatnonzero(~away), seconds)
-    quick = Predictor.load(run, torch.device("cpu"))
+    quick = open_run(run, torch.device("cpu"))
     columns: dict[str, Scores] = {}
     for name, masks in {"quick": quick.masks, "plain U-Net": unet.masks}.items():
         began = time.monotonic()
