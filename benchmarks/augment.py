@@ -1,13 +1,13 @@
-"""How many crops a second one worker reads, cuts and augments, and what each part of it takes.
+"""How many crops per second one worker reads, cuts and augments, and the time of each part.
 
 32 strips of the mill, 256x1600 with four classes, are written to a temporary folder; one thread.
 The rows are lists of recipes: the 1st place's for its segmenters and for its classifiers (with
-blackout), and the 14th's. Beside each stands the plain way of the public kernels, on the same
-strips, crops of the same size and the same list of albumentations' transforms, but for blackout,
-which it has for one class only: OpenCV decodes to three channels, masks are filled run by run in
-Python, and float32 pictures of three channels are augmented. Both ways take turns, so that the
-machine's moods hit both alike. The disk is not measured: files are in the system's cache. What an
-augmentation takes by itself is measured with every crop going through it.
+blackout), and the 14th's. Each is compared with the plain way of the public kernels, on the same
+strips, with crops of the same size and the same list of albumentations' transforms (except
+blackout, which exists for one class only): OpenCV decodes to three channels, masks are filled run
+by run in Python, and float32 pictures of three channels are augmented. Both ways take turns, so
+that they meet the same load. The disk is not measured: files are in the system's cache. The time
+of a single augmentation is measured with all crops passing through it.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/augment.py
 """
@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from quick import print_result
 from steelscan.augment import Augment, Augmenter
 from steelscan.data import Dataset, RandomCrop, WholeStrip, crop_frame, cut, open_dataset
 from steelscan.mill import Mill, write_mill
@@ -37,12 +38,12 @@ from steelscan.strip import Frame, MaskTable, read_mask_table
 from steelscan.training import Training
 
 GOAL = 60
-"""Crops of 256x512 a second that the 1st place's segmenters should get."""
+"""Crops of 256x512 per second that the segmenters of the 1st place should get."""
 
-PARTS = ("read picture", "masks", "cut", "augment", "lay out")
+PARTS = ("read picture", "masks", "cut", "augment", "copy")
 
 
-class Watch:
+class PartTimes:
     """Seconds spent in each part."""
 
     def __init__(self) -> None:
@@ -57,26 +58,26 @@ class Watch:
 
 
 class Ours:
-    """Crops as a training of ours takes them from a data set."""
+    """Crops as steelscan takes them from a data set in training."""
 
     def __init__(self, dataset: Dataset, crop: RandomCrop, augments: tuple[Augment, ...]) -> None:
         self._dataset, self._crop = dataset, crop
         self._frame = crop_frame(crop, dataset.frames[0])
         self._augmenter = Augmenter(augments)
-        self.watch = Watch()
+        self.times = PartTimes()
 
     def take(self, index: int, seed: int) -> None:
-        """One crop of a strip."""
+        """Take one crop of a strip."""
         rng = np.random.default_rng(seed)
-        with self.watch.on("read picture"):
+        with self.times.on("read picture"):
             picture = self._dataset.picture(index)
-        with self.watch.on("masks"):
+        with self.times.on("masks"):
             masks = self._dataset.masks(index)
-        with self.watch.on("cut"):
+        with self.times.on("cut"):
             picture, masks = cut(picture, masks, self._crop, self._frame, rng)
-        with self.watch.on("augment"):
+        with self.times.on("augment"):
             picture, masks = self._augmenter(picture, masks, rng)
-        with self.watch.on("lay out"):
+        with self.times.on("copy"):
             np.ascontiguousarray(picture)
             np.ascontiguousarray(masks)
 
@@ -89,26 +90,26 @@ class Plain:
         self._table: MaskTable = read_mask_table(dataset.root / "train.csv")
         self._crop = al.RandomCrop(crop.height, crop.width)
         self._transforms = al.Compose(transforms)
-        self.watch = Watch()
+        self.times = PartTimes()
 
     def take(self, index: int, _: int) -> None:
-        """One crop of a strip."""
+        """Take one crop of a strip."""
         name = self._names[index]
-        with self.watch.on("read picture"):
+        with self.times.on("read picture"):
             picture = np.asarray(cv2.imread(str(self._folder / name))).astype(np.float32) / 255
-        with self.watch.on("masks"):
+        with self.times.on("masks"):
             mask = _filled(self._table.rows.get(name, {}), Frame(*picture.shape[:2]))
-        with self.watch.on("cut"):
+        with self.times.on("cut"):
             cropped = self._crop(image=picture, mask=mask)
-        with self.watch.on("augment"):
+        with self.times.on("augment"):
             done = self._transforms(**cropped)
-        with self.watch.on("lay out"):
+        with self.times.on("copy"):
             np.ascontiguousarray(done["image"].transpose(2, 0, 1))
             np.ascontiguousarray(done["mask"].transpose(2, 0, 1))
 
 
 def _filled(texts: dict[int, str], frame: Frame) -> NDArray[np.float32]:
-    """As make_mask of the starter kernel, with the start counted right."""
+    """Fill masks as make_mask of the starter kernel, with its off-by-one error corrected."""
     masks = np.zeros((*frame, 4), np.float32)
     for class_id in (1, 2, 3, 4):
         flat = np.zeros(frame.pixels, np.uint8)
@@ -120,12 +121,12 @@ def _filled(texts: dict[int, str], frame: Frame) -> NDArray[np.float32]:
 
 
 def plain_first() -> list[Any]:
-    """The 1st place's flips and brightness."""
+    """Return flips and brightness of the 1st place."""
     return [al.HorizontalFlip(), al.VerticalFlip(), al.RandomBrightnessContrast()]
 
 
 def plain_medium() -> list[Any]:
-    """The 14th's list."""
+    """Return the list of the 14th place."""
     mirrored = {"border_mode": cv2.BORDER_REFLECT}
     return [
         al.OneOf([al.HorizontalFlip(), al.VerticalFlip(), al.RandomRotate90(p=0.0)], p=0.5),
@@ -164,31 +165,31 @@ def plain_medium() -> list[Any]:
 
 
 def window(training: Training) -> RandomCrop:
-    """Crops of a training's size, cut anywhere."""
+    """Return crops of a training's size, cut anywhere."""
     assert not isinstance(training.crop, WholeStrip)
     return RandomCrop(height=training.crop.height, width=training.crop.width)
 
 
 def measure(ways: Sequence[Ours | Plain], strips: int, rounds: int) -> NDArray[np.float64]:
-    """Milliseconds a crop ``(ways, 1 + parts)``: all, and each part; medians of all rounds.
+    """Return milliseconds per crop ``(ways, 1 + parts)``: total, and each part; medians of rounds.
 
-    A round is every strip once, and all ways take their turn in it.
+    A round is every strip once, for all ways in turn.
     """
     spent = np.empty((rounds + 1, len(ways), 1 + len(PARTS)))
     for turn in range(rounds + 1):
         for at, way in enumerate(ways):
-            way.watch.spent.clear()
+            way.times.spent.clear()
             began = time.perf_counter()
             for index in range(strips):
                 way.take(index, turn * strips + index)
-            parts = [way.watch.spent[part] for part in PARTS]
+            parts = [way.times.spent[part] for part in PARTS]
             spent[turn, at] = time.perf_counter() - began, *parts
-    # the first round loads, and settles where the allocator keeps its memory
+    # the first round loads modules and warms up the memory allocator
     return np.asarray(1e3 * np.median(spent[1:], axis=0) / strips)
 
 
 def one_by_one(dataset: Dataset, augments: Sequence[Augment], crop: RandomCrop) -> list[float]:
-    """Milliseconds of none and of each augmentation by itself, every crop going through it."""
+    """Return milliseconds without any and with each single augmentation, applied to all crops."""
     frame = crop_frame(crop, dataset.frames[0])
     rng = np.random.default_rng(0)
     crops = [
@@ -208,18 +209,21 @@ def one_by_one(dataset: Dataset, augments: Sequence[Augment], crop: RandomCrop) 
 
 
 def main() -> None:
-    """Print what each list takes."""
+    """Print the time of each list."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strips", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    if options.quick:
+        options.strips, options.rounds = 12, 3
     cv2.setNumThreads(1)
     lists = (
         ("1st, segmenter", first_place.outline, plain_first()),
         ("1st, classifier", first_place.clear, plain_first()),
         ("14th", fourteenth_place.training, plain_medium()),
     )
-    print(f"{platform.machine()}, {os.cpu_count()} cores, one used; milliseconds a crop")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, one used; milliseconds per crop")
     with TemporaryDirectory() as folder:
         write_mill(Mill(strips=options.strips), Path(folder))
         dataset = open_dataset(Path(folder))
@@ -228,7 +232,7 @@ def main() -> None:
         for crop, (_, training, plain) in zip(crops, lists, strict=True):
             ways += [Ours(dataset, crop, training.augment), Plain(dataset, crop, plain)]
         took = measure(ways, len(dataset), options.rounds)
-        print("| list | crops | way | a second | " + " | ".join(PARTS) + " |")
+        print("| list | crops | way | per second | " + " | ".join(PARTS) + " |")
         print("|---|---|---|" + "---:|" * (1 + len(PARTS)))
         for at, way in enumerate(ways):
             crop, name = crops[at // 2], lists[at // 2][0]
@@ -238,15 +242,23 @@ def main() -> None:
             print(f"| {name} | {size} | {kind} | {1e3 / took[at, 0]:.0f} | {parts} |")
         ratios = took[1::2, 0] / took[::2, 0]
         for crop, (name, training, _), ratio in zip(crops, lists, ratios, strict=True):
+            if options.quick:
+                print_result(f"crops, speed, {name}", "plain albumentations", ratio, ">= 1.5")
+                continue
             alone = one_by_one(dataset, training.augment, crop)
             shown = [f"nothing {alone[0]:.2f}"]
             for augment, each in zip(training.augment, alone[1:], strict=True):
                 of = "/".join(member.kind for member in getattr(augment, "of", ()))
                 shown.append(f"{of or augment.kind} {each - alone[0]:+.2f}")
-            print(f"{name}: plain takes x{ratio:.2f}; by themselves: {', '.join(shown)}")
+            print(f"{name}: plain takes x{ratio:.2f}; single ones: {', '.join(shown)}")
         reached = 1e3 / took[0, 0]
+        if options.quick:
+            what = "crops per second, 1st, segmenter"
+            print_result(what, "a training on one core", reached, f">= {GOAL}")
         verdict = "met" if reached >= GOAL else "MISSED"
-        print(f"goal {GOAL} crops a second for the 1st place's segmenter: {reached:.0f}, {verdict}")
+        print(
+            f"goal {GOAL} crops per second for the 1st place's segmenter: {reached:.0f}, {verdict}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A sheet of every augmentation: a crop with its masks outlined, and three draws of each.
+"""Draw a sheet of all augmentations: a crop with outlined masks, and three samples of each.
 
-What changes single pixels is shown from near: a part of the crop, each pixel as it is.
+Augmentations of single pixels are shown enlarged: a part of the crop in full resolution.
 
-Without --picture the crop is of a strip of the mill that has defects and a black end. A picture of
-your own is shown whole; with --masks (the competition's train.csv) its masks are outlined too.
+Without --picture the crop is from a strip of the mill with defects and a black end. Your own
+picture is shown whole; with --masks (the competition's train.csv) its masks are outlined, too.
 
 Run: python benchmarks/contact_sheet.py OUT.png [--picture FILE [--masks TABLE]]
 """
@@ -51,7 +51,7 @@ from steelscan.strip import Frame, Masks, Picture, decode, read_mask_table
 CROP = Frame(256, 768)
 DRAWS = 3
 LABEL = 190
-"""Pixels for the name of a row."""
+"""Width in pixels of the name of a row."""
 
 NEAR = (Sharpen, Blur, MotionBlur, GaussNoise, IsoNoise, SaltPepper, Jpeg)
 
@@ -82,7 +82,7 @@ SHEET: tuple[tuple[str, Augment], ...] = (
 
 
 def milled() -> tuple[Picture, Masks]:
-    """A crop of a milled strip with defects of two classes or more, and a black end."""
+    """Return a crop of a synthetic strip with defects of at least two classes and a black end."""
     mill = Mill(strips=400, seed=3, clean_share=0.0, black_share=1.0)
     for index in range(mill.strips):
         strip = make_strip(mill, index)
@@ -92,11 +92,11 @@ def milled() -> tuple[Picture, Masks]:
             black = (picture.mean(0) < 15).mean()
             if masks.any((1, 2)).sum() > 1 and 0.05 < black < 0.3 and 0.02 < masks.mean() < 0.1:
                 return picture, masks
-    raise RuntimeError("the mill made no such strip")
+    raise RuntimeError("no strip of the mill has two classes and a black end")
 
 
 def opened(path: Path, table: Path | None) -> tuple[Picture, Masks]:
-    """A picture, and its masks where a table is named."""
+    """Return a picture, and its masks if there is a table."""
     picture = read_picture(path)
     frame = Frame(*picture.shape)
     row = read_mask_table(table).rows.get(path.name, {}) if table else {}
@@ -107,16 +107,16 @@ def opened(path: Path, table: Path | None) -> tuple[Picture, Masks]:
 
 
 def labelled(name: str, height: int) -> NDArray[np.uint8]:
-    """The name of a row, black on white."""
+    """Return the name of a row, black on white."""
     tile = np.full((height, LABEL, 3), 255, np.uint8)
     cv2.putText(tile, name, (6, height // 2 + 5), 0, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return tile
 
 
 def near(masks: Masks, height: int, width: int) -> tuple[slice, slice]:
-    """A window of this size about a pixel in the midst of the defects."""
-    found = np.argwhere(masks.any(0))
-    middle = found[len(found) // 2] if len(found) else np.array(masks.shape[1:]) // 2
+    """Return a window of this size around a pixel of a defect."""
+    defect = np.argwhere(masks.any(0))
+    middle = defect[len(defect) // 2] if len(defect) else np.array(masks.shape[1:]) // 2
     corner = np.clip(
         middle - (height // 2, width // 2), 0, masks.shape[1:] - np.array([height, width])
     )
@@ -124,7 +124,7 @@ def near(masks: Masks, height: int, width: int) -> tuple[slice, slice]:
 
 
 def sheet(picture: Picture, masks: Masks, width: int) -> NDArray[np.uint8]:
-    """All rows, uint8 RGB; each picture is ``width`` wide."""
+    """Return all rows, uint8 RGB; each picture is ``width`` pixels wide."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     window = near(masks, height, width)
     rows = []
@@ -148,7 +148,7 @@ def sheet(picture: Picture, masks: Masks, width: int) -> NDArray[np.uint8]:
 
 
 def save(shown: NDArray[np.uint8], out: Path) -> None:
-    """Write a PNG with a palette, a third of the bytes: 96 greys, and 64 colours of its own."""
+    """Write a PNG with a palette of 96 greys and 64 colours: a third of the bytes."""
     colourful = np.ptp(shown, axis=2) > 16
     colours = Image.fromarray(shown[colourful][None]).quantize(64).getpalette() or []
     greys = np.linspace(0, 255, 96).round().astype(int).repeat(3).tolist()

@@ -37,6 +37,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from networks import named  # the files beside this one
+from quick import mill_strips, print_result
 from spilled import spilling
 from steelscan import recipes
 from steelscan.data import Shrink, crop_frame, open_dataset, padded_frame
@@ -486,6 +487,14 @@ def run_all(log: Path, data: Path, limit: float, most: float) -> None:
         print(f"{number}/{len(waiting)} {words}: {text}", file=sys.stderr, flush=True)
 
 
+def run_quick(data: Path, most: float) -> None:
+    """Run the smallest two steps, and print the share that works."""
+    few = [case for case in cases() if case.strips <= len(open_dataset(data))]
+    rows = [run(case, data, 120, most) for case in sorted(few, key=work)[:2]]
+    works = float(np.mean([row.error is None for row in rows]))
+    print_result("steps at the full budget that fit and learn, share of 2", "all", works, ">= 1")
+
+
 def run_one(options: argparse.Namespace) -> None:
     """Measure the step that the process was started for, and print it."""
     (case,) = (case for case in cases() if case.id == options.step)
@@ -507,9 +516,13 @@ def main() -> None:
     for name, kind in (("step", str), ("room", float), ("batch", int), ("together", int)):
         parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
     parser.add_argument("--spill", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.step:
         run_one(options)
+        return
+    if options.quick:
+        run_quick(mill_strips(), options.most * GIB)
         return
     if not options.table:
         data = options.data or options.log.with_suffix(".mill")

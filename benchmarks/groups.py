@@ -1,12 +1,12 @@
-"""How well near-duplicates are found, by kind of change and against groups.csv, and how fast.
+"""How well near-duplicates are found, per kind of change and against groups.csv, and how fast.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/groups.py changes --data DATA [--mill 600]
      OMP_NUM_THREADS=1 python benchmarks/groups.py listed --data DATA [--sheet FOLDER]
      OMP_NUM_THREADS=1 python benchmarks/groups.py speed --data DATA [--strips 12568]
 
-`changes` makes altered copies of real strips (and of strips of the mill, whose own repeats are
-planted) and counts which are found. `listed` holds what is found against the data set's groups.csv
-and draws the pairs in which they differ. `speed` takes the time of each part.
+`changes` makes altered copies of real strips (or of strips of the mill, which has repeats of its
+own) and counts how many are found. `listed` compares the result with the data set's groups.csv and
+draws the pairs in which they differ. `speed` measures the time of each part.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from quick import print_result
 from steelscan.data import find_pictures, open_dataset, read_picture
 from steelscan.data.duplicates import Fingerprint, find_groups, group_prints, required_likeness
 from steelscan.data.duplicates.fingerprints import fingerprint, likeness, nearest, stacked
@@ -32,38 +33,38 @@ Alter = Callable[[Picture], Picture]
 
 
 def recoded(picture: Picture, quality: int = 85) -> Picture:
-    """A picture as a JPEG file gives it back."""
+    """Return a picture after JPEG compression."""
     _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
 def lit(picture: Picture, gain: object, offset: float = 0.0) -> Picture:
-    """Other light, clipped as a camera does."""
+    """Return a picture in other light, clipped as by a camera."""
     return np.clip(picture * np.asarray(gain) + offset, 0, 255).astype(np.uint8)
 
 
 def contrasted(picture: Picture) -> Picture:
-    """More contrast around the mean."""
+    """Return a picture with more contrast around the mean."""
     return lit(picture - picture.mean(), 1.6, float(picture.mean()))
 
 
 def windows(picture: Picture, share: float) -> tuple[Picture, Picture]:
-    """Two windows of one picture, the second lower and to the right by a share of its sides."""
+    """Return two windows of one picture, offset down and right by a share of its size."""
     rows, columns = (round(share / (1 + share) * side) for side in picture.shape)
     height, width = picture.shape[0] - rows, picture.shape[1] - columns
     return picture[:height, :width], picture[rows:, columns:]
 
 
-def turned(picture: Picture, degrees: float, scale: float = 1.0) -> Picture:
-    """Turned around its middle, or enlarged."""
+def rotated(picture: Picture, degrees: float, scale: float = 1.0) -> Picture:
+    """Return a picture rotated around its centre, or enlarged."""
     height, width = picture.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
-    turned_ = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(turned_, np.uint8)
+    result = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(result, np.uint8)
 
 
 def patched(picture: Picture) -> Picture:
-    """The patch of the competition's duplicates: rows 0 to 15, columns 195 to 640 of 1600."""
+    """Return a picture with the patch of the competition's duplicates: the top left."""
     other = picture.copy()
     left, right = (round(share * picture.shape[1] / 1600) for share in (195, 640))
     rows = round(16 * picture.shape[0] / 256)
@@ -82,8 +83,8 @@ CHANGES: dict[str, Alter] = {
     "lit from one side": lambda p: recoded(lit(p, np.linspace(0.6, 1.3, p.shape[1]))),
     "patch": lambda picture: recoded(patched(picture)),
     "patch, light, JPEG 50": lambda picture: recoded(lit(patched(picture), 0.75), 50),
-    "(limit) turned 1 degree": lambda picture: recoded(turned(picture, 1)),
-    "(limit) 5 % larger": lambda picture: recoded(turned(picture, 0, 1.05)),
+    "(limit) rotated 1 degree": lambda picture: recoded(rotated(picture, 1)),
+    "(limit) 5 % larger": lambda picture: recoded(rotated(picture, 0, 1.05)),
     "(another) mirrored": lambda picture: picture[:, ::-1],
 }
 
@@ -91,13 +92,13 @@ MOVES = {"moved 1 %": 0.01, "moved 4 %": 0.04, "moved 8 %": 0.08, "(limit) moved
 
 
 def changes(strips: list[Picture], scenes: NDArray[np.int64]) -> None:
-    """A row a kind of change: copies found, and joined pairs that really are one."""
+    """Print a row per kind of change: copies found, and joined pairs that are duplicates."""
     prints = [fingerprint(strip) for strip in strips]
     print(
-        "| change | copies found | likeness, lowest / 10 % / median | joined pairs that are one |"
+        "| change | copies found | similarity: lowest / 10 % / median | joined pairs: duplicates |"
     )
     print("|---|---|---|---|")
-    _row("none: what is there", prints, [], scenes)
+    _row("none: repeats of the mill", prints, [], scenes)
     for name, change in CHANGES.items():
         copies = [fingerprint(np.ascontiguousarray(change(strip))) for strip in strips]
         _row(name, prints, copies, scenes)
@@ -113,33 +114,46 @@ def _row(
 ) -> None:
     groups = group_prints([*prints, *copies]).numbers
     truth = np.concatenate([scenes, scenes]) if copies else scenes
-    joined, right, listed = _agree(groups, truth)
+    joined, right, listed = _count_pairs(groups, truth)
     if copies:
         count = len(prints)
-        found = int(np.count_nonzero(groups[:count] == groups[count:]))
+        count_found = int(np.count_nonzero(groups[:count] == groups[count:]))
         alike = [likeness(*pair) for pair in zip(prints, copies, strict=True)]
-        spread = " / ".join(f"{value:.2f}" for value in np.quantile(alike, (0, 0.1, 0.5)))
-        print(f"| {name} | {found} of {count} | {spread} | {right} of {joined} |")
+        quantiles = " / ".join(f"{value:.2f}" for value in np.quantile(alike, (0, 0.1, 0.5)))
+        print(f"| {name} | {count_found} of {count} | {quantiles} | {right} of {joined} |")
     else:
         print(f"| {name} | {right} of {listed} pairs | | {right} of {joined} |")
     sys.stdout.flush()
 
 
-def _agree(found: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[int, int, int]:
-    """Pairs that are joined, that are joined rightly, and that should be."""
-    upper = np.triu_indices(len(found), 1)
-    joined = (found[:, None] == found)[upper]
+def _count_pairs(groups: NDArray[np.int64], truth: NDArray[np.int64]) -> tuple[int, int, int]:
+    """Count pairs that are joined, that are joined correctly, and that should be joined."""
+    upper = np.triu_indices(len(groups), 1)
+    joined = (groups[:, None] == groups)[upper]
     listed = (truth[:, None] == truth)[upper]
     return int(joined.sum()), int((joined & listed).sum()), int(listed.sum())
 
 
+def print_found(strips: list[Picture], scenes: NDArray[np.int64]) -> None:
+    """Print the share of altered copies that are found, without the changes beyond the limits."""
+    prints = [fingerprint(strip) for strip in strips]
+    within = [name for name in CHANGES if not name.startswith("(")]
+    shares = []
+    for name in within:
+        copies = [fingerprint(np.ascontiguousarray(CHANGES[name](strip))) for strip in strips]
+        groups = group_prints([*prints, *copies]).numbers
+        shares.append(float(np.mean(groups[: len(prints)] == groups[len(prints) :])))
+    what = f"altered copies found, share of {len(within)} x {len(scenes)}"
+    print_result(what, "all of them", float(np.mean(shares)), ">= 0.95")
+
+
 def listed(data: Path, sheet: Path | None) -> None:
-    """What is found against groups.csv, and against trying all pairs."""
+    """Compare the groups found with groups.csv, and with trying all pairs."""
     dataset = open_dataset(data)
     assert dataset.group_labels is not None, "the data set has no groups.csv"
     _, labels = np.unique(dataset.group_labels, return_inverse=True)
-    found = find_groups(dataset, search=True).numbers
-    joined, both, there = _agree(found, labels)
+    groups = find_groups(dataset, search=True).numbers
+    joined, both, there = _count_pairs(groups, labels)
     print(f"{data.name}: {joined} pairs found, {there} in groups.csv, {both} in both")
     prints = [fingerprint(dataset.picture(row)) for row in range(len(dataset))]
     links = {(one, other) for one, other, _ in find_links(prints)}
@@ -149,12 +163,12 @@ def listed(data: Path, sheet: Path | None) -> None:
         for other in range(one + 1, len(prints))
         if likeness(prints[one], prints[other]) >= required_likeness(prints[one], prints[other])
     }
-    print(f"all pairs tried: {len(all_)} are alike, of which {len(links & all_)} were linked")
+    print(f"all pairs tried: {len(all_)} are similar, of which {len(links & all_)} were linked")
     if sheet is not None:
         sheet.mkdir(parents=True, exist_ok=True)
-        same, told = found[:, None] == found, labels[:, None] == labels
+        same, given = groups[:, None] == groups, labels[:, None] == labels
         pictures = [dataset.picture(row) for row in range(len(dataset))]
-        for name, wanted in {"found only": same & ~told, "listed only": told & ~same}.items():
+        for name, wanted in {"found only": same & ~given, "listed only": given & ~same}.items():
             pairs = np.argwhere(np.triu(wanted, 1))
             rng = np.random.default_rng(0)
             shown = pairs[np.sort(rng.permutation(len(pairs))[:40])]
@@ -168,8 +182,8 @@ def _draw(
 ) -> None:
     cells = []
     for one, other in pairs.tolist():
-        beside = np.hstack([cv2.resize(pictures[at], (150, 150)) for at in (one, other)])
-        cell = cv2.copyMakeBorder(beside, 16, 4, 2, 4, cv2.BORDER_CONSTANT, value=(255,))
+        both = np.hstack([cv2.resize(pictures[at], (150, 150)) for at in (one, other)])
+        cell = cv2.copyMakeBorder(both, 16, 4, 2, 4, cv2.BORDER_CONSTANT, value=(255,))
         text = f"{likeness(prints[one], prints[other]):.2f}"
         cv2.putText(cell, text, (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0,), 1)
         cells.append(cell)
@@ -179,7 +193,7 @@ def _draw(
 
 
 def speed(data: Path, strips: int) -> None:
-    """CPU seconds of each part at growing numbers of strips, and the most memory."""
+    """Print CPU seconds of each part for growing numbers of strips, and the peak memory."""
     files = find_pictures(data)
     for count in (len(files) // 4, len(files) // 2, len(files)):
         start = time.process_time()
@@ -205,7 +219,7 @@ def speed(data: Path, strips: int) -> None:
     print(f"all of the grouping: {strips} random fingerprints, {took:.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"most memory of this process: {peak:.0f} MiB; {stacked(random).nbytes / 2**20:.0f} spectra"
+        f"peak memory of this process: {peak:.0f} MiB; {stacked(random).nbytes / 2**20:.0f} spectra"
     )
 
 
@@ -216,24 +230,29 @@ def _mill(count: int) -> tuple[list[Picture], NDArray[np.int64]]:
 
 
 def main() -> None:
-    """Print what was asked for."""
+    """Run one of the three parts, or the quick size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("changes", "listed", "speed"))
+    parser.add_argument("what", choices=("changes", "listed", "speed"), nargs="?")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--data", type=Path, action="append", default=[])
     parser.add_argument("--mill", type=int, default=0)
     parser.add_argument("--strips", type=int, default=12568)
     parser.add_argument("--sheet", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     cv2.setNumThreads(1)
-    if asked.what == "listed":
-        listed(asked.data[0], asked.sheet)
-    elif asked.what == "speed":
-        speed(asked.data[0], asked.strips)
-    elif asked.mill:
-        changes(*_mill(asked.mill))
+    if options.quick:
+        print_found(*_mill(40))
+    elif options.what is None:
+        parser.error("name changes, listed or speed, or give --quick")
+    elif options.what == "listed":
+        listed(options.data[0], options.sheet)
+    elif options.what == "speed":
+        speed(options.data[0], options.strips)
+    elif options.mill:
+        changes(*_mill(options.mill))
     else:
         pictures = [
-            read_picture(file.read()) for data in asked.data for file in find_pictures(data)
+            read_picture(file.read()) for data in options.data for file in find_pictures(data)
         ]
         changes(pictures, np.arange(len(pictures)))
 

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from quick import print_result
 from steelscan import recipes
 from steelscan.data import crop_frame, padded_frame
 from steelscan.models import Network, TwoHeaded, build_network, encoder_of, without_weights
@@ -140,7 +141,15 @@ def main() -> None:
     """Print the table, one row at a time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=float, default=20, help="GiB; what needs more is skipped")
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    if options.quick:
+        measured = alone(next(cases("quick")), int(options.most * 2**30))
+        memory = (measured.memory or 0) / 2**30
+        print_result(
+            "memory of one training step of quick's classifier, GiB", "a limit", memory, "<= 2"
+        )
+        return
     print("| recipe | network | encoder | crop | parameters (M) | multiply-adds (G) | peak (GiB) |")
     print("|---|---|---|---|---:|---:|---:|")
     done: dict[Case, Measured] = {}

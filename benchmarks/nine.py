@@ -1,8 +1,8 @@
-"""All nine solutions, each trained whole by the command line, and one report on what came of it.
+"""Train all nine solutions from the command line, and write one report.
 
-Each recipe is one call of `steelscan train` in a process of its own; its minutes and peak memory
-are those of that process. A recipe that has ended is not run again, one that was stopped goes on
-(its minutes are then those of all calls).
+Each recipe is one call of `steelscan train` in a separate process; minutes and peak memory are
+those of that process. A finished recipe is not run again, an interrupted one continues (its minutes
+are then those of all calls).
 
 Run: scripts/nine --budget tiny --data ../shared/data/severstal
 """
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from quick import FOLDER, mill_strips, print_result
 from steelscan import recipes
 from steelscan.data import open_dataset
 from steelscan.mill import Mill, write_mill
@@ -36,32 +38,50 @@ NUMBERS = {
 
 
 def main() -> None:
-    """Run what is not done yet, and write the report."""
+    """Train what is missing, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", choices=["tiny", "small", "full"], default="tiny")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
     parser.add_argument("--strips", type=int, default=48, help="Synthetic strips, with masks.")
     parser.add_argument("--out", type=Path, default=Path("runs/nine"))
     parser.add_argument("--report", type=Path, default=Path("reports/nine.md"))
-    asked = parser.parse_args()
-    mill = output_folder(asked.out) / "mill"
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if options.quick:
+        run_quick("fourteenth_place")
+        return
+    mill = output_folder(options.out) / "mill"
     if not (mill / "train.csv").exists():
-        write_mill(Mill(strips=asked.strips, seed=0), mill, test_strips=asked.strips // 4)
+        write_mill(Mill(strips=options.strips, seed=0), mill, test_strips=options.strips // 4)
     failed = []
-    for data in [mill, *asked.data]:
+    for data in [mill, *options.data]:
         for name in NINE:
-            run = asked.out / asked.budget / data.name / name
+            run = options.out / options.budget / data.name / name
             print(f"{name} on {data.name}", flush=True)
-            if not carried(name, data, run, asked.budget):
+            if not trained(name, data, run, options.budget):
                 failed.append(f"{name} on {data.name}: {run}.log")
-    write_text(asked.report, "\n".join(report(asked.out, [mill, *asked.data], asked.budget)) + "\n")
-    print(f"Report: {asked.report}")
+    write_text(
+        options.report, "\n".join(report(options.out, [mill, *options.data], options.budget)) + "\n"
+    )
+    print(f"Report: {options.report}")
     if failed:
         sys.exit("Failed: " + "; ".join(failed))
 
 
-def carried(name: str, data: Path, run: Path, budget: str) -> bool:
-    """Train a recipe unless that is done; returns whether it has ended well."""
+def run_quick(name: str) -> None:
+    """Train one recipe at the tiny budget from the beginning, and print the result line."""
+    run = FOLDER / "nine" / name
+    shutil.rmtree(run.parent, ignore_errors=True)
+    start = time.monotonic()
+    done = trained(name, mill_strips(), run, "tiny")
+    minutes = (time.monotonic() - start) / 60
+    if not done:
+        sys.exit(f"{name} failed: {run}.log")
+    print_result(f"{name}, tiny, images to report, minutes", "a limit", minutes, "<= 5")
+
+
+def trained(name: str, data: Path, run: Path, budget: str) -> bool:
+    """Train a recipe unless it is finished; return whether it succeeded."""
     cost = run.with_suffix(".json")
     before = json.loads(cost.read_text()) if cost.exists() else {"seconds": 0.0, "gib": 0.0}
     if before.get("done"):
@@ -85,17 +105,17 @@ def carried(name: str, data: Path, run: Path, budget: str) -> bool:
 
 
 def report(out: Path, data: Sequence[Path], budget: str) -> Iterator[str]:
-    """The report, line by line."""
-    commit = said("git", "rev-parse", "--short", "HEAD")
+    """Yield the lines of the report."""
+    commit = output_of("git", "rev-parse", "--short", "HEAD")
     yield f"# The nine solutions, budget {budget}"
     yield ""
     yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}` at commit {commit},"
     yield f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), no GPU."
     yield ""
-    yield "That a recipe runs whole, from images to submission and report, is what this shows. With"
-    yield "miniature encoders, random first weights, few epochs and few strips the numbers say"
-    yield "nothing of a solution at its full budget; all of them are out-of-fold, with the interval"
-    yield "of a bootstrap over groups for the first."
+    yield "This shows that each recipe runs from images to submission and report. With miniature"
+    yield "encoders, random initial weights, few epochs and few strips the numbers do not tell how"
+    yield "good a solution is at its full budget. All of them are out-of-fold, the first with the"
+    yield "interval of a bootstrap over groups."
     for folder in data:
         yield ""
         yield from table(out / budget / folder.name, folder)
@@ -110,7 +130,7 @@ def report(out: Path, data: Sequence[Path], budget: str) -> Iterator[str]:
 
 
 def table(runs: Path, data: Path) -> Iterator[str]:
-    """The five numbers and the costs of each recipe on a data set."""
+    """Yield the five numbers and the costs of each recipe on a data set."""
     rows = {name: runs / name for name in NINE if (runs / name / "scores.json").exists()}
     if not rows:
         return
@@ -135,19 +155,19 @@ def table(runs: Path, data: Path) -> Iterator[str]:
             f"| {cost['seconds'] / 60:.1f} | {cost['gib']:.2f} |"
         )
     yield ""
-    yield f"{total / 60:.1f} minutes in all."
+    yield f"{total / 60:.1f} minutes in total."
 
 
 def numbers(scores: Mapping[str, Any]) -> str:
-    """The five numbers as cells, then the strips that they are of."""
+    """Return the five numbers as cells, then the number of strips."""
     first = scores["mean_dice"]
     cells = [f"{first['value']:.4f} [{first['low']:.3f}, {first['high']:.3f}]"]
     cells += [f"{scores[name]['value']:.4f}" for name in list(NUMBERS)[1:]]
     return " | ".join([*cells, str(scores["strips"])])
 
 
-def said(*command: str) -> str:
-    """What a command prints; a question mark where it fails."""
+def output_of(*command: str) -> str:
+    """Return what a command prints; a question mark if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else "?"
 

@@ -1,7 +1,7 @@
-"""What autograd keeps for the way back, in files: a step larger than the memory runs all the same.
+"""Keep the tensors that autograd saves for the backward pass in files, to save memory.
 
-The step is the same to the last bit: the numbers of each kept tensor are read back as they were
-written. Tensors that share their memory share a file, which goes when the last of them does.
+The step is the same to the last bit: each saved tensor is read back as it was written. Tensors that
+share memory share a file, which is removed with the last of them.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 SMALL = 1 << 20
-"""Bytes below which memory is kept where it is."""
+"""Tensors with fewer bytes stay in memory."""
 
 
 class _File:
-    """The numbers of one piece of memory."""
+    """The content of one storage."""
 
     def __init__(self, path: Path, version: int, storage: torch.UntypedStorage) -> None:
         self.path, self.version, self.size = path, version, storage.nbytes()
@@ -30,12 +30,12 @@ class _File:
         torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tofile(path)
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether the memory still lives that was written, and was not changed since."""
+        """Return whether the storage still exists and is unchanged."""
         return not self._source.expired() and self.version == tensor._version
 
 
-class _Place(NamedTuple):
-    """Where a tensor lies in the memory that a file holds."""
+class _View(NamedTuple):
+    """The position of a tensor in the storage that a file holds."""
 
     file: _File
     dtype: torch.dtype
@@ -45,29 +45,31 @@ class _Place(NamedTuple):
 
 
 class Spilled:
-    """Files of the tensors that autograd keeps: what they hold ``now``, and the ``most`` ever."""
+    """Files of the tensors that autograd saves: their bytes ``now``, and the ``most`` so far."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._names = folder, count()
         self._files: WeakValueDictionary[int, _File] = WeakValueDictionary()
         self.now = self.most = 0
 
-    def pack(self, tensor: Tensor) -> Tensor | _Place:
-        """Write a tensor, unless it is small or a parameter."""
+    def pack(self, tensor: Tensor) -> Tensor | _View:
+        """Write a tensor, except a small one or a parameter."""
         storage = tensor.untyped_storage()
         if (tensor.is_leaf and tensor.requires_grad) or storage.nbytes() < SMALL:
             return tensor.detach()
         file = self._files.get(storage.data_ptr())
         if file is None or not file.holds(tensor):
             file = self._write(tensor, storage)
-        return _Place(file, tensor.dtype, tensor.storage_offset(), tensor.size(), tensor.stride())
+        return _View(file, tensor.dtype, tensor.storage_offset(), tensor.size(), tensor.stride())
 
-    def unpack(self, kept: Tensor | _Place) -> Tensor:
-        """The tensor again."""
-        if isinstance(kept, Tensor):
-            return kept
-        storage = torch.from_numpy(np.fromfile(kept.file.path, np.uint8)).untyped_storage()
-        return torch.empty(0, dtype=kept.dtype).set_(storage, kept.offset, kept.size, kept.stride)
+    def unpack(self, saved: Tensor | _View) -> Tensor:
+        """Read the tensor."""
+        if isinstance(saved, Tensor):
+            return saved
+        storage = torch.from_numpy(np.fromfile(saved.file.path, np.uint8)).untyped_storage()
+        return torch.empty(0, dtype=saved.dtype).set_(
+            storage, saved.offset, saved.size, saved.stride
+        )
 
     def _write(self, tensor: Tensor, storage: torch.UntypedStorage) -> _File:
         file = _File(self._folder / str(next(self._names)), tensor._version, storage)
@@ -78,13 +80,13 @@ class Spilled:
         return file
 
     def _drop(self, path: Path, size: int) -> None:
-        path.unlink(missing_ok=True)  # the folder may have gone before
+        path.unlink(missing_ok=True)  # the folder may already be removed
         self.now -= size
 
 
 @contextmanager
 def spilling(folder: Path) -> Iterator[Spilled]:
-    """Within it autograd keeps its tensors in files, in a new folder below ``folder``."""
+    """Let autograd save its tensors in files, in a new folder below ``folder``."""
     with TemporaryDirectory(dir=folder, prefix="spilled") as inner:
         spilled = Spilled(Path(inner))
         with torch.autograd.graph.saved_tensors_hooks(spilled.pack, spilled.unpack):

@@ -1,4 +1,4 @@
-"""What all tests share: where real data lies, when it is there, and networks of shapes alone."""
+"""What all tests share: real data if present, small data sets and runs, shape-only networks."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -29,14 +29,14 @@ from steelscan.recipes import ConfidentStrips, PseudoLabels, Recipe
 from steelscan.strip import encode
 from steelscan.training import SuspectStrips
 
-# How long an example takes depends on what else the machine does; it proves nothing here.
+# The time of an example depends on the load of the machine, so there is no deadline.
 settings.register_profile("steelscan", deadline=None)
 settings.load_profile("steelscan")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is remembered between processes is remembered away from the user's own."""
+    """Keep the cache of the tests apart from the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -44,9 +44,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real strips: $STEELSCAN_DATA, or shared/data beside the project."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("STEELSCAN_DATA", beside))
+    """Return the folder of real strips: $STEELSCAN_DATA, or shared/data next to the project."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("STEELSCAN_DATA", default))
     if not folder.is_dir():
         pytest.skip(f"no real strips here: {folder} (name their folder in STEELSCAN_DATA)")
     return folder
@@ -54,10 +54,10 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def only_shapes() -> Callable[[], AbstractContextManager[None]]:
-    """Gives a context in which torch computes shapes and no numbers, on its meta device.
+    """Return a context in which torch computes shapes but no numbers, on its meta device.
 
-    Random weights are not drawn there, and a batch norm compares its channels alone: torch does
-    both in Python on that device, and they would be most of the time of a deep network.
+    Random weights are not drawn, and a batch norm only compares its channels: on that device torch
+    does both in Python, which would take most of the time of a deep network.
     """
     import torch
     from torch import Tensor, nn
@@ -75,7 +75,7 @@ def only_shapes() -> Callable[[], AbstractContextManager[None]]:
         Tensor.uniform_,
     }
 
-    class ShapesAlone(TorchFunctionMode):
+    class ShapesOnly(TorchFunctionMode):
         def __torch_function__(
             self, function: Any, _: Any, arguments: Any = (), named: Any = None
         ) -> Any:
@@ -90,7 +90,7 @@ def only_shapes() -> Callable[[], AbstractContextManager[None]]:
 
     @contextmanager
     def shapes() -> Iterator[None]:
-        with torch.device("meta"), ShapesAlone():
+        with torch.device("meta"), ShapesOnly():
             yield
 
     return shapes
@@ -98,7 +98,7 @@ def only_shapes() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def of_shapes(only_shapes: Callable[[], AbstractContextManager[None]]) -> Callable[[Any], Any]:
-    """Gives a network of its own without numbers, for four classes; each is built once."""
+    """Return a function that builds shape-only networks for four classes, each once."""
     from steelscan.models import build_network, without_weights
 
     @cache
@@ -111,7 +111,7 @@ def of_shapes(only_shapes: Callable[[], AbstractContextManager[None]]) -> Callab
 
 @pytest.fixture(scope="session")
 def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small mill of strips."""
+    """Make a small data set of synthetic strips."""
     from steelscan.mill import Mill, write_mill
 
     folder = tmp_path_factory.mktemp("mill") / "strips"
@@ -122,7 +122,7 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny() -> "Recipe":
-    """A recipe that fits the small mill in seconds."""
+    """Return a recipe that trains on the small data set in seconds."""
     from steelscan.augment import HFlip
     from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
     from steelscan.evaluation.tuning import Tune
@@ -133,7 +133,7 @@ def tiny() -> "Recipe":
     from steelscan.recipes import Classify, Recipe, Segment
     from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training
 
-    clear = Training(
+    classify = Training(
         crop=WholeStrip(),
         draws=BalancedDraws(draws=12),
         loss=BCE(),
@@ -141,7 +141,7 @@ def tiny() -> "Recipe":
         batch=4,
         epochs=2,
     )
-    outline = Training(
+    segment = Training(
         crop=RandomCrop(height=64, width=64, defect=0.8),
         augment=(HFlip(),),
         draws=BalancedDraws(draws=12, clean=0.2),
@@ -166,14 +166,16 @@ def tiny() -> "Recipe":
             Classify(
                 ensemble=Ensemble(
                     members=(
-                        Member(network=classifier, stages=(clear,), resize=Shrink(pixels=64 * 80)),
+                        Member(
+                            network=classifier, stages=(classify,), resize=Shrink(pixels=64 * 80)
+                        ),
                     )
                 ),
                 threshold=0.2,
             ),
             Segment(
                 ensemble=Ensemble(
-                    members=(Member(network=segmenter, stages=(outline,)),),
+                    members=(Member(network=segmenter, stages=(segment,)),),
                     views=("identity", "hflip"),
                 )
             ),
@@ -188,7 +190,7 @@ def tiny() -> "Recipe":
 def finished(
     strips: Path, tiny: "Recipe", tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, "Outcome"]:
-    """A finished run of both, and what it came to."""
+    """Train the tiny recipe on the strips; return the run and its outcome."""
     from steelscan.pipeline import Options
     from steelscan.pipeline.train import train
 
@@ -215,7 +217,7 @@ def save() -> Save:
 
 @pytest.fixture(scope="session")
 def strip_picture() -> Callable[[int], np.ndarray]:
-    """A textured picture, 24x40 unless told."""
+    """Return a function that makes textured pictures, by default 24x40."""
 
     def strip_picture(seed: int, height: int = 24, width: int = 40) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -225,7 +227,7 @@ def strip_picture() -> Callable[[int], np.ndarray]:
 
 
 def index_mask(number: int) -> np.ndarray:
-    """Index picture of a strip: clean when its number is a multiple of 3, else one class or two."""
+    """Return the index mask of a strip: clean if its number is a multiple of 3."""
     mask = np.zeros((24, 40), np.uint8)
     if number % 3:
         mask[2:6, 3 + number : 9 + number] = number % 3
@@ -283,15 +285,15 @@ def indexed(tmp_path: Path, save: Save, strip_picture: Callable[[int], np.ndarra
 
 @pytest.fixture(scope="session")
 def zipped() -> Callable[..., Path]:
-    """Pack a folder as a zip, maybe below a top folder, in any order."""
+    """Pack a folder as a zip, optionally below a top folder, in any order."""
 
     def zipped(folder: Path, top: str = "", backwards: bool = False) -> Path:
         path = folder.with_name(f"{folder.name}-{top}{backwards}.zip")
         files = sorted((file for file in folder.rglob("*") if file.is_file()), reverse=backwards)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
             for file in files:
-                inside = file.relative_to(folder).as_posix()
-                out.write(file, f"{top}/{inside}" if top else inside)
+                name = file.relative_to(folder).as_posix()
+                out.write(file, f"{top}/{name}" if top else name)
                 if top:
                     out.writestr(f"__MACOSX/{top}/._{file.name}", b"Mac")
         return path
@@ -301,17 +303,18 @@ def zipped() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def rounds(tiny: Recipe) -> Recipe:
-    """Two rounds of pseudo-labels for the segmenter, which learns from what the judge suspects."""
+    """Return a recipe with two pseudo-label rounds; it segments strips the classifier suspects."""
     assert tiny.classify is not None
-    (judge,), (outliner,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
-    judge = judge.but(stages=tuple(stage.but(pseudo=0.0) for stage in judge.stages))
-    stages = (stage.but(pseudo=0.4, strips=SuspectStrips(above=0.3)) for stage in outliner.stages)
-    outliner = outliner.but(stages=tuple(stages))
+    (classifier,), (segmenter,) = tiny.classify.ensemble.members, tiny.segment.ensemble.members
+    classifier = classifier.but(stages=tuple(s.but(pseudo=0.0) for s in classifier.stages))
+    strips = SuspectStrips(above=0.3)
+    stages = (stage.but(pseudo=0.4, strips=strips) for stage in segmenter.stages)
+    segmenter = segmenter.but(stages=tuple(stages))
     return tiny.but(
         name="rounds",
         steps=(
-            tiny.classify.but(ensemble=Ensemble(members=(judge,))),
-            tiny.segment.but(ensemble=Ensemble(members=(outliner,))),
+            tiny.classify.but(ensemble=Ensemble(members=(classifier,))),
+            tiny.segment.but(ensemble=Ensemble(members=(segmenter,))),
             *tiny.rules,
         ),
         pseudo_labels=PseudoLabels(rounds=2, rule=ConfidentStrips(apart=0.0)),
@@ -320,14 +323,14 @@ def rounds(tiny: Recipe) -> Recipe:
 
 @pytest.fixture
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the page that a run ends with: a quarter of the time of these small runs."""
+    """Skip the report page of a run: a quarter of the time of these small runs."""
     module = import_module("steelscan.pipeline.train")
     monkeypatch.setattr(module, "report_run", lambda *_: None)
 
 
 @pytest.fixture
 def fitted(finished: tuple[Path, Outcome], strips: Path) -> Callable[[Recipe, Path], None]:
-    """Begins a run with the networks of the finished one, so that none is fitted."""
+    """Return a function that starts a run with the networks of the finished one."""
     from steelscan.pipeline import Options, RunFolder
     from steelscan.pipeline.train import begin_run
 

@@ -281,7 +281,7 @@ def test_threads_are_read() -> None:
     assert read_threads("1, 4") == (1, 4)
     assert read_threads("") == ()
     for wrong in ("0", "two", "1,-2", "1.5"):
-        with pytest.raises(InputError, match="--threads"):
+        with pytest.raises(InputError, match="--cores"):
             read_threads(wrong)
 
 
@@ -293,18 +293,24 @@ def verb(monkeypatch, *arguments):
 
 
 def test_the_verbs_print_what_they_write(bundle, settings, tmp_path, monkeypatch, capsys) -> None:
-    verb(monkeypatch, "bench", bundle, "--strips", 4, "--threads", 1, "--json", tmp_path / "b.json")
+    verb(monkeypatch, "bench", bundle, "--strips", 4, "--cores", 1, "--json", tmp_path / "b.json")
     assert "strips/s" in capsys.readouterr().out
     (row,) = json.loads((tmp_path / "b.json").read_text())["measured"]
     assert row["networks_run"] == [1, 1, 4, 1]
     line = ("--speed", 0.001, "--mm-per-pixel", 1, "--width-mm", 100, "--cores", 1)
-    verb(monkeypatch, "plan", bundle, *line, "--strips", 3, "--json", tmp_path / "p.json")
-    assert "Holds it, with all networks asked" in capsys.readouterr().out
+    verb(monkeypatch, "line", bundle, *line, "--strips", 3, "--json", tmp_path / "p.json")
+    assert "keeps up, even if all networks run" in capsys.readouterr().out
     found = json.loads((tmp_path / "p.json").read_text())
     assert found["line"]["across"] == 2
     assert found["line"]["budget_ms"] == 64_000
-    assert found["verdict"] == "holds"
-    assert found["pictures_cleared_at_first"] == 2
+    assert found["verdict"]["keeps_up"] == "yes"
+    assert found["decided_by_first"] == 2
     assert [each.mode for each in settings[1:]] == ["all", "cascade", "fewest"]
     assert {each.frame for each in settings[1:]} == {FRAME}  # no strip of another size
-    assert [each["networks_run"] for each in found["measured"]] == [[4, 4, 4], [1, 1, 4], [1, 1, 1]]
+    assert [
+        found[each]["networks_run"] for each in ("all_networks", "cascade", "first_network")
+    ] == [
+        [4, 4, 4],
+        [1, 1, 4],
+        [1, 1, 1],
+    ]

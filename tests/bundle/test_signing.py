@@ -207,12 +207,12 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
             use()
 
 
-@pytest.mark.parametrize("verb", ["verify", "predict", "bench", "plan", "quantize"])
+@pytest.mark.parametrize("verb", ["verify", "predict", "bench", "line", "quantize"])
 def test_every_verb_requires_the_signature(keys, tmp_path, capsys, monkeypatch, verb):
     path = str(signed_bundle(tmp_path / "plain", None))
     more = {
         "predict": [str(tmp_path), "--out", str(tmp_path / "out")],
-        "plan": ["--speed", "1", "--mm-per-pixel", "1"],
+        "line": ["--speed", "1", "--mm-per-pixel", "1"],
         "quantize": ["--to", "int8", "--data", str(tmp_path), "--out", str(tmp_path / "out")],
     }.get(verb, [])
     monkeypatch.setenv(REQUIRED, os.fspath(keys[1]))

@@ -1,4 +1,4 @@
-"""The verbs, as a user gives them."""
+"""The verbs, as a user types them."""
 
 import json
 import os
@@ -9,39 +9,18 @@ from pathlib import Path
 import pytest
 
 from steelscan import __version__, cli
+from steelscan.cli.app import RENAMED
 
 VERBS = (
-    "list",
-    "show",
-    "train",
-    "predict",
-    "score",
-    "plant",
-    "quantize",
-    "agree",
-    "submit",
-    "runs",
-    "compare",
-    "ensemble",
-    "tune",
-    "convert",
-    "explore",
-    "shift",
-    "audit",
-    "folds",
-    "check",
-    "mill",
-    "demo",
-    "export",
-    "verify",
-    "keygen",
-    "bench",
-    "plan",
+    *("mill", "convert", "check", "explore", "folds", "shift", "audit"),
+    *("demo", "list", "show", "train", "runs"),
+    *("predict", "score", "tune", "escapes", "compare", "ensemble", "submit", "agreement"),
+    *("export", "verify", "bench", "line", "quantize", "keygen"),
 )
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Give a command in this process; returns its exit status."""
+    """Run a command in this process and return its exit status."""
     monkeypatch.setattr(sys, "argv", ["steelscan", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -53,16 +32,33 @@ def test_every_verb_has_help_with_an_example(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, verb, "--help") == 0
-    assert f"steelscan {verb}" in capsys.readouterr().out.replace("\n", " ")
+    assert f"Example: steelscan {verb}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_help_lists_every_verb_that_is_tested(
+def test_the_help_lists_the_verbs_by_panel_in_the_order_of_use(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--help") == 0
-    printed = capsys.readouterr().out
-    assert all(f" {verb} " in printed for verb in VERBS)
+    lines = capsys.readouterr().out.splitlines()
+    panels = [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")]
+    assert panels == ["Options", "Data", "Train", "Evaluate", "Deploy"]
+    cells = [line[2:].split(" ")[0] for line in lines if line.startswith("│ ")]
+    assert [cell for cell in cells if cell and not cell.startswith("-")] == list(VERBS)
     assert len(cli.app.registered_commands) == len(VERBS)
+
+
+@pytest.mark.parametrize(("old", "verb"), RENAMED.items())
+def test_an_old_name_works_and_names_the_verb_of_today(
+    old: str, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, verb, "--help") == 0
+    expected = capsys.readouterr().out
+    assert run(monkeypatch, old, "--help") == 0
+    printed = capsys.readouterr()
+    assert printed.out == expected
+    assert printed.err == f"steelscan {old} is now steelscan {verb}\n"
+    assert run(monkeypatch, "--help") == 0
+    assert f" {old} " not in capsys.readouterr().out
 
 
 def test_list_and_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,15 +100,15 @@ def test_mill_makes_what_score_reads(
         ("score", "nowhere.csv", "nowhere.csv"),
         ("score", "nowhere.csv", "nowhere.csv", "--stream"),
         ("score", "nowhere", "nowhere", "--frame", "256"),
-        ("plant", "nowhere", "--out", "out"),
-        ("plant", "nowhere", "--overkill-rate", 0.1, "--out", "out"),
-        ("agree", "nowhere.csv", "nothing.csv", "--out", "out"),
+        ("escapes", "nowhere", "--out", "out"),
+        ("escapes", "nowhere", "--overkill-rate", 0.1, "--out", "out"),
+        ("agreement", "nowhere.csv", "nothing.csv", "--out", "out"),
         ("predict", "nowhere", "nowhere", "--out", "out"),
         ("mill", "/proc/mill"),
         ("bench", "nowhere"),
-        ("bench", "nowhere", "--threads", "1,two"),
-        ("plan", "nowhere", "--speed", 2),
-        ("plan", "nowhere", "--speed", "nan"),
+        ("bench", "nowhere", "--cores", "1,two"),
+        ("line", "nowhere", "--speed", 2),
+        ("line", "nowhere", "--speed", "nan"),
         ("tune", "nowhere", "--data", "nowhere"),
         ("convert", "nowhere", "out", "--to", "coco"),
         ("convert", ".", "out", "--to", "nothing"),
@@ -127,7 +123,7 @@ def test_mill_makes_what_score_reads(
         ("check", ".", "--from", "nothing"),
     ],
 )
-def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
+def test_an_error_of_the_user_is_one_line_with_a_remedy_and_status_2(
     arguments: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -135,13 +131,13 @@ def test_a_users_error_is_one_line_with_a_way_out_and_status_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *arguments) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("Error: ")
-    assert said[0].count(". ") >= 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    assert lines[0].count(". ") >= 1
 
 
-def test_a_submission_that_lacks_strips_ends_with_3(
+def test_a_submission_without_some_strips_exits_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from steelscan import pipeline
@@ -171,13 +167,13 @@ THEIRS = "theirs.csv"
         ("export", "run", "--out", THEIRS),
         ("quantize", "a.steelscan", "--to", "fp16", "--data", "data", "--out", THEIRS),
         ("bench", "a.steelscan", "--data", "data", "--json", THEIRS),
-        ("agree", THEIRS, "b.csv", "--out", "."),
+        ("agreement", THEIRS, "b.csv", "--out", "."),
         ("tune", "run", "--data", "data", "--out", "run"),
         ("folds", "data", "--out", "run/folds.csv"),
         ("score", "a.csv", "b.csv", "--json", "run/scores.json"),
     ],
 )
-def test_no_verb_replaces_what_is_not_its_own(
+def test_no_verb_replaces_a_foreign_file(
     arguments: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -220,7 +216,7 @@ BLOCKED = (
 
 @pytest.fixture
 def light(tmp_path: Path) -> dict[str, str]:
-    """An environment in which nothing of the extra `train` can be imported."""
+    """Return an environment in which nothing of the extra `train` can be imported."""
     for name in BLOCKED.split():
         line = f"raise ModuleNotFoundError('blocked', name={name!r})\n"
         (tmp_path / f"{name}.py").write_text(line)
@@ -235,19 +231,19 @@ def command(light: dict[str, str], *arguments: object) -> subprocess.CompletedPr
 ONE_BY_ONE = """
 import json, sys
 from steelscan import cli
-for words in json.loads(sys.argv[1]):
-    sys.argv = ["steelscan", *words]
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["steelscan", *arguments]
     try:
         cli.main()
     except SystemExit as end:
-        assert not end.code, words
+        assert not end.code, arguments
 """
 
 
 def test_the_light_install_lists_shows_mills_converts_checks_and_scores(
     light: dict[str, str], tmp_path: Path
 ) -> None:
-    """In one process: what the extra holds is missing from its beginning to its end."""
+    """In one process, in which nothing of the extra can be imported."""
     size = ("--height", "64", "--width", "128")
     mill = str(tmp_path / "mill")
     verbs = [
@@ -272,7 +268,9 @@ def test_the_light_install_lists_shows_mills_converts_checks_and_scores(
     assert done.returncode == 0, done.stderr
 
 
-def test_the_light_install_says_what_training_needs(light: dict[str, str], tmp_path: Path) -> None:
+def test_the_light_install_explains_what_training_needs(
+    light: dict[str, str], tmp_path: Path
+) -> None:
     done = command(light, "train", "quick", "--data", tmp_path, "--out", tmp_path / "run")
     assert done.returncode == 2
     assert "pip install 'steelscan[train]'" in done.stderr
@@ -280,7 +278,7 @@ def test_the_light_install_says_what_training_needs(light: dict[str, str], tmp_p
 
 
 def test_help_loads_nothing_that_is_slow() -> None:
-    """The time itself depends on the machine; what costs it does not."""
+    """The time depends on the machine; the modules that cost it do not."""
     code = (
         "import sys\n"
         "from steelscan import cli\n"

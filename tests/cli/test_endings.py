@@ -1,4 +1,4 @@
-"""How a command ends: on odd terminals and outputs, when interrupted, and by errors."""
+"""How a command ends: on unusual terminals and outputs, when interrupted, and by errors."""
 
 import errno
 import io
@@ -26,24 +26,24 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\r\u202egnp.\u2028\x9b1m\udce4"
 
 
-def steelscan(*words, shell="", **environment):
-    """Run the command in a process of its own; ``shell`` is appended, as a redirection."""
-    command = [sys.executable, "-m", "steelscan", *map(str, words)]
+def steelscan(*arguments, shell="", **environment):
+    """Run the command in a separate process; ``shell`` is appended, as a redirection."""
+    command = [sys.executable, "-m", "steelscan", *map(str, arguments)]
     env = {**ENVIRONMENT, **environment}
     if shell:
         command = ["sh", "-c", f'"$@" {shell}', "sh", *command]
     return subprocess.run(command, env=env, capture_output=True, check=False)
 
 
-def given(monkeypatch, capsys, *words):
-    monkeypatch.setattr(sys, "argv", ["steelscan", *map(str, words)])
+def given(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["steelscan", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         cli.main()
     return (int(end.value.code or 0), *capsys.readouterr())
 
 
 def strips_of(folder: Path, rows: str) -> Path:
-    """A data set of one picture and these rows of train.csv."""
+    """Make a data set of one picture and these rows of train.csv."""
     (folder / "train_images").mkdir(parents=True)
     picture = np.random.default_rng(0).integers(60, 90, (64, 96), dtype=np.uint8)
     Image.fromarray(picture).save(folder / "train_images" / "a.png")
@@ -54,7 +54,7 @@ def strips_of(folder: Path, rows: str) -> Path:
 # Control characters
 
 
-def test_what_a_terminal_would_obey_is_escaped_and_stays_the_same_json():
+def test_control_characters_are_escaped_and_the_json_keeps_its_value():
     safe = printable(HOSTILE)
     assert safe.isprintable()
     assert safe.startswith("\\x1b]0;owned\\x07")
@@ -72,7 +72,7 @@ def test_an_error_never_holds_control_characters():
 @pytest.mark.parametrize("verb", ["check", "folds", "explore", "audit", "score", "train"])
 def test_names_never_reach_the_terminal_raw(verb, monkeypatch, capsys, tmp_path):
     data = strips_of(tmp_path / "d", "a\x1b[31m\u202e.png,1,1 5\na\x07.png,\x1b[2J,1 5\n")
-    words = {
+    arguments = {
         "check": (data,),
         "folds": (data,),
         "explore": (data, "--out", tmp_path / "o"),
@@ -80,24 +80,24 @@ def test_names_never_reach_the_terminal_raw(verb, monkeypatch, capsys, tmp_path)
         "score": (data, data / "train.csv"),
         "train": ("quick", "--data", data, "--out", tmp_path / "o", "--plan"),
     }[verb]
-    status, out, err = given(monkeypatch, capsys, verb, *words)
+    status, out, err = given(monkeypatch, capsys, verb, *arguments)
     assert status in (1, 2)
     assert all(line.isprintable() for line in (out + err).splitlines())
     assert "\\x1b" in out + err
 
 
-def test_arguments_and_marks_of_rich_are_shown_as_they_are(monkeypatch, capsys):
+def test_arguments_are_shown_without_markup(monkeypatch, capsys):
     status, _, err = given(monkeypatch, capsys, "show", "[red]\x1b[31m")
     assert (status, err.count("\n")) == (2, 1)
     assert "[red]\\x1b[31m: is no recipe" in err
-    for words in (("\x1b[31m",), ("mill", "--\x1b[31m"), ("mill", "x", "--seed", "\x1b[31m")):
-        status, _, err = given(monkeypatch, capsys, *words)
+    for arguments in (("\x1b[31m",), ("mill", "--\x1b[31m"), ("mill", "x", "--seed", "\x1b[31m")):
+        status, _, err = given(monkeypatch, capsys, *arguments)
         assert status == 2
         assert err.strip().isprintable()
 
 
-def test_a_bar_shows_names_as_they_are():
-    """In a terminal: what rich writes is obeyed, what stands in a name is not."""
+def test_a_progress_bar_escapes_names():
+    """In a terminal, control sequences of rich work, and those in a name do not."""
     main, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
@@ -124,7 +124,7 @@ def test_a_bar_shows_names_as_they_are():
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ],
 )
-def test_letters_that_the_output_lacks_are_escaped(settings, tmp_path):
+def test_characters_that_the_encoding_lacks_are_escaped(settings, tmp_path):
     data = strips_of(tmp_path / "d", "стрип.png,1,1 5\n")
     done = steelscan("check", data, **settings)
     assert done.returncode == 1
@@ -136,7 +136,7 @@ def test_letters_that_the_output_lacks_are_escaped(settings, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "shell", "status", "message"),
+    ("arguments", "shell", "status", "message"),
     [
         (("list",), ">/dev/full", 2, b"standard output: cannot be written (No space left"),
         (("--help",), ">/dev/full", 2, b""),
@@ -147,8 +147,8 @@ def test_letters_that_the_output_lacks_are_escaped(settings, tmp_path):
         (("show", "nothing"), ">&- 2>&- <&-", 2, b""),
     ],
 )
-def test_an_output_that_is_full_or_closed(words, shell, status, message):
-    done = steelscan(*words, shell=shell)
+def test_an_output_that_is_full_or_closed(arguments, shell, status, message):
+    done = steelscan(*arguments, shell=shell)
     assert done.returncode == status
     assert message in done.stderr
     assert done.stderr.count(b"\n") <= 1
@@ -178,23 +178,23 @@ def test_progress_that_cannot_be_shown_stops_nothing(tmp_path):
 
 @pytest.fixture
 def unignored():
-    """SIGINT as in a terminal: what a shell starts in the background ignores it."""
+    """Handle SIGINT as in a terminal: a process in the background may ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
-    ("verb", "number", "status", "told"),
+    ("verb", "number", "status", "message"),
     [
-        ("mill", signal.SIGINT, 130, "Interrupted. Give the same command again: it goes on"),
-        ("mill", signal.SIGTERM, 143, "Terminated. Give the same command again: it goes on"),
+        ("mill", signal.SIGINT, 130, "Interrupted. Repeat the same command: it continues"),
+        ("mill", signal.SIGTERM, 143, "Terminated. Repeat the same command: it continues"),
         ("list", signal.SIGINT, 130, "Interrupted. No file is half-written; the same command"),
     ],
 )
 @pytest.mark.usefixtures("unignored")
-def test_a_signal_ends_with_one_line_that_says_how_to_go_on(
-    verb, number, status, told, monkeypatch, capsys, tmp_path
+def test_a_signal_ends_with_one_line_on_how_to_continue(
+    verb, number, status, message, monkeypatch, capsys, tmp_path
 ):
     def interrupted(*_, **__):
         os.kill(os.getpid(), number)
@@ -203,9 +203,9 @@ def test_a_signal_ends_with_one_line_that_says_how_to_go_on(
     monkeypatch.setattr("steelscan.mill.write_mill", interrupted)
     monkeypatch.setattr("steelscan.recipes.names", interrupted)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    found, _, err = given(monkeypatch, capsys, verb, *([tmp_path] if verb == "mill" else []))
-    assert found == status
-    assert err.startswith(told)
+    ended, _, err = given(monkeypatch, capsys, verb, *([tmp_path] if verb == "mill" else []))
+    assert ended == status
+    assert err.startswith(message)
     assert err.count("\n") == 1
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -214,9 +214,9 @@ def test_a_signal_ends_with_one_line_that_says_how_to_go_on(
 @pytest.mark.usefixtures("unignored")
 def test_a_process_that_works_in_threads_ends_at_a_signal(number, tmp_path):
     target = tmp_path / "mill"
-    words = ["mill", str(target), "--strips", "100000", "--height", "64", "--width", "64"]
+    arguments = ["mill", str(target), "--strips", "100000", "--height", "64", "--width", "64"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "steelscan", *words], env=ENVIRONMENT, stderr=subprocess.PIPE
+        [sys.executable, "-m", "steelscan", *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE
     )
     for _ in range(600):
         if any(target.glob("train_images/*.jpg")):
@@ -225,7 +225,7 @@ def test_a_process_that_works_in_threads_ends_at_a_signal(number, tmp_path):
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert err.decode().strip().splitlines()[-1].endswith("it goes on where it stopped.")
+    assert err.decode().strip().splitlines()[-1].endswith("it continues where it stopped.")
     assert b"Traceback" not in err
 
 
@@ -246,13 +246,16 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "runs/x: No space left"),
         (PermissionError(errno.EACCES, "Permission denied", "/srv/a"), "/srv/a: Permission"),
-        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), "Give it a shorter name."),
-        (OSError(errno.ELOOP, "Too many levels of symbolic links", "a"), "Remove the links"),
-        (RuntimeError("Symlink loop from '/a'"), "Remove the links"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), "Choose a shorter name."),
+        (
+            OSError(errno.ELOOP, "Too many levels of symbolic links", "a"),
+            "Remove links that form a circle",
+        ),
+        (RuntimeError("Symlink loop from '/a'"), "Remove links that form a circle"),
         (OSError(errno.EMFILE, "Too many open files"), "Allow more open files"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", b"b\xe4"), "b\\xe4: No such"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), "memory: there is not"),
@@ -262,24 +265,24 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch, capsys):
         (InputError("x" * 9000, "y", "Z"), " ... "),
     ],
 )
-def test_an_error_of_the_system_is_one_line_with_a_way_out(error, told, capsys):
+def test_an_error_of_the_system_is_one_line_with_a_remedy(error, message, capsys):
     assert report(error, debug=False) == 2
     err = capsys.readouterr().err
     assert err.startswith("Error: ")
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1
     assert len(err) < 2500
 
 
-def test_a_name_that_is_no_utf8_is_told(capsys):
+def test_a_name_that_is_not_utf8_is_reported(capsys):
     with pytest.raises(UnicodeEncodeError) as raised:
         "Blech_\udce4.jpg".encode()
     with safe_streams():
         assert report(raised.value, debug=False) == 2
-    assert "Blech_\\udce4.jpg: holds letters that are not UTF-8" in capsys.readouterr().err
+    assert "Blech_\\udce4.jpg: contains characters that are not UTF-8" in capsys.readouterr().err
 
 
-def test_a_fault_of_the_program_keeps_its_trace_and_says_what_to_do(monkeypatch, capsys):
+def test_a_bug_of_the_program_keeps_its_trace_and_a_remedy(monkeypatch, capsys):
     def faulty():
         raise ZeroDivisionError("1 / 0 \x1b[31m")
 
@@ -288,9 +291,7 @@ def test_a_fault_of_the_program_keeps_its_trace_and_says_what_to_do(monkeypatch,
     assert status == 1
     assert err.startswith("Traceback")
     last = err.strip().splitlines()[-1]
-    assert last.startswith(
-        "Error: ZeroDivisionError: 1 / 0 \\x1b[31m. This is a fault of steelscan"
-    )
+    assert last.startswith("Error: ZeroDivisionError: 1 / 0 \\x1b[31m. This is a bug in steelscan")
 
 
 def test_streams_are_as_they_were_afterwards():

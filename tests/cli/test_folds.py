@@ -1,4 +1,4 @@
-"""The verb folds: new folds, written, and given folds, checked."""
+"""The verb folds: folds made, written and checked."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(end.value.code or 0)
 
 
-def test_folds_are_written_with_the_fingerprint_of_their_data(
+def test_folds_are_written_with_their_report(
     milled: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -60,7 +60,7 @@ def test_folds_are_written_with_the_fingerprint_of_their_data(
     assert out.read_bytes() != first
 
 
-def test_the_leak_of_given_folds(
+def test_check_counts_the_pairs_that_foreign_folds_separate(
     milled: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The line budget, held against lines and machines that are played through."""
+"""The line budget, compared with simulated lines and machines."""
 
 from fractions import Fraction
 from itertools import count
@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from steelscan.bundle import Graph, Manifest
 from steelscan.bundle.bench import Measured, Setting
 from steelscan.decision import Decision, SegmentStep, Stage
-from steelscan.inspection import line_asked, plan_json, plan_text
+from steelscan.inspection import LineRequest, line_request, line_text
 from steelscan.inspection.line import (
     Costs,
     Line,
+    along_and_across,
     cores_needed,
-    holding,
-    share_needed,
-    sides_of,
+    early_share_needed,
     strips_across,
+    verdict_of,
 )
-from steelscan.inspection.line_budget import LineAsked, planned_with
+from steelscan.inspection.line_budget import line_budget
 from steelscan.postprocess import Threshold
 from steelscan.strip import Classes, Frame, InputError
 
@@ -31,8 +31,8 @@ milliseconds = st.integers(1, 400).map(lambda number: number / 4)
 
 
 @given(sixteenths, sixteenths, frames, st.sampled_from(["width", "height"]), st.integers(1, 9))
-def test_strips_come_as_often_as_cameras_see_steel_go_by(speed, scale, frame, along, across):
-    """Against steel that is moved strip by strip, in exact numbers, until a minute is over."""
+def test_strips_per_second_match_a_simulation_of_the_steel(speed, scale, frame, along, across):
+    """Compare with steel that moves strip by strip, in exact numbers, for a minute."""
     line = Line(speed=speed, mm_per_pixel=scale, frame=frame, along=along, across=across, sides=2)
     length = Fraction(frame[1] if along == "width" else frame[0]) * Fraction(scale)
     gone = Fraction(speed) * 1000 * 60
@@ -45,21 +45,21 @@ def test_strips_come_as_often_as_cameras_see_steel_go_by(speed, scale, frame, al
 
 
 @given(st.integers(1, 500), sixteenths, frames, st.sampled_from(["width", "height"]))
-def test_strips_are_laid_side_by_side_until_the_steel_is_covered(width, scale, frame, along):
+def test_the_fewest_strips_side_by_side_cover_the_steel(width, scale, frame, along):
     assume(width < 40 * scale * min(frame))
     side = Fraction(frame[0] if along == "width" else frame[1]) * Fraction(scale)
     laid = next(number for number in count(1) if number * side >= width)
     assert strips_across(float(width), Frame(*frame), scale, along) == laid
 
 
-def test_a_width_of_exactly_so_many_strips_takes_no_more():
+def test_a_width_of_exactly_three_strips_needs_three():
     assert strips_across(3 * 25.6, Frame(256, 1600), 0.1, "width") == 3
     assert strips_across(3 * 25.6 + 0.1, Frame(256, 1600), 0.1, "width") == 4
-    assert sides_of(Frame(256, 1600), "width") == (1600, 256)
+    assert along_and_across(Frame(256, 1600), "width") == (1600, 256)
 
 
 def last_wait(budget, services, cores):
-    """How long the last strip waits for a free core; strips come one every ``budget``."""
+    """Return how long the last strip waits for a free core if one comes every ``budget``."""
     free = [Fraction(0)] * cores
     for number, service in enumerate(services):
         comes = number * Fraction(budget)
@@ -70,7 +70,7 @@ def last_wait(budget, services, cores):
 
 
 def mixed(share, every, soonest, strips):
-    """Services of strips of which a share, evenly spread, leaves at the first network."""
+    """Yield times per strip if the first network decides a share of them, evenly distributed."""
     left = 0
     for number in range(1, strips + 1):
         leaves = left + 1 <= share * number
@@ -80,9 +80,9 @@ def mixed(share, every, soonest, strips):
 
 @settings(max_examples=50)
 @given(milliseconds, milliseconds, milliseconds)
-def test_the_share_that_must_leave_is_where_a_queue_stops_growing(budget, every, soonest):
+def test_below_the_needed_share_a_queue_grows_and_above_it_does_not(budget, every, soonest):
     assume(soonest < every)
-    needed = share_needed(budget, every, soonest)
+    needed = early_share_needed(budget, every, soonest)
     strips = 400  # a tenth of them makes 40
     if needed is None:
         assert last_wait(budget, [soonest] * strips, 1) == (strips - 1) * Fraction(soonest - budget)
@@ -97,8 +97,8 @@ def test_the_share_that_must_leave_is_where_a_queue_stops_growing(budget, every,
 
 
 @given(milliseconds, milliseconds, st.integers(1, 4))
-def test_cores_that_keep_a_budget_are_the_fewest_that_do(budget, strip, cores):
-    """Each core takes for a strip what all take between them, so many times."""
+def test_cores_needed_is_the_smallest_number_without_a_queue(budget, strip, cores):
+    """One core takes ``cores`` times as long as all together."""
     needed = cores_needed(budget, strip, cores)
     assume(needed < 60)
     service, strips = Fraction(strip) * cores, 3 * needed
@@ -108,20 +108,24 @@ def test_cores_that_keep_a_budget_are_the_fewest_that_do(budget, strip, cores):
 
 
 @given(milliseconds, milliseconds, st.none() | milliseconds, milliseconds, st.integers(1, 4))
-def test_verdict_share_and_cores_agree(budget, every, soonest, seen, cores):
+def test_verdict_share_and_cores_are_consistent(budget, every, soonest, seen, cores):
     line = Line(speed=1.0, mm_per_pixel=budget, frame=(1, 1))
     assert line.budget_ms == pytest.approx(budget)
-    found = holding(line, Costs(every=every, soonest=soonest, seen=seen), cores)
-    words = {"holds": found.needed == 0, "does not hold": found.needed is None}
-    assert words.get(found.verdict, 0 < (found.needed or 0) <= 1)
-    assert (found.cores["every"] <= cores) == (found.verdict == "holds")
+    verdict = verdict_of(
+        line, Costs(all_networks=every, first_network=soonest, these_pictures=seen), cores
+    )
+    expected = {"yes": verdict.share_needed == 0, "no": verdict.share_needed is None}
+    assert expected.get(verdict.keeps_up, 0 < (verdict.share_needed or 0) <= 1)
+    assert (verdict.cores["all_networks"] <= cores) == (verdict.keeps_up == "yes")
     if soonest is None:
-        assert "soonest" not in found.cores
-        assert found.verdict != "holds if"
+        assert "first_network" not in verdict.cores
+        assert verdict.keeps_up != "if"
     else:
-        best = min(found.cores["every"], found.cores["soonest"])
-        assert (best <= cores) == (found.verdict != "does not hold")
-    assert (found.busy["seen"] <= 1 + 1e-9) == (found.cores["seen"] <= cores)
+        best = min(verdict.cores["all_networks"], verdict.cores["first_network"])
+        assert (best <= cores) == (verdict.keeps_up != "no")
+    assert (verdict.busy["these_pictures"] <= 1 + 1e-9) == (
+        verdict.cores["these_pictures"] <= cores
+    )
 
 
 GRAPH = Graph(file="a.onnx", heads=("masks",))
@@ -136,33 +140,33 @@ MANIFEST = Manifest(
 )
 
 
-def test_a_line_is_of_the_bundles_strips():
-    asked = line_asked(speed=2.0, mm_per_pixel=0.5, width_mm=1000.0, sides=2)
-    line = asked.line(MANIFEST)
-    assert (line.strip_mm, line.across) == (800, 8)
+def test_a_line_uses_the_strips_of_the_bundle():
+    request = line_request(speed=2.0, mm_per_pixel=0.5, width_mm=1000.0, sides=2)
+    line = request.line(MANIFEST)
+    assert (line.strip_mm, line.across) == ((800, 128), 8)
     assert line.strips_per_second == 40
-    turned = asked.but(along="height").line(MANIFEST)
-    assert (turned.strip_mm, turned.across) == (128, 2)
-    assert LineAsked(speed=1.0, strips_across=3).line(MANIFEST.but(mm_per_pixel=0.25)).across == 3
+    rotated = request.but(along="height").line(MANIFEST)
+    assert (rotated.strip_mm, rotated.across) == ((128, 800), 2)
+    assert LineRequest(speed=1.0, strips_across=3).line(MANIFEST.but(mm_per_pixel=0.25)).across == 3
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("fields", "message"),
     [
-        ({"speed": 1.0}, "--mm-per-pixel: is not given"),
+        ({"speed": 1.0}, "--mm-per-pixel: is missing"),
         ({"speed": 1.0, "mm_per_pixel": 1.0, "width_mm": 9.0, "strips_across": 2}, "--width-mm"),
         ({"speed": float("nan")}, "--speed: is nan"),
         ({"speed": float("inf")}, "--speed: is inf"),
         ({"speed": 1.0, "strips_across": 0}, "--strips-across: is 0"),
     ],
 )
-def test_a_line_that_cannot_be_is_refused_with_a_way_out(said, words):
-    with pytest.raises(InputError, match=words):
-        line_asked(**said).line(MANIFEST)
+def test_an_impossible_line_is_refused_with_a_remedy(fields, message):
+    with pytest.raises(InputError, match=message):
+        line_request(**fields).line(MANIFEST)
 
 
 def measured(way, milliseconds, asked, networks=5, cores=2, busy=None):
-    """As if so many milliseconds a strip had been measured, of all cores together."""
+    """Return a measurement with this many milliseconds per strip, of all cores together."""
     wall = milliseconds * 100 / 1000
     return Measured(
         setting=Setting(bundle="line.steelscan", cores=cores, way="workers", mode=way),
@@ -198,40 +202,48 @@ def three(every, seen, soonest):
 
 
 @pytest.mark.parametrize(
-    ("times", "cores", "words"),
+    ("times", "cores", "expected"),
     [
-        ((20.0, 15.0, 5.0), 2, "Holds it, with all networks asked for every strip."),
-        ((45.0, 24.0, 5.0), 2, "Holds it if at least 50 % of strips leave after the first network"),
-        ((45.0, 24.0, 5.0), 2, "2 of 4 did: 50 % [7 %, 93 %].\n1 of 4 left later, before"),
+        ((20.0, 15.0, 5.0), 2, "keeps up, even if all networks run for every strip."),
+        ((45.0, 24.0, 5.0), 2, "keeps up if the first network can decide at least 50 % of strips"),
+        (
+            (45.0, 24.0, 5.0),
+            2,
+            "2 of the 4 pictures measured: 50 % [7 %, 93 %].\n1 of 4 were decided later, before",
+        ),
         ((45.0, 24.0, 5.0), 2, "the machine keeps up"),
         ((45.0, 26.0, 5.0), 2, "the machine falls behind"),
-        ((95.0, 45.0, 26.0), 2, "Does not hold it: not even if the first network cleared every"),
-        ((95.0, 45.0, 26.0), 8, "Holds it, with all"),
-        ((95.0, 45.0, 26.0), 8, "Measured on 2 cores, reckoned for 8."),
+        (
+            (95.0, 45.0, 26.0),
+            2,
+            "falls behind: it would even if the first network decided every strip",
+        ),
+        ((95.0, 45.0, 26.0), 8, "keeps up, even if all"),
+        ((95.0, 45.0, 26.0), 8, "Measured on 2 cores, extrapolated to 8."),
     ],
 )
-def test_the_verdict_in_words(times, cores, words):
-    assert words in plan_text(planned_with(LINE, cores, three(*times)))
+def test_the_verdict_as_text(times, cores, expected):
+    assert expected in line_text(line_budget(LINE, cores, three(*times)))
 
 
-def test_a_share_is_told_so_that_it_is_enough():
-    found = planned_with(LINE, 2, three(45.1, 24.0, 5.0))
-    assert "at least 51 %" in plan_text(found)
-    assert plan_json(found)["needed"] == pytest.approx(20.1 / 40.1)
-    assert plan_json(found)["pictures_cleared_at_first"] == 2
+def test_the_needed_share_is_rounded_up():
+    budget = line_budget(LINE, 2, three(45.1, 24.0, 5.0))
+    assert "at least 51 %" in line_text(budget)
+    assert budget.verdict.share_needed == pytest.approx(20.1 / 40.1)
+    assert budget.decided_by_first == 2
 
 
-def test_a_bundle_of_which_no_strip_leaves_early_says_so():
-    alone = planned_with(LINE, 2, [measured("all", 60.0, (1, 1), networks=1)])
-    assert "no strip can leave early" in plan_text(alone)
-    assert alone.holding.cores == {"every": 5, "seen": 5}
+def test_the_text_explains_that_no_strip_can_be_decided_early():
+    alone = line_budget(LINE, 2, [measured("all", 60.0, (1, 1), networks=1)])
+    assert "no strip can be decided early" in line_text(alone)
+    assert alone.verdict.cores == {"all_networks": 5, "these_pictures": 5}
     never = [measured(way, 60.0, (5, 5)) for way in ("all", "cascade", "fewest")]
-    assert "no strip can leave early" in plan_text(planned_with(LINE, 2, never))
+    assert "no strip can be decided early" in line_text(line_budget(LINE, 2, never))
 
 
-def test_others_at_work_are_told():
-    busy = planned_with(LINE, 2, [measured("all", 60.0, (1,), networks=1, busy=1.0)])
-    assert "1.00 of 2 cores were busy with this" in plan_text(busy)
-    assert "might take 30.0 ms" in plan_text(busy)
-    alone = planned_with(LINE, 2, [measured("all", 60.0, (1,), networks=1)])
-    assert "Others were at work" not in plan_text(alone)
+def test_the_text_warns_if_other_programs_were_running():
+    busy = line_budget(LINE, 2, [measured("all", 60.0, (1,), networks=1, busy=1.0)])
+    assert "this used 1.00 of 2 cores" in line_text(busy)
+    assert "might take 30.0 ms" in line_text(busy)
+    alone = line_budget(LINE, 2, [measured("all", 60.0, (1,), networks=1)])
+    assert "Other programs were running" not in line_text(alone)

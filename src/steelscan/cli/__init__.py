@@ -1,26 +1,30 @@
-"""The verbs of the command line: they say where, never what; the work is done elsewhere."""
+"""The verbs of the command line: what to read and where to write; other rooms do the work."""
 
 try:
-    # Each of these adds its verbs; the help lists them in this order.
+    # Each of these adds its verbs; `app.PANELS` holds their order in the help.
     from steelscan.cli import (  # noqa: F401
-        agree,
-        answer,
+        agreement,
         audit,
-        bundle,
+        bench,
         check,
+        compare,
         data,
         ensemble,
+        escapes,
         explore,
+        export,
         folds,
-        judge,
         line,
-        plant,
+        predict,
         quantize,
         recipes,
+        runs,
         score,
         shift,
+        submit,
         train,
         tune,
+        verify,
     )
     from steelscan.cli.app import app, main
 except KeyboardInterrupt:  # before any verb has begun

@@ -1,12 +1,13 @@
-"""The command line itself: what all verbs share, and how a command ends."""
+"""The command line itself: the order of its verbs, what all verbs share, and how a command ends."""
 
 import sys
 from collections.abc import Callable
+from inspect import cleandoc
 from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from steelscan import __version__
 from steelscan.cli.failure import report, shortened
@@ -15,9 +16,24 @@ from steelscan.cli.terminal import safe_streams
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+PANELS = {
+    "Data": ("mill", "convert", "check", "explore", "folds", "shift", "audit"),
+    "Train": ("demo", "list", "show", "train", "runs"),
+    "Evaluate": (
+        *("predict", "score", "tune", "escapes", "compare", "ensemble", "submit", "agreement"),
+    ),
+    "Deploy": ("export", "verify", "bench", "line", "quantize", "keygen"),
+}
+"""All verbs in the order of use, as the help lists them."""
+
+_PANEL_OF = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
+
+RENAMED = {"plant": "escapes", "plan": "line", "agree": "agreement"}
+"""Verbs that had another name: the old one works, but is not in the help."""
+
 
 class Verb(TyperCommand):
-    """A verb whose numbers are all finite."""
+    """A verb that refuses numbers that are not finite."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments. Raises BadParameter for a number that is not finite."""
@@ -26,24 +42,51 @@ class Verb(TyperCommand):
         for parameter in self.params:
             value = ctx.params.get(parameter.name)
             if isinstance(value, float) and not isfinite(value):
-                found = f"{value} is no finite number."
-                raise typer.BadParameter(found, ctx, parameter)
+                raise typer.BadParameter(f"{value} is not a finite number.", ctx, parameter)
         return rest
 
 
-class Verbs(typer.Typer):
-    """All verbs, each of them a `Verb`."""
+class Verbs(TyperGroup):
+    """All verbs, in the order of use; old names lead to the verbs of today."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the verbs in the order of `PANELS`."""
+        return list(_PANEL_OF)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name, the verb and its arguments; tell the user if the name is an old one."""
+        verb = RENAMED.get(args[0])
+        if verb is not None:
+            print(f"steelscan {args[0]} is now steelscan {verb}", file=sys.stderr)
+            args = [verb, *args[1:]]
+        return super().resolve_command(ctx, args)
+
+
+class App(typer.Typer):
+    """The program: each of its verbs is a `Verb` in the panel that `PANELS` gives it."""
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
-        """Add a verb, as `typer.Typer.command` does."""
-        return super().command(name, cls=Verb, **settings)
+        """Add a verb, as `typer.Typer.command` does. Raises KeyError if `PANELS` lacks it."""
+
+        def add(function: Function) -> Function:
+            verb = name or function.__name__
+            paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
+            text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+            command = super(App, self).command(
+                verb, cls=Verb, rich_help_panel=_PANEL_OF[verb], help=text, **settings
+            )
+            return command(function)
+
+        return add
 
 
-app = Verbs(
+app = App(
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Find and outline defects on steel strip.",
+    epilog="steelscan VERB --help explains a verb. Start with: steelscan demo",
 )
 
 
@@ -63,13 +106,13 @@ _common_state: dict[str, Any] = {"debug": False, "verb": None}
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line and exit status 2."""
+    """Run the command line; an error of the user is one line and exit status 2."""
     _common_state.update(debug=False, verb=None)
     with safe_streams(), interruptible() as interruption:
         status = 0
         try:
             try:
-                status = app(standalone_mode=False) or 0  # 130 where typer saw the interrupt
+                status = app(standalone_mode=False) or 0  # 130 if typer caught the interrupt
             finally:
                 sys.stdout.flush()
         except (KeyboardInterrupt, typer.Abort):
@@ -85,7 +128,7 @@ def main() -> None:
 
 
 def _failed(error: BaseException) -> int:
-    message = getattr(error, "format_message", None)  # of typer: the command was given wrongly
+    message = getattr(error, "format_message", None)  # typer's: the command line was wrong
     if message is None:
         return report(error, _common_state["debug"])
     context = getattr(error, "ctx", None)
@@ -93,6 +136,6 @@ def _failed(error: BaseException) -> int:
         print(message())
         return 2
     path = context.command_path if context is not None else "steelscan"
-    told = " ".join(message().split()).rstrip(".")
-    print(f"Error: {shortened(told)}. See {path} --help.", file=sys.stderr)
+    line = " ".join(message().split()).rstrip(".")
+    print(f"Error: {shortened(line)}. See {path} --help.", file=sys.stderr)
     return 2

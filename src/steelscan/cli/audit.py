@@ -11,29 +11,32 @@ from steelscan.cli.options import OnError, Out
 
 @app.command(epilog="Example: steelscan audit data/severstal --run runs/first --out audit")
 def audit(
-    data: Annotated[Path, typer.Argument(help="Data set: folder or zip.")],
+    data: Annotated[Path, typer.Argument(help="Data set: a folder or a zip.")],
     out: Out,
     run: Annotated[
-        Path | None, typer.Option(help="Run folder of a finished training on this data set.")
+        Path | None,
+        typer.Option(help="Folder of a finished run on this data set; its predictions help."),
     ] = None,
     most: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Strips on the page, and with --to.")
+        int,
+        typer.Option(min=1, max=10_000, help="Maximum number of strips on the page and in --to."),
     ] = 100,
     to: Annotated[
         str | None,
-        typer.Option(help="Write those strips in a format of steelscan convert, to relabel them."),
+        typer.Option(help="Also write those strips in this format of steelscan convert."),
     ] = None,
     on_error: OnError = "stop",
 ) -> None:
-    """List strips whose labels are worth a second look, on a page to look through and as CSV.
+    """List strips whose labels may be wrong, worst first, on a page and as CSV.
 
-    Without --run that needs no network: copies labelled apart, odd sizes, specks and slivers.
+    Without --run it compares labels only: near-duplicates with different labels, masks of unusual
+    size, specks and slivers.
     """
     from steelscan.analysis.audit import audit_text, write_audit
 
-    found = write_audit(data, out, run=run, most=most, to=to, on_error=on_error)
-    print(audit_text(found))
+    result = write_audit(data, out, run=run, most=most, to=to, on_error=on_error)
+    print(audit_text(result))
     print(f"List: {out / 'suspects.csv'}")
-    if to is not None and found.suspects:
+    if to is not None and result.suspects:
         print(f"To relabel: {out / f'relabel_{to}'}")
     print(f"Page: {out / 'audit.html'}")

@@ -1,38 +1,35 @@
-"""The verb about ensembles of finished runs."""
+"""The verb about the members of an ensemble: ensemble."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, Out, refuse_unused
+from steelscan.cli.options import DataOfRun, Device, Out, RunPath, refuse_unused
 
 
 @app.command(epilog="Example: steelscan ensemble runs/first --out runs/first-ensemble")
 def ensemble(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    run: RunPath,
     out: Out,
-    data: Annotated[
-        Path | None, typer.Option(help="Its data set, if that lies elsewhere by now.")
-    ] = None,
+    data: DataOfRun = None,
     members: Annotated[
         str,
-        typer.Option(help="Numbers of the members that may be left out, as '1 3 4'; all if empty."),
+        typer.Option(help="Members that may be left out, by number: '1 3 4'; all if not given."),
     ] = "",
     rules_only: Annotated[
-        bool, typer.Option("--rules-only", help="Try no sets of members.")
+        bool, typer.Option("--rules-only", help="Compare combining rules, not sets of members.")
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the answers; comparing again asks no network.")
+        bool, typer.Option("--keep", help="Keep the outputs, so that a repetition is fast.")
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Compare the rules by which a run's networks answer together, and which of them it needs.
+    """Compare rules to combine the networks of a run, and find members that it does not need.
 
-    Networks are asked only about strips that they were not fitted on. After an interruption the
-    same command goes on where it stopped.
+    Each network predicts only strips that it was not trained on. An interrupted command continues
+    if you repeat it.
     """
     if rules_only:
         refuse_unused(context, "members", "with --rules-only")
@@ -41,16 +38,16 @@ def ensemble(
 
     parts = members.replace(",", " ").split()
     if not all(part.isdecimal() and len(part) < 5 for part in parts):
-        raise InputError("members", f"is {members!r}", "Give numbers, as '1 3 4'")
+        raise InputError("--members", f"is {members!r}", "Give numbers, as '1 3 4'")
     numbers = [int(part) for part in parts]
-    found = compare_ensemble(
+    result = compare_ensemble(
         run, out, data=data, members=numbers, sets=not rules_only, keep=keep, device=device
     )
-    text = ensemble_text(found)
+    text = ensemble_text(result)
     write_text(out / "ensemble.txt", f"{text}\n")
-    write_text(out / "ensemble.json", f"{found.model_dump_json(indent=2)}\n")
-    write_ensemble_page(out / "ensemble.html", found)
+    write_text(out / "ensemble.json", f"{result.model_dump_json(indent=2)}\n")
+    write_ensemble_page(out / "ensemble.html", result)
     print(text)
     kept = f"kept in {out / 'strips'}" if keep else "removed; --keep keeps them"
-    print(f"\nAnswers of the members took {found.bytes / 1e6:.1f} MB, {kept}.")
+    print(f"\nOutputs of the members took {result.bytes / 1e6:.1f} MB, {kept}.")
     print(f"Page, text and JSON: {out / 'ensemble.html'}")

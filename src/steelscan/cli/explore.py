@@ -1,4 +1,4 @@
-"""The verb that looks at a data set before anything is trained: explore."""
+"""The verb that describes a data set before training: explore."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,38 +6,40 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import OnError
+from steelscan.cli.options import OnError, Out
 
 
 @app.command(epilog="Example: steelscan explore data/severstal --out explored/")
 def explore(
     data: Annotated[
-        Path, typer.Argument(help="Data set, or a CSV: run lengths, or labels without masks.")
+        Path, typer.Argument(help="Data set, or CSV of run lengths or of labels without masks.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the page, its figures and tables.")],
+    out: Out,
     labels: Annotated[
         Path | None,
-        typer.Option(help="CSV of which class is on which picture: ImageId,has1,has2,..."),
+        typer.Option(help="CSV that lists which picture has which class: ImageId,has1,has2,..."),
     ] = None,
     frame: Annotated[
         str | None,
-        typer.Option(help="Size of pictures that are not here: HEIGHTxWIDTH, as 256x1600."),
+        typer.Option(help="HEIGHTxWIDTH of the pictures, if they are missing: 256x1600."),
     ] = None,
     speck: Annotated[
         int | None,
         typer.Option(
-            min=1, max=10**8, help="Pieces of fewer pixels are specks; by the size if not given."
+            min=1,
+            max=10**8,
+            help="Regions with fewer pixels are specks; relative to the picture if not given.",
         ),
     ] = None,
     min_area: Annotated[
         str | None,
-        typer.Option(help="Tell how many masks are smaller: pixels, as 600 or 600,600,900,2000."),
+        typer.Option(help="Count masks with fewer pixels: 600, or per class as 600,600,900,2000."),
     ] = None,
     on_error: OnError = "stop",
 ) -> None:
-    """Write a page of what a data set holds: classes, masks, pictures, duplicates, suspects.
+    """Describe a data set on one page: classes, masks, pictures, duplicates, suspect labels.
 
-    Works from annotations alone where the pictures are missing.
+    If the pictures are missing, the page is made from the annotations alone.
     """
     from steelscan.analysis.score import read_frame
     from steelscan.explore import explore as explore_data
@@ -45,13 +47,13 @@ def explore(
 
     size = None if frame is None else read_frame(frame)
     least = None if min_area is None else _areas(min_area)
-    found = explore_data(data, out, labels, size, on_error, speck, least)
-    print(summary(found))
+    result = explore_data(data, out, labels, size, on_error, speck, least)
+    print(summary(result))
     print(f"Page: {out / 'explore.html'}")
 
 
 def _areas(text: str) -> int | tuple[int, ...]:
-    """Pixels for all classes, or for each. Raises InputError."""
+    """Return one area in pixels for all classes, or one per class. Raises InputError."""
     from steelscan.strip import InputError
 
     numbers = [part.strip() for part in text.split(",")]

@@ -1,4 +1,4 @@
-"""What the command line says of an error: one line with a way out, and an exit status."""
+"""How errors are printed: one line with a remedy, and an exit status."""
 
 import errno
 import sys
@@ -13,39 +13,40 @@ _TRAIN = {
     "torch",
     "zarr",
 }
-"""What the extra `train` installs, by the names that are imported."""
+"""Modules that the extra `train` installs."""
 
-_WAYS_OUT = {
-    errno.ENOSPC: "Free space on that disk, and give the same command again",
-    errno.EDQUOT: "Free space on that disk, and give the same command again",
-    errno.EACCES: "Choose a folder that you may read and write",
-    errno.EPERM: "Choose a folder that you may read and write",
-    errno.EROFS: "Choose a folder that you may write",
-    errno.ENAMETOOLONG: "Give it a shorter name",
-    errno.ELOOP: "Remove the links that lead to each other",
+_REMEDIES = {
+    errno.ENOSPC: "Free space on that disk, then repeat the command",
+    errno.EDQUOT: "Free space on that disk, then repeat the command",
+    errno.EACCES: "Choose a folder with read and write permission",
+    errno.EPERM: "Choose a folder with read and write permission",
+    errno.EROFS: "Choose a folder with write permission",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.ELOOP: "Remove links that form a circle",
     errno.EMFILE: "Allow more open files (ulimit -n)",
-    errno.ENFILE: "Close other programs, and give the same command again",
-    errno.ENOMEM: "Give fewer or smaller pictures, or use a machine with more memory",
+    errno.ENFILE: "Close other programs, then repeat the command",
+    errno.ENOMEM: "Use fewer or smaller pictures, or a machine with more memory",
 }
 _INSTALL = "Run: pip install 'steelscan[train]'"
 _LONGEST = 2000
+"""Characters of a line that are printed."""
 
 
 def report(error: BaseException, debug: bool) -> int:
     """Print an error to standard error, and return the exit status.
 
-    An error of the user is one line and status 2, with ``debug`` after its trace. Any other is a
-    fault of the program: its trace and one line on what to do, status 1.
+    An error of the user is one line and status 2; with ``debug`` the trace comes first. Any other
+    error is a bug of the program: its trace and one line with a remedy, status 1.
     """
     line = _line(error)
     if debug or line is None:
         traceback.print_exception(error, file=sys.stderr)
-    print(shortened(f"Error: {line or _fault(error)}"), file=sys.stderr)
+    print(shortened(f"Error: {line or _bug(error)}"), file=sys.stderr)
     return 1 if line is None else 2
 
 
 def _line(error: BaseException) -> str | None:
-    """What happened, where and the way out; None where that is not known."""
+    """Return what happened, where and the remedy; None if the error is not known."""
     from steelscan.strip import SteelscanError
 
     match error:
@@ -54,14 +55,16 @@ def _line(error: BaseException) -> str | None:
         case ModuleNotFoundError() if error.name in _TRAIN:
             line = f"this verb: needs {error.name}, which is not installed. {_INSTALL}."
         case _ if _is_of_memory(error):
-            line = f"memory: there is not enough ({error or 'of it'}). {_WAYS_OUT[errno.ENOMEM]}."
+            line = (
+                f"memory: there is not enough ({error or 'no details'}). {_REMEDIES[errno.ENOMEM]}."
+            )
         case RecursionError():
-            line = "input: is nested too deeply to be read. Check the file that was given last."
+            line = "input: is nested too deeply to be read. Check the input files."
         case UnicodeEncodeError() if error.reason == "surrogates not allowed":
             around = error.object[max(error.start - 40, 0) : error.end + 40]
-            line = f"{around}: holds letters that are not UTF-8. Rename the file in UTF-8."
+            line = f"{around}: contains characters that are not UTF-8. Rename the file in UTF-8."
         case RuntimeError() if str(error).startswith("Symlink loop"):  # until Python 3.13
-            line = f"{error}. {_WAYS_OUT[errno.ELOOP]}."
+            line = f"{error}. {_REMEDIES[errno.ELOOP]}."
         case OSError():
             line = _system(error)
         case _:
@@ -70,29 +73,29 @@ def _line(error: BaseException) -> str | None:
 
 
 def _is_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, as Python, torch, OpenCV or onnxruntime tell it."""
-    told = ("not enough memory", "out of memory", "Insufficient memory", "bad_alloc")
-    return isinstance(error, MemoryError) or any(each in str(error) for each in told)
+    """Return whether memory ran out, as Python, torch, OpenCV or onnxruntime report it."""
+    messages = ("not enough memory", "out of memory", "Insufficient memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in messages)
 
 
 def _system(error: OSError) -> str | None:
-    if error.filename is None and error.errno not in _WAYS_OUT:
+    if error.filename is None and error.errno not in _REMEDIES:
         return None
     where = "system" if error.filename is None else error.filename
     if isinstance(where, bytes):
         where = where.decode(errors="backslashreplace")
-    remedy = _WAYS_OUT.get(error.errno or 0, "Check that it is there and can be used")
+    remedy = _REMEDIES.get(error.errno or 0, "Check that it exists and can be used")
     return f"{where}: {error.strerror or error}. {remedy}."
 
 
-def _fault(error: BaseException) -> str:
+def _bug(error: BaseException) -> str:
     return (
-        f"{type(error).__name__}: {error}. This is a fault of steelscan: "
+        f"{type(error).__name__}: {error}. This is a bug in steelscan: "
         "report it with the command and the lines above"
     )
 
 
 def shortened(line: str) -> str:
-    """One line of a text, without the middle where it is very long."""
+    """Return a text as one line, without its middle if it is very long."""
     line = " ".join(line.split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 300]} ... {line[-300:]}"

@@ -1,4 +1,4 @@
-"""The verb that deals folds, and checks those of others: folds."""
+"""The verb that makes folds, and checks folds made elsewhere: folds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,27 +14,29 @@ def folds(
     context: typer.Context,
     data: Annotated[Path, typer.Argument(help="Data set: a folder or a zip.")],
     out: Annotated[
-        Path | None, typer.Option(help="CSV of image,group,fold; the report is beside it as JSON.")
+        Path | None,
+        typer.Option(help="CSV of image,group,fold; a report with the same name ends in .json."),
     ] = None,
     count: Annotated[
-        int, typer.Option(min=2, max=1000, help="How many folds; as the recipe has (quick: 10).")
+        int, typer.Option(min=2, max=1000, help="Number of folds; the recipe quick needs 10.")
     ] = 5,
     seed: Seed = 0,
     check: Annotated[
-        Path | None, typer.Option(help="Deal none: judge these, a CSV of image,fold.")
+        Path | None, typer.Option(help="Check the folds of this CSV (image,fold); make none.")
     ] = None,
     look: Annotated[
-        bool, typer.Option("--look", help="Look for near-duplicates even with a groups.csv.")
+        bool, typer.Option("--look", help="Search for near-duplicates despite a groups.csv.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     on_error: OnError = "stop",
 ) -> None:
-    """Deal folds with near-duplicates together and classes even, or check folds of others.
+    """Split a data set into folds: near-duplicates stay together, classes are balanced.
 
-    Says what random folds would have leaked. Without --out nothing is written.
+    Also counts how many near-duplicates random folds would separate. Without --out nothing is
+    written.
     """
     if check is not None:
-        refuse_unused(context, "out count seed", "with --check, which deals no folds")
+        refuse_unused(context, "out count seed", "with --check, which makes no folds")
     check_writable(out)
     from steelscan.analysis.folds import (
         check_folds,

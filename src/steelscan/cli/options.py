@@ -1,66 +1,81 @@
 """Options that several verbs take."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-BundleFile = Annotated[Path, typer.Argument(help="A bundle that steelscan export wrote.")]
+RunPath = Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")]
+BundleFile = Annotated[
+    Path, typer.Argument(help="Bundle that steelscan export wrote.", metavar="BUNDLE")
+]
 Sign = Annotated[
-    Path | None, typer.Option(help="Private key to sign it with; steelscan keygen makes one.")
+    Path | None, typer.Option(help="Private key to sign the bundle with; see steelscan keygen.")
 ]
 SignedBy = Annotated[
     Path | None,
     typer.Option("--require-signed-by", help="Public key that must have signed the bundle."),
 ]
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
-Out = Annotated[Path, typer.Option(help="Folder for the results; the same one goes on.")]
+DataOfRun = Annotated[Path | None, typer.Option(help="Data set of the run, if it was moved since.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Images = Annotated[
     Path | None,
-    typer.Option(help="Folder or zip of the pictures, if they lie elsewhere."),
+    typer.Option(help="Folder or zip of the pictures, if they are not in the data set."),
 ]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
-Device = Annotated[Literal["auto", "cpu"], typer.Option(help="Where networks run.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")]
+Device = Annotated[
+    Literal["auto", "cpu"], typer.Option(help="Where networks run; auto: a GPU if there is one.")
+]
 Workers = Annotated[
-    int, typer.Option(min=0, max=256, help="Processes that read strips for training.")
+    int,
+    typer.Option(min=0, max=256, help="Processes that load training strips; 0: none besides this."),
 ]
 Weights = Annotated[
     Literal["auto", "random"],
-    typer.Option(help="First weights: as the recipe says if installed here, or random."),
+    typer.Option(help="Initial weights: the recipe's if they are installed, or random ones."),
 ]
 OnError = Annotated[
-    Literal["stop", "skip"], typer.Option(help="What to do with a file that cannot be used.")
+    Literal["stop", "skip"], typer.Option(help="What to do if a file cannot be read.")
 ]
 Thresholds = Annotated[
-    Path | None, typer.Option(help="File that steelscan tune wrote for this run.")
+    Path | None, typer.Option(help="thresholds.json that steelscan tune wrote for this run.")
 ]
 MmPerPixel = Annotated[
     float | None,
-    typer.Option(min=1e-6, max=1000, help="Side of a pixel in mm: sizes are then in mm2."),
+    typer.Option(min=1e-6, max=1000, help="Side of a pixel in mm; sizes are then in mm2."),
 ]
 
 
-def refuse_unused(context: typer.Context, names: str, why: str) -> None:
-    """Raise InputError for options that were given but have no effect here.
+def given(context: typer.Context, name: str) -> bool:
+    """Return whether the user gave a parameter on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
-    ``names`` are those of the parameters, with blanks between; ``why`` ends "has no effect ...".
+
+def refuse_unused(context: typer.Context, names: str, why: str) -> None:
+    """Raise InputError for options that were given but have no effect.
+
+    Args:
+        context: The context of the verb.
+        names: Names of the parameters, separated by blanks.
+        why: The end of the sentence "has no effect ...".
     """
     for name in names.split():
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if given(context, name):
             from steelscan.strip import InputError
 
-            option = f"--{name.strip('_').replace('_', '-')}"
-            raise InputError(option, f"has no effect {why}", "Leave it out")
+            option: Any = next(each for each in context.command.params if each.name == name)
+            raise InputError(option.opts[0], f"has no effect {why}", "Leave it out")
 
 
 def check_writable(*files: Path | None) -> None:
-    """Raise OutputError, before any work, for files that cannot be written in the end."""
+    """Raise OutputError, before any work, for files that cannot be written at the end."""
     from steelscan.strip import OutputError, output_folder
 
     for file in files:
         if file is not None:
             if file.exists() and not file.is_file():
-                kind = "a folder" if file.is_dir() else "no ordinary file"
+                kind = "a folder" if file.is_dir() else "not a regular file"
                 raise OutputError(file, f"is {kind}", "Name a new file")
             output_folder(file.parent)

@@ -1,4 +1,4 @@
-"""The verb that brings a bundle to another precision."""
+"""The verb that reduces the precision of a bundle: quantize."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +9,10 @@ from steelscan.cli.app import app
 from steelscan.cli.options import BundleFile, Sign, SignedBy
 
 
-@app.command(epilog="Example: steelscan quantize model.steelscan --to int8 --data D --out M8")
+@app.command(
+    epilog="Example: steelscan quantize model.steelscan --to int8 --data strips/ "
+    "--out int8.steelscan"
+)
 def quantize(
     bundle: BundleFile,
     to: Annotated[
@@ -17,27 +20,30 @@ def quantize(
     ],
     data: Annotated[
         str,
-        typer.Option(help="The data set that it was proven on, or part of it with other strips."),
+        typer.Option(
+            help="Strips: those whose decisions the bundle records, and others to calibrate on."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The new bundle: one file.")],
     strips: Annotated[
-        int, typer.Option(min=1, max=1_000, help="Strips to calibrate on, at most.")
+        int, typer.Option(min=1, max=1_000, help="Maximum number of strips to calibrate on.")
     ] = 32,
     budget: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Share of verdicts that may flip, and of the defects of a class that may be lost.",
+            help="Share of verdicts that may differ, and of the defects per class that may be "
+            "lost; by the precision if not given.",
         ),
     ] = None,
     sign: Sign = None,
     signed_by: SignedBy = None,
 ) -> None:
-    """Write a bundle anew whose networks compute in 16-bit floats or 8-bit integers.
+    """Write a copy of a bundle whose networks compute in 8-bit integers or 16-bit floats.
 
-    It is held against the trained networks' decisions, class by class, on strips that did not
-    calibrate; where that costs more than the budget it is refused, and nothing is written.
+    Its decisions are compared per class with those of the trained networks, on strips that were
+    not used to calibrate. If more is lost than the budget allows, nothing is written.
     """
     from steelscan.bundle import BUNDLE_KIND
     from steelscan.bundle.precision.quantize import quantize as quantize_bundle
@@ -57,5 +63,5 @@ def quantize(
     for line in done.lines():
         print(line)
     if sign is None:
-        print("Not signed: a signature does not pass over to another bundle; --sign makes one")
+        print("Not signed: the signature of the first bundle is not valid for it. Use --sign")
     print(f"Bundle ({out.stat().st_size / 1e6:.1f} MB): {done.path}")

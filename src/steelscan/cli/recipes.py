@@ -19,7 +19,9 @@ def list_recipes() -> None:
 @app.command(epilog="Example: steelscan show quick --json > mine.json")
 def show(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
-    json: Annotated[bool, typer.Option("--json", help="As JSON, to edit and train.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, which you can edit and train.")
+    ] = False,
 ) -> None:
     """Show a recipe: its source, or its values as JSON."""
     from steelscan import recipes

@@ -1,4 +1,4 @@
-"""The verb that lays predictions beside the truth: score."""
+"""The verb that scores predictions against the truth: score."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,31 +14,43 @@ def score(
     context: typer.Context,
     truth: Annotated[Path, typer.Argument(help="Data set, or CSV of run lengths.")],
     predicted: Annotated[
-        Path, typer.Argument(help="CSV, predict's folder, PNG masks, or a run of this data.")
+        Path,
+        typer.Argument(
+            help="CSV of run lengths, a folder of steelscan predict or of PNG masks, or a run on "
+            "this data set."
+        ),
     ],
     json: Annotated[Path | None, typer.Option(help="JSON file for all numbers.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Page for all numbers.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page for all numbers.")] = None,
     frame: Annotated[
         str | None,
-        typer.Option(help="HEIGHTxWIDTH of all pictures, where the truth is a CSV file."),
+        typer.Option(help="HEIGHTxWIDTH of all pictures, if the truth is a CSV file."),
     ] = None,
     mm_per_pixel: MmPerPixel = None,
     expected: Annotated[
         str | None,
-        typer.Option(help="Strips with each class where it will be scored: 128,43,741,120/1801."),
+        typer.Option(
+            help="Also estimate mean Dice elsewhere, from how many strips have each class there: "
+            "128,43,741,120/1801."
+        ),
     ] = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Read two CSV files, sorted by image, in one pass.")
+        bool,
+        typer.Option(
+            "--stream", help="Read two CSV files, sorted by image, in one pass: constant memory."
+        ),
     ] = False,
     classes: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="How many there are, for --stream where unknown."),
+        typer.Option(
+            min=1, max=1000, help="Number of classes, if --stream cannot tell from the files."
+        ),
     ] = None,
 ) -> None:
-    """Score predictions against the truth: five numbers with intervals, classes, sizes, overlap.
+    """Score predictions: five numbers with intervals, per class, by size, overlap.
 
-    A run is judged by what it said of strips that its networks were not fitted on. Strips that
-    could not be read when they were predicted are counted apart.
+    A run is scored on strips that its networks were not trained on. Strips that could not be read
+    when they were predicted are counted separately.
     """
     if not stream:
         refuse_unused(context, "classes", "without --stream")
@@ -58,15 +70,15 @@ def score(
         check_output(json, kind, [truth, predicted])
     if html is not None:
         check_output(html, page_kind("score"), [truth, predicted])
-    asked = score_options(frame, mm_per_pixel, expected)
+    options = score_options(frame, mm_per_pixel, expected)
     if stream:
-        found = score_stream(truth, predicted, asked, classes=classes)
+        result = score_stream(truth, predicted, options, classes=classes)
     else:
-        found = score_files(truth, predicted, asked)
-    print(score_text(found))
+        result = score_files(truth, predicted, options)
+    print(score_text(result))
     if json is not None:
-        write_text(json, found.model_dump_json(indent=2) + "\n")
+        write_text(json, result.model_dump_json(indent=2) + "\n")
         print(f"JSON: {json}")
     if html is not None:
-        write_page(html, score_page(found, f"{predicted.name} against {truth.name}"))
+        write_page(html, score_page(result, f"{predicted.name} against {truth.name}"))
         print(f"Page: {html}")

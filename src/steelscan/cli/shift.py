@@ -1,4 +1,4 @@
-"""The verb that asks whether test strips differ from training strips: shift."""
+"""The verb that checks whether test strips differ from training strips: shift."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +16,25 @@ def shift(
     out: Out,
     test: Annotated[
         str | None,
-        typer.Option(help="Test strips: folder, zip, quoted pattern; test_images/ if not given."),
+        typer.Option(
+            help="Test strips: folder, zip, quoted pattern; test_images of the data set if not "
+            "given."
+        ),
     ] = None,
     folds: Annotated[
-        Path | None, typer.Option(help="CSV file for folds judged by what is like the test.")
+        Path | None,
+        typer.Option(help="CSV file for folds that validate on the strips most like the test."),
     ] = None,
     share: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Share of strips that judges, in --folds.")
+        float,
+        typer.Option(min=0.01, max=0.99, help="Share of strips that validate, in --folds."),
     ] = 0.2,
     seed: Seed = 0,
     on_error: OnError = "stop",
 ) -> None:
-    """Say whether training strips can be told from test strips, by what, and which are like them.
+    """Test whether training and test strips differ, in what, and which training strips are alike.
 
-    Where they cannot, nothing but that is written.
+    If they cannot be told apart, only that is written.
     """
     if folds is None:
         refuse_unused(context, "share", "without --folds")
@@ -37,8 +42,8 @@ def shift(
     from steelscan.analysis.shift import check_outputs, find_shift, write_shift
 
     check_outputs(data, out, test, folds)
-    found = find_shift(data, test, seed=seed, on_error=on_error)
-    print(write_shift(found, out, folds, share))
+    result = find_shift(data, test, seed=seed, on_error=on_error)
+    print(write_shift(result, out, folds, share))
     if folds is not None:
-        print(f"Folds: {folds}" if found.differ else "Folds: none written")
+        print(f"Folds: {folds}" if result.differ else "Folds: none written")
     print(f"Page: {out / 'shift.html'}")

@@ -1,4 +1,4 @@
-"""Standard output and standard error that fit any terminal, encoding and pipe."""
+"""Standard output and standard error that work with any terminal, encoding and pipe."""
 
 import io
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TextIO
 
 READER_GONE = 141
-"""Exit status when whatever read the output has ended, as a shell gives it (128 + SIGPIPE)."""
+"""Exit status if the reader of a pipe has ended, as in a shell (128 + SIGPIPE)."""
 
 
 class _Escaping(io.TextIOBase):
-    """Passes text on with control characters escaped, so that a file name cannot steer a terminal.
+    """Escape control characters, so that a file name cannot control the terminal.
 
-    Letters that the encoding lacks are escaped too. ``rich_proxied_file`` is where rich writes its
-    own control sequences.
+    Characters that the encoding lacks are escaped, too. ``rich_proxied_file`` is the attribute to
+    which rich writes its own control sequences.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -53,13 +53,13 @@ class _Escaping(io.TextIOBase):
         return self.rich_proxied_file.fileno()
 
     def _fail(self, error: OSError) -> None:  # noqa: ARG002
-        """Write what is left, and what comes, to nowhere."""
+        """Discard what is buffered and all that follows."""
         with suppress(OSError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
 
 
 class _Results(_Escaping):
-    """Standard output: results that cannot be written are an error."""
+    """Standard output: it is an error if results cannot be written."""
 
     def _fail(self, error: OSError) -> None:
         super()._fail(error)
@@ -67,17 +67,19 @@ class _Results(_Escaping):
             raise SystemExit(READER_GONE) from None
         from steelscan.strip import OutputError
 
-        found = f"cannot be written ({error.strerror})"
-        raise OutputError("standard output", found, "Send it where there is free space") from error
+        problem = f"cannot be written ({error.strerror})"
+        raise OutputError(
+            "standard output", problem, "Redirect it to a disk with free space"
+        ) from error
 
 
 class _Messages(_Escaping):
-    """Standard error: no work stops because its progress cannot be shown."""
+    """Standard error: no work stops because progress cannot be shown."""
 
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Make both streams safe while the block runs, also where they are closed."""
+    """Make both streams safe while the block runs, even if they are closed."""
     for number in range(3):
         _open_if_closed(number)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
@@ -87,8 +89,8 @@ def safe_streams() -> Iterator[None]:
 
 
 def _open_if_closed(number: int) -> None:
-    """Keep a file that is opened later from getting the number of a standard stream."""
+    """Prevent a file that is opened later from getting the number of a standard stream."""
     try:
         os.fstat(number)
     except OSError:
-        os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        os.open(os.devnull, os.O_RDWR)  # gets the lowest free number

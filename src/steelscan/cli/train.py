@@ -1,4 +1,4 @@
-"""Verbs that carry recipes through: train and demo."""
+"""Verbs that train recipes: train and demo."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,19 +24,21 @@ def train(
     on_error: OnError = "stop",
     budget: Annotated[
         Literal["full", "small", "tiny"],
-        typer.Option(help="How much time: all, under an hour, or minutes, on a few strips."),
+        typer.Option(
+            help="full: as published; small: under an hour; tiny: minutes, with miniature networks."
+        ),
     ] = "full",
     folds: Annotated[
-        Path | None, typer.Option(help="CSV of image,fold: folds of others, in place of its own.")
+        Path | None, typer.Option(help="CSV of image,fold, to use instead of the recipe's folds.")
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say what would be fitted, how long it takes, and stop.")
+        bool, typer.Option("--plan", help="Print what would be trained and how long, then stop.")
     ] = False,
 ) -> None:
-    """Carry a recipe from a data set to networks, scores, a submission and a report.
+    """Train a recipe on a data set: networks, scores, a submission and a report.
 
-    After an interruption the same command goes on where it stopped. Exit status 3 when test strips
-    could not be read and --on-error skip is given: their rows in the submission say "unread".
+    An interrupted command continues if you repeat it. Exit status 3 if test strips could not be
+    read and --on-error skip is given: their rows in the submission contain "unread".
     """
     from steelscan import recipes
     from steelscan.pipeline import Options, plan_run
@@ -52,7 +54,9 @@ def train(
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
-    done = train_recipe(chosen, data, out, options, lambda found: print(found.table(), flush=True))
+    done = train_recipe(
+        chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
+    )
     _print_outcome(done, recipe, out, chosen.changes)
     if done.unread:
         raise typer.Exit(3)
@@ -60,7 +64,7 @@ def train(
 
 @app.command(epilog="Example: steelscan demo --out runs/demo")
 def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
-    """Make synthetic strips, train `quick` on them, and outline strips never seen."""
+    """Make synthetic strips, train `quick` on them, and outline defects on new ones."""
     from steelscan import recipes
     from steelscan.mill import Mill, write_mill
     from steelscan.pipeline import Options
@@ -76,8 +80,10 @@ def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") 
     print(f"Overlays of test strips: {out / 'predicted' / 'overlays'}")
 
 
-def _print_outcome(outcome: "Outcome", recipe: str, run: Path, told: tuple[str, ...] = ()) -> None:
-    """Print what a run came to; ``told`` are notes that stand above already."""
+def _print_outcome(
+    outcome: "Outcome", recipe: str, run: Path, printed: tuple[str, ...] = ()
+) -> None:
+    """Print the results of a run, without the notes in ``printed``, which the user has seen."""
     from steelscan.evaluation.metrics import Scores
 
     for part, scores in outcome.scores.items():
@@ -85,7 +91,7 @@ def _print_outcome(outcome: "Outcome", recipe: str, run: Path, told: tuple[str, 
         print(Scores.table({recipe: scores, "all empty": outcome.empty[part]}))
     print()
     for note in outcome.notes:
-        if note not in told:
+        if note not in printed:
             print(f"Note: {note}")
     print(f"Submission: {run / 'submission.csv'}")
     print(f"Report: {run / 'report.html'}")

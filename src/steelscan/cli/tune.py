@@ -1,4 +1,4 @@
-"""The verb that tunes a finished run: tune."""
+"""The verb that tunes the thresholds of a finished run: tune."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Data, OnError, Seed, refuse_unused
+from steelscan.cli.options import Data, OnError, RunPath, Seed, refuse_unused
 
 if TYPE_CHECKING:
     from steelscan.evaluation.tuning import Objective
@@ -16,33 +16,50 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: steelscan tune runs/first --data data/severstal")
 def tune(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Run folder of a finished training.")],
+    run: RunPath,
     data: Data,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; tuned in the run if not given.")
     ] = None,
     objective: Annotated[
         Literal["mean_dice", "escapes", "public_board"],
-        typer.Option(help="What is made high: mean Dice, with escapes dearer, or on the board."),
+        typer.Option(
+            help="Objective to maximise: mean Dice, Dice with penalised escapes, or the "
+            "leaderboard's class frequencies."
+        ),
     ] = "mean_dice",
     weight: Annotated[
-        float, typer.Option(min=0, max=1000, help="Cost of an escape above its Dice, for escapes.")
+        float,
+        typer.Option(
+            min=0, max=1000, help="Penalty per escape, in Dice, with --objective escapes."
+        ),
     ] = 1.0,
     by: Annotated[
         Literal["search", "auto"],
-        typer.Option(help="Try all settings, or follow from the expected Dice."),
+        typer.Option(help="Try all settings, or derive them from the expected Dice."),
     ] = "search",
-    triplet: Annotated[bool, typer.Option("--triplet", help="Tune a triplet instead.")] = False,
+    triplet: Annotated[
+        bool,
+        typer.Option(
+            "--triplet", help="Tune a triplet of thresholds instead of one and a least area."
+        ),
+    ] = False,
     gain: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Gain looked for, in Dice where the class is.")
+        float,
+        typer.Option(
+            min=0.001,
+            max=1,
+            help="Gain in Dice for which the needed number of defective groups is reported.",
+        ),
     ] = 0.05,
     seed: Seed = 0,
     on_error: OnError = "stop",
 ) -> None:
-    """Tune thresholds out of fold, and say how much of the tuned score is luck.
+    """Tune thresholds out of fold, and report how much of the tuned score is luck.
 
-    Defaults stay unless a gain shows on strips that were not searched. The run is left as it is:
-    thresholds.json is for predict and submit --thresholds, tuning.html for people.
+    A default changes only if strips outside the search confirm the gain. The run itself does not
+    change: give thresholds.json to predict, submit or export with --thresholds. tuning.html
+    explains it.
     """
     if objective != "escapes":
         refuse_unused(context, "weight", "without --objective escapes")
@@ -50,17 +67,17 @@ def tune(
     from steelscan.evaluation.tuning import CrossFitOptions, EscapeWeighted, MeanDice
     from steelscan.recipes import public_board
 
-    named: dict[str, tuple[PerClass[Objective], str]] = {
+    objectives: dict[str, tuple[PerClass[Objective], str]] = {
         "mean_dice": (MeanDice(), "mean Dice"),
-        "escapes": (EscapeWeighted(weight=weight), f"mean Dice, less {weight:g} an escape"),
-        "public_board": (public_board(), "mean Dice with the public board's share of defects"),
+        "escapes": (EscapeWeighted(weight=weight), f"mean Dice minus {weight:g} per escape"),
+        "public_board": (public_board(), "mean Dice with the public leaderboard's class shares"),
     }
-    aim, name = named[objective]
+    chosen, name = objectives[objective]
     done = tune_run(
         run,
         data,
         out,
-        objective=aim,
+        objective=chosen,
         name=name,
         triplet=triplet,
         options=CrossFitOptions(by=by, gain=gain, seed=seed),

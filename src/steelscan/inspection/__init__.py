@@ -1,4 +1,4 @@
-"""What a line asks of a machine: strips per second, and the time there is."""
+"""What an inspection line needs: whether a machine keeps up with it."""
 
 import lazy_loader
 

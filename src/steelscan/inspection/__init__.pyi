@@ -1,4 +1,5 @@
-from .line_budget import line_asked as line_asked
-from .line_budget import plan as plan
-from .line_budget import plan_json as plan_json
-from .line_budget import plan_text as plan_text
+from .line_budget import LineBudget as LineBudget
+from .line_budget import LineRequest as LineRequest
+from .line_budget import line_request as line_request
+from .line_budget import measure_line as measure_line
+from .text import line_text as line_text

@@ -62,7 +62,7 @@ def read_threads(text: str) -> tuple[int, ...]:
         re.fullmatch("[0-9]{1,3}", part) and 1 <= int(part) <= MOST_THREADS for part in parts
     ):
         remedy = f"Give whole numbers from 1 to {MOST_THREADS}, such as 1,2"
-        raise InputError("--threads", f"is {text[:60]}", remedy)
+        raise InputError("--cores", f"is {text[:60]}", remedy)
     return tuple(map(int, parts))
 
 

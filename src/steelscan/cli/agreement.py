@@ -1,4 +1,4 @@
-"""The verb that lays submissions beside each other: agree."""
+"""The verb that compares submissions: agreement."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,36 +9,42 @@ from steelscan.cli.app import app
 from steelscan.cli.options import Out
 
 
-@app.command(epilog="Example: steelscan agree one.csv two.csv three.csv --out agreed/")
-def agree(
+@app.command(epilog="Example: steelscan agreement one.csv two.csv three.csv --out agreed/")
+def agreement(
     submissions: Annotated[
-        list[Path], typer.Argument(help="CSV files for the same images, two or more.")
+        list[Path], typer.Argument(help="Two or more CSV files for the same images.")
     ],
     out: Out,
     layout: Annotated[
         Literal["joined", "columns"] | None,
-        typer.Option(help="ImageId_ClassId with all rows, or ImageId,ClassId; as the first file."),
+        typer.Option(
+            help="Layout of the majority: ImageId_ClassId with all rows (joined) or "
+            "ImageId,ClassId (columns); as the first file if not given."
+        ),
     ] = None,
     ties: Annotated[
         Literal["out", "in"],
-        typer.Option(help="Pixels that exactly half of the files hold: left out, or kept."),
+        typer.Option(help="Whether the majority has pixels that exactly half of the files have."),
     ] = "out",
     band: Annotated[
         str | None,
-        typer.Option(help="Sane counts, the sum last: 82-97,0-9,586-611,110-113,786-820/1801."),
+        typer.Option(
+            help="Plausible numbers of masks, per class and in total, of how many images: "
+            "82-97,0-9,586-611,110-113,786-820/1801."
+        ),
     ] = None,
     frame: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH of all pictures, to check run lengths.")
     ] = None,
 ) -> None:
-    """Say how far submissions agree, and write what most of them say of each pixel.
+    """Measure how far submissions agree, and write their majority vote per pixel.
 
     Writes majority.csv, agreement.txt, agreement.json and agreement.html.
     """
     from steelscan.analysis.agreement import compare_submissions, read_band, write_agreement
     from steelscan.analysis.score import read_frame
 
-    found = compare_submissions(
+    result = compare_submissions(
         submissions,
         out / "majority.csv",
         layout=layout,
@@ -46,5 +52,5 @@ def agree(
         band=None if band is None else read_band(band),
         frame=None if frame is None else read_frame(frame),
     )
-    print(write_agreement(found, out))
+    print(write_agreement(result, out))
     print(f"Majority: {out / 'majority.csv'}")

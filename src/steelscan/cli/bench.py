@@ -1,0 +1,54 @@
+"""The verb that measures how fast bundles are: bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steelscan.cli.app import app
+
+Strips = Annotated[
+    str | None,
+    typer.Option(help="Strips to scan: folder, zip or pattern; the bundle's own if not given."),
+]
+Scans = Annotated[
+    int, typer.Option("--strips", min=1, max=1_000_000, help="Minimum number of strips to scan.")
+]
+Json = Annotated[Path | None, typer.Option("--json", help="JSON file for all numbers.")]
+
+
+@app.command(epilog="Example: steelscan bench model.steelscan --data strips/ --cores 1,4")
+def bench(
+    bundles: Annotated[list[Path], typer.Argument(help="One bundle, or several to compare.")],
+    data: Strips = None,
+    strips: Scans = 100,
+    cores: Annotated[
+        str,
+        typer.Option(help="Numbers of CPU cores used, such as 1,2; one and all if not given."),
+    ] = "",
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade/--no-cascade",
+            help="Skip networks that cannot change the result, or only those behind closed gates.",
+        ),
+    ] = True,
+    json: Json = None,
+) -> None:
+    """Measure bundles on this machine with real strips: speed, memory, time to start.
+
+    Each number of cores is used in two ways: all on one strip, and one strip per core.
+    """
+    from steelscan.bundle.bench import bench_json, bench_text, read_threads
+    from steelscan.bundle.bench.bench import bench as measure
+    from steelscan.strip import check_output, json_kind, write_json
+
+    if json is not None:
+        check_output(json, json_kind("report of steelscan bench", "machine", "measured"))
+    result = measure(
+        bundles, data=data, strips=strips, threads=read_threads(cores), cascade=cascade
+    )
+    print(bench_text(result))
+    if json is not None:
+        write_json(json, bench_json(result))
+        print(f"JSON: {json}")
