@@ -47,9 +47,7 @@ from steelscan.models import Network, build_network, encoder_of
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame
 from steelscan.strip.progress import progress
-from steelscan.training import AllStrips, EveryStrip, Pass, Training, TrainingData
-from steelscan.training.fit import _Stage
-from steelscan.training.seen import SeenStrips
+from steelscan.training import AllStrips, CropPass, EveryStrip, Stage, Training, TrainingData
 
 CLASSES = 4
 STRIP = Frame(256, 1600)
@@ -61,7 +59,7 @@ PROBE = 2
 MARGIN = 1.05
 """How much more than foreseen a step may take."""
 SIZES = {
-    "crop", "more_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
+    "crop", "extra_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
     "freeze", "averaging",
 }  # fmt: skip
 """The fields of a stage by which one step differs from another."""
@@ -93,10 +91,10 @@ class Case:
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     @property
-    def passes(self) -> tuple[Pass, ...]:
+    def passes(self) -> tuple[CropPass, ...]:
         """All passes of the stage."""
-        own = Pass(crop=self.training.crop, batch=self.training.batch)
-        return (own, *self.training.more_passes)
+        own = CropPass(crop=self.training.crop, batch=self.training.batch)
+        return (own, *self.training.extra_passes)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -124,10 +122,10 @@ class Case:
         """The same with batches of at most this size, and so many of them in a step."""
         training = self.training
         own = min(batch, training.batch)
-        more = tuple(each.but(batch=min(batch, each.batch)) for each in self.training.more_passes)
+        more = tuple(each.but(batch=min(batch, each.batch)) for each in self.training.extra_passes)
         count = own * (together or self.together)
         accumulated = count if training.accumulate_to else None
-        stage = training.but(batch=own, more_passes=more, accumulate_to=accumulated)
+        stage = training.but(batch=own, extra_passes=more, accumulate_to=accumulated)
         return replace(self, training=stage)
 
 
@@ -240,15 +238,14 @@ def peak() -> int:
 def measure(case: Case, data: Path, spill: bool) -> Measured:
     """Fit one epoch of one step a pass, in this process, which is to end afterwards."""
     dataset = open_dataset(data)
-    material = TrainingData(dataset, np.arange(case.strips), case.resize, 0, case.classes)
-    seen = SeenStrips(dataset, case.resize, classes=case.classes)
+    training_data = TrainingData(dataset, np.arange(case.strips), case.resize, 0, case.classes)
     accelerator = Accelerator(cpu=True)
     torch.manual_seed(0)
     before = peak()
     network, _ = build_network(case.network, len(case.classes or range(CLASSES)))
     network.to(memory_format=torch.channels_last)
-    training = case.training.but(strips=AllStrips(), draws=EveryStrip())
-    stage = _Stage(network, training, 0, material, seen, accelerator, 0)
+    training = case.training.but(strips=AllStrips(), sampler=EveryStrip())
+    stage = Stage(network, training, 0, training_data, accelerator)
     learned = _Learned(stage)
     wall, cpu = time.perf_counter(), time.process_time()
     kept = spilling(data) if spill else nullcontext()
@@ -271,7 +268,7 @@ def measure(case: Case, data: Path, spill: bool) -> Measured:
 class _Learned:
     """Which parameters of a stage's network learn: looked at before each step, and afterwards."""
 
-    def __init__(self, stage: _Stage) -> None:
+    def __init__(self, stage: Stage) -> None:
         parameters = stage.network.named_parameters()
         self._fitted = {name: each for name, each in parameters if each.requires_grad}
         self._before = {name: _digest(each) for name, each in self._fitted.items()}
@@ -302,7 +299,7 @@ def _digest(tensor: Tensor) -> bytes:
     return hashlib.sha256(tensor.detach().contiguous().numpy()).digest()
 
 
-def _tensors(stage: _Stage) -> Iterator[Tensor]:
+def _tensors(stage: Stage) -> Iterator[Tensor]:
     """The state of a stage's optimizer."""
     for state in stage.optimizer.state.values():
         yield from (value for value in state.values() if isinstance(value, Tensor))

@@ -24,7 +24,7 @@ from steelscan import recipes
 from steelscan.data import Dataset, open_dataset, pad, padded_frame, read_folds
 from steelscan.data.duplicates import group_strips
 from steelscan.evaluation.metrics import Pairs, Scores, count_pixels, score
-from steelscan.models.weights import find_weights
+from steelscan.models import find_weights
 from steelscan.pipeline import Options, Predictor, RunFolder
 from steelscan.pipeline.train import train
 from steelscan.recipes import Classify, Recipe, Segment

@@ -1,7 +1,7 @@
-"""What a training step of `quick` costs beside forward, backward and the optimizer's arithmetic.
+"""Cost of a training step of `quick` besides forward, backward and the optimizer.
 
-Epochs of the segmenter as it is fitted (strips read from disk, cut, augmented, logged) take turns
-with the same batches in a bare loop: network, loss, backward, optimizer, nothing else.
+Epochs of a normal fit of the segmenter (strips read from disk, cut, augmented, logged) alternate
+with a bare loop over the same batches: network, loss, backward, optimizer, nothing else.
 
 Run: python benchmarks/training_step.py --data DIR
 """
@@ -19,15 +19,11 @@ from steelscan.data import open_dataset
 from steelscan.losses import build_loss
 from steelscan.models import build_network
 from steelscan.strip.progress import progress
-from steelscan.training import TrainingData
-from steelscan.training.crops import EpochCrops, loader
-from steelscan.training.fit import _Stage
-from steelscan.training.optimizers import build_optimizer
-from steelscan.training.seen import SeenStrips
+from steelscan.training import Stage, TrainingData
 
 
 def main() -> None:
-    """Measure turns of both and print their ratio."""
+    """Time both loops in turn and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=3)
@@ -36,20 +32,18 @@ def main() -> None:
     dataset = open_dataset(options.data)
     member = recipes.load("quick").segment.ensemble.members[0]
     training = member.stages[0]
-    material = TrainingData(dataset, np.arange(len(dataset)), member.resize, 0)
+    data = TrainingData(dataset, np.arange(len(dataset)), member.resize, 0)
     torch.manual_seed(0)
     network, _ = build_network(member.network, len(dataset.classes))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    seen = SeenStrips(dataset, member.resize)
-    stage = _Stage(network, training, 0, material, seen, Accelerator(cpu=True), options.workers)
-    crops = EpochCrops(seen, material.rows, training, (0, 0, 0))
-    batches = list(loader(crops, training.batch, 0))
+    stage = Stage(network, training, 0, data, Accelerator(cpu=True), options.workers)
+    batches = [batch for step in stage.batches(0) for batch in step]
     loss = build_loss(training.loss, len(dataset.classes))
-    optimizer = build_optimizer(training.optimizer, network)
+    optimizer = stage.optimizer
 
     def bare() -> None:
         network.train()
-        for [(pictures, masks, _)] in batches:  # of equal strips a batch is one part
+        for [(pictures, masks, _)] in batches:  # one part per batch, since all strips have one size
             loss(network(pictures).masks, masks).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -68,7 +62,7 @@ def main() -> None:
     a_step = {name: float(np.median(each)) / len(batches) for name, each in times.items()}
     share = 1 - a_step["bare"] / a_step["whole"]
     print(f"bare step {a_step['bare'] * 1e3:.1f} ms, as fitted {a_step['whole'] * 1e3:.1f} ms")
-    print(f"beside forward, backward and optimizer: {100 * share:.1f} % of a step")
+    print(f"besides forward, backward and optimizer: {100 * share:.1f} % of a step")
 
 
 if __name__ == "__main__":

@@ -315,7 +315,7 @@ def test_dropout_and_channels_do_what_their_names_say():
 
 @every_kind
 def test_an_encoder_that_timm_does_not_know_is_refused(kind):
-    with pytest.raises(RecipeError, match="encoder resnet35: is not known to timm"):
+    with pytest.raises(RecipeError, match="encoder resnet35: is not an encoder of timm"):
         build_network(of_kind(kind, encoder="resnet35"), CLASSES)
 
 

@@ -131,7 +131,7 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
     """No tuning here, and an area that asks the classifier; the rule decides who teaches."""
     steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
     wanted = PseudoLabels(
-        rule=ConfidentPixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all"
+        rule=ConfidentPixels(low=0.5, high=0.5, dilation=0, min_share=1.0), predicted_by="all"
     )
     recipe = rounds.but(steps=steps, tune=None, pseudo_labels=wanted)
     fitted(recipe, tmp_path / "run")
@@ -163,7 +163,7 @@ def test_with_all_networks_answering_the_scores_out_of_fold_are_said_to_flatter(
 def test_when_no_answer_is_sure_nothing_is_fitted_again(
     rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
-    recipe = rounds.but(pseudo_labels=PseudoLabels(rule=ConfidentStrips(apart=0.5), rounds=2))
+    recipe = rounds.but(pseudo_labels=PseudoLabels(rule=ConfidentStrips(margin=0.5), rounds=2))
     fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     told = "Round 1: 0 to 0, a fold, of 3 test strips were sure enough to teach: no network was"

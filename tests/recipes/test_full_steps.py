@@ -28,7 +28,7 @@ DISTINCT = {
     "twelfth_place": 9,
 }
 SIZES = (
-    "crop", "more_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
+    "crop", "extra_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
     "freeze",
 )  # fmt: skip
 
@@ -121,8 +121,8 @@ def test_a_smaller_batch_changes_nothing_else(steps):
         assert training.batch == 2
         rest = {"batch", "accumulate_to", "more_passes"}
         assert training.model_dump(exclude=rest) == case.training.model_dump(exclude=rest)
-        assert [each.crop for each in training.more_passes] == [
-            each.crop for each in case.training.more_passes
+        assert [each.crop for each in training.extra_passes] == [
+            each.crop for each in case.training.extra_passes
         ]
 
 

@@ -230,13 +230,13 @@ def test_stages_are_those_of_the_recipe(name):
     starts = [m.start.stages for m in members if isinstance(m.start, EncoderFittedFor)]
     fitted = {
         Stage(
-            crops=tuple(crop_said(each.crop) for each in (stage, *stage.more_passes)),
+            crops=tuple(crop_said(each.crop) for each in (stage, *stage.extra_passes)),
             losses=frozenset(type(loss).__name__ for loss in single_losses(stage.loss)),
             optimizer=type(stage.optimizer).__name__,
             rate=stage.optimizer.lr,
             schedule=type(stage.schedule).__name__,
             batches=(
-                *(each.batch for each in (stage, *stage.more_passes)),
+                *(each.batch for each in (stage, *stage.extra_passes)),
                 *([stage.accumulate_to] if stage.accumulate_to else []),
             ),
             epochs=stage.epochs,
@@ -295,8 +295,8 @@ def test_pseudo_labels_are_those_of_the_recipe(name):
     told = text[said.start() :]
     if all(not isinstance(value, tuple) for value in dict(labels.rule).values()):
         assert all(says(told, number) for number in numbers_said(labels.rule.model_dump()))
-    together = 'answered_by "all"' in " ".join(sections(name)[HEADINGS[4]].split())
-    assert together == (labels.answered_by == "all")
+    together = 'predicted_by "all"' in " ".join(sections(name)[HEADINGS[4]].split())
+    assert together == (labels.predicted_by == "all")
 
 
 @every_solution

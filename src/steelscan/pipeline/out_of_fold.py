@@ -77,7 +77,7 @@ def _shape(context: RunContext) -> tuple[int, int]:
 def tune(context: RunContext, answers: Answers) -> Tuned:
     """The last rules of the recipe, with the numbers that judge best where it says so.
 
-    Judged out-of-fold, after all gates. Rules before `KeepFound` are not searched.
+    Judged out-of-fold, after all gates. Rules before `KeepPresent` are not searched.
     """
     rules, wanted = context.recipe.rules, context.recipe.tune
     if wanted is None:

@@ -15,7 +15,7 @@ from steelscan.pipeline.open_run import Predictor
 from steelscan.pipeline.out_of_fold import Answers, tune
 from steelscan.pipeline.run_folder import Task, tasks
 from steelscan.postprocess import Rule
-from steelscan.recipes import Answer, PseudoRule, teaches
+from steelscan.recipes import PseudoRule, StripPrediction, accepts
 from steelscan.strip import Masks, write_json
 
 
@@ -37,7 +37,7 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
         f"Round {round_}: {taken} of {len(context.dataset.test_names)} test strips were sure enough"
     )
     if any(kept):
-        return True, [*notes, f"{told} to teach.", *_warning(wanted.answered_by)]
+        return True, [*notes, f"{told} to teach.", *_warning(wanted.predicted_by)]
     return False, [*notes, f"{told} to teach: no network was fitted again."]
 
 
@@ -58,7 +58,7 @@ def learned(context: RunContext, fold: int) -> tuple[Dataset | JoinedStrips, NDA
 def answered_apart(context: RunContext) -> tuple[int | None, ...]:
     """The folds whose networks answer by themselves, for themselves; None: all together."""
     wanted = context.recipe.pseudo_labels
-    alike = wanted is not None and wanted.answered_by == "all"
+    alike = wanted is not None and wanted.predicted_by == "all"
     return (None,) if alike else context.recipe.folds.validation
 
 
@@ -105,7 +105,11 @@ def sure(opened: RuleInput, rules: Sequence[Rule], rule: PseudoRule) -> Masks | 
     highest = pixels.max((1, 2))
     word = highest if opened.word is None else opened.word
     classes = np.where(np.isnan(word), highest, word)
-    return masks if teaches(rule, Answer(classes, pixels, np.asarray(masks.any((1, 2))))) else None
+    return (
+        masks
+        if accepts(rule, StripPrediction(classes, pixels, np.asarray(masks.any((1, 2)))))
+        else None
+    )
 
 
 def _digest(context: RunContext, task: Task) -> str:
@@ -113,8 +117,8 @@ def _digest(context: RunContext, task: Task) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _warning(answered_by: str) -> list[str]:
-    if answered_by == "fold":
+def _warning(predicted_by: str) -> list[str]:
+    if predicted_by == "fold":
         return []
     return [
         "Pseudo-labels came from the networks of all folds, which have seen each other's "

@@ -175,7 +175,9 @@ def _fit(context: RunContext) -> set[str]:
         if task.round == context.round:
             strips, pseudo = learned(context, task.fold)
             suspected = (
-                suspicion(context, len(strips.frames)) if task.member.wants_suspicion else None
+                suspicion(context, len(strips.frames))
+                if task.member.needs_class_probabilities
+                else None
             )
             source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
             sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")

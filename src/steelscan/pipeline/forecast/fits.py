@@ -124,11 +124,11 @@ def _fit(
 
 
 def _passes(material: TrainingData, stage: Training) -> Iterator[Pass]:
-    cuts = [(each.crop, each.batch) for each in stage.more_passes]
+    cuts = [(each.crop, each.batch) for each in stage.extra_passes]
     for crop, batch in [(stage.crop, stage.batch), *cuts]:
         own = stage.but(crop=crop, batch=batch)
         crops = material.crops(own)
-        count, most = stage.epochs * crops.taken(own.batch), crops.most_pixels(own.batch)
+        count, most = stage.epochs * crops.used(own.batch), crops.most_pixels(own.batch)
         yield Pass(own, crops.frame, count, crops.pixels, most)
 
 
