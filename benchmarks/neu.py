@@ -1,9 +1,8 @@
 """`quick` against a plain U-Net, for the same minutes on the same held-out strips of a data set.
 
-The plain way is what a user would otherwise write: segmentation-models-pytorch's U-Net with the
-same encoder and the same ImageNet weights, BCE + Dice, flips, Adam, threshold 0.5; it learns
-from all strips that are not held out. `quick` runs first; the U-Net then gets as long as its
-networks were fitted for.
+The plain U-Net is what a user would write without this package: segmentation-models-pytorch with
+the same encoder and ImageNet weights, BCE + Dice, flips, Adam, threshold 0.5, fitted on all strips
+that are not held out. `quick` runs first; the U-Net then gets the time that its networks took.
 
 Run: python benchmarks/neu.py --data DIR --out RUN --scale 4
 """
@@ -32,7 +31,7 @@ from steelscan.strip import Frame, Masks, Picture
 
 
 def longer(recipe: Recipe, scale: float) -> Recipe:
-    """The recipe with all its epochs multiplied."""
+    """Return the recipe with all its epochs multiplied."""
     steps = []
     for step in recipe.steps:
         if isinstance(step, Classify | Segment):
@@ -73,7 +72,7 @@ class PlainUnet:
         )
 
     def fit(self, dataset: Dataset, rows: NDArray[np.int64], seconds: float) -> int:
-        """Fit for so long; returns the number of strips seen."""
+        """Fit for so many seconds; return the number of strips used."""
         flips = al.Compose([al.HorizontalFlip(), al.VerticalFlip()], seed=0)
         frame = padded_frame(Frame(*np.max([dataset.frames[row] for row in rows], 0).tolist()))
         bce, dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("multilabel")

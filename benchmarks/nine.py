@@ -1,8 +1,8 @@
-"""All nine solutions, each trained whole by the command line, and one report on what came of it.
+"""Train all nine solutions from the command line, and write one report on the results.
 
-Each recipe is one call of `steelscan train` in a process of its own; its minutes and peak memory
-are those of that process. A recipe that has ended is not run again, one that was stopped goes on
-(its minutes are then those of all calls).
+Each recipe is one call of `steelscan train` in its own process, whose minutes and peak memory are
+reported. A finished recipe is not run again; an interrupted one continues (its minutes are then
+those of all calls).
 
 Run: scripts/nine --budget tiny --data ../shared/data/severstal
 """
@@ -36,31 +36,33 @@ NUMBERS = {
 
 
 def main() -> None:
-    """Run what is not done yet, and write the report."""
+    """Run the recipes that are not done yet, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", choices=["tiny", "small", "full"], default="tiny")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
     parser.add_argument("--strips", type=int, default=48, help="Synthetic strips, with masks.")
     parser.add_argument("--out", type=Path, default=Path("runs/nine"))
     parser.add_argument("--report", type=Path, default=Path("reports/nine.md"))
-    asked = parser.parse_args()
-    mill = output_folder(asked.out) / "mill"
+    options = parser.parse_args()
+    mill = output_folder(options.out) / "mill"
     if not (mill / "train.csv").exists():
-        write_mill(Mill(strips=asked.strips, seed=0), mill, test_strips=asked.strips // 4)
+        write_mill(Mill(strips=options.strips, seed=0), mill, test_strips=options.strips // 4)
     failed = []
-    for data in [mill, *asked.data]:
+    for data in [mill, *options.data]:
         for name in NINE:
-            run = asked.out / asked.budget / data.name / name
+            run = options.out / options.budget / data.name / name
             print(f"{name} on {data.name}", flush=True)
-            if not carried(name, data, run, asked.budget):
+            if not run_recipe(name, data, run, options.budget):
                 failed.append(f"{name} on {data.name}: {run}.log")
-    write_text(asked.report, "\n".join(report(asked.out, [mill, *asked.data], asked.budget)) + "\n")
-    print(f"Report: {asked.report}")
+    write_text(
+        options.report, "\n".join(report(options.out, [mill, *options.data], options.budget)) + "\n"
+    )
+    print(f"Report: {options.report}")
     if failed:
         sys.exit("Failed: " + "; ".join(failed))
 
 
-def carried(name: str, data: Path, run: Path, budget: str) -> bool:
+def run_recipe(name: str, data: Path, run: Path, budget: str) -> bool:
     """Train a recipe unless that is done; returns whether it has ended well."""
     cost = run.with_suffix(".json")
     before = json.loads(cost.read_text()) if cost.exists() else {"seconds": 0.0, "gib": 0.0}

@@ -314,7 +314,7 @@ def rounds(tiny: Recipe) -> Recipe:
             tiny.segment.but(ensemble=Ensemble(members=(outliner,))),
             *tiny.rules,
         ),
-        pseudo_labels=PseudoLabels(rounds=2, rule=ConfidentStrips(apart=0.0)),
+        pseudo_labels=PseudoLabels(rounds=2, rule=ConfidentStrips(margin=0.0)),
     )
 
 

@@ -358,7 +358,7 @@ def test_only_the_installed_encoder_has_weights_and_the_others_say_so(package):
     _, source = build_network(Classifier(encoder=SMALL), CLASSES)
     assert source == "random: no ImageNet weights of this encoder are installed"
     _, source = build_network(Classifier(encoder=PACKAGED, weights="random"), CLASSES)
-    assert source == "random, as the recipe says"
+    assert source == "random, as set in the recipe"
 
 
 def parts_of(network):

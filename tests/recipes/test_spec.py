@@ -243,9 +243,16 @@ def test_members_have_unique_names_by_default_their_positions():
     assert [member.name for member in ensemble.members] == ["1", "pyramid"]
     assert ensemble.member("pyramid") == ensemble.members[1]
     assert ensemble.member("2") is None
-    for names in (("a", "a"), ("2", "")):
-        with pytest.raises(ValidationError, match=f"two members have the name {names[0]}"):
-            Ensemble(members=tuple(first.but(name=name) for name in names))
+    with pytest.raises(ValidationError, match="two members have the name a"):
+        Ensemble(members=(first.but(name="a"), first.but(name="a")))
+    for names, expected in (
+        (("1", "1", "1"), ["1", "2", "3"]),
+        (("2", ""), ["2", "1"]),
+        (("1", "3"), ["1", "3"]),
+        (("3", "1", "3"), ["3", "1", "2"]),
+    ):
+        ensemble = Ensemble(members=tuple(first.but(name=name) for name in names))
+        assert [member.name for member in ensemble.members] == expected
 
 
 def test_members_are_fitted_for_their_own_validation_folds():

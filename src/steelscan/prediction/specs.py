@@ -63,7 +63,8 @@ class Tiles(Spec):
 class Member(Spec):
     """One network of an ensemble: its input size, and the stages in which it is fitted.
 
-    ``name`` is unique in its ensemble, which replaces an empty one by the position: "1", "2"...
+    ``name`` is unique in its ensemble. An empty one becomes the position, "1", "2"..., or another
+    free number, and so does the number of a copied member.
     The network is fitted once per fold in ``folds`` (None: each validation fold), on all strips
     outside of that fold. It predicts only ``classes``, ids from 1 (None: all); a class without a
     member is never predicted. With ``start`` its encoder starts from that of another network. It
@@ -172,13 +173,17 @@ class Ensemble(Spec):
     @field_validator("members", mode="after")
     @classmethod
     def _members_have_names(cls, members: tuple[Member, ...]) -> tuple[Member, ...]:
-        numbered = enumerate(members, start=1)
-        named = tuple(each if each.name else each.but(name=str(at)) for at, each in numbered)
-        names = [each.name for each in named]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"two members have the name {twice}")
-        return named
+        named: dict[str, Member] = {}
+        given = {each.name for each in members}
+        for at, each in enumerate(members, start=1):
+            name = each.name
+            if not name or (name.isdigit() and name in named):  # a number is not a chosen name
+                free = (str(number) for number in (at, *range(1, 2 * len(members) + 1)))
+                name = next(number for number in free if number not in {*named, *given})
+            if name in named:
+                raise ValueError(f"two members have the name {name}")
+            named[name] = each if each.name == name else each.but(name=name)
+        return tuple(named.values())
 
     @model_validator(mode="after")
     def _logits_can_be_averaged(self) -> Self:
