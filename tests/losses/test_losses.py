@@ -115,7 +115,7 @@ def run(spec, logits, truth, classes=2):
     return loss(logits, truth)
 
 
-def sure(spec, truth, by=30.0):
+def confident(spec, truth, by=30.0):
     """Logits that are right by far."""
     logits = (truth.float() * 2 - 1) * by
     if not takes_softmax(spec):
@@ -388,7 +388,7 @@ def whole_pull(spec):
 
 
 def clean(spec):
-    """Answers on a batch without any defect, and the gradients of the classes' maps."""
+    """Return predictions on a batch without any defect, and the gradients of the classes' maps."""
     maps = 2 + takes_softmax(spec)
     logits = torch.linspace(-0.9, 3, 2 * maps * 20).reshape(2, maps, 4, 5).requires_grad_()
     loss = run(spec, logits, torch.zeros(2, 2, 4, 5, dtype=torch.uint8))
@@ -460,7 +460,7 @@ def test_clean_crops_train_only_the_third_class_of_the_fourteenth():
 @each([spec for spec in SPECS if not any(getattr(leaf, "smoothing", 0) for leaf in leaves(spec))])
 def test_a_right_prediction_costs_nothing_and_a_wrong_one_much(spec):
     truth = alone(batch(spec)[1])
-    right = sure(spec, truth)
+    right = confident(spec, truth)
     assert float(run(spec, right, truth)) == pytest.approx(0, abs=1e-6)
     assert float(run(spec, -right, truth)) > 0.5
 
@@ -468,7 +468,7 @@ def test_a_right_prediction_costs_nothing_and_a_wrong_one_much(spec):
 @each(having(BCE, CrossEntropy))
 def test_a_smoothed_loss_is_lowest_below_certainty(spec):
     truth = alone(batch(spec)[1])
-    costs = [float(run(spec, sure(spec, truth, by), truth)) for by in (2.0, 30.0)]
+    costs = [float(run(spec, confident(spec, truth, by), truth)) for by in (2.0, 30.0)]
     smoothed = any(getattr(leaf, "smoothing", 0) for leaf in leaves(spec))
     assert (costs[0] < costs[1]) == smoothed
 
@@ -478,7 +478,7 @@ def test_a_smoothed_loss_is_lowest_below_certainty(spec):
 @pytest.mark.parametrize("empty", [False, True])
 def test_the_highest_logits_of_half_precision_stay_finite(spec, sign, empty):
     truth = alone(batch(spec)[1]) * (not empty)
-    logits = (sign * sure(spec, truth, 60000.0)).half()
+    logits = (sign * confident(spec, truth, 60000.0)).half()
     assert torch.isfinite(logits).all()
     logits.requires_grad_()
     loss = run(spec, logits, truth)
@@ -545,9 +545,9 @@ def test_batch_losses_of_a_strip_depend_on_the_others(spec):
 @pytest.mark.parametrize("loss", [soft_dice_loss, jaccard_loss])
 def test_sums_over_the_batch_are_sums_over_one_joined_strip(loss):
     logits, truth = batch(Dice(), 5)
-    beside = [tensor.permute(1, 2, 0, 3).flatten(2)[None] for tensor in (logits, truth)]
+    joined = [tensor.permute(1, 2, 0, 3).flatten(2)[None] for tensor in (logits, truth)]
     over_batch = loss(logits, truth, over="batch", smooth=1.0)
-    assert torch.allclose(over_batch, loss(*beside, over="strip", smooth=1.0))
+    assert torch.allclose(over_batch, loss(*joined, over="strip", smooth=1.0))
     assert not torch.allclose(over_batch, loss(logits, truth, over="strip", smooth=1.0))
 
 
@@ -650,10 +650,10 @@ def test_lovasz_is_the_worst_way_to_add_pixels_up(pixels, rectifier):
     assert float(loss) == pytest.approx(extension(z, y, rectifier), rel=1e-5, abs=1e-6)
 
 
-@given(answers=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+@given(masks=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
-def test_lovasz_of_decided_masks_is_their_jaccard_loss(answers):
-    predicted, present = np.array(answers).T
+def test_lovasz_of_decided_masks_is_their_jaccard_loss(masks):
+    predicted, present = np.array(masks).T
     union = (predicted | present).sum()
     lost = 1 - (predicted & present).sum() / union if union else 0.0
     shape = (1, 1, 1, len(predicted))

@@ -142,26 +142,26 @@ def test_memory_is_estimated_on_the_line_through_two_steps(steps):
 
 
 @pytest.mark.parametrize(
-    ("room", "asked_for"),
+    ("room", "expected_calls"),
     [
         (100, [(2, False), (28, False)]),
         (29, [(2, False), (4, False), (28, False)]),
         (28, [(2, False), (4, False), (28, True)]),
     ],
 )
-def test_a_step_goes_through_files_where_it_would_not_fit(steps, monkeypatch, room, asked_for):
+def test_a_step_uses_files_if_it_would_not_fit(steps, monkeypatch, room, expected_calls):
     case = next(case for case in steps.cases() if case.training.batch == 28)
-    asked = []
+    calls = []
 
     def alone(case, batch, *_, spill):
-        asked.append((batch, spill))
+        calls.append((batch, spill))
         step = measured(steps, case, batch, round((1 + batch) / steps.MARGIN * steps.GIB))
         return replace(step, spilled=20 * steps.GIB) if spill else step
 
     monkeypatch.setattr(steps, "alone", alone)
     monkeypatch.setattr(steps, "free", lambda: 1000 * steps.GIB)
     row = steps.run(case, Path(), 1.0, (room + 1e-3) * steps.GIB)
-    assert asked == asked_for
+    assert calls == expected_calls
     assert row.error is None
     assert row.measured.batch == 28
     assert steps.numbers(row)[-1] == ("20.00 GiB of it in files" if room == 28 else "")
@@ -172,24 +172,24 @@ def test_gradients_are_the_same_to_the_last_bit_when_kept_in_files(steps, tmp_pa
     network.append(nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last))
     picture = torch.rand(2, 1, 200, 200, generator=torch.Generator().manual_seed(0))
 
-    def gradients(answer):
+    def gradients(output):
         network.zero_grad()
-        (answer[:, 1:].transpose(2, 3) * answer.flip(2)[:, :-1]).mean().backward()
+        (output[:, 1:].transpose(2, 3) * output.flip(2)[:, :-1]).mean().backward()
         return [each.grad.clone() for each in network.parameters()]
 
     plain = gradients(network(picture))
     with steps.spilling(tmp_path) as files:
-        answer = network(picture)
+        output = network(picture)
         held = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
-        assert sum(held) == files.now >= 2 * answer.nbytes
-        spilled = gradients(answer)
+        assert sum(held) == files.now >= 2 * output.nbytes
+        spilled = gradients(output)
     assert all(map(torch.equal, plain, spilled))
     assert files.now == 0
     assert files.most >= sum(held)
     assert not list(tmp_path.iterdir())
 
 
-def test_memory_that_changes_is_written_anew_and_shared_memory_once(steps, tmp_path):
+def test_changed_memory_is_written_again_and_shared_memory_once(steps, tmp_path):
     values = torch.rand(600, 1000)
     with steps.spilling(tmp_path) as files:
         weight = torch.ones(600, 1000, requires_grad=True)
@@ -207,7 +207,7 @@ def test_memory_that_changes_is_written_anew_and_shared_memory_once(steps, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "word"),
+    ("changes", "message"),
     [
         ({"loss": nan}, "loss"),
         ({"silent": 2}, "2 tensors"),
@@ -215,10 +215,10 @@ def test_memory_that_changes_is_written_anew_and_shared_memory_once(steps, tmp_p
         ({"still": 9}, "no parameter"),
     ],
 )
-def test_a_failed_step_is_reported(steps, changes, word):
+def test_a_failed_step_is_reported(steps, changes, message):
     good = measured(steps, steps.cases()[0], 2, 5)
     assert good.fault is None
-    assert word in steps.Measured(**{**asdict(good), **changes}).fault
+    assert message in steps.Measured(**{**asdict(good), **changes}).fault
 
 
 def test_a_second_call_continues_and_repeats_failed_cases(steps, monkeypatch, tmp_path):

@@ -185,7 +185,7 @@ def test_a_smaller_batch_is_left_out_unless_it_is_the_only_one(strips, count, ba
 
 @pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=32, width=32, defect=1.0)])
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
-def test_masks_stand_where_the_defects_are_in_the_picture(strips, crop, resize):
+def test_masks_are_at_the_defects_of_the_picture(strips, crop, resize):
     training = TRAINING.but(
         crop=crop, augment=(HFlip(), VFlip()), sampler=BalancedSampler(samples=20)
     )

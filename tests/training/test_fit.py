@@ -304,9 +304,9 @@ def test_a_fit_that_diverges_stops_at_its_step_and_leaves_no_such_weights(
 ):
     first = FIRST.but(optimizer=SGD(lr=lr), averaging=averaging, keep=Last())
     for _ in range(2):
-        with pytest.raises(RunError, match=rf"training: stage 1, epoch 1: {found}") as told:
+        with pytest.raises(RunError, match=rf"training: stage 1, epoch 1: {found}") as caught:
             run(tmp_path, (first, SECOND), Validation())
-        assert "lower learning rate" in str(told.value)
+        assert "lower learning rate" in str(caught.value)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
