@@ -24,7 +24,7 @@ from steelscan.pipeline import Options
 from steelscan.pipeline.train import train
 from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import Masks, encode, read_rows, write_mask_table, write_rows
-from steelscan.training import BalancedDraws
+from steelscan.training import BalancedSampler
 
 KINDS = ("removed", "added", "swapped", "moved")
 HEIGHT, WIDTH = 64, 320
@@ -83,7 +83,7 @@ def _small(step: Classify | Segment, draws: int) -> Classify | Segment:
     segments = isinstance(step, Segment)
     stage = stage.but(
         crop=RandomCrop(height=HEIGHT, width=160, defect=0.8) if segments else stage.crop,
-        draws=BalancedDraws(draws=draws, clean=0.2 if segments else 0.5),
+        sampler=BalancedSampler(samples=draws, clean=0.2 if segments else 0.5),
         epochs=6 if segments else 3,
         validate_every=6 if segments else 3,
         validate_on=10,

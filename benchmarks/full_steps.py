@@ -1,14 +1,14 @@
-"""One step of every network of the nine solutions at its full budget: does it fit, does it learn?
+"""One training step of every network of the nine solutions at full budget: memory and gradients.
 
-Each distinct pair of a network and a stage is fitted for one optimizer step (one in each pass of
-the stage) by the project's own training loop: real crops, augmentation, batch, accumulation, loss,
-optimizer and precision, random first weights, strips of a synthetic mill. Each case runs in a
-process of its own, after the same step with a batch of 2, from which its memory is estimated. If a
-step would not fit into memory, autograd keeps the activations in files. Memory is the peak of
-resident memory, minus what the process held before its network was built, plus the most that was in
-files. Seconds include reading, cutting and augmenting the crops, in a fresh process.
+Each distinct pair of a network and a stage is fitted for one optimizer step (one per pass of the
+stage) by the package's own loop: real crops, augmentation, batch, accumulation, loss, optimizer and
+precision, random initial weights, strips of a synthetic mill. Each runs in its own process, after
+the same step with a batch of 2, from which its memory is estimated; if a step would not fit into
+memory, tensors saved by autograd are written to files. Memory is the peak of resident memory, minus
+that of the process before its network was built, plus the most bytes in files. Seconds include
+reading, cutting and augmenting, in a fresh process.
 
-The log has one JSON line per case, the smallest first. The same command continues where it stopped,
+The log has one JSON line per case, the smallest first. The same command continues where it stopped
 and repeats cases that failed. Linux only.
 
 Run: OMP_NUM_THREADS=2 python benchmarks/full_steps.py --log steps.jsonl [--out TABLE.md]
@@ -47,31 +47,29 @@ from steelscan.models import Network, build_network, encoder_of
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame
 from steelscan.strip.progress import progress
-from steelscan.training import AllStrips, EveryStrip, Pass, Training, TrainingData
-from steelscan.training.fit import _Stage
-from steelscan.training.seen import SeenStrips
+from steelscan.training import AllStrips, CropPass, EveryStrip, Stage, Training, TrainingData
 
 CLASSES = 4
 STRIP = Frame(256, 1600)
 GIB = 2**30
 SPARE = 2 * GIB
-"""What is left to the rest of the machine, and what a process may hold beside its step."""
+"""Memory that is left to the rest of the machine and to a process besides its step."""
 PROBE = 2
-"""The smallest batch that every network learns from: a PSPNet normalises one cell a crop."""
+"""The smallest batch for every network: a PSPNet normalises one value per crop."""
 MARGIN = 1.05
-"""How much more than foreseen a step may take."""
+"""How much more than estimated a step may take."""
 SIZES = {
-    "crop", "more_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
+    "crop", "extra_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
     "freeze", "averaging",
 }  # fmt: skip
-"""The fields of a stage by which one step differs from another."""
+"""The fields of a stage that change a step."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network and a stage of it, as the first member has it that needs just this step.
+    """A network and a stage, from the first member that has this step.
 
-    ``classes`` are those that the network knows (None: all four).
+    ``classes`` are those of the network (None: all four).
     """
 
     network: Network
@@ -82,21 +80,21 @@ class Case:
 
     @property
     def id(self) -> str:
-        """The same for cases that need the same step, in any recipe."""
+        """Equal for cases with the same step, in any recipe."""
         outputs = len(self.classes or range(CLASSES))
         loss = loss_of_classes(self.training.loss, self.classes, CLASSES)
         stage = self.training.but(loss=loss).model_dump(mode="json", include=SIZES)
         resize = self.resize and self.resize.model_dump(mode="json")
-        told = json.dumps(
+        text = json.dumps(
             [self.network.model_dump(mode="json"), stage, resize, outputs], sort_keys=True
         )
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
-    def passes(self) -> tuple[Pass, ...]:
+    def passes(self) -> tuple[CropPass, ...]:
         """All passes of the stage."""
-        own = Pass(crop=self.training.crop, batch=self.training.batch)
-        return (own, *self.training.more_passes)
+        own = CropPass(crop=self.training.crop, batch=self.training.batch)
+        return (own, *self.training.extra_passes)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -106,7 +104,7 @@ class Case:
 
     @property
     def pixels(self) -> int:
-        """Pixels of the largest batch: what grows with it is in proportion."""
+        """Pixels of the largest batch."""
         pairs = zip(self.passes, self.frames, strict=True)
         return max(each.batch * frame.pixels for each, frame in pairs)
 
@@ -117,17 +115,17 @@ class Case:
 
     @property
     def strips(self) -> int:
-        """Strips that give one step in each pass."""
+        """Strips for one step in each pass."""
         return max(self.together * self.training.batch, *(each.batch for each in self.passes))
 
     def at(self, batch: int, together: int | None = None) -> "Case":
-        """The same with batches of at most this size, and so many of them in a step."""
+        """Return the case with batches of at most this size, and so many per step."""
         training = self.training
         own = min(batch, training.batch)
-        more = tuple(each.but(batch=min(batch, each.batch)) for each in self.training.more_passes)
+        more = tuple(each.but(batch=min(batch, each.batch)) for each in self.training.extra_passes)
         count = own * (together or self.together)
         accumulated = count if training.accumulate_to else None
-        stage = training.but(batch=own, more_passes=more, accumulate_to=accumulated)
+        stage = training.but(batch=own, extra_passes=more, accumulate_to=accumulated)
         return replace(self, training=stage)
 
 
@@ -161,7 +159,7 @@ class Measured:
             "loss not finite": not math.isfinite(self.loss),
             f"{self.silent} tensors without gradient": self.silent,
             f"{self.wild} gradients not finite": self.wild,
-            "nothing learned": self.still == self.fitted,
+            "no parameter changed": self.still == self.fitted,
         }
         return ", ".join(text for text, there in found.items() if there) or None
 
@@ -177,16 +175,16 @@ class Row:
 
 
 class StepError(Exception):
-    """A step that did not come to its end; it says why."""
+    """A step that failed, with the reason."""
 
 
 def solutions() -> list[str]:
-    """The recipes of the nine solutions."""
+    """Return the recipes of the nine solutions."""
     return [name for name in recipes.names() if name != "quick"]
 
 
 def fits(name: str) -> Iterator[Case]:
-    """Every stage of every member of a recipe, those of lent encoders before; some come twice."""
+    """Yield every stage of every member of a recipe, with repetitions."""
     for step in recipes.load(name).with_random_weights().asking:
         for member in step.ensemble.members:
             fitted = [(member.network, member.stages)]
@@ -198,7 +196,7 @@ def fits(name: str) -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    """The distinct steps of all solutions, in their order, each with the recipes that need it."""
+    """Return the distinct steps of all solutions, in their order, each with its recipes."""
     found: dict[str, Case] = {}
     for name in solutions():
         for case in fits(name):
@@ -209,19 +207,19 @@ def cases() -> list[Case]:
 
 
 def parameters(case: Case) -> int:
-    """How many numbers a network learns, frozen ones too."""
+    """Return the number of parameters of a network, frozen ones too."""
     with torch.device("meta"):
         network, _ = build_network(case.network, len(case.classes or range(CLASSES)))
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def work(case: Case) -> int:
-    """What the time of a step grows with, roughly."""
+    """Return a rough measure of the time of a step."""
     return parameters(case) * case.pixels * case.together
 
 
 def make_data(folder: Path) -> None:
-    """Strips enough for the largest step, each class on as many; goes on where it was stopped."""
+    """Write enough strips for the largest step, with equally many of each class."""
     if not (folder / "train.csv").exists():
         most = max(case.strips for case in cases())
         each = tuple(((class_id,), 1) for class_id in range(1, CLASSES + 1))
@@ -230,25 +228,24 @@ def make_data(folder: Path) -> None:
 
 
 def peak() -> int:
-    """The most bytes that were ever resident of this process."""
-    # ru_maxrss would begin with that of the process which started this one
+    """Return the peak of resident memory of this process, in bytes."""
+    # ru_maxrss would include that of the process which started this one
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
 def measure(case: Case, data: Path, spill: bool) -> Measured:
-    """Fit one epoch of one step a pass, in this process, which is to end afterwards."""
+    """Fit one epoch of one step per pass in this process, which should end afterwards."""
     dataset = open_dataset(data)
-    material = TrainingData(dataset, np.arange(case.strips), case.resize, 0, case.classes)
-    seen = SeenStrips(dataset, case.resize, classes=case.classes)
+    training_data = TrainingData(dataset, np.arange(case.strips), case.resize, 0, case.classes)
     accelerator = Accelerator(cpu=True)
     torch.manual_seed(0)
     before = peak()
     network, _ = build_network(case.network, len(case.classes or range(CLASSES)))
     network.to(memory_format=torch.channels_last)
-    training = case.training.but(strips=AllStrips(), draws=EveryStrip())
-    stage = _Stage(network, training, 0, material, seen, accelerator, 0)
+    training = case.training.but(strips=AllStrips(), sampler=EveryStrip())
+    stage = Stage(network, training, 0, training_data, accelerator)
     learned = _Learned(stage)
     wall, cpu = time.perf_counter(), time.process_time()
     kept = spilling(data) if spill else nullcontext()
@@ -269,9 +266,9 @@ def measure(case: Case, data: Path, spill: bool) -> Measured:
 
 
 class _Learned:
-    """Which parameters of a stage's network learn: looked at before each step, and afterwards."""
+    """Counts the parameters of a stage's network that change, and their gradients."""
 
-    def __init__(self, stage: _Stage) -> None:
+    def __init__(self, stage: Stage) -> None:
         parameters = stage.network.named_parameters()
         self._fitted = {name: each for name, each in parameters if each.requires_grad}
         self._before = {name: _digest(each) for name, each in self._fitted.items()}
@@ -280,7 +277,7 @@ class _Learned:
         stage.optimizer.register_step_pre_hook(lambda *_: self._look())
 
     def counts(self) -> dict[str, int]:
-        """Tensors that are fitted, and those of them that were not, or not well."""
+        """Count fitted tensors, and those without a change or a finite gradient."""
         still = sum(_digest(each) == self._before[name] for name, each in self._fitted.items())
         return {
             "fitted": len(self._fitted),
@@ -298,12 +295,12 @@ class _Learned:
 
 
 def _digest(tensor: Tensor) -> bytes:
-    """Tells a tensor from another; copies of them all would stand in the peak that is measured."""
+    """Return a digest to compare tensors; copies of all would add to the measured peak."""
     return hashlib.sha256(tensor.detach().contiguous().numpy()).digest()
 
 
-def _tensors(stage: _Stage) -> Iterator[Tensor]:
-    """The state of a stage's optimizer."""
+def _tensors(stage: Stage) -> Iterator[Tensor]:
+    """Yield the state of a stage's optimizer."""
     for state in stage.optimizer.state.values():
         yield from (value for value in state.values() if isinstance(value, Tensor))
 
@@ -335,24 +332,24 @@ def alone(
 
 
 def run(case: Case, data: Path, limit: float, most: float) -> Row:
-    """Foresee the memory of a step from small batches, and run it whole, in files if need be."""
+    """Estimate the memory of a step from small batches, and run it, with files if necessary."""
     room = min(most, free() - SPARE)
     probes: list[Measured] = []
     full = case.training.batch
     try:
         for batch in sorted({PROBE, min(4, full - 1)}):
             # what one small step says is too much rather than too little: nothing of it is fixed
-            if PROBE <= batch < full and foreseen(case, probes, full) > room:
+            if PROBE <= batch < full and estimated_memory(case, probes, full) > room:
                 few = min(2, case.together)
                 probes.append(alone(case, batch, few, data, limit, room, spill=False))
-        spill = foreseen(case, probes, full) > room
+        spill = estimated_memory(case, probes, full) > room
         step = alone(case, full, case.together, data, limit, room, spill=spill)
     except StepError as error:
         return Row(case.id, None, tuple(probes), str(error))
     return Row(case.id, step, tuple(probes), step.fault)
 
 
-def foreseen(case: Case, steps: Sequence[Measured], batch: int) -> float:
+def estimated_memory(case: Case, steps: Sequence[Measured], batch: int) -> float:
     """The peak of a step with this batch, by what the last two smaller ones took.
 
     One alone is taken in proportion; with none it is infinite.
@@ -369,14 +366,14 @@ def foreseen(case: Case, steps: Sequence[Measured], batch: int) -> float:
 
 
 def free() -> int:
-    """Bytes that can be had on this machine without taking them from anyone."""
+    """Return the free memory of this machine, in bytes."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("MemAvailable:"))
     return int(line.split()[1]) * 1024
 
 
 def read_log(path: Path) -> dict[str, Row]:
-    """The last word on each case."""
+    """Return the last result of each case."""
     rows = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         row = json.loads(line)
@@ -472,7 +469,7 @@ first step was too small to change the last digit of its numbers.
 
 
 def run_all(log: Path, data: Path, limit: float, most: float) -> None:
-    """Run what the log has not, the smallest first."""
+    """Run the cases that are not in the log, the smallest first."""
     make_data(data)
     done = read_log(log)
     waiting = [case for case in cases() if case.id not in done or done[case.id].error]
@@ -481,10 +478,10 @@ def run_all(log: Path, data: Path, limit: float, most: float) -> None:
         with log.open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
         step = row.measured
-        told = f"{step.wall:.0f} s, {step.peak / GIB:.2f} GiB" if step else ""
-        words = ", ".join(described(case)[:4])
-        text = ", ".join(each for each in (told, row.error) if each)
-        print(f"{number}/{len(waiting)} {words}: {text}", file=sys.stderr, flush=True)
+        text = f"{step.wall:.0f} s, {step.peak / GIB:.2f} GiB" if step else ""
+        name = ", ".join(described(case)[:4])
+        text = ", ".join(each for each in (text, row.error) if each)
+        print(f"{number}/{len(waiting)} {name}: {text}", file=sys.stderr, flush=True)
 
 
 def run_quick(data: Path, most: float) -> None:
@@ -505,7 +502,7 @@ def run_one(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run what is left to run, and print the table."""
+    """Run the remaining cases, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", type=Path, default=Path("full_steps.jsonl"))
     parser.add_argument("--data", type=Path, help="the mill's strips; beside the log, if not named")

@@ -1,8 +1,8 @@
 """Every network of every recipe: parameters, multiply-adds, memory of one training step.
 
-Multiply-adds are those of convolutions and matrix products, forward, for one crop. Memory is the
-peak of one step on the CPU, batch 1, float32: forward, the mean of all squared logits, backward,
-plain SGD; each in a process of its own, less what the process held before the network was built.
+Multiply-adds count convolutions and matrix products of one forward pass of one crop. Memory is the
+peak of one step on the CPU, batch 1, float32: forward, mean of all squared logits, backward, plain
+SGD; each in its own process, minus the memory of the process before the network was built.
 
 Run: python benchmarks/networks.py
 """
@@ -31,7 +31,7 @@ STRIP = Frame(256, 1600)
 
 @dataclass(frozen=True)
 class Case:
-    """A network, and the crop on which its first stage fits it."""
+    """A network, and the crop of its first stage."""
 
     network: Network
     crop: Frame
@@ -39,7 +39,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one network takes; ``memory`` in bytes, None: more than was allowed."""
+    """Results for one network; ``memory`` in bytes, None: more than allowed."""
 
     parameters: int
     multiply_adds: int
@@ -47,7 +47,7 @@ class Measured:
 
 
 def cases(name: str) -> Iterator[Case]:
-    """The distinct networks of a recipe, in its order, each with its crops."""
+    """Yield the distinct networks of a recipe, in its order, each with its crops."""
     seen = set()
     for step in recipes.load(name).asking:
         for member in step.ensemble.members:

@@ -1,8 +1,8 @@
 """`quick` compared with a plain U-Net: the same training time, the same held-out strips.
 
-The plain way is what a user would otherwise write: segmentation-models-pytorch's U-Net with the
-same encoder and the same ImageNet weights, BCE + Dice, flips, Adam, threshold 0.5, trained on all
-strips that are not held out. `quick` runs first; the U-Net then gets the same time.
+The plain U-Net is what a user would write without this package: segmentation-models-pytorch with
+the same encoder and ImageNet weights, BCE + Dice, flips, Adam, threshold 0.5, fitted on all strips
+that are not held out. `quick` runs first; the U-Net then gets the time that its networks took.
 
 Run: python benchmarks/neu.py --data DIR --out RUN --scale 4
 """
@@ -26,7 +26,7 @@ from steelscan.data import Dataset, open_dataset, pad, padded_frame
 from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Pairs, Scores, count_pixels, score
-from steelscan.models.weights import find_weights
+from steelscan.models import find_weights
 from steelscan.pipeline import Options, RunFolder, open_run
 from steelscan.pipeline.train import train
 from steelscan.recipes import Classify, Recipe, Segment
@@ -75,7 +75,7 @@ class PlainUnet:
         )
 
     def fit(self, dataset: Dataset, rows: NDArray[np.int64], seconds: float) -> int:
-        """Train for this many seconds and return the number of strips used."""
+        """Fit for so many seconds; return the number of strips used."""
         flips = al.Compose([al.HorizontalFlip(), al.VerticalFlip()], seed=0)
         frame = padded_frame(Frame(*np.max([dataset.frames[row] for row in rows], 0).tolist()))
         bce, dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("multilabel")

@@ -1,8 +1,8 @@
-"""Train all nine solutions from the command line, and write one report.
+"""Train all nine solutions from the command line, and write one report on the results.
 
-Each recipe is one call of `steelscan train` in a separate process; minutes and peak memory are
-those of that process. A finished recipe is not run again, an interrupted one continues (its minutes
-are then those of all calls).
+Each recipe is one call of `steelscan train` in its own process, whose minutes and peak memory are
+reported. A finished recipe is not run again; an interrupted one continues (its minutes are then
+those of all calls).
 
 Run: scripts/nine --budget tiny --data ../shared/data/severstal
 """
@@ -38,7 +38,7 @@ NUMBERS = {
 
 
 def main() -> None:
-    """Train what is missing, and write the report."""
+    """Run the recipes that are not done yet, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", choices=["tiny", "small", "full"], default="tiny")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
@@ -58,7 +58,7 @@ def main() -> None:
         for name in NINE:
             run = options.out / options.budget / data.name / name
             print(f"{name} on {data.name}", flush=True)
-            if not trained(name, data, run, options.budget):
+            if not run_recipe(name, data, run, options.budget):
                 failed.append(f"{name} on {data.name}: {run}.log")
     write_text(
         options.report, "\n".join(report(options.out, [mill, *options.data], options.budget)) + "\n"
@@ -73,14 +73,14 @@ def run_quick(name: str) -> None:
     run = FOLDER / "nine" / name
     shutil.rmtree(run.parent, ignore_errors=True)
     start = time.monotonic()
-    done = trained(name, mill_strips(), run, "tiny")
+    done = run_recipe(name, mill_strips(), run, "tiny")
     minutes = (time.monotonic() - start) / 60
     if not done:
         sys.exit(f"{name} failed: {run}.log")
     print_result(f"{name}, tiny, images to report, minutes", "a limit", minutes, "<= 5")
 
 
-def trained(name: str, data: Path, run: Path, budget: str) -> bool:
+def run_recipe(name: str, data: Path, run: Path, budget: str) -> bool:
     """Train a recipe unless it is finished; return whether it succeeded."""
     cost = run.with_suffix(".json")
     before = json.loads(cost.read_text()) if cost.exists() else {"seconds": 0.0, "gib": 0.0}

@@ -21,7 +21,7 @@ from steelscan.losses import BCE, Dice, Mix
 from steelscan.mill import Mill, write_mill
 from steelscan.models import FPN, PSPNet, Unet, build_network
 from steelscan.prediction import Tiles, TorchModel, predict_masks
-from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training, TrainingData
+from steelscan.training import AdamW, BalancedSampler, Cosine, Last, Training, TrainingData
 from steelscan.training.fit import fit
 
 LITE = "tf_efficientnet_lite0"
@@ -35,7 +35,7 @@ TILES = [(256, 64), (512, 64), (512, 128), (512, 256), (1024, 256)]
 TRAINING = Training(
     crop=RandomCrop(height=128, width=256, defect=0.8),
     augment=(HFlip(),),
-    draws=BalancedDraws(draws=96),
+    sampler=BalancedSampler(samples=96),
     loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))),
     optimizer=AdamW(lr=1e-3),
     schedule=Cosine(warmup=0.1),

@@ -1,7 +1,7 @@
-"""What a training step of `quick` costs beside forward, backward and the optimizer's arithmetic.
+"""Cost of a training step of `quick` besides forward, backward and the optimizer.
 
-Epochs of the segmenter as it is fitted (strips read from disk, cut, augmented, logged) take turns
-with the same batches in a bare loop: network, loss, backward, optimizer, nothing else.
+Epochs of a normal fit of the segmenter (strips read from disk, cut, augmented, logged) alternate
+with a bare loop over the same batches: network, loss, backward, optimizer, nothing else.
 
 Run: python benchmarks/training_step.py --data DIR
 """
@@ -20,15 +20,11 @@ from steelscan.data import open_dataset
 from steelscan.losses import build_loss
 from steelscan.models import build_network
 from steelscan.strip.progress import progress
-from steelscan.training import TrainingData
-from steelscan.training.crops import EpochCrops, loader
-from steelscan.training.fit import _Stage
-from steelscan.training.optimizers import build_optimizer
-from steelscan.training.seen import SeenStrips
+from steelscan.training import Stage, TrainingData
 
 
 def main() -> None:
-    """Measure turns of both and print their ratio."""
+    """Time both loops in turn and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--quick", action="store_true")
@@ -43,21 +39,19 @@ def main() -> None:
     member = recipes.load("quick").segment.ensemble.members[0]
     training = member.stages[0]
     if options.quick:
-        training = training.but(draws=training.draws.but(draws=64))
-    material = TrainingData(dataset, np.arange(len(dataset)), member.resize, 0)
+        training = training.but(sampler=training.sampler.but(samples=64))
+    data = TrainingData(dataset, np.arange(len(dataset)), member.resize, 0)
     torch.manual_seed(0)
     network, _ = build_network(member.network, len(dataset.classes))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    seen = SeenStrips(dataset, member.resize)
-    stage = _Stage(network, training, 0, material, seen, Accelerator(cpu=True), options.workers)
-    crops = EpochCrops(seen, material.rows, training, (0, 0, 0))
-    batches = list(loader(crops, training.batch, 0))
+    stage = Stage(network, training, 0, data, Accelerator(cpu=True), options.workers)
+    batches = [batch for step in stage.batches(0) for batch in step]
     loss = build_loss(training.loss, len(dataset.classes))
-    optimizer = build_optimizer(training.optimizer, network)
+    optimizer = stage.optimizer
 
     def bare() -> None:
         network.train()
-        for [(pictures, masks, _)] in batches:  # of equal strips a batch is one part
+        for [(pictures, masks, _)] in batches:  # one part per batch, since all strips have one size
             loss(network(pictures).masks, masks).backward()
             optimizer.step()
             optimizer.zero_grad()

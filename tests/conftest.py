@@ -131,11 +131,11 @@ def tiny() -> "Recipe":
     from steelscan.postprocess import MinArea, Threshold
     from steelscan.prediction import Ensemble, Member
     from steelscan.recipes import Classify, Recipe, Segment
-    from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training
+    from steelscan.training import AdamW, BalancedSampler, Cosine, Last, Training
 
     classify = Training(
         crop=WholeStrip(),
-        draws=BalancedDraws(draws=12),
+        sampler=BalancedSampler(samples=12),
         loss=BCE(),
         optimizer=AdamW(lr=1e-3),
         batch=4,
@@ -144,7 +144,7 @@ def tiny() -> "Recipe":
     segment = Training(
         crop=RandomCrop(height=64, width=64, defect=0.8),
         augment=(HFlip(),),
-        draws=BalancedDraws(draws=12, clean=0.2),
+        sampler=BalancedSampler(samples=12, clean=0.2),
         loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))),
         optimizer=AdamW(lr=1e-3),
         schedule=Cosine(warmup=0.1),
@@ -317,7 +317,7 @@ def rounds(tiny: Recipe) -> Recipe:
             tiny.segment.but(ensemble=Ensemble(members=(segmenter,))),
             *tiny.rules,
         ),
-        pseudo_labels=PseudoLabels(rounds=2, rule=ConfidentStrips(apart=0.0)),
+        pseudo_labels=PseudoLabels(rounds=2, rule=ConfidentStrips(margin=0.0)),
     )
 
 

@@ -24,7 +24,7 @@ from steelscan.evaluation.metrics import Rates
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated
 from steelscan.postprocess import Threshold
-from steelscan.recipes import Classify, KeepFound, Recipe, Segment
+from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
 from steelscan.strip import Frame, InputError, RunError
 
 Finished = tuple[Path, Outcome]
@@ -42,7 +42,7 @@ def moved(recipe: Recipe, threshold: float) -> Recipe:
                 steps.append(step.but(gate=HardGate(threshold=threshold)))
             case Threshold():
                 steps.append(Threshold(label=threshold, pixel=0.0))
-            case Segment() | KeepFound():
+            case Segment() | KeepPresent():
                 steps.append(step)
     return recipe.but(steps=tuple(steps), tune=None)
 
@@ -62,7 +62,7 @@ def kinds_of(recipe: Recipe, two_headed: Segment) -> list[Recipe]:
                 classify,
                 segment,
                 Threshold(),
-                KeepFound(),
+                KeepPresent(),
                 classify.but(gate="class"),
                 again,
                 Threshold(),

@@ -200,7 +200,7 @@ def test_debug_shows_the_trace_before_the_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[0].startswith("Traceback")
     assert "RecipeError" in lines[-2]
-    assert lines[-1].startswith("Error: nothing: is no recipe")
+    assert lines[-1].startswith("Error: nothing: is not a recipe")
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def test_names_never_reach_the_terminal_raw(verb, monkeypatch, capsys, tmp_path)
 def test_arguments_are_shown_without_markup(monkeypatch, capsys):
     status, _, err = given(monkeypatch, capsys, "show", "[red]\x1b[31m")
     assert (status, err.count("\n")) == (2, 1)
-    assert "[red]\\x1b[31m: is no recipe" in err
+    assert "[red]\\x1b[31m: is not a recipe" in err
     for arguments in (("\x1b[31m",), ("mill", "--\x1b[31m"), ("mill", "x", "--seed", "\x1b[31m")):
         status, _, err = given(monkeypatch, capsys, *arguments)
         assert status == 2

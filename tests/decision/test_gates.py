@@ -19,7 +19,7 @@ from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, LogitMean, Member, PowerMean, Tiles
-from steelscan.recipes import Classify, KeepFound, Recipe, Segment
+from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
 from steelscan.strip import RecipeError, read_mask_table
 
 CPU = Options(device="cpu")
@@ -155,7 +155,7 @@ def test_two_rounds_of_judging_and_outlining_go_the_whole_way_and_on_after_a_cra
         tiny.classify.but(threshold=0.0),
         Segment(ensemble=Ensemble(members=second)),
         *lenient,
-        KeepFound(),
+        KeepPresent(),
         tiny.classify.but(threshold=0.0),
         Segment(ensemble=Ensemble(members=binary)),
         Threshold(label=0.0, pixel=0.3),

@@ -36,7 +36,7 @@ from steelscan.postprocess import (
     clean,
 )
 from steelscan.prediction import Ensemble, Member
-from steelscan.recipes import Classify, KeepFound, Recipe, Segment
+from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
 from steelscan.strip import Frame, RecipeError
 from steelscan.training import AdamW, Training
 
@@ -209,7 +209,7 @@ ROUNDS = Recipe(
         SEGMENT,
         Threshold(label=0.0, pixel=0.75),
         MinArea(pixels=9),
-        KeepFound(),
+        KeepPresent(),
         CLASSIFY.but(threshold=0.125, gate="class"),
         SEGMENT.but(gate=SoftGate()),
         Threshold(label=0.0, pixel=0.5),

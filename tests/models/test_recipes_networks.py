@@ -33,7 +33,7 @@ def test_there_are_so_many_networks():
 
 
 @every_network
-def test_it_is_built_and_answers(spec, of_shapes, only_shapes):
+def test_it_is_built_and_predicts(spec, of_shapes, only_shapes):
     network = of_shapes(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert 1e6 < parameters < 3e8
@@ -84,15 +84,15 @@ def test_the_14th_has_the_channels_that_its_author_states(of_shapes):
         assert of_shapes(spec).body.segmentation_head.logits.in_channels == 64
 
 
-def test_the_10th_pyramids_that_add_and_that_lay_side_by_side_end_alike(of_shapes):
+def test_added_and_concatenated_pyramids_of_the_10th_have_equal_widths(of_shapes):
     for encoder in ("legacy_seresnext50_32x4d", "tf_efficientnet_b3"):
         added = of_shapes(FPN(encoder=encoder)).body.decoder.out_channels
-        beside = of_shapes(the(encoder=encoder, merge="cat")).body.decoder.out_channels
-        assert beside == added == 128
+        concatenated = of_shapes(the(encoder=encoder, merge="cat")).body.decoder.out_channels
+        assert concatenated == added == 128
 
 
 @pytest.mark.parametrize("spec", [spec for spec in EVERY if encoder_of(spec).mish], ids=label)
-def test_no_relu_is_left_where_the_recipe_says_mish(spec, of_shapes):
+def test_no_relu_is_left_if_the_recipe_sets_mish(spec, of_shapes):
     modules = list(of_shapes(spec).modules())
     assert not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in modules)
     assert sum(isinstance(module, nn.Mish) for module in modules) >= 10
@@ -101,10 +101,10 @@ def test_no_relu_is_left_where_the_recipe_says_mish(spec, of_shapes):
 def test_the_recipes_use_each_setting():
     networks = EVERY
     encoders = [encoder_of(spec) for spec in networks]
-    assert {asked.channels for asked in encoders} == {1, 3}
-    assert {asked.scale for asked in encoders} == {"imagenet", "unit"}
-    assert sum(asked.mish for asked in encoders) == 2
-    assert sum(isinstance(asked, Unet) and asked.attention == "scse" for asked in encoders) == 1
+    assert {each.channels for each in encoders} == {1, 3}
+    assert {each.scale for each in encoders} == {"imagenet", "unit"}
+    assert sum(each.mish for each in encoders) == 2
+    assert sum(isinstance(each, Unet) and each.attention == "scse" for each in encoders) == 1
     assert {type(spec).__name__ for spec in networks} == {
         "Classifier", "FPN", "PSPNet", "TwoHeaded", "Unet",
     }  # fmt: skip

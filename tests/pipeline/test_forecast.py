@@ -28,7 +28,7 @@ from steelscan.pipeline.train import train
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import RunError
-from steelscan.training import SGD, BalancedDraws, BestAverage
+from steelscan.training import SGD, BalancedSampler, BestAverage
 from steelscan.training.specs import Ema
 
 CPU = Options(device="cpu")
@@ -364,7 +364,7 @@ def hurried(recipe: Recipe) -> Recipe:
     for step in recipe.steps:
         if isinstance(step, Classify | Segment):
             (member,) = step.ensemble.members
-            stage = member.stages[0].but(epochs=1, draws=BalancedDraws(draws=4))
+            stage = member.stages[0].but(epochs=1, sampler=BalancedSampler(samples=4))
             ensemble = Ensemble(members=(member.but(stages=(stage,)),))
             steps.append(step.but(ensemble=ensemble))
         else:

@@ -135,7 +135,7 @@ def test_pseudo_labels_of_all_networks_come_with_a_warning(
     """Without tuning, and with an area that depends on the classifier."""
     steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
     spec = PseudoLabels(
-        rule=ConfidentPixels(low=0.5, high=0.5, grown=0, least=1.0), answered_by="all"
+        rule=ConfidentPixels(low=0.5, high=0.5, dilation=0, min_share=1.0), predicted_by="all"
     )
     recipe = rounds.but(steps=steps, tune=None, pseudo_labels=spec)
     fitted(recipe, tmp_path / "run")
@@ -167,7 +167,7 @@ def test_pseudo_labels_of_all_networks_come_with_a_warning(
 def test_without_confident_masks_nothing_is_fitted_again(
     rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
-    recipe = rounds.but(pseudo_labels=PseudoLabels(rule=ConfidentStrips(apart=0.5), rounds=2))
+    recipe = rounds.but(pseudo_labels=PseudoLabels(rule=ConfidentStrips(margin=0.5), rounds=2))
     fitted(recipe, tmp_path / "run")
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     note_begins = "Round 1: 0 to 0 (per fold) of 3 test strips became pseudo-labels: no network was"

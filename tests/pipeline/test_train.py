@@ -247,7 +247,7 @@ def test_changes_of_a_recipe_are_recorded_in_its_run(
     assert recipe.changes
     outcome = train(recipe, strips, tmp_path / "run", CPU)
     assert outcome.notes[: len(recipe.changes)] == recipe.changes
-    assert any(note.startswith("Threshold.pixel, by class 0.5, 0.4, is") for note in outcome.notes)
+    assert any(note.startswith("Threshold.pixel is 0.4 for all") for note in outcome.notes)
     report = (tmp_path / "run" / "report.html").read_text()
     kept = Recipe.model_validate_json((tmp_path / "run" / "recipe.json").read_text())
     assert kept.budget == "tiny"

@@ -264,7 +264,9 @@ def test_logits_of_two_sorts_are_not_averaged():
     )
     assert Ensemble(members=(plain, exclusive))
     assert Ensemble(members=(exclusive,) * 2, average=LogitMean())
-    with pytest.raises(ValidationError, match="output sigmoid and of output softmax have no mean"):
+    with pytest.raises(
+        ValidationError, match="output sigmoid and of output softmax cannot be averaged"
+    ):
         Ensemble(members=(plain, exclusive), average=LogitMean())
 
 

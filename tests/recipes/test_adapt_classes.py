@@ -1,4 +1,4 @@
-"""Recipes on other classes: nothing of single classes is left, all are covered, all is told."""
+"""Recipes for other classes: no per-class settings, all classes covered, all changes noted."""
 
 import importlib
 import inspect
@@ -21,14 +21,14 @@ from steelscan.pipeline.context import check_classes
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet, clean
 from steelscan.prediction import EncoderOf, Ensemble, Member
 from steelscan.recipes import (
-    Answer,
     Classify,
     ConfidentClasses,
     ConfidentPixels,
     Recipe,
     Segment,
+    StripPrediction,
+    accepts,
     fit_to_classes,
-    teaches,
 )
 from steelscan.recipes.adapt_classes import NEUTRAL
 from steelscan.recipes.catalog import load, names
@@ -38,7 +38,7 @@ from steelscan.training import AdamW, Training
 WINNERS = [name for name in names() if name != "quick"]
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
 NET = Member(network=Unet(encoder="resnet10t"), stages=(STAGE,))
-JUDGE = Member(network=Classifier(encoder="resnet10t"), stages=(STAGE,))
+CLASSIFIER = Member(network=Classifier(encoder="resnet10t"), stages=(STAGE,))
 OURS = ("scratch", "hole", "pit", "rust")
 BY_CLASS = {
     "first_place": {"BCE.pos_weight", "Threshold.label", "MinArea.pixels"},
@@ -46,17 +46,17 @@ BY_CLASS = {
     "fourth_place": set(),
     "seventh_place": {"Triplet.top"},
     "ninth_place": {"Classify.threshold", "Threshold.pixel"},
-    "tenth_place": {"ConfidentPixels.grown"},
+    "tenth_place": {"ConfidentPixels.dilation"},
     "twelfth_place": {"MinArea.pixels"},
     "fourteenth_place": {
         "WherePresent.always",
         "HardGate.threshold",
         "MinArea.pixels",
-        "ConfidentClasses.least",
+        "ConfidentClasses.min_probability",
     },
     "seventieth_place": {"MinArea.pixels"},
 }
-"""What each solution has a class; written out by hand."""
+"""The per-class settings of each solution, written out by hand."""
 every_winner = pytest.mark.parametrize("name", WINNERS)
 other_counts = pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6])
 
@@ -71,7 +71,7 @@ def modules() -> list[str]:
 
 
 def specs(base: type[Spec] = Spec) -> set[type[Spec]]:
-    """All specs of recipes; those of other tests do not count, nor what is written of a run."""
+    """Return all specs of recipes, without those of other tests and of results of a run."""
     below = {spec for each in base.__subclasses__() for spec in {each} | specs(each)}
     written = ("steelscan.pipeline.tuned_thresholds", "steelscan.bundle.spec")
     ours = {spec for spec in below if spec.__module__.startswith("steelscan.")}
@@ -79,7 +79,7 @@ def specs(base: type[Spec] = Spec) -> set[type[Spec]]:
 
 
 def is_per_class(annotation: object) -> bool:
-    """Whether it allows a value or a tuple of any number of just such values."""
+    """Return whether it allows a value or a tuple of any number of the same values."""
     if get_origin(annotation) is Annotated:
         return is_per_class(get_args(annotation)[0])
     if get_origin(annotation) not in (Union, UnionType):
@@ -99,7 +99,7 @@ def per_class_settings() -> set[tuple[type[Spec], str]]:
     }
 
 
-def test_every_setting_a_class_has_a_neutral_value_and_nothing_else_has():
+def test_exactly_the_per_class_settings_have_a_neutral_value():
     found = per_class_settings()
     assert found == set(NEUTRAL)
     assert len(found) == 18
@@ -112,10 +112,10 @@ def test_every_setting_a_class_has_a_neutral_value_and_nothing_else_has():
 
 
 @pytest.mark.parametrize("setting", NEUTRAL, ids=lambda setting: f"{setting[0].__name__}")
-def test_a_neutral_value_is_one_that_its_setting_takes(setting):
+def test_a_neutral_value_is_valid_for_its_setting(setting):
     spec, name = setting
     needed = {"pixels": 9, "top": 0.7, "area": 9, "bottom": 0.3, "loss": BCE()}
-    needed["ensemble"] = Ensemble(members=(JUDGE,))
+    needed["ensemble"] = Ensemble(members=(CLASSIFIER,))
     rest = {key: needed[key] for key, field in spec.model_fields.items() if field.is_required()}
     values = (True, False) if name == "always" else (1, 1, 8) if NEUTRAL[setting].in_pixels else ()
     one = NEUTRAL[setting].of(values or (1.0, 1.0))
@@ -123,8 +123,8 @@ def test_a_neutral_value_is_one_that_its_setting_takes(setting):
     assert not isinstance(one, tuple)
 
 
-def at_settings(text: str) -> list[object]:
-    """The values of all settings a class that stand in a recipe's JSON, found by their names."""
+def per_class_values(text: str) -> list[object]:
+    """Return the values of all per-class settings in a recipe's JSON, by their names."""
     keys = {name for _, name in NEUTRAL}
 
     def walk(node: object) -> list[object]:
@@ -139,7 +139,7 @@ def at_settings(text: str) -> list[object]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_recipe_stays_as_it_is_on_the_classes_it_was_written_for(name):
+def test_a_recipe_stays_as_it_is_for_its_own_classes(name):
     recipe = load(name)
     assert fit_to_classes(recipe, Classes(names=("1", "2", "3", "4"))) == (recipe, [])
     assert recipe.written_for == (None if name == "quick" else ("1", "2", "3", "4"))
@@ -154,9 +154,9 @@ def test_a_recipe_for_any_classes_stays_as_it_is(count):
 
 @every_winner
 @other_counts
-def test_nothing_of_single_classes_is_left(name, count):
+def test_no_per_class_setting_is_left(name, count):
     recipe, _ = fit_to_classes(load(name), own(count))
-    values = at_settings(recipe.model_dump_json())
+    values = per_class_values(recipe.model_dump_json())
     assert values
     assert not any(isinstance(value, list) for value in values)
     assert recipe.written_for == own(count).names
@@ -165,22 +165,22 @@ def test_nothing_of_single_classes_is_left(name, count):
 
 @every_winner
 @other_counts
-def test_every_class_is_outlined_and_judged_in_every_fold(name, count):
+def test_every_class_is_segmented_and_classified_in_every_fold(name, count):
     recipe, _ = fit_to_classes(load(name), own(count))
     before = load(name)
     assert len(recipe.named) == len(before.named)
     for step in recipe.asking:
         for fold in recipe.folds.validation:
             here = [each for each in step.ensemble.members if fold in recipe.folds_of(each)]
-            known = {k for each in here for k in each.classes or range(1, count + 1)}
-            assert known == set(range(1, count + 1))
+            covered = {k for each in here for k in each.classes or range(1, count + 1)}
+            assert covered == set(range(1, count + 1))
     for step, old in zip(recipe.asking, before.asking, strict=True):
-        bare = {each.but(classes=None) for each in step.ensemble.members}
-        assert bare <= {each.but(classes=None) for each in without(old)}
+        bare = {each.but(name="", classes=None) for each in step.ensemble.members}
+        assert bare <= {each.but(name="", classes=None) for each in without(old)}
 
 
 def without(step: Classify | Segment) -> tuple[Member, ...]:
-    """The members of a step as they are without numbers of single classes in their losses."""
+    """Return the members of a step without per-class settings in their losses."""
     text = step.ensemble.model_dump_json()
     plain = re.sub(r'"pos_weight":\[[^]]*\]', '"pos_weight":1.0', text)
     plain = re.sub(r'"always":\[[^]]*\]', '"always":true', plain)
@@ -189,22 +189,22 @@ def without(step: Classify | Segment) -> tuple[Member, ...]:
 
 @every_winner
 @other_counts
-def test_it_is_told_what_changed_and_only_that(name, count):
+def test_the_notes_name_what_changed_and_only_that(name, count):
     before = load(name)
     recipe, notes = fit_to_classes(before, own(count))
-    assert notes[0].startswith(f"Recipe {name} was written for the classes 1, 2, 3, 4, the data")
-    assert f"has {', '.join(own(count).names)};" in notes[0]
+    assert notes[0].startswith(f"Recipe {name} was written for the classes 1, 2, 3, 4; the data")
+    assert f"has {', '.join(own(count).names)}." in notes[0]
     assert len(notes) == len(set(notes))
     assert all(note.endswith(".") and "\n" not in note for note in notes)
-    told = {note.partition(",")[0] for note in notes if ", by class " in note}
-    assert told == BY_CLASS[name]
-    spread = {note.split()[1][:-1] for note in notes if note.startswith("Step ")}
+    neutral = {note.partition(" is ")[0] for note in notes if " for all classes instead " in note}
+    assert neutral == BY_CLASS[name]
+    copied = {note.split()[1][:-1] for note in notes if note.startswith("Step ")}
     changed = {
         key
         for key, step in before.named.items()
         if any(member.classes for member in step.ensemble.members)
     }
-    assert spread == changed
+    assert copied == changed
     for key in changed:
         members = recipe.named[key].ensemble.members
         networks = sum(len(recipe.folds_of(member)) for member in members)
@@ -213,7 +213,7 @@ def test_it_is_told_what_changed_and_only_that(name, count):
 
 @every_winner
 @other_counts
-def test_once_fitted_it_stays_and_goes_to_json_and_back(name, count):
+def test_an_adapted_recipe_is_not_adapted_again(name, count):
     recipe, _ = fit_to_classes(load(name), own(count))
     assert fit_to_classes(recipe, own(count)) == (recipe, [])
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
@@ -222,19 +222,19 @@ def test_once_fitted_it_stays_and_goes_to_json_and_back(name, count):
 
 @every_winner
 def test_four_other_classes_are_not_the_winners_four(name):
-    """What a class is called decides, not how many there are."""
+    """The names of the classes decide, not their number."""
     recipe, notes = fit_to_classes(load(name), Classes(names=("4", "3", "2", "1")))
     assert recipe != load(name)
     assert notes
 
 
 @every_winner
-def test_what_can_be_tuned_is_tuned_when_anything_fell_back(name):
+def test_rules_are_tuned_if_anything_changed_and_the_search_supports_them(name):
     before, (recipe, notes) = load(name), fit_to_classes(load(name), own(3))
     tuned = [note for note in notes if note.startswith("Tuned out-of-fold")]
     refused = [note for note in notes if "cannot be tuned" in note]
     kinds = [rule.kind for rule in before.rules]
-    if name == "fourth_place":  # it has no number of a single class
+    if name == "fourth_place":  # it has no per-class setting
         assert (recipe.tune, tuned, refused) == (None, [], [])
     elif kinds in (["threshold"], ["threshold", "min_area"]):
         assert recipe.tune == (before.tune or Tune())
@@ -248,35 +248,37 @@ def test_what_can_be_tuned_is_tuned_when_anything_fell_back(name):
 
 @every_winner
 @other_counts
-def test_every_part_takes_as_many_classes(name, count):
-    """What the parts refuse is a tuple of another length, or a class that is not there."""
+def test_every_part_works_for_as_many_classes(name, count):
+    """The parts refuse a tuple of another length, or a class that does not exist."""
     fitted, _ = fit_to_classes(load(name), own(count))
     rng = np.random.default_rng(count)
     levels = rng.integers(0, 256, (count, 32, 64), np.uint8)
-    said = rng.random(count, np.float32)
+    probabilities = rng.random(count, np.float32)
     for step in fitted.asking:
         if isinstance(step, Classify):
-            assert passing(step, said).shape == (count,)
+            assert passing(step, probabilities).shape == (count,)
         else:
-            assert weighed(step, StepOutput(levels, said)).shape == levels.shape
+            assert weighed(step, StepOutput(levels, probabilities)).shape == levels.shape
         for member in step.ensemble.members:
             for stage in member.stages:
                 assert loss_of_classes(stage.loss, member.classes, count)
     for _, _, rules in fitted.rounds:
-        assert clean(levels, rules, said).shape == levels.shape
+        assert clean(levels, rules, probabilities).shape == levels.shape
     if fitted.pseudo_labels:
-        answer = Answer(said, levels / 255, said > 0.5)
-        assert teaches(fitted.pseudo_labels.rule, answer) in (True, False)
+        prediction = StripPrediction(probabilities, levels / 255, probabilities > 0.5)
+        assert accepts(fitted.pseudo_labels.rule, prediction) in (True, False)
 
 
 def recipe(
-    *rules: Spec, members: tuple[Member, ...] = (NET,), judges: tuple[Member, ...] = (JUDGE,)
+    *rules: Spec,
+    members: tuple[Member, ...] = (NET,),
+    classifiers: tuple[Member, ...] = (CLASSIFIER,),
 ) -> Recipe:
     return Recipe(
         name="ours",
         folds=Folds(count=3, validation=(0, 1)),
         steps=(
-            Classify(ensemble=Ensemble(members=judges)),
+            Classify(ensemble=Ensemble(members=classifiers)),
             Segment(ensemble=Ensemble(members=members)),
             *(rules or (Threshold(),)),
         ),
@@ -288,7 +290,7 @@ def recipe(
     ("label", "pixel"),
     [((0.9, 0.6), (0.5, 0.6)), ((0.9, 0.6), 0.55), (0.7, (0.7, 0.2)), ((0.2, 0.0), (0.5, 0.6))],
 )
-def test_two_levels_keep_their_order(label, pixel):
+def test_two_thresholds_keep_their_order(label, pixel):
     fitted, _ = fit_to_classes(recipe(Threshold(label=label, pixel=pixel)), own(3))
     rule = fitted.rules[0]
     pairs = zip(per_class(label, 2, "label"), per_class(pixel, 2, "pixel"), strict=True)
@@ -296,7 +298,7 @@ def test_two_levels_keep_their_order(label, pixel):
     assert 0 <= rule.label <= 1
 
 
-def test_a_triplet_without_its_area_still_asks_for_its_top_threshold():
+def test_a_triplet_without_its_area_still_needs_its_top_threshold():
     rule = Triplet(top=(0.8, 0.9), area=(50, 90), bottom=(0.3, 0.4))
     fitted, _ = fit_to_classes(recipe(rule), own(3))
     assert fitted.rules == (Triplet(top=0.8, area=1, bottom=0.3),)
@@ -308,10 +310,10 @@ def test_pseudo_labels_become_stricter_not_laxer():
         new = fit_to_classes(load(name), own(2))[0].pseudo_labels
         assert isinstance(new.rule, kind)
         assert old.but(rule=new.rule) == new
-    assert new.rule.least == max(old.rule.least)
+    assert new.rule.min_probability == max(old.rule.min_probability)
 
 
-def test_sizes_in_pixels_stay_and_are_named_once():
+def test_sizes_in_pixels_stay_and_are_noted_once():
     rules = (MinArea(pixels=50), RemoveSmallComponents(pixels=0), MinArea(pixels=50))
     fitted, notes = fit_to_classes(recipe(Threshold(), *rules), own(2))
     assert fitted.rules == (Threshold(), *rules)
@@ -320,21 +322,26 @@ def test_sizes_in_pixels_stay_and_are_named_once():
     ]
 
 
-def test_deep_inside_a_loss_only_what_must_change_does():
+def test_inside_a_loss_only_per_class_settings_change():
     deep = Mix(parts=((0.75, BCE(pos_weight=(2.0, 3.0), smoothing=0.1)), (0.25, Dice())))
     member = NET.but(stages=(STAGE.but(loss=deep), STAGE))
     fitted, notes = fit_to_classes(recipe(members=(member, NET)), own(2))
     (first, second), plain = fitted.segment.ensemble.members[0].stages, fitted.segment
     assert first.loss == Mix(parts=((0.75, BCE(smoothing=0.1)), (0.25, Dice())))
-    assert (second, plain.ensemble.members[1]) == (STAGE, NET)
+    assert (second, plain.ensemble.members[1]) == (STAGE, NET.but(name="2"))
     assert sum("BCE.pos_weight" in note for note in notes) == 1
+
+
+def unnamed(step: Classify | Segment) -> tuple[Member, ...]:
+    """Return the members of a step without their names."""
+    return tuple(member.but(name="") for member in step.ensemble.members)
 
 
 def classed(*each: tuple[int, ...] | None, **changes: object) -> tuple[Member, ...]:
     return tuple(NET.but(classes=classes, **changes) for classes in each)
 
 
-def test_the_class_with_most_folds_then_most_networks_lends_its_pattern():
+def test_the_networks_of_the_class_with_most_folds_then_most_networks_are_copied():
     few, most = NET.but(classes=(1,), folds=(0,)), NET.but(classes=(2,))
     other = NET.but(classes=(3,), network=Unet(encoder="resnet34"))
     for members, pattern in (
@@ -342,72 +349,78 @@ def test_the_class_with_most_folds_then_most_networks_lends_its_pattern():
         ((most, most, other, other, other), other),
         ((other, most), most.but(classes=(2,))),
     ):
-        chosen = [member for member in members if member.classes == pattern.classes]
+        copied = [member for member in members if member.classes == pattern.classes]
         fitted, notes = fit_to_classes(recipe(members=members), own(3))
-        expected = tuple(each.but(classes=(k,)) for each in chosen for k in (1, 2, 3))
-        assert fitted.segment.ensemble.members == expected
-        assert any(f"that class {pattern.classes[0]} had" in note for note in notes)
+        expected = tuple(each.but(classes=(k,)) for each in copied for k in (1, 2, 3))
+        assert unnamed(fitted.segment) == expected
+        assert any(f"gets the networks of class {pattern.classes[0]} (" in note for note in notes)
 
 
-def test_a_class_judged_in_some_folds_only_gets_networks_in_all():
+def test_a_class_with_networks_in_some_folds_gets_networks_in_all():
     first, second = NET.but(classes=(1,), folds=(0,)), NET.but(classes=(2,), folds=(1,))
     fitted, _ = fit_to_classes(recipe(members=(first, second)), own(3))
-    assert fitted.segment.ensemble.members == classed((1,), (2,), (3,))
+    assert unnamed(fitted.segment) == classed((1,), (2,), (3,))
+    names = [member.name for member in fitted.segment.ensemble.members]
+    assert names == ["1, class 1", "1, class 2", "1, class 3"]
 
 
-def test_networks_of_all_classes_stay_and_those_of_some_know_all():
+def test_networks_of_several_classes_become_networks_of_all():
     whole = NET.but(network=Unet(encoder="resnet34"))
     members = (*classed((1,), (2, 4)), whole)
     fitted, notes = fit_to_classes(recipe(members=members), own(2))
-    assert fitted.segment.ensemble.members == (NET, whole, *classed((1,), (2,)))
-    assert "Step segment: networks of some classes know all." in notes
+    assert unnamed(fitted.segment) == (NET, whole, *classed((1,), (2,)))
+    assert "Step segment: networks of several classes are fitted for all." in notes
     alone, notes = fit_to_classes(recipe(members=classed((1, 3), (2, 4))), own(2))
-    assert alone.segment.ensemble.members == (NET, NET)
+    assert unnamed(alone.segment) == (NET, NET)
     assert not any("every class gets" in note for note in notes)
 
 
-def lent(lenders: tuple[Member, ...], at: int, **changes: object) -> tuple[Recipe, list[str]]:
-    """A recipe whose only classifier begins with the encoder of an outliner, fitted to three."""
-    judge = JUDGE.but(start=EncoderOf(step="segment", member=at), **changes)
-    return fit_to_classes(recipe(members=lenders, judges=(judge,)), own(3))
+def adapted_start(
+    sources: tuple[Member, ...], name: str, **changes: object
+) -> tuple[Recipe, list[str]]:
+    """Adapt to three classes: a classifier that starts from the encoder of a segmenter."""
+    start = EncoderOf(step="segment", member=name)
+    classifier = CLASSIFIER.but(start=start, **changes)
+    return fit_to_classes(recipe(members=sources, classifiers=(classifier,)), own(3))
 
 
-def lenders_of(fitted: Recipe) -> list[Member | None]:
-    outliners = fitted.segment.ensemble.members
-    judges = fitted.classify.ensemble.members
-    return [None if each.start is None else outliners[each.start.member] for each in judges]
+def sources_of(adapted: Recipe) -> list[Member | None]:
+    classifiers = adapted.classify.ensemble.members
+    found = [each.start and adapted.source_of(each.start) for each in classifiers]
+    return [each and each.but(name="") for each in found]
 
 
-def test_who_begins_with_the_encoder_of_another_finds_it_again():
+def test_an_encoder_still_comes_from_the_same_network():
     whole = NET.but(resize=None, folds=(0, 1))
-    fitted, notes = lent((*classed((1,), (2,)), whole), 2)
-    assert lenders_of(fitted) == [whole]
-    assert fitted.classify.ensemble.members[0].start.member == 0
-    fitted, notes = lent(classed((1,), (2,)), 0, classes=(1,))
-    assert lenders_of(fitted) == list(classed((1,), (2,), (3,)))
-    assert not any("lender" in note for note in notes)
+    adapted, notes = adapted_start((*classed((1,), (2,)), whole), "3")
+    assert sources_of(adapted) == [whole]
+    assert adapted.classify.ensemble.members[0].start.member == "3"
+    adapted, notes = adapted_start(classed((1,), (2,)), "1", classes=(1,))
+    assert sources_of(adapted) == list(classed((1,), (2,), (3,)))
+    assert not any("without the encoder" in note for note in notes)
 
 
 @pytest.mark.parametrize(
-    ("lenders", "at", "changes"),
+    ("sources", "name", "changes"),
     [
-        (classed((1,), (2,)), 1, {"classes": (1,)}),  # class 2's network goes
-        (classed((1,), (2,)), 0, {}),  # a network of all classes has no single lender any more
+        (classed((1,), (2,)), "2", {"classes": (1,)}),  # the network of class 2 is removed
+        (classed((1,), (2,)), "1", {}),  # several networks replace the source
     ],
 )
-def test_who_has_lost_its_lender_begins_without_and_it_is_told(lenders, at, changes):
-    fitted, notes = lent(lenders, at, **changes)
-    assert set(lenders_of(fitted)) == {None}
-    assert "Step classify: networks whose lender of an encoder went begin without it." in notes
+def test_without_its_source_a_network_starts_by_itself_with_a_note(sources, name, changes):
+    adapted, notes = adapted_start(sources, name, **changes)
+    assert set(sources_of(adapted)) == {None}
+    assert "Step classify: some networks start without the encoder of another network." in notes
 
 
-def test_a_network_widened_to_more_folds_than_its_lender_begins_without():
-    lender, rest = NET.but(folds=(0,)), NET.but(folds=(1,))
-    start = EncoderOf(step="segment", member=0)
-    judges = (
-        JUDGE.but(start=start, classes=(1,), folds=(0,)),
-        JUDGE.but(classes=(2,), folds=(1,)),
+def test_a_network_with_more_folds_than_its_source_starts_by_itself():
+    source, other = NET.but(folds=(0,)), NET.but(folds=(1,))
+    start = EncoderOf(step="segment", member="1")
+    classifiers = (
+        CLASSIFIER.but(start=start, classes=(1,), folds=(0,)),
+        CLASSIFIER.but(classes=(2,), folds=(1,)),
     )
-    fitted, notes = fit_to_classes(recipe(members=(lender, rest), judges=judges), own(2))
-    assert fitted.classify.ensemble.members == tuple(JUDGE.but(classes=(k,)) for k in (1, 2))
-    assert any("lender of an encoder went" in note for note in notes)
+    before = recipe(members=(source, other), classifiers=classifiers)
+    adapted, notes = fit_to_classes(before, own(2))
+    assert unnamed(adapted.classify) == tuple(CLASSIFIER.but(classes=(k,)) for k in (1, 2))
+    assert any("without the encoder" in note for note in notes)

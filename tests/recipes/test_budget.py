@@ -1,4 +1,4 @@
-"""Budgets: what stays of a recipe, what shrinks, and that what is left can be run."""
+"""Budgets: what stays of a recipe, what shrinks, and that the smaller recipe runs."""
 
 import sys
 from functools import cache
@@ -14,7 +14,7 @@ from steelscan.models import Classifier, PSPNet, TwoHeaded, copy_encoder, encode
 from steelscan.prediction import EncoderFittedFor, EncoderOf
 from steelscan.recipes import Classify, Recipe, Segment, with_budget
 from steelscan.strip import Frame
-from steelscan.training import BestAverage, Pass
+from steelscan.training import BestAverage, CropPass
 
 CLASSES = 4
 HEIGHT, WIDTH = 64, 128
@@ -29,8 +29,8 @@ def shrunk(name, budget):
     return with_budget(recipes.load(name), budget)
 
 
-def told_of(recipe, budget):
-    """A recipe at a budget, and what became of it without the words around that."""
+def changes_of(recipe, budget):
+    """Return a recipe at a budget, and its changes without "Budget ..."."""
     found = with_budget(recipe, budget)
     head = f"Budget {budget}: "
     assert all(line.startswith(head) and line.endswith(".") for line in found.changes)
@@ -42,12 +42,12 @@ def members(recipe):
 
 
 def networks(recipe):
-    lenders = [
+    sources = [
         member.start.network
         for member in members(recipe)
         if isinstance(member.start, EncoderFittedFor)
     ]
-    return [member.network for member in members(recipe)] + lenders
+    return [member.network for member in members(recipe)] + sources
 
 
 def stages(recipe):
@@ -55,7 +55,7 @@ def stages(recipe):
 
 
 def passes(stage):
-    return [Pass(crop=stage.crop, batch=stage.batch), *stage.more_passes]
+    return [CropPass(crop=stage.crop, batch=stage.batch), *stage.extra_passes]
 
 
 def fits(recipe):
@@ -63,11 +63,11 @@ def fits(recipe):
 
 
 def without_sizes(stage):
-    """All of a stage that no budget may touch, as plain values."""
+    """Return all of a stage that no budget may change, as plain values."""
     kept = stage.model_dump(
         exclude={
-            "crop", "more_passes", "most_draws", "batch", "accumulate_to", "epochs", "validate_on",
-            "precision", "keep",
+            "crop", "extra_passes", "max_samples", "batch", "accumulate_to", "epochs",
+            "validate_on", "precision", "keep",
         }
     )  # fmt: skip
     crops = [each.crop.model_dump(exclude={"height", "width"}) for each in passes(stage)]
@@ -75,7 +75,7 @@ def without_sizes(stage):
 
 
 def without_widths(network):
-    """All of a network that no budget may touch, as plain values."""
+    """Return all of a network that no budget may change, as plain values."""
     if isinstance(network, TwoHeaded):
         return network.model_dump(exclude={"segmenter"}), without_widths(network.segmenter)
     return network.model_dump(
@@ -87,7 +87,7 @@ def without_widths(network):
 
 
 def essence(member):
-    """What a member is, however much it is shrunk and wherever it stands."""
+    """Return what stays of a member at any budget."""
     start = member.start
     if isinstance(start, EncoderFittedFor):
         start = without_widths(start.network)
@@ -101,7 +101,7 @@ def essence(member):
 
 
 def pairs_of(larger, smaller):
-    """Each member of a recipe, and the one that is left of it at a budget."""
+    """Return each member of a recipe with its smaller version."""
     left = {repr(essence(member)): member for member in members(smaller)}
     return [(member, left[repr(essence(member))]) for member in members(larger)]
 
@@ -118,7 +118,7 @@ def test_full_is_the_recipe_as_written(name):
 
 @every_recipe
 @each_way
-def test_what_is_left_is_a_recipe_that_goes_to_json_and_back(name, budget):
+def test_a_smaller_recipe_goes_to_json_and_back(name, budget):
     recipe = shrunk(name, budget)
     assert recipe.name == name
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
@@ -153,8 +153,8 @@ def test_steps_and_rules_stay(name, budget):
 
 @every_recipe
 @each_way
-def test_every_sort_of_network_and_training_stays(name, budget):
-    """Heads, losses, samplers, augmentations, schedules: nothing is lost, nothing comes in."""
+def test_every_kind_of_network_and_training_stays(name, budget):
+    """Heads, losses, samplers, augmentations, schedules: nothing is removed or added."""
     before, after = recipes.load(name), shrunk(name, budget)
     for old, new in zip(before.asking, after.asking, strict=True):
         was = [essence(member) for member in old.ensemble.members]
@@ -182,7 +182,7 @@ def test_small_lies_between_full_and_tiny(name):
 def check_no_larger(old, new):
     assert new.epochs <= old.epochs
     assert new.validate_on <= (old.validate_on or new.validate_on)
-    assert new.most_draws <= (old.most_draws or new.most_draws)
+    assert new.max_samples <= (old.max_samples or new.max_samples)
     if isinstance(old.keep, BestAverage):
         assert new.keep.count <= old.keep.count
     for wide, narrow in zip(passes(old), passes(new), strict=True):
@@ -194,21 +194,21 @@ def check_no_larger(old, new):
 
 @every_recipe
 @each_way
-def test_each_network_is_fitted_once_and_no_two_are_alike(name, budget):
+def test_each_network_is_fitted_once_and_no_two_are_equal(name, budget):
     recipe = shrunk(name, budget)
-    suspects = any(member.wants_suspicion for member in members(recipe))
-    assert len(recipe.folds.validation) == (2 if suspects else 1)
-    if not suspects:
+    two_folds = any(member.needs_class_probabilities for member in members(recipe))
+    assert len(recipe.folds.validation) == (2 if two_folds else 1)
+    if not two_folds:
         assert fits(recipe) == len(members(recipe))
     assert max(stage.epochs for stage in stages(recipe)) <= {"small": 8, "tiny": 3}[budget]
     for step in recipe.asking:
-        alone = [member.but(folds=None) for member in step.ensemble.members]
-        assert unique(alone) == alone
+        different = [member.but(name="", folds=None) for member in step.ensemble.members]
+        assert unique(different) == different
 
 
 @every_recipe
 def test_crops_show_as_much_of_a_strip_as_before(name):
-    """Less by a stride at most, on the competition's strips."""
+    """At most one stride less, on the competition's strips."""
     strip = Frame(256, 1600)
     for old, new in pairs_of(recipes.load(name), shrunk(name, "small")):
         before, after = (
@@ -227,8 +227,8 @@ def test_crops_show_as_much_of_a_strip_as_before(name):
 
 @every_recipe
 @each_way
-def test_steps_of_an_optimizer_hold_as_many_batches_as_before(name, budget):
-    """A stage with passes of several sizes aside, which no recipe accumulates."""
+def test_optimizer_steps_have_as_many_batches_as_before(name, budget):
+    """No recipe accumulates passes of several sizes."""
     before = [stage for stage in stages(recipes.load(name)) if stage.accumulate_to]
     ratios = {stage.accumulate_to // stage.batch for stage in before}
     after = [stage for stage in stages(shrunk(name, budget)) if stage.accumulate_to]
@@ -243,7 +243,7 @@ def test_widths_and_batches_of_the_9th():
         assert [each.batch for each in passes(stage)] == batches
 
 
-def test_folds_that_are_left():
+def test_the_remaining_folds():
     small = shrunk("first_place", "small")
     assert small.folds.validation == (0,)
     assert {member.folds for member in members(small)} == {(0,)}
@@ -255,7 +255,7 @@ def test_folds_that_are_left():
 
 @every_recipe
 @each_way
-def test_an_epoch_has_few_pixels_in_whole_precision(name, budget):
+def test_an_epoch_has_few_pixels_in_single_precision(name, budget):
     most = {"small": 64, "tiny": 32}[budget] * 128 * 256
     batch = {"small": 8, "tiny": 4}[budget]
     for stage in stages(shrunk(name, budget)):
@@ -265,8 +265,8 @@ def test_an_epoch_has_few_pixels_in_whole_precision(name, budget):
         pixels = sum(whole) + sum(
             crop.height * crop.width for crop in crops if not isinstance(crop, WholeStrip)
         )
-        assert stage.most_draws * pixels <= most or stage.most_draws == batch
-        assert (stage.most_draws + 1) * pixels > most
+        assert stage.max_samples * pixels <= most or stage.max_samples == batch
+        assert (stage.max_samples + 1) * pixels > most
 
 
 def networks_left(budget):
@@ -293,7 +293,7 @@ def test_there_are_networks_of_every_kind():
 
 
 @pytest.mark.parametrize("which", EVERY, ids=label)
-def test_a_network_that_is_left_is_built_and_answers(which, of_shapes, only_shapes):
+def test_a_smaller_network_is_built_and_predicts(which, of_shapes, only_shapes):
     budget, spec = which
     network = of_shapes(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -316,66 +316,72 @@ def test_a_network_that_is_left_is_built_and_answers(which, of_shapes, only_shap
 
 @every_recipe
 @each_way
-def test_encoders_that_are_lent_go_on_to_fit(name, budget, of_shapes):
+def test_encoders_of_other_networks_still_fit(name, budget, of_shapes):
     recipe = shrunk(name, budget)
     for member in members(recipe):
         start = member.start
         if isinstance(start, EncoderOf):
-            lender = recipe.named[start.step].ensemble.members[start.member].network
+            source = recipe.source_of(start).network
         elif isinstance(start, EncoderFittedFor):
-            lender = start.network
+            source = start.network
         else:
             continue
-        source, target = of_shapes(lender), of_shapes(member.network)
+        source, target = of_shapes(source), of_shapes(member.network)
         copy_encoder(source, target)
         assert len(target.features()) >= 20
 
 
 def changed(way):
-    """quick, with one change to the member that outlines."""
+    """Return quick with its segmenter replaced."""
     recipe = recipes.load("quick")
-    clear, outline, *rules = recipe.steps
-    (member,) = outline.ensemble.members
-    fewer = outline.but(ensemble=outline.ensemble.but(members=way(member)))
-    return recipe.but(steps=(clear, fewer, *rules))
+    classify, segment, *rules = recipe.steps
+    (member,) = segment.ensemble.members
+    other = segment.but(ensemble=segment.ensemble.but(members=way(member)))
+    return recipe.but(steps=(classify, other, *rules))
 
 
-@pytest.mark.parametrize(("lender", "moved"), [(0, 0), (1, 0), (2, 1)])
-def test_an_encoder_is_lent_by_the_one_network_that_is_left(lender, moved):
+@pytest.mark.parametrize(("source", "merged"), [("1", "1"), ("2", "1"), ("3", "3")])
+def test_an_encoder_comes_from_the_network_that_replaces_an_equal_one(source, merged):
     def three(member):
-        return member, member.but(), member.but(network=member.network.but(dropout=0.5))
+        other = member.but(name="3", network=member.network.but(dropout=0.5))
+        return member.but(name="1"), member.but(name="2"), other
 
-    recipe = changed(three)
-    clear, *others = recipe.steps
-    (judge,) = clear.ensemble.members
-    judges = tuple(judge.but(start=EncoderOf(step="segment", member=at)) for at in (lender, 1, 0))
-    recipe = recipe.but(steps=(clear.but(ensemble=clear.ensemble.but(members=judges)), *others))
-    tiny, told = told_of(recipe, "tiny")
-    assert "networks of segment: 3 became 2" in told
-    left = [member.network.dropout for member in tiny.segment.ensemble.members]
-    assert left == [0.1, 0.5]
+    recipe = recipes.load("quick")
+    classify, segment, *rules = recipe.steps
+    (classifier,), (segmenter,) = classify.ensemble.members, segment.ensemble.members
+    classifiers = tuple(
+        classifier.but(name=f"from {name}", start=EncoderOf(step="segment", member=name))
+        for name in dict.fromkeys((source, "2", "1"))
+    )
+    classify = classify.but(ensemble=classify.ensemble.but(members=classifiers))
+    segment = segment.but(ensemble=segment.ensemble.but(members=three(segmenter)))
+    recipe = recipe.but(steps=(classify, segment, *rules))
+    tiny, changes = changes_of(recipe, "tiny")
+    assert "networks of segment: 3 became 2" in changes
+    assert [member.name for member in tiny.segment.ensemble.members] == ["1", "3"]
+    assert [member.network.dropout for member in tiny.segment.ensemble.members] == [0.1, 0.5]
     starts = [member.start.member for member in tiny.classify.ensemble.members]
-    assert starts == ([moved] if moved == 0 else [1, 0])
+    assert starts == ([merged] if merged == "1" else ["3", "1"])
     assert with_budget(tiny, "tiny") == tiny
 
 
-def test_an_encoder_that_has_no_stand_in_stays():
+def test_an_encoder_without_a_smaller_one_stays():
     text = recipes.load("quick").model_dump_json().replace("tf_efficientnet_lite0", "resnet50")
     recipe = Recipe.model_validate_json(text)
-    tiny, told = told_of(recipe, "tiny")
+    tiny, changes = changes_of(recipe, "tiny")
     assert {network.encoder for network in networks(tiny)} == {"resnet50"}
-    assert not any(line.startswith("encoder") for line in told)
-    assert any(line.startswith("epochs") for line in told)
+    assert not any(line.startswith("encoder") for line in changes)
+    assert any(line.startswith("epochs") for line in changes)
 
 
 @each_way
 @pytest.mark.parametrize("widths", [(256, 288, 320), (320, 256), (64, 96, 128), (1024, 32, 992)])
-def test_widths_of_passes_go_on_to_differ(budget, widths):
+def test_different_widths_of_passes_stay_different(budget, widths):
     crops = [RandomCrop(height=160, width=width) for width in widths]
-    more = tuple(Pass(crop=crop, batch=8) for crop in crops[1:])
+    more = tuple(CropPass(crop=crop, batch=8) for crop in crops[1:])
 
     def passing(member):
-        stage = member.stages[0].but(crop=crops[0], more_passes=more)
+        stage = member.stages[0].but(crop=crops[0], extra_passes=more)
         return (member.but(stages=(stage,), resize=None),)
 
     stage = with_budget(changed(passing), budget).segment.ensemble.members[0].stages[0]
@@ -398,8 +404,8 @@ def test_widths_of_passes_go_on_to_differ(budget, widths):
 def test_batches_shrink_together(budget, sizes, together):
     def stepping(member):
         stage = member.stages[0]
-        more = tuple(Pass(crop=stage.crop, batch=size) for size in sizes[1:])
-        stage = stage.but(batch=sizes[0], accumulate_to=together, more_passes=more)
+        more = tuple(CropPass(crop=stage.crop, batch=size) for size in sizes[1:])
+        stage = stage.but(batch=sizes[0], accumulate_to=together, extra_passes=more)
         return (member.but(stages=(stage,)),)
 
     stage = with_budget(changed(stepping), budget).segment.ensemble.members[0].stages[0]
@@ -420,11 +426,11 @@ def test_batches_shrink_together(budget, sizes, together):
 
 @every_recipe
 @each_way
-def test_each_change_is_told_once_and_briefly(name, budget):
-    _, told = told_of(recipes.load(name), budget)
-    assert 1 <= len(told) <= 12
-    assert len({line.partition(" became ")[0] for line in told}) == len(told)
-    for line in told:
+def test_each_change_is_described_once_and_briefly(name, budget):
+    _, changes = changes_of(recipes.load(name), budget)
+    assert 1 <= len(changes) <= 12
+    assert len({line.partition(" became ")[0] for line in changes}) == len(changes)
+    for line in changes:
         assert " became " in line
         assert "\n" not in line
         for change in line.split("; "):
@@ -432,8 +438,8 @@ def test_each_change_is_told_once_and_briefly(name, budget):
             assert new not in olds.split(", ")
 
 
-def test_what_is_told_of_the_12th():
-    _, told = told_of(recipes.load("twelfth_place"), "tiny")
+def test_the_changes_of_the_12th():
+    _, changes = changes_of(recipes.load("twelfth_place"), "tiny")
     senets = "legacy_senet154, legacy_seresnext101_32x4d, legacy_seresnext50_32x4d"
     for line in (
         f"encoder {senets} became test_resnet",
@@ -443,7 +449,7 @@ def test_what_is_told_of_the_12th():
         "averaged checkpoints 5 became 2",
         "networks of segment2: 12 became 8",
     ):
-        assert line in told
+        assert line in changes
 
 
 class StoppedError(Exception):
@@ -460,8 +466,10 @@ def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, ca
 
     monkeypatch.setattr("steelscan.pipeline.train.train", train)
     arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--weights", "random"]
-    words = ["steelscan", "train", "ninth_place", *arguments]
-    monkeypatch.setattr(sys, "argv", words if budget == "full" else [*words, "--budget", budget])
+    command = ["steelscan", "train", "ninth_place", *arguments]
+    monkeypatch.setattr(
+        sys, "argv", command if budget == "full" else [*command, "--budget", budget]
+    )
     with pytest.raises(SystemExit):
         cli.main()
     recipe = with_budget(recipes.load("ninth_place"), budget)

@@ -28,7 +28,7 @@ DISTINCT = {
     "twelfth_place": 9,
 }
 SIZES = (
-    "crop", "more_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
+    "crop", "extra_passes", "batch", "accumulate_to", "loss", "optimizer", "precision", "mixup",
     "freeze",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def steps():
         sys.modules.pop(name, None)
 
 
-def told(network, stage, resize, classes):
+def step_key(network, stage, resize, classes):
     """A step in words, from plain values."""
     outline = network.get("segmenter", network)
     bare = {name: value for name, value in outline.items() if name != "weights"}
@@ -61,11 +61,11 @@ def walked(name):
         for member in step.get("ensemble", {}).get("members", ()):
             for place in (member, member["start"]):
                 for stage in (place or {}).get("stages", ()):
-                    yield told(place["network"], stage, member["resize"], member["classes"])
+                    yield step_key(place["network"], stage, member["resize"], member["classes"])
 
 
-def told_of(case):
-    return told(
+def key_of(case):
+    return step_key(
         case.network.model_dump(mode="json"),
         case.training.model_dump(mode="json"),
         case.resize and case.resize.model_dump(mode="json"),
@@ -81,9 +81,7 @@ def measured(steps, case, batch, peak):
 
 def test_the_cases_are_every_stage_of_every_member_once(steps):
     cases = steps.cases()
-    assert {told_of(case) for case in cases} == {
-        each for name in SOLUTIONS for each in walked(name)
-    }
+    assert {key_of(case) for case in cases} == {each for name in SOLUTIONS for each in walked(name)}
     assert len({case.id for case in cases}) == len(cases) == 48
     assert len(SOLUTIONS) == 9
 
@@ -92,7 +90,7 @@ def test_each_case_names_the_recipes_that_need_it(steps):
     needed = dict.fromkeys(SOLUTIONS, 0)
     for case in steps.cases():
         for name in case.recipes:
-            assert told_of(case) in set(walked(name))
+            assert key_of(case) in set(walked(name))
             needed[name] += 1
     assert needed == DISTINCT
 
@@ -119,14 +117,14 @@ def test_a_smaller_batch_changes_nothing_else(steps):
         assert case.at(case.training.batch) == case
         training = case.at(2, 1).training
         assert training.batch == 2
-        rest = {"batch", "accumulate_to", "more_passes"}
+        rest = {"batch", "accumulate_to", "extra_passes"}
         assert training.model_dump(exclude=rest) == case.training.model_dump(exclude=rest)
-        assert [each.crop for each in training.more_passes] == [
-            each.crop for each in case.training.more_passes
+        assert [each.crop for each in training.extra_passes] == [
+            each.crop for each in case.training.extra_passes
         ]
 
 
-def test_memory_is_foreseen_on_the_line_through_two_steps(steps):
+def test_memory_is_estimated_on_the_line_through_two_steps(steps):
     for case in steps.cases():
         full = case.training.batch
 
@@ -134,32 +132,36 @@ def test_memory_is_foreseen_on_the_line_through_two_steps(steps):
             return 10**8 + 7 * case.at(batch).pixels
 
         probes = [measured(steps, case, batch, line(batch)) for batch in (1, 2)]
-        assert steps.foreseen(case, probes, full) == pytest.approx(steps.MARGIN * line(full))
-        assert steps.foreseen(case, probes[1:], full) >= line(full)  # one alone says too much
-        assert steps.foreseen(case, [], full) == inf
+        assert steps.estimated_memory(case, probes, full) == pytest.approx(
+            steps.MARGIN * line(full)
+        )
+        assert steps.estimated_memory(case, probes[1:], full) >= line(
+            full
+        )  # one alone overestimates
+        assert steps.estimated_memory(case, [], full) == inf
 
 
 @pytest.mark.parametrize(
-    ("room", "asked_for"),
+    ("room", "expected_calls"),
     [
         (100, [(2, False), (28, False)]),
         (29, [(2, False), (4, False), (28, False)]),
         (28, [(2, False), (4, False), (28, True)]),
     ],
 )
-def test_a_step_goes_through_files_where_it_would_not_fit(steps, monkeypatch, room, asked_for):
+def test_a_step_uses_files_if_it_would_not_fit(steps, monkeypatch, room, expected_calls):
     case = next(case for case in steps.cases() if case.training.batch == 28)
-    asked = []
+    calls = []
 
     def alone(case, batch, *_, spill):
-        asked.append((batch, spill))
+        calls.append((batch, spill))
         step = measured(steps, case, batch, round((1 + batch) / steps.MARGIN * steps.GIB))
         return replace(step, spilled=20 * steps.GIB) if spill else step
 
     monkeypatch.setattr(steps, "alone", alone)
     monkeypatch.setattr(steps, "free", lambda: 1000 * steps.GIB)
     row = steps.run(case, Path(), 1.0, (room + 1e-3) * steps.GIB)
-    assert asked == asked_for
+    assert calls == expected_calls
     assert row.error is None
     assert row.measured.batch == 28
     assert steps.numbers(row)[-1] == ("20.00 GiB of it in files" if room == 28 else "")
@@ -170,24 +172,24 @@ def test_gradients_are_the_same_to_the_last_bit_when_kept_in_files(steps, tmp_pa
     network.append(nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last))
     picture = torch.rand(2, 1, 200, 200, generator=torch.Generator().manual_seed(0))
 
-    def gradients(answer):
+    def gradients(output):
         network.zero_grad()
-        (answer[:, 1:].transpose(2, 3) * answer.flip(2)[:, :-1]).mean().backward()
+        (output[:, 1:].transpose(2, 3) * output.flip(2)[:, :-1]).mean().backward()
         return [each.grad.clone() for each in network.parameters()]
 
     plain = gradients(network(picture))
     with steps.spilling(tmp_path) as files:
-        answer = network(picture)
+        output = network(picture)
         held = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
-        assert sum(held) == files.now >= 2 * answer.nbytes
-        spilled = gradients(answer)
+        assert sum(held) == files.now >= 2 * output.nbytes
+        spilled = gradients(output)
     assert all(map(torch.equal, plain, spilled))
     assert files.now == 0
     assert files.most >= sum(held)
     assert not list(tmp_path.iterdir())
 
 
-def test_memory_that_changes_is_written_anew_and_shared_memory_once(steps, tmp_path):
+def test_changed_memory_is_written_again_and_shared_memory_once(steps, tmp_path):
     values = torch.rand(600, 1000)
     with steps.spilling(tmp_path) as files:
         weight = torch.ones(600, 1000, requires_grad=True)
@@ -205,21 +207,21 @@ def test_memory_that_changes_is_written_anew_and_shared_memory_once(steps, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "word"),
+    ("changes", "message"),
     [
         ({"loss": nan}, "loss"),
         ({"silent": 2}, "2 tensors"),
         ({"wild": 1}, "finite"),
-        ({"still": 9}, "nothing"),
+        ({"still": 9}, "no parameter"),
     ],
 )
-def test_a_step_that_goes_wrong_is_told(steps, changes, word):
+def test_a_failed_step_is_reported(steps, changes, message):
     good = measured(steps, steps.cases()[0], 2, 5)
     assert good.fault is None
-    assert word in steps.Measured(**{**asdict(good), **changes}).fault
+    assert message in steps.Measured(**{**asdict(good), **changes}).fault
 
 
-def test_a_second_call_goes_on_and_runs_what_failed_anew(steps, monkeypatch, tmp_path):
+def test_a_second_call_continues_and_repeats_failed_cases(steps, monkeypatch, tmp_path):
     log, ran = tmp_path / "steps.jsonl", []
     last = max(case.id for case in steps.cases())
 

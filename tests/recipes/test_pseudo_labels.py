@@ -1,4 +1,4 @@
-"""Which answers teach: hand-made cases for the rule of each solution."""
+"""Which predictions become pseudo-labels: cases for the rule of each solution."""
 
 from typing import get_args
 
@@ -7,13 +7,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from steelscan.recipes import (
-    Answer,
     ConfidentAndAgreed,
     ConfidentClasses,
     ConfidentPixels,
     ConfidentStrips,
     PseudoRule,
-    teaches,
+    StripPrediction,
+    accepts,
 )
 from steelscan.strip import RecipeError
 
@@ -21,18 +21,18 @@ RULES = [
     ConfidentAndAgreed(),
     ConfidentStrips(),
     ConfidentPixels(),
-    ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)),
+    ConfidentClasses(min_probability=(0.85, 0.0, 0.75, 0.0)),
 ]
 
 
-def answer(classes, found=(), pixels=None):
-    """What was said of a strip; classes that were found count from 0."""
+def prediction(classes, present=(), pixels=None):
+    """Return the prediction for a strip; present classes count from 0."""
     if pixels is None:
         pixels = np.zeros((len(classes), 8, 8))
-    return Answer(
+    return StripPrediction(
         np.array(classes, np.float32),
         np.asarray(pixels, np.float32),
-        np.isin(np.arange(len(classes)), found),
+        np.isin(np.arange(len(classes)), present),
     )
 
 
@@ -43,23 +43,25 @@ def test_the_suite_holds_every_rule():
 
 
 @pytest.mark.parametrize(
-    ("classes", "found", "taken"),
+    ("classes", "present", "accepted"),
     [
         ((0.01, 0.02, 0.97, 0.0), (2,), True),
         ((0.01, 0.02, 0.03, 0.0), (), True),
         ((0.01, 0.02, 0.97, 0.0), (), False),  # the segmenter does not agree
         ((0.01, 0.02, 0.03, 0.0), (0,), False),
-        ((0.01, 0.02, 0.94, 0.0), (2,), False),  # not sure enough
+        ((0.01, 0.02, 0.94, 0.0), (2,), False),  # not confident enough
         ((0.06, 0.02, 0.97, 0.0), (2,), False),
         ((0.05, 0.02, 0.97, 0.0), (2,), False),  # below, not at
     ],
 )
-def test_the_first_takes_strips_of_which_both_networks_are_sure(classes, found, taken):
-    assert teaches(ConfidentAndAgreed(low=0.05, high=0.95), answer(classes, found)) == taken
+def test_the_first_accepts_strips_with_two_confident_networks(classes, present, accepted):
+    assert (
+        accepts(ConfidentAndAgreed(low=0.05, high=0.95), prediction(classes, present)) == accepted
+    )
 
 
 @pytest.mark.parametrize(
-    ("classes", "taken"),
+    ("classes", "accepted"),
     [
         ((0.0, 0.0, 1.0, 0.0), True),
         ((0.05, 0.05, 0.95, 0.05), True),
@@ -68,48 +70,56 @@ def test_the_first_takes_strips_of_which_both_networks_are_sure(classes, found, 
         ((0.5, 0.5, 0.5, 0.5), False),
     ],
 )
-def test_the_twelfth_takes_strips_whose_classes_lie_far_from_one_half(classes, taken):
-    assert teaches(ConfidentStrips(apart=0.4499), answer(classes)) == taken
+def test_the_twelfth_accepts_strips_with_probabilities_far_from_one_half(classes, accepted):
+    assert accepts(ConfidentStrips(margin=0.4499), prediction(classes)) == accepted
 
 
-def test_the_tenth_takes_strips_whose_unsure_pixels_are_only_boundaries():
+def test_the_tenth_accepts_strips_if_only_boundaries_are_uncertain():
     plane = np.full((40, 60), 0.02)
     plane[10:30, 20:50] = 0.95
     plane[8:10, 20:50] = plane[10:30, 50:52] = 0.5  # a boundary of two pixels
-    whole = answer((0.5,), pixels=plane[None])
-    assert not teaches(ConfidentPixels(grown=0, least=0.99), whole)
-    assert teaches(ConfidentPixels(grown=0, least=0.9), whole)
-    assert teaches(ConfidentPixels(grown=1, least=1.0), whole)  # grown from both of its sides
+    whole = prediction((0.5,), pixels=plane[None])
+    assert not accepts(ConfidentPixels(dilation=0, min_share=0.99), whole)
+    assert accepts(ConfidentPixels(dilation=0, min_share=0.9), whole)
+    assert accepts(ConfidentPixels(dilation=1, min_share=1.0), whole)  # dilated from both sides
     wide = plane.copy()
-    wide[0:20, 0:19] = 0.5  # no boundary: an area of which nothing is known
-    assert not teaches(ConfidentPixels(grown=2, least=0.99), answer((0.5,), pixels=wide[None]))
-    both = answer((0.5, 0.5), pixels=np.stack([plane, wide]))
-    assert not teaches(ConfidentPixels(grown=2, least=0.99), both)
-    assert teaches(ConfidentPixels(grown=(2, 20), least=0.99), both)
-    edge = answer((0.5,), pixels=np.full((1, 4, 4), 0.2))
-    assert not teaches(ConfidentPixels(grown=0), edge)  # neither below 0.2 nor above 0.8
+    wide[0:20, 0:19] = 0.5  # no boundary, but a large uncertain area
+    assert not accepts(
+        ConfidentPixels(dilation=2, min_share=0.99), prediction((0.5,), pixels=wide[None])
+    )
+    both = prediction((0.5, 0.5), pixels=np.stack([plane, wide]))
+    assert not accepts(ConfidentPixels(dilation=2, min_share=0.99), both)
+    assert accepts(ConfidentPixels(dilation=(2, 20), min_share=0.99), both)
+    edge = prediction((0.5,), pixels=np.full((1, 4, 4), 0.2))
+    assert not accepts(ConfidentPixels(dilation=0), edge)  # neither below 0.2 nor above 0.8
 
 
 @pytest.mark.parametrize(
-    ("classes", "found", "taken"),
+    ("classes", "present", "accepted"),
     [
         ((0.9, 0.0, 0.9, 0.0), (0, 2), True),
         ((0.8, 0.0, 0.9, 0.0), (0, 2), False),
-        ((0.8, 0.0, 0.9, 0.0), (2,), True),  # class 1 was not found, so its doubt does no harm
+        (
+            (0.8, 0.0, 0.9, 0.0),
+            (2,),
+            True,
+        ),  # class 1 is not predicted, so its probability does not matter
         ((0.0, 0.0, 0.7, 0.0), (2,), False),
         ((0.0, 0.1, 0.0, 0.1), (1, 3), True),
         ((0.85, 0.0, 0.75, 0.0), (0, 2), True),
     ],
 )
-def test_the_fourteenth_leaves_out_found_classes_that_are_in_doubt(classes, found, taken):
-    given = answer(np.array(classes, np.float64), found)
-    given = Answer(np.array(classes, np.float64), given.pixels, given.found)
-    assert teaches(ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)), given) == taken
+def test_the_fourteenth_refuses_strips_with_an_uncertain_predicted_class(
+    classes, present, accepted
+):
+    given = prediction(np.array(classes, np.float64), present)
+    given = StripPrediction(np.array(classes, np.float64), given.pixels, given.present)
+    assert accepts(ConfidentClasses(min_probability=(0.85, 0.0, 0.75, 0.0)), given) == accepted
 
 
-def test_settings_a_class_fit_the_classes():
+def test_settings_per_class_must_fit_the_classes():
     with pytest.raises(RecipeError, match="4 values, the data set has 2"):
-        teaches(ConfidentClasses(least=(0.85, 0.0, 0.75, 0.0)), answer((0.5, 0.5)))
+        accepts(ConfidentClasses(min_probability=(0.85, 0.0, 0.75, 0.0)), prediction((0.5, 0.5)))
 
 
 @pytest.mark.parametrize("rule", RULES)

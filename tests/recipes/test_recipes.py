@@ -30,8 +30,11 @@ def test_a_recipe_opens_with_its_headings(name):
     lines = source(name).split('"""')[1].splitlines()
     assert re.fullmatch(r"\w+( place)?: .*\.", lines[0])
     assert summary(name) == lines[0]
-    found = [line.partition(":")[0] for line in lines if re.match(r"[A-Z]\w+: +\S", line)]
-    assert found == HEADINGS
+    headings = [line.partition(":")[0] for line in lines if re.match(r"[A-Z]\w+: +\S", line)]
+    assert headings == HEADINGS
+    ours = lines[lines.index(next(line for line in lines if line.startswith("Ours:"))) + 1 :]
+    assert all(re.match(r" {12}(- [A-Z]|  )", line) for line in ours)  # a list of sentences
+    assert not ours or ours[-1].endswith(".")
     run = next(line for line in lines if line.startswith("Run:"))
     assert run.split(maxsplit=1)[1] == f"steelscan train {name} --data DIR --out RUN"
 
@@ -46,6 +49,16 @@ def test_a_recipe_is_short_enough_to_read(name):
 
 
 @every_recipe
+def test_a_recipe_is_read_without_opening_another(name):
+    """No imports from other recipes, at most one changed copy, guessed values marked."""
+    text = source(name)
+    others = "|".join(each for each in names() if each != name)
+    assert not re.search(rf"import.*\b({others})\b|from.*\b({others})\b.*import", text)
+    assert text.count(".but(") <= 1
+    assert name == "quick" or "  # ours" in text
+
+
+@every_recipe
 def test_a_recipe_goes_to_json_and_back(name, tmp_path):
     recipe = load(name)
     assert recipe.name == name
@@ -57,7 +70,7 @@ def test_a_recipe_goes_to_json_and_back(name, tmp_path):
 
 
 @every_recipe
-def test_a_recipe_says_how_many_networks_it_fits(name):
+def test_a_recipe_states_how_many_networks_it_fits(name):
     recipe = load(name)
     members = [member for step in recipe.asking for member in step.ensemble.members]
     networks = sum(len(recipe.folds_of(member)) for member in members)
@@ -67,11 +80,10 @@ def test_a_recipe_says_how_many_networks_it_fits(name):
 
 @every_recipe
 def test_numbers_of_a_solution_are_for_its_four_classes(name):
-    """Every setting a class holds four, or one for all; quick is for any data."""
+    """Every per-class setting has four values, or one for all; quick is for any data."""
     text = load(name).model_dump_json()
-    lists = re.findall(
-        r'"(?:pos_weight|label|pixel|pixels|least|grown|top|threshold)":\[([^]]*)', text
-    )
+    keys = "pos_weight|label|pixel|pixels|min_probability|dilation|top|threshold"
+    lists = re.findall(rf'"(?:{keys})":\[([^]]*)', text)
     assert all(len(found.split(",")) == 4 for found in lists)
     assert not lists or name != "quick"
 
@@ -118,7 +130,7 @@ def test_a_wrong_name_is_refused_with_the_names_there_are(name):
 
 
 def changed(name, way, value):
-    """The JSON of a recipe with one field changed; ``way`` are the keys down to it."""
+    """Return the JSON of a recipe with one field changed; ``way`` are the keys down to it."""
     document = json.loads(load(name).model_dump_json())
     inside = document
     for key in way[:-1]:
@@ -146,7 +158,7 @@ STAGE = ("steps", 1, "ensemble", "members", 0, "stages", 0)
         (("folds", "count"), "ten", "folds.stratified.count"),
     ],
 )
-def test_a_field_that_does_not_hold_is_named(tmp_path, way, value, field):
+def test_an_invalid_field_is_named(tmp_path, way, value, field):
     path = tmp_path / "mine.json"
     path.write_text(changed("quick", way, value))
     with pytest.raises(RecipeError, match=rf"mine\.json, \S*{re.escape(field)}") as caught:
@@ -155,7 +167,7 @@ def test_a_field_that_does_not_hold_is_named(tmp_path, way, value, field):
 
 
 @pytest.mark.parametrize("key", ["name", "steps", "folds"])
-def test_a_field_that_is_missing_is_named(tmp_path, key):
+def test_a_missing_field_is_named(tmp_path, key):
     document = json.loads(load("quick").model_dump_json())
     del document[key]
     path = tmp_path / "mine.json"
@@ -165,14 +177,14 @@ def test_a_field_that_is_missing_is_named(tmp_path, key):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"name": ', b"[]", b"null", b"\xff\xfe", b"NaN"])
-def test_what_is_no_recipe_at_all_is_refused(tmp_path, content):
+def test_a_file_without_a_recipe_is_refused(tmp_path, content):
     path = tmp_path / "mine.json"
     path.write_bytes(content)
     with pytest.raises(RecipeError, match=r"mine\.json, recipe: "):
         load(str(path))
 
 
-def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path):
+def test_a_missing_file_or_a_folder_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read"):
         load(str(tmp_path / "none.json"))
     (tmp_path / "folder.json").mkdir()
@@ -180,7 +192,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path):
         load(str(tmp_path / "folder.json"))
 
 
-def test_what_was_written_by_hand_counts_and_nothing_else(tmp_path):
+def test_an_edited_field_is_used_and_no_other_changes(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(changed("quick", ("steps", 2, "pixel"), [0.3, 0.4]))
     recipe = load(str(path))

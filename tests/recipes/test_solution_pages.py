@@ -1,4 +1,4 @@
-"""The pages of the solutions: one a recipe, alike in form, and their numbers are the recipes'."""
+"""The pages of the solutions: one per recipe, in one form, with the numbers of the recipe."""
 
 import inspect
 import re
@@ -39,7 +39,7 @@ ROOMS = (
 )
 HEADINGS = [
     "The idea",
-    "The way of a strip",
+    "The steps from picture to masks",
     "What is fitted",
     "What it needs",
     "Ours, and where sources disagree",
@@ -58,7 +58,7 @@ every_page = pytest.mark.parametrize("page", PAGES)
 
 
 class Stage(NamedTuple):
-    """What a row of a page says of a stage of fitting."""
+    """A row of a page about a stage of fitting."""
 
     crops: tuple[str, ...]
     losses: frozenset[str]
@@ -70,13 +70,13 @@ class Stage(NamedTuple):
 
 
 def sections(name: str) -> dict[str, str]:
-    """The text of a solution's page by its headings."""
+    """Return the text of a solution's page by its headings."""
     _, *parts = re.split(r"^## ", (FOLDER / f"{name}.md").read_text(), flags=re.MULTILINE)
     return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
 
 
 def rows(text: str, first: str) -> list[list[str]]:
-    """The cells of the table whose first column has this title, without its head."""
+    """Return the cells of the table whose first column has this title, without its head."""
     lines = text.splitlines()
     start = next(at for at, line in enumerate(lines) if line.startswith(f"| {first} |"))
     table = []
@@ -88,28 +88,28 @@ def rows(text: str, first: str) -> list[list[str]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """What stands in backticks."""
+    """Return the texts in backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
-def crop_said(crop: object) -> str:
-    """How pages say a crop."""
+def crop_text(crop: object) -> str:
+    """Return a crop as pages write it."""
     assert isinstance(crop, RandomCrop | SteelCrop | WholeStrip)
     return "whole" if isinstance(crop, WholeStrip) else f"{crop.height}x{crop.width}"
 
 
-def numbers_said(value: object) -> Iterator[str]:
-    """The numbers of a step as pages say them; 0 for all classes is no threshold."""
+def number_texts(value: object) -> Iterator[str]:
+    """Yield the numbers of a step as pages write them; 0 for all classes is no threshold."""
     if isinstance(value, dict):
-        yield from chain.from_iterable(map(numbers_said, value.values()))
+        yield from chain.from_iterable(map(number_texts, value.values()))
     elif isinstance(value, list | tuple):
         yield ", ".join(f"{each:g}" for each in value)
     elif isinstance(value, int | float) and value:
         yield f"{value:g}"
 
 
-def says(text: str, number: str) -> bool:
-    """Whether a number, or a list of some, stands in a text, and no part of a longer one."""
+def contains(text: str, number: str) -> bool:
+    """Return whether a text has a number or a list of numbers, not as part of a longer one."""
     return re.search(rf"(?<![\d.])(?<!\d, ){re.escape(number)}(?![\d]|\.\d|, \d)", text) is not None
 
 
@@ -129,13 +129,13 @@ def test_pages_have_the_same_headings_and_are_short(name):
 
 
 @every_page
-def test_lines_fit_but_for_tables_and_addresses(page):
+def test_lines_fit_except_for_tables_and_addresses(page):
     lines = (FOLDER / page).read_text().splitlines()
     assert not [line for line in lines if len(line) > 100 and not re.match(r"\||- \[.*\]\(h", line)]
 
 
 @every_page
-def test_links_lead_somewhere(page):
+def test_links_exist(page):
     links = re.findall(r"\]\(([^)]+)\)", (FOLDER / page).read_text())
     inside = [link for link in links if not link.startswith("https://")]
     assert inside
@@ -146,7 +146,7 @@ def test_links_lead_somewhere(page):
 
 
 @every_solution
-def test_a_page_leads_to_its_recipe_and_the_index_to_both(name):
+def test_a_page_links_its_recipe_and_the_index_links_both(name):
     index = (FOLDER / "index.md").read_text()
     link = f"[`{name}`](../../src/steelscan/recipes/{name}.py)"
     assert (RECIPES / f"{name}.py").samefile(FOLDER / f"../../src/steelscan/recipes/{name}.py")
@@ -165,15 +165,15 @@ def test_parts_that_a_page_names_exist(page):
 
 @every_solution
 def test_published_scores_are_those_of_the_recipe(name):
-    """The recipe's docstring and the page's head have the same scores and the same source."""
-    said = r"0\.\d+|discussion (\d+)|K:(\d+)"
+    """The recipe's docstring and the page's head have the same scores and sources."""
+    pattern = r"0\.\d+|discussion (\d+)|K:(\d+)"
     docstring = re.search(
         r"Published:(.*?)Reproduced", steelscan.recipes.catalog.source(name), re.DOTALL
     )
     head = (FOLDER / f"{name}.md").read_text().partition("## ")[0]
     assert docstring is not None
     of_recipe, of_page = (
-        [match[1] or match[2] or match[0] for match in re.finditer(said, text)]
+        [match[1] or match[2] or match[0] for match in re.finditer(pattern, text)]
         for text in (docstring[1], head)
     )
     assert of_recipe == of_page
@@ -182,12 +182,12 @@ def test_published_scores_are_those_of_the_recipe(name):
 @every_solution
 def test_steps_are_those_of_the_recipe_with_their_numbers(name):
     recipe = load(name)
-    table = rows(sections(name)["The way of a strip"], "step")
+    table = rows(sections(name)["The steps from picture to masks"], "step")
     assert [int(number) for number, _, _ in table] == list(range(1, len(recipe.steps) + 1))
     assert [quoted(part) for _, part, _ in table] == [[type(s).__name__] for s in recipe.steps]
     for step, (_, _, text) in zip(recipe.steps, table, strict=True):
         fields = step.model_dump(exclude={"ensemble"})
-        assert all(says(text, number) for number in numbers_said(fields)), (fields, text)
+        assert all(contains(text, number) for number in number_texts(fields)), (fields, text)
         assert ("no label threshold" in text) == (fields.get("label") == 0)
         if step not in recipe.asking:
             continue
@@ -198,8 +198,8 @@ def test_steps_are_those_of_the_recipe_with_their_numbers(name):
         if isinstance(average, PowerMean):
             assert f't = {average.t:g} (form "{average.form}")' in text
         views = re.search(r"views ((?:\w+, )*\w+)", text.replace(";", ",").replace("`", ""))
-        told = tuple(views[1].split(", ")) if views else ("identity",)
-        assert tuple(view for view in told if view in ("identity", "hflip", "vflip")) == (
+        names = tuple(views[1].split(", ")) if views else ("identity",)
+        assert tuple(view for view in names if view in ("identity", "hflip", "vflip")) == (
             step.ensemble.views
         )
 
@@ -215,13 +215,13 @@ def test_networks_are_those_of_the_recipe_fold_by_fold(name):
             kind = f"two heads, {kind}" if isinstance(network, TwoHeaded) else kind
             for fold in recipe.folds_of(member):
                 fitted[kind, encoder_of(network).encoder, fold] += 1
-    said: Counter[tuple[str, str, int]] = Counter()
+    written: Counter[tuple[str, str, int]] = Counter()
     for count, kind, encoder, folds, _ in rows(sections(name)["What is fitted"], "count"):
         each, rest = divmod(int(count), len(folds.split(", ")))
         assert not rest
         for fold in folds.split(", "):
-            said[kind, *quoted(encoder), int(fold)] += each
-    assert said == fitted
+            written[kind, *quoted(encoder), int(fold)] += each
+    assert written == fitted
 
 
 @every_solution
@@ -230,20 +230,20 @@ def test_stages_are_those_of_the_recipe(name):
     starts = [m.start.stages for m in members if isinstance(m.start, EncoderFittedFor)]
     fitted = {
         Stage(
-            crops=tuple(crop_said(each.crop) for each in (stage, *stage.more_passes)),
+            crops=tuple(crop_text(each.crop) for each in (stage, *stage.extra_passes)),
             losses=frozenset(type(loss).__name__ for loss in single_losses(stage.loss)),
             optimizer=type(stage.optimizer).__name__,
             rate=stage.optimizer.lr,
             schedule=type(stage.schedule).__name__,
             batches=(
-                *(each.batch for each in (stage, *stage.more_passes)),
+                *(each.batch for each in (stage, *stage.extra_passes)),
                 *([stage.accumulate_to] if stage.accumulate_to else []),
             ),
             epochs=stage.epochs,
         )
         for stage in chain(*(member.stages for member in members), *starts)
     }
-    said = [
+    written = [
         Stage(
             crops=tuple(crops.split(", ")),
             losses=frozenset(quoted(losses)),
@@ -257,8 +257,8 @@ def test_stages_are_those_of_the_recipe(name):
             sections(name)["What is fitted"], "stage"
         )
     ]
-    assert set(said) == fitted
-    assert len(said) == len(fitted)
+    assert set(written) == fitted
+    assert len(written) == len(fitted)
 
 
 @every_solution
@@ -269,10 +269,10 @@ def test_the_number_of_networks_is_that_of_the_recipe(name):
         for step in recipe.asking
     ]
     total = sum(count for _, count in steps)
-    said = re.match(r"\s*(\d+) networks: ([^.;]*)[.;]", sections(name)["What it needs"])
-    assert said is not None
-    assert int(said[1]) == total
-    parts = [int(number) for number in re.findall(r"(\d+) that", said[2])]
+    found = re.match(r"\s*(\d+) networks: ([^.;]*)[.;]", sections(name)["What it needs"])
+    assert found is not None
+    assert int(found[1]) == total
+    parts = [int(number) for number in re.findall(r"(\d+) that", found[2])]
     assert parts == ([count for _, count in steps] if parts else [])
     assert bool(parts) == (len(steps) > 1)
     row = next(
@@ -285,30 +285,30 @@ def test_the_number_of_networks_is_that_of_the_recipe(name):
 def test_pseudo_labels_are_those_of_the_recipe(name):
     labels = load(name).pseudo_labels
     text = " ".join(sections(name)["What is fitted"].split())
-    said = re.search(r"Pseudo-labels: (\d+) rounds? of `(\w+)`", text)
+    found = re.search(r"Pseudo-labels: (\d+) rounds? of `(\w+)`", text)
     if labels is None:
-        assert said is None
+        assert found is None
         assert "There are no pseudo-labels" in text
         return
-    assert said is not None
-    assert (int(said[1]), said[2]) == (labels.rounds, type(labels.rule).__name__)
-    told = text[said.start() :]
+    assert found is not None
+    assert (int(found[1]), found[2]) == (labels.rounds, type(labels.rule).__name__)
+    rest = text[found.start() :]
     if all(not isinstance(value, tuple) for value in dict(labels.rule).values()):
-        assert all(says(told, number) for number in numbers_said(labels.rule.model_dump()))
-    together = 'answered_by "all"' in " ".join(sections(name)[HEADINGS[4]].split())
-    assert together == (labels.answered_by == "all")
+        assert all(contains(rest, number) for number in number_texts(labels.rule.model_dump()))
+    together = 'predicted_by "all"' in " ".join(sections(name)[HEADINGS[4]].split())
+    assert together == (labels.predicted_by == "all")
 
 
 @every_solution
 def test_the_number_of_fits_is_that_of_all_rounds(name):
-    """A network that learns from pseudo-labels in any stage is fitted once more a round."""
+    """A network with pseudo-labels in any stage is fitted once more per round."""
     recipe = load(name)
-    said = re.search(
-        r"(\d+) of them learns? from pseudo-labels and (?:is|are) fitted .*?: (\d+) fits in all",
+    found = re.search(
+        r"(\d+) of them trains? on pseudo-labels and (?:is|are) fitted .*?: (\d+) fits in all",
         " ".join(sections(name)["What it needs"].split()),
     )
     if recipe.pseudo_labels is None:
-        assert said is None
+        assert found is None
         return
     counts = Counter(
         any(stage.pseudo != 0 for stage in member.stages)
@@ -316,6 +316,6 @@ def test_the_number_of_fits_is_that_of_all_rounds(name):
         for member in step.ensemble.members
         for _ in recipe.folds_of(member)
     )
-    assert said is not None
-    assert int(said[1]) == counts[True]
-    assert int(said[2]) == counts.total() + counts[True] * recipe.pseudo_labels.rounds
+    assert found is not None
+    assert int(found[1]) == counts[True]
+    assert int(found[2]) == counts.total() + counts[True] * recipe.pseudo_labels.rounds

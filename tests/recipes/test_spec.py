@@ -1,4 +1,4 @@
-"""The order of a recipe's steps, checked against a pattern over their names."""
+"""The order of a recipe's steps, and which networks and losses fit them."""
 
 import re
 from itertools import product
@@ -33,7 +33,7 @@ from steelscan.postprocess import (
     Triplet,
 )
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
-from steelscan.recipes import Classify, KeepFound, Recipe, Segment, Step
+from steelscan.recipes import Classify, KeepPresent, Recipe, Segment, Step
 from steelscan.training import AdamW, SuspectStrips, Training
 
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
@@ -60,7 +60,7 @@ STEPS = {
     "S": ScaledMinArea(pixels=9),
     "p": Polygons(),
     "o": OneClassPerPixel(),
-    "f": KeepFound(),
+    "f": KeepPresent(),
 }
 
 
@@ -77,89 +77,97 @@ ROUND = "c*s[tT][akheSpo]*"
 
 
 @pytest.mark.parametrize("length", range(5))
-def test_the_steps_stand_in_an_order_that_works_and_all_others_are_refused(length):
+def test_steps_in_a_working_order_are_accepted_and_all_others_refused(length):
     for letters in map("".join, product(STEPS, repeat=length)):
         if re.fullmatch(f"({ROUND}f)*{ROUND}", letters):
             if re.search("^[^c]*S", letters):
-                with pytest.raises(ValidationError, match="asks a classifier, and no step has one"):
+                with pytest.raises(
+                    ValidationError, match="needs a classifier, and no step has one"
+                ):
                     recipe(letters)
             else:
                 assert recipe(letters).steps == tuple(STEPS[letter] for letter in letters)
         else:
-            with pytest.raises(ValidationError, match=r"there are \w+ by then|the steps end with"):
+            with pytest.raises(ValidationError, match=r"but gets \w+|the steps end with"):
                 recipe(letters)
 
 
-def test_an_area_may_ask_the_second_heads_or_a_classifier_of_an_earlier_round():
+def test_a_scaled_area_needs_aux_heads_or_any_classifier_before():
     two = only(SEGMENT, network=TWO, stages=(STAGE.but(loss=HEADS),))
     area = STEPS["S"]
-    with pytest.raises(ValidationError, match="scaled_min_area asks a classifier"):
+    with pytest.raises(ValidationError, match="scaled_min_area needs a classifier"):
         recipe("st").but(steps=(two, Threshold(), area))
     assert recipe("st").but(steps=(two.but(gate=HardGate()), Threshold(), area))
     assert recipe("cstfstS")
 
 
-def test_suspicion_needs_a_classifier_that_is_fitted_first():
+def test_suspect_strips_need_a_classifier_that_is_fitted_first():
     suspects = only(SEGMENT, stages=(STAGE.but(strips=SuspectStrips()),))
     before = EncoderFittedFor(
         network=Classifier(encoder="resnet10t"), stages=(STAGE.but(strips=SuspectStrips()),)
     )
     for segment in (suspects, only(SEGMENT, start=before)):
-        with pytest.raises(ValidationError, match="segment 1 asks a classifier, and none is fitt"):
+        with pytest.raises(ValidationError, match="segment 1 needs a classifier, and none is fit"):
             recipe("st").but(steps=(segment, Threshold()))
         assert recipe("st").but(steps=(CLASSIFY, segment, Threshold()))
-        lent = only(CLASSIFY, start=EncoderOf(step="segment"))
-        with pytest.raises(ValidationError, match="segment 1 asks a classifier, and none is fitt"):
+        lent = only(CLASSIFY, start=EncoderOf(step="segment", member="1"))
+        with pytest.raises(ValidationError, match="segment 1 needs a classifier, and none is fit"):
             recipe("st").but(steps=(lent, segment, Threshold()))
     own = only(CLASSIFY, stages=(STAGE.but(strips=SuspectStrips()),))
-    with pytest.raises(ValidationError, match="classify 1 asks a classifier"):
+    with pytest.raises(ValidationError, match="classify 1 needs a classifier"):
         recipe("st").but(steps=(own, SEGMENT, Threshold()))
-    later = (SEGMENT, Threshold(), KeepFound(), CLASSIFY)
+    later = (SEGMENT, Threshold(), KeepPresent(), CLASSIFY)
     assert recipe("st").but(steps=(*later, suspects, Threshold()))
-    with pytest.raises(ValidationError, match="segment 1 asks a classifier, and none is fitted"):
+    with pytest.raises(ValidationError, match="segment 1 needs a classifier, and none is fitted"):
         recipe("st").but(steps=(suspects, *later[1:], SEGMENT, Threshold()))
 
 
-def test_a_network_learns_from_pseudo_labels_when_it_or_its_lender_does():
+def test_a_network_trains_on_pseudo_labels_if_it_or_the_source_of_its_encoder_does():
     never = STAGE.but(pseudo=0.0)
     learner, other = (
         Member(network=SEGMENT.ensemble.members[0].network, stages=(stage,))
         for stage in (STAGE, never)
     )
-    judge = Classifier(encoder="resnet10t")
-    for lender in (learner, other):
-        lent = Member(network=judge, stages=(never,), start=EncoderOf(step="segment"))
+    classifier = Classifier(encoder="resnet10t")
+    for source in (learner, other):
+        lent = Member(
+            network=classifier, stages=(never,), start=EncoderOf(step="segment", member="1")
+        )
         made = recipe("cst").but(
             steps=(
                 Classify(ensemble=Ensemble(members=(lent,))),
-                Segment(ensemble=Ensemble(members=(lender,))),
+                Segment(ensemble=Ensemble(members=(source,))),
                 Threshold(),
             )
         )
-        assert made.learns_from_pseudo(lender) == (lender is learner)
-        assert made.learns_from_pseudo(lent) == (lender is learner)
-    taught = EncoderFittedFor(network=judge, stages=(STAGE,))
-    assert recipe("st").learns_from_pseudo(other.but(start=taught))
-    assert not recipe("st").learns_from_pseudo(other.but(start=taught.but(stages=(never,))))
-    assert recipe("st").learns_from_pseudo(other.but(stages=(never, STAGE.but(pseudo=0.3))))
+        assert made.trains_on_pseudo_labels(source) == (source is learner)
+        assert made.trains_on_pseudo_labels(lent) == (source is learner)
+    fitted_for = EncoderFittedFor(network=classifier, stages=(STAGE,))
+    assert recipe("st").trains_on_pseudo_labels(other.but(start=fitted_for))
+    assert not recipe("st").trains_on_pseudo_labels(
+        other.but(start=fitted_for.but(stages=(never,)))
+    )
+    assert recipe("st").trains_on_pseudo_labels(other.but(stages=(never, STAGE.but(pseudo=0.3))))
 
 
-def test_the_order_of_the_12th_place_stands():
+def test_the_order_of_the_12th_place():
     assert len(recipe("cstkhafst").steps) == 9
     with pytest.raises(ValidationError, match="the steps end with pictures"):
         recipe("cstkhaf")
 
 
-def test_a_refusal_says_what_a_step_takes_and_what_there_is():
-    with pytest.raises(ValidationError, match="threshold takes probabilities, and there are pict"):
+def test_a_refusal_names_what_a_step_needs_and_gets():
+    with pytest.raises(ValidationError, match="threshold needs probabilities, but gets pictures"):
         recipe("ts")
-    with pytest.raises(ValidationError, match="the steps end with pictures; a recipe ends with m"):
+    with pytest.raises(
+        ValidationError, match="the steps end with pictures; a recipe must end with m"
+    ):
         recipe("")
-    with pytest.raises(ValidationError, match="classify takes pictures, and there are masks"):
+    with pytest.raises(ValidationError, match="classify needs pictures, but gets masks"):
         recipe("stac")
 
 
-def test_the_steps_are_found_by_their_work():
+def test_the_steps_of_a_recipe_by_kind():
     whole = recipe("cstkaa")
     assert whole.classify == CLASSIFY
     assert whole.segment == SEGMENT
@@ -169,7 +177,7 @@ def test_the_steps_are_found_by_their_work():
 
 
 def test_a_changed_copy_is_checked_again():
-    with pytest.raises(ValidationError, match="threshold takes probabilities"):
+    with pytest.raises(ValidationError, match="threshold needs probabilities"):
         recipe("st").but(steps=(Threshold(),))
     assert recipe("st").but(name="mine").steps == recipe("st").steps
     with pytest.raises(ValidationError, match="tuner"):
@@ -206,13 +214,13 @@ def test_an_encoder_is_fitted_for_a_network_that_has_the_same():
 @pytest.mark.parametrize(
     ("start", "encoder", "refusal"),
     [
-        (EncoderOf(step="segment", member=1), "resnet10t", None),
-        (EncoderOf(step="segment", member=2), "resnet10t", "not there, or not first"),
-        (EncoderOf(step="classify"), "resnet10t", "not there, or not first"),  # from itself
-        (EncoderOf(step="segment"), "resnet34", "another encoder"),
+        (EncoderOf(step="segment", member="2"), "resnet10t", None),
+        (EncoderOf(step="segment", member="3"), "resnet10t", "does not exist"),
+        (EncoderOf(step="classify", member="1"), "resnet10t", "itself starts from"),
+        (EncoderOf(step="segment", member="1"), "resnet34", "another encoder"),
     ],
 )
-def test_a_member_starts_from_one_that_is_there_with_the_same_encoder(start, encoder, refusal):
+def test_a_member_starts_from_an_existing_one_with_the_same_encoder(start, encoder, refusal):
     member = Member(network=Classifier(encoder=encoder), stages=(STAGE,), start=start)
     steps = (Classify(ensemble=Ensemble(members=(member,))), SEGMENT, Threshold())
     if refusal is None:
@@ -223,35 +231,56 @@ def test_a_member_starts_from_one_that_is_there_with_the_same_encoder(start, enc
 
 
 def only(step, **changes):
-    """The recipe of one member, with some of its fields changed."""
+    """Return a step with only its first member, with some fields changed."""
     member = step.ensemble.members[0].but(**changes)
     return step.but(ensemble=Ensemble(members=(member,)))
 
 
-def test_members_are_fitted_for_their_own_folds_of_those_that_validate():
+def test_members_have_unique_names_by_default_their_positions():
+    first, second = SEGMENT.ensemble.members
+    assert [first.name, second.name] == ["1", "2"]
+    ensemble = Ensemble(members=(second.but(name=""), second.but(name="pyramid")))
+    assert [member.name for member in ensemble.members] == ["1", "pyramid"]
+    assert ensemble.member("pyramid") == ensemble.members[1]
+    assert ensemble.member("2") is None
+    with pytest.raises(ValidationError, match="two members have the name a"):
+        Ensemble(members=(first.but(name="a"), first.but(name="a")))
+    for names, expected in (
+        (("1", "1", "1"), ["1", "2", "3"]),
+        (("2", ""), ["2", "1"]),
+        (("1", "3"), ["1", "3"]),
+        (("3", "1", "3"), ["3", "1", "2"]),
+    ):
+        ensemble = Ensemble(members=tuple(first.but(name=name) for name in names))
+        assert [member.name for member in ensemble.members] == expected
+
+
+def test_members_are_fitted_for_their_own_validation_folds():
     folds = Folds(count=4, validation=(0, 1, 2))
     both = Segment(
         ensemble=Ensemble(
             members=(
                 SEGMENT.ensemble.members[0].but(folds=(0, 1)),
-                SEGMENT.ensemble.members[0].but(folds=(2,)),
+                SEGMENT.ensemble.members[1].but(folds=(2,)),
             )
         )
     )
     whole = recipe("st").but(folds=folds, steps=(both, Threshold()))
     assert [whole.folds_of(member) for member in both.ensemble.members] == [(0, 1), (2,)]
     assert whole.folds_of(SEGMENT.ensemble.members[0]) == (0, 1, 2)
-    with pytest.raises(ValidationError, match="segment 1 names folds that do not validate"):
+    with pytest.raises(ValidationError, match="segment 1 has folds that are not validation folds"):
         whole.but(steps=(only(SEGMENT, folds=(0, 1, 2, 3)), Threshold()))
-    with pytest.raises(ValidationError, match="no member of segment is judged by some validation"):
+    with pytest.raises(
+        ValidationError, match="no member of segment is fitted for validation fold 2"
+    ):
         whole.but(steps=(only(SEGMENT, folds=(0, 1)), Threshold()))
 
 
-def test_networks_stand_where_they_can_answer():
+def test_networks_fit_their_step():
     classifier = Segment(ensemble=CLASSIFY.ensemble)
     with pytest.raises(ValidationError, match="segment 1 is a classifier"):
         recipe("st").but(steps=(classifier, Threshold()))
-    with pytest.raises(ValidationError, match="segment 1 has no second head"):
+    with pytest.raises(ValidationError, match="segment 1 has no aux head"):
         recipe("st").but(steps=(SEGMENT.but(gate=HardGate()), Threshold()))
     two = only(SEGMENT, network=TWO, stages=(STAGE.but(loss=HEADS),))
     assert recipe("st").but(steps=(two.but(gate=HardGate()), Threshold()))
@@ -260,11 +289,15 @@ def test_networks_stand_where_they_can_answer():
 @pytest.mark.parametrize(
     ("network", "changes", "refusal"),
     [
-        (Classifier(encoder="resnet10t"), {"loss": Dice()}, "classifier does not learn from dice"),
-        (Classifier(encoder="resnet10t"), {"watch": "defect_dice"}, "has no defect_dice to watch"),
-        (TWO, {"loss": BCE()}, "two_headed does not learn from bce"),
+        (Classifier(encoder="resnet10t"), {"loss": Dice()}, "classifier cannot use the loss dice"),
+        (
+            Classifier(encoder="resnet10t"),
+            {"monitor": "defect_dice"},
+            "has no defect_dice to monitor",
+        ),
+        (TWO, {"loss": BCE()}, "two_headed cannot use the loss bce"),
         (TWO, {"loss": HEADS.but(masks=CrossEntropy())}, "cross_entropy is not for output sigm"),
-        (Unet(encoder="resnet10t"), {"loss": HEADS}, "unet does not learn from both_heads"),
+        (Unet(encoder="resnet10t"), {"loss": HEADS}, "unet cannot use the loss both_heads"),
         (Unet(encoder="resnet10t"), {"loss": SoftmaxFocal()}, "not for output sigmoid"),
         (Unet(encoder="resnet10t", output="softmax"), {"loss": BCE()}, "not for output softmax"),
         (TWO, {"loss": HEADS}, None),
@@ -273,7 +306,7 @@ def test_networks_stand_where_they_can_answer():
         (Classifier(encoder="resnet10t"), {"loss": Mix(parts=((1.0, BCE()),))}, None),
     ],
 )
-def test_a_network_learns_from_losses_that_are_for_it(network, changes, refusal):
+def test_a_network_is_fitted_with_losses_for_its_outputs(network, changes, refusal):
     stages = (STAGE.but(**changes),)
     if refusal is None:
         assert Member(network=network, stages=stages)
@@ -282,7 +315,7 @@ def test_a_network_learns_from_losses_that_are_for_it(network, changes, refusal)
             Member(network=network, stages=stages)
 
 
-def test_lovasz_is_not_mixed_up():
-    with pytest.raises(ValidationError, match="lovasz takes none that are blended"):
+def test_lovasz_refuses_mixup():
+    with pytest.raises(ValidationError, match="lovasz does not take blended masks"):
         STAGE.but(mixup=Mixup(), loss=Mix(parts=((1.0, BCE()), (1.0, Lovasz()))))
     assert STAGE.but(mixup=Mixup())

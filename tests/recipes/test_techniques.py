@@ -16,7 +16,7 @@ ROWS = [
 PARTS = sorted({part for _, parts in ROWS for part in re.findall(r"`([\w.]+)`", parts)})
 
 
-def test_the_table_is_long_and_every_row_names_a_part_or_says_that_there_is_none():
+def test_every_row_of_the_table_names_a_part_or_none():
     assert len(ROWS) > 80
     assert len(PARTS) > 60
     for technique, parts in ROWS:
@@ -24,9 +24,9 @@ def test_the_table_is_long_and_every_row_names_a_part_or_says_that_there_is_none
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_that_the_table_names_exists(part):
+def test_the_parts_of_the_table_exist(part):
     room, _, name = part.rpartition(".")
-    offered = import_module(f"steelscan.{room}")
-    found = getattr(offered, name)
-    assert name in getattr(offered, "__all__", [name])
+    package = import_module(f"steelscan.{room}")
+    found = getattr(package, name)
+    assert name in getattr(package, "__all__", [name])
     assert callable(found) or get_origin(found) is not None

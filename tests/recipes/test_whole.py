@@ -1,11 +1,10 @@
-"""Each recipe runs whole, from images to submission, and its networks learn as they did before.
+"""Each recipe runs from images to submission, and the losses of its networks stay the same.
 
-``curves.json`` keeps the loss of every epoch of every network of a tiny seeded run. A commit that
-changes numbers on purpose writes it anew, and says why. Numbers have 64 bits here: with 32 another
-order of sums, on another processor or with more threads, moved the last epochs by up to a tenth.
-They cost 3.6 times as much, so that epochs are fewer and shorter than those of the budget. What
-dropout drops is drawn as elsewhere: torch draws it with Intel's library where that is there, and
-otherwise on other processors.
+``curves.json`` holds the loss of every epoch of every network of a tiny seeded run. A commit that
+changes numbers on purpose writes it again, and explains why. Numbers have 64 bits here: with 32
+bits another order of sums, on another processor or with more threads, changed the last epochs by up
+to a tenth. 64 bits take 3.6 times as long, so epochs are fewer and shorter than in the budget.
+Dropout is replaced: torch draws it differently with and without Intel's library.
 
     STEELSCAN_CURVES=write python -m pytest tests/recipes/test_whole.py
 """
@@ -26,14 +25,14 @@ from steelscan import recipes
 from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options
 from steelscan.pipeline.train import train
-from steelscan.recipes import budget, with_budget
+from steelscan.recipes import limits, with_budget
 from steelscan.strip import read_mask_table
 
 CURVES = Path(__file__).with_name("curves.json")
 NINE = [name for name in recipes.names() if name.endswith("_place")]
 
 QUICKER = {"fourth_place", "seventh_place", "fourteenth_place", "seventieth_place"}
-"""Those that run in every test; the others, of more networks, with ``scripts/test --all``."""
+"""These always run; the others, with more networks, only with ``scripts/test --all``."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def double() -> Iterator[None]:
-    """Networks of 64-bit numbers, made and fitted."""
+    """Build and fit networks with 64-bit numbers."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield
@@ -55,7 +54,7 @@ def double() -> Iterator[None]:
 
 @pytest.fixture
 def same_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dropout, and paths that are dropped, from uniform numbers: the same on any processor."""
+    """Draw dropout and dropped paths from uniform numbers: the same on any processor."""
 
     def dropped(planes: Tensor, p: float, training: bool, axes: int) -> Tensor:
         if not training or p == 0:
@@ -78,9 +77,9 @@ def same_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two epochs, of so many crops that a recipe's usual ones are four, validated on as many."""
-    fewer = replace(budget._LIMITS["tiny"], epochs=2, area=4 * 128 * 256, judges=4)
-    monkeypatch.setitem(budget._LIMITS, "tiny", fewer)
+    """Limit a fit to two epochs of about four crops, and its validation to four strips."""
+    fewer = replace(limits.LIMITS["tiny"], epochs=2, area=4 * 128 * 256, validate_on=4)
+    monkeypatch.setitem(limits.LIMITS, "tiny", fewer)
 
 
 def test_the_suite_holds_nine():
@@ -93,7 +92,7 @@ def test_the_suite_holds_nine():
     "name",
     [name if name in QUICKER else pytest.param(name, marks=pytest.mark.slow) for name in NINE],
 )
-def test_a_recipe_runs_whole_and_learns_as_before(name, strips, tmp_path):
+def test_a_recipe_runs_and_its_losses_stay_the_same(name, strips, tmp_path):
     recipe = with_budget(recipes.load(name), "tiny")
     run = tmp_path / "run"
     train(recipe.with_random_weights(), strips, run, Options(device="cpu"))

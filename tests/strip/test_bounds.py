@@ -24,7 +24,7 @@ def put(document: Any, name: str, number: object) -> int:
 
 @pytest.mark.parametrize("number", [10**9, 10**15, 10**400, 0])
 @pytest.mark.parametrize(
-    "name", ["epochs", "batch", "draws", "pyramid_channels", "validate_every", "count"]
+    "name", ["epochs", "batch", "samples", "pyramid_channels", "validate_every", "count"]
 )
 def test_an_unreasonable_count_is_one_line(tmp_path: Path, name: str, number: int) -> None:
     document = json.loads(recipes.load("quick").model_dump_json())

@@ -1,4 +1,4 @@
-"""Networks and half-done fits on disk: what goes in comes out, and nothing is half-written."""
+"""Networks and half-done fits on disk: they are read as written, and never half-written."""
 
 from math import inf
 
@@ -33,7 +33,7 @@ def equal(one, other):
     return all(a == b and torch.equal(left, right) for (a, left), (b, right) in pairs)
 
 
-def test_a_network_comes_back_whole(tmp_path):
+def test_a_network_is_read_as_written(tmp_path):
     layers, other = network(), network(1)
     step(layers, build_optimizer(SGD(lr=0.1), layers))  # its batch norm has counted
     path = tmp_path / "deep" / "net.safetensors"
@@ -47,7 +47,7 @@ def test_a_network_comes_back_whole(tmp_path):
 
 
 @pytest.mark.parametrize("spec", OPTIMIZERS)
-def test_a_fit_goes_on_as_if_it_had_not_stopped(tmp_path, spec):
+def test_a_resumed_fit_is_the_same_as_an_uninterrupted_one(tmp_path, spec):
     layers = network()
     optimizer = build_optimizer(spec, layers)
     for number in range(3):
@@ -58,10 +58,10 @@ def test_a_fit_goes_on_as_if_it_had_not_stopped(tmp_path, spec):
     save_state(tmp_path / "state", layers, optimizer, average, progress)
 
     other = network(1)
-    found, state, mean = load_state(tmp_path / "state", other)
+    found, state, averaged = load_state(tmp_path / "state", other)
     assert found == progress
-    assert mean.keys() == average.keys()
-    assert torch.equal(mean["weight"], average["weight"])
+    assert averaged.keys() == average.keys()
+    assert torch.equal(averaged["weight"], average["weight"])
     again = build_optimizer(spec, other)
     again.load_state_dict(state)
     assert equal(layers, other)
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         save_network(tmp_path / "file" / "net.safetensors", network())
@@ -132,11 +132,11 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def test_a_flipped_bit_of_a_weight_is_told(tmp_path):
+def test_a_flipped_bit_of_a_weight_is_refused(tmp_path):
     layers, path = network(), tmp_path / "net.safetensors"
     save_network(path, layers)
     flip_a_bit(path)
-    with pytest.raises(RunError, match=r"content is not what was written.*Remove it and give"):
+    with pytest.raises(RunError, match=r"content does not match its checksum.*Remove it and run"):
         load_network(path, layers)
 
 
@@ -154,9 +154,11 @@ def test_a_flipped_bit_of_a_weight_is_told(tmp_path):
         flip_a_bit,
     ],
 )
-def test_a_damaged_half_done_fit_is_told(tmp_path, damage):
+def test_a_damaged_half_done_fit_is_refused(tmp_path, damage):
     layers, path = network(), tmp_path / "last" / "state.safetensors"
     save_state(path, layers, build_optimizer(SGD(lr=0.1), layers), {}, {"epoch": 1})
     damage(path)
-    with pytest.raises(RunError, match=f"is no half-done fit of this .*Remove {path.parent}"):
+    with pytest.raises(
+        RunError, match=f"is not a half-done fit of this network .*Remove {path.parent}"
+    ):
         load_state(path, network())

@@ -1,4 +1,4 @@
-"""The crops of an epoch: a pure function of seed, epoch and position; picture and masks in step."""
+"""The crops of an epoch: a function of seed, epoch and position; pictures and masks fit."""
 
 import pickle
 from dataclasses import replace
@@ -21,20 +21,20 @@ from steelscan.losses import BCE
 from steelscan.strip import Frame
 from steelscan.training import (
     AdamW,
-    BalancedDraws,
+    BalancedSampler,
     DefectiveStrips,
     EveryStrip,
     SuspectStrips,
     Training,
     TrainingData,
 )
-from steelscan.training.crops import EpochCrops, alike, loader, split
-from steelscan.training.seen import SeenStrips
+from steelscan.training.crops import EpochCrops, loader, similar_frames, split
+from steelscan.training.resized import ResizedStrips
 
 TRAINING = Training(
     crop=RandomCrop(height=32, width=32, defect=0.5),
     augment=(HFlip(), VFlip(), BrightnessContrast()),
-    draws=BalancedDraws(draws=10),
+    sampler=BalancedSampler(samples=10),
     loss=BCE(),
     optimizer=AdamW(lr=1e-3),
     batch=3,
@@ -45,7 +45,7 @@ SHAPES = [(40, 90), (33, 64), (20, 100), (64, 64), (1, 7), (50, 50), (40, 90)]
 
 @pytest.fixture(scope="module")
 def strips(tmp_path_factory):
-    """Seven strips of many sizes; where a class's defect is, the picture has the class's grey."""
+    """Seven strips of many sizes; defects of a class have a grey value of their own."""
     root = tmp_path_factory.mktemp("strips")
     (root / "images").mkdir()
     (root / "masks").mkdir()
@@ -63,19 +63,19 @@ def strips(tmp_path_factory):
 
 def crops_of(strips, training=TRAINING, resize=None, seed=(7, 0, 0), rows=None):
     rows = np.arange(len(strips)) if rows is None else np.array(rows)
-    return EpochCrops(SeenStrips(strips, resize), rows, training, seed)
+    return EpochCrops(ResizedStrips(strips, resize), rows, training, seed)
 
 
 @pytest.mark.parametrize(("pseudo", "others"), [("all", 2), (0.0, 0), (0.5, 5), (0.75, 15)])
-def test_pseudo_labelled_strips_join_or_are_a_share_of_an_epoch(strips, pseudo, others):
-    """Five strips have masks, two are pseudo-labelled; which is which is told by the grey."""
-    training = TRAINING.but(draws=EveryStrip(), pseudo=pseudo, augment=(), crop=WholeStrip())
-    seen = SeenStrips(strips, None)
-    rows, taught = np.arange(5), np.array([5, 6])
-    crops = EpochCrops(seen, rows, training, (7, 0, 0), taught)
+def test_pseudo_labelled_strips_are_added_or_are_a_share_of_an_epoch(strips, pseudo, others):
+    """Five strips have masks, two are pseudo-labelled; the pictures identify them."""
+    training = TRAINING.but(sampler=EveryStrip(), pseudo=pseudo, augment=(), crop=WholeStrip())
+    resized = ResizedStrips(strips, None)
+    rows, pseudo_rows = np.arange(5), np.array([5, 6])
+    crops = EpochCrops(resized, rows, training, (7, 0, 0), pseudo_rows)
     assert len(crops) == 5 + others
-    pictures = {seen.picture(row).tobytes(): row for row in range(7)}
-    frames = [seen.frames[row] for row in range(7)]
+    pictures = {resized.picture(row).tobytes(): row for row in range(7)}
+    frames = [resized.frames[row] for row in range(7)]
     drawn = []
     for at in range(len(crops)):
         picture, _ = crops[at]
@@ -93,33 +93,34 @@ def test_pseudo_labelled_strips_join_or_are_a_share_of_an_epoch(strips, pseudo, 
 
 
 @pytest.mark.parametrize("most", [1, 4, 10, 11])
-def test_an_epoch_ends_after_its_most_draws(strips, most):
-    """With the same crops as the longer one begins with, and then its share of pseudo-labels."""
-    whole, ended = (crops_of(strips, TRAINING.but(most_draws=each)) for each in (None, most))
+def test_an_epoch_draws_at_most_max_samples(strips, most):
+    """Its crops are the first ones of the longer epoch; pseudo-labels are a share of them."""
+    whole, ended = (crops_of(strips, TRAINING.but(max_samples=each)) for each in (None, most))
     assert len(ended) == min(most, len(whole))
     assert [as_bytes(ended[at]) for at in range(len(ended))] == [
         as_bytes(whole[at]) for at in range(len(ended))
     ]
-    taught = TRAINING.but(most_draws=most, pseudo=0.5)
-    joined = EpochCrops(strips, np.arange(3), taught, (7, 0, 0), np.array([3]))
+    half = TRAINING.but(max_samples=most, pseudo=0.5)
+    joined = EpochCrops(strips, np.arange(3), half, (7, 0, 0), np.array([3]))
     assert len(joined) == 2 * min(most, len(whole))
 
 
-def test_material_keeps_the_strips_that_teach_in_a_stage(strips):
-    material = TrainingData(strips, np.arange(5), None, 0, (2,), np.array([5, 6]))
-    assert material.taught(TRAINING).rows.tolist() == list(range(5))
+def test_a_stage_has_only_the_strips_that_it_selects(strips):
+    data = TrainingData(strips, np.arange(5), None, 0, (2,), np.array([5, 6]))
+    assert data.for_stage(TRAINING).rows.tolist() == list(range(5))
     held = strips.present[:, 1]
-    defective = material.taught(TRAINING.but(strips=DefectiveStrips()))
+    defective = data.for_stage(TRAINING.but(strips=DefectiveStrips()))
     assert defective.rows.tolist() == [row for row in range(5) if held[row]]
     assert defective.pseudo.tolist() == [row for row in (5, 6) if held[row]]
-    suspicion = np.zeros((7, 2), np.float32)
-    suspicion[3, 1] = suspicion[6, 1] = 0.5
-    suspicion[4, 0] = 0.9  # of a class that the network does not know
-    suspect = replace(material, suspicion=suspicion).taught(TRAINING.but(strips=SuspectStrips()))
+    found = np.zeros((7, 2), np.float32)
+    found[3, 1] = found[6, 1] = 0.5
+    found[4, 0] = 0.9  # of a class that the network does not have
+    suspect = replace(data, class_probabilities=found)
+    suspect = suspect.for_stage(TRAINING.but(strips=SuspectStrips()))
     assert suspect.rows.tolist() == [row for row in range(5) if held[row] or row == 3]
     assert suspect.pseudo.tolist() == [row for row in (5, 6) if held[row] or row == 6]
-    clean = replace(material, rows=np.array([0, 3]))
-    assert clean.taught(TRAINING.but(strips=DefectiveStrips())) is clean
+    clean = replace(data, rows=np.array([0, 3]))
+    assert clean.for_stage(TRAINING.but(strips=DefectiveStrips())) is clean
 
 
 def as_bytes(crop):
@@ -152,7 +153,7 @@ def test_another_seed_stage_or_epoch_gives_other_crops(strips):
 
 @pytest.mark.parametrize("other", [(8, 0, 0), (7, 1, 0), (7, 0, 1)])
 def test_where_a_strip_is_cut_changes_too_and_not_only_which_strip_comes(strips, other):
-    training = TRAINING.but(draws=BalancedDraws(draws=10), augment=())
+    training = TRAINING.but(sampler=BalancedSampler(samples=10), augment=())
     same, changed = (
         [as_bytes(crops[at]) for at in range(10)]
         for seed in ((7, 0, 0), other)
@@ -177,15 +178,17 @@ def test_worker_processes_give_the_same_batches(strips):
 
 @pytest.mark.parametrize(("count", "batch", "batches"), [(7, 7, 1), (7, 8, 1), (7, 3, 2)])
 def test_a_smaller_batch_is_left_out_unless_it_is_the_only_one(strips, count, batch, batches):
-    loaded = list(loader(crops_of(strips, TRAINING.but(draws=EveryStrip())), batch, 0))
+    loaded = list(loader(crops_of(strips, TRAINING.but(sampler=EveryStrip())), batch, 0))
     assert len(loaded) == batches
     assert [len(part.pictures) for part in loaded[0]] == [min(count, batch)]
 
 
 @pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=32, width=32, defect=1.0)])
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
-def test_masks_stand_where_the_defects_are_in_the_picture(strips, crop, resize):
-    training = TRAINING.but(crop=crop, augment=(HFlip(), VFlip()), draws=BalancedDraws(draws=20))
+def test_masks_are_at_the_defects_of_the_picture(strips, crop, resize):
+    training = TRAINING.but(
+        crop=crop, augment=(HFlip(), VFlip()), sampler=BalancedSampler(samples=20)
+    )
     crops = crops_of(strips, training, resize)
     for position in range(len(crops)):
         picture, (scratch, hole) = (tensor.numpy().astype(int) for tensor in crops[position])
@@ -200,7 +203,7 @@ def test_masks_stand_where_the_defects_are_in_the_picture(strips, crop, resize):
 
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
 def test_whole_strips_are_padded_to_their_own_size_rounded_up(strips, resize):
-    training = TRAINING.but(crop=WholeStrip(), draws=EveryStrip(), augment=())
+    training = TRAINING.but(crop=WholeStrip(), sampler=EveryStrip(), augment=())
     seen = [resize.frame(frame) if resize else frame for frame in strips.frames]
     crops = crops_of(strips, training, resize)
     found = sorted(tuple(crops[at][0].shape[1:]) for at in range(len(crops)))
@@ -216,19 +219,19 @@ def test_parts_of_a_batch_hold_each_crop_once_and_little_padding(seed):
     random = np.random.default_rng(seed)
     sides = random.choice([32, 64, 96, 320, 1024], (12, 2)).tolist()
     frames = [Frame(*each) for each in sides]
-    parts = alike(frames)
-    assert sorted(place for _, places in parts for place in places) == list(range(12))
-    for frame, places in parts:
-        assert places == sorted(places)
+    groups = similar_frames(frames)
+    assert sorted(at for _, members in groups for at in members) == list(range(12))
+    for frame, members in groups:
+        assert members == sorted(members)
         assert frame == tuple(
-            max(side) for side in zip(*(frames[at] for at in places), strict=True)
+            max(side) for side in zip(*(frames[at] for at in members), strict=True)
         )
-        whole = sum(frames[at].height * frames[at].width for at in places)
-        assert frame.height * frame.width * len(places) <= 1.5 * whole
-    assert alike([Frame(64, 32)] * 5) == [(Frame(64, 32), [0, 1, 2, 3, 4])]
+        whole = sum(frames[at].height * frames[at].width for at in members)
+        assert frame.height * frame.width * len(members) <= 1.5 * whole
+    assert similar_frames([Frame(64, 32)] * 5) == [(Frame(64, 32), [0, 1, 2, 3, 4])]
 
 
-def test_a_batch_of_unlike_shapes_comes_in_parts_of_like_ones():
+def test_a_batch_of_different_shapes_is_split_into_parts_of_similar_ones():
     shapes = [(64, 192)] * 3 + [(64, 1024), (1024, 64)]
     random = np.random.default_rng(0)
     crops = [
@@ -240,7 +243,7 @@ def test_a_batch_of_unlike_shapes_comes_in_parts_of_like_ones():
     ]
     parts = split(crops)
     assert [tuple(part.pictures.shape) for part in parts] == [
-        (2, 1, 64, 1024),  # one that stands alone goes in twice
+        (2, 1, 64, 1024),  # the only crop of a part is used twice
         (2, 1, 1024, 64),
         (3, 1, 64, 192),
     ]
@@ -262,24 +265,24 @@ def test_in_a_part_smaller_crops_are_mirrored_to_its_frame():
     assert part.masks.all()
 
 
-def test_unlike_strips_take_the_memory_of_their_own_pixels(strips):
-    training = TRAINING.but(crop=WholeStrip(), draws=EveryStrip(), augment=())
+def test_strips_of_different_sizes_take_the_memory_of_their_own_pixels(strips):
+    training = TRAINING.but(crop=WholeStrip(), sampler=EveryStrip(), augment=())
     crops = crops_of(strips, training)
     sizes = [part.pictures.numel() for batch in loader(crops, 3, 0) for part in batch]
     assert crops.most_pixels(3) == max(sizes)
-    alone = crops_of(strips, training, rows=[0, 6])  # of one frame
-    assert alone.most_pixels(3) == 2 * 64 * 96
+    equal = crops_of(strips, training, rows=[0, 6])  # of one frame
+    assert equal.most_pixels(3) == 2 * 64 * 96
 
 
 def test_only_the_given_strips_are_drawn(strips):
-    training = TRAINING.but(crop=WholeStrip(), augment=(), draws=EveryStrip())
+    training = TRAINING.but(crop=WholeStrip(), augment=(), sampler=EveryStrip())
     crops = crops_of(strips, training, rows=[0, 5, 4])
     drawn = [crops[at][0][0, 0, :7].tolist() for at in range(len(crops))]
     assert sorted(drawn) == sorted(strips.picture(row)[0, :7].tolist() for row in (0, 5, 4))
 
 
 def test_crops_without_padding_or_augmentation_are_writable_tensors(strips):
-    training = TRAINING.but(crop=WholeStrip(), augment=(), draws=EveryStrip())
+    training = TRAINING.but(crop=WholeStrip(), augment=(), sampler=EveryStrip())
     crops = crops_of(strips, training, rows=[3])  # 64x64: nothing to pad, nothing to resize
     picture, masks = crops[0]
     assert np.array_equal(picture[0].numpy(), strips.picture(3))
@@ -287,22 +290,22 @@ def test_crops_without_padding_or_augmentation_are_writable_tensors(strips):
 
 
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
-@pytest.mark.parametrize("room", [0, 9000, 2**20])
-def test_strips_are_seen_alike_from_disk_and_from_memory(strips, resize, room):
-    seen = SeenStrips(strips, resize, room)
+@pytest.mark.parametrize("cache_bytes", [0, 9000, 2**20])
+def test_strips_are_the_same_from_disk_and_from_the_cache(strips, resize, cache_bytes):
+    resized = ResizedStrips(strips, resize, cache_bytes)
     for _ in range(2):
-        for row, frame in enumerate(seen.frames):
+        for row, frame in enumerate(resized.frames):
             assert frame == (resize.frame(strips.frames[row]) if resize else strips.frames[row])
-            assert np.array_equal(seen.picture(row), resize_picture(strips.picture(row), frame))
-            masks = seen.masks(row)
+            assert np.array_equal(resized.picture(row), resize_picture(strips.picture(row), frame))
+            masks = resized.masks(row)
             assert masks.dtype == np.bool_
             assert np.array_equal(masks, resize_masks(strips.masks(row), frame))
 
 
 @pytest.mark.parametrize("classes", [(1,), (2,), (1, 2)])
 @pytest.mark.parametrize("resize", [None, Shrink(pixels=1024)])
-def test_of_some_classes_only_those_planes_are_seen(strips, classes, resize):
-    whole, some = SeenStrips(strips, resize), SeenStrips(strips, resize, classes=classes)
+def test_strips_of_some_classes_have_only_those_masks(strips, classes, resize):
+    whole, some = ResizedStrips(strips, resize), ResizedStrips(strips, resize, classes=classes)
     chosen = [class_id - 1 for class_id in classes]
     assert np.array_equal(some.present, whole.present[:, chosen])
     for _ in range(2):
@@ -312,7 +315,7 @@ def test_of_some_classes_only_those_planes_are_seen(strips, classes, resize):
 
 
 class Counted:
-    """A data set that counts what is read of it."""
+    """A data set that counts its pictures read."""
 
     def __init__(self, strips):
         self.frames, self.present, self._strips = strips.frames, strips.present, strips
@@ -326,25 +329,25 @@ class Counted:
         return self._strips.masks(row)
 
 
-def test_what_has_room_is_read_once_and_what_has_none_each_time(strips):
+def test_cached_strips_are_read_once_and_others_each_time(strips):
     every = range(len(strips))
-    for room, reads in ((2**20, 7), (0, 14), (sum(40 * 90 for _ in range(2)), 12)):
+    for cache_bytes, reads in ((2**20, 7), (0, 14), (sum(40 * 90 for _ in range(2)), 12)):
         counted = Counted(strips)
-        seen = SeenStrips(counted, None, room)
+        resized = ResizedStrips(counted, None, cache_bytes)
         for row in [*every, *every]:
-            seen.picture(row)
-        assert counted.reads == reads, room
+            resized.picture(row)
+        assert counted.reads == reads, cache_bytes
 
 
-def test_a_copy_in_another_process_keeps_nothing(strips):
-    seen = SeenStrips(strips, None)
-    content = pickle.dumps(seen)
-    picture = seen.picture(0)
-    assert pickle.dumps(seen) == content
+def test_a_copy_in_another_process_has_no_cache(strips):
+    resized = ResizedStrips(strips, None)
+    content = pickle.dumps(resized)
+    picture = resized.picture(0)
+    assert pickle.dumps(resized) == content
     counted = Counted(strips)
-    copy = pickle.loads(pickle.dumps(SeenStrips(counted, None)))
+    copy = pickle.loads(pickle.dumps(ResizedStrips(counted, None)))
     for row in (0, 0, 1, 0):  # only the last one is not read again
-        assert np.array_equal(copy.picture(row), seen.picture(row))
-        assert np.array_equal(copy.masks(row), seen.masks(row))
+        assert np.array_equal(copy.picture(row), resized.picture(row))
+        assert np.array_equal(copy.masks(row), resized.masks(row))
     assert np.array_equal(copy.picture(0), picture)
     assert copy._strips.reads == 3

@@ -1,4 +1,4 @@
-"""The fit itself: its numbers by a loop written out here, and that no crash changes them."""
+"""The fit: its numbers against a plain loop, and the same numbers after any interruption."""
 
 from dataclasses import dataclass, field
 from math import cos, inf, nan, pi
@@ -19,19 +19,19 @@ from steelscan.strip import Classes, Frame, OutputError, RecipeError, RunError
 from steelscan.training import (
     SGD,
     AdamW,
-    BalancedDraws,
+    BalancedSampler,
     BestAverage,
     Cosine,
+    CropPass,
     EveryStrip,
     Last,
-    Pass,
     Plateau,
     Training,
     TrainingData,
 )
 from steelscan.training.crops import EpochCrops
 from steelscan.training.fit import fit
-from steelscan.training.seen import SeenStrips
+from steelscan.training.resized import ResizedStrips
 from steelscan.training.specs import Best, Ema, Swa
 
 FRAME = Frame(32, 48)
@@ -39,7 +39,7 @@ TWO = Classes(names=("scratch", "hole"))
 FIRST = Training(
     crop=RandomCrop(height=32, width=32, defect=0.5),
     augment=(HFlip(),),
-    draws=EveryStrip(),
+    sampler=EveryStrip(),
     loss=BCE(pos_weight=(2.0, 1.0)),
     optimizer=AdamW(lr=0.05),
     schedule=Cosine(warmup=0.3),
@@ -50,12 +50,12 @@ SECOND = FIRST.but(
     loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))), optimizer=SGD(lr=0.1, momentum=0.9), epochs=2
 )
 SCORES = (0.2, 0.5, 0.3, 0.1, 0.4)
-"""By epochs that went into a network; the first stage is best in its middle, and so the second
-goes on from two epochs when the best is kept, from three when the last is."""
+"""By epochs of training of a network; the first stage is best in its middle, so the second one
+continues from two epochs if the best is kept, from three if the last is."""
 
 
 class InterruptedFitError(Exception):
-    """What stops a fit here."""
+    """Stops a fit."""
 
 
 @dataclass
@@ -86,26 +86,26 @@ class Strips:
 
 
 @dataclass
-class Judge:
-    """Gives the scores of a list, remembers what it was given, fails once its turns are up."""
+class Validation:
+    """Returns the scores of a list, records the weights, and fails after ``calls_left`` calls."""
 
     scores: tuple[float, ...] = SCORES
-    turns_left: float = inf
-    seen: list[dict[str, torch.Tensor]] = field(default_factory=list)
+    calls_left: float = inf
+    states: list[dict[str, torch.Tensor]] = field(default_factory=list)
 
     def __call__(self, network):
         assert not network.training
-        self.turns_left -= 1
-        if self.turns_left < 0:
+        self.calls_left -= 1
+        if self.calls_left < 0:
             raise InterruptedFitError
         state = network.state_dict()
-        self.seen.append({name: tensor.clone() for name, tensor in state.items()})
-        # a score must depend on the network alone: here on the steps its batch norm has counted
+        self.states.append({name: tensor.clone() for name, tensor in state.items()})
+        # a score must depend only on the network: here on the steps counted by its batch norm
         return {"score": self.scores[int(state["body.1.num_batches_tracked"]) // 3 - 1]}
 
 
 def with_state(seed=0, head="masks"):
-    """A network with all that a crash could lose: batch norm, dropout, two sorts of weights."""
+    """Return a network with all that an interruption could lose: batch norm, dropout, weights."""
     torch.manual_seed(seed)
     end = [nn.AdaptiveMaxPool2d(1), nn.Flatten()] if head == "classes" else []
     body = nn.Sequential(
@@ -120,25 +120,25 @@ def with_state(seed=0, head="masks"):
 
 
 def stripped(body, encoder="", head="masks"):
-    """A network as the fit takes it, around any body."""
+    """Return a network around any body."""
     return StripNetwork(body, encoder=encoder, mean=0.5, std=0.25, stride=32, head=head)
 
 
 def without_state(seed=0):
-    """A network whose answer to a strip depends on its weights and the strip alone."""
+    """Return a network whose outputs depend only on its weights and the strip."""
     torch.manual_seed(seed)
     body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1))
     return stripped(body)
 
 
 def run(
-    folder, stages=(FIRST, SECOND), judge=None, strips=None, network=None, seed=3, rows=range(6)
+    folder, stages=(FIRST, SECOND), validate=None, strips=None, network=None, seed=3, rows=range(6)
 ):
-    """Fit from the beginning, or from where the folder stands; returns the network."""
+    """Fit from the start, or continue the fit in the folder; return the network."""
     network = network or with_state()
-    material = TrainingData(strips or Strips(), np.array(rows), None, seed)
-    judge = judge or Judge()
-    fit(network, stages, material, judge, folder, accelerator=Accelerator(cpu=True))
+    data = TrainingData(strips or Strips(), np.array(rows), None, seed)
+    validate = validate or Validation()
+    fit(network, stages, data, validate, folder, accelerator=Accelerator(cpu=True))
     return network
 
 
@@ -152,7 +152,7 @@ def files_of(folder):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """What the fit of both stages leaves when nothing happens, by how the first one is kept."""
+    """The files of an uninterrupted fit of both stages, by what the first one keeps."""
     found = {}
     for keep in (Best(), Last()):
         folder = tmp_path_factory.mktemp(keep.kind)
@@ -174,11 +174,11 @@ def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path, exp
 def test_a_fit_stopped_in_any_validation_ends_with_the_same_files(tmp_path, expected, turn, keep):
     stages = (FIRST.but(keep=keep), SECOND)
     with pytest.raises(InterruptedFitError):
-        run(tmp_path, stages, Judge(turns_left=turn))
+        run(tmp_path, stages, Validation(calls_left=turn))
     assert not (tmp_path / "checkpoint.safetensors").exists()
-    again = Judge()
+    again = Validation()
     run(tmp_path, stages, again)
-    assert len(again.seen) == 5 - turn  # whole epochs are not fitted again
+    assert len(again.states) == 5 - turn  # whole epochs are not fitted again
     assert files_of(tmp_path) == expected[keep.kind]
 
 
@@ -186,7 +186,7 @@ def test_a_fit_stopped_in_any_validation_ends_with_the_same_files(tmp_path, expe
 def test_a_fit_stopped_while_reading_a_strip_ends_with_the_same_files(
     tmp_path, expected, reads, monkeypatch
 ):
-    monkeypatch.setattr(SeenStrips.__init__, "__defaults__", (0,))  # no strip stays in memory
+    monkeypatch.setattr(ResizedStrips.__init__, "__defaults__", (0,))  # no strip stays in memory
     with pytest.raises(InterruptedFitError):
         run(tmp_path, strips=Strips(reads_left=reads))
     run(tmp_path)
@@ -222,69 +222,69 @@ def test_a_fit_stopped_before_any_of_its_writes_ends_with_the_same_files(
 def test_a_fit_stopped_again_and_again_ends_with_the_same_files(tmp_path, expected):
     for _ in range(12):
         try:
-            run(tmp_path, judge=Judge(turns_left=1), strips=Strips(reads_left=14))
+            run(tmp_path, validate=Validation(calls_left=1), strips=Strips(reads_left=14))
         except InterruptedFitError:
             continue
         break
     assert files_of(tmp_path) == expected["best"]
 
 
-def test_a_whole_fit_is_left_alone(tmp_path, expected):
+def test_a_complete_fit_is_left_alone(tmp_path, expected):
     run(tmp_path)
-    (tmp_path / "last").mkdir()  # as a crash in the last moment leaves it
+    (tmp_path / "last").mkdir()  # left by a crash in the last moment
     (tmp_path / "last" / "state.safetensors").write_bytes(b"half")
-    judge, strips = Judge(turns_left=0), Strips(reads_left=0)
-    run(tmp_path, judge=judge, strips=strips)
+    validate, strips = Validation(calls_left=0), Strips(reads_left=0)
+    run(tmp_path, validate=validate, strips=strips)
     assert files_of(tmp_path) == expected["best"]
 
 
 def test_the_best_network_of_a_stage_is_kept_or_the_last(tmp_path):
     for keep, number in ((Best(), 1), (Last(), 2)):
-        judge = Judge()
-        network = run(tmp_path / keep.kind, (FIRST.but(keep=keep),), judge)
+        validate = Validation()
+        network = run(tmp_path / keep.kind, (FIRST.but(keep=keep),), validate)
         checkpoint = load_file(tmp_path / keep.kind / "checkpoint.safetensors")
-        assert len(judge.seen) == 3
-        for name, tensor in judge.seen[number].items():
+        assert len(validate.states) == 3
+        for name, tensor in validate.states[number].items():
             assert torch.equal(checkpoint[name], tensor), name
             assert torch.equal(network.state_dict()[name], tensor), name
-        other = judge.seen[3 - number]
+        other = validate.states[3 - number]
         assert not torch.equal(checkpoint["body.0.weight"], other["body.0.weight"])
 
 
 def test_the_first_of_equal_scores_is_the_best(tmp_path):
-    judge = Judge(scores=(0.5, 0.5, 0.5))
-    run(tmp_path, (FIRST,), judge)
+    validate = Validation(scores=(0.5, 0.5, 0.5))
+    run(tmp_path, (FIRST,), validate)
     checkpoint = load_file(tmp_path / "checkpoint.safetensors")
-    assert torch.equal(checkpoint["body.0.weight"], judge.seen[0]["body.0.weight"])
+    assert torch.equal(checkpoint["body.0.weight"], validate.states[0]["body.0.weight"])
 
 
 def test_the_next_stage_begins_with_what_the_one_before_kept(tmp_path):
     still = SECOND.but(optimizer=SGD(lr=1e-30), epochs=1)
     for keep, number in ((Best(), 1), (Last(), 2)):
-        judge = Judge()
-        run(tmp_path / keep.kind, (FIRST.but(keep=keep), still), judge)
-        kept, after = judge.seen[number], judge.seen[3]
+        validate = Validation()
+        run(tmp_path / keep.kind, (FIRST.but(keep=keep), still), validate)
+        kept, after = validate.states[number], validate.states[3]
         assert torch.equal(after["body.0.weight"], kept["body.0.weight"])
         assert not torch.equal(after["body.1.running_mean"], kept["body.1.running_mean"])
 
 
 def test_scores_of_one_stage_do_not_count_in_the_next(tmp_path):
-    judge = Judge(scores=(0.2, 0.9, 0.3, 0.4))
-    run(tmp_path, judge=judge)
-    counted = [int(seen["body.1.num_batches_tracked"]) // 3 for seen in judge.seen]
+    validate = Validation(scores=(0.2, 0.9, 0.3, 0.4))
+    run(tmp_path, validate=validate)
+    counted = [int(seen["body.1.num_batches_tracked"]) // 3 for seen in validate.states]
     assert counted == [1, 2, 3, 3, 4]  # the second stage went on from the epoch scored 0.9
     checkpoint = load_file(tmp_path / "checkpoint.safetensors")
-    for name, tensor in judge.seen[4].items():  # and ends with 0.4, better than its own 0.3
+    for name, tensor in validate.states[4].items():  # and ends with 0.4, better than its own 0.3
         assert torch.equal(checkpoint[name], tensor), name
 
 
 @pytest.mark.parametrize("keep", [Best(), Last()])
 @pytest.mark.parametrize("score", [nan, inf, -inf])
-def test_a_score_that_is_no_number_stops_the_fit(tmp_path, keep, score):
+def test_a_score_that_is_not_finite_stops_the_fit(tmp_path, keep, score):
     scores = (0.1, score, 0.3, 0.4, 0.5)
     for _ in range(2):  # the same when it is tried again
-        with pytest.raises(RunError, match="training: stage 1, epoch 2: its validation gives scor"):
-            run(tmp_path, (FIRST.but(keep=keep), SECOND), Judge(scores=scores))
+        with pytest.raises(RunError, match="training: stage 1, epoch 2: its validation returns s"):
+            run(tmp_path, (FIRST.but(keep=keep), SECOND), Validation(scores=scores))
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
@@ -292,36 +292,36 @@ def without_numbers(*_):
     raise RunError("a network", "predicts what is not a number", "Train anew")
 
 
-def test_outputs_that_are_no_numbers_stop_the_fit_and_its_epoch_is_named(tmp_path):
+def test_outputs_that_are_not_finite_stop_the_fit_and_its_epoch_is_named(tmp_path):
     with pytest.raises(RunError, match="training: stage 1, epoch 1: a network predicts what is n"):
-        run(tmp_path, judge=without_numbers)
+        run(tmp_path, validate=without_numbers)
 
 
 @pytest.mark.parametrize("averaging", [None, Ema(decay=0.9)])
-@pytest.mark.parametrize(("lr", "found"), [(1e30, "step 1 leaves"), (1e19, "step . ")])
+@pytest.mark.parametrize(("lr", "found"), [(1e30, "step 1 has weights"), (1e19, "step . ")])
 def test_a_fit_that_diverges_stops_at_its_step_and_leaves_no_such_weights(
     tmp_path, lr, found, averaging
 ):
     first = FIRST.but(optimizer=SGD(lr=lr), averaging=averaging, keep=Last())
     for _ in range(2):
-        with pytest.raises(RunError, match=rf"training: stage 1, epoch 1: {found}") as told:
-            run(tmp_path, (first, SECOND), Judge())
-        assert "lower learning rate" in str(told.value)
+        with pytest.raises(RunError, match=rf"training: stage 1, epoch 1: {found}") as caught:
+            run(tmp_path, (first, SECOND), Validation())
+        assert "lower learning rate" in str(caught.value)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_statistics_that_are_no_numbers_stop_the_fit(tmp_path):
+def test_statistics_that_are_not_finite_stop_the_fit(tmp_path):
     network = with_state()
     network.body[1].running_var.fill_(inf)
     with pytest.raises(
-        RunError, match=r"the last step leaves body\.1\.running_var with what is not"
+        RunError, match=r"the last step has weights in body\.1\.running_var that are not finite"
     ):
         run(tmp_path, network=network)
 
 
-def test_validation_comes_as_often_as_asked_and_at_the_end(tmp_path):
-    judge = Judge(scores=tuple(np.linspace(0.1, 0.9, 9)))
-    run(tmp_path, (FIRST.but(epochs=5, validate_every=2), SECOND.but(validate_every=9)), judge)
+def test_validations_follow_validate_every_and_the_last_epoch(tmp_path):
+    validate = Validation(scores=tuple(np.linspace(0.1, 0.9, 9)))
+    run(tmp_path, (FIRST.but(epochs=5, validate_every=2), SECOND.but(validate_every=9)), validate)
     table = pl.read_csv(tmp_path / "metrics.csv")
     assert table.columns == ["stage", "epoch", "loss", "score"]
     assert table["stage"].to_list() == [0, 0, 0, 0, 0, 1, 1]
@@ -329,7 +329,7 @@ def test_validation_comes_as_often_as_asked_and_at_the_end(tmp_path):
     scored = [score is not None for score in table["score"].to_list()]
     assert scored == [False, True, False, True, True, False, True]
     assert table["loss"].is_finite().all()
-    assert len(judge.seen) == 4
+    assert len(validate.states) == 4
 
 
 def entropy(logits, truth, weights=(1.0, 1.0)):
@@ -395,7 +395,7 @@ def test_gathered_batches_fit_as_one_large_batch(tmp_path, optimizer):
     for batch, gathered in ((4, None), (2, 4), (1, 4)):
         stage = FIRST.but(
             optimizer=optimizer,
-            draws=BalancedDraws(draws=8),
+            sampler=BalancedSampler(samples=8),
             batch=batch,
             accumulate_to=gathered,
             keep=Last(),
@@ -409,7 +409,7 @@ def test_gathered_batches_fit_as_one_large_batch(tmp_path, optimizer):
         assert all(torch.allclose(large, state[name], atol=1e-5) for state in states[1:])
 
 
-def test_a_classifier_learns_the_labels_of_its_crops(tmp_path):
+def test_a_classifier_is_trained_on_the_labels_of_its_crops(tmp_path):
     stage = FIRST.but(optimizer=SGD(lr=1e-30), batch=6, epochs=1, keep=Last())
     network = with_state(head="classes")
     network.body[3].p = 0.0
@@ -428,8 +428,8 @@ def test_a_classifier_learns_the_labels_of_its_crops(tmp_path):
     assert pl.read_csv(tmp_path / "metrics.csv")["loss"][0] == pytest.approx(float(loss))
 
 
-def test_a_fit_learns_what_can_be_learned(tmp_path):
-    """Bright defects on dark steel: a threshold on the grey is all it takes."""
+def test_a_fit_finds_bright_defects(tmp_path):
+    """Bright defects on dark steel: a threshold on the grey value is enough."""
 
     class Bright(Strips):
         def picture(self, row):
@@ -449,7 +449,7 @@ def test_a_fit_learns_what_can_be_learned(tmp_path):
 
 
 RICH = FIRST.but(
-    more_passes=(Pass(crop=RandomCrop(height=32, width=64), batch=3),),
+    extra_passes=(CropPass(crop=RandomCrop(height=32, width=64), batch=3),),
     mixup=Mixup(alpha=0.4),
     loss=BCE(),
     schedule=Plateau(patience=0, factor=0.5),
@@ -457,18 +457,18 @@ RICH = FIRST.but(
     keep=BestAverage(count=3),
     epochs=4,
 )
-"""A stage that carries all that a stage can carry from epoch to epoch."""
+"""A stage with everything that passes from epoch to epoch."""
 
 
 @dataclass
-class ByWeights(Judge):
-    """Scores by the weights, so that means of networks have scores of their own."""
+class ByWeights(Validation):
+    """Scores by the weights, so that averages of networks have scores of their own."""
 
     def __call__(self, network):
-        self.turns_left -= 1
-        if self.turns_left < 0:
+        self.calls_left -= 1
+        if self.calls_left < 0:
             raise InterruptedFitError
-        self.seen.append({name: one.clone() for name, one in network.state_dict().items()})
+        self.states.append({name: one.clone() for name, one in network.state_dict().items()})
         return {"score": -float(network.state_dict()["body.0.weight"].abs().sum())}
 
 
@@ -478,33 +478,33 @@ def test_a_rich_fit_stopped_anywhere_ends_with_the_same_files(tmp_path, averagin
     stages = (RICH.but(averaging=averaging), SECOND)
     run(tmp_path / "whole", stages, ByWeights())
     with pytest.raises(InterruptedFitError):
-        run(tmp_path / "cut", stages, ByWeights(turns_left=turn))
+        run(tmp_path / "cut", stages, ByWeights(calls_left=turn))
     run(tmp_path / "cut", stages, ByWeights())
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
-def test_the_best_mean_of_checkpoints_is_kept_and_all_of_them_were_tried(tmp_path):
-    judge = ByWeights()
+def test_the_best_average_of_checkpoints_is_kept_after_all_are_tried(tmp_path):
+    validate = ByWeights()
     stage = FIRST.but(epochs=5, keep=BestAverage(count=5))
-    run(tmp_path, (stage,), judge)
-    assert len(judge.seen) == 5 + 31
-    scores = [-float(state["body.0.weight"].abs().sum()) for state in judge.seen[5:]]
-    best = judge.seen[5 + int(np.argmax(scores))]
+    run(tmp_path, (stage,), validate)
+    assert len(validate.states) == 5 + 31
+    scores = [-float(state["body.0.weight"].abs().sum()) for state in validate.states[5:]]
+    best = validate.states[5 + int(np.argmax(scores))]
     checkpoint = load_file(tmp_path / "checkpoint.safetensors")
     assert all(torch.equal(checkpoint[name], tensor) for name, tensor in best.items())
-    assert max(scores) > -float(judge.seen[4]["body.0.weight"].abs().sum())
+    assert max(scores) > -float(validate.states[4]["body.0.weight"].abs().sum())
 
 
-def test_only_the_best_few_wait_on_disk(tmp_path):
-    judge = Judge(scores=(0.2, 0.5, 0.3, 0.1, 0.4), turns_left=5)
+def test_only_the_best_few_networks_are_on_disk(tmp_path):
+    validate = Validation(scores=(0.2, 0.5, 0.3, 0.1, 0.4), calls_left=5)
     stage = FIRST.but(epochs=5, keep=BestAverage(count=2))
     with pytest.raises(InterruptedFitError):
-        run(tmp_path, (stage,), judge)  # in the first validation of the averages
+        run(tmp_path, (stage,), validate)  # in the first validation of the averages
     waiting = sorted(path.name for path in (tmp_path / "last").glob("stage*"))
     assert waiting == ["stage0-epoch1.safetensors", "stage0-epoch4.safetensors"]
 
 
-def test_batch_norms_are_taken_anew_from_the_crops_when_asked(tmp_path):
+def test_refresh_recomputes_batch_norms_from_the_crops(tmp_path):
     found = {}
     for refresh in (0, 2):
         stage = FIRST.but(epochs=2, keep=BestAverage(count=2, refresh=refresh))
@@ -522,13 +522,13 @@ def test_batch_norms_are_taken_anew_from_the_crops_when_asked(tmp_path):
     assert torch.allclose(found[2]["body.1.running_mean"], expected, atol=1e-5)
 
 
-def test_an_epoch_of_three_passes_goes_over_all_strips_at_each_width(tmp_path):
+def test_each_of_three_passes_uses_all_strips(tmp_path):
     seen = []
     passes = (
-        Pass(crop=RandomCrop(height=32, width=64), batch=3),
-        Pass(crop=WholeStrip(), batch=6),
+        CropPass(crop=RandomCrop(height=32, width=64), batch=3),
+        CropPass(crop=WholeStrip(), batch=6),
     )
-    stage = FIRST.but(more_passes=passes, accumulate_to=6, epochs=2, schedule=Cosine())
+    stage = FIRST.but(extra_passes=passes, accumulate_to=6, epochs=2, schedule=Cosine())
     network = without_state()
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
     run(tmp_path, (stage,), lambda _: {"score": 0.0}, network=network)
@@ -536,16 +536,16 @@ def test_an_epoch_of_three_passes_goes_over_all_strips_at_each_width(tmp_path):
     assert seen == epoch * 2
 
 
-def test_a_network_that_averages_is_scored_and_kept_as_its_mean(tmp_path):
-    judge = ByWeights()
-    network = run(tmp_path, (FIRST.but(averaging=Swa(start=0.0), keep=Last()),), judge)
+def test_averaged_weights_are_validated_and_kept(tmp_path):
+    validate = ByWeights()
+    network = run(tmp_path, (FIRST.but(averaging=Swa(start=0.0), keep=Last()),), validate)
     plain = ByWeights()
     run(tmp_path / "plain", (FIRST.but(keep=Last()),), plain)
-    for epoch in range(3):  # the weights that are fitted do not feel their mean
-        states = [state["body.0.weight"] for state in plain.seen[: epoch + 1]]
+    for epoch in range(3):  # the average does not change the fit
+        states = [state["body.0.weight"] for state in plain.states[: epoch + 1]]
         expected = torch.stack(states).mean(0)
-        assert torch.allclose(judge.seen[epoch]["body.0.weight"], expected, atol=1e-6)
-    assert torch.equal(network.state_dict()["body.0.weight"], judge.seen[2]["body.0.weight"])
+        assert torch.allclose(validate.states[epoch]["body.0.weight"], expected, atol=1e-6)
+    assert torch.equal(network.state_dict()["body.0.weight"], validate.states[2]["body.0.weight"])
 
 
 def test_a_plateau_slows_a_fit_down(tmp_path):
@@ -555,9 +555,9 @@ def test_a_plateau_slows_a_fit_down(tmp_path):
         epochs=3,
         keep=Last(),
     )
-    judge = Judge(scores=(0.5, 0.1, 0.1))
-    run(tmp_path, (stage,), judge)
-    weights = [state["body.0.weight"] for state in judge.seen]
+    validate = Validation(scores=(0.5, 0.1, 0.1))
+    run(tmp_path, (stage,), validate)
+    weights = [state["body.0.weight"] for state in validate.states]
     assert not torch.allclose(weights[0], weights[1], atol=1e-5)
     assert torch.allclose(weights[1], weights[2], atol=1e-6)
 
@@ -576,19 +576,19 @@ def test_a_fit_in_half_precision_is_near_that_in_single_precision(tmp_path, prec
     )
 
 
-def test_a_number_that_is_not_given_cannot_be_watched(tmp_path):
-    with pytest.raises(RecipeError, match="a validation of this network gives score"):
-        run(tmp_path, (FIRST.but(watch="defect_dice"),))
+def test_a_missing_metric_cannot_be_monitored(tmp_path):
+    with pytest.raises(RecipeError, match="a validation of this network returns score"):
+        run(tmp_path, (FIRST.but(monitor="defect_dice"),))
 
 
-def test_the_number_that_is_watched_ranks(tmp_path):
+def test_the_monitored_metric_ranks_networks(tmp_path):
     both = iter([(0.9, 0.1), (0.5, 0.7), (0.1, 0.3)])
-    judge = lambda _: dict(zip(("score", "defect_dice"), next(both), strict=True))  # noqa: E731
-    seen = Judge()
+    validate = lambda _: dict(zip(("score", "defect_dice"), next(both), strict=True))  # noqa: E731
+    seen = Validation()
     run(tmp_path / "score", (FIRST,), seen)
-    run(tmp_path / "defect", (FIRST.but(watch="defect_dice"),), judge)
+    run(tmp_path / "defect", (FIRST.but(monitor="defect_dice"),), validate)
     checkpoint = load_file(tmp_path / "defect" / "checkpoint.safetensors")
-    assert torch.equal(checkpoint["body.0.weight"], seen.seen[1]["body.0.weight"])
+    assert torch.equal(checkpoint["body.0.weight"], seen.states[1]["body.0.weight"])
 
 
 class Parts(nn.Module):
@@ -611,20 +611,20 @@ class Parts(nn.Module):
         ("nothing", set()),
     ],
 )
-def test_what_is_frozen_stays_and_thaws_in_the_next_stage(tmp_path, freeze, still):
+def test_frozen_parts_stay_until_the_next_stage(tmp_path, freeze, still):
     torch.manual_seed(0)
     network = stripped(Parts(), encoder="encoder")
     begun = {name: one.clone() for name, one in network.state_dict().items()}
-    judge = Judge()
+    validate = Validation()
     stages = (FIRST.but(freeze=freeze, keep=Last()), FIRST.but(keep=Last()))
     folder = tmp_path / "fit"
 
     def score(network):
-        judge.seen.append({name: one.clone() for name, one in network.state_dict().items()})
+        validate.states.append({name: one.clone() for name, one in network.state_dict().items()})
         return {"score": 0.0}
 
     run(folder, stages, score, network=network)
-    middle, end = judge.seen[2], judge.seen[5]
+    middle, end = validate.states[2], validate.states[5]
     for name in ("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean"):
         whole = f"body.encoder.{name}"
         assert torch.equal(middle[whole], begun[whole]) == (name in still), name
@@ -632,7 +632,7 @@ def test_what_is_frozen_stays_and_thaws_in_the_next_stage(tmp_path, freeze, stil
     assert not torch.equal(middle["body.head.weight"], begun["body.head.weight"])
 
 
-def test_mixed_crops_are_learned_with_their_mixed_truth(tmp_path):
+def test_mixup_blends_pictures_and_masks_alike(tmp_path):
     """One step by hand, with the blend written out."""
     stage = FIRST.but(
         mixup=Mixup(alpha=0.5), optimizer=SGD(lr=1e-30), loss=BCE(), batch=6, epochs=1
@@ -665,7 +665,7 @@ class TwoHeads(nn.Module):
         return masks, masks.amax((2, 3)) - 1
 
 
-def test_two_heads_learn_both_the_masks_and_the_labels_of_their_crops(tmp_path):
+def test_two_heads_are_trained_on_masks_and_labels(tmp_path):
     torch.manual_seed(0)
     network = stripped(TwoHeads(), head="both")
     weights = {name: one.clone() for name, one in network.state_dict().items()}
@@ -686,7 +686,7 @@ def test_two_heads_learn_both_the_masks_and_the_labels_of_their_crops(tmp_path):
 
 
 class OnlyHoles(Strips):
-    """The six strips as if they never had a scratch."""
+    """The six strips without the class scratch."""
 
     def masks(self, row):
         return super().masks(row)[1:]
@@ -727,7 +727,7 @@ def test_a_network_for_one_class_is_fitted_as_if_the_strips_had_no_other(tmp_pat
 
 
 def test_a_setting_that_is_not_for_the_data_sets_classes_is_refused(tmp_path):
-    """Also where it holds as many values as the network knows classes."""
+    """Also if it holds one value per class of the network."""
     with pytest.raises(RecipeError, match=r"BCE\.pos_weight: holds 1 values, the data set has 2"):
         fit(
             stripped(nn.Conv2d(1, 1, 3, padding=1)),

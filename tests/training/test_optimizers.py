@@ -148,5 +148,5 @@ def test_steps_that_would_split_a_batch_are_refused():
         accumulate_to=24,
         epochs=1,
     )
-    with pytest.raises(ValidationError, match=r"no multiple of \[8\]"):
+    with pytest.raises(ValidationError, match=r"not a multiple of \[8\]"):
         whole.but(accumulate_to=20)

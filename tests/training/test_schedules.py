@@ -47,7 +47,7 @@ def test_a_rate_is_never_negative_and_never_above_its_top(spec, steps):
 
 
 @every_length
-def test_a_constant_rate_is_constant_and_so_is_that_which_scores_cut(steps):
+def test_a_constant_rate_is_constant_and_that_of_a_plateau_too(steps):
     assert rates(Constant(), steps).tolist() == [1.0] * steps
     assert rates(Plateau(), steps).tolist() == [1.0] * steps
 
@@ -99,7 +99,7 @@ def test_one_cycle_is_two_straight_lines(steps):
 
 
 def cut_by_hand(spec, scores, lr):
-    """The rate after each score, by the words of the settings."""
+    """Return the rate after each score, as documented for the settings."""
     best, bad, waits, found = -inf, 0, 0, []
     for score in scores:
         if score > best + spec.threshold:
@@ -127,13 +127,13 @@ def cut_by_hand(spec, scores, lr):
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_a_plateau_cuts_the_rates_as_its_settings_say(spec, seed):
+def test_a_plateau_cuts_the_rates_by_its_settings(spec, seed):
     scores = np.random.default_rng(seed).normal(0, 0.1, 60) + np.linspace(0, 0.2, 60)
     weight = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([{"params": [weight], "lr": 1.0}])
-    watch, found = plateau(spec, optimizer), []
+    scheduler, found = plateau(spec, optimizer), []
     for score in scores.tolist():
-        watch.step(score)
+        scheduler.step(score)
         found.append(optimizer.param_groups[0]["lr"])
     assert found == pytest.approx(cut_by_hand(spec, scores.tolist(), 1.0))
     if not spec.eps > 0.1:

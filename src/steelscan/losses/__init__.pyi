@@ -10,7 +10,7 @@ from .specs import Lovasz as Lovasz
 from .specs import Mix as Mix
 from .specs import SoftmaxFocal as SoftmaxFocal
 from .specs import WherePresent as WherePresent
-from .specs import judges_strips as judges_strips
+from .specs import fits_classifier as fits_classifier
 from .specs import loss_of_classes as loss_of_classes
+from .specs import needs_softmax as needs_softmax
 from .specs import single_losses as single_losses
-from .specs import wants_softmax as wants_softmax

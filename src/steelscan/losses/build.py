@@ -1,4 +1,4 @@
-"""From the settings of a loss to its module."""
+"""Build the module of a loss from its settings."""
 
 import torch
 from torch import nn
@@ -27,18 +27,17 @@ from steelscan.strip import per_class
 
 
 def build_loss(spec: Loss, classes: int) -> nn.Module:
-    """Build the module of a loss; it returns a scalar and has nothing that is fitted.
+    """Build the module of a loss; it returns a scalar and has no parameters.
 
-    ``BothHeads`` becomes a module that takes ``(masks, classes, target, labels)``: the logits of
-    both heads, and the masks and classes of the truth. All others take ``(logits, target)``: for a
-    head of masks the masks of the truth, for a head of classes whether each crop holds each class.
-    Logits are
-    ``(strips, classes, ...)``; ``CrossEntropy`` and ``SoftmaxFocal`` want a map of sound steel
-    before them. The truth is bool, uint8 or float, 0 or 1, or between them where masks were
-    blended (not for ``Lovasz``).
+    The module of ``BothHeads`` takes ``(masks, classes, target, labels)``: the logits of both
+    heads, the true masks and the true classes. All others take ``(logits, target)``: the target of
+    a mask head are the true masks, that of a class head are the classes of each crop. Logits are
+    ``(strips, classes, ...)``; ``CrossEntropy`` and ``SoftmaxFocal`` need a background map before
+    those of the classes. The target is bool, uint8 or float, 0 or 1, or between them for blended
+    masks (not with ``Lovasz``).
 
-    Raises RecipeError when a per-class setting does not fit the number of classes; the modules
-    raise it for logits that do not fit the loss.
+    Raises RecipeError if a per-class setting does not fit the number of classes; the modules raise
+    it for logits that do not fit the loss.
     """
     match spec:
         case BCE() | Focal() | Dice() | Jaccard() | Lovasz():

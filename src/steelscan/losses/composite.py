@@ -1,15 +1,15 @@
-"""A weighted sum of losses."""
+"""Losses made of losses: a weighted sum, two heads, and per class where it is present."""
 
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-from steelscan.losses.shapes import refuse_classifier
+from steelscan.losses.shapes import check_maps
 
 
 class WeightedSum(nn.Module):
-    """``sum(weight * loss)``; on empty masks it does what its parts do."""
+    """``sum(weight * loss)``."""
 
     def __init__(self, weights: tuple[float, ...], parts: list[nn.Module]) -> None:
         super().__init__()
@@ -17,24 +17,21 @@ class WeightedSum(nn.Module):
         self.parts = nn.ModuleList(parts)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
-        both = zip(self.weights, self.parts, strict=True)
-        return torch.stack([weight * part(logits, target) for weight, part in both]).sum()
+        """Return the loss of a batch."""
+        pairs = zip(self.weights, self.parts, strict=True)
+        return torch.stack([weight * part(logits, target) for weight, part in pairs]).sum()
 
 
 class StripLossModule(nn.Module, ABC):
-    """A loss that is known for each strip and class by itself, too."""
+    """A loss that can also be computed per strip and class."""
 
     @abstractmethod
     def each(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of each strip and class, ``(strips, classes)``."""
+        """Return the loss per strip and class, ``(strips, classes)``."""
 
 
 class BothHeadsLoss(nn.Module):
-    """The loss of the masks, plus ``weight`` times that of the classes.
-
-    On empty masks both losses see a clean crop and do what they do alone.
-    """
+    """The loss of the masks, plus ``weight`` times the loss of the classes."""
 
     def __init__(self, masks: nn.Module, classes: nn.Module, weight: float) -> None:
         super().__init__()
@@ -42,27 +39,29 @@ class BothHeadsLoss(nn.Module):
         self.weight = weight
 
     def forward(self, masks: Tensor, classes: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch: logits ``(strips, maps, height, width)`` and ``(strips, classes)``.
+        """Return the loss of a batch.
 
-        ``target`` is ``(strips, classes, height, width)``, ``labels`` ``(strips, classes)``.
+        The logits ``masks`` are ``(strips, maps, height, width)``, ``classes`` are ``(strips,
+        classes)``; ``target`` is ``(strips, classes, height, width)``, ``labels`` is ``(strips,
+        classes)``.
         """
-        of_masks: Tensor = self.masks(masks, target)
-        of_classes: Tensor = self.classes(classes, labels)
-        return of_masks + self.weight * of_classes
+        mask_loss: Tensor = self.masks(masks, target)
+        class_loss: Tensor = self.classes(classes, labels)
+        return mask_loss + self.weight * class_loss
 
 
 def where_present_loss(each: Tensor, target: Tensor, always: Tensor) -> Tensor:
-    """Sum over classes of the mean of ``each`` over the crops that hold the class; a scalar.
+    """Return the sum over classes of the mean of ``each`` over the crops that hold the class.
 
-    ``each`` is the loss of each crop and class, ``(strips, classes)``; ``target`` is ``(strips,
-    classes, height, width)``, and a crop holds a class if any pixel is above 0; ``always`` is
-    bool ``(classes,)``, and such a class takes the mean over all crops.
-    An empty mask, and a batch without any, has no gradient but in the classes of ``always``:
-    nothing here holds false alarms down, so that something else must.
+    ``each`` is the loss per crop and class, ``(strips, classes)``. ``target`` is ``(strips,
+    classes, height, width)``; a crop holds a class if any pixel is above 0. ``always`` is bool
+    ``(classes,)``: these classes take the mean over all crops.
+    An empty mask has no gradient except in the classes of ``always``: this loss alone does not
+    suppress false alarms.
     """
-    felt = always | (target > 0).flatten(2).any(2)
-    kept = torch.where(felt, each, torch.zeros_like(each))
-    return (kept.sum(0) / felt.sum(0).clamp(min=1)).sum()
+    counts = always | (target > 0).flatten(2).any(2)
+    kept = torch.where(counts, each, torch.zeros_like(each))
+    return (kept.sum(0) / counts.sum(0).clamp(min=1)).sum()
 
 
 class WherePresentLoss(nn.Module):
@@ -76,6 +75,6 @@ class WherePresentLoss(nn.Module):
         self.register_buffer("always", always)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
-        refuse_classifier(logits, "where_present")
+        """Return the loss of a batch."""
+        check_maps(logits, "where_present")
         return where_present_loss(self.loss.each(logits, target), target, self.always)

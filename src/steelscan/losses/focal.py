@@ -5,27 +5,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from steelscan.losses.composite import StripLossModule
-from steelscan.losses.shapes import one_a_class, over_pixels
+from steelscan.losses.shapes import as_floats, over_pixels
 
 
 def focal_loss(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
-    """Mean of ``-(y (1 - p)^g log p + (1 - y) p^g log(1 - p))`` over all logits; a float32 scalar.
+    """Return the mean of ``-(y (1 - p)^g log p + (1 - y) p^g log(1 - p))``, a float32 scalar.
 
-    ``logits`` and ``target`` are ``(strips, classes, ...)``; the truth may lie between 0 and 1.
+    ``logits`` and ``target`` are ``(strips, classes, ...)``; the target may lie between 0 and 1.
     float64 logits give a float64 loss.
-    An empty mask costs ``p^g log(1 + exp(logit))`` a pixel: every false alarm has a gradient, and
-    the surer it is the larger. Raises RecipeError when the shapes of logits and truth differ.
+    An empty mask costs ``p^g log(1 + exp(logit))`` per pixel: every false alarm has a gradient,
+    a larger one the more confident it is. Raises RecipeError if the shapes of logits and target
+    differ.
     """
     return _pixels(logits, target, gamma).mean()
 
 
 def _pixels(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
-    logits, truth = one_a_class(logits, target, "focal")
-    missed, alarmed = functional.softplus(-logits), functional.softplus(logits)
-    # A power of p itself would have no finite slope at p = 0 for gamma below 1
-    there = torch.exp(-gamma * alarmed) * missed
-    absent = torch.exp(-gamma * missed) * alarmed
-    return truth * there + (1 - truth) * absent
+    logits, truth = as_floats(logits, target, "focal")
+    minus_log_p, minus_log_q = functional.softplus(-logits), functional.softplus(logits)
+    # a power of p itself would have an infinite slope at p = 0 for gamma below 1
+    if_present = torch.exp(-gamma * minus_log_q) * minus_log_p
+    if_absent = torch.exp(-gamma * minus_log_p) * minus_log_q
+    return truth * if_present + (1 - truth) * if_absent
 
 
 class FocalLoss(StripLossModule):
@@ -36,9 +37,9 @@ class FocalLoss(StripLossModule):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return focal_loss(logits, target, gamma=self.gamma)
 
     def each(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of each strip and class, ``(strips, classes)``."""
+        """Return the loss per strip and class, ``(strips, classes)``."""
         return over_pixels(_pixels(logits, target, self.gamma))

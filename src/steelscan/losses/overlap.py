@@ -1,38 +1,38 @@
-"""The sums that Dice and Jaccard are made of."""
+"""Soft Dice and soft Jaccard losses."""
 
 from typing import Literal, TypeAlias
 
 from torch import Tensor
 
 from steelscan.losses.composite import StripLossModule
-from steelscan.losses.shapes import one_a_class, refuse_classifier
+from steelscan.losses.shapes import as_floats, check_maps
 
 Over: TypeAlias = Literal["strip", "batch"]
-"""Over the pixels of which a sum runs."""
+"""Whether sums run over the pixels of a strip or of the whole batch."""
 
 
 def overlap(logits: Tensor, target: Tensor, over: Over, loss: str) -> tuple[Tensor, Tensor]:
-    """``sum(p y)`` and ``sum(p) + sum(y)``: ``(strips, classes)``, or ``(classes,)`` of a batch.
+    """Return ``sum(p y)`` and ``sum(p) + sum(y)``, ``(strips, classes)`` or ``(classes,)``.
 
-    Raises RecipeError for the logits of a classifier, or when the shapes differ.
+    Raises RecipeError for the logits of a classifier, or if the shapes differ.
     """
-    refuse_classifier(logits, loss)
-    logits, truth = one_a_class(logits, target, loss)
+    check_maps(logits, loss)
+    logits, truth = as_floats(logits, target, loss)
     probability = logits.sigmoid()
     axes = (2, 3) if over == "strip" else (0, 2, 3)
     return (probability * truth).sum(axes), probability.sum(axes) + truth.sum(axes)
 
 
 def soft_dice_loss(logits: Tensor, target: Tensor, *, over: Over, smooth: float) -> Tensor:
-    """Mean over classes of ``1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)``; a float32 scalar.
+    """Return the mean per class of ``1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)``, a scalar.
 
-    ``logits`` and ``target`` are ``(strips, classes, height, width)``; the truth may lie between
-    0 and 1, but between them the loss is not lowest at p = y. Sums run over the pixels of a
-    strip, and the mean over strips too, or over the pixels of the whole batch. float64 logits
-    give a float64 loss.
-    Where there is no truth, in a strip or the whole batch, the loss is ``sum(p) / (sum(p) + s)``:
-    0 for an empty answer, with a gradient on every false alarm that falls with the square of
-    their area. Raises RecipeError for the logits of a classifier, or when the shapes differ.
+    ``logits`` and ``target`` are ``(strips, classes, height, width)``; the target may lie between
+    0 and 1, but then the loss is not lowest at p = y. Sums run over the pixels of a strip, and the
+    mean over strips too, or over the pixels of the whole batch. The loss is float32, or float64
+    for float64 logits.
+    If the target is empty, in a strip or the whole batch, the loss is ``sum(p) / (sum(p) + s)``:
+    0 for an empty prediction, with a gradient on every false alarm that falls with the square of
+    their area. Raises RecipeError for the logits of a classifier, or if the shapes differ.
     """
     return _dice(logits, target, over, smooth).mean()
 
@@ -51,24 +51,18 @@ class DiceLoss(StripLossModule):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return soft_dice_loss(logits, target, over=self.over, smooth=self.smooth)
 
     def each(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of each strip and class, ``(strips, classes)``, with sums over the strip."""
+        """Return the loss per strip and class, ``(strips, classes)``, with sums over the strip."""
         return _dice(logits, target, "strip", self.smooth)
 
 
 def jaccard_loss(logits: Tensor, target: Tensor, *, over: Over, smooth: float) -> Tensor:
-    """Mean over classes of ``1 - (I + s) / (U + s)``; a float32 scalar.
+    """Return the mean per class of ``1 - (I + s) / (U + s)``, a scalar.
 
-    ``I = sum(p y)`` and ``U = sum(p) + sum(y) - I``, over the pixels of a strip (the mean runs
-    over strips too) or of the whole batch. ``logits`` and ``target`` are ``(strips, classes,
-    height, width)``; the truth may lie between 0 and 1, but between them the loss is not lowest
-    at p = y. float64 logits give a float64 loss.
-    Where there is no truth, in a strip or the whole batch, the loss is ``sum(p) / (sum(p) + s)``:
-    0 for an empty answer, with a gradient on every false alarm that falls with the square of
-    their area. Raises RecipeError for the logits of a classifier, or when the shapes differ.
+    ``I = sum(p y)`` and ``U = sum(p) + sum(y) - I``; all else is as in `soft_dice_loss`.
     """
     return _jaccard(logits, target, over, smooth).mean()
 
@@ -87,9 +81,9 @@ class JaccardLoss(StripLossModule):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return jaccard_loss(logits, target, over=self.over, smooth=self.smooth)
 
     def each(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of each strip and class, ``(strips, classes)``, with sums over the strip."""
+        """Return the loss per strip and class, ``(strips, classes)``, with sums over the strip."""
         return _jaccard(logits, target, "strip", self.smooth)

@@ -1,28 +1,28 @@
-"""Focal loss of classes that exclude each other, as the public starter pipeline has it."""
+"""Losses of mutually exclusive classes: focal loss as in the starter pipeline, cross entropy."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from steelscan.losses.shapes import with_sound_steel
+from steelscan.losses.shapes import with_background
 
 
 def softmax_focal_loss(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
-    """Mean over pixels of cross entropy times ``(1 - p of the truth)^g``; a float32 scalar.
+    """Return the mean over pixels of cross entropy times ``(1 - p_true)^g``, a float32 scalar.
 
-    Lin et al. 2017, arXiv:1708.02002, over the softmax of the logits; the weights are scaled to a
-    mean of 1 in each strip and have no gradient of their own (3rd, K:117377), so what is followed
-    down is the cross entropy of the weights as they stand, not the slope of this number.
-    ``logits`` are ``(strips, 1 + classes, height, width)``, sound steel first; ``target`` is
-    ``(strips, classes, height, width)`` and may lie between 0 and 1: p of the truth is
-    ``sum(y p)`` then. What is left of 1 is sound steel's. float64 logits give a float64 loss.
-    An empty mask is sound steel, pixel by pixel, so false alarms have a gradient, also in a batch
-    without any defect; the fewer they are in a strip, the more each weighs. Raises RecipeError
-    unless there is one map of logits for each class and one for sound steel.
+    Lin et al. 2017, arXiv:1708.02002, on the softmax of the logits. The weights ``(1 - p_true)^g``
+    are scaled to a mean of 1 per strip and have no gradient (3rd, K:117377): the gradient is that
+    of a weighted cross entropy with fixed weights.
+    ``logits`` are ``(strips, 1 + classes, height, width)``, background first; ``target`` is
+    ``(strips, classes, height, width)`` and may lie between 0 and 1: p_true is ``sum(y p)`` then.
+    The target of the background is the rest to 1. float64 logits give a float64 loss.
+    The pixels of an empty mask are background, so false alarms have a gradient, also in a batch
+    without defects; the fewer there are in a strip, the more each weighs. Raises RecipeError
+    unless there is one map of logits per class and one for the background.
     """
-    logits, truth = with_sound_steel(logits, target, "softmax_focal")
+    logits, truth = with_background(logits, target, "softmax_focal")
     entropy = functional.cross_entropy(logits, truth, reduction="none")
-    # The probability of all but the truth, summed: 1 - p would round to 0 where p is almost 1
+    # the sum over the wrong classes: 1 - p would round to 0 if p is almost 1
     weight = ((1 - truth) * logits.detach().softmax(1)).sum(1) ** gamma
     mean = weight.mean((1, 2), keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
     return (weight / mean * entropy).mean()
@@ -36,23 +36,23 @@ class SoftmaxFocalLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return softmax_focal_loss(logits, target, gamma=self.gamma)
 
 
 def cross_entropy_loss(logits: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean over pixels of ``-sum(y log p)`` with p the softmax of the logits; a float32 scalar.
+    """Return the mean over pixels of ``-sum(y log p)``, p the softmax of the logits, a scalar.
 
-    ``logits`` are ``(strips, 1 + classes, height, width)``, sound steel first; ``target`` is
-    ``(strips, classes, height, width)`` and may lie between 0 and 1. What is left of 1 is sound
-    steel's; a pixel that two masks hold counts for both. ``smoothing`` s makes y into
-    ``y (1 - s) + s / (1 + classes)`` (Szegedy et al. 2016, arXiv:1512.00567). float64 logits give
-    a float64 loss.
-    An empty mask is sound steel, pixel by pixel, so false alarms have a gradient, also in a batch
-    without any defect. Raises RecipeError unless there is one map of logits for each class and
-    one for sound steel.
+    ``logits`` are ``(strips, 1 + classes, height, width)``, background first; ``target`` is
+    ``(strips, classes, height, width)`` and may lie between 0 and 1. The target of the background
+    is the rest to 1; a pixel in two masks counts for both classes. ``smoothing`` s turns y into
+    ``y (1 - s) + s / (1 + classes)`` (Szegedy et al. 2016, arXiv:1512.00567). The loss is float32,
+    or float64 for float64 logits.
+    The pixels of an empty mask are background, so false alarms have a gradient, also in a batch
+    without defects. Raises RecipeError unless there is one map of logits per class and one for the
+    background.
     """
-    logits, truth = with_sound_steel(logits, target, "cross_entropy")
+    logits, truth = with_background(logits, target, "cross_entropy")
     return functional.cross_entropy(logits, truth, label_smoothing=smoothing)
 
 
@@ -64,5 +64,5 @@ class CrossEntropyLoss(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return cross_entropy_loss(logits, target, smoothing=self.smoothing)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class BCE(Spec):
-    """Binary cross entropy of each logit; ``pos_weight`` multiplies the positive term."""
+    """Binary cross entropy per logit; ``pos_weight`` multiplies the positive term."""
 
     kind: Literal["bce"] = "bce"
     pos_weight: PerClass[PositiveFloat] = 1.0
@@ -23,14 +23,14 @@ class BCE(Spec):
 
 
 class Focal(Spec):
-    """Binary cross entropy times (1 - probability of the truth) to the power ``gamma``."""
+    """Binary cross entropy times (1 - p_true) to the power ``gamma``."""
 
     kind: Literal["focal"] = "focal"
     gamma: NonNegativeFloat = 2.0
 
 
 class Dice(Spec):
-    """One minus soft Dice, a class; see `steelscan.losses.overlap.soft_dice_loss`."""
+    """One minus soft Dice per class; see `steelscan.losses.overlap.soft_dice_loss`."""
 
     kind: Literal["dice"] = "dice"
     over: Literal["strip", "batch"] = "batch"
@@ -46,10 +46,10 @@ class Jaccard(Spec):
 
 
 class Lovasz(Spec):
-    """The Lovasz hinge, a class and strip; see `steelscan.losses.lovasz.lovasz_hinge_loss`.
+    """The Lovasz hinge per class and strip; see `steelscan.losses.lovasz.lovasz_hinge_loss`.
 
-    ``symmetric``: the mean of it and of that with truth and logits turned round.
-    ``rectifier``: errors go through relu, or through elu + 1 (14th, K:114367).
+    ``symmetric`` takes the mean of it and of the same with target and logits inverted.
+    ``rectifier`` is applied to the errors: relu, or elu + 1 (14th, K:114367).
     """
 
     kind: Literal["lovasz"] = "lovasz"
@@ -58,17 +58,17 @@ class Lovasz(Spec):
 
 
 class CrossEntropy(Spec):
-    """Cross entropy of classes that exclude each other, for networks with output "softmax"."""
+    """Cross entropy of mutually exclusive classes, for networks with output "softmax"."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
     smoothing: Share = 0.0
-    """So much of a target is dealt evenly to all classes and sound steel."""
+    """This share of a target is distributed evenly over all classes and the background."""
 
 
 class SoftmaxFocal(Spec):
-    """Cross entropy times (1 - probability of the truth) to ``gamma``, for output "softmax".
+    """Cross entropy times (1 - p_true) to the power ``gamma``, for output "softmax".
 
-    Weights are scaled to a mean of 1 in each strip (the public starter pipeline; 3rd, K:117377).
+    Weights are scaled to a mean of 1 per strip (the public starter pipeline; 3rd, K:117377).
     """
 
     kind: Literal["softmax_focal"] = "softmax_focal"
@@ -79,10 +79,10 @@ StripLoss = Annotated[BCE | Focal | Dice | Jaccard | Lovasz, Field(discriminator
 
 
 class WherePresent(Spec):
-    """A loss that a class feels only in the crops that hold it, unless ``always`` says so.
+    """A loss per class, only of the crops that hold the class, or of all if ``always`` is set.
 
-    The sum over classes of the mean over those crops; a class without any adds nothing. A network
-    needs a second head then: on sound crops nothing keeps its masks empty (14th, K:114367).
+    It is the sum over classes of the mean over those crops; a class without any adds nothing. On
+    clean crops it does not keep masks empty, so the network needs an aux head (14th, K:114367).
     """
 
     kind: Literal["where_present"] = "where_present"
@@ -90,9 +90,9 @@ class WherePresent(Spec):
     always: PerClass[bool] = False
 
     @model_validator(mode="after")
-    def _knows_single_crops(self) -> Self:
+    def _has_a_loss_per_crop(self) -> Self:
         if isinstance(self.loss, Dice | Jaccard) and self.loss.over == "batch":
-            raise ValueError(f'where_present takes {self.loss.kind} with over="strip"')
+            raise ValueError(f'where_present needs {self.loss.kind} with over="strip"')
         return self
 
 
@@ -105,14 +105,14 @@ class Mix(Spec):
     @model_validator(mode="after")
     def _has_one_head(self) -> Self:
         if any(isinstance(part, BothHeads) for _, part in self.parts):
-            raise ValueError("both_heads holds mixes, a mix does not hold both_heads")
-        if len({wants_softmax(part) for _, part in self.parts}) > 1:
-            raise ValueError("a mix holds losses for output sigmoid and for output softmax")
+            raise ValueError("a mix cannot hold both_heads; put the mix into both_heads")
+        if len({needs_softmax(part) for _, part in self.parts}) > 1:
+            raise ValueError("a mix cannot hold losses for output sigmoid and for output softmax")
         return self
 
 
 class BothHeads(Spec):
-    """For two heads: the loss of the masks, plus ``weight`` times that of the classes."""
+    """The loss of two heads: that of the masks, plus ``weight`` times that of the classes."""
 
     kind: Literal["both_heads"] = "both_heads"
     masks: Loss
@@ -122,14 +122,14 @@ class BothHeads(Spec):
     @model_validator(mode="after")
     def _fits_its_heads(self) -> Self:
         if isinstance(self.masks, BothHeads):
-            raise ValueError("the loss of the masks is both_heads again")
-        if not judges_strips(self.classes):
-            raise ValueError("the loss of the classes is bce, focal or a mix of them")
+            raise ValueError("the loss of the masks cannot be both_heads")
+        if not fits_classifier(self.classes):
+            raise ValueError("the loss of the classes must be bce, focal or a mix of them")
         return self
 
 
 def single_losses(loss: Loss) -> tuple[Loss, ...]:
-    """The losses that a loss is made of, without mixes, heads and conditions around them."""
+    """Return the losses inside mixes, heads and `WherePresent`."""
     match loss:
         case Mix():
             return tuple(single for _, part in loss.parts for single in single_losses(part))
@@ -141,46 +141,43 @@ def single_losses(loss: Loss) -> tuple[Loss, ...]:
             return (loss,)
 
 
-def judges_strips(loss: Loss) -> bool:
-    """Whether a loss can be that of a classifier: bce, focal or a mix of them."""
+def fits_classifier(loss: Loss) -> bool:
+    """Return whether a classifier can use a loss: bce, focal or a mix of them."""
     if isinstance(loss, Mix):
-        return all(judges_strips(part) for _, part in loss.parts)
+        return all(fits_classifier(part) for _, part in loss.parts)
     return isinstance(loss, BCE | Focal)
 
 
-def wants_softmax(loss: Loss) -> bool:
-    """Whether a loss of masks is for classes that exclude each other, output "softmax"."""
+def needs_softmax(loss: Loss) -> bool:
+    """Return whether a loss of masks needs a network with output "softmax"."""
     return isinstance(single_losses(loss)[0], CrossEntropy | SoftmaxFocal)
 
 
-def loss_of_classes(loss: Loss, known: tuple[int, ...] | None, classes: int) -> Loss:
-    """A loss for networks that know only some of so many classes: per-class settings of those.
+def loss_of_classes(loss: Loss, class_ids: tuple[int, ...] | None, classes: int) -> Loss:
+    """Return a loss with the per-class settings of only some of so many classes (None: all).
 
-    Raises RecipeError when such a setting is not for the classes of the data set.
+    Raises RecipeError if a setting does not have one value per class of the data set.
     """
-    if known is None:
+    if class_ids is None:
         return loss
 
-    def those(value: PerClass[T], field: str) -> PerClass[T]:
+    def select(value: PerClass[T], field: str) -> PerClass[T]:
         each = per_class(value, classes, field)
-        return tuple(each[class_id - 1] for class_id in known)
+        return tuple(each[class_id - 1] for class_id in class_ids)
+
+    def part(loss: Loss) -> Loss:
+        return loss_of_classes(loss, class_ids, classes)
 
     match loss:
         case BCE():
-            return loss.but(pos_weight=those(loss.pos_weight, "BCE.pos_weight"))
+            return loss.but(pos_weight=select(loss.pos_weight, "BCE.pos_weight"))
         case WherePresent():
-            always = those(loss.always, "WherePresent.always")
-            return loss.but(loss=loss_of_classes(loss.loss, known, classes), always=always)
+            always = select(loss.always, "WherePresent.always")
+            return loss.but(loss=part(loss.loss), always=always)
         case Mix():
-            parts = tuple(
-                (weight, loss_of_classes(part, known, classes)) for weight, part in loss.parts
-            )
-            return loss.but(parts=parts)
+            return loss.but(parts=tuple((weight, part(each)) for weight, each in loss.parts))
         case BothHeads():
-            masks, judged = (
-                loss_of_classes(part, known, classes) for part in (loss.masks, loss.classes)
-            )
-            return loss.but(masks=masks, classes=judged)
+            return loss.but(masks=part(loss.masks), classes=part(loss.classes))
         case _:
             return loss
 

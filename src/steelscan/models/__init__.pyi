@@ -7,10 +7,11 @@ from .specs import AsymmetricUnet as AsymmetricUnet
 from .specs import Classifier as Classifier
 from .specs import Encoder as Encoder
 from .specs import Network as Network
-from .specs import Outliner as Outliner
 from .specs import PSPNet as PSPNet
+from .specs import SegmentationNetwork as SegmentationNetwork
 from .specs import Segmenter as Segmenter
 from .specs import TwoHeaded as TwoHeaded
 from .specs import Unet as Unet
 from .specs import encoder_of as encoder_of
 from .specs import without_weights as without_weights
+from .weights import find_weights as find_weights

@@ -1,4 +1,4 @@
-"""Parts of the decoders that are ours: convolutions, attention, Mish, and what joins them."""
+"""Parts of our own decoders: convolutions, attention, Mish, and the network around them."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class ChannelAttention(nn.Module):
-    """Weigh each channel of ``(strips, channels, height, width)`` by its mean and its maximum.
+    """Scale each channel of ``(strips, channels, height, width)`` by its mean and its maximum.
 
-    Both go through the same two layers, the first with ``channels / reduction`` outputs, and
+    Both pass through the same two layers, the first with ``channels / reduction`` outputs, and
     their sum through a sigmoid (Woo et al. 2018, arXiv:1807.06521).
     """
 
@@ -29,10 +29,10 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weigh each place of ``(strips, channels, height, width)`` by its maximum and its mean.
+    """Scale each pixel of ``(strips, channels, height, width)`` by its maximum and its mean.
 
-    A 1x1 convolution of the two, then a sigmoid: places do not look at their neighbours, unlike
-    in the paper, whose kernel is 7x7 (Woo et al. 2018, arXiv:1807.06521; 14th, K:114367).
+    A 1x1 convolution of the two, then a sigmoid; the kernel of the paper is 7x7 (Woo et al. 2018,
+    arXiv:1807.06521; 14th, K:114367).
     """
 
     def __init__(self) -> None:
@@ -47,23 +47,25 @@ class SpatialAttention(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder, a decoder of its maps, a head for masks, and perhaps one for whole strips.
+    """An encoder, a decoder of its maps, a head for masks, and optionally an aux head for classes.
 
-    The parts have the names of segmentation-models-pytorch. ``forward`` takes normalised pixels
-    ``(strips, channels, height, width)``, and returns what the heads say of them.
+    The parts have the names of segmentation-models-pytorch.
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, judge: nn.Module | None
+        self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, aux_head: nn.Module | None
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.segmentation_head = head
-        self.classification_head = judge
+        self.classification_head = aux_head
 
     def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return logits of the masks; with two heads, also those of the classes."""
+        """Return logits of the masks, and with an aux head of the classes.
+
+        ``pixels`` are normalised, ``(strips, channels, height, width)``.
+        """
         maps: Sequence[Tensor] = self.encoder(pixels)
         masks: Tensor = self.segmentation_head(self.decoder(maps))
         if self.classification_head is None:
@@ -71,21 +73,21 @@ class EncoderDecoder(nn.Module):
         return masks, self.classification_head(maps[-1])
 
 
-def conv_norm_relu(inside: int, outside: int) -> nn.Sequential:
-    """A 3x3 convolution that keeps the size, batch norm, ReLU."""
+def conv_norm_relu(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a 3x3 convolution that keeps the size, batch norm, and ReLU."""
     return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outside),
+        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
 
 
 def use_mish(network: nn.Module) -> None:
-    """Put Mish in the place of every ReLU and ReLU6 of a network (Misra 2019, arXiv:1908.08681).
+    """Replace every ReLU and ReLU6 of a network by Mish (Misra 2019, arXiv:1908.08681).
 
-    Those in attention and inside timm's norm layers too. Other activations stay: EfficientNets
-    have SiLU, so that only the decoder changes with them. A ReLU that an encoder calls as a
-    function would stay as well; no encoder of the recipes does that.
+    This includes attention and timm's norm layers. Other activations stay: EfficientNets have
+    SiLU, so only their decoder changes. A ReLU that an encoder calls as a function would stay too;
+    no encoder of the recipes does that.
     """
     for name, module in list(network.named_modules(remove_duplicate=False)):
         if isinstance(module, nn.ReLU | nn.ReLU6):

@@ -1,4 +1,4 @@
-"""From the settings of a network to the network, with its first weights."""
+"""Build networks from settings, with their initial weights."""
 
 from typing import Any, Literal
 
@@ -23,8 +23,8 @@ from steelscan.models.specs import (
     Classifier,
     Encoder,
     Network,
-    Outliner,
     PSPNet,
+    SegmentationNetwork,
     Segmenter,
     TwoHeaded,
     Unet,
@@ -35,28 +35,28 @@ from steelscan.strip import RecipeError
 
 
 def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:
-    """Build a network with its first weights; returns it and a sentence on where those are from.
+    """Build a network with its initial weights; return it and the source of those weights.
 
-    Where the encoder's first layer takes one grey channel, pretrained weights are summed over the
-    three colours, which is what three equal channels would give.
-    Raises RecipeError for an encoder that timm does not know, or that does not go with the rest.
+    If the encoder's first layer takes one grey channel, pretrained weights are summed over the
+    three colours: the result is the same as with three equal channels.
+    Raises RecipeError if timm does not have the encoder, or other settings do not fit it.
     """
-    asked = encoder_of(spec)
-    _check(asked)
+    encoder = encoder_of(spec)
+    _check(encoder)
     body = _body(spec, classes)
-    if asked.mish:
+    if encoder.mish:
         use_mish(body)
-    place = "" if isinstance(spec, Classifier) else "encoder.model"
-    source = _give_weights(body.get_submodule(place), asked)
-    mean, std = _normalisation(asked)
+    path = "" if isinstance(spec, Classifier) else "encoder.model"
+    source = _load_weights(body.get_submodule(path), encoder)
+    mean, std = _normalisation(encoder)
     network = StripNetwork(
         body,
-        encoder=place,
+        encoder=path,
         mean=mean,
         std=std,
         stride=32,
         head=_head(spec),
-        output=asked.output if isinstance(asked, Outliner) else "sigmoid",
+        output=encoder.output if isinstance(encoder, SegmentationNetwork) else "sigmoid",
     )
     return network, source
 
@@ -71,35 +71,35 @@ def _head(spec: Network) -> Literal["masks", "classes", "both"]:
             return "masks"
 
 
-def _check(asked: Encoder) -> None:
-    where = f"encoder {asked.encoder}"
-    if not timm.is_model(asked.encoder):
-        raise RecipeError(where, "is not known to timm", "See timm.list_models()")
-    if asked.stem == "deep" and not is_model_in_modules(asked.encoder, ["resnet"]):
-        remedy = 'Take one of timm.list_models(module="resnet"), or stem "plain"'
+def _check(spec: Encoder) -> None:
+    where = f"encoder {spec.encoder}"
+    if not timm.is_model(spec.encoder):
+        raise RecipeError(where, "is not an encoder of timm", "See timm.list_models()")
+    if spec.stem == "deep" and not is_model_in_modules(spec.encoder, ["resnet"]):
+        remedy = 'Use one of timm.list_models(module="resnet"), or stem "plain"'
         raise RecipeError(where, 'does not take stem "deep", which only ResNets do', remedy)
-    if isinstance(asked, Unet) and asked.attention == "scse" and min(asked.decoder_channels) < 16:
-        found = f"has {min(asked.decoder_channels)} channels, of which scSE takes a sixteenth"
+    if isinstance(spec, Unet) and spec.attention == "scse" and min(spec.decoder_channels) < 16:
+        found = f"has {min(spec.decoder_channels)} channels, of which scSE takes a sixteenth"
         raise RecipeError("decoder_channels", found, "Give each block at least 16 channels")
 
 
-def _normalisation(asked: Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, as shares of white: those of the encoder's weights."""
-    if asked.scale == "unit":
-        return (0.0,) * asked.channels, (1.0,) * asked.channels
-    config = timm.get_pretrained_cfg(asked.encoder, allow_unregistered=True)
+def _normalisation(spec: Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation per channel, as shares of white: those of the encoder's weights."""
+    if spec.scale == "unit":
+        return (0.0,) * spec.channels, (1.0,) * spec.channels
+    config = timm.get_pretrained_cfg(spec.encoder, allow_unregistered=True)
     mean = tuple(config.mean if config else IMAGENET_DEFAULT_MEAN)
     std = tuple(config.std if config else IMAGENET_DEFAULT_STD)
-    return (mean, std) if asked.channels == 3 else ((sum(mean) / 3,), (sum(std) / 3,))
+    return (mean, std) if spec.channels == 3 else ((sum(mean) / 3,), (sum(std) / 3,))
 
 
 def _body(spec: Network, classes: int) -> nn.Module:
-    """The network without normalisation."""
+    """Return the network without normalisation."""
     if isinstance(spec, TwoHeaded):
-        second = {"classes": classes, "pooling": spec.pool, "dropout": spec.dropout}
-        return _outliner(spec.segmenter, classes, second)
+        aux = {"classes": classes, "pooling": spec.pool, "dropout": spec.dropout}
+        return _segmenter(spec.segmenter, classes, aux)
     if not isinstance(spec, Classifier):
-        return _outliner(spec, classes, None)
+        return _segmenter(spec, classes, None)
     body: nn.Module = timm.create_model(
         spec.encoder,
         num_classes=classes,
@@ -111,29 +111,29 @@ def _body(spec: Network, classes: int) -> nn.Module:
     return body
 
 
-def _outliner(spec: Segmenter, classes: int, second: dict[str, Any] | None) -> nn.Module:
-    """A segmenter, and with ``second``, smp's settings of it, a head on its deepest map.
+def _segmenter(spec: Segmenter, classes: int, aux: dict[str, Any] | None) -> nn.Module:
+    """Return a segmenter, and with ``aux`` (settings of smp) an aux head on its deepest map.
 
-    That is the deepest that its encoder has: of stride 32, but of stride 8 in a PSPNet.
+    The deepest map of its encoder has stride 32, in a PSPNet stride 8.
     """
     planes = classes + (spec.output == "softmax")
     if isinstance(spec, AsymmetricUnet) or (
         isinstance(spec, FPN) and (spec.finest, spec.coarsest) == (2, 32)
     ):
-        body = _of_our_parts(spec, planes, second)
+        body = _from_our_parts(spec, planes, aux)
     else:
-        body = _of_smp(spec, planes, second)
+        body = _from_smp(spec, planes, aux)
     _drop_unused_blocks(body.get_submodule("encoder.model"))
     return body
 
 
-def _of_smp(spec: Unet | FPN | PSPNet, planes: int, second: dict[str, Any] | None) -> nn.Module:
+def _from_smp(spec: Unet | FPN | PSPNet, planes: int, aux: dict[str, Any] | None) -> nn.Module:
     name = f"tu-{spec.encoder}"
     common = {
         "in_channels": spec.channels,
         "encoder_weights": None,
         "classes": planes,
-        "aux_params": second,
+        "aux_params": aux,
         **_stem(spec),
     }
     body: nn.Module
@@ -146,7 +146,7 @@ def _of_smp(spec: Unet | FPN | PSPNet, planes: int, second: dict[str, Any] | Non
                 decoder_attention_type=None if spec.attention == "none" else spec.attention,
                 **common,
             )
-            # there is no map left for the last block, and smp does not ask this without one
+            # the last block has no skip map, and smp never calls its attention
             unet.decoder.blocks[-1].attention1 = nn.Identity()
         case FPN():
             body = smp.FPN(
@@ -171,10 +171,10 @@ def _of_smp(spec: Unet | FPN | PSPNet, planes: int, second: dict[str, Any] | Non
     return body
 
 
-def _of_our_parts(
-    spec: FPN | AsymmetricUnet, planes: int, second: dict[str, Any] | None
+def _from_our_parts(
+    spec: FPN | AsymmetricUnet, planes: int, aux: dict[str, Any] | None
 ) -> nn.Module:
-    """A network whose decoder smp has not, begun as smp begins its own."""
+    """Return a network with a decoder that smp does not have, initialised as smp does it."""
     encoder = get_encoder(
         f"tu-{spec.encoder}", in_channels=spec.channels, depth=5, weights=None, **_stem(spec)
     )
@@ -191,41 +191,41 @@ def _of_our_parts(
     else:
         decoder = AsymmetricDecoder(encoder.out_channels, spec)
         head = half_size_head(decoder.out_channels, planes)
-    judge = ClassificationHead(encoder.out_channels[-1], **second) if second else None
+    aux_head = ClassificationHead(encoder.out_channels[-1], **aux) if aux else None
     initialize_decoder(decoder)
     initialize_head(head)
-    if judge is not None:
-        initialize_head(judge)
-    return EncoderDecoder(encoder, decoder, head, judge)
+    if aux_head is not None:
+        initialize_head(aux_head)
+    return EncoderDecoder(encoder, decoder, head, aux_head)
 
 
-def _stem(asked: Encoder) -> dict[str, Any]:
-    """What timm takes for the stem: three 3x3 convolutions, and shortcuts pooled by the mean."""
-    if asked.stem == "plain":
+def _stem(spec: Encoder) -> dict[str, Any]:
+    """Return timm's settings of the stem: "deep" has 3x3 convolutions and mean-pooled shortcuts."""
+    if spec.stem == "plain":
         return {}
     return {"stem_type": "deep", "stem_width": 32, "avg_down": True}
 
 
 def _drop_unused_blocks(encoder: nn.Module) -> None:
-    """Cut an encoder off behind its last map: timm's EfficientNets would go on for nothing."""
+    """Remove the blocks of an encoder after its last map, which timm's EfficientNets still run."""
     if isinstance(encoder, EfficientNetFeatures | MobileNetV3Features):
         encoder.blocks = encoder.blocks[: max(encoder.feature_info.get("stage"))]
 
 
-def _give_weights(encoder: nn.Module, asked: Encoder) -> str:
-    """Load first weights into an encoder, where there are any; returns a sentence on them."""
-    if asked.weights == "random":
-        return "random, as the recipe says"
-    found = find_weights(asked.encoder)
-    if found is None:
+def _load_weights(encoder: nn.Module, spec: Encoder) -> str:
+    """Load pretrained weights into an encoder, if installed; return their source."""
+    if spec.weights == "random":
+        return "random, as set in the recipe"
+    weights = find_weights(spec.encoder)
+    if weights is None:
         return "random: no ImageNet weights of this encoder are installed"
     own = encoder.state_dict()
-    encoder.load_state_dict({**own, **_fitting(own, found.state)})
-    return found.source
+    encoder.load_state_dict({**own, **_fitting(own, weights.state)})
+    return weights.source
 
 
 def _fitting(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that fit an encoder's tensors; summed over colours where it takes grey."""
+    """Return the weights that fit an encoder's tensors, summed over colours for a grey input."""
     theirs = {shared_name(name): weight for name, weight in state.items()}
     fitting = {}
     for name, tensor in own.items():

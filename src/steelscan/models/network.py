@@ -1,4 +1,4 @@
-"""The common form of every network: grey pixels in, logits out, normalisation inside."""
+"""The common interface of all networks: grey pixels in, logits out; normalisation is inside."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -10,10 +10,10 @@ from steelscan.strip import RecipeError
 
 
 class Outputs(NamedTuple):
-    """What a network says of the masks, of the classes, or of both: float logits.
+    """The float logits or probabilities of masks, of classes, or of both.
 
-    As a network gives it, ``masks`` has one plane more, the first, for sound steel where its
-    output is "softmax"; as probabilities it never has.
+    For output "softmax" the logits of ``masks`` have one more plane, the first, for the
+    background; probabilities never have it.
     """
 
     masks: Tensor | None = None
@@ -23,12 +23,12 @@ class Outputs(NamedTuple):
 
 
 class StripNetwork(nn.Module):
-    """A network that takes grey strips ``(strips, 1, height, width)``, uint8 or float 0 to 255.
+    """A network of grey strips ``(strips, 1, height, width)``, uint8 or float 0 to 255.
 
-    Height and width must be multiples of ``stride``. ``head`` says what it answers. ``mean`` and
-    ``std`` are shares of white, one for each channel of the body's first layer: more than one
-    repeat the grey channel, each normalised by its own. ``output`` says how logits of masks
-    become probabilities.
+    Height and width must be multiples of ``stride``. ``head`` names its outputs. ``mean`` and
+    ``std`` are shares of white, one per channel of the body's first layer: with more than one the
+    grey channel is repeated and each copy is normalised by its own. ``output`` is how logits of
+    masks become probabilities.
     """
 
     mean: Tensor
@@ -51,19 +51,18 @@ class StripNetwork(nn.Module):
         self.stride = stride
         self.head = head
         self.output = output
-        self.register_buffer("mean", _levels(mean), persistent=False)
-        self.register_buffer("std", _levels(std), persistent=False)
+        self.register_buffer("mean", _grey_values(mean), persistent=False)
+        self.register_buffer("std", _grey_values(std), persistent=False)
 
     @property
     def encoder(self) -> nn.Module:
-        """The part of the network that first weights are for."""
+        """The part of the network that takes pretrained weights."""
         return self.body.get_submodule(self._encoder)
 
     def features(self) -> dict[str, Tensor]:
-        """The tensors of the encoder, without those of a classifier's last layer.
+        """Return the encoder's own tensors, without those of a classifier's last layer.
 
-        By names that are the same in a classifier and in a segmenter. The tensors are the
-        network's own: what is written into them, it has.
+        Their names are the same in a classifier and in a segmenter.
         """
         last = getattr(self.encoder, "pretrained_cfg", {}).get("classifier", "")
         return {
@@ -86,10 +85,10 @@ class StripNetwork(nn.Module):
         return Outputs(*logits) if self.head == "both" else Outputs(**{self.head: logits})
 
     def probabilities(self, outputs: Outputs) -> Outputs:
-        """Turn this network's logits into probabilities, of the same dtype: one plane a class.
+        """Return the probabilities of this network's logits, in the same dtype, a plane per class.
 
-        With output "softmax" the probability of sound steel is dropped, and those of the classes
-        sum to at most 1. Classes of whole strips are judged each alone.
+        With output "softmax" the background is dropped, and the classes sum to at most 1. Class
+        outputs of whole strips are always independent (sigmoid).
         """
         masks, classes = outputs
         if masks is not None:
@@ -98,10 +97,10 @@ class StripNetwork(nn.Module):
 
 
 def copy_encoder(source: StripNetwork, target: StripNetwork) -> None:
-    """Give a network the encoder of another; heads of either stay as they are.
+    """Copy the encoder of one network into another; heads stay as they are.
 
-    Where one encoder goes less deep than the other (PSPNet), the part that both have is copied.
-    Raises RecipeError when the encoders are not of one kind, with the same first layers.
+    If one encoder is less deep than the other (PSPNet), the common part is copied.
+    Raises RecipeError if the encoders are of different kinds or have different first layers.
     """
     theirs, own = source.features(), target.features()
     shared = [name for name in own if name in theirs and own[name].shape == theirs[name].shape]
@@ -113,15 +112,15 @@ def copy_encoder(source: StripNetwork, target: StripNetwork) -> None:
 
 
 def shared_name(name: str) -> str:
-    """The name of an encoder's tensor without its dots.
+    """Return the name of an encoder's tensor without its dots.
 
-    timm takes some encoders apart to get at their maps, and then has ``features_conv0.weight``
-    for what a classifier calls ``features.conv0.weight``.
+    To return an encoder's maps, timm restructures some encoders: ``features.conv0.weight`` of a
+    classifier becomes ``features_conv0.weight``.
     """
     return name.replace(".", "_")
 
 
-def _levels(shares: float | Sequence[float]) -> Tensor:
-    """Shares of white as grey levels, ``(1, channels, 1, 1)``."""
+def _grey_values(shares: float | Sequence[float]) -> Tensor:
+    """Return shares of white as grey values 0 to 255, ``(1, channels, 1, 1)``."""
     each = shares if isinstance(shares, Sequence) else (shares,)
     return torch.tensor([share * 255 for share in each]).view(1, -1, 1, 1)

@@ -1,6 +1,6 @@
-"""The decoder of a feature pyramid over any number of maps (10th's C has five, K:114465).
+"""The decoder of a feature pyramid over any number of maps (variant C of the 10th: K:114465).
 
-segmentation-models-pytorch has one for four maps; its blocks are used here.
+The decoder of segmentation-models-pytorch takes four maps; its blocks are used here.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 class PyramidDecoder(nn.Module):
     """Feature pyramid (Kirillov et al. 2019, arXiv:1901.02446) over maps of any strides.
 
-    ``map_channels`` are those of the encoder's maps, the finest first, each of half the sides of
-    the one before. The result has ``out_channels`` and the size of the finest.
+    ``map_channels`` are the channels of the encoder's maps, the finest first, each of half the
+    sides of the last. The result has ``out_channels`` and the size of the finest map.
     """
 
     def __init__(
@@ -44,15 +44,13 @@ class PyramidDecoder(nn.Module):
         self.out_channels = segmentation_channels * (len(map_channels) if merge == "cat" else 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Take the encoder's maps, the finest first; those before the pyramid's are left out."""
+        """Decode the encoder's maps, the finest first; those finer than the pyramid are unused."""
         *finer, deepest = maps[-len(self.towers) :]
-        level = self.deepest(deepest)
-        levels = [level]
+        features = [self.deepest(deepest)]
         for block, skip in zip(self.finer, reversed(finer), strict=True):
-            level = block(level, skip)
-            levels.append(level)
+            features.append(block(features[-1], skip))
         merged = self.merge(
-            [tower(level) for tower, level in zip(self.towers, levels, strict=True)]
+            [tower(each) for tower, each in zip(self.towers, features, strict=True)]
         )
         result: Tensor = self.dropout(merged)
         return result

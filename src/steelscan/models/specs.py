@@ -1,4 +1,4 @@
-"""The networks as settings: no torch here. Encoders go by their names in timm."""
+"""The settings of networks; encoders have their names in timm. No torch here."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,13 +12,13 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Encoder(Spec):
-    """What all networks say of their encoder, the first layer and the numbers that go in.
+    """Settings of all networks: the encoder, its first layer, and the scale of its input.
 
-    ``channels``: one grey channel, whose first weights are the pretrained ones summed over the
-    colours, or three equal channels as most solutions had. ``scale``: grey levels are brought to
-    the mean and deviation of ImageNet, or divided by 255. ``stem``: one 7x7 convolution or three
-    3x3 ones, and pooled shortcuts with it (He et al. 2018, arXiv:1812.01187); for ResNet and its
-    kin. ``mish``: every ReLU, in the decoder too, becomes Mish (Misra 2019, arXiv:1908.08681).
+    ``channels``: one grey channel, with the pretrained weights summed over the colours, or three
+    equal channels as in most solutions. ``scale``: grey values are normalised by mean and
+    deviation of ImageNet, or divided by 255. ``stem``: "plain" is one 7x7 convolution, "deep" three
+    3x3 ones with pooled shortcuts, only for ResNets (He et al. 2018, arXiv:1812.01187). ``mish``
+    replaces every ReLU, in the decoder too, by Mish (Misra 2019, arXiv:1908.08681).
     """
 
     encoder: str
@@ -30,10 +30,10 @@ class Encoder(Spec):
 
 
 class Classifier(Encoder):
-    """One logit a class for the whole strip: encoder, pool over all places, dropout, linear layer.
+    """One logit per class for the whole strip: encoder, global pooling, dropout, linear layer.
 
-    The maximum over places answers alike for a crop and for a long strip that holds it; the
-    average thins a small defect out.
+    With ``pool`` "max" a crop and a long strip around it give the same logits; with "avg" a small
+    defect counts less in a long strip.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -41,20 +41,20 @@ class Classifier(Encoder):
     dropout: Dropout = 0.0
 
 
-class Outliner(Encoder):
-    """What all networks that outline have in common.
+class SegmentationNetwork(Encoder):
+    """Settings of all segmentation networks.
 
-    ``output``: one logit a class, judged alone ("sigmoid"), or one more, the first, for sound
-    steel, of which the highest wins ("softmax": no pixel has two classes).
+    ``output``: "sigmoid" has one independent logit per class; "softmax" has one more, the first,
+    for the background, and classes exclude each other.
     """
 
     output: Literal["sigmoid", "softmax"] = "sigmoid"
 
 
-class Unet(Outliner):
+class Unet(SegmentationNetwork):
     """U-Net (Ronneberger et al. 2015, arXiv:1505.04597).
 
-    ``attention`` "scse" weighs places and channels in the decoder (Roy et al. 2018,
+    ``attention`` "scse" scales pixels and channels in the decoder (Roy et al. 2018,
     arXiv:1803.02579).
     """
 
@@ -65,13 +65,13 @@ class Unet(Outliner):
     attention: Literal["none", "scse"] = "none"
 
 
-class FPN(Outliner):
+class FPN(SegmentationNetwork):
     """Feature pyramid (Kirillov et al. 2019, arXiv:1901.02446).
 
-    ``finest`` and ``coarsest`` are the strides of the encoder's maps that go in, each half of the
-    next: 4 to 32 (10th's A), 2 to 16 (B) or 2 to 32 (C). The decoder works at the finest and is
-    upsampled. Maps are added, or with ``merge`` "cat" laid side by side (D: with a quarter of the
-    ``segmentation_channels`` the width stays equal; 10th, K:114465).
+    ``finest`` and ``coarsest`` are the strides of the encoder's maps that are used: 4 to 32
+    (variant A of the 10th), 2 to 16 (B) or 2 to 32 (C). The decoder works at the finest stride;
+    its output is upsampled. Maps are added, or concatenated with ``merge`` "cat" (D: with a
+    quarter of the ``segmentation_channels`` the total width stays the same; 10th, K:114465).
     """
 
     kind: Literal["fpn"] = "fpn"
@@ -86,15 +86,15 @@ class FPN(Outliner):
     def _four_or_five_maps(self) -> Self:
         if (self.finest, self.coarsest) == (4, 16):
             raise ValueError(
-                "a pyramid from stride 4 to 16 has three maps; take 4-32, 2-16 or 2-32"
+                "a pyramid from stride 4 to 16 has only three maps; use 4-32, 2-16 or 2-32"
             )
         return self
 
 
-class PSPNet(Outliner):
-    """PSPNet (Zhao et al. 2017, arXiv:1612.01105): averages over grids of 1, 2, 3 and 6 cells.
+class PSPNet(SegmentationNetwork):
+    """PSPNet (Zhao et al. 2017, arXiv:1612.01105): pooling over grids of 1, 2, 3 and 6 cells.
 
-    It works on the encoder's map of stride 8, and is upsampled.
+    It uses the encoder's map of stride 8; its output is upsampled.
     """
 
     kind: Literal["psp"] = "psp"
@@ -102,12 +102,12 @@ class PSPNet(Outliner):
     dropout: Dropout = 0.2
 
 
-class AsymmetricUnet(Outliner):
-    """The U-Net of the 14th place without its last decoder: logits at stride 2, then upsampled.
+class AsymmetricUnet(SegmentationNetwork):
+    """The U-Net of the 14th place without a last decoder block: logits at stride 2, upsampled.
 
-    Decoder blocks with channel and spatial attention (CBAM, Woo et al. 2018, arXiv:1807.06521;
-    the spatial kernel is 1x1) and hypercolumns (Hariharan et al. 2015, arXiv:1411.5752): the maps
-    of all four blocks go into the last layer. (K:114367 and its code.)
+    Its decoder blocks have channel and spatial attention (CBAM, Woo et al. 2018, arXiv:1807.06521,
+    with a 1x1 spatial kernel). The last layer takes the maps of all four blocks (hypercolumns,
+    Hariharan et al. 2015, arXiv:1411.5752). (K:114367 and its code.)
     """
 
     kind: Literal["asymmetric_unet"] = "asymmetric_unet"
@@ -120,9 +120,9 @@ Segmenter = Annotated[Unet | FPN | PSPNet | AsymmetricUnet, Field(discriminator=
 
 
 class TwoHeaded(Spec):
-    """A segmenter with a second head: one logit a class for the whole strip.
+    """A segmenter with an aux head: one logit per class for the whole strip.
 
-    The head pools the deepest map of the segmenter's encoder (4th, K:114716; 14th, K:114367).
+    The aux head pools the deepest map of the encoder (4th, K:114716; 14th, K:114367).
     """
 
     kind: Literal["two_headed"] = "two_headed"
@@ -137,12 +137,12 @@ Network = Annotated[
 
 
 def without_weights(network: Network) -> Network:
-    """The same network with random first weights."""
+    """Return the same network with random initial weights."""
     if isinstance(network, TwoHeaded):
         return network.but(segmenter=network.segmenter.but(weights="random"))
     return network.but(weights="random")
 
 
 def encoder_of(network: Network) -> Encoder:
-    """What a network says of its encoder."""
+    """Return the settings of a network's encoder."""
     return network.segmenter if isinstance(network, TwoHeaded) else network

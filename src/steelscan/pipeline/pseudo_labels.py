@@ -14,7 +14,7 @@ from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.open_run import open_folds
 from steelscan.pipeline.out_of_fold import OutOfFold, tune
 from steelscan.postprocess import Rule
-from steelscan.recipes import Answer, PseudoRule, teaches
+from steelscan.recipes import PseudoRule, StripPrediction, accepts
 from steelscan.strip import Masks, write_json
 
 
@@ -35,7 +35,7 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     tests = len(context.dataset.test_names)
     note = f"Round {round_}: {count} of {tests} test strips became pseudo-labels"
     if any(kept):
-        return True, [*notes, f"{note}.", *_warning(spec.answered_by)]
+        return True, [*notes, f"{note}.", *_warning(spec.predicted_by)]
     return False, [*notes, f"{note}: no network was fitted again."]
 
 
@@ -58,7 +58,7 @@ def training_strips(
 def pseudo_label_folds(context: RunContext) -> tuple[int | None, ...]:
     """Return the folds whose networks make pseudo-labels for themselves; (None,): all together."""
     spec = context.recipe.pseudo_labels
-    together = spec is not None and spec.answered_by == "all"
+    together = spec is not None and spec.predicted_by == "all"
     return (None,) if together else context.recipe.folds.validation
 
 
@@ -108,7 +108,7 @@ def confident_masks(rule_input: RuleInput, rules: Sequence[Rule], rule: PseudoRu
     highest = pixels.max((1, 2))
     classes = highest if rule_input.classes is None else rule_input.classes
     classes = np.where(np.isnan(classes), highest, classes)
-    confident = teaches(rule, Answer(classes, pixels, np.asarray(masks.any((1, 2)))))
+    confident = accepts(rule, StripPrediction(classes, pixels, np.asarray(masks.any((1, 2)))))
     return masks if confident else None
 
 
@@ -117,8 +117,8 @@ def _digest(context: RunContext, task: Task) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _warning(answered_by: str) -> list[str]:
-    if answered_by == "fold":
+def _warning(predicted_by: str) -> list[str]:
+    if predicted_by == "fold":
         return []
     return [
         "Pseudo-labels came from the networks of all folds, which were trained on each other's "

@@ -181,7 +181,7 @@ def _fit(context: RunContext) -> set[str]:
             strips, pseudo = training_strips(context, task.fold)
             suspected = (
                 first_classifier(context, len(strips.frames))
-                if task.member.wants_suspicion
+                if task.member.needs_class_probabilities
                 else None
             )
             with speed_recorded(context, task):

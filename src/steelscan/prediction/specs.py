@@ -1,11 +1,18 @@
-"""Which networks answer together, as settings: no torch here."""
+"""The settings of ensembles: members, views, tiles, averages. No torch here."""
 
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from steelscan.data import Shrink
-from steelscan.losses import BothHeads, judges_strips, wants_softmax
+from steelscan.losses import BothHeads, fits_classifier, needs_softmax
 from steelscan.models import Classifier, Network, TwoHeaded
 from steelscan.strip import Spec
 from steelscan.training import SuspectStrips, Training
@@ -14,17 +21,20 @@ View = Literal["identity", "hflip", "vflip"]
 
 
 class EncoderOf(Spec):
-    """The encoder of another member of the recipe, once that is fitted on the same strips."""
+    """Start with the encoder of another member, by its name, once it is fitted for the same fold.
+
+    ``step`` is the first step of that kind in the recipe.
+    """
 
     kind: Literal["encoder_of"] = "encoder_of"
     step: Literal["classify", "segment"]
-    member: NonNegativeInt = 0
+    member: str
 
 
 class EncoderFittedFor(Spec):
-    """The encoder of a classifier that is fitted first, on the same strips, for nothing else.
+    """Start with the encoder of a classifier that is fitted first, only for this (12th, K:114309).
 
-    (12th, K:114309: a classifier of crops.)
+    It is fitted on the same strips.
     """
 
     kind: Literal["encoder_fitted_for"] = "encoder_fitted_for"
@@ -33,10 +43,10 @@ class EncoderFittedFor(Spec):
 
 
 class Tiles(Spec):
-    """A strip goes through a network in tiles of its full height, side by side.
+    """Predict a strip in tiles of its full height.
 
-    Both are pixels of the strip as the network sees it, multiples of the networks' stride of 32.
-    A strip no wider than a tile is asked whole.
+    ``width`` and ``overlap`` are pixels of the resized strip, multiples of the networks' stride of
+    32. A strip no wider than a tile is predicted whole.
     """
 
     kind: Literal["tiles"] = "tiles"
@@ -44,21 +54,24 @@ class Tiles(Spec):
     overlap: Annotated[NonNegativeInt, Field(multiple_of=32)]
 
     @model_validator(mode="after")
-    def _goes_on(self) -> Self:
+    def _advances(self) -> Self:
         if 2 * self.overlap > self.width:
-            raise ValueError(f"tiles of {self.width} columns overlap by at most half of that")
+            raise ValueError(f"tiles of {self.width} columns can overlap by at most half of that")
         return self
 
 
 class Member(Spec):
-    """One network of an ensemble: its size of input, and the stages in which it is fitted.
+    """One network of an ensemble: its input size, and the stages in which it is fitted.
 
-    It is fitted once for each of its ``folds`` (None: each validation fold), on all strips but
-    those. Of ``classes``, ids from 1, it knows only those (None: all); a class that no member
-    knows is never predicted. With ``start`` its encoder begins with that of another network.
-    It is asked for whole strips, or with ``tiles`` in those.
+    ``name`` is unique in its ensemble. An empty one becomes the position, "1", "2"..., or another
+    free number, and so does the number of a copied member.
+    The network is fitted once per fold in ``folds`` (None: each validation fold), on all strips
+    outside of that fold. It predicts only ``classes``, ids from 1 (None: all); a class without a
+    member is never predicted. With ``start`` its encoder starts from that of another network. It
+    predicts whole strips, or ``tiles`` of them.
     """
 
+    name: str = ""
     network: Network
     stages: tuple[Training, ...] = Field(min_length=1)
     resize: Shrink | None = None
@@ -68,49 +81,49 @@ class Member(Spec):
     tiles: Tiles | None = None
 
     @property
-    def wants_suspicion(self) -> bool:
-        """Whether strips teach it that an out-of-fold classifier suspects."""
+    def needs_class_probabilities(self) -> bool:
+        """Whether its training strips depend on an out-of-fold classifier."""
         return any(isinstance(stage.strips, SuspectStrips) for stage in self.all_stages)
 
     @property
     def all_stages(self) -> tuple[Training, ...]:
-        """Its stages, after those of the classifier that is fitted to lend it an encoder."""
+        """Its stages, after those of the classifier that is fitted first for its encoder."""
         before = self.start.stages if isinstance(self.start, EncoderFittedFor) else ()
         return (*before, *self.stages)
 
     @model_validator(mode="after")
-    def _classes_rise(self) -> Self:
+    def _classes_are_sorted(self) -> Self:
         if self.classes and list(self.classes) != sorted(set(self.classes)):
-            raise ValueError(f"classes {self.classes} are not distinct ids in rising order")
+            raise ValueError(f"classes {self.classes} are not distinct ids in ascending order")
         return self
 
     @model_validator(mode="after")
     def _losses_fit_the_network(self) -> Self:
         for number, stage in enumerate(self.stages, start=1):
-            refusal = _refusal(self.network, stage)
-            if refusal:
-                raise ValueError(f"stage {number}: {refusal}")
+            conflict = _conflict(self.network, stage)
+            if conflict:
+                raise ValueError(f"stage {number}: {conflict}")
         return self
 
 
-def _refusal(network: Network, stage: Training) -> str | None:
-    """Why a network cannot be fitted so; None when it can."""
+def _conflict(network: Network, stage: Training) -> str | None:
+    """Return why a network cannot be fitted in a stage, or None."""
     loss = stage.loss
     if isinstance(network, Classifier):
-        if stage.watch != "score":
-            return f"a classifier has no {stage.watch} to watch"
-        return None if judges_strips(loss) else f"a classifier does not learn from {loss.kind}"
+        if stage.monitor != "score":
+            return f"a classifier has no {stage.monitor} to monitor"
+        return None if fits_classifier(loss) else f"a classifier cannot use the loss {loss.kind}"
     if isinstance(network, TwoHeaded) != isinstance(loss, BothHeads):
-        return f"a network of kind {network.kind} does not learn from {loss.kind}"
-    of_masks = loss.masks if isinstance(loss, BothHeads) else loss
+        return f"a network of kind {network.kind} cannot use the loss {loss.kind}"
+    mask_loss = loss.masks if isinstance(loss, BothHeads) else loss
     output = _output(network)
-    if wants_softmax(of_masks) != (output == "softmax"):
-        return f"the loss {of_masks.kind} is not for output {output}"
+    if needs_softmax(mask_loss) != (output == "softmax"):
+        return f"the loss {mask_loss.kind} is not for output {output}"
     return None
 
 
 def _output(network: Network) -> str:
-    """How the logits of a network become probabilities."""
+    """Return how the logits of a network become probabilities."""
     if isinstance(network, Classifier):
         return "sigmoid"
     return network.segmenter.output if isinstance(network, TwoHeaded) else network.output
@@ -125,7 +138,7 @@ class Mean(Spec):
 class LogitMean(Spec):
     """The probability of the mean logit (4th, K:114716).
 
-    All networks have the same ``output``; with "softmax", logits are averaged before the softmax.
+    All networks must have the same ``output``; "softmax" is applied after the average.
     """
 
     kind: Literal["logit_mean"] = "logit_mean"
@@ -134,9 +147,9 @@ class LogitMean(Spec):
 class PowerMean(Spec):
     """The mean of the probabilities to the power ``t`` ("temperature").
 
-    ``form`` "raw" leaves it at that, so that with t = 0.5 a probability of 0.25 becomes 0.5;
-    "starter" takes the strip as it is to the power 1, only its mirror images to ``t``, as the
-    public starter pipeline does; "true" takes the power 1 / t of it all.
+    ``form`` "raw" is only that: with t = 0.5 a probability of 0.25 becomes 0.5. "starter" takes
+    the original view to the power 1 and only the flipped ones to ``t``, as the public starter
+    pipeline does. "true" takes the power 1 / t of the mean.
     """
 
     kind: Literal["power_mean"] = "power_mean"
@@ -148,18 +161,37 @@ Average: TypeAlias = Mean | LogitMean | PowerMean
 
 
 class Ensemble(Spec):
-    """Networks whose answers are averaged, each over these views of the strip.
+    """Networks whose outputs are averaged, over these views of the strip too.
 
-    Each class is the average over the members that know it.
+    Each class is averaged over the members that predict it.
     """
 
     members: tuple[Member, ...] = Field(min_length=1)
     views: tuple[View, ...] = ("identity",)
     average: Annotated[Average, Field(discriminator="kind")] = Mean()
 
+    @field_validator("members", mode="after")
+    @classmethod
+    def _members_have_names(cls, members: tuple[Member, ...]) -> tuple[Member, ...]:
+        named: dict[str, Member] = {}
+        given = {each.name for each in members}
+        for at, each in enumerate(members, start=1):
+            name = each.name
+            if not name or (name.isdigit() and name in named):  # a number is not a chosen name
+                free = (str(number) for number in (at, *range(1, 2 * len(members) + 1)))
+                name = next(number for number in free if number not in {*named, *given})
+            if name in named:
+                raise ValueError(f"two members have the name {name}")
+            named[name] = each if each.name == name else each.but(name=name)
+        return tuple(named.values())
+
     @model_validator(mode="after")
-    def _logits_are_of_one_sort(self) -> Self:
+    def _logits_can_be_averaged(self) -> Self:
         outputs = {_output(member.network) for member in self.members}
         if isinstance(self.average, LogitMean) and len(outputs) > 1:
-            raise ValueError("logits of output sigmoid and of output softmax have no mean")
+            raise ValueError("logits of output sigmoid and of output softmax cannot be averaged")
         return self
+
+    def member(self, name: str) -> Member | None:
+        """Return the member of this name, or None."""
+        return next((each for each in self.members if each.name == name), None)

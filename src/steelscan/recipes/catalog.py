@@ -1,4 +1,4 @@
-"""The recipes: one short file each, found by their names, and recipes in JSON files."""
+"""Load recipes by name, from one short file each, or from JSON files."""
 
 import inspect
 from importlib import import_module
@@ -25,18 +25,18 @@ _NAMES = (
 )
 _PUBLIC_STRIPS = 1801
 _PUBLIC_DEFECTS = (128, 43, 741, 120)
-"""Public test strips of the competition that hold each class, as Heng probed the board."""
+"""Public test strips of the competition with each class, as Heng probed the leaderboard."""
 
 
 def names() -> list[str]:
-    """The names of all recipes, sorted."""
+    """Return the names of all recipes, sorted."""
     return list(_NAMES)
 
 
 def load(name: str) -> Recipe:
-    """The recipe of this name, or the one in a file whose name ends in ``.json``.
+    """Return the recipe of this name, or the one in a file whose name ends in ``.json``.
 
-    Raises RecipeError, naming the field, when there is no such recipe or it does not hold.
+    Raises RecipeError if it does not exist, or names the field that is not valid.
     """
     if name.endswith(".json"):
         return _read(Path(name))
@@ -46,24 +46,24 @@ def load(name: str) -> Recipe:
 
 
 def summary(name: str) -> str:
-    """The first line of a recipe's docstring."""
+    """Return the first line of a recipe's docstring."""
     return (_module(name).__doc__ or "").partition("\n")[0]
 
 
 def source(name: str) -> str:
-    """The Python source of a recipe. Raises RecipeError when there is no such recipe."""
+    """Return the Python source of a recipe. Raises RecipeError if it does not exist."""
     return inspect.getsource(_module(name))
 
 
 def public_board() -> tuple[Prior, ...]:
-    """What to search for, class by class, to do well on the competition's public board."""
+    """Return the class frequencies of the competition's public leaderboard."""
     return tuple(Prior(positives=held / _PUBLIC_STRIPS) for held in _PUBLIC_DEFECTS)
 
 
 def _module(name: str) -> ModuleType:
     if name not in names():
-        found = f"is no recipe; there are {', '.join(names())}"
-        raise RecipeError(name, found, "Name one of them, or a file that ends in .json")
+        found = f"is not a recipe; there are {', '.join(names())}"
+        raise RecipeError(name, found, "Use one of them, or a file that ends in .json")
     return import_module(f"steelscan.recipes.{name}")
 
 
@@ -79,4 +79,4 @@ def _read(path: Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "recipe"
-        raise RecipeError(f"{path}, {field}", first["msg"], "Mend the field") from None
+        raise RecipeError(f"{path}, {field}", first["msg"], "Correct the field") from None

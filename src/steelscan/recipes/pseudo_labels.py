@@ -1,4 +1,4 @@
-"""Which answers for strips without masks are sure enough to teach."""
+"""Rules that choose the strips without masks whose predictions become pseudo-labels."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,89 +12,93 @@ from steelscan.strip import PerClass, Share, Spec, per_class
 
 
 class ConfidentAndAgreed(Spec):
-    """Strips of which the classifier is sure in every class, and the segmenter agrees.
+    """Accept a strip if the classifier is confident in every class and the segmenter agrees.
 
-    Sure is below ``low`` or above ``high`` (1st, K:114254).
+    A class probability below ``low`` or above ``high`` is confident (1st, K:114254).
     """
 
-    kind: Literal["sure_and_agreed"] = "sure_and_agreed"
+    kind: Literal["confident_and_agreed"] = "confident_and_agreed"
     low: Share = 0.05
     high: Share = 0.95
 
 
 class ConfidentStrips(Spec):
-    """Strips whose class probabilities lie ``apart`` from 0.5 on the mean (12th, K:114309)."""
+    """Accept a strip if its class probabilities are on average ``margin`` away from 0.5.
 
-    kind: Literal["sure_strips"] = "sure_strips"
-    apart: Annotated[float, Field(ge=0, le=0.5)] = 0.45
+    (12th, K:114309.)
+    """
+
+    kind: Literal["confident_strips"] = "confident_strips"
+    margin: Annotated[float, Field(ge=0, le=0.5)] = 0.45
 
 
 class ConfidentPixels(Spec):
-    """Strips in each of whose maps a share of ``least`` of all pixels is sure (10th, K:114465).
+    """Accept a strip if in each class a share of at least ``min_share`` of its pixels is confident.
 
-    A pixel is sure below ``low`` or above ``high``; sure areas are grown by so many pixels in all
-    directions, a class, since a boundary is never sure.
+    A pixel is confident below ``low`` or above ``high``. Confident areas are dilated by a radius
+    in pixels per class, ``dilation``, since boundaries are never confident (10th, K:114465).
     """
 
-    kind: Literal["sure_pixels"] = "sure_pixels"
+    kind: Literal["confident_pixels"] = "confident_pixels"
     low: Share = 0.2
     high: Share = 0.8
-    grown: PerClass[Annotated[int, Field(ge=0)]] = 8
-    least: Share = 0.995
+    dilation: PerClass[Annotated[int, Field(ge=0)]] = 8
+    min_share: Share = 0.995
 
 
 class ConfidentClasses(Spec):
-    """Strips none of whose predicted classes has a classifier's answer below ``least``, a class.
+    """Accept a strip if every predicted class has a probability of at least ``min_probability``.
 
     (14th, K:114367.)
     """
 
-    kind: Literal["sure_classes"] = "sure_classes"
-    least: PerClass[Share] = 0.5
+    kind: Literal["confident_classes"] = "confident_classes"
+    min_probability: PerClass[Share] = 0.5
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was said of a strip without masks.
+class StripPrediction:
+    """The prediction for a strip without masks.
 
     ``classes`` is float ``(classes,)`` from a classifier, ``pixels`` float ``(classes, height,
-    width)`` from a segmenter, ``found`` bool ``(classes,)``: which masks are not empty in the end.
+    width)`` from a segmenter, ``present`` bool ``(classes,)``: which final masks are not empty.
     """
 
     classes: NDArray[np.floating]
     pixels: NDArray[np.floating]
-    found: NDArray[np.bool_]
+    present: NDArray[np.bool_]
 
 
-def teaches(rule: "PseudoRule", answer: Answer) -> bool:
-    """Whether an answer is sure enough to be learned from.
+def accepts(rule: "PseudoRule", prediction: StripPrediction) -> bool:
+    """Return whether a prediction may become a pseudo-label.
 
-    Raises RecipeError when a setting a class does not fit the number of classes.
+    Raises RecipeError if a per-class setting does not fit the number of classes.
     """
-    classes = len(answer.classes)
+    classes = len(prediction.classes)
     match rule:
         case ConfidentAndAgreed():
-            sure = (answer.classes < rule.low) | (answer.classes > rule.high)
-            agreed = (answer.classes > rule.high) == answer.found
-            return bool((sure & agreed).all())
+            high = prediction.classes > rule.high
+            confident = (prediction.classes < rule.low) | high
+            return bool((confident & (high == prediction.present)).all())
         case ConfidentStrips():
-            return bool(np.abs(answer.classes - 0.5).mean() >= rule.apart)
+            return bool(np.abs(prediction.classes - 0.5).mean() >= rule.margin)
         case ConfidentPixels():
-            grown = per_class(rule.grown, classes, "ConfidentPixels.grown")
-            shares = map(_sure_share, answer.pixels, [rule] * classes, grown)
-            return all(share >= rule.least for share in shares)
+            radii = per_class(rule.dilation, classes, "ConfidentPixels.dilation")
+            shares = map(_confident_share, prediction.pixels, [rule] * classes, radii)
+            return all(share >= rule.min_share for share in shares)
         case ConfidentClasses():
-            least = np.array(per_class(rule.least, classes, "ConfidentClasses.least"))
-            return bool((~answer.found | (answer.classes >= least)).all())
+            field = "ConfidentClasses.min_probability"
+            least = np.array(per_class(rule.min_probability, classes, field))
+            return bool((~prediction.present | (prediction.classes >= least)).all())
 
 
-def _sure_share(plane: NDArray[np.floating], rule: ConfidentPixels, grown: int) -> float:
-    """The share of a map's pixels that are sure, or near one that is."""
-    sure = ((plane < rule.low) | (plane > rule.high)).astype(np.uint8)
-    if grown:
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1))
-        sure = cv2.dilate(sure, disc).astype(np.uint8)
-    return float(sure.mean())
+def _confident_share(plane: NDArray[np.floating], rule: ConfidentPixels, radius: int) -> float:
+    """Return the share of pixels that are confident or within a radius of one that is."""
+    confident = ((plane < rule.low) | (plane > rule.high)).astype(np.uint8)
+    if radius:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        confident = cv2.dilate(confident, disc).astype(np.uint8)
+    return float(confident.mean())
 
 
 PseudoRule = Annotated[
@@ -104,14 +108,15 @@ PseudoRule = Annotated[
 
 
 class PseudoLabels(Spec):
-    """Fit, answer for the test strips, and fit again with the sure answers as truth.
+    """Fit, predict the test strips, and fit again with confident predictions as truth.
 
-    They teach only; no score and no threshold is taken on them. Networks begin anew in each
-    round. ``answered_by`` "all" lets the networks of all folds answer together, as the winners
-    did; what they learned from a fold's strips then reaches the networks that it judges. With
-    "fold" each fold has answers of its own, from networks that have not seen its strips.
+    Pseudo-labels are used only for training, never for scores or thresholds. In each round the
+    networks start again from their initial weights. With ``predicted_by`` "all" the networks of
+    all folds predict together, as in the competition: through the pseudo-labels a network then
+    also depends on the strips that validate it. With "fold" each fold has its own pseudo-labels,
+    from networks that were not fitted on its strips.
     """
 
     rounds: Annotated[int, Field(gt=0, le=100)] = 1
     rule: PseudoRule
-    answered_by: Literal["fold", "all"] = "fold"
+    predicted_by: Literal["fold", "all"] = "fold"

@@ -1,13 +1,13 @@
-"""quick: a first answer on any strips, in minutes on two CPU cores.
+"""quick: first results on any strips, in minutes on two CPU cores.
 
-A small classifier clears the clean strips, a small feature pyramid outlines the rest. Masks teach
-far more than labels do, so the classifier begins with the encoder of the fitted segmenter.
+A small classifier passes over clean strips, a small feature pyramid segments the rest. Masks are
+better training data than labels, so the classifier starts from the encoder of the fitted segmenter.
 
 Run:        steelscan train quick --data DIR --out RUN
-Published:  nothing: this recipe is ours, the way of the 1st place in small (K:114254)
+Published:  nothing: this recipe is ours, a small version of the 1st place (K:114254)
 Reproduced: see the README
 Costs:      2 networks of 3.4 and 3.2 million parameters
-Ours:       all of it
+Ours:       all values
 """
 
 from steelscan.augment import BrightnessContrast, HFlip, VFlip
@@ -18,17 +18,17 @@ from steelscan.models import FPN, Classifier
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import EncoderOf, Ensemble, Member, View
 from steelscan.recipes.spec import Classify, Recipe, Segment
-from steelscan.training import AdamW, BalancedDraws, Cosine, Last, Training
+from steelscan.training import AdamW, BalancedSampler, Cosine, Last, Training
 
 encoder = "tf_efficientnet_lite0"
 augment = (HFlip(), VFlip(), BrightnessContrast())
 resize = Shrink(pixels=128 * 800)
 views: tuple[View, ...] = ("identity", "hflip")
 
-outline = Training(
+segment = Training(
     crop=RandomCrop(height=256, width=256, defect=0.8),
     augment=augment,
-    draws=BalancedDraws(draws=256, clean=0.2),
+    sampler=BalancedSampler(samples=256, clean=0.2),
     loss=Mix(parts=((1.0, BCE()), (1.0, Dice()))),
     optimizer=AdamW(lr=2e-3),
     schedule=Cosine(warmup=0.1),
@@ -38,10 +38,10 @@ outline = Training(
     validate_on=100,
     keep=Last(),
 )
-clear = Training(
+classify = Training(
     crop=WholeStrip(),
     augment=augment,
-    draws=BalancedDraws(draws=128, clean=0.5),
+    sampler=BalancedSampler(samples=128, clean=0.5),
     loss=BCE(),
     optimizer=AdamW(lr=3e-4),
     schedule=Cosine(warmup=0.1),
@@ -52,15 +52,17 @@ clear = Training(
     keep=Last(),
 )
 segmenter = Member(
+    name="segmenter",
     network=FPN(encoder=encoder, pyramid_channels=64, segmentation_channels=64, dropout=0.1),
-    stages=(outline,),
+    stages=(segment,),
     resize=resize,
 )
 classifier = Member(
+    name="classifier",
     network=Classifier(encoder=encoder, dropout=0.2),
-    stages=(clear,),
+    stages=(classify,),
     resize=resize,
-    start=EncoderOf(step="segment"),
+    start=EncoderOf(step="segment", member="segmenter"),
 )
 recipe = Recipe(
     name="quick",

@@ -1,12 +1,13 @@
-"""7th place: U-Nets of three sizes that let classes exclude each other, on soft targets.
+"""7th place: U-Nets of three sizes with smoothed and mixed targets; classes exclude each other.
 
 Run:        steelscan train seventh_place --data DIR --out RUN
 Published:  no final score; a submission near it 0.92016 public, 0.90819 private (K:114215)
 Reproduced: not yet
 Costs:      5 networks
-Ours:       which folds; rates, an epoch of warm-up, epochs, batches, flips; how strong mixup is;
-            smoothing of 0.1 is that of the author's example, over five outputs, not four; 0.8,
-            0.99, 0.75, 0.75 with 100 and 0.3 are read as the three numbers of a triplet
+Ours:       lines marked "ours", and:
+            - Which network is fitted on which fold.
+            - Label smoothing of 0.1 is the author's example, here over five outputs, not four.
+            - The numbers 0.8, 0.99, 0.75, 0.75, then 100 and 0.3, are used as a triplet rule.
 """
 
 from steelscan.augment import HFlip, Mixup, VFlip
@@ -18,31 +19,40 @@ from steelscan.prediction import Ensemble, Member
 from steelscan.recipes.spec import Recipe, Segment
 from steelscan.training import AdamW, Noam, Training
 
-crops = Training(
+segment = Training(
     crop=RandomCrop(height=256, width=384),
-    augment=(HFlip(), VFlip()),
-    mixup=Mixup(alpha=0.2),
+    augment=(HFlip(), VFlip()),  # ours
+    mixup=Mixup(alpha=0.2),  # ours
     loss=CrossEntropy(smoothing=0.1),
-    optimizer=AdamW(lr=1e-3),
-    schedule=Noam(warmup=0.02),
-    batch=16,
-    epochs=50,
+    optimizer=AdamW(lr=1e-3),  # ours
+    schedule=Noam(warmup=0.02),  # ours
+    batch=16,  # ours
+    epochs=50,  # ours
 )
-whole = crops.but(
-    crop=WholeStrip(), optimizer=AdamW(lr=1e-4), batch=4, epochs=10, schedule=Noam(warmup=0.1)
+finetune = segment.but(
+    crop=WholeStrip(),
+    optimizer=AdamW(lr=1e-4),  # ours
+    schedule=Noam(warmup=0.1),  # ours
+    batch=4,  # ours
+    epochs=10,  # ours
 )
-stages = (crops, whole)
 
-b0 = Unet(encoder="tf_efficientnet_b0", output="softmax")
+
+def member(encoder: str, *folds: int) -> Member:
+    """Return a U-Net that is fitted for some folds."""
+    network = Unet(encoder=encoder, output="softmax")
+    return Member(network=network, stages=(segment, finetune), folds=folds)
+
+
 members = (
-    Member(network=b0.but(encoder="tf_efficientnet_b7"), stages=stages, folds=(0, 1)),
-    Member(network=b0.but(encoder="tf_efficientnet_b4"), stages=stages, folds=(2,)),
-    Member(network=b0, stages=stages, folds=(3, 4)),
+    member("tf_efficientnet_b7", 0, 1),
+    member("tf_efficientnet_b4", 2),
+    member("tf_efficientnet_b0", 3, 4),
 )
 recipe = Recipe(
     name="seventh_place",
     written_for=("1", "2", "3", "4"),
-    folds=Folds(),
+    folds=Folds(),  # ours
     steps=(
         Segment(ensemble=Ensemble(members=members)),
         Triplet(top=(0.8, 0.99, 0.75, 0.75), area=100, bottom=0.3),

@@ -15,14 +15,14 @@ from steelscan.recipes.pseudo_labels import PseudoLabels
 from steelscan.strip import PerClass, Share, Spec
 
 Budget = Literal["full", "small", "tiny"]
-"""How much of a recipe's time is spent: all of it, under an hour, or minutes on two CPU cores."""
+"""How long a run takes: as published, under an hour, or minutes on two CPU cores."""
 
 
 class Classify(Spec):
-    """Judge whole strips; what is not above ``threshold`` is not outlined.
+    """Classify whole strips, and skip the following steps below ``threshold``.
 
-    With the gate on the ``image``, a strip goes on with all classes when any class passes; with
-    the gate on the ``class``, each class goes on by itself. A class that no network judges passes.
+    With gate "image" a strip continues with all classes if any class is above the threshold; with
+    gate "class" each class continues by itself. A class that no network predicts always continues.
     """
 
     kind: Literal["classify"] = "classify"
@@ -32,9 +32,9 @@ class Classify(Spec):
 
 
 class Segment(Spec):
-    """Give each pixel a probability for each class.
+    """Predict a probability per pixel and class.
 
-    With a ``gate`` the second heads of two-headed networks have a say, averaged as the first.
+    A ``gate`` uses the class probabilities of the networks' aux heads, averaged like the masks.
     """
 
     kind: Literal["segment"] = "segment"
@@ -42,28 +42,27 @@ class Segment(Spec):
     gate: OwnGate | None = None
 
 
-class KeepFound(Spec):
-    """Of the masks only this is kept: which classes they are empty of; the rest is outlined anew.
+class KeepPresent(Spec):
+    """Keep only which classes are present; segment those again (12th, K:114309)."""
 
-    (12th, K:114309.)
-    """
-
-    kind: Literal["keep_found"] = "keep_found"
+    kind: Literal["keep_present"] = "keep_present"
 
 
-Step = Annotated[Classify | Segment | KeepFound | Binarizer | Cleaner, Field(discriminator="kind")]
+Step = Annotated[
+    Classify | Segment | KeepPresent | Binarizer | Cleaner, Field(discriminator="kind")
+]
 
-_NEEDS = {"classify": "pictures", "segment": "pictures", "keep_found": "masks"}
-_MAKES = {"classify": "pictures", "segment": "probabilities", "keep_found": "pictures"}
+_NEEDS = {"classify": "pictures", "segment": "pictures", "keep_present": "masks"}
+_MAKES = {"classify": "pictures", "segment": "probabilities", "keep_present": "pictures"}
 
 
 class Recipe(Spec):
-    """How strips become masks, and how what that needs is fitted and tuned.
+    """The steps from a strip to its masks, and how their networks are fitted and tuned.
 
-    Steps pass on pictures (classify), make probabilities of them (segment), masks of these
-    (threshold, triplet), and other masks of masks (the rules that clean). ``tune`` says which
-    numbers are searched out-of-fold; None leaves all as they stand here. ``written_for`` names the
-    classes whose numbers stand here; None: those of any data set.
+    Steps take pictures and select classes (classify), turn pictures into probabilities (segment),
+    probabilities into masks (threshold, triplet), or change masks (the cleaning rules). ``tune``
+    are the thresholds to search out-of-fold; None keeps all as they are. ``written_for`` are the
+    classes that the per-class settings belong to; None: the settings fit any data set.
     """
 
     name: str
@@ -74,96 +73,105 @@ class Recipe(Spec):
     written_for: tuple[str, ...] | None = None
     budget: Budget = "full"
     changes: tuple[str, ...] = ()
-    """What became of it since it was written, in sentences for people."""
+    """What a budget changed, as sentences for the user."""
 
     @model_validator(mode="after")
-    def _steps_find_what_they_take(self) -> Self:
-        there = "pictures"
+    def _steps_fit_together(self) -> Self:
+        available = "pictures"
         for step in self.steps:
             binarizes = isinstance(step, Binarizer)
             needed = _NEEDS.get(step.kind, "probabilities" if binarizes else "masks")
-            if there != needed:
-                raise ValueError(f"step {step.kind} takes {needed}, and there are {there} by then")
-            there = _MAKES.get(step.kind, "masks")
-        if there != "masks":
-            raise ValueError(f"the steps end with {there}; a recipe ends with masks")
+            if available != needed:
+                raise ValueError(f"step {step.kind} needs {needed}, but gets {available}")
+            available = _MAKES.get(step.kind, "masks")
+        if available != "masks":
+            raise ValueError(f"the steps end with {available}; a recipe must end with masks")
         return self
 
     @model_validator(mode="after")
-    def _a_classifier_is_asked_first_where_its_word_counts(self) -> Self:
-        judged = False
+    def _rules_have_class_probabilities(self) -> Self:
+        classified = False
         for step in self.steps:
             match step:
                 case Classify():
-                    judged = True
+                    classified = True
                 case Segment():
-                    judged |= step.gate is not None
-                case ScaledMinArea() if not judged:
-                    raise ValueError("scaled_min_area asks a classifier, and no step has one")
+                    classified |= step.gate is not None
+                case ScaledMinArea() if not classified:
+                    raise ValueError("scaled_min_area needs a classifier, and no step has one")
         return self
 
     @model_validator(mode="after")
-    def _suspicion_is_there(self) -> Self:
-        asked = False
+    def _trainings_have_class_probabilities(self) -> Self:
+        fitted = False
         for name, step in self.named.items():
-            for number, member in enumerate(step.ensemble.members, start=1):
-                if member.wants_suspicion and not asked:
-                    raise ValueError(f"{name} {number} asks a classifier, and none is fitted first")
+            for member in step.ensemble.members:
+                if member.needs_class_probabilities and not fitted:
+                    raise ValueError(
+                        f"{name} {member.name} needs a classifier, and none is fitted before it"
+                    )
             waits = any(isinstance(member.start, EncoderOf) for member in step.ensemble.members)
-            asked |= step is self.classify and not waits
+            fitted |= step is self.classify and not waits
         return self
 
     @model_validator(mode="after")
     def _members_fit_their_step(self) -> Self:
         for name, step in self.named.items():
-            for number, member in enumerate(step.ensemble.members):
-                place = f"{name} {number + 1}"
-                outlines = member.network.kind != "classifier"
-                if outlines != isinstance(step, Segment):
-                    raise ValueError(f"{place} is a {member.network.kind}")
+            for member in step.ensemble.members:
+                label = f"{name} {member.name}"
+                segments = member.network.kind != "classifier"
+                if segments != isinstance(step, Segment):
+                    raise ValueError(f"{label} is a {member.network.kind}")
                 if isinstance(step, Segment) and step.gate and member.network.kind != "two_headed":
-                    raise ValueError(f"{place} has no second head, and its step has a gate")
+                    raise ValueError(f"{label} has no aux head, and its step has a gate")
                 if not set(member.folds or ()) <= set(self.folds.validation):
-                    raise ValueError(f"{place} names folds that do not validate")
-            judged = {fold for member in step.ensemble.members for fold in self.folds_of(member)}
-            if judged != set(self.folds.validation):
-                raise ValueError(f"no member of {name} is judged by some validation fold")
+                    raise ValueError(f"{label} has folds that are not validation folds")
+            fitted = {fold for member in step.ensemble.members for fold in self.folds_of(member)}
+            missing = sorted(set(self.folds.validation) - fitted)
+            if missing:
+                raise ValueError(f"no member of {name} is fitted for validation fold {missing[0]}")
         return self
 
     @model_validator(mode="after")
-    def _starts_are_there(self) -> Self:
-        members = {
-            (name, number): member
-            for name, step in self.named.items()
-            for number, member in enumerate(step.ensemble.members)
-        }
-        for place, member in members.items():
-            if isinstance(member.start, EncoderFittedFor):
-                _check_encoders(place, member.start.network, member.network)
-            if not isinstance(member.start, EncoderOf):
-                continue
-            other = members.get((member.start.step, member.start.member))
-            if other is None or other.start is not None:
-                raise ValueError(f"{place} starts from a member that is not there, or not first")
-            _check_encoders(place, other.network, member.network)
-            if not set(self.folds_of(member)) <= set(self.folds_of(other)):
-                raise ValueError(f"{place} starts from a member that is fitted for fewer folds")
+    def _starts_exist(self) -> Self:
+        for name, step in self.named.items():
+            for member in step.ensemble.members:
+                label = f"{name} {member.name}"
+                if isinstance(member.start, EncoderFittedFor):
+                    _check_encoders(label, member.start.network, member.network)
+                if isinstance(member.start, EncoderOf):
+                    self._check_source(label, member, member.start)
         return self
 
+    def _check_source(self, label: str, member: Member, start: EncoderOf) -> None:
+        source = self.source_of(start)
+        origin = f"{start.step} {start.member}"
+        if source is None:
+            raise ValueError(f"{label} starts from {origin}, which does not exist")
+        if source.start is not None:
+            raise ValueError(f"{label} starts from {origin}, which itself starts from a network")
+        _check_encoders(label, source.network, member.network)
+        if not set(self.folds_of(member)) <= set(self.folds_of(source)):
+            raise ValueError(f"{label} starts from {origin}, which is fitted for fewer folds")
+
+    def source_of(self, start: EncoderOf) -> Member | None:
+        """Return the member whose encoder another one starts from, or None."""
+        step = self.named.get(start.step)
+        return None if step is None else step.ensemble.member(start.member)
+
     def folds_of(self, member: Member) -> tuple[int, ...]:
-        """The validation folds for each of which a member is fitted once."""
+        """Return the validation folds for which a member is fitted, once per fold."""
         return self.folds.validation if member.folds is None else member.folds
 
-    def learns_from_pseudo(self, member: Member) -> bool:
-        """Whether a member, or what it starts from, learns from pseudo-labels in a later round."""
-        if isinstance(member.start, EncoderOf):
-            lender = self.named[member.start.step].ensemble.members[member.start.member]
-            if self.learns_from_pseudo(lender):
-                return True
+    def trains_on_pseudo_labels(self, member: Member) -> bool:
+        """Return whether a member, or the one it starts from, trains on pseudo-labels."""
+        source = self.source_of(member.start) if isinstance(member.start, EncoderOf) else None
+        if source is not None and self.trains_on_pseudo_labels(source):
+            return True
         return any(stage.pseudo != 0.0 for stage in member.all_stages)
 
     def with_random_weights(self) -> Self:
-        """The same recipe, whose networks begin with random weights."""
+        """Return the same recipe with random initial weights."""
         return self.but(steps=tuple(_without_weights(step) for step in self.steps))
 
     @property
@@ -206,7 +214,7 @@ class Recipe(Spec):
                     segmenter = SegmentStep(**_predicting(next(names), step), gate=step.gate)
                     stages.append((tuple(classifiers), segmenter, []))
                     classifiers = []
-                case KeepFound():
+                case KeepPresent():
                     pass
                 case rule:
                     stages[-1][2].append(rule)
@@ -238,11 +246,11 @@ def _predicting(name: str, step: Classify | Segment) -> dict[str, Any]:
     return {"name": name, "views": step.ensemble.views, "average": step.ensemble.average}
 
 
-def _check_encoders(place: object, source: Network, target: Network) -> None:
-    """Raise ValueError where one network cannot begin with the other's encoder."""
+def _check_encoders(label: str, source: Network, target: Network) -> None:
+    """Raise ValueError if a network cannot start with the encoder of another one."""
     one, other = encoder_of(source), encoder_of(target)
     if (one.encoder, one.channels, one.stem) != (other.encoder, other.channels, other.stem):
-        raise ValueError(f"{place} starts from a network with another encoder")
+        raise ValueError(f"{label} starts from a network with another encoder")
 
 
 def _without_weights(step: Step) -> Step:

@@ -1,12 +1,12 @@
-"""Means of weights: running ones (EMA, SWA), and the best mean of some checkpoints."""
+"""Averages of weights: running ones (EMA, SWA), and the best average of some checkpoints."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from math import ceil
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from steelscan.training.specs import Averaging, Ema
 
@@ -14,7 +14,7 @@ State = Mapping[str, Tensor]
 
 
 def mean_state(states: Sequence[State]) -> dict[str, Tensor]:
-    """The mean of networks' states, tensor by tensor; whole-number counters are the last one's."""
+    """Return the mean of networks' states per tensor; integer counters are those of the last."""
     return {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(last.dtype)
         if last.is_floating_point()
@@ -26,64 +26,52 @@ def mean_state(states: Sequence[State]) -> dict[str, Tensor]:
 def best_mean(
     states: Sequence[State], score: Callable[[State], float]
 ) -> tuple[tuple[int, ...], dict[str, Tensor]]:
-    """Score the mean of every non-empty subset of states; returns the best one's members and it.
+    """Score the mean of every non-empty subset of states; return the best subset and its mean.
 
-    Among equals the smallest subset stays, then the first (12th, K:114309).
+    Among equal scores the smallest subset wins, then the first (12th, K:114309).
     """
-    places = range(len(states))
-    subsets = [chosen for size in places for chosen in combinations(places, size + 1)]
-    scores = [score(mean_state([states[place] for place in subset])) for subset in subsets]
+    indices = range(len(states))
+    subsets = [subset for size in indices for subset in combinations(indices, size + 1)]
+    scores = [score(mean_state([states[index] for index in subset])) for subset in subsets]
     best = subsets[max(range(len(subsets)), key=lambda at: (scores[at], -at))]
-    return best, mean_state([states[place] for place in best])
+    return best, mean_state([states[index] for index in best])
 
 
-class RunningMean:
-    """The mean of a network's weights over a stage, told after each step and each epoch.
+class WeightAverage(AveragedModel):
+    """A copy of a network, ``module``, with the average of its weights over a stage.
 
-    Floating tensors are averaged, running statistics of batch norms too; counters are the
-    network's own.
+    Floating-point tensors are averaged, the running statistics of batch norms too; integer
+    counters are copied.
     """
 
     def __init__(self, spec: Averaging, network: nn.Module) -> None:
-        self._spec, self._network = spec, network
-        self.taken = 0
-        self.state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        super().__init__(network, multi_avg_fn=self._update, use_buffers=True)
+        self._spec = spec
 
-    def after_step(self) -> None:
-        """Take in the weights after an optimizer's step."""
+    def after_step(self, network: nn.Module) -> None:
+        """Update an exponential moving average after a step of the optimizer."""
         if isinstance(self._spec, Ema):
-            # The plain mean first: weights that were random have no place in it.
-            self._take(max(1 - self._spec.decay, 1 / (self.taken + 1)))
+            self.update_parameters(network)
 
-    def after_epoch(self, epoch: int, epochs: int) -> None:
-        """Take in the weights after an epoch, counted from 0."""
+    def after_epoch(self, network: nn.Module, epoch: int, epochs: int) -> None:
+        """Update a mean over epochs after an epoch, counted from 0."""
         if isinstance(self._spec, Ema):
             return
-        if epoch <= ceil(self._spec.start * epochs):  # until then the last weights stand alone
-            self.taken = 0
-        self._take(1 / (self.taken + 1))
+        if epoch <= ceil(self._spec.start * epochs):  # before the start: the last weights alone
+            self.n_averaged.zero_()
+        self.update_parameters(network)
 
-    def resume(self, state: State, taken: int) -> None:
-        """Go on from a mean that was saved."""
-        self.taken = taken
-        for name, tensor in state.items():
-            self.state[name].copy_(tensor)
+    def resume(self, state: State, averaged: int) -> None:
+        """Continue from a saved average of so many states."""
+        self.n_averaged.fill_(averaged)
+        self.module.load_state_dict(state)
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Let the network stand for the mean inside the block."""
-        own = {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
-        self._network.load_state_dict(self.state)
-        try:
-            yield
-        finally:
-            self._network.load_state_dict(own)
-
-    @torch.no_grad()
-    def _take(self, share: float) -> None:
-        self.taken += 1
-        for name, tensor in self._network.state_dict().items():
+    def _update(self, averages: PARAM_LIST, own: PARAM_LIST, _: Tensor | int) -> None:
+        share = 1 / (int(self.n_averaged) + 1)
+        if isinstance(self._spec, Ema):  # a plain mean first, so that random weights count little
+            share = max(1 - self._spec.decay, share)
+        for average, tensor in zip(averages, own, strict=True):
             if tensor.is_floating_point():
-                self.state[name].lerp_(tensor, share)
+                average.lerp_(tensor, share)
             else:
-                self.state[name].copy_(tensor)
+                average.copy_(tensor)

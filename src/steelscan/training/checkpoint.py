@@ -1,4 +1,4 @@
-"""Networks and half-done fits on disk: safetensors and JSON, never pickle."""
+"""Read and write networks and half-done fits: safetensors and JSON, never pickle."""
 
 import errno
 import hashlib
@@ -16,27 +16,27 @@ from torch import Tensor, nn, optim
 from steelscan.strip import RunError, replacing
 
 CHECKSUM = "blake2b"
-"""The name of the checksum of all tensors: safetensors has none, and a flipped bit is a weight."""
+"""The name of the checksum of all tensors: safetensors itself has none."""
 
 
 def save_network(path: Path, network: nn.Module) -> None:
-    """Write a network's weights whole or not at all. Raises OutputError."""
+    """Write a network's weights completely or not at all. Raises OutputError."""
     _save(path, dict(network.state_dict()), {})
 
 
 def load_network(path: Path, network: nn.Module) -> None:
     """Read weights into a network of the same shape.
 
-    Raises RunError for a file that is damaged, and for weights that do not fit.
+    Raises RunError if the file is damaged or its weights do not fit the network.
     """
-    remedy = "Remove it and give the same train command again: it is fitted anew"
+    remedy = "Remove it and run the same train command again, which fits the network again"
     with _read(path, "does not hold this network", remedy):
         network.load_state_dict(_tensors(path)[0])
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights that `save_network` wrote. Raises RunError for a damaged file."""
-    with _read(path, "does not hold this network", f"Remove {path.parent}: the fit begins anew"):
+    """Read the weights that `save_network` wrote. Raises RunError if the file is damaged."""
+    with _read(path, "does not hold this network", f"Remove {path.parent} to start the fit again"):
         return _tensors(path)[0]
 
 
@@ -44,13 +44,16 @@ def save_state(
     path: Path,
     network: nn.Module,
     optimizer: optim.Optimizer,
-    mean: Mapping[str, Tensor],
+    average: Mapping[str, Tensor],
     progress: Any,
 ) -> None:
-    """Write all that a fit needs to go on: network, optimizer, mean weights, JSON-able progress."""
+    """Write all that an interrupted fit needs to continue.
+
+    ``average`` are averaged weights, or {}; ``progress`` is any JSON value.
+    """
     state = optimizer.state_dict()
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"mean.{name}": tensor for name, tensor in mean.items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
     numbers: dict[str, dict[str, float]] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
@@ -63,17 +66,18 @@ def save_state(
 
 
 def load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
-    """Read a half-done fit: weights go into the network.
+    """Read a half-done fit and load its weights into the network.
 
-    Returns progress, the optimizer's state, and the mean weights, {} where there were none.
-    Raises RunError for a file that is damaged, and for a fit of another network.
+    Returns the progress, the optimizer's state, and the averaged weights, {} if there are none.
+    Raises RunError if the file is damaged or belongs to a fit of another network.
     """
-    with _read(path, "is no half-done fit of this", f"Remove {path.parent}: it begins anew"):
+    found = "is not a half-done fit of this network"
+    with _read(path, found, f"Remove {path.parent} to start the fit again"):
         return _load_state(path, network)
 
 
 def _load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
-    weights: dict[str, dict[str, Tensor]] = {"network": {}, "mean": {}}
+    weights: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}}
     state: dict[int, dict[str, Any]] = {}
     tensors, metadata = _tensors(path)
     document = json.loads(metadata["state"])
@@ -88,12 +92,12 @@ def _load_state(path: Path, network: nn.Module) -> tuple[Any, dict[str, Any], di
             state.setdefault(int(index), {})[key] = tensor
     network.load_state_dict(weights["network"])
     optimizer = {"state": state, "param_groups": document["groups"]}
-    return document["progress"], optimizer, weights["mean"]
+    return document["progress"], optimizer, weights["average"]
 
 
 @contextmanager
 def _read(path: Path, found: str, remedy: str) -> Iterator[None]:
-    """Turn what readers raise on damaged bytes into RunError."""
+    """Turn the errors that readers raise on damaged bytes into RunError."""
     try:
         yield
     except RunError:
@@ -104,14 +108,14 @@ def _read(path: Path, found: str, remedy: str) -> Iterator[None]:
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Tensors and metadata of a file. Raises ValueError for tensors that are not those written."""
+    """Return tensors and metadata of a file. Raises ValueError if the checksum does not match."""
     tensors = load_file(path)
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
     state = json.loads(metadata.get("state", "{}"))
     written = metadata.get(CHECKSUM) or state.get(CHECKSUM)
-    if written and written != _checksum(tensors):  # older files say nothing
-        raise ValueError("its content is not what was written")
+    if written and written != _checksum(tensors):  # older files have no checksum
+        raise ValueError("its content does not match its checksum")
     return tensors, metadata
 
 
@@ -124,13 +128,13 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _save(path: Path, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
-    """Write tensors, and a document beside their checksum."""
+    """Write tensors and a document, with a checksum of the tensors."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     checksum = {CHECKSUM: _checksum(contiguous)}
-    # of several entries safetensors writes now one first, now another
+    # one entry only: safetensors writes several in a random order
     metadata = {"state": json.dumps(document | checksum)} if document else checksum
     with replacing(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata=metadata)
-        except SafetensorError as error:  # how it says that the disk is full
+        except SafetensorError as error:  # raised if the disk is full
             raise OSError(errno.EIO, str(error), temporary) from error

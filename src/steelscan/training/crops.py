@@ -1,8 +1,8 @@
-"""The crops that a network learns from: a pure function of seed, epoch and position.
+"""The crops that a network is trained on: a pure function of seed, epoch and position.
 
-Whole strips of unlike shapes are not padded to one frame, which may be many times their pixels: a
-batch is split into parts of like shape, and the gradients of its parts add up to one step. Of equal
-frames a batch is one part.
+Whole strips of different shapes are not padded to one common frame, which may have many times their
+pixels: a batch is split into parts of similar shape, and the gradients of its parts add up to one
+step. A batch of equal frames is one part.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from steelscan.augment import Augmenter
 from steelscan.data import WholeStrip, crop_frame, cut, pad
 from steelscan.strip import Frame
-from steelscan.training.sampling import draw, join_share
-from steelscan.training.seen import Strips
+from steelscan.training.resized import Strips
+from steelscan.training.sampling import draw, insert_share
 from steelscan.training.specs import Training
 
 _NONE = np.empty(0, np.int64)
 
 _PADDED = 1.5
-"""Pixels that a part of a batch may have, as a multiple of those of its strips."""
+"""The most pixels that a padded part of a batch may have, as a multiple of those of its strips."""
 
 
 class Part(NamedTuple):
@@ -47,9 +47,9 @@ Batch = list[Part]
 class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
     """The crops of one epoch, in order: uint8 ``(1, h, w)`` and masks uint8 ``(classes, h, w)``.
 
-    ``seed`` begins with the run's, the stage and the epoch. No random state is carried from crop
-    to crop, so that an interrupted epoch, another number of workers or another order of loading
-    give the same crops.
+    ``seed`` starts with the seed of the fit, the stage and the epoch. No random state passes from
+    crop to crop, so that an interrupted epoch, another number of workers or another order of
+    loading give the same crops.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         seed: tuple[int, ...],
         pseudo: NDArray[np.int64] = _NONE,
     ) -> None:
-        """Draw the strips of the epoch from ``rows``, and from the pseudo-labelled ``pseudo``."""
+        """Draw the strips of the epoch from ``rows`` and from ``pseudo``, the pseudo-labelled."""
         self._strips, self._training, self._seed = strips, training, seed
         _, _, epoch, *_ = seed
         rng = np.random.default_rng(seed)
         pool = np.concatenate([rows, pseudo]) if training.pseudo == "all" else rows
-        drawn = draw(training.draws, strips.present[pool], rng, epoch)
-        self._rows = pool[drawn[: training.most_draws]]
+        drawn = draw(training.sampler, strips.present[pool], rng, epoch)
+        self._rows = pool[drawn[: training.max_samples]]
         if training.pseudo != "all":
-            self._rows = join_share(self._rows, pseudo, training.pseudo, rng)
+            self._rows = insert_share(self._rows, pseudo, training.pseudo, rng)
         used = np.concatenate([rows, pseudo])
         largest = Frame(*np.max([strips.frames[row] for row in used], axis=0).tolist())
         self.frame = crop_frame(training.crop, largest)
@@ -79,26 +79,28 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def taken(self, batch: int) -> int:
-        """How many of them `loader` gives in batches of this size."""
+    def used(self, batch: int) -> int:
+        """Return how many crops `loader` yields in batches of this size."""
         return len(self) // batch * batch or len(self)
 
     @property
     def pixels(self) -> float:
-        """Pixels of a crop on average, the padding to its own frame with it."""
+        """The mean number of pixels per crop, including the padding to its own frame."""
         return sum(map(prod, self._frames)) / len(self)
 
     def most_pixels(self, batch: int) -> int:
-        """Pixels that go through a network at once at most, in batches of this size."""
+        """Return the most pixels that pass through a network at once, in batches of this size."""
         if len(set(self._frames)) == 1:
             return min(batch, len(self)) * prod(self.frame)
-        parts = (self._frames[at : at + batch] for at in range(0, self.taken(batch), batch))
+        batches = (self._frames[at : at + batch] for at in range(0, self.used(batch), batch))
         return max(
-            max(len(places), 2) * prod(frame) for part in parts for frame, places in alike(part)
+            max(len(members), 2) * prod(frame)
+            for frames in batches
+            for frame, members in similar_frames(frames)
         )
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((*self._seed, 1 + position))  # 0 would draw as the epoch did
+        rng = np.random.default_rng((*self._seed, 1 + position))  # 0 would repeat the epoch's draws
         row = int(self._rows[position])
         picture, masks = self._strips.picture(row), self._strips.masks(row)
         picture, masks = cut(picture, masks, self._training.crop, self._frames[position], rng)
@@ -113,39 +115,40 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         return crop_frame(self._training.crop, self._strips.frames[row]) if whole else self.frame
 
 
-def alike(frames: Sequence[Frame]) -> list[tuple[Frame, list[int]]]:
-    """Part frames, by their places, so that each may be padded to that of its part at little cost.
+def similar_frames(frames: Sequence[Frame]) -> list[tuple[Frame, list[int]]]:
+    """Group frames so that padding each to the frame of its group costs few pixels.
 
-    Returns the frame and the places of each part. The largest come first; one that no part before
-    takes opens another.
+    Returns the frame and the indices of each group. The largest frames come first; a frame that
+    fits no group yet starts a new one.
     """
-    parts: list[tuple[Frame, list[int]]] = []
-    for place in sorted(range(len(frames)), key=lambda at: (-prod(frames[at]), at)):
-        for at, (frame, places) in enumerate(parts):
-            joined = Frame(*map(max, frame, frames[place]))
-            used = sum(prod(frames[each]) for each in (*places, place))
-            if prod(joined) * (len(places) + 1) <= _PADDED * used:
-                parts[at] = joined, sorted([*places, place])
+    groups: list[tuple[Frame, list[int]]] = []
+    for index in sorted(range(len(frames)), key=lambda at: (-prod(frames[at]), at)):
+        for at, (frame, members) in enumerate(groups):
+            joined = Frame(*map(max, frame, frames[index]))
+            used = sum(prod(frames[each]) for each in (*members, index))
+            if prod(joined) * (len(members) + 1) <= _PADDED * used:
+                groups[at] = joined, sorted([*members, index])
                 break
         else:
-            parts.append((frames[place], [place]))
-    return parts
+            groups.append((frames[index], [index]))
+    return groups
 
 
 def split(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-    """The parts of a batch. A crop that stands alone in one of several goes in twice.
+    """Return the parts of a batch.
 
-    So its batch norms see what varies, where a layer leaves one value of a crop.
+    A crop alone in one of several parts is used twice: where a layer leaves one value per crop,
+    batch norms need a second one.
     """
-    parts = alike([Frame(*picture.shape[1:]) for picture, _ in crops])
-    found = []
-    for frame, places in parts:
-        chosen = places * 2 if len(parts) > 1 and len(places) == 1 else places
+    groups = similar_frames([Frame(*picture.shape[1:]) for picture, _ in crops])
+    parts = []
+    for frame, members in groups:
+        used = members * 2 if len(groups) > 1 and len(members) == 1 else members
         pictures, masks = (
-            torch.stack([_padded(crops[place][at], frame) for place in chosen]) for at in (0, 1)
+            torch.stack([_padded(crops[member][at], frame) for member in used]) for at in (0, 1)
         )
-        found.append(Part(pictures, masks, len(places) / len(crops)))
-    return found
+        parts.append(Part(pictures, masks, len(members) / len(crops)))
+    return parts
 
 
 def _padded(planes: Tensor, frame: Frame) -> Tensor:
@@ -155,15 +158,18 @@ def _padded(planes: Tensor, frame: Frame) -> Tensor:
 
 
 def loader(crops: EpochCrops, batch: int, workers: int) -> DataLoader[Batch]:
-    """Batches of crops in order; the last, smaller batch is left out unless it is the only one."""
-    return DataLoader(  # typed as if it gave what the data set holds, not what collates it
+    """Return batches of crops in order; a smaller last batch is dropped if it is not the only one.
+
+    Worker processes use one thread each.
+    """
+    return DataLoader(  # typed as if it yielded items of the data set, not batches of `split`
         crops,  # type: ignore[arg-type]
         batch_size=batch,
         num_workers=workers,
         collate_fn=split,
         drop_last=len(crops) >= batch,
         worker_init_fn=_one_thread,
-        # a plain fork of a process in which OpenCV has threads can hang
+        # a plain fork of a process with OpenCV threads can hang
         multiprocessing_context="forkserver" if workers else None,
     )
 

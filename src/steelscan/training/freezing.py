@@ -1,4 +1,4 @@
-"""Which parts of a network a stage leaves as they are."""
+"""Freeze parts of a network for a stage."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ Frozen = Literal["nothing", "encoder", "encoder_but_norms"]
 
 
 def freeze(network: StripNetwork, what: Frozen) -> None:
-    """Freeze the encoder, with or without its batch norms, and thaw all else.
+    """Freeze the encoder, with or without its batch norms, and unfreeze everything else.
 
-    A frozen batch norm keeps its running statistics too: its module is put into eval mode, which
-    ``network.train()`` undoes; call this after it. (8th, K:114696, froze all but the norms.)
+    A frozen batch norm keeps its running statistics too: it is set to eval mode. Call this after
+    ``network.train()``, which would undo that. (8th, K:114696, froze all but the norms.)
     """
     network.requires_grad_(True)
     if what == "nothing":

@@ -1,4 +1,4 @@
-"""Mixup: every crop of a batch blended with another (Zhang et al. 2017, arXiv:1710.09412)."""
+"""Mixup: blend every crop of a batch with another one (Zhang et al. 2017, arXiv:1710.09412)."""
 
 import numpy as np
 import torch
@@ -8,9 +8,9 @@ from steelscan.augment import Mixup
 
 
 def mix(spec: Mixup, rng: np.random.Generator, *batch: Tensor) -> list[Tensor]:
-    """Blend the tensors of a batch, ``(crops, ...)``, all alike; returns float32 of their shapes.
+    """Blend the tensors of a batch, ``(crops, ...)``, with equal shares; return float32 tensors.
 
-    The share of a crop itself is at least one half, so that it stays the nearer one.
+    The share of a crop itself is at least one half.
     """
     drawn = float(rng.beta(spec.alpha, spec.alpha))
     share = max(drawn, 1 - drawn)

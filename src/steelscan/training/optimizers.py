@@ -1,4 +1,4 @@
-"""From the settings of an optimizer to torch's."""
+"""Build torch's optimizers from settings."""
 
 from torch import nn, optim
 
@@ -6,17 +6,19 @@ from steelscan.training.specs import SGD, Adam, AdamW, Optimizer, RAdam
 
 
 def build_optimizer(spec: Optimizer, network: nn.Module) -> optim.Optimizer:
-    """Build the optimizer of a network's parameters, but the frozen ones.
+    """Build the optimizer of a network's parameters, without the frozen ones.
 
-    Those of ``network.encoder``, where there is one, get the encoder's rate. Biases and the scales
-    of normalisation layers (parameters with one axis) do not decay.
+    The parameters of ``network.encoder``, if there is one, get the encoder's rate. Biases and the
+    scales of normalisation layers (parameters with one axis) have no weight decay.
     """
     encoder = getattr(network, "encoder", None)
-    inside = {id(parameter) for parameter in encoder.parameters()} if encoder is not None else set()
+    in_encoder = {id(each) for each in encoder.parameters()} if encoder is not None else set()
     fitted = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {
-            "params": [p for p in fitted if (id(p) in inside) is own and (p.ndim > 1) is decays],
+            "params": [
+                p for p in fitted if (id(p) in in_encoder) is own and (p.ndim > 1) is decays
+            ],
             "lr": spec.encoder_lr if own and spec.encoder_lr is not None else spec.lr,
             "weight_decay": spec.weight_decay if decays else 0.0,
         }

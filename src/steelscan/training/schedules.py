@@ -1,4 +1,4 @@
-"""Learning rates over a stage: the formulas, and torch's object for the one that needs scores."""
+"""Learning rates over a stage: formulas, and torch's scheduler for the one that needs scores."""
 
 from math import cos, pi, sqrt
 
@@ -9,9 +9,9 @@ from steelscan.training.specs import Constant, Cosine, FlatCosine, Noam, OneCycl
 
 
 def rate(spec: Schedule, step: int, steps: int) -> float:
-    """The factor of the learning rate at step ``step`` of ``steps``, the first being 0.
+    """Return the factor of the learning rate at step ``step`` of ``steps``, counted from 0.
 
-    1 for `Plateau`, which looks at scores: see `plateau`.
+    It is 1 for `Plateau`, which depends on scores: see `plateau`.
     """
     match spec:
         case Constant() | Plateau():
@@ -31,7 +31,7 @@ def rate(spec: Schedule, step: int, steps: int) -> float:
 
 
 def plateau(spec: Plateau, optimizer: optim.Optimizer) -> ReduceLROnPlateau:
-    """What cuts an optimizer's rates when it is told scores that no longer grow."""
+    """Return torch's scheduler that cuts an optimizer's rates when scores no longer improve."""
     return ReduceLROnPlateau(
         optimizer,
         mode="max",
@@ -46,7 +46,7 @@ def plateau(spec: Plateau, optimizer: optim.Optimizer) -> ReduceLROnPlateau:
 
 
 def _flat_cosine(step: int, steps: int, warmup: float, flat: float) -> float:
-    """Up to 1 in a line, a flat stretch, half a cosine down; shares of ``steps``."""
+    """Return a linear rise to 1, a constant part, then half a cosine; shares of ``steps``."""
     rising, falling = warmup * steps, (warmup + flat) * steps
     if step < rising:
         return (step + 1) / (rising + 1)

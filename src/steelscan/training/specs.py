@@ -1,4 +1,4 @@
-"""How one network is fitted, as settings: no torch here."""
+"""The settings of a fit: optimizers, schedules, checkpoints, stages. No torch here."""
 
 from typing import Annotated, Literal, Self
 
@@ -14,13 +14,13 @@ from steelscan.augment import Augment, Mixup
 from steelscan.data import Crop
 from steelscan.losses import Loss, Lovasz, single_losses
 from steelscan.strip import Count, Spec
-from steelscan.training.sampling import AllStrips, Draws, EveryStrip, Strips
+from steelscan.training.sampling import AllStrips, EveryStrip, Sampler, StripSelection
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Rates(Spec):
-    """What all optimizers take; ``encoder_lr`` is the encoder's own rate, None: the same."""
+    """Settings of all optimizers; ``encoder_lr`` is the rate of the encoder (None: ``lr``)."""
 
     lr: PositiveFloat
     encoder_lr: PositiveFloat | None = None
@@ -57,7 +57,7 @@ Optimizer = Annotated[SGD | Adam | AdamW | RAdam, Field(discriminator="kind")]
 
 
 class Constant(Spec):
-    """The learning rate stays as it is."""
+    """Constant learning rate."""
 
     kind: Literal["constant"] = "constant"
 
@@ -65,7 +65,7 @@ class Constant(Spec):
 class Cosine(Spec):
     """Linear warm-up, then half a cosine down to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
-    ``warmup`` is the warm-up's share of all steps.
+    ``warmup`` is its share of all steps.
     """
 
     kind: Literal["cosine"] = "cosine"
@@ -73,9 +73,9 @@ class Cosine(Spec):
 
 
 class FlatCosine(Spec):
-    """Linear warm-up, a flat stretch, then half a cosine down to 0 (14th, K:114367).
+    """Linear warm-up, a constant part, then half a cosine down to 0 (14th, K:114367).
 
-    ``warmup`` and ``flat`` are shares of all steps, one after the other.
+    ``warmup`` and ``flat`` are the shares of the first two parts of all steps.
     """
 
     kind: Literal["flat_cosine"] = "flat_cosine"
@@ -90,9 +90,9 @@ class FlatCosine(Spec):
 
 
 class Noam(Spec):
-    """Linear warm-up, then down with the root of the step (Vaswani et al. 2017, arXiv:1706.03762).
+    """Linear warm-up, then falling as 1 / sqrt(step) (Vaswani et al. 2017, arXiv:1706.03762).
 
-    The optimizer's rate is the peak, met at the end of ``warmup``, a share of all steps.
+    The optimizer's rate is the peak, at the end of ``warmup``, a share of all steps.
     """
 
     kind: Literal["noam"] = "noam"
@@ -100,10 +100,9 @@ class Noam(Spec):
 
 
 class OneCycle(Spec):
-    """From ``start`` times the rate linearly up to it, then down to ``end`` times it.
+    """Linear from ``start`` times the rate up to it, then linear down to ``end`` times it.
 
-    Smith and Topin 2017, arXiv:1708.07120, with straight lines; ``warmup`` is a share of all
-    steps.
+    ``warmup`` is the first part's share of all steps (Smith and Topin 2017, arXiv:1708.07120).
     """
 
     kind: Literal["one_cycle"] = "one_cycle"
@@ -113,10 +112,11 @@ class OneCycle(Spec):
 
 
 class Plateau(Spec):
-    """The rate is cut by ``factor`` when the stage's score has not grown for some validations.
+    """Multiply the rate by ``factor`` when the stage's score no longer improves.
 
-    It waits ``patience`` validations without a gain above ``threshold``, and ``cooldown`` after a
-    cut; no rate falls below ``min_lr``, and cuts of less than ``eps`` are not made.
+    That is after ``patience`` validations without a gain of more than ``threshold``, and not
+    within ``cooldown`` validations of the last cut. No rate falls below ``min_lr``; cuts of less
+    than ``eps`` are skipped.
     """
 
     kind: Literal["plateau"] = "plateau"
@@ -134,22 +134,22 @@ Schedule = Annotated[
 
 
 class Best(Spec):
-    """The network of the best validation."""
+    """Keep the network of the best validation."""
 
     kind: Literal["best"] = "best"
 
 
 class Last(Spec):
-    """The network of the last epoch."""
+    """Keep the network of the last epoch."""
 
     kind: Literal["last"] = "last"
 
 
 class BestAverage(Spec):
-    """The best mean of weights of any of the ``count`` best validations (12th, K:114309).
+    """Keep the best average of the weights of the ``count`` best validations (12th, K:114309).
 
-    Of five there are 31. Batch norms' running statistics are averaged too, or with ``refresh``
-    taken anew from so many batches of the stage's crops.
+    The average of every subset is validated: 31 of five. The running statistics of batch norms
+    are averaged too, or with ``refresh`` recomputed from so many batches of the stage's crops.
     """
 
     kind: Literal["best_average"] = "best_average"
@@ -161,9 +161,9 @@ Keep = Annotated[Best | Last | BestAverage, Field(discriminator="kind")]
 
 
 class Ema(Spec):
-    """A running mean of the weights stands for the network: ``decay`` of it stays at each step.
+    """Exponential moving average of the weights: each step adds ``1 - decay`` of the new ones.
 
-    The first steps go into a plain mean, until each would weigh less than ``1 - decay`` there.
+    The first steps enter with equal weights, until each would count less than ``1 - decay``.
     """
 
     kind: Literal["ema"] = "ema"
@@ -171,9 +171,9 @@ class Ema(Spec):
 
 
 class Swa(Spec):
-    """The plain mean of the weights after each epoch from ``start`` on (a share of the stage).
+    """Mean of the weights after each epoch from ``start`` on, a share of the stage's epochs.
 
-    Izmailov et al. 2018, arXiv:1803.05407.
+    Stochastic weight averaging, Izmailov et al. 2018, arXiv:1803.05407.
     """
 
     kind: Literal["swa"] = "swa"
@@ -183,31 +183,31 @@ class Swa(Spec):
 Averaging = Annotated[Ema | Swa, Field(discriminator="kind")]
 
 
-class Pass(Spec):
-    """One more round over an epoch's strips, with other crops (9th, K:114297)."""
+class CropPass(Spec):
+    """One more pass over an epoch's strips, with other crops (9th, K:114297)."""
 
     crop: Crop
     batch: Annotated[int, Field(gt=0, le=100_000)]
 
 
 class Training(Spec):
-    """One stage of fitting: what is drawn and cut, the loss, the steps, what is kept.
+    """One stage of a fit: its strips and crops, loss, optimizer, and which weights are kept.
 
-    The optimizer steps every ``batch`` crops, or every ``accumulate_to`` where that is given. The
-    strips of the validation fold, or ``validate_on`` of them, are scored every ``validate_every``
-    epochs and at the end; ``watch`` is the number that ranks networks: mean Dice (a classifier:
-    minus cross entropy), or Dice on pairs with a defect. ``pseudo`` is the share of an epoch's
-    strips that are pseudo-labelled, or "all" where they simply join. An epoch ends after
-    ``most_draws`` of the strips that are drawn, where that is given.
+    The optimizer steps every ``batch`` crops, or every ``accumulate_to`` if given. The strips of
+    the validation fold, or ``validate_on`` of them, are scored every ``validate_every`` epochs and
+    at the end. ``monitor`` is the score that ranks networks: "score" is mean Dice (for a
+    classifier minus cross entropy), "defect_dice" is Dice on pairs with a defect. ``pseudo`` is
+    the share of pseudo-labelled strips in an epoch, or "all" to add them to the others. An epoch
+    draws at most ``max_samples`` strips if given.
     """
 
     crop: Crop
-    more_passes: tuple[Pass, ...] = ()
+    extra_passes: tuple[CropPass, ...] = ()
     augment: tuple[Augment, ...] = ()
     mixup: Mixup | None = None
-    strips: Strips = AllStrips()
-    draws: Draws = EveryStrip()
-    most_draws: Count | None = None
+    strips: StripSelection = AllStrips()
+    sampler: Sampler = EveryStrip()
+    max_samples: Count | None = None
     pseudo: Share | Literal["all"] = "all"
     loss: Loss
     optimizer: Optimizer
@@ -220,18 +220,18 @@ class Training(Spec):
     averaging: Averaging | None = None
     validate_every: Count = 1
     validate_on: Count | None = None
-    watch: Literal["score", "defect_dice"] = "score"
+    monitor: Literal["score", "defect_dice"] = "score"
     keep: Keep = Best()
 
     @model_validator(mode="after")
-    def _blends_what_can_be_blended(self) -> Self:
+    def _loss_takes_mixup(self) -> Self:
         if self.mixup and any(isinstance(loss, Lovasz) for loss in single_losses(self.loss)):
-            raise ValueError("mixup blends masks, and lovasz takes none that are blended")
+            raise ValueError("mixup blends masks, and lovasz does not take blended masks")
         return self
 
     @model_validator(mode="after")
     def _accumulates_whole_batches(self) -> Self:
-        batches = [self.batch, *(each.batch for each in self.more_passes)]
+        batches = [self.batch, *(each.batch for each in self.extra_passes)]
         if self.accumulate_to is not None and any(self.accumulate_to % size for size in batches):
-            raise ValueError(f"accumulate_to {self.accumulate_to} is no multiple of {batches}")
+            raise ValueError(f"accumulate_to {self.accumulate_to} is not a multiple of {batches}")
         return self

@@ -159,11 +159,11 @@ def _fit(
 
 
 def _passes(data: TrainingData, stage: Training) -> Iterator[Pass]:
-    more = [(each.crop, each.batch) for each in stage.more_passes]
+    more = [(each.crop, each.batch) for each in stage.extra_passes]
     for crop, batch in [(stage.crop, stage.batch), *more]:
         own = stage.but(crop=crop, batch=batch)
         crops = data.crops(own)
-        count, at_once = stage.epochs * crops.taken(own.batch), crops.most_pixels(own.batch)
+        count, at_once = stage.epochs * crops.used(own.batch), crops.most_pixels(own.batch)
         yield Pass(own, crops.frame, count, crops.pixels, at_once)
 
 

@@ -73,7 +73,9 @@ def _validated_early(context: RunContext) -> Sequence[str]:
     if context.recipe.tune is not None:
         return list(context.recipe.named)
     fitted = tasks(context.recipe, context.recipe.folds.validation, context.round)
-    wanted = any(task.member.wants_suspicion for task in fitted if task.round == context.round)
+    wanted = any(
+        task.member.needs_class_probabilities for task in fitted if task.round == context.round
+    )
     return ["classify"] if wanted else []
 
 

@@ -1,0 +1,105 @@
+"""Describe in sentences what a budget changed in a recipe. No torch here."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from steelscan.data import WholeStrip
+from steelscan.models import FPN, AsymmetricUnet, Network, PSPNet, TwoHeaded, Unet, encoder_of
+from steelscan.prediction import EncoderFittedFor, Member
+from steelscan.recipes.spec import Recipe
+from steelscan.training import Training
+
+
+def changes(before: Recipe, after: Recipe) -> tuple[str, ...]:
+    """Return a sentence per topic in which two recipes with the same members and stages differ."""
+    lines = (
+        line(topic, zip(labels(before), labels(after), strict=True))
+        for topic, labels in _TOPICS.items()
+    )
+    return tuple(filter(None, lines))
+
+
+def line(topic: str, pairs: Iterable[tuple[object, object]]) -> str:
+    """Return "topic old became new", once per new value; empty if nothing changed."""
+    became: dict[object, list[str]] = {}
+    for old, new in dict.fromkeys(pairs):
+        if old != new:
+            became.setdefault(new, []).append(str(old))
+    parts = (f"{', '.join(olds)} became {new}" for new, olds in became.items())
+    return f"{topic} {'; '.join(parts)}" if became else ""
+
+
+def members_of(recipe: Recipe) -> Iterator[Member]:
+    """Yield all members of a recipe's steps, in order."""
+    return (member for step in recipe.asking for member in step.ensemble.members)
+
+
+def _networks(recipe: Recipe) -> Iterator[Network]:
+    """Yield all networks that are fitted, including those fitted only for their encoders."""
+    for member in members_of(recipe):
+        yield member.network
+        if isinstance(member.start, EncoderFittedFor):
+            yield member.start.network
+
+
+def _stages(recipe: Recipe) -> Iterator[Training]:
+    return (stage for member in members_of(recipe) for stage in member.all_stages)
+
+
+def _channels(network: Network) -> str:
+    """Return the channels of a decoder that a budget can change."""
+    match network:
+        case TwoHeaded():
+            return _channels(network.segmenter)
+        case Unet():
+            channels = network.decoder_channels
+        case FPN():
+            channels = (network.pyramid_channels, network.segmentation_channels)
+        case PSPNet():
+            channels = (network.decoder_channels,)
+        case AsymmetricUnet():
+            channels = (*network.centre_channels, *network.middle_channels, network.block_channels)
+        case _:
+            channels = ()
+    return "-".join(map(str, channels))
+
+
+def _crops(recipe: Recipe) -> Iterator[str]:
+    for stage in _stages(recipe):
+        for crop in (stage.crop, *(each.crop for each in stage.extra_passes)):
+            yield "whole" if isinstance(crop, WholeStrip) else f"{crop.height}x{crop.width}"
+
+
+def _batches(recipe: Recipe) -> Iterator[str]:
+    for stage in _stages(recipe):
+        per_step = f" ({stage.accumulate_to} a step)" if stage.accumulate_to else ""
+        yield f"{stage.batch}{per_step}"
+        yield from (str(each.batch) for each in stage.extra_passes)
+
+
+def _at_most(number: int | None) -> str:
+    return "all" if number is None else f"at most {number}"
+
+
+_TOPICS: Mapping[str, Callable[[Recipe], Iterable[object]]] = {
+    "encoder": lambda recipe: (encoder_of(each).encoder for each in _networks(recipe)),
+    "decoder channels": lambda recipe: map(_channels, _networks(recipe)),
+    "validation folds": lambda recipe: [", ".join(map(str, recipe.folds.validation))],
+    "pixels of a strip in a network:": lambda recipe: (
+        _at_most(member.resize.pixels if member.resize else None) for member in members_of(recipe)
+    ),
+    "crop": _crops,
+    "batch": _batches,
+    "strips per epoch:": lambda recipe: (_at_most(stage.max_samples) for stage in _stages(recipe)),
+    "precision": lambda recipe: (stage.precision for stage in _stages(recipe)),
+    "epochs": lambda recipe: (stage.epochs for stage in _stages(recipe)),
+    "strips in a validation:": lambda recipe: (
+        _at_most(stage.validate_on) for stage in _stages(recipe)
+    ),
+    "averaged checkpoints": lambda recipe: (
+        getattr(stage.keep, "count", None) for stage in _stages(recipe)
+    ),
+    "rounds of pseudo-labels": lambda recipe: [
+        recipe.pseudo_labels.rounds if recipe.pseudo_labels else None
+    ],
+}
+"""What a budget can change: per topic a label for each value in a recipe."""
