@@ -45,8 +45,7 @@ from steelscan.losses import BothHeads, Loss, Mix, WherePresent, loss_of_classes
 from steelscan.mill import Mill, write_mill
 from steelscan.models import Network, build_network, encoder_of
 from steelscan.prediction import EncoderFittedFor
-from steelscan.strip import Frame
-from steelscan.strip.progress import progress
+from steelscan.strip import Frame, show_progress
 from steelscan.training import AllStrips, CropPass, EveryStrip, Stage, Training, TrainingData
 
 CLASSES = 4
@@ -249,7 +248,7 @@ def measure(case: Case, data: Path, spill: bool) -> Measured:
     learned = _Learned(stage)
     wall, cpu = time.perf_counter(), time.process_time()
     kept = spilling(data) if spill else nullcontext()
-    with kept as files, progress("a step", 1) as shown:
+    with kept as files, show_progress("a step", 1) as shown:
         loss = stage.epoch(0, shown)
     spilled = files.most if files else 0
     return Measured(

@@ -19,7 +19,7 @@ from steelscan import recipes
 from steelscan.data import open_dataset
 from steelscan.losses import build_loss
 from steelscan.models import build_network
-from steelscan.strip.progress import progress
+from steelscan.strip import show_progress
 from steelscan.training import Stage, TrainingData
 
 
@@ -57,7 +57,7 @@ def main() -> None:
             optimizer.zero_grad()
 
     def whole() -> None:
-        with progress("an epoch", len(batches)) as shown:
+        with show_progress("an epoch", len(batches)) as shown:
             stage.epoch(0, shown)
 
     bare()

@@ -19,8 +19,7 @@ from PIL import Image
 from steelscan import cli
 from steelscan.cli.failure import report
 from steelscan.cli.terminal import safe_streams
-from steelscan.strip import InputError, printable
-from steelscan.strip.progress import progress
+from steelscan.strip import InputError, printable, show_progress
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\r\u202egnp.\u2028\x9b1m\udce4"
@@ -101,7 +100,7 @@ def test_a_progress_bar_escapes_names():
     main, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        with safe_streams(), progress("[red]folder\x1b]0;owned\x07", 1) as shown:
+        with safe_streams(), show_progress("[red]folder\x1b]0;owned\x07", 1) as shown:
             shown.advance(note="[bold]a\x1b[31m.png")
     written = ""
     with suppress(OSError):  # the end, on Linux

@@ -8,7 +8,7 @@ import pytest
 
 from steelscan.evaluation.metrics import Pairs, count_pixels, majority
 from steelscan.evaluation.metrics.agreement import agreement
-from steelscan.strip import Frame, InputError, decode, encode, parse
+from steelscan.strip import Frame, InputError, decode, encode, parse_runs
 
 FRAME = Frame(6, 9)
 
@@ -28,7 +28,7 @@ def test_the_majority_is_that_of_the_pixels(count: int, ties: bool) -> None:
         expected = 2 * votes > count
         if ties:
             expected |= (2 * votes == count) & (votes > 0)
-        runs = majority([parse(encode(mask), FRAME) for mask in masks], ties=ties)
+        runs = majority([parse_runs(encode(mask), FRAME) for mask in masks], ties=ties)
         assert as_text(runs) == encode(expected)
         assert np.array_equal(decode(as_text(runs), FRAME), expected)
 

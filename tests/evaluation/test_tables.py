@@ -14,7 +14,7 @@ from steelscan.strip import (
     TableError,
     decode,
     encode,
-    parse,
+    parse_runs,
     read_mask_table,
 )
 
@@ -51,7 +51,7 @@ def test_shared_pixels_of_random_masks_equal_those_of_decoded_masks(seed):
     random = np.random.default_rng(seed)
     frame = Frame(*random.integers(1, 20, 2).tolist())
     one, other = (random.random(frame) < random.random() for _ in range(2))
-    runs = [parse(encode(mask), frame) for mask in (one, other)]
+    runs = [parse_runs(encode(mask), frame) for mask in (one, other)]
     assert shared_pixels(*runs) == (one & other).sum()
     assert shared_pixels(runs[0], runs[0]) == one.sum()
 
@@ -64,7 +64,7 @@ def test_every_real_mask_against_itself_moved_equals_decoding(real_data):
         for text in row.values():
             mask = decode(text, SEVERSTAL)
             moved = np.roll(mask, tuple(random.integers(-30, 31, 2)), (0, 1))
-            runs = [parse(each, SEVERSTAL) for each in (text, encode(moved))]
+            runs = [parse_runs(each, SEVERSTAL) for each in (text, encode(moved))]
             expected = np.count_nonzero(mask & moved)
             assert shared_pixels(*runs) == shared_pixels(*runs[::-1]) == expected
             compared, sharing = compared + 1, sharing + (0 < expected < runs[0][:, 1].sum())

@@ -258,9 +258,9 @@ def test_a_mask_that_cannot_be_read_leaves_its_strip_out(tmp_path: Path) -> None
                 if path.parent.name != each.pictures
             )
             bad.write_bytes(b"")
-        watch = Skipping()
-        found = {one.image: one.incomplete for one in FORMATS[name].read(root, watch)}
-        assert len(watch.errors) == 1
+        policy = Skipping()
+        found = {one.image: one.incomplete for one in FORMATS[name].read(root, policy)}
+        assert len(policy.errors) == 1
         assert found.get("mixed.png", True), name
         text = convert(root, tmp_path / f"{name} out", "index_pngs", name, on_error="skip").text()
         assert "mixed.png" in text

@@ -22,7 +22,7 @@ from steelscan.strip import (
     OutputError,
     PictureError,
     RunError,
-    held,
+    lock_folder,
     read_mask_table,
     write_mask_table,
 )
@@ -288,7 +288,7 @@ def test_two_submissions_into_one_file_are_one_too_many(
 ) -> None:
     out = tmp_path / "out.csv"
     with (
-        held(tmp_path, ".out.csv.lock"),
+        lock_folder(tmp_path, ".out.csv.lock"),
         pytest.raises(RunError, match=r"out\.csv: is in use by another process"),
     ):
         submit(finished[0], out, images=str(pictures), device="cpu")

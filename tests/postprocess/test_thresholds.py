@@ -17,7 +17,7 @@ from steelscan.postprocess import (
     Threshold,
     Triplet,
     clean,
-    lowest_level,
+    lowest_u8_above,
     threshold,
 )
 from steelscan.postprocess.areas import min_area, one_class_per_pixel, scaled_area, scaled_min_area
@@ -43,12 +43,14 @@ def test_uint8_and_float32_probabilities_decide_alike(value):
         passes = Triplet(top=value, area=sum(exact), bottom=0.5)
         assert triplet(maps, passes).sum() == 128
         assert not triplet(maps, passes.but(area=sum(exact) + 1)).any()
-    assert lowest_level(value) == exact.index(True) if any(exact) else lowest_level(value) == 256
+    assert (
+        lowest_u8_above(value) == exact.index(True) if any(exact) else lowest_u8_above(value) == 256
+    )
 
 
 @pytest.mark.parametrize("level", range(256))
 def test_a_threshold_equal_to_a_uint8_value_excludes_it(level):
-    assert lowest_level(level / 255) == level + 1
+    assert lowest_u8_above(level / 255) == level + 1
     assert np.count_nonzero(threshold(ALL_VALUES, Threshold(pixel=level / 255))) == 255 - level
 
 

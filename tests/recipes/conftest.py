@@ -5,10 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from steelscan.decision.decide import decide
 from torch import nn
 
-from steelscan.decision import consult
+from steelscan.decision import GivenOutputs, masks_of, run_steps
 from steelscan.models import StripNetwork, encoder_of
 from steelscan.prediction import TorchModel
 from steelscan.strip import Frame
@@ -76,8 +75,8 @@ def _sigmoid(values):
 
 def _decided(recipe, outputs, frame):
     """Return probabilities and masks of a recipe, given the outputs of its steps by name."""
-    opened = consult(recipe, lambda name, _: outputs[name], 4, frame)
-    return opened.levels, decide(opened, recipe.rules)
+    found = run_steps(recipe.decision, GivenOutputs(outputs), 4, frame)
+    return found.pixels, masks_of(found, recipe.rules)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 import steelscan
 from steelscan.data import Folds, WholeStrip
-from steelscan.decision import StepOutput, passing, weighed
+from steelscan.decision import ClassifyStep, StepOutput, gated, passing
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix, loss_of_classes
 from steelscan.models import Classifier, Unet
@@ -254,16 +254,18 @@ def test_every_part_works_for_as_many_classes(name, count):
     rng = np.random.default_rng(count)
     levels = rng.integers(0, 256, (count, 32, 64), np.uint8)
     probabilities = rng.random(count, np.float32)
-    for step in fitted.asking:
-        if isinstance(step, Classify):
+    for step in fitted.decision.steps.values():
+        if isinstance(step, ClassifyStep):
             assert passing(step, probabilities).shape == (count,)
         else:
-            assert weighed(step, StepOutput(levels, probabilities)).shape == levels.shape
+            output = StepOutput(levels, probabilities)
+            assert gated(step.gate, output).shape == levels.shape
+    for step in fitted.asking:
         for member in step.ensemble.members:
             for stage in member.stages:
                 assert loss_of_classes(stage.loss, member.classes, count)
-    for _, _, rules in fitted.rounds:
-        assert clean(levels, rules, probabilities).shape == levels.shape
+    for stage in fitted.decision.stages:
+        assert clean(levels, stage.rules, probabilities).shape == levels.shape
     if fitted.pseudo_labels:
         prediction = StripPrediction(probabilities, levels / 255, probabilities > 0.5)
         assert accepts(fitted.pseudo_labels.rule, prediction) in (True, False)

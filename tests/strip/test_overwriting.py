@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from steelscan.pipeline import RunFolder
-from steelscan.strip import OutputError, check_output, json_kind, page_kind, table_kind, zip_kind
-from steelscan.strip.overwriting import OF_A_RUN, FileKind
+from steelscan.strip import FileKind, OutputError, check_output
+from steelscan.strip.overwriting import OF_A_RUN
 
 KINDS = {
-    "table": table_kind("table", ("a", "b"), ("a", "c")),
-    "json": json_kind("report", "scores", "empty"),
-    "page": page_kind("score"),
-    "zip": zip_kind("bundle", "manifest.json"),
+    "table": FileKind.table("table", ("a", "b"), ("a", "c")),
+    "json": FileKind.json("report", "scores", "empty"),
+    "page": FileKind.page("score"),
+    "zip": FileKind.zip("bundle", "manifest.json"),
 }
 
 

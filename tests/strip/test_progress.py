@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from steelscan.strip import track
-from steelscan.strip.progress import _Lines, progress
-from steelscan.strip.progress import progress as module_function
+from steelscan.strip import show_progress, track
+from steelscan.strip.progress import _Lines
 
 
 def test_track_yields_the_items_and_prints_a_last_line(
@@ -23,7 +22,7 @@ def test_a_line_every_ten_seconds(
 ) -> None:
     clock = iter([0.0, 4.0, 11.0, 12.0, 30.0, 31.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with module_function("Fitting", 10) as shown:
+    with show_progress("Fitting", 10) as shown:
         for _ in range(5):
             shown.advance(2, note="loss 0.5")
     lines = capsys.readouterr().err.splitlines()
@@ -38,7 +37,7 @@ def test_no_items_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    with progress("Reading", 2) as shown:
+    with show_progress("Reading", 2) as shown:
         assert not isinstance(shown, _Lines)
         shown.advance(note="half")
         shown.advance()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from steelscan.strip import Frame, MaskError, decode, encode, parse, read_mask_table
+from steelscan.strip import Frame, MaskError, decode, encode, parse_runs, read_mask_table
 
 PYCOCOTOOLS_IS_OLD = "ignore::DeprecationWarning"
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -83,7 +83,7 @@ def test_every_real_mask_round_trips(real_data: Path) -> None:
         for text in row.values():
             mask = decode(text, SEVERSTAL, image)
             assert encode(mask) == " ".join(text.split()), image
-            assert mask.sum() == parse(text, SEVERSTAL)[:, 1].sum()
+            assert mask.sum() == parse_runs(text, SEVERSTAL)[:, 1].sum()
             count += 1
             if count % 20 == 0:  # the slow implementations, on every twentieth
                 assert np.array_equal(naive_decode(text, SEVERSTAL), mask)

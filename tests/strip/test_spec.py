@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from steelscan.strip import (
     Classes,
     Frame,
+    InputError,
     MaskError,
     PerClass,
     RecipeError,
@@ -100,6 +101,12 @@ def test_frame() -> None:
     frame = Frame(2, 3)
     assert (frame.pixels, str(frame)) == (6, "2x3")
     assert np.zeros(frame).shape == frame
+    assert Frame.parse("2X3") == Frame.parse(str(frame)) == frame
+    for wrong in ("2", "2x", "0x3", "2x3x4", "-2x3", "2 x 3", "99999999x1", "9999999x9999999"):
+        with pytest.raises(InputError, match="frame: "):
+            Frame.parse(wrong)
+    with pytest.raises(MaskError, match="needs 144 masks"):
+        Frame(178_956_970, 1).empty_masks(24 * 6, "here")
 
 
 @pytest.mark.parametrize(

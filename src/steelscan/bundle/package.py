@@ -17,13 +17,13 @@ from pydantic import BaseModel, ValidationError
 from steelscan.bundle.certificate import Certificate
 from steelscan.bundle.signing import check_signature, required_keys, signed
 from steelscan.bundle.spec import File, Manifest
-from steelscan.strip import BundleError, Spec, replacing, zip_kind
+from steelscan.strip import BundleError, FileKind, Spec, replacing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MANIFEST = "manifest.json"
-BUNDLE_KIND = zip_kind("bundle", MANIFEST)
+BUNDLE_KIND = FileKind.zip("bundle", MANIFEST)
 CERTIFICATE = "certificate.json"
 SIGNATURE = "signature.json"
 _UNLISTED = (CERTIFICATE, SIGNATURE)

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError
 
-from steelscan.strip import (
-    BundleError,
-    InputError,
-    MissingPartError,
-    OutputError,
-    Spec,
-    cannot_write,
-)
+from steelscan.strip import BundleError, InputError, MissingPartError, OutputError, Spec, writing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -55,12 +48,10 @@ def make_keys(name: Path) -> tuple[Path, Path]:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def private_key(path: Path) -> "Ed25519PrivateKey":

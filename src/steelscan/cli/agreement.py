@@ -42,7 +42,7 @@ def agreement(
     Writes majority.csv, agreement.txt, agreement.json and agreement.html.
     """
     from steelscan.analysis.agreement import compare_submissions, read_band, write_agreement
-    from steelscan.analysis.score import read_frame
+    from steelscan.strip import Frame
 
     result = compare_submissions(
         submissions,
@@ -50,7 +50,7 @@ def agreement(
         layout=layout,
         ties=ties == "in",
         band=None if band is None else read_band(band),
-        frame=None if frame is None else read_frame(frame),
+        frame=None if frame is None else Frame.parse(frame),
     )
     print(write_agreement(result, out))
     print(f"Majority: {out / 'majority.csv'}")

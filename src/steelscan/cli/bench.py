@@ -41,10 +41,10 @@ def bench(
     """
     from steelscan.bundle.bench import bench_json, bench_text, read_threads
     from steelscan.bundle.bench.bench import bench as measure
-    from steelscan.strip import check_output, json_kind, write_json
+    from steelscan.strip import FileKind, check_output, write_json
 
     if json is not None:
-        check_output(json, json_kind("report of steelscan bench", "machine", "measured"))
+        check_output(json, FileKind.json("report of steelscan bench", "machine", "measured"))
     result = measure(
         bundles, data=data, strips=strips, threads=read_threads(cores), cascade=cascade
     )

@@ -28,12 +28,12 @@ def compare(
     check_writable(list_, html)
     from steelscan.analysis.compare import CHANGES_KIND, comparison_text, write_comparison_page
     from steelscan.analysis.compare.compare import compare as compare_runs
-    from steelscan.strip import check_output, page_kind
+    from steelscan.strip import FileKind, check_output
 
     if list_ is not None:
         check_output(list_, CHANGES_KIND)
     if html is not None:
-        check_output(html, page_kind("compare"))
+        check_output(html, FileKind.page("compare"))
     result = compare_runs(run_a, run_b)
     print(comparison_text(result))
     if list_ is not None:

@@ -41,11 +41,11 @@ def explore(
 
     If the pictures are missing, the page is made from the annotations alone.
     """
-    from steelscan.analysis.score import read_frame
     from steelscan.explore import explore as explore_data
     from steelscan.explore import summary
+    from steelscan.strip import Frame
 
-    size = None if frame is None else read_frame(frame)
+    size = None if frame is None else Frame.parse(frame)
     least = None if min_area is None else _areas(min_area)
     result = explore_data(data, out, labels, size, on_error, speck, least)
     print(summary(result))

@@ -46,10 +46,10 @@ def line(
     first one.
     """
     from steelscan.inspection import line_request, line_text, measure_line
-    from steelscan.strip import check_output, json_kind, write_json
+    from steelscan.strip import FileKind, check_output, write_json
 
     if json is not None:
-        check_output(json, json_kind("report of steelscan line", "machine", "line", "costs_ms"))
+        check_output(json, FileKind.json("report of steelscan line", "machine", "line", "costs_ms"))
     request = line_request(
         speed=speed,
         mm_per_pixel=mm_per_pixel,

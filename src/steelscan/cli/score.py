@@ -63,13 +63,13 @@ def score(
         score_text,
     )
     from steelscan.pages import write_page
-    from steelscan.strip import check_output, json_kind, page_kind, write_text
+    from steelscan.strip import FileKind, check_output, write_text
 
     if json is not None:
-        kind = json_kind("report of steelscan score", "scores", "empty", "overlaps")
+        kind = FileKind.json("report of steelscan score", "scores", "empty", "overlaps")
         check_output(json, kind, [truth, predicted])
     if html is not None:
-        check_output(html, page_kind("score"), [truth, predicted])
+        check_output(html, FileKind.page("score"), [truth, predicted])
     options = score_options(frame, mm_per_pixel, expected)
     if stream:
         result = score_stream(truth, predicted, options, classes=classes)

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from steelscan.data.files import PREDICT_MARKER
-from steelscan.strip import RunError, check_output, held, output_folder, write_bytes, write_text
+from steelscan.strip import (
+    RunError,
+    check_output,
+    lock_folder,
+    output_folder,
+    write_bytes,
+    write_text,
+)
 
 TABLE, SKIPPED, LOG = "submission.csv", "skipped.csv", "predictions.jsonl"
 _WRITTEN = (TABLE, SKIPPED, LOG, "masks", "overlays")
@@ -37,7 +44,7 @@ def claimed(out: Path, made_of: bytes, *settings: str) -> Iterator[None]:
     wrote, or if its table was changed since; OutputError if it cannot be written.
     """
     check_output(out / TABLE)
-    with held(out):
+    with lock_folder(out):
         _check(out)
         claim(out, PREDICT_MARKER, made_of, *settings)
         yield

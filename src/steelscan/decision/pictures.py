@@ -32,10 +32,10 @@ from steelscan.strip import (
     Layout,
     Masks,
     Picture,
-    cannot_write,
     track,
     write_bytes,
     write_rows,
+    writing,
 )
 
 Item = TypeVar("Item")
@@ -209,7 +209,7 @@ def _drawn(out: Path, name: str, overlays: bool) -> list[Path]:
 def _remove_others(out: Path, names: Iterable[str], *tables: str) -> None:
     """Remove drawings of other pictures, what a killed process left, and these tables."""
     kept = {path for name in names for path in _drawn(out, name, True)}
-    try:
+    with writing(out):
         for folder, suffix in (("masks", ".png"), ("overlays", ".jpg")):
             for path in sorted((out / folder).rglob("*"), reverse=True):  # files first
                 if path.is_dir() and not path.is_symlink():
@@ -219,8 +219,6 @@ def _remove_others(out: Path, names: Iterable[str], *tables: str) -> None:
                     path.unlink()
         for path in [*out.glob(".*.part"), *(out / name for name in tables)]:
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
 
 
 def _draw(out: Path, name: str, picture: Picture, masks: Masks, overlays: bool) -> None:

@@ -13,10 +13,10 @@ from steelscan.strip import (
     Masks,
     PictureError,
     RunError,
-    cannot_write,
     encode,
     track,
     write_mask_table,
+    writing,
 )
 
 OnError = Literal["stop", "skip"]
@@ -49,7 +49,7 @@ class PredictionLog:
         self.unread: dict[str, str] = {}
         """Why a picture could not be read."""
         whole = 0
-        try:
+        with writing(path):
             path.touch()
             with path.open("rb+") as log:
                 for line in log:
@@ -60,8 +60,6 @@ class PredictionLog:
                         self.contents[image], self._at[image] = content, whole
                     whole += len(line)
                 log.truncate(whole)
-        except OSError as error:
-            raise cannot_write(path, error) from error
 
     @property
     def done(self) -> set[str]:
@@ -104,12 +102,9 @@ class PredictionLog:
         texts = None if masks is None else [encode(mask) for mask in masks]
         row = json.dumps([image, texts, content])
         line = f"{content_hash(row.encode())} {row}\n"
-        try:
-            with self._path.open("ab") as log:
-                at = log.tell()
-                log.write(line.encode())
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
+        with writing(self._path), self._path.open("ab") as log:
+            at = log.tell()
+            log.write(line.encode())
         self.contents[image], self._at[image] = content, at
 
     def finish(self, table: Path, layout: Layout) -> None:

@@ -19,8 +19,6 @@ from steelscan.strip import (
     MaskTable,
     Picture,
     TableError,
-    blank_masks,
-    check_frame,
     decode,
     read_mask_table,
 )
@@ -114,8 +112,8 @@ def explored_dataset(dataset: Dataset) -> ExploredData:
 def _of_run_lengths(table: MaskTable, path: Path, frame: Frame | None) -> ExploredData:
     if not table.classes:
         raise TableError(path, "has no rows", "Choose a table that lists masks")
-    size, note = (check_frame(frame, "--frame"), "") if frame else _frame_of_pictures(path)
-    blank_masks(table.classes, size, path)  # refuses masks that would fill the memory
+    size, note = (frame.checked("--frame"), "") if frame else _frame_of_pictures(path)
+    size.empty_masks(table.classes, path)  # refuses masks that would fill the memory
     names = tuple(table.rows)
 
     def masks(index: int) -> Masks:

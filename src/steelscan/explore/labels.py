@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import MOST_CLASSES, Classes, Table, TableError, read_rows
+from steelscan.strip import Classes, Table, TableError, read_rows
 
 _EXPECTED = "Expected ImageId,has1,has2,... with 0 or 1, and maybe area_pct1,... and instances1,..."
 _CLASS = re.compile(r"has([0-9]{1,9}|_.+)")
@@ -53,10 +53,10 @@ def read_label_table(path: Path) -> LabelTable:
         raise TableError(path, f"cannot be read ({error.strerror})", _EXPECTED) from None
     keys = _class_columns(table.columns)
     if not keys:
-        raise table.source.other_columns()
-    if len(keys) > MOST_CLASSES:
+        raise table.source.missing_columns()
+    if len(keys) > Classes.MOST:
         problem = f"has columns for {len(keys)} classes"
-        raise TableError(path, problem, f"Keep at most {MOST_CLASSES}")
+        raise TableError(path, problem, f"Keep at most {Classes.MOST}")
     names = tuple(name for (name,) in table.select(["ImageId"]))
     _check_names(names, table.lines, path)
 

@@ -15,8 +15,7 @@ from steelscan.explore.explored_data import ExploredData, OnError
 from steelscan.explore.exposure import Exposure, exposure_of
 from steelscan.explore.near_pairs import NearPair, near_pairs
 from steelscan.explore.shape import MaskShape, coverage, heat_frame, shape_of, shared_by
-from steelscan.strip import Frame, MaskError, PictureError
-from steelscan.strip.progress import progress
+from steelscan.strip import Frame, MaskError, PictureError, show_progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,7 +74,7 @@ def measure(data: ExploredData, on_error: OnError = "stop") -> Measurements:
     strips: list[StripFacts] = []
     prints: list[Fingerprint] = []
     skipped: list[tuple[str, str]] = []
-    with progress("Measuring strips", len(data.names)) as bar:
+    with show_progress("Measuring strips", len(data.names)) as bar:
         for row, future in enumerate(
             ahead(lambda row: _measure(data, row, cells), range(len(data.names)))
         ):

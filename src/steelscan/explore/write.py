@@ -24,11 +24,11 @@ from steelscan.explore.page import render
 from steelscan.strip import (
     Frame,
     PerClass,
-    cannot_write,
     output_folder,
     write_bytes,
     write_rows,
     write_text,
+    writing,
 )
 
 _TABLES = ("strips.csv", "masks.csv", "suspects.csv")
@@ -94,10 +94,8 @@ def _remove_earlier(out: Path, kept: Collection[str]) -> None:
     stale = [name for name in listed if isinstance(name, str) and name not in kept]
     paths = [out / "figures" / name for name in stale if _FIGURE.fullmatch(name)]
     for path in [*paths, *(out / name for name in _TABLES)]:
-        try:
+        with writing(path):
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot_write(path, error) from error
 
 
 def _write_tables(exploration: Exploration, out: Path) -> None:

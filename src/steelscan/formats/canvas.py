@@ -8,26 +8,18 @@ from numpy.typing import NDArray
 
 from steelscan.formats.annotated_picture import AnnotatedPicture
 from steelscan.formats.polygon import crosses_itself, fill
-from steelscan.strip import (
-    STRICT,
-    Classes,
-    Fault,
-    Frame,
-    InputError,
-    Mask,
-    MaskError,
-    Watch,
-    blank_masks,
-)
+from steelscan.strip import STRICT, Classes, Fault, FaultPolicy, Frame, InputError, Mask, MaskError
 
 
 class Canvas:
     """Draws the shapes of one picture; each shape is added to the mask of its class."""
 
-    def __init__(self, image: str, frame: Frame, classes: Classes, watch: Watch = STRICT) -> None:
+    def __init__(
+        self, image: str, frame: Frame, classes: Classes, policy: FaultPolicy = STRICT
+    ) -> None:
         self.classes = classes
-        self._image, self._frame, self._watch = image, frame, watch
-        self._masks = blank_masks(len(classes), frame, image)
+        self._image, self._frame, self._policy = image, frame, policy
+        self._masks = frame.empty_masks(len(classes), image)
         self._clipped = self._dropped = self._boxes = self._left_out = 0
         self._tags: list[tuple[object, str]] = []
 
@@ -38,7 +30,7 @@ class Canvas:
             yield
         except InputError as error:
             self._left_out += 1
-            self._watch.left_out(error)
+            self._policy.skip(error)
 
     def polygon(self, class_name: str, points: object, where: object) -> None:
         """Add a polygon, ``(corners, 2)`` of x, y in pixels; see `fill`. Raises MaskError."""
@@ -51,18 +43,18 @@ class Canvas:
         self._dropped += filled.pixels == 0
         if filled.outside:
             problem = "a polygon reaches outside the picture and is cut at its border"
-            self._watch.note(Fault.POLYGON_OUTSIDE, where, problem)
+            self._policy.note(Fault.POLYGON_OUTSIDE, where, problem)
         if not filled.pixels:
-            self._watch.note(Fault.EMPTY, where, "a polygon is too small to cover a pixel")
-        if self._watch.closely and crosses_itself(points):
+            self._policy.note(Fault.EMPTY, where, "a polygon is too small to cover a pixel")
+        if self._policy.thorough and crosses_itself(points):
             problem = "sides of a polygon cross: areas that it encloses twice are not filled"
-            self._watch.note(Fault.POLYGON_CROSSED, where, problem)
+            self._policy.note(Fault.POLYGON_CROSSED, where, problem)
 
     def filled(self, class_name: str, points: object, kind: str, where: object) -> None:
         """Add the whole area of a box or an ellipse, given as a polygon. Raises MaskError."""
         self.polygon(class_name, points, where)
         self._boxes += 1
-        self._watch.note(Fault.BOX, where, f"is {kind}, not an outline: its whole area is filled")
+        self._policy.note(Fault.BOX, where, f"is {kind}, not an outline: its whole area is filled")
 
     def mask(
         self, class_name: str, mask: Mask, where: object, at: tuple[int, int] = (0, 0)
@@ -78,7 +70,7 @@ class Canvas:
             raise MaskError(where, problem, "Export the annotations again", Fault.OUTSIDE)
         self._mask(class_name, where)[top : top + height, left : left + width] |= mask
         if not mask.any():
-            self._watch.note(Fault.EMPTY, where, "a mask has no pixel")
+            self._policy.note(Fault.EMPTY, where, "a mask has no pixel")
 
     def tag(self, problem: str, where: object) -> None:
         """Add a label of the whole picture: ignored if any shape is drawn, else an error."""
@@ -92,7 +84,7 @@ class Canvas:
         drawn = self._masks.any()
         for where, problem in self._tags:
             if drawn:
-                self._watch.note(Fault.PASSED_OVER, where, problem)
+                self._policy.note(Fault.PASSED_OVER, where, problem)
                 continue
             with self.shape():
                 alone = f"{problem}, but no shape shows where it applies"
@@ -106,7 +98,7 @@ class Canvas:
         name = class_name.strip()
         if name != class_name:
             problem = f"names the class {class_name!r}, which is read as {name!r}"
-            self._watch.note(Fault.CLASS_NAME, where, problem)
+            self._policy.note(Fault.CLASS_NAME, where, problem)
         if name not in self.classes.names:
             known = ", ".join(self.classes.names)
             problem = f"names the class {name!r}, but the classes are {known}"

@@ -20,16 +20,16 @@ from steelscan.formats.registry import format_named
 from steelscan.strip import (
     DatasetError,
     Fault,
+    FaultPolicy,
+    FileKind,
     Frame,
     InputError,
     PictureError,
     Severity,
-    Watch,
     check_output,
     replacing,
-    table_kind,
+    show_progress,
 )
-from steelscan.strip.progress import progress
 
 _EXAMPLES = 5
 _COLUMNS = ("severity", "fault", "where", "message")
@@ -92,7 +92,7 @@ def check(
     """
     given = format_named("--from", from_) if from_ is not None else None
     if list_ is not None:
-        check_output(list_, table_kind("list of findings", _COLUMNS), [source])
+        check_output(list_, FileKind.table("list of findings", _COLUMNS), [source])
     with opened_source(source) as root, _writer(list_) as write:
         location = locate(root, given, source, images)
         findings = _Findings(write, (str(root), str(source)))
@@ -100,10 +100,10 @@ def check(
         return findings.report(location.format.name, pictures)
 
 
-class _Findings(Watch):
+class _Findings(FaultPolicy):
     """Counts all faults instead of raising them."""
 
-    closely = True
+    thorough = True
 
     def __init__(self, write: Callable[[Fault, Finding], None], names: tuple[str, str]) -> None:
         self._write, self._names = write, names
@@ -155,7 +155,7 @@ def _check(location: DatasetLocation, findings: _Findings) -> int:
     index = location.picture_index()
     pictures = _Pictures(index, findings)
     claimed: dict[str, str] = {}
-    with progress("Checking pictures", len(index.own)) as shown, findings.over():
+    with show_progress("Checking pictures", len(index.own)) as shown, findings.collecting():
         for number, picture in enumerate(_read(location, index, findings)):
             if not number and (problem := similar_names(picture.classes)):
                 findings.note(Fault.CLASS_NAME, location.annotations, problem)
@@ -174,7 +174,7 @@ def _check(location: DatasetLocation, findings: _Findings) -> int:
 
 def _read(location: DatasetLocation, index: PictureIndex, findings: _Findings) -> Pictures:
     """Yield all that can be read; an error that ends the reading is counted like the others."""
-    with findings.over():
+    with findings.collecting():
         yield from location.read(findings, index)
 
 

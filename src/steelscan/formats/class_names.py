@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from steelscan.data.files import Files, open_files
 from steelscan.formats.parsing import text_lines
 from steelscan.formats.picture_names import leads_out
-from steelscan.strip import MOST_CLASSES, STRICT, Classes, DatasetError, Fault, Watch
+from steelscan.strip import STRICT, Classes, DatasetError, Fault, FaultPolicy
 
 _TEXT_FILES = ("obj.names", "classes.txt", "labels/classes.txt", "class_names.txt", "names.txt")
 _USUAL = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
@@ -51,8 +51,8 @@ def make_classes(names: Sequence[str], where: object) -> Classes:
     if not stripped or len(set(stripped)) != len(stripped) or not all(stripped):
         problem = "names a class twice, or a class without a name" if stripped else "names no class"
         raise DatasetError(where, problem, "Name each class once", Fault.UNREADABLE_FILE)
-    if len(stripped) > MOST_CLASSES:
-        remedy = f"Name at most {MOST_CLASSES}: leave out those that no shape has"
+    if len(stripped) > Classes.MOST:
+        remedy = f"Name at most {Classes.MOST}: leave out those that no shape has"
         problem = f"names {len(stripped)} classes"
         raise DatasetError(where, problem, remedy, Fault.UNREADABLE_FILE)
     return Classes(names=stripped)
@@ -77,7 +77,7 @@ def similar_names(classes: Classes) -> str:
     return f"classes differ only in upper and lower case: {', '.join(pairs)}" if pairs else ""
 
 
-def class_names(files: Files, watch: Watch = STRICT) -> Classes:
+def class_names(files: Files, policy: FaultPolicy = STRICT) -> Classes:
     """Return the classes of a data set, in the order of their numbers.
 
     Raises DatasetError if no file names them, if one cannot be read, and if two name them in
@@ -89,17 +89,17 @@ def class_names(files: Files, watch: Watch = STRICT) -> Classes:
     if naming:
         first, *others = naming
         classes = _named(files, first, described)
-        _compare_count(described.get(first, {}), classes, files.where(first), watch)
+        _compare_count(described.get(first, {}), classes, files.where(first), policy)
         for other in others:
             try:
                 other_classes = _named(files, other, described)
             except DatasetError:  # not a list of classes, so no contradiction
                 continue
-            _compare(classes, other_classes, first, files.where(other), watch)
+            _compare(classes, other_classes, first, files.where(other), policy)
         return classes
     above = _above(files)
     if above is not None:
-        return class_names(above, watch)
+        return class_names(above, policy)
     for name in described:
         raise DatasetError(files.where(name), "names no classes", _REMEDY)
     problem = "is missing, and no other file names the classes"
@@ -115,7 +115,9 @@ def _named(files: Files, name: str, described: dict[str, dict[str, Any]]) -> Cla
     return make_classes([line for line in lines if line], files.where(name))
 
 
-def _compare(classes: Classes, others: Classes, first: str, where: str, watch: Watch) -> None:
+def _compare(
+    classes: Classes, others: Classes, first: str, where: str, policy: FaultPolicy
+) -> None:
     """Refuse another order of the classes that both files name; note other classes."""
     both = [name for name in others.names if name in classes.names]
     if both != [name for name in classes.names if name in both]:
@@ -124,14 +126,16 @@ def _compare(classes: Classes, others: Classes, first: str, where: str, watch: W
         raise DatasetError(where, problem, remedy, Fault.UNCLEAR)
     if others != classes:
         problem = f"names other classes than {first}, which is used"
-        watch.note(Fault.CLASS_NAME, where, problem)
+        policy.note(Fault.CLASS_NAME, where, problem)
 
 
-def _compare_count(content: dict[str, Any], classes: Classes, where: str, watch: Watch) -> None:
+def _compare_count(
+    content: dict[str, Any], classes: Classes, where: str, policy: FaultPolicy
+) -> None:
     count = content.get("nc", str(len(classes)))
     if not isinstance(count, str) or count.strip() != str(len(classes)):
         problem = f"has nc: {str(count)[:20]}, but names {len(classes)} classes"
-        watch.note(Fault.CLASS_NAME, where, problem)
+        policy.note(Fault.CLASS_NAME, where, problem)
 
 
 def lists_of_pictures(files: Files) -> list[str]:

@@ -29,17 +29,17 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     InputError,
     Mask,
     MaskError,
     OutputError,
-    Watch,
     write_bytes,
 )
 
 
-def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
     Raises DatasetError if pictures and folders do not fit together, PictureError for a file that
@@ -53,10 +53,10 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     for folder in folders:
         if folder not in classes.names:
             where, problem = files.where(f"masks/{folder}"), "is not a class of classes.csv"
-            watch.error(DatasetError(where, problem, "Add it there", Fault.UNKNOWN_CLASS))
+            policy.error(DatasetError(where, problem, "Add it there", Fault.UNKNOWN_CLASS))
     images = index.files if index else files.under("images")
-    frames = dict(pictures_of(images, watch))
-    masks = {name: _ClassMasks(files, name, images, watch) for name in classes.names}
+    frames = dict(pictures_of(images, policy))
+    masks = {name: _ClassMasks(files, name, images, policy) for name in classes.names}
     for image, frame in frames.items():
         canvas = Canvas(image, frame, classes)  # not watched: empty masks are usual here
         incomplete = False
@@ -65,7 +65,7 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
                 canvas.mask(name, of_class.mask(image, frame), name)
             except InputError as error:
                 incomplete = True
-                watch.left_out(error)
+                policy.skip(error)
         yield replace(canvas.finish(), incomplete=incomplete)
 
 
@@ -86,10 +86,10 @@ def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
 class _ClassMasks:
     """The PNGs of one class, found by the names of their pictures."""
 
-    def __init__(self, files: Files, class_name: str, images: Files, watch: Watch) -> None:
+    def __init__(self, files: Files, class_name: str, images: Files, policy: FaultPolicy) -> None:
         self._files = files.under(f"masks/{class_name}")
         names = [name for name in self._files.walk(links=True) if name.lower().endswith(".png")]
-        refuse_strays(names, self._files, images, watch)
+        refuse_strays(names, self._files, images, policy)
         self._masks = ByStem(names)
 
     def mask(self, image: str, frame: Frame) -> Mask:

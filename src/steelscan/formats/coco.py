@@ -30,10 +30,10 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     Mask,
     MaskError,
-    Watch,
     replacing,
 )
 
@@ -83,7 +83,7 @@ class _Listed(NamedTuple):
     width: int | None
 
 
-def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex) -> Pictures:
     """Read a COCO file, picture by picture in its order; only headers of pictures without a size.
 
     The file is read twice: first to find the position of each annotation (80 bytes per annotation
@@ -93,13 +93,13 @@ def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
     empty, of another size than its picture, or only a box.
     """
     with opened(path) as file:
-        content = _Content(path, watch, index)
+        content = _Content(path, policy, index)
         for piece in pieces(file, path):
-            with watch.over():
+            with policy.collecting():
                 content.add(piece)
         content.finish()
         for image_id in content.images:
-            with watch.leaving_out():
+            with policy.skipping():
                 yield _picture(content, image_id, file)
 
 
@@ -108,8 +108,8 @@ class _Content:
 
     classes: Classes
 
-    def __init__(self, path: Path, watch: Watch, index: PictureIndex) -> None:
-        self.path, self.watch, self.index = path, watch, index
+    def __init__(self, path: Path, policy: FaultPolicy, index: PictureIndex) -> None:
+        self.path, self.policy, self.index = path, policy, index
         self.images: dict[int, _Listed] = {}
         self.names: dict[int, str] = {}
         self._categories: dict[int, _Category] = {}
@@ -158,13 +158,13 @@ class _Content:
         defects = [number for number in sorted(self._categories) if not self._is_root(number, used)]
         self.names = {number: self._categories[number].name for number in defects}
         self.classes = make_classes(tuple(self.names.values()), self.path)
-        check_distinct((image.name for image in self.images.values()), self.path, self.watch)
+        check_distinct((image.name for image in self.images.values()), self.path, self.policy)
         listed = np.isin(rows[:, 1], np.fromiter(self.images, np.int64))
         for number, image_id in rows[~listed, :2].tolist():
             image = self.written_id(image_id)
             problem = f"annotation {number} belongs to image {image}, which is not listed"
             remedy = "Add the image, or remove the annotation"
-            self.watch.left_out(DatasetError(self.path, problem, remedy, Fault.NO_PICTURE))
+            self.policy.skip(DatasetError(self.path, problem, remedy, Fault.NO_PICTURE))
         self._sorted = rows[np.argsort(rows[:, 1], kind="stable")]
         self._of_image = self._sorted[:, 1].copy()  # a contiguous column is searched fast
 
@@ -225,7 +225,7 @@ def _picture(content: _Content, image_id: int, file: BinaryIO) -> AnnotatedPictu
     where = f"{content.path}, {image.name}"
     name = content.index.name(image.name, content.path)
     frame = content.index.frame(name, image.height, image.width, where)
-    canvas = Canvas(name, frame, content.classes, content.watch)
+    canvas = Canvas(name, frame, content.classes, content.policy)
     for annotation_id, category_id, text in content.annotations(image_id, file):
         of_annotation = f"{where}, annotation {annotation_id}"
         with canvas.shape():

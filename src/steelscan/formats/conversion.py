@@ -24,10 +24,10 @@ from steelscan.strip import (
     PictureError,
     Progress,
     Skipping,
-    cannot_write,
+    show_progress,
     write_bytes,
+    writing,
 )
-from steelscan.strip.progress import progress
 
 _GROUPS = "groups.csv"
 _REPORTED = (
@@ -101,7 +101,7 @@ def convert(
         pictures = folder / new_format.pictures if copy_pictures else None
         names = TargetNames(flat=not new_format.folders)
         copying = _Copying(location, names, pictures, on_error == "skip", only)
-        with progress("Converting", len(copying.index)) as shown:
+        with show_progress("Converting", len(copying.index)) as shown:
             losses = new_format.write(folder / new_format.file, copying.pictures(shown))
         copying.notes += _copy_groups(location, names, folder)
     return Converted(copying.count, copying.masks, losses, copying.summary())
@@ -127,7 +127,7 @@ class _Copying:
 
     def __post_init__(self) -> None:
         self.index = self.location.picture_index()
-        self.watch = Skipping() if self.skip else Noting()
+        self.policy = Skipping() if self.skip else Noting()
 
     def pictures(self, shown: Progress) -> Pictures:
         """Read and copy each picture, and yield its masks.
@@ -136,7 +136,7 @@ class _Copying:
         """
         used: dict[str, str] = {}
         number = 0
-        for read in self.location.read(self.watch, self.index):
+        for read in self.location.read(self.policy, self.index):
             if self.only is not None and read.image not in self.only:
                 continue
             number += 1
@@ -145,7 +145,7 @@ class _Copying:
                 if file is not None:
                     check_claim(used, file, read.image, self.index)
             except DatasetError as error:
-                self.watch.left_out(error)
+                self.policy.skip(error)
                 continue
             if file is not None:
                 shown.advance()
@@ -158,8 +158,8 @@ class _Copying:
                 yield picture
         if self.problems and (not self.skip or not self.count):
             raise _unusable(self.problems, number, self.location.annotations)
-        if isinstance(self.watch, Skipping) and self.watch.errors and not self.count:
-            raise self.watch.errors[0]
+        if isinstance(self.policy, Skipping) and self.policy.errors and not self.count:
+            raise self.policy.errors[0]
         unused = len(set(self.index.own).difference(used))
         if unused and self.only is None:
             self.notes.append(f"{unused} pictures that no annotation names were left out")
@@ -168,13 +168,13 @@ class _Copying:
         """Return all notes."""
         effects = [f"{count} {effect}" for effect, count in self.effects.items() if count]
         faults = [
-            f"{fault} ({self.watch.counts[fault]}), for example {self._relative(first)}"
-            for fault, first in self.watch.firsts.items()
+            f"{fault} ({self.policy.counts[fault]}), for example {self._relative(first)}"
+            for fault, first in self.policy.firsts.items()
             if fault in _REPORTED
         ]
         left = [f"left out: {self._relative(each.where)} {each.problem}" for each in self.problems]
-        if isinstance(self.watch, Skipping):
-            left += [f"left out: {self._relative(str(each))}" for each in self.watch.errors]
+        if isinstance(self.policy, Skipping):
+            left += [f"left out: {self._relative(str(each))}" for each in self.policy.errors]
         left += [
             f"left out: {image}, because none of its masks could be read completely"
             for image in self.incomplete
@@ -209,7 +209,7 @@ class _Copying:
 
     def _count(self, picture: AnnotatedPicture) -> None:
         if not self.count and (problem := similar_names(picture.classes)):
-            self.watch.note(Fault.CLASS_NAME, self.location.annotations, problem)
+            self.policy.note(Fault.CLASS_NAME, self.location.annotations, problem)
         self.count += 1
         for name, mask in picture.by_class().items():
             self.masks[name] = self.masks.get(name, 0) + int(mask.any())
@@ -235,11 +235,9 @@ def _copy(picture: AnnotatedPicture, files: Files, name: str, folder: Path | Non
     if folder is None:
         return
     path = folder / check_name(picture.image, where)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _unusable(problems: list[PictureError], number: int, where: Path) -> PictureError:

@@ -7,13 +7,7 @@ from pathlib import Path
 
 from steelscan.data.files import Files, open_files
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import (
-    DatasetError,
-    OutputError,
-    SteelscanError,
-    cannot_write,
-    temporary_folder,
-)
+from steelscan.strip import DatasetError, OutputError, SteelscanError, temporary_folder, writing
 
 _CHUNK = 1 << 20
 
@@ -27,12 +21,10 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise OutputError(target, problem, "Name a new or an empty folder")
     with temporary_folder(target) as folder, _renamed_in_errors(folder, target):
         yield folder
-        try:
+        with writing(target):
             if target.is_dir():
                 target.rmdir()
             folder.rename(target)
-        except OSError as error:
-            raise cannot_write(target, error) from error
 
 
 @contextmanager

@@ -33,11 +33,10 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     Mask,
     MaskError,
-    Watch,
-    check_frame,
     replacing,
 )
 
@@ -47,7 +46,7 @@ _BOX = ("xtl", "ytl", "xbr", "ybr", "rotation")
 _ELLIPSE = ("cx", "cy", "rx", "ry", "rotation")
 
 
-def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex) -> Pictures:
     """Read a CVAT file, picture by picture in its order; the pictures are not opened.
 
     One picture of the file is held in memory. Classes are the labels of its ``meta``, in order.
@@ -63,12 +62,12 @@ def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
             labels += [(each.findtext("name") or "").strip() for each in element.iter("label")]
             continue
         classes = classes or make_classes(list(dict.fromkeys(labels)), path)
-        with watch.leaving_out():
+        with policy.skipping():
             name = index.name(_name(element), path)
             if key(name) in names:
-                check_distinct((name, name), path, watch)
+                check_distinct((name, name), path, policy)
             names.add(key(name))
-            yield _picture(element, name, classes, path, watch)
+            yield _picture(element, name, classes, path, policy)
     if classes is None:
         make_classes(list(dict.fromkeys(labels)), path)
 
@@ -103,10 +102,10 @@ def _name(image: ElementTree.Element) -> str:
 
 
 def _picture(
-    image: ElementTree.Element, name: str, classes: Classes, path: Path, watch: Watch
+    image: ElementTree.Element, name: str, classes: Classes, path: Path, policy: FaultPolicy
 ) -> AnnotatedPicture:
     where = f"{path}, {name}"
-    canvas = Canvas(name, _frame(image, where), classes, watch)
+    canvas = Canvas(name, _frame(image, where), classes, policy)
     for number, shape in enumerate(image, start=1):
         with canvas.shape():
             _draw(canvas, shape, f"{where}, shape {number}")
@@ -151,7 +150,7 @@ def _attributes(
 
 def _frame(element: ElementTree.Element, where: str) -> Frame:
     height, width = _integer(element, "height", where), _integer(element, "width", where)
-    return check_frame(Frame(height, width), where)
+    return Frame(height, width).checked(where)
 
 
 def _integer(element: ElementTree.Element, name: str, where: str) -> int:

@@ -14,7 +14,7 @@ from steelscan.formats.parsing import refuse_doctype
 from steelscan.formats.picture_folder import picture_names
 from steelscan.formats.picture_index import PictureIndex, around
 from steelscan.formats.registry import FORMATS, Format
-from steelscan.strip import DatasetError, Watch
+from steelscan.strip import DatasetError, FaultPolicy
 
 _APART = ("annotations", "labels")
 """Folders that hold only files of annotations."""
@@ -61,12 +61,12 @@ class DatasetLocation(NamedTuple):
         complete = self.format.names_pictures
         return PictureIndex(open_files(self.top), self.inside, self.base, complete)
 
-    def read(self, watch: Watch, index: PictureIndex) -> Pictures:
+    def read(self, policy: FaultPolicy, index: PictureIndex) -> Pictures:
         """Read the annotations; pictures of a part are named below its folder."""
         if not self.parts:
-            yield from self.format.read(self.annotations, watch, index)
+            yield from self.format.read(self.annotations, policy, index)
         for part in self.parts:
-            for picture in self.format.read(part, watch):
+            for picture in self.format.read(part, policy):
                 yield replace(picture, image=f"{part.parent.name}/{picture.image}")
 
 

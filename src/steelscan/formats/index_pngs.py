@@ -26,10 +26,10 @@ from steelscan.formats.annotated_picture import (
 from steelscan.formats.parsing import png_of
 from steelscan.formats.picture_folder import frames_of, picture_names
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import Classes, DatasetError, Fault, Watch, write_bytes
+from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, write_bytes
 
 
-def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip as `open_dataset` does, picture by picture; only headers of pictures.
 
     If ``images/`` holds only folders, masks are expected in the same folders of ``masks/``. Raises
@@ -44,15 +44,15 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     if not names:
         where = files.where(annotations.folder)
         raise DatasetError(where, "holds no pictures", "Add pictures", Fault.NO_PICTURE)
-    for name, frame in frames_of(images, sorted(names), watch):
-        with watch.leaving_out():
-            masks = annotations.find(name, frame, watch)
+    for name, frame in frames_of(images, sorted(names), policy):
+        with policy.skipping():
+            masks = annotations.find(name, frame, policy)
             picture = AnnotatedPicture(name, frame, masks.masks, annotations.classes)
             yield replace(picture, ignored=masks.ignored, incomplete=masks.incomplete)
-    with watch.over():
+    with policy.collecting():
         read_groups(files, names)  # a broken table would stop the training
     for stray in annotations.strays(names):
-        watch.left_out(stray)
+        policy.skip(stray)
 
 
 def _annotations(files: Files, index: PictureIndex | None) -> tuple[Files, Annotations]:

@@ -42,10 +42,10 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     Mask,
     MaskError,
-    Watch,
     replacing,
     write_text,
 )
@@ -85,7 +85,7 @@ class _Task(BaseModel):
     annotations: list[_Annotation]
 
 
-def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex) -> Pictures:
     """Read a Label Studio file, picture by picture in its order; one task is held in memory.
 
     Raises DatasetError for what is not such a file, for a task annotated more than once and for a
@@ -95,45 +95,45 @@ def read(path: Path, watch: Watch, index: PictureIndex) -> Pictures:
     images: dict[int, str] = {}
     labels: set[str] = set()
     with opened(path) as file:
-        for at, task in _tasks(file, path, watch):
-            with watch.leaving_out():
+        for at, task in _tasks(file, path, policy):
+            with policy.skipping():
                 results = _results(task, path)
                 if results is None:
                     problem = f"task {task.id} was skipped or not annotated, and is left out"
-                    watch.note(Fault.NO_ANNOTATION, path, problem)
+                    policy.note(Fault.NO_ANNOTATION, path, problem)
                     continue
                 images[at] = _image(task, path, index)
                 for result in _regions(results):
                     with suppress(DatasetError):  # reported when the region is drawn
                         labels.update(parse_part(_Region, result, path, _PROGRAM).labels())
-        check_distinct(images.values(), path, watch)
+        check_distinct(images.values(), path, policy)
         listed = listed_classes(open_files(path.parent), "classes.txt")
         classes = listed or make_classes(sorted(labels), path)
         file.seek(0)
         for at, task in _tasks(file, path, SILENT):
             if at in images:
-                with watch.leaving_out():
-                    yield _picture(task, images[at], classes, path, watch, index)
+                with policy.skipping():
+                    yield _picture(task, images[at], classes, path, policy, index)
 
 
-def _tasks(file: BinaryIO, path: Path, watch: Watch) -> Iterator[tuple[int, _Task]]:
+def _tasks(file: BinaryIO, path: Path, policy: FaultPolicy) -> Iterator[tuple[int, _Task]]:
     for piece in pieces(file, path):
         if piece.name:
             problem = "is not as expected: Input should be a valid list"
             remedy = f"Export it again as {_PROGRAM}"
             raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE)
         if piece.at >= 0:
-            with watch.leaving_out():
+            with policy.skipping():
                 where = f"{path}, element {piece.at}"
                 yield piece.at, parse_json(_Task, piece.content, where, _PROGRAM)
 
 
 def _picture(
-    task: _Task, image: str, classes: Classes, path: Path, watch: Watch, index: PictureIndex
+    task: _Task, image: str, classes: Classes, path: Path, policy: FaultPolicy, index: PictureIndex
 ) -> AnnotatedPicture:
     where, results = f"{path}, task {task.id}", _results(task, path) or []
     frame = _frame(image, results, task, where, index)
-    canvas = Canvas(image, frame, classes, watch)
+    canvas = Canvas(image, frame, classes, policy)
     regions = _regions(results)
     for number, result in enumerate(regions, start=1):
         with canvas.shape():

@@ -34,11 +34,11 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     Mask,
     MaskError,
     PictureError,
-    Watch,
     write_json,
     write_text,
 )
@@ -82,7 +82,7 @@ class _File(BaseModel):
         return {label.strip() for label in labels if isinstance(label, str)} - {*_NO_CLASS}
 
 
-def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip of JSON files, sorted by name; the pictures are not opened.
 
     A picture's name is relative to ``path``. Raises DatasetError for a file that is not LabelMe
@@ -99,24 +99,24 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     labels: set[str] = set()
     images: dict[str, str] = {}
     for name in names:
-        with watch.leaving_out():
+        with policy.skipping():
             content = _parse(files, name)
             if content is None:
-                watch.note(Fault.FOREIGN, files.where(name), "is not a LabelMe file: ignored")
+                policy.note(Fault.FOREIGN, files.where(name), "is not a LabelMe file: ignored")
                 continue
             images[name] = _image(name, content, files, index)
             labels |= content.labels()
     if not images:
         raise DatasetError(path, "holds no LabelMe files", remedy)
-    check_distinct(images.values(), path, watch)
+    check_distinct(images.values(), path, policy)
     classes = listed_classes(files, "labels.txt", _NO_CLASS)
     if classes is None and not labels:
         remedy = "Add labels.txt with one class per line"
         raise DatasetError(files.where(""), "names no class in any file", remedy)
     classes = classes or make_classes(sorted(labels), files.where(""))
     for name, image in images.items():
-        with watch.leaving_out():
-            yield _picture(files, name, image, classes, watch, index)
+        with policy.skipping():
+            yield _picture(files, name, image, classes, policy, index)
 
 
 def _parse(files: Files, name: str) -> _File | None:
@@ -137,18 +137,18 @@ def _image(name: str, content: _File, files: Files, index: PictureIndex) -> str:
 
 
 def _picture(
-    files: Files, name: str, image: str, classes: Classes, watch: Watch, index: PictureIndex
+    files: Files, name: str, image: str, classes: Classes, policy: FaultPolicy, index: PictureIndex
 ) -> AnnotatedPicture:
     content = _parse(files, name)
     assert content is not None  # the first pass keeps only files of LabelMe
     frame = _frame(content, image, index, files.where(name))
-    canvas = Canvas(image, frame, classes, watch)
+    canvas = Canvas(image, frame, classes, policy)
     for number, part in enumerate(content.shapes, start=1):
         where = f"{files.where(name)}, shape {number}"
         with canvas.shape():
             shape = parse_part(_Shape, part, where, "LabelMe JSON")
             if shape.label.strip() in (_SOUND, _NEITHER):
-                _ignore(shape.label.strip(), image, where, watch)
+                _ignore(shape.label.strip(), image, where, policy)
             else:
                 _draw(canvas, shape, where)
     return canvas.finish()
@@ -165,14 +165,14 @@ def _frame(content: _File, image: str, index: PictureIndex, where: str) -> Frame
     return index.frame(image, height, width, where)
 
 
-def _ignore(label: str, image: str, where: str, watch: Watch) -> None:
+def _ignore(label: str, image: str, where: str, policy: FaultPolicy) -> None:
     """Note a shape of sound steel. Raises MaskError for one that is neither sound nor a defect."""
     if label == _NEITHER:
         problem = f"is {label} of {image}, neither sound nor a defect, which no mask can express"
         remedy = "Outline what is defective there, or leave it out with --on-error skip"
         raise MaskError(where, problem, remedy, Fault.UNCLEAR)
     problem = f"is {label} of {image}, which is sound steel"
-    watch.note(Fault.PASSED_OVER, where, problem)
+    policy.note(Fault.PASSED_OVER, where, problem)
 
 
 def _draw(canvas: Canvas, shape: _Shape, where: str) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from steelscan.data import picture_frame, plain
 from steelscan.data.files import ByStem, Files, is_picture
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import STRICT, DatasetError, Fault, Frame, PictureError, Watch
+from steelscan.strip import STRICT, DatasetError, Fault, FaultPolicy, Frame, PictureError
 
 
-def pictures_of(files: Files, watch: Watch = STRICT) -> Iterator[tuple[str, Frame]]:
+def pictures_of(files: Files, policy: FaultPolicy = STRICT) -> Iterator[tuple[str, Frame]]:
     """Yield the names, sorted, and the frames of all pictures of a folder, from their headers.
 
     Raises PictureError for a file that is not a picture, and DatasetError if there is none, or if
@@ -18,12 +18,14 @@ def pictures_of(files: Files, watch: Watch = STRICT) -> Iterator[tuple[str, Fram
     if not names:
         remedy = "Put the pictures there: the annotations do not give their names and sizes"
         raise DatasetError(files.where(""), "holds no pictures", remedy, Fault.NO_PICTURE)
-    for name, frame in frames_of(files, names, watch):
-        with watch.leaving_out():
+    for name, frame in frames_of(files, names, policy):
+        with policy.skipping():
             yield check_name(name, files.where(name)), frame
 
 
-def frames_of(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tuple[str, Frame]]:
+def frames_of(
+    files: Files, names: Sequence[str], policy: FaultPolicy
+) -> Iterator[tuple[str, Frame]]:
     """Yield some pictures and their frames, from their headers; see `pictures_of`."""
     first: dict[str, str] = {}
     for name in names:
@@ -31,9 +33,9 @@ def frames_of(files: Files, names: Sequence[str], watch: Watch) -> Iterator[tupl
         if other != name:
             problem = f"differs from {other} only in its ending"
             error = DatasetError(files.where(name), problem, "Rename one of them", Fault.SAME_NAME)
-            watch.error(error)
+            policy.error(error)
     for name in first.values():
-        with watch.leaving_out():
+        with policy.skipping():
             yield name, header_frame(files, name)
 
 
@@ -58,10 +60,10 @@ def without_picture(where: str, pictures: str) -> DatasetError:
 
 
 def refuse_strays(
-    names: Iterable[str], files: Files, pictures: Files, watch: Watch = STRICT
+    names: Iterable[str], files: Files, pictures: Files, policy: FaultPolicy = STRICT
 ) -> None:
     """Raise DatasetError for a file of annotations that belongs to none of the pictures."""
     known = ByStem(picture_names(pictures))
     for name in names:
         if known.find(name) is None:
-            watch.error(without_picture(files.where(name), pictures.where("")))
+            policy.error(without_picture(files.where(name), pictures.where("")))

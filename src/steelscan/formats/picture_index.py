@@ -17,7 +17,7 @@ from steelscan.data import key
 from steelscan.data.files import Files, fault_of, is_picture, open_files
 from steelscan.formats.picture_folder import header_frame
 from steelscan.formats.picture_names import NameParts, outside, split_name
-from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError, check_frame
+from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
 
 _LONGEST = 4096
 """Most characters of a path on any system."""
@@ -130,7 +130,7 @@ class PictureIndex:
         its size; PictureError if its header cannot be read.
         """
         if height is not None and width is not None:
-            return check_frame(Frame(height, width), where)
+            return Frame(height, width).checked(where)
         file = self.find(image)
         if file is None:
             problem = "does not exist, and its annotations do not give its size"

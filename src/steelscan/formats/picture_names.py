@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from steelscan.data import key, plain
 from steelscan.data.files import fault_of
-from steelscan.strip import STRICT, DatasetError, Fault, Watch
+from steelscan.strip import STRICT, DatasetError, Fault, FaultPolicy
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -71,13 +71,13 @@ def check_name(name: str, where: object) -> str:
     return name
 
 
-def check_distinct(names: Iterable[str], where: object, watch: Watch = STRICT) -> None:
+def check_distinct(names: Iterable[str], where: object, policy: FaultPolicy = STRICT) -> None:
     """Raise DatasetError for a name that occurs twice."""
     first: set[str] = set()
     for name in names:
         if key(name) in first:
             problem = f"names the picture {name} twice"
-            watch.error(DatasetError(where, problem, "Keep one of the two", Fault.SAME_NAME))
+            policy.error(DatasetError(where, problem, "Keep one of the two", Fault.SAME_NAME))
         first.add(key(name))
 
 

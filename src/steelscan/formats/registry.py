@@ -18,7 +18,7 @@ from steelscan.formats import (
 )
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, checked
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import STRICT, InputError, Watch
+from steelscan.strip import STRICT, FaultPolicy, InputError
 
 
 class Format(NamedTuple):
@@ -52,18 +52,18 @@ class Format(NamedTuple):
         return self.module.__name__.rpartition(".")[2]
 
     def read(
-        self, path: Path, watch: Watch = STRICT, index: PictureIndex | None = None
+        self, path: Path, policy: FaultPolicy = STRICT, index: PictureIndex | None = None
     ) -> Pictures:
         """Read annotations, picture by picture.
 
-        ``path`` is a file for formats with a ``file``, a folder or zip for the others. ``watch``
+        ``path`` is a file for formats with a ``file``, a folder or zip for the others. ``policy``
         decides what happens to faults. Pictures are looked up in ``index``; without it, where the
         programs of the format put them. Only their headers are read, and only if the annotations
         do not give their names or sizes.
         """
         if index is None and self.file:
             index = PictureIndex.around(path)
-        pictures: Pictures = self.module.read(path, watch, index)
+        pictures: Pictures = self.module.read(path, policy, index)
         return pictures
 
     def write(self, path: Path, pictures: Iterable[AnnotatedPicture]) -> tuple[Loss, ...]:

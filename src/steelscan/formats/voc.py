@@ -40,11 +40,10 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     MaskError,
     PictureError,
-    Watch,
-    blank_masks,
     write_bytes,
     write_text,
 )
@@ -63,7 +62,7 @@ class _LabelMap(NamedTuple):
     """Colour of each class as one number."""
 
 
-def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
     Pictures that are listed but have no PNG come last. Raises DatasetError if ``labelmap.txt`` or
@@ -76,8 +75,8 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     mask_files = list(folder.walk(links=True))
     names = [name for name in mask_files if name.lower().endswith(".png")]
     masks, images = ByStem(names), index.files if index else files.under("JPEGImages")
-    frames = dict(pictures_of(images, watch))
-    refuse_strays(names, folder, images, watch)
+    frames = dict(pictures_of(images, policy))
+    refuse_strays(names, folder, images, policy)
     without_png: dict[str, Frame] = {}
     listed, all_have_png = _listed(files), _all_have_png(files)
     for image, frame in frames.items():
@@ -85,7 +84,7 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
         if png is None:
             without_png[image] = frame
             continue
-        with watch.leaving_out():
+        with policy.skipping():
             content = read_mask_file(folder, png)
             picture = _picture(image, frame, labels, content, folder.where(png))
             all_have_png = all_have_png or not (picture.masks.any() or picture.ignored)
@@ -93,10 +92,10 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     others = [name for name in mask_files if not name.lower().endswith(".png")]
     clean = _CleanPictures(files, set() if all_have_png else listed, others)
     for image, frame in without_png.items():
-        with watch.leaving_out():
+        with policy.skipping():
             clean.check(image)
             problem = "has no PNG, is listed in ImageSets/Segmentation/, and counts as clean"
-            watch.note(Fault.NO_ANNOTATION, image, problem)
+            policy.note(Fault.NO_ANNOTATION, image, problem)
             no_masks = np.zeros((len(labels.classes), *frame), np.bool_)
             yield AnnotatedPicture(image, frame, no_masks, labels.classes)
 
@@ -206,7 +205,7 @@ def _picture(
         )
         remedy = "Name it there, and store masks losslessly"
         raise MaskError(where, problem, remedy, Fault.UNKNOWN_CLASS)
-    masks = blank_masks(len(known), frame, where)
+    masks = frame.empty_masks(len(known), where)
     for value, mask in zip(known, masks, strict=True):
         np.equal(pixels, value, out=mask)
     count = int((pixels == ignored).sum())

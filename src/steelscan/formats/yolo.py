@@ -28,9 +28,9 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     MaskError,
-    Watch,
     write_text,
 )
 
@@ -38,7 +38,7 @@ INSIDE = ("images/", "")
 """Where names of pictures start."""
 
 
-def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
+def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:
     """Read a folder or zip, picture by picture, sorted by name; only the headers of pictures.
 
     Raises DatasetError if classes, pictures or ``labels/`` are missing or do not fit together,
@@ -46,23 +46,23 @@ def read(path: Path, watch: Watch, index: PictureIndex | None) -> Pictures:
     """
     files = open_files(path)
     index = index or PictureIndex(files, INSIDE)
-    classes = class_names(files, watch)
-    texts = _text_files(files, index, watch)
-    listed = _listed(files, index, watch)
+    classes = class_names(files, policy)
+    texts = _text_files(files, index, policy)
+    listed = _listed(files, index, policy)
     names = [name for name in texts if listed is None or name in listed]
-    for file, frame in frames_of(index.files, names, watch):
+    for file, frame in frames_of(index.files, names, policy):
         name = _name(file)
-        canvas = Canvas(name, frame, classes, watch)
+        canvas = Canvas(name, frame, classes, policy)
         text = texts[file]
-        with watch.leaving_out():
+        with policy.skipping():
             if text is None:
-                watch.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
+                policy.note(Fault.NO_ANNOTATION, name, "has no text file, and counts as clean")
             else:
                 _draw(canvas, files, text, frame)
             yield canvas.finish()
 
 
-def _text_files(files: Files, index: PictureIndex, watch: Watch) -> dict[str, str | None]:
+def _text_files(files: Files, index: PictureIndex, policy: FaultPolicy) -> dict[str, str | None]:
     """Return the text file of each picture, None if it has none.
 
     It lies in ``labels`` if the picture lies in ``images``, or in the picture's folder. A text file
@@ -83,7 +83,7 @@ def _text_files(files: Files, index: PictureIndex, watch: Watch) -> dict[str, st
         path = PurePosixPath(name)
         expected = "labels" in path.parts[:-1] or path.parent in folders
         if name not in used and expected and _is_of_a_picture(path.name):
-            watch.error(without_picture(files.where(name), index.where("")))
+            policy.error(without_picture(files.where(name), index.where("")))
     return of_picture
 
 
@@ -110,13 +110,13 @@ def _images_at(file: str) -> int:
     return max((at for at, part in enumerate(folders) if part == "images"), default=-1)
 
 
-def _listed(files: Files, index: PictureIndex, watch: Watch) -> set[str] | None:
+def _listed(files: Files, index: PictureIndex, policy: FaultPolicy) -> set[str] | None:
     """Return the pictures that text files at the top list; None if there are no such files."""
     lists = lists_of_pictures(files)
     pictures: set[str] = set()
     for name in lists:
         for line in filter(None, map(str.strip, text_lines(files, name))):
-            with watch.over():
+            with policy.collecting():
                 image = index.name(line, files.where(name))
                 picture = index.find(image)
                 if picture is None:

@@ -10,12 +10,12 @@ from steelscan.mill.rolls import first_of_next_roll, name_of
 from steelscan.mill.spec import Mill
 from steelscan.strip import (
     OutputError,
-    cannot_write,
     encode,
     output_folder,
     track,
     write_mask_table,
     write_rows,
+    writing,
 )
 
 _QUALITY = 92  # of the JPEG files, of 100
@@ -54,12 +54,10 @@ def _refuse_too_much(mill: Mill, folder: Path, strips: int) -> None:
     """Raise OutputError without enough space; pictures of an interrupted call are replaced."""
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     least = int(_LEAST * strips * mill.height * mill.width)
-    try:
+    with writing(folder):
         free = shutil.disk_usage(there).free
         if least > free and there == folder.resolve():
             free += sum(path.stat().st_size for path in folder.glob("*_images/*.jpg"))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
     if least > free:
         problem = f"{strips} strips of {mill.frame} need {least} bytes, {free} bytes are free"
         raise OutputError(folder, problem, "Make fewer or smaller strips, or choose another disk")
@@ -93,7 +91,5 @@ def _write_pictures(
 
 def _write_jpeg(path: Path, strip: MilledStrip) -> None:
     _, content = cv2.imencode(".jpg", strip.picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    try:
+    with writing(path):
         path.write_bytes(content.tobytes())  # torn files are replaced until train.csv exists
-    except OSError as error:
-        raise cannot_write(path, error) from error

@@ -4,14 +4,7 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
-from steelscan.strip import (
-    Frame,
-    RunError,
-    SteelscanError,
-    check_frame,
-    read_rows,
-    write_rows,
-)
+from steelscan.strip import Frame, RunError, SteelscanError, read_rows, write_rows
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset
@@ -48,7 +41,7 @@ def read_predicted_strips(run: RunFolder) -> dict[str, Frame | None]:
         if not table.whole:
             raise ValueError("its last line is cut off")
         return {
-            image: check_frame(Frame(int(height), int(width)), path) if height or width else None
+            image: Frame(int(height), int(width)).checked(path) if height or width else None
             for image, height, width in table.select(_COLUMNS)
         }
     except (SteelscanError, ValueError) as error:

@@ -23,7 +23,7 @@ from steelscan.strip import (
     InputError,
     MaskTable,
     RunError,
-    held,
+    lock_folder,
     read_mask_table,
     write_bytes,
     write_json,
@@ -51,7 +51,7 @@ class RunFolder(RunPaths):
     @contextmanager
     def held(self) -> Iterator[None]:
         """Lock the folder for this process. Raises RunError if another one works in it."""
-        with held(self.path):
+        with lock_folder(self.path):
             for pattern in (".*.part", "networks/**/.*.part", "rounds/*/.*.part"):
                 for unfinished in self.path.glob(pattern):
                     unfinished.unlink()

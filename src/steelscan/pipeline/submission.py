@@ -11,16 +11,15 @@ from steelscan.decision import OnError, PredictionLog, fill_log
 from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.strip import (
-    TABLE_KIND,
     UNREAD,
     InputError,
     Layout,
     MaskTable,
     RunError,
     check_output,
-    held,
-    hidden_beside,
-    parse,
+    hidden_path,
+    lock_folder,
+    parse_runs,
     read_mask_table,
     write_mask_table,
 )
@@ -92,14 +91,14 @@ def submit(
             raise InputError("--thresholds", found, "Give the pictures to predict: --images")
         folder.load_tuned()
         path = out or run / f"submission-{layout}.csv"
-        check_output(path, TABLE_KIND, own=folder.submission)
+        check_output(path, MaskTable.FILE_KIND, own=folder.submission)
         texts, unread = _own_rows(folder)
         _write(path, texts, unread, layout, len(record.classes))
     else:
         path = _path_for_others(folder, out)
-        check_output(path, TABLE_KIND)
-        kept = hidden_beside(path, "lock").name
-        with held(path.parent, kept, path):
+        check_output(path, MaskTable.FILE_KIND)
+        kept = hidden_path(path, "lock").name
+        with lock_folder(path.parent, kept, path):
             texts, unread = _predict(folder, images, path, layout, device, on_error, thresholds)
     per_class = {
         name: sum(bool(of_classes[at]) for of_classes in texts.values())
@@ -137,7 +136,7 @@ def _own_rows(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
     texts: dict[str, Sequence[str]] = {name: table.texts(name, classes) for name in read}
     for name, of_classes in texts.items():
         for class_id, text in enumerate(of_classes, start=1):
-            parse(text, read[name], f"{run.submission}, {name}, class {class_id}")
+            parse_runs(text, read[name], f"{run.submission}, {name}, class {class_id}")
     return texts, sorted(unread)
 
 
@@ -181,7 +180,7 @@ def _predict(
 
     sources = find_pictures(images)
     detector = open_run(run, accelerator(device).device, thresholds)
-    path = hidden_beside(out, f"{run.digest(thresholds or run.thresholds)[:8]}.jsonl")
+    path = hidden_path(out, f"{run.digest(thresholds or run.thresholds)[:8]}.jsonl")
     log = PredictionLog(path, [source.name for source in sources])
     fill_log(log, sources, detector.masks, on_error=on_error)
     texts, unread = dict(log.rows()), list(log.unread)

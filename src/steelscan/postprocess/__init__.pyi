@@ -13,5 +13,5 @@ from .rules import Rule as Rule
 from .rules import clean as clean
 from .thresholds import Threshold as Threshold
 from .thresholds import Triplet as Triplet
-from .thresholds import lowest_level as lowest_level
+from .thresholds import lowest_u8_above as lowest_u8_above
 from .thresholds import threshold as threshold

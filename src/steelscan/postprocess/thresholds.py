@@ -65,12 +65,12 @@ def triplet(probabilities: Probabilities, rule: Triplet) -> Masks:
     return masks
 
 
-def lowest_level(threshold: float) -> int:
+def lowest_u8_above(threshold: float) -> int:
     """Return the lowest uint8 probability above a threshold; 256 if there is none."""
     return int(np.searchsorted(_PROBABILITIES, threshold, side="right"))
 
 
 def _above(probabilities: Probabilities, value: float) -> NDArray[np.bool_]:
     if probabilities.dtype == np.uint8:
-        return np.asarray(probabilities >= lowest_level(value))
+        return np.asarray(probabilities >= lowest_u8_above(value))
     return np.asarray(probabilities > value)

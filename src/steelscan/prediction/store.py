@@ -13,7 +13,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from steelscan.strip import Frame, RunError, cannot_write, write_text
+from steelscan.strip import Frame, RunError, write_text, writing
 
 
 class ProbabilityStore:
@@ -31,7 +31,7 @@ class ProbabilityStore:
         Raises RunError for a store that is damaged or of other strips, OutputError.
         """
         self._describe(folder, strips, classes, frames)
-        try:
+        with writing(folder):
             if not (self._folder / "zarr.json").exists():
                 zarr.create_array(
                     self._folder,
@@ -49,8 +49,6 @@ class ProbabilityStore:
             cut_short = self._read_log()
             if cut_short:  # by a crash; appending must not complete that line
                 write_text(self._log, "".join(f"\n{strip}\n" for strip in sorted(self._stored)))
-        except OSError as error:
-            raise cannot_write(folder, error) from error
 
     @classmethod
     def to_read(cls, folder: Path, strips: int, classes: int, frames: Sequence[Frame]) -> Self:
@@ -126,7 +124,7 @@ class ProbabilityStore:
         return stored[:, : frame.height, : frame.width]
 
     def __setitem__(self, strip: int, output: NDArray[np.generic]) -> None:
-        try:
+        with writing(self._log.parent):
             if self._frames:
                 frame = self._frames[strip]
                 self._array[strip, :, : frame.height, : frame.width] = output
@@ -134,8 +132,6 @@ class ProbabilityStore:
                 self._array[strip] = output
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(f"\n{strip}\n")
-        except OSError as error:
-            raise cannot_write(self._log.parent, error) from error
         self._stored.add(strip)
 
     def _broken(self, path: Path, found: str) -> RunError:

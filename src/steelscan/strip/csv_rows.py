@@ -91,7 +91,7 @@ class CsvRows:
         with self._opened() as file:
             return max(sum(1 for _ in self._lines(file)) - self._before, 0)
 
-    def other_columns(self) -> TableError:
+    def missing_columns(self) -> TableError:
         """Return the error for a header that lacks a column."""
         shown = ", ".join(self.columns[:_SHOWN]) + (", ..." if len(self.columns) > _SHOWN else "")
         return TableError(self.where, f"has the columns {shown}", self._remedy)
@@ -202,7 +202,7 @@ class Table:
         """
         positions = self.source.positions(names)
         if positions is None:
-            raise self.source.other_columns()
+            raise self.source.missing_columns()
         return [[row[position] for position in positions] for row in self.rows]
 
 

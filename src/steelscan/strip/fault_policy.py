@@ -8,21 +8,21 @@ from steelscan.strip.errors import InputError
 from steelscan.strip.faults import Fault
 
 
-class Watch:
+class FaultPolicy:
     """Raise every error at once, and ignore what can be read in spite of a fault.
 
-    A subclass whose `left_out` does not raise makes the reader skip the shape or picture that is
+    A subclass whose `skip` does not raise makes the reader skip the shape or picture that is
     wrong; one whose `error` does not raise makes it continue after any other error, too.
     """
 
-    closely = False
+    thorough = False
     """Whether to look for faults that do not matter for reading, such as edges that cross."""
 
     def error(self, error: InputError) -> None:
         """Handle an error."""
         raise error
 
-    def left_out(self, error: InputError) -> None:
+    def skip(self, error: InputError) -> None:
         """Handle the error of a shape or a picture, which is skipped."""
         self.error(error)
 
@@ -30,7 +30,7 @@ class Watch:
         """Handle a fault that did not prevent reading."""
 
     @contextmanager
-    def over(self) -> Iterator[None]:
+    def collecting(self) -> Iterator[None]:
         """Handle the error of a block, and continue after it."""
         try:
             yield
@@ -38,15 +38,15 @@ class Watch:
             self.error(error)
 
     @contextmanager
-    def leaving_out(self) -> Iterator[None]:
+    def skipping(self) -> Iterator[None]:
         """Handle the error of a block that reads one picture, and continue after it."""
         try:
             yield
         except InputError as error:
-            self.left_out(error)
+            self.skip(error)
 
 
-class Noting(Watch):
+class Noting(FaultPolicy):
     """Raise every error; count the faults that did not prevent reading, and keep the first ones."""
 
     def __init__(self) -> None:
@@ -66,18 +66,18 @@ class Skipping(Noting):
         super().__init__()
         self.errors: list[InputError] = []
 
-    def left_out(self, error: InputError) -> None:
+    def skip(self, error: InputError) -> None:
         """Collect an error."""
         self.errors.append(error)
 
 
-class _Silent(Watch):
+class _Silent(FaultPolicy):
     """Ignore errors."""
 
     def error(self, error: InputError) -> None:
         """Ignore an error."""
 
 
-STRICT = Watch()
+STRICT = FaultPolicy()
 SILENT = _Silent()
 """For reading a second time what was checked the first time."""

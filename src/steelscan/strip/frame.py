@@ -1,12 +1,13 @@
 """Frames (the size of a picture), classes, and the types of pictures and masks."""
 
-from typing import NamedTuple
+import re
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
-from steelscan.strip.errors import MaskError
+from steelscan.strip.errors import InputError, MaskError
 from steelscan.strip.faults import Fault
 from steelscan.strip.spec import Spec
 
@@ -19,9 +20,6 @@ Mask = NDArray[np.bool_]
 Masks = NDArray[np.bool_]
 """bool ``(classes, height, width)``: the masks of all classes of one strip."""
 
-
-MOST_CLASSES = 255
-"""Most classes: as many as an 8-bit index picture can hold; a higher class id is an error."""
 
 MOST_PIXELS = 178_956_970
 """Pixels of the largest picture; Pillow refuses pictures beyond it."""
@@ -44,9 +42,42 @@ class Frame(NamedTuple):
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse HEIGHTxWIDTH, as 256x1600. Raises InputError."""
+        match = re.fullmatch(r"([1-9]\d{0,6})[xX]([1-9]\d{0,6})", text)
+        if not match:
+            raise InputError("frame", f"is {text!r}", "Give HEIGHTxWIDTH in pixels, as 256x1600")
+        return cls(int(match[1]), int(match[2])).checked("frame")
+
+    def checked(self, where: object) -> Self:
+        """Return the frame if a picture can have it. Raises MaskError, naming ``where``."""
+        if min(self) < 1 or self.pixels > MOST_PIXELS:
+            height, width = (str(side)[:20] for side in self)
+            problem = f"gives the picture a height of {height} and a width of {width}"
+            remedy = f"Give its size in pixels, at most {MOST_PIXELS} in all"
+            raise MaskError(where, problem, remedy, Fault.UNREADABLE_FILE)
+        return self
+
+    def empty_masks(self, classes: int, where: object) -> Masks:
+        """Return empty masks, bool ``(classes, height, width)``.
+
+        Raises MaskError, naming ``where``, for an invalid frame, and for more classes than fit into
+        the memory that is allowed for one strip.
+        """
+        self.checked(where)
+        if classes * self.pixels > _MOST_IN_MASKS:
+            problem = f"needs {classes} masks of {self}, over {_MOST_IN_MASKS >> 30} GiB"
+            remedy = "Cut the picture into shorter strips, or use fewer classes"
+            raise MaskError(where, problem, remedy)
+        return np.zeros((classes, *self), np.bool_)
+
 
 class Classes(Spec):
     """The defect classes of a data set, in order. Class ids count from 1; 0 is background."""
+
+    MOST: ClassVar = 255
+    """As many as an 8-bit index picture can hold; a higher class id is an error."""
 
     names: tuple[str, ...]
 
@@ -64,29 +95,6 @@ class Classes(Spec):
     def ids(self) -> range:
         """The class ids, 1 to the number of classes."""
         return range(1, len(self.names) + 1)
-
-
-def blank_masks(classes: int, frame: Frame, where: object) -> Masks:
-    """Return empty masks, bool ``(classes, height, width)``.
-
-    Raises MaskError, naming ``where``, for an invalid frame, and for more classes than fit into the
-    memory that is allowed for one strip.
-    """
-    check_frame(frame, where)
-    if classes * frame.pixels > _MOST_IN_MASKS:
-        problem = f"needs {classes} masks of {frame}, over {_MOST_IN_MASKS >> 30} GiB"
-        raise MaskError(where, problem, "Cut the picture into shorter strips, or use fewer classes")
-    return np.zeros((classes, *frame), np.bool_)
-
-
-def check_frame(frame: Frame, where: object) -> Frame:
-    """Return the frame if a picture can have it. Raises MaskError, naming ``where``."""
-    if min(frame) < 1 or frame.pixels > MOST_PIXELS:
-        height, width = (str(side)[:20] for side in frame)
-        problem = f"gives the picture a height of {height} and a width of {width}"
-        remedy = f"Give its size in pixels, at most {MOST_PIXELS} in all"
-        raise MaskError(where, problem, remedy, Fault.UNREADABLE_FILE)
-    return frame
 
 
 def check_masks(masks: NDArray[np.generic], classes: int, frame: Frame, where: object) -> None:

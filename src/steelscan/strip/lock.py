@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from steelscan.strip.errors import RunError
-from steelscan.strip.output import cannot_write, output_folder
+from steelscan.strip.output import output_folder, writing
 
 
 @contextmanager
-def held(folder: Path, name: str = ".lock", where: Path | None = None) -> Iterator[None]:
+def lock_folder(folder: Path, name: str = ".lock", where: Path | None = None) -> Iterator[None]:
     """Lock a folder for this process with a file ``name`` in it, which is not removed afterwards.
 
     Messages name ``where``, or the folder. Raises RunError, naming the other process, if the folder
@@ -22,13 +22,12 @@ def held(folder: Path, name: str = ".lock", where: Path | None = None) -> Iterat
     where = where or folder
     file = output_folder(folder) / name
     lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        problem = f"is in use by {_holder(file)}"
-        raise RunError(where, problem, "Wait until it ends, or choose another --out") from None
-    except OSError as error:
-        raise cannot_write(where, error) from error
+    with writing(where):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            problem = f"is in use by {_holder(file)}"
+            raise RunError(where, problem, "Wait until it ends, or choose another --out") from None
     try:
         with suppress(OSError):  # a full disk: the lock works nevertheless
             file.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")

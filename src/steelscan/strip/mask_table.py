@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from steelscan.strip.csv_rows import CsvRows, write_rows
 from steelscan.strip.errors import TableError
-from steelscan.strip.frame import MOST_CLASSES
-from steelscan.strip.overwriting import table_kind
+from steelscan.strip.frame import Classes
+from steelscan.strip.overwriting import FileKind
 from steelscan.strip.runlength import UNREAD
 
 Layout = Literal["joined", "columns"]
@@ -31,9 +31,6 @@ _COLUMNS: dict[Layout, list[str]] = {
 _CLASS_ID = re.compile(r"0*([1-9][0-9]*)(?:\.0*)?")
 """A class id; pandas writes 1.0 if another row has no class."""
 
-TABLE_KIND = table_kind("table of run lengths", *_COLUMNS.values())
-"""A CSV file in either layout."""
-
 
 @dataclass(frozen=True)
 class MaskTable:
@@ -41,6 +38,8 @@ class MaskTable:
 
     Class ids count from 1. An absent image or class has no row in the file.
     """
+
+    FILE_KIND: ClassVar = FileKind.table("table of run lengths", *_COLUMNS.values())
 
     rows: dict[str, dict[int, str]]
     layout: Layout
@@ -84,7 +83,7 @@ class StreamedMaskTable:
                 self.layout: Layout = layout
                 self._cells = itemgetter(*positions)
                 return
-        raise self._rows.other_columns()
+        raise self._rows.missing_columns()
 
     def __iter__(self) -> Iterator[tuple[str, dict[int, str]]]:
         """Yield each image and its run lengths by class id, in ascending order of the images.
@@ -114,7 +113,7 @@ class StreamedMaskTable:
         """Yield line, image, class id and run lengths; class 0 marks a clean image.
 
         Raises TableError, naming the line, for rows that are cut off or too long, for class ids
-        that are not whole numbers from 1 to `MOST_CLASSES`, and for a last row that ends before its
+        that are not whole numbers from 1 to `Classes.MOST`, and for a last row that ends before its
         run lengths: in a line without a line break they may be lost.
         """
         joined = self.layout == "joined"
@@ -153,10 +152,10 @@ class StreamedMaskTable:
 
     def _class_id(self, line: int, image: str, text: str) -> int:
         number = _CLASS_ID.fullmatch(text.strip())
-        if number and len(number[1]) <= len(str(MOST_CLASSES)) and int(number[1]) <= MOST_CLASSES:
+        if number and len(number[1]) <= len(str(Classes.MOST)) and int(number[1]) <= Classes.MOST:
             return int(number[1])
         problem = f"row {line} names image {image[:80]!r} and class {text[:20]!r}"
-        remedy = f"Give an image name and a class id from 1 to {MOST_CLASSES}"
+        remedy = f"Give an image name and a class id from 1 to {Classes.MOST}"
         raise TableError(self._name, problem, remedy)
 
 

@@ -36,13 +36,13 @@ def replacing(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     temporary = temporary_path(target, "part")
     try:
-        with _writing(path):
+        with writing(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists() and not target.is_file():
                 raise OSError(errno.EINVAL, "it is not an ordinary file")
-        with _writing(path, temporary):
+        with writing(path, temporary):
             yield temporary
-        with _writing(path):
+        with writing(path):
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(target)
@@ -62,9 +62,9 @@ def temporary_folder(target: Path, ending: str = "part") -> Iterator[Path]:
     remove_leftovers(target.parent, folder.name.removesuffix(f"{os.getpid()}.{ending}"))
     _lent.add(folder)
     try:
-        with _writing(target):
+        with writing(target):
             folder.mkdir(parents=True)
-        with _writing(target, folder):
+        with writing(target, folder):
             yield folder
     finally:
         _lent.discard(folder)
@@ -73,10 +73,10 @@ def temporary_folder(target: Path, ending: str = "part") -> Iterator[Path]:
 
 def temporary_path(path: Path, ending: str) -> Path:
     """Return a hidden path next to ``path`` that no other process uses."""
-    return hidden_beside(path, f"{os.getpid()}.{ending}")
+    return hidden_path(path, f"{os.getpid()}.{ending}")
 
 
-def hidden_beside(path: Path, ending: str) -> Path:
+def hidden_path(path: Path, ending: str) -> Path:
     """Return a hidden path next to ``path`` with a name like its own, shortened if necessary."""
     name = path.name.lstrip(".")
     if len(os.fsencode(name)) > _LONGEST:
@@ -118,30 +118,17 @@ def write_json(path: Path, content: Any) -> None:
 
 def output_folder(path: Path) -> Path:
     """Create a folder for results and check that it can be written. Raises OutputError."""
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise cannot_write(path, error) from error
     return path
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Return the error for a path that cannot be written."""
-    reason = error.strerror or str(error)
-    remedy = "Choose a writable folder with free space"
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        for each in (path, *path.parents):
-            if each.is_file():
-                reason, remedy = f"{each} is a file, not a folder", "Choose a folder"
-    return OutputError(path, f"cannot be written ({reason})", remedy)
-
-
 @contextmanager
-def _writing(path: Path, within: Path | None = None) -> Iterator[None]:
-    """Turn OSErrors into an OutputError about ``path``.
+def writing(path: Path, within: Path | None = None) -> Iterator[None]:
+    """Turn OSErrors of the block into an OutputError about ``path``.
 
     With ``within``, a file or folder that the block writes, only errors about that are turned.
     """
@@ -150,7 +137,13 @@ def _writing(path: Path, within: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if within is not None and not _is_of_writing(error, within):
             raise
-        raise cannot_write(path, error) from error
+        reason = error.strerror or str(error)
+        remedy = "Choose a writable folder with free space"
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            for each in (path, *path.parents):
+                if each.is_file():
+                    reason, remedy = f"{each} is a file, not a folder", "Choose a folder"
+        raise OutputError(path, f"cannot be written ({reason})", remedy) from error
 
 
 def _is_of_writing(error: OSError, within: Path) -> bool:

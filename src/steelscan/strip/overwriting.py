@@ -11,9 +11,10 @@ import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from steelscan.strip.errors import OutputError
-from steelscan.strip.output import hidden_beside, remove_leftovers
+from steelscan.strip.output import hidden_path, remove_leftovers
 
 OF_A_RUN = frozenset(
     (
@@ -56,53 +57,53 @@ class FileKind:
     name: str
     holds: Callable[[Path], bool]
 
+    @classmethod
+    def table(cls, name: str, *headers: Iterable[str]) -> Self:
+        """Return the kind of CSV files with one of these headers."""
+        rows = [list(header) for header in headers]
 
-def table_kind(name: str, *heads: Iterable[str]) -> FileKind:
-    """Return the kind of CSV files with one of these headers."""
-    rows = [list(head) for head in heads]
+        def holds(path: Path) -> bool:
+            text = _head(path).decode("utf-8-sig", errors="replace")
+            try:
+                return next(csv.reader(io.StringIO(text, newline="")), []) in rows
+            except csv.Error:
+                return False
 
-    def holds(path: Path) -> bool:
-        text = _head(path).decode("utf-8-sig", errors="replace")
-        try:
-            return next(csv.reader(io.StringIO(text, newline="")), []) in rows
-        except csv.Error:
-            return False
+        return cls(name, holds)
 
-    return FileKind(name, holds)
+    @classmethod
+    def json(cls, name: str, *keys: str) -> Self:
+        """Return the kind of JSON files with an object, or a list of them, with these keys."""
 
+        def holds(path: Path) -> bool:
+            try:
+                content = json.loads(path.read_bytes())
+            except (ValueError, RecursionError):
+                return False
+            if isinstance(content, list) and content:
+                content = content[0]
+            return isinstance(content, dict) and set(keys) <= content.keys()
 
-def json_kind(name: str, *keys: str) -> FileKind:
-    """Return the kind of JSON files with an object, or a list of objects, that has these keys."""
+        return cls(name, holds)
 
-    def holds(path: Path) -> bool:
-        try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
-            return False
-        if isinstance(content, list) and content:
-            content = content[0]
-        return isinstance(content, dict) and set(keys) <= content.keys()
+    @classmethod
+    def page(cls, verb: str) -> Self:
+        """Return the kind of HTML pages that a command writes."""
+        brand = f'<div class="brand">steelscan {verb}</div>'.encode()
+        return cls(f"page of steelscan {verb}", lambda path: brand in _head(path))
 
-    return FileKind(name, holds)
+    @classmethod
+    def zip(cls, name: str, member: str) -> Self:
+        """Return the kind of zips that contain a file of this name."""
 
+        def holds(path: Path) -> bool:
+            try:
+                with zipfile.ZipFile(path) as packed:
+                    return member in packed.namelist()
+            except (zipfile.BadZipFile, ValueError, RuntimeError):
+                return False
 
-def page_kind(verb: str) -> FileKind:
-    """Return the kind of HTML pages that a command writes."""
-    brand = f'<div class="brand">steelscan {verb}</div>'.encode()
-    return FileKind(f"page of steelscan {verb}", lambda path: brand in _head(path))
-
-
-def zip_kind(name: str, member: str) -> FileKind:
-    """Return the kind of zips that contain a file of this name."""
-
-    def holds(path: Path) -> bool:
-        try:
-            with zipfile.ZipFile(path) as packed:
-                return member in packed.namelist()
-        except (zipfile.BadZipFile, ValueError, RuntimeError):
-            return False
-
-    return FileKind(name, holds)
+        return cls(name, holds)
 
 
 def check_output(
@@ -134,7 +135,7 @@ def check_output(
             raise OutputError(path, problem, _REMEDY) from None
         if not replaceable:
             raise OutputError(path, f"exists and is not a {kind.name}", _REMEDY)
-    remove_leftovers(path.parent, hidden_beside(path, "").name)
+    remove_leftovers(path.parent, hidden_path(path, "").name)
 
 
 def _run_of(path: Path) -> Path | None:

@@ -21,7 +21,7 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Progress]:
+def show_progress(label: str, total: int) -> Iterator[Progress]:
     """Show the progress of ``total`` units of work while the block runs."""
     if sys.stderr.isatty():
         with _bar(label, total) as bar:
@@ -32,7 +32,7 @@ def progress(label: str, total: int) -> Iterator[Progress]:
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
     """Yield the items, and show how many of ``total`` are done."""
-    with progress(label, total) as shown:
+    with show_progress(label, total) as shown:
         for item in items:
             yield item
             shown.advance()

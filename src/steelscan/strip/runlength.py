@@ -23,7 +23,7 @@ _NUMBERS_AND_SPACE = b"0123456789 \t\r\n"
 _REMEDY = "Give pairs 'start length' in ascending order, numbered from 1 down the columns"
 
 
-def parse(text: str, frame: Frame, where: object = "run lengths") -> NDArray[np.int64]:
+def parse_runs(text: str, frame: Frame, where: object = "run lengths") -> NDArray[np.int64]:
     """Parse run lengths into int64 ``(runs, 2)``: first pixel, counted from 0, and length.
 
     Raises MaskError, naming ``where``, if the text is not a list of pairs, and if runs leave the
@@ -57,9 +57,9 @@ def parse(text: str, frame: Frame, where: object = "run lengths") -> NDArray[np.
 
 
 def decode(text: str, frame: Frame, where: object = "run lengths") -> Mask:
-    """Decode run lengths to a mask, bool ``(height, width)``. Raises MaskError as `parse` does."""
+    """Decode run lengths to a mask, bool ``(height, width)``. Raises MaskError as `parse_runs`."""
     mask = np.zeros(frame, np.bool_)
-    runs = parse(text, frame, where)
+    runs = parse_runs(text, frame, where)
     if not len(runs):
         return mask
     left, right = runs[0, 0] // frame.height, (runs[-1].sum() - 1) // frame.height + 1

@@ -13,8 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from steelscan.models import StripNetwork
-from steelscan.strip import RecipeError, RunError, write_text
-from steelscan.strip.progress import progress
+from steelscan.strip import RecipeError, RunError, show_progress, write_text
 from steelscan.training.averaging import State, best_mean
 from steelscan.training.checkpoint import (
     load_network,
@@ -83,7 +82,7 @@ def fit(
         stage = Stage(network, stages[number], number, data, accelerator, workers, strips)
         if resumed is not None:
             stage.resume(*resumed, state.stage_state)
-        with progress(label, len(stage)) as shown:
+        with show_progress(label, len(stage)) as shown:
             shown.advance(len(stage) * state.epoch // stages[number].epochs)
             for epoch in range(state.epoch, stages[number].epochs):
                 with _located(label, stage, epoch):
@@ -186,6 +185,6 @@ def _keep(stage: Stage, state: _FitState, validate: Validate, folder: Path) -> N
         shown.advance()
         return validate(stage.network.eval())[stage.training.monitor]
 
-    with progress("Averaging checkpoints", 2 ** len(paths) - 1) as shown:
+    with show_progress("Averaging checkpoints", 2 ** len(paths) - 1) as shown:
         _, best = best_mean([load_weights(path) for path in paths], score)
     load(best)

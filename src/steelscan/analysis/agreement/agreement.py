@@ -17,7 +17,6 @@ from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_count
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.pages import plain_value
 from steelscan.strip import (
-    TABLE_KIND,
     Frame,
     InputError,
     Layout,
@@ -25,7 +24,7 @@ from steelscan.strip import (
     TableError,
     check_output,
     output_folder,
-    parse,
+    parse_runs,
     read_mask_table,
     track,
     write_mask_table,
@@ -89,7 +88,7 @@ def compare_submissions(
     if len(files) < 2 or len(set(files)) != len(files):
         problem = f"are {len(files)} files" if len(files) < 2 else "name a file twice"
         raise InputError("submissions", problem, "Name two or more different files")
-    check_output(majority_file, TABLE_KIND, files)
+    check_output(majority_file, MaskTable.FILE_KIND, files)
     output_folder(majority_file.parent)
     tables = [read_mask_table(file) for file in files]
     images = _images(files, tables)
@@ -163,7 +162,7 @@ def _majority(
         voted = []
         for at in range(classes):
             runs = [
-                parse(of_class[at], frame, f"{file}, image {image}, class {at + 1}")
+                parse_runs(of_class[at], frame, f"{file}, image {image}, class {at + 1}")
                 for file, of_class in zip(files, texts, strict=True)
             ]
             kept = majority(runs, ties=ties)

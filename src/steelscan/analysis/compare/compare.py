@@ -16,14 +16,14 @@ from steelscan.evaluation.metrics import (
     paired_differences,
 )
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
-from steelscan.strip import Classes, RunError, table_kind, write_rows
+from steelscan.strip import Classes, FileKind, RunError, write_rows
 
 _ENOUGH = 6
 """Groups that all differ in one direction, from which that is no chance at a level of 0.95."""
 
 _COLUMNS = ("image", "change", "truth", "a", "b", "dice_gain")
 
-CHANGES_KIND = table_kind("list of changed strips", _COLUMNS)
+CHANGES_KIND = FileKind.table("list of changed strips", _COLUMNS)
 
 CHANGES = ("clean to defective", "defective to clean", "other classes")
 

@@ -27,7 +27,7 @@ from steelscan.pipeline import (
     read_evaluated,
 )
 from steelscan.prediction import Member
-from steelscan.strip import InputError, RunError, held, printable
+from steelscan.strip import InputError, RunError, lock_folder, printable
 
 MOST_FREE = 10
 """Members that may be left out; with more, there are too many sets to try each."""
@@ -121,7 +121,7 @@ def compare_ensemble(
         raise RunError(run, found, "Choose a run with several members")
     free = _free(run, count, members) if sets and count > 1 else ()
     rules = combining_rules(recipe)
-    with held(out):
+    with lock_folder(out):
         claim(
             out,
             "compared_run.txt",

@@ -28,10 +28,10 @@ from steelscan.decision import (
 from steelscan.evaluation.metrics import count_pixels
 from steelscan.evaluation.tuning import strip_histograms
 from steelscan.pipeline import RunFolder, Tuned, open_folds, tasks
-from steelscan.postprocess import Rule, Threshold, Triplet, lowest_level
+from steelscan.postprocess import Rule, Threshold, Triplet, lowest_u8_above
 from steelscan.prediction import Combinations, Combined, TorchModel, predict_each
 from steelscan.recipes import Recipe, Segment
-from steelscan.strip import Masks, cannot_write, per_class, replacing, track
+from steelscan.strip import Masks, per_class, replacing, track, writing
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +118,11 @@ class StripFiles:
 
     def remove(self) -> None:
         """Remove all files, and the folder if nothing else is in it. Raises OutputError."""
-        try:
+        with writing(self.folder):
             for file in self.folder.glob("strip*.npz"):
                 file.unlink()
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
 
 
 def predict_members(
@@ -255,7 +253,7 @@ def _of_sets(
 def _lowest(setup: EnsembleSetup, classes: int) -> int:
     """The lowest level that can be part of any mask, by thresholds held or searched."""
     lowest_searched = 0.05
-    return lowest_level(min(lowest_searched, *_least(setup.tuned.rules[0], classes)))
+    return lowest_u8_above(min(lowest_searched, *_least(setup.tuned.rules[0], classes)))
 
 
 def _least(rule: Rule, classes: int) -> Iterator[float]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from steelscan.data import Dataset, make_folds
 from steelscan.data.duplicates import Groups, Leak, find_groups, leak, random_leak
 from steelscan.data.folds import FOLDS_KIND, read_given_folds, report_path, write_folds
-from steelscan.strip import check_output, json_kind, write_text
+from steelscan.strip import FileKind, check_output, write_text
 
 _LARGEST = 5
 """Number of largest groups in the report."""
@@ -89,7 +89,7 @@ def check_folds(dataset: Dataset, path: Path, *, search: bool = False) -> FoldsR
 def check_folds_path(path: Path) -> None:
     """Raise OutputError if `save_folds` would replace a file that is no table of folds."""
     check_output(path, FOLDS_KIND)
-    kind = json_kind("report of steelscan folds", "fingerprint", "deviation")
+    kind = FileKind.json("report of steelscan folds", "fingerprint", "deviation")
     check_output(report_path(path), kind)
 
 

@@ -1,5 +1,4 @@
 from .options import ScoreOptions as ScoreOptions
-from .options import read_frame as read_frame
 from .options import score_options as score_options
 from .result import ScoreResult as ScoreResult
 from .score import score_files as score_files

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from steelscan.evaluation.metrics import Expected
-from steelscan.strip import Frame, InputError, check_frame
+from steelscan.strip import Frame, InputError
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,10 @@ def score_options(
 ) -> ScoreOptions:
     """Read a frame "256x1600" and frequencies "128,43,741,120/1801". Raises InputError."""
     return ScoreOptions(
-        frame=None if frame is None else read_frame(frame),
+        frame=None if frame is None else Frame.parse(frame),
         mm_per_pixel=mm_per_pixel,
         expected=None if expected is None else read_expected(expected),
     )
-
-
-def read_frame(text: str) -> Frame:
-    """Read HEIGHTxWIDTH. Raises InputError."""
-    match = re.fullmatch(r"([1-9]\d{0,6})[xX]([1-9]\d{0,6})", text)
-    if not match:
-        raise InputError("frame", f"is {text!r}", "Give HEIGHTxWIDTH in pixels, as 256x1600")
-    return check_frame(Frame(int(match[1]), int(match[2])), "frame")
 
 
 def read_expected(text: str) -> Expected:

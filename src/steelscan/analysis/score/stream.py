@@ -12,8 +12,7 @@ from steelscan.analysis.score.tables import (
     positive_rows_notes,
 )
 from steelscan.evaluation.metrics import Pairs, RunningScores, pixel_counts
-from steelscan.strip import UNREAD, InputError, StreamedMaskTable, TableError
-from steelscan.strip.progress import progress
+from steelscan.strip import UNREAD, InputError, StreamedMaskTable, TableError, show_progress
 
 _BLOCK = 4096
 """Strips that are counted before they are added, and most names that are compared."""
@@ -52,7 +51,7 @@ def score_stream(
     block, rows, unread = [], 0, []
     shared = 0
     alone: tuple[list[str], list[str]] = ([], [])  # images that one table alone lists
-    with progress("Scoring rows", sum(table.count_rows() for table in tables)) as shown:
+    with show_progress("Scoring rows", sum(table.count_rows() for table in tables)) as shown:
         for image, true, guess in _together(*tables):
             if guess and UNREAD in guess.values():
                 unread.append(image)

@@ -40,12 +40,12 @@ from steelscan.pipeline import (
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.strip import (
     Classes,
+    FileKind,
     InputError,
     PerClass,
     RecipeError,
     RunError,
     check_output,
-    json_kind,
     output_folder,
     per_class,
 )
@@ -102,7 +102,7 @@ def tune_run(
     that cannot be tuned exactly, OutputError.
     """
     target = out or run / "tuned"
-    kind_of_file = json_kind("file of steelscan tune", "rules", "objective", "out_of_sample")
+    kind_of_file = FileKind.json("file of steelscan tune", "rules", "objective", "out_of_sample")
     check_output(target / "thresholds.json", kind_of_file)
     folder, options = RunFolder(run), options or CrossFitOptions()
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import STRICT, Classes, Frame, Layout, MaskError, Masks, Watch
+from steelscan.strip import STRICT, Classes, FaultPolicy, Frame, Layout, MaskError, Masks
 
 
 class Checked(NamedTuple):
@@ -50,8 +50,8 @@ class Annotations(Protocol):
     def check(self, name: str, frame: Frame) -> Checked:
         """Check the masks of a strip. Raises MaskError if they do not fit the frame."""
 
-    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> StripMasks:
-        """Read the masks of a strip. Raises MaskError, unless ``watch`` has faults left out."""
+    def find(self, name: str, frame: Frame, policy: FaultPolicy = STRICT) -> StripMasks:
+        """Read the masks of a strip. Raises MaskError, unless ``policy`` has faults left out."""
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """Return one error per annotation whose picture is not among ``names``."""

@@ -16,13 +16,12 @@ from steelscan.strip import (
     STRICT,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     Layout,
     MaskError,
     Noting,
     PictureError,
-    Watch,
-    blank_masks,
 )
 
 
@@ -73,10 +72,10 @@ class IndexPictures:
         digest = hashlib.sha256(content).digest()
         return Checked(present, digest, self._ignored_in(counts), Fault.BY_COLOUR in faults.counts)
 
-    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> StripMasks:
+    def find(self, name: str, frame: Frame, policy: FaultPolicy = STRICT) -> StripMasks:
         """Read the masks of a strip; see `Annotations`."""
-        index, counts = self._index(name, frame, watch)
-        masks = blank_masks(len(self._values), frame, self._files.where(name))
+        index, counts = self._index(name, frame, policy)
+        masks = frame.empty_masks(len(self._values), self._files.where(name))
         for value, mask in zip(self._values, masks, strict=True):
             np.equal(index, value, out=mask)
         return StripMasks(masks, self._ignored_in(counts))
@@ -94,7 +93,7 @@ class IndexPictures:
         return int(counts[self._ignored]) if self._ignored is not None else 0
 
     def _index(
-        self, name: str, frame: Frame, watch: Watch
+        self, name: str, frame: Frame, policy: FaultPolicy
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the pixel values of a strip's mask, and how many pixels have each value."""
         file = self._masks.find(name)
@@ -110,7 +109,7 @@ class IndexPictures:
         picture = open_index_picture(content, where)
         index, note = self._palettes.read(picture, where)
         if note:
-            watch.note(Fault.BY_COLOUR, where, note)
+            policy.note(Fault.BY_COLOUR, where, note)
         if picture.one_bit and not self._known[1] and self._known[255]:
             index = index * np.uint8(255)  # programs save white with one bit per pixel
         if index.shape != frame:

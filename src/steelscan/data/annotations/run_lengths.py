@@ -13,13 +13,12 @@ from steelscan.strip import (
     Classes,
     DatasetError,
     Fault,
+    FaultPolicy,
     Frame,
     Layout,
     MaskError,
-    Watch,
-    blank_masks,
     decode,
-    parse,
+    parse_runs,
     read_mask_table,
 )
 
@@ -46,13 +45,13 @@ class RunLengths:
         present = np.zeros(len(self.classes), np.bool_)
         for class_id, text in texts.items():
             where = self._checked_class(name, class_id)
-            present[class_id - 1] = parse(text, frame, where).size > 0
+            present[class_id - 1] = parse_runs(text, frame, where).size > 0
         content = "\n".join(f"{at} {' '.join(texts[at].split())}" for at in sorted(texts))
         return Checked(present, hashlib.sha256(content.encode()).digest())
 
-    def find(self, name: str, frame: Frame, watch: Watch = STRICT) -> StripMasks:
+    def find(self, name: str, frame: Frame, policy: FaultPolicy = STRICT) -> StripMasks:
         """Read the masks of a strip; see `Annotations`."""
-        masks = blank_masks(len(self.classes), frame, f"{self._where}, {name}")
+        masks = frame.empty_masks(len(self.classes), f"{self._where}, {name}")
         incomplete = False
         for class_id, text in self._texts(name).items():
             try:
@@ -60,16 +59,18 @@ class RunLengths:
                 masks[class_id - 1] = decode(text, frame, where)
             except MaskError as error:
                 incomplete = True
-                watch.left_out(error)
+                policy.skip(error)
         if self.layout == "joined" and len(self._row(name)) < self._most:
             rows, most = len(self._row(name)), self._most
             problem = f"has {rows} rows in {self._where}, others {most}: is the file cut off?"
-            watch.note(Fault.NO_ANNOTATION, name, problem)
+            policy.note(Fault.NO_ANNOTATION, name, problem)
         # In the other layout every strip has a row per class, maybe an empty one.
         for class_id, text in self._row(name).items() if self.layout == "columns" else ():
             if not text.strip():
                 where = f"{self._where}, {name}, class {class_id}"
-                watch.note(Fault.EMPTY, where, "has a row without runs; a clean strip needs no row")
+                policy.note(
+                    Fault.EMPTY, where, "has a row without runs; a clean strip needs no row"
+                )
         return StripMasks(masks, incomplete=incomplete)
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from steelscan.data.annotations.tables import read_table
 from steelscan.data.dataset import Dataset
 from steelscan.data.files.names import key, matched
-from steelscan.strip import DatasetError, TableError, read_rows, table_kind, write_rows
+from steelscan.strip import DatasetError, FileKind, TableError, read_rows, write_rows
 
 _COLUMNS = ("image", "group", "fold")
 _GIVEN_COLUMNS = ("image", "fold")
 _DIGITS = 9
 
-FOLDS_KIND = table_kind("table of folds", _COLUMNS)
+FOLDS_KIND = FileKind.table("table of folds", _COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs
-from steelscan.strip import Frame, MaskTable, TableError, parse
+from steelscan.strip import Frame, MaskTable, TableError, parse_runs
 
 Runs = NDArray[np.int64]
 """int64 ``(runs, 2)``: first pixel counted from 0, and length; sorted, with gaps."""
@@ -58,7 +58,9 @@ def pixel_counts(
     counts = np.zeros((3, len(truth)), np.int64)
     for column, texts in enumerate(zip(predicted, truth, strict=True)):
         guess, true = (
-            parse(text, frame, f"{where}, image {image}, class {column + 1}") if text else _NO_RUNS
+            parse_runs(text, frame, f"{where}, image {image}, class {column + 1}")
+            if text
+            else _NO_RUNS
             for where, text in zip(("prediction", "truth"), texts, strict=True)
         )
         counts[:, column] = guess[:, 1].sum(), true[:, 1].sum(), shared_pixels(guess, true)

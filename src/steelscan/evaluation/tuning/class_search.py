@@ -16,7 +16,7 @@ from steelscan.evaluation.tuning.objectives import (
     strip_weights,
 )
 from steelscan.evaluation.tuning.surfaces import Axes, RuleKind, ScoreSurfaces, smoothed_argmax
-from steelscan.postprocess import lowest_level
+from steelscan.postprocess import lowest_u8_above
 from steelscan.strip import InputError
 
 SearchMethod: TypeAlias = Literal["search", "auto"]
@@ -92,9 +92,9 @@ class ClassSearch:
 
     def pairs(self, thresholds: ClassThresholds) -> Pairs:
         """Return the pixel counts at some thresholds, ``(strips, 1)``."""
-        lowest = lowest_level(thresholds.pixel)
+        lowest = lowest_u8_above(thresholds.pixel)
         mask = self._counts.predicted[:, lowest]
-        above = self._counts.predicted[:, lowest_level(thresholds.label)]
+        above = self._counts.predicted[:, lowest_u8_above(thresholds.label)]
         if self.kind == "threshold":
             kept = (above > 0) & (mask >= thresholds.area)
         else:

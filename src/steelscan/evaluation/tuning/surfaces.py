@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from steelscan.evaluation.metrics import Pairs
 from steelscan.evaluation.tuning.histograms import PixelsAbove, nan_passes
 from steelscan.evaluation.tuning.objectives import Objective, pair_scores, strip_weights
-from steelscan.postprocess import lowest_level
+from steelscan.postprocess import lowest_u8_above
 
 _NUMBERS_AT_ONCE = 1 << 24
 """Numbers in the largest matrix of a product."""
@@ -61,7 +61,7 @@ class ScoreSurfaces:
         """
         self._true, self._objective = counts.true, objective
         label, pixel = (
-            np.array([lowest_level(value) for value in axis.tolist()])
+            np.array([lowest_u8_above(value) for value in axis.tolist()])
             for axis in (axes.label, axes.pixel)
         )
         true = counts.true[:, None]
