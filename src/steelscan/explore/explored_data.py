@@ -61,10 +61,7 @@ class ExploredData:
 
 
 def open_explored_data(
-    data: Path,
-    labels: Path | None = None,
-    frame: Frame | None = None,
-    on_error: OnError = "stop",
+    data: Path, labels: Path | None = None, frame: Frame | None = None, on_error: OnError = "stop"
 ) -> ExploredData:
     """Open a data set (folder or zip), or a CSV file, plain or gzipped, of run lengths or labels.
 

@@ -142,11 +142,7 @@ class _Findings(FaultPolicy):
         errors = sum(each.count for each in faults if each.severity == "error")
         warnings = self._counts.total() - errors
         return CheckReport(
-            format=format_,
-            pictures=pictures,
-            errors=errors,
-            warnings=warnings,
-            faults=faults,
+            format=format_, pictures=pictures, errors=errors, warnings=warnings, faults=faults
         )
 
 

@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 from steelscan.data import IndexPicture, open_index_picture
 from steelscan.data.annotations import read_classes, write_classes
 from steelscan.data.files import ByStem, Files, open_files
-from steelscan.formats.annotated_picture import (
-    Loss,
-    Pictures,
-    check_mask_size,
-)
+from steelscan.formats.annotated_picture import Loss, Pictures, check_mask_size
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import make_classes
 from steelscan.formats.parsing import png_of, read_mask_file

@@ -23,12 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from steelscan.data.files import open_files
-from steelscan.formats.annotated_picture import (
-    AnnotatedPicture,
-    Loss,
-    Pictures,
-    check_class_names,
-)
+from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, check_class_names
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes
 from steelscan.formats.json_pieces import pieces

@@ -18,12 +18,7 @@ from pydantic import BaseModel, RootModel
 
 from steelscan.data import open_index_picture, picture_frame, plain
 from steelscan.data.files import Files, open_files
-from steelscan.formats.annotated_picture import (
-    AnnotatedPicture,
-    Loss,
-    Pictures,
-    check_class_names,
-)
+from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, check_class_names
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes
 from steelscan.formats.parsing import parse_json, parse_part, png_of
@@ -238,10 +233,7 @@ def _shape(name: str, mask: Mask) -> dict[str, Any]:
     part = mask[top : top + height, left : left + width]
     return {
         "label": name,
-        "points": [
-            [float(left), float(top)],
-            [float(left + width - 1), float(top + height - 1)],
-        ],
+        "points": [[float(left), float(top)], [float(left + width - 1), float(top + height - 1)]],
         "group_id": None,
         "description": "",
         "shape_type": "mask",

@@ -70,10 +70,7 @@ class Palettes:
             raise MaskError(where, problem, _REMEDY, Fault.PALETTE)
         if all(value == at for at, value in meaning.items()):
             odd = agreed.get(0, _BLACK) != _BLACK
-            return (
-                mask.values,
-                f"has {_named(agreed, 0)} for the background" if odd else "",
-            )
+            return mask.values, f"has {_named(agreed, 0)} for the background" if odd else ""
         table = np.zeros(256, np.uint8)
         table[used] = [meaning[value] for value in used]
         changed = ", ".join(f"{at} as {value}" for at, value in meaning.items() if at != value)
