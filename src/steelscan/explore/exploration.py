@@ -1,17 +1,16 @@
 """The result of an exploration; page, tables and JSON are made from it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from steelscan.explore.counts import Counts, count_pictures
 from steelscan.explore.explored_data import ExploredData, OnError
-from steelscan.explore.exposure import Exposure
+from steelscan.explore.labels import LabelTable
 from steelscan.explore.masks import (
     PERCENTILES,
     AreaFacts,
@@ -20,13 +19,15 @@ from steelscan.explore.masks import (
     piece_facts,
     share_below,
 )
-from steelscan.explore.measurements import Measurements, StripFacts, measure
-from steelscan.explore.shape import MaskShape
+from steelscan.explore.measurements import (
+    Measurements,
+    StripFacts,
+    classes_present,
+    masks_of_class,
+    measure,
+)
 from steelscan.explore.suspects import Suspect, find_suspects, speck_limit
 from steelscan.strip import PerClass, per_class
-
-_NOT_VALIDATED = GetPydanticSchema(lambda _, __: core_schema.any_schema())
-"""Marks a field that is not part of the JSON."""
 
 END = 0.01
 """An end of a strip counts as black from this share of its width on."""
@@ -88,8 +89,8 @@ class Exploration(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    data: Annotated[ExploredData, _NOT_VALIDATED] = Field(exclude=True, repr=False)
-    measured: Annotated[Measurements, _NOT_VALIDATED] = Field(exclude=True, repr=False)
+    data: InstanceOf[ExploredData] = Field(exclude=True, repr=False)
+    measured: InstanceOf[Measurements] = Field(exclude=True, repr=False)
 
     source: str
     classes: tuple[str, ...]
@@ -148,7 +149,9 @@ def explore_data(
     least = None if min_area is None else per_class(min_area, classes, "--min-area")
     measured = measure(data, on_error)
     strips = measured.strips
-    shapes = _by_class(strips, classes)
+    masks = [masks_of_class(strips, index) for index in range(classes)]
+    pixels = [np.array([shape.pixels for _, shape in each], np.int64) for each in masks]
+    shares = [np.array([shape.share for _, shape in each]) for each in masks]
     limits = [speck_limit(each.frame.pixels, speck) for each in strips]
     suspects = find_suspects(data, measured, speck)
     labels = data.labels
@@ -158,14 +161,15 @@ def explore_data(
         source=data.title,
         classes=data.classes.names,
         counts=_counts(data, strips),
-        areas=_areas(data, shapes),
+        areas=_areas(data.labels, pixels, shares),
         min_area=least,
         share_below_min_area=None
         if least is None or not strips
-        else tuple(
-            share_below(_pixels(each), area) for each, area in zip(shapes, least, strict=True)
-        ),
-        pieces=tuple(_pieces(strips, limits, index) for index in range(classes))
+        else tuple(map(share_below, pixels, least)),
+        pieces=tuple(
+            piece_facts([shape for _, shape in each], [limits[at] for at, _ in each])
+            for each in masks
+        )
         if strips
         else None,
         pieces_in_table=None
@@ -202,82 +206,51 @@ def members_of(groups: NDArray[np.int64]) -> list[list[int]]:
     return [part.tolist() for part in np.split(order, starts[1:]) if len(part) > 1]
 
 
-def _by_class(strips: Sequence[StripFacts], classes: int) -> list[list[MaskShape]]:
-    shapes = [[each.shapes[index] for each in strips] for index in range(classes)]
-    return [[shape for shape in column if shape is not None] for column in shapes]
-
-
-def _pixels(shapes: Sequence[MaskShape]) -> NDArray[np.int64]:
-    return np.array([shape.pixels for shape in shapes], np.int64)
-
-
-def _present(strips: Sequence[StripFacts], classes: int) -> NDArray[np.bool_]:
-    rows = [[shape is not None for shape in each.shapes] for each in strips]
-    return np.array(rows, np.bool_).reshape(-1, classes)
-
-
 def _counts(data: ExploredData, strips: Sequence[StripFacts]) -> tuple[Counts, ...]:
     counts = []
     if data.labels is not None:
         counts.append(count_pictures(data.labels.present, "table of labels"))
     if strips:
-        counts.append(
-            count_pictures(_present(strips, len(data.classes)), "masks", data.lists_clean)
-        )
+        present = classes_present(strips, len(data.classes))
+        counts.append(count_pictures(present, "masks", data.lists_clean))
     return tuple(counts)
 
 
-def _areas(data: ExploredData, shapes: list[list[MaskShape]]) -> tuple[Areas, ...]:
+def _areas(
+    labels: LabelTable | None,
+    pixels: Sequence[NDArray[np.int64]],
+    shares: Sequence[NDArray[np.float64]],
+) -> tuple[Areas, ...]:
     areas = []
-    if any(shapes):
-        facts = (
-            area_facts(_pixels(each), np.array([shape.share for shape in each])) for each in shapes
-        )
-        areas.append(Areas("masks", tuple(facts)))
-    labels = data.labels
+    if any(map(len, pixels)):
+        areas.append(Areas("masks", tuple(map(area_facts, pixels, shares))))
     if labels is not None and labels.shares is not None:
         columns = zip(labels.shares.T, labels.present.T, strict=True)
-        listed = tuple(area_facts(None, shares[present]) for shares, present in columns)
+        listed = tuple(area_facts(None, column[present]) for column, present in columns)
         areas.append(Areas("table of labels", listed))
     return tuple(areas)
-
-
-def _pieces(strips: Sequence[StripFacts], limits: Sequence[int], index: int) -> PieceFacts:
-    held = [
-        (shape, limit)
-        for each, limit in zip(strips, limits, strict=True)
-        if (shape := each.shapes[index]) is not None
-    ]
-    return piece_facts([shape for shape, _ in held], [limit for _, limit in held])
 
 
 def _exposure(strips: Sequence[StripFacts], classes: int) -> ExposureFacts | None:
     exposures = [each.exposure for each in strips if each.exposure is not None]
     if not exposures:
         return None
-    brightness = np.array([each.brightness for each in exposures])
-    present = _present([each for each in strips if each.exposure is not None], classes)
-    black = [each.black_left + each.black_right for each in exposures]
-    ends = np.bincount([_black_ends(each) for each in exposures], minlength=5)
-    none, left, right, both, all_black = ends.tolist()
+    brightness, _, lefts, rights = np.array(exposures).T
+    present = classes_present([each for each in strips if each.exposure is not None], classes)
+    # 0 for no black end, 1 left, 2 right, 3 both, 4 for a picture that is black as a whole
+    kinds = np.where(lefts == 1, 4, (lefts >= END) + 2 * (rights >= END))
+    none, left, right, both, all_black = np.bincount(kinds, minlength=5).tolist()
     return ExposureFacts(
         brightness=tuple(np.percentile(brightness, PERCENTILES).tolist()),
         clean_brightness=_median(brightness[~present.any(axis=1)]),
         class_brightness=tuple(_median(brightness[column]) for column in present.T),
-        black_share=tuple(np.percentile(black, PERCENTILES).tolist()),
+        black_share=tuple(np.percentile(lefts + rights, PERCENTILES).tolist()),
         no_black_end=none,
         left=left,
         right=right,
         both=both,
         all_black=all_black,
     )
-
-
-def _black_ends(exposure: Exposure) -> int:
-    """Return 0 for none, 1 left, 2 right, 3 both, 4 for the whole picture."""
-    if exposure.black_left == 1:
-        return 4
-    return int(exposure.black_left >= END) + 2 * int(exposure.black_right >= END)
 
 
 def _median(values: NDArray[np.float64]) -> float | None:
@@ -301,8 +274,5 @@ def _near_duplicates(
 
 
 def _sizes(strips: Sequence[StripFacts]) -> tuple[SizeCount, ...]:
-    frames = np.array([each.frame for each in strips], np.int64).reshape(-1, 2)
-    sizes, counts = np.unique(frames, axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    rows = np.column_stack([sizes, counts])[order].tolist()
-    return tuple(SizeCount(height, width, pictures) for height, width, pictures in rows)
+    counts = Counter(sorted(each.frame for each in strips))
+    return tuple(SizeCount(*frame, pictures) for frame, pictures in counts.most_common())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.explore.counts import Counts
 from steelscan.explore.exploration import END, Exploration
 from steelscan.explore.masks import PIECES
+from steelscan.explore.measurements import masks_of_class
 from steelscan.pages import class_color, png_of, styled, svg_of
 
 if TYPE_CHECKING:
@@ -54,39 +54,37 @@ def _pictures(exploration: Exploration) -> "Figure":
     rows = len(names) + counts.lists_clean
     figure = _figure(max(1.5, 0.27 * rows + 0.75))
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
-    labels = ([*names, "clean"]) if counts.lists_clean else names
-    values = [*counts.per_class, counts.clean][: len(labels)]
+    labels = [*names, "clean"][:rows]
+    values = [*counts.per_class, counts.clean][:rows]
     _bars(left, labels, values, [*_colors(len(names)), _CLEAN], counts.pictures)
     left.set_title("Pictures with each class")
-    _numbers_of_classes(right, counts)
-    return figure
-
-
-def _numbers_of_classes(panel: "Axes", counts: Counts) -> None:
     first = 0 if counts.lists_clean else 1
     values = list(counts.per_number[first:]) or [0]
-    numbers = list(range(first, first + len(values)))
-    labels = ["none" if number == 0 else str(number) for number in numbers]
-    colors = [_CLEAN if number == 0 else "#5b7fa6" for number in numbers]
-    _bars(panel, labels, values, colors, counts.pictures)
-    panel.set_title("Pictures by their number of classes")
+    labels = ["none", *map(str, range(1, first + len(values)))][first:]
+    colors = [_CLEAN, *["#5b7fa6"] * len(values)][first:]
+    _bars(right, labels, values, colors, counts.pictures)
+    right.set_title("Pictures by their number of classes")
+    return figure
 
 
 def _bars(
     panel: "Axes", labels: Sequence[str], values: Sequence[int], colors: Sequence[Any], whole: int
 ) -> None:
-    places = list(range(len(labels)))
-    panel.barh(places, values, color=colors[: len(labels)], height=0.7)
-    most = max([*values, 1])
-    for place, value in zip(places, values, strict=True):
-        text = f"{value:,}".replace(",", " ") + f"  ({100 * value / max(whole, 1):.1f} %)"
-        panel.text(value + 0.012 * most, place, text, va="center", color=_INK)
-    panel.set_yticks(places, labels)
-    panel.set_ylim(len(labels) - 0.4, -0.6)
-    panel.set_xlim(0, 1.32 * most)
+    bars = panel.barh(range(len(labels)), values, color=colors[: len(labels)], height=0.7)
+    shares = (100 * value / max(whole, 1) for value in values)
+    texts = [f"{_thousands(at)}  ({share:.1f} %)" for at, share in zip(values, shares, strict=True)]
+    panel.bar_label(bars, texts, padding=3, color=_INK)
+    _name_rows(panel, labels)
+    panel.set_xlim(0, 1.32 * max([*values, 1]))
     panel.set_xticks([])
-    panel.tick_params(axis="y", length=0)
     panel.spines["bottom"].set_visible(False)
+
+
+def _name_rows(panel: "Axes", names: Sequence[str], above: float = 0.6) -> None:
+    """Name the rows of a panel from top to bottom, with space ``above`` the first."""
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(len(names) - 0.4, -above)
+    panel.tick_params(axis="y", length=0)
 
 
 def _areas(exploration: Exploration) -> "Figure | None":
@@ -99,8 +97,7 @@ def _areas(exploration: Exploration) -> "Figure | None":
     for panel, (title, values, share) in zip(panels, columns, strict=True):
         _ridges(panel, values, share)
         panel.set_title(title)
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(len(names) - 0.55, -1.0)
+        _name_rows(panel, names, above=1.0)
     return figure
 
 
@@ -110,13 +107,10 @@ _Column = tuple[str, list[NDArray[np.float64]], bool]
 def _area_columns(exploration: Exploration) -> list[_Column]:
     """Return the panels side by side: areas in pixels and as shares, as far as known."""
     classes = range(len(exploration.classes))
-    shapes = [
-        [shape for each in exploration.measured.strips if (shape := each.shapes[at]) is not None]
-        for at in classes
-    ]
-    if any(shapes):
-        pixels = [np.array([shape.pixels for shape in held], np.float64) for held in shapes]
-        shares = [np.array([shape.share for shape in held], np.float64) for held in shapes]
+    masks = [masks_of_class(exploration.measured.strips, index) for index in classes]
+    if any(masks):
+        pixels = [np.array([shape.pixels for _, shape in each], np.float64) for each in masks]
+        shares = [np.array([shape.share for _, shape in each]) for each in masks]
         return [("Area in pixels", pixels, False), ("Area as a share of the picture", shares, True)]
     labels = exploration.data.labels
     if labels is None or labels.shares is None or not labels.present.any():
@@ -144,7 +138,6 @@ def _ridges(panel: "Axes", values: Sequence[NDArray[np.float64]], share: bool) -
     _log_ticks(panel, low, high, share)
     panel.grid(axis="x")
     panel.set_axisbelow(True)
-    panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
 
 
@@ -182,13 +175,9 @@ def _pieces(exploration: Exploration) -> "Figure | None":
                 panel.text(start + part / 2, row, PIECES[group], ha="center", va="center", size=7)
             start += part
     panel.set_title("Masks by their number of pieces")
-    panel.set_yticks(range(len(names)), names)
-    panel.set_ylim(len(names) - 0.4, -0.6)
-    panel.set_xlim(0, 1)
-    ticks = np.linspace(0, 1, 5)
-    panel.set_xticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    _name_rows(panel, names)
+    _share_axis(panel)
     panel.set_xlabel("share of the masks")
-    panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
     return figure
 
@@ -199,8 +188,7 @@ def _positions(exploration: Exploration) -> "Figure | None":
     if not shown:
         return None
     rows, columns = heat.shape[1:]
-    across = 1 if columns > 4 * rows else 2 if columns > 2 * rows else 3
-    across = min(across, len(shown)) if across > 1 else 1
+    across = min(1 if columns > 4 * rows else 2 if columns > 2 * rows else 3, len(shown))
     down = -(-len(shown) // across)
     tall = min(3.2, 0.9 * _WIDTH / across * rows / columns)
     figure = _figure(down * (tall + 0.5) + 0.1)
@@ -223,9 +211,9 @@ def _heat_map(
     image = panel.imshow(
         heat, cmap=scale, vmin=0, vmax=float(heat.max()), aspect="auto", interpolation="nearest"
     )
-    holders = sum(each.shapes[at] is not None for each in exploration.measured.strips)
+    pictures = len(masks_of_class(exploration.measured.strips, at))
     name = _short(exploration.class_titles)[at]
-    panel.set_title(f"{name}: {holders} {'picture' if holders == 1 else 'pictures'}")
+    panel.set_title(f"{name}: {pictures} {'picture' if pictures == 1 else 'pictures'}")
     panel.set_xticks([])
     panel.set_yticks([])
     for spine in panel.spines.values():
@@ -241,15 +229,10 @@ def _brightness_and_ends(exploration: Exploration) -> "Figure | None":
 
     if exploration.exposure is None:
         return None
-    measured = [
-        (exposure, not any(each.shapes))
-        for each in exploration.measured.strips
-        if (exposure := each.exposure) is not None
-    ]
-    clean = np.array([is_clean for _, is_clean in measured])
-    bright = np.array([exposure.brightness for exposure, _ in measured])
-    black = np.array([exposure.black_left + exposure.black_right for exposure, _ in measured])
-    ended = black[black >= END]
+    strips = [each for each in exploration.measured.strips if each.exposure is not None]
+    clean = np.array([not each.classes for each in strips])
+    bright, _, left, right = np.array([each.exposure for each in strips], np.float64).T
+    ended = (left + right)[left + right >= END]
     figure = _figure(2.5)
     panels = figure.subplots(1, 2 if ended.size else 1, squeeze=False)[0].tolist()
     _brightness(panels[0], bright, clean)
@@ -284,6 +267,10 @@ def _black_ends(panel: "Axes", ended: NDArray[np.float64]) -> None:
     panel.hist(ended, np.linspace(0, 1, 41).tolist(), color="#374151")
     panel.set_title(f"Black ends of the {_thousands(ended.size)} pictures that have one")
     panel.set_xlabel("share of the picture's width")
+    _share_axis(panel)
+
+
+def _share_axis(panel: "Axes") -> None:
     panel.set_xticks(np.linspace(0, 1, 5), [f"{25 * at} %" for at in range(5)])
     panel.set_xlim(0, 1)
 

@@ -134,7 +134,7 @@ def _near_duplicates(exploration: Exploration) -> list[str]:
     if copies is None:
         return []
     if not copies.groups:
-        return ["No near-duplicates were exploration."]
+        return ["No near-duplicates were found."]
     many = f"{number(copies.strips)} pictures are near-duplicates, in "
     many += _many(copies.groups, "group")
     differ = f"; in {number(copies.differing)} of them labels differ" if copies.differing else ""

@@ -135,11 +135,9 @@ def _draw(exploration: Exploration, at: int, caption: str = "") -> DrawnStrip:
     picture = (
         np.full(facts.frame, _GREY, np.uint8) if data.picture is None else data.picture(facts.row)
     )
+    titles = exploration.class_titles
     classes = tuple(
-        (
-            index,
-            f"{exploration.class_titles[index]}: {shape.pixels} pixels, {100 * shape.share:.2f} %",
-        )
+        (index, f"{titles[index]}: {shape.pixels} pixels, {100 * shape.share:.2f} %")
         for index, shape in enumerate(facts.shapes)
         if shape is not None
     )

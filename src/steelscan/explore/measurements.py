@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -41,6 +41,11 @@ class StripFacts(NamedTuple):
 
     exposure: Exposure | None
     """None if there is no picture."""
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Indices of the classes that the strip has, rising."""
+        return tuple(index for index, shape in enumerate(self.shapes) if shape is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +95,8 @@ def measure(data: ExploredData, on_error: OnError = "stop") -> Measurements:
             prints += [] if print_ is None else [print_]
             for index, cover in covered.items():
                 heat[index] += cover
-    has_class = [[shape is not None for shape in each.shapes] for each in strips]
-    holders = np.array(has_class, np.bool_).reshape(-1, len(data.classes)).sum(axis=0)
-    heat /= np.maximum(holders, 1)[:, None, None]
+    counts = classes_present(strips, len(data.classes)).sum(axis=0)
+    heat /= np.maximum(counts, 1)[:, None, None]
     numbers, pairs = None, []
     if data.picture is not None:
         groups = group_prints(prints)
@@ -100,6 +104,20 @@ def measure(data: ExploredData, on_error: OnError = "stop") -> Measurements:
         numbers = groups.numbers
         pairs = near_pairs(prints, [each.frame for each in strips], groups.links, labels)
     return Measurements(tuple(strips), heat, numbers, tuple(pairs), (*data.skipped, *skipped))
+
+
+def classes_present(strips: Sequence[StripFacts], classes: int) -> NDArray[np.bool_]:
+    """Return which classes each strip has, bool ``(strips, classes)``."""
+    present = np.zeros((len(strips), classes), np.bool_)
+    for row, strip in zip(present, strips, strict=True):
+        row[list(strip.classes)] = True
+    return present
+
+
+def masks_of_class(strips: Sequence[StripFacts], index: int) -> list[tuple[int, MaskShape]]:
+    """Return the masks of a class: the index in ``strips`` and the shape of each."""
+    shapes = ((at, strip.shapes[index]) for at, strip in enumerate(strips))
+    return [(at, shape) for at, shape in shapes if shape is not None]
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Future[Result]]:
@@ -124,15 +142,13 @@ def _measure(
 ) -> tuple[StripFacts, dict[int, NDArray[np.float32]], Fingerprint | None]:
     masks = data.masks(row)
     picture = None if data.picture is None else data.picture(row)
-    shapes = tuple(shape_of(mask) for mask in masks)
-    present = [index for index, shape in enumerate(shapes) if shape is not None]
     facts = StripFacts(
         row,
         data.names[row],
         data.frames[row],
-        shapes,
-        shared_by(masks) if len(present) > 1 else {},
+        tuple(shape_of(mask) for mask in masks),
+        shared_by(masks),
         None if picture is None else exposure_of(picture),
     )
-    covered = {index: coverage(masks[index], cells) for index in present}
+    covered = {index: coverage(masks[index], cells) for index in facts.classes}
     return facts, covered, None if picture is None else fingerprint(picture)

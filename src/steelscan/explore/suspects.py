@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from steelscan.explore.explored_data import ExploredData
 from steelscan.explore.labels import LabelTable
-from steelscan.explore.measurements import Measurements, StripFacts
+from steelscan.explore.measurements import Measurements, StripFacts, masks_of_class
 from steelscan.explore.near_pairs import label_differences
 from steelscan.explore.shape import MaskShape, Parts
 
@@ -158,10 +158,10 @@ def _table_differs(
 
 def _odd_sizes(strips: Sequence[StripFacts], names: Sequence[str]) -> Iterator[Suspect]:
     for index, name in enumerate(names):
-        held = [(at, shape) for at, strip in enumerate(strips) if (shape := strip.shapes[index])]
-        shares = np.array([shape.share for _, shape in held])
-        usual = float(np.median(shares)) if held else 0.0
-        for (at, shape), off in zip(held, size_deviations(shares).tolist(), strict=True):
+        masks = masks_of_class(strips, index)
+        shares = np.array([shape.share for _, shape in masks])
+        usual = float(np.median(shares)) if masks else 0.0
+        for (at, shape), off in zip(masks, size_deviations(shares).tolist(), strict=True):
             if abs(off) < _ODD:
                 continue
             times = max(shape.share / usual, usual / shape.share)

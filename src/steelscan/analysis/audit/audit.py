@@ -3,10 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Contradiction, contradictions, regions_of
@@ -15,10 +14,6 @@ from steelscan.strip import track
 
 if TYPE_CHECKING:
     from steelscan.pipeline import StoredOutputs
-
-
-_NOT_VALIDATED = GetPydanticSchema(lambda _, __: core_schema.any_schema())
-"""Marks a field that is not part of the JSON."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Audit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    dataset: Annotated[Dataset, _NOT_VALIDATED] = Field(exclude=True, repr=False)
+    dataset: InstanceOf[Dataset] = Field(exclude=True, repr=False)
     suspects: tuple[AuditedStrip, ...] = Field(exclude=True, repr=False)
 
     strips: int
