@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from quick import print_result
 from steelscan.data import find_pictures, open_dataset, read_picture
 from steelscan.data.duplicates import Fingerprint, find_groups, group_prints, required_likeness
-from steelscan.data.duplicates.fingerprints import fingerprint, likeness, nearest, stacked
+from steelscan.data.duplicates.fingerprints import fingerprint, likeness, nearest
 from steelscan.data.duplicates.groups import find_links
 from steelscan.mill import Mill, make_strip
 from steelscan.mill.rolls import scene_of
@@ -218,9 +218,8 @@ def speed(data: Path, strips: int) -> None:
     took = time.process_time() - start
     print(f"all of the grouping: {strips} random fingerprints, {took:.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"peak memory of this process: {peak:.0f} MiB; {stacked(random).nbytes / 2**20:.0f} spectra"
-    )
+    spectra = sum(each.spectrum.nbytes for each in random) / 2**20
+    print(f"peak memory of this process: {peak:.0f} MiB; {spectra:.0f} spectra")
 
 
 def _mill(count: int) -> tuple[list[Picture], NDArray[np.int64]]:

@@ -112,7 +112,7 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert read_folds(path, names).tolist() == [1, 1, 0]
     assert read_folds(path, names[::-1]).tolist() == [0, 1, 1]
     assert read_folds(path, ["b.jpg"]).dtype == np.int64
-    with pytest.raises(DatasetError, match=r"has no fold for 1 of 4 strips, as new\.jpg"):
+    with pytest.raises(DatasetError, match=r"has no fold for 1 of 4 pictures, as new\.jpg"):
         read_folds(path, [*names, "new.jpg"])
 
 

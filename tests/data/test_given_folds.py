@@ -47,7 +47,7 @@ def test_the_digest_changes_with_a_fold_and_with_nothing_else(
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"s0.jpg": 0}, "has no fold for 7 of 8 strips, as s1.jpg"),
+        ({"s0.jpg": 0}, "has no fold for 7 of 8 pictures, as s1.jpg"),
         ({f"s{at}": 1 + at % 2 for at in range(8)}, "fold 2 and none in fold 0.*from 0"),
         ({f"s{at}": "a" for at in range(8)}, "has the fold 'a' for s0"),
         ({"s0": 0} | {f"s{at}.jpg": 1 for at in range(8)}, "names s0.jpg twice, as 's0'"),

@@ -19,7 +19,7 @@ from steelscan.data.duplicates import (
     group_strips,
     required_likeness,
 )
-from steelscan.data.duplicates.fingerprints import SAME, fingerprint, likeness, nearest, stacked
+from steelscan.data.duplicates.fingerprints import SAME, fingerprint, likeness, nearest
 from steelscan.data.duplicates.groups import LARGEST, find_links
 from steelscan.strip import PictureError
 
@@ -205,8 +205,8 @@ def test_nearest_are_those_of_a_full_sort(kept: int) -> None:
 
 def test_the_spectrum_distinguishes_a_shifted_picture_from_all_others() -> None:
     bands = [steel(seed, 80, 320) for seed in range(40)]
-    spectra = stacked([fingerprint(band[:64, :256]) for band in bands])
-    shifted = stacked([fingerprint(band[6:70, 24:280]) for band in bands])
+    spectra = np.stack([fingerprint(band[:64, :256]).spectrum for band in bands])
+    shifted = np.stack([fingerprint(band[6:70, 24:280]).spectrum for band in bands])
     assert nearest(shifted, spectra, 1)[:, 0].tolist() == list(range(40))
     assert np.allclose(np.linalg.norm(spectra, axis=1), 1, atol=1e-5)
 

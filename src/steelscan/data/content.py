@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +22,7 @@ _TIME_STEP = 2.0
 
 _CHUNK = 1 << 20
 _MANY = 1000
-"""From this many files on, reading shows its progress."""
+"""From this many files on, `track_many` shows the progress."""
 
 _Cache: TypeAlias = dict[str, tuple[Stamp, str]]
 
@@ -39,7 +39,7 @@ def content_hashes(files: Files, names: Iterable[str]) -> dict[str, str]:
         if name in cached and cached[name][0] == stamp:
             kept[name], hashes[name] = cached[name], cached[name][1]
     missing = [name for name in stamps if name not in kept]
-    for name in _with_progress(missing):
+    for name in track_many(missing, "Reading pictures"):
         hashes[name] = _hash(files, name)
         if hashes[name] and _is_settled(stamps[name]) and _stamp(files, name) == stamps[name]:
             kept[name] = stamps[name], hashes[name]
@@ -109,5 +109,6 @@ def _checksum(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
-def _with_progress(names: list[str]) -> Iterator[str]:
-    return track(names, "Reading pictures", len(names)) if len(names) >= _MANY else iter(names)
+def track_many(names: Sequence[str], title: str) -> Iterator[str]:
+    """Yield names, and show the progress if they are so many that it takes a while."""
+    return track(names, title, len(names)) if len(names) >= _MANY else iter(names)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from steelscan.strip import Frame, Masks, Picture, Spec
+from steelscan.strip import Frame, Masks, Picture, Share, Spec
 
 STRIDE = 32
 """Height and width of the networks' input must be multiples of this."""
@@ -24,7 +24,7 @@ class RandomCrop(Spec):
     kind: Literal["random"] = "random"
     height: Side
     width: Side
-    defect: Annotated[float, Field(ge=0, le=1)] = 0.0
+    defect: Share = 0.0
 
 
 class WholeStrip(Spec):
@@ -45,7 +45,7 @@ class SteelCrop(Spec):
     height: Side
     width: Side
     dark: Annotated[int, Field(ge=0, le=255)] = 10
-    black: Annotated[float, Field(ge=0, le=1)] = 0.85
+    black: Share = 0.85
     mean: Annotated[float, Field(ge=0, le=255)] = 15.0
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.annotations import Annotations, Checked, detect, read_groups
-from steelscan.data.content import content_hashes
-from steelscan.data.files import Files, PictureFile, is_picture, open_files, stem
+from steelscan.data.content import content_hashes, track_many
+from steelscan.data.files import Files, is_picture, open_files, stem
 from steelscan.data.picture import picture_frame, read_picture
 from steelscan.strip import (
     Classes,
@@ -24,11 +24,7 @@ from steelscan.strip import (
     Masks,
     Picture,
     PictureError,
-    track,
 )
-
-_MANY = 1000
-"""From this many strips on, opening shows its progress."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +99,7 @@ class Dataset:
             return picture_frame(file, self._files.where(path))
 
     def _read(self, path: str) -> Picture:
-        content = PictureFile(path, self._files, path).read()
-        return read_picture(content, self._files.where(path))
+        return read_picture(self._files.picture_bytes(path), self._files.where(path))
 
 
 def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Dataset:
@@ -132,7 +127,7 @@ def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Data
     skipped: list[tuple[str, str]] = []
     kept: list[tuple[str, Frame, Checked]] = []
     stems = Counter(map(stem, names))
-    for name in _with_progress(names):
+    for name in track_many(names, "Checking strips"):
         try:
             _check_stem(name, stems, pictures)
             kept.append((name, *_check(name, pictures, annotations, on_error == "skip")))
@@ -215,10 +210,6 @@ def _check(
     except DatasetError as error:
         raise error.as_(PictureError, Fault.UNREADABLE) from error
     return frame, annotations.check(name, frame)
-
-
-def _with_progress(names: Sequence[str]) -> Iterator[str]:
-    return track(names, "Checking strips", len(names)) if len(names) >= _MANY else iter(names)
 
 
 def _leave_out(

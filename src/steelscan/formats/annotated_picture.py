@@ -1,6 +1,6 @@
 """The masks of one picture, independent of any annotation format."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steelscan.data import key, plain
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import Classes, DatasetError, Fault, Frame, Mask, MaskError, Masks, check_masks
+from steelscan.strip import Classes, DatasetError, Frame, Mask, Masks, check_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,6 @@ class Loss(NamedTuple):
     """Number of pixels that will differ when the file is read again."""
 
     why: str
-
-
-def check_mask_size(where: object, shape: Sequence[int], image: str, frame: Frame) -> None:
-    """Raise MaskError if a mask file, ``(height, width)``, differs in size from its picture."""
-    if tuple(shape) != frame:
-        problem = f"is {Frame(*shape)}, its picture {image} is {frame}"
-        raise MaskError(where, problem, "Save both with the same height and width", Fault.SIZE)
 
 
 def checked(

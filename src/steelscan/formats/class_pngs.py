@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import IndexPicture, open_index_picture
-from steelscan.data.annotations import read_classes, write_classes
+from steelscan.data.annotations import check_mask_size, read_classes, write_classes
 from steelscan.data.files import ByStem, Files, open_files
-from steelscan.formats.annotated_picture import Loss, Pictures, check_mask_size
+from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import make_classes
-from steelscan.formats.parsing import png_of, read_mask_file
+from steelscan.formats.parsing import png_of
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
@@ -95,7 +95,7 @@ class _ClassMasks:
             remedy = "Add it; it is black outside the class"
             raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(png)
-        picture = open_index_picture(read_mask_file(self._files, png), where)
+        picture = open_index_picture(self._files.picture_bytes(png, MaskError), where)
         values = _values_by_colour(picture, where)
         check_mask_size(where, values.shape, image, frame)
         mask = values > 0

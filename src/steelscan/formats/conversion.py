@@ -223,10 +223,7 @@ class _Copying:
 
 def _copy(picture: AnnotatedPicture, files: Files, name: str, folder: Path | None) -> None:
     where = files.where(name)
-    try:
-        content = files.read(name)
-    except DatasetError as error:
-        raise error.as_(PictureError, Fault.UNREADABLE) from error
+    content = files.picture_bytes(name)
     frame = picture_frame(content, where)
     if frame != picture.frame:
         problem = f"is {frame}, its annotations are for {picture.frame}"

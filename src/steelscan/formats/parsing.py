@@ -103,14 +103,6 @@ def numbers(values: object, where: object, columns: int | None = None) -> NDArra
     raise MaskError(where, problem, "Correct them, or export it again", Fault.POLYGON)
 
 
-def read_mask_file(files: Files, name: str) -> bytes:
-    """Return the content of a mask picture. Raises MaskError."""
-    try:
-        return files.read(name)
-    except DatasetError as error:
-        raise error.as_(MaskError, Fault.UNREADABLE) from error
-
-
 def png_of(
     values: NDArray[np.uint8] | NDArray[np.bool_], palette: list[int] | None = None
 ) -> bytes:

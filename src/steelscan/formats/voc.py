@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from steelscan.data import picture_frame, plain
+from steelscan.data.annotations import check_mask_size
 from steelscan.data.files import ByStem, Files, open_files
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,
     Pictures,
     check_class_names,
-    check_mask_size,
     one_class_per_pixel,
 )
 from steelscan.formats.class_names import make_classes
-from steelscan.formats.parsing import png_of, read_mask_file, refuse_doctype, text_lines
+from steelscan.formats.parsing import png_of, refuse_doctype, text_lines
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
@@ -85,7 +85,7 @@ def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Picture
             without_png[image] = frame
             continue
         with policy.skipping():
-            content = read_mask_file(folder, png)
+            content = folder.picture_bytes(png, MaskError)
             picture = _picture(image, frame, labels, content, folder.where(png))
             all_have_png = all_have_png or not (picture.masks.any() or picture.ignored)
             yield picture

@@ -8,7 +8,7 @@ from math import sqrt
 
 from pydantic import Field, field_validator
 
-from steelscan.strip import Frame, Spec
+from steelscan.strip import Frame, Share, Spec
 
 REFERENCE = Frame(256, 1600)
 """The frame of areas and lengths in settings; they scale with the area of other frames."""
@@ -42,7 +42,7 @@ class DefectStatistics(Spec):
     """Smallest mask, and the 99 % quantile."""
     components: float = Field(ge=1)
     """Mean number of connected components of a mask, which has a geometric distribution."""
-    border: float = Field(ge=0, le=1)
+    border: Share
     """Share of masks that touch the edge of the picture."""
     elongation: float = Field(gt=0)
     """Median height over width of a component's box."""
@@ -52,49 +52,20 @@ class DefectStatistics(Spec):
     """Standard deviation of the column of the components of a mask."""
 
 
-# The elongations are those of 3,180 masks (class 3 is drawn longer, because the picture's height
-# cuts it); the reach is ours.
-STATISTICS = (
-    DefectStatistics(  # 1: pits
-        area=3242,
-        area_log_std=0.81,
-        area_limits=(241, 14463),
-        components=3.4,
-        border=0.45,
-        elongation=1.7,
-        elongation_log_std=0.5,
-        reach=250,
-    ),
-    DefectStatistics(  # 2: faint scratches near an end of the strip
-        area=2570,
-        area_log_std=0.73,
-        area_limits=(316, 10294),
-        components=1.3,
-        border=0.77,
-        elongation=7.9,
-        elongation_log_std=0.4,
-        reach=50,
-    ),
-    DefectStatistics(  # 3: scratches, streaks and scratched bands
-        area=11433,
-        area_log_std=1.21,
-        area_limits=(115, 180026),
-        components=2.8,
-        border=0.76,
-        elongation=4.5,
-        elongation_log_std=0.9,
-        reach=350,
-    ),
-    DefectStatistics(  # 4: rough patches, rolled-in scale
-        area=26045,
-        area_log_std=0.9,
-        area_limits=(1579, 133789),
-        components=2.4,
-        border=0.57,
-        elongation=0.8,
-        elongation_log_std=0.5,
-        reach=200,
-    ),
+_MEASURED = (
+    # area, its log_std and limits, components, border, elongation and its log_std, reach
+    (3242, 0.81, (241, 14463), 3.4, 0.45, 1.7, 0.5, 250),  # 1: pits
+    (2570, 0.73, (316, 10294), 1.3, 0.77, 7.9, 0.4, 50),  # 2: faint scratches near an end
+    (11433, 1.21, (115, 180026), 2.8, 0.76, 4.5, 0.9, 350),  # 3: scratches, streaks, bands
+    (26045, 0.9, (1579, 133789), 2.4, 0.57, 0.8, 0.5, 200),  # 4: rough patches, rolled-in scale
+)
+"""The fields of `DefectStatistics`, a row per class of the competition. The elongations are those
+of 3,180 masks (class 3 is drawn longer, because the picture's height cuts it); the reach is ours.
+"""
+
+STATISTICS = tuple(
+    DefectStatistics.model_validate(dict(zip(DefectStatistics.model_fields, row, strict=True)))
+    for row in _MEASURED
 )
 """The four classes of the competition, in order."""
 
@@ -106,20 +77,18 @@ class Mill(Spec):
     seed: int = Field(default=0, ge=0)
     height: int = Field(default=REFERENCE.height, ge=64)
     width: int = Field(default=REFERENCE.width, ge=64)
-    clean_share: float = Field(default=5902 / 12568, ge=0, le=1)
+    clean_share: Share = 5902 / 12568
     """Share of strips without any defect."""
     combinations: tuple[Combination, ...] = COMBINATIONS
     """Classes of the defective strips; only the ratios of the weights count."""
-    statistics: tuple[DefectStatistics, DefectStatistics, DefectStatistics, DefectStatistics] = (
-        STATISTICS
-    )
+    statistics: tuple[DefectStatistics, ...] = Field(default=STATISTICS, min_length=4, max_length=4)
     roll: tuple[int, int] = (4, 12)
     """Least and greatest length of a roll: strips with the same steel, light and camera."""
-    duplicate_share: float = Field(default=0.1, ge=0, le=1)
+    duplicate_share: Share = 0.1
     """Share of strips, except the first of a roll, that nearly repeat the strip before them."""
-    black_share: float = Field(default=0.3, ge=0, le=1)
+    black_share: Share = 0.3
     """Share of rolls with the end of the steel in the picture, and black beyond it."""
-    faint_share: float = Field(default=0.1, ge=0, le=1)
+    faint_share: Share = 0.1
     """Share of defects that are hardly visible."""
 
     @field_validator("combinations")

@@ -1,5 +1,6 @@
 from .annotations import Annotations as Annotations
 from .annotations import Checked as Checked
+from .annotations import check_mask_size as check_mask_size
 from .detection import detect as detect
 from .index_pictures import IndexPictures as IndexPictures
 from .run_lengths import RunLengths as RunLengths

@@ -1,12 +1,12 @@
 """The interface of masks on disk, whatever their layout."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import STRICT, Classes, FaultPolicy, Frame, Layout, MaskError, Masks
+from steelscan.strip import STRICT, Classes, Fault, FaultPolicy, Frame, Layout, MaskError, Masks
 
 
 class Checked(NamedTuple):
@@ -55,3 +55,10 @@ class Annotations(Protocol):
 
     def strays(self, names: Iterable[str]) -> list[MaskError]:
         """Return one error per annotation whose picture is not among ``names``."""
+
+
+def check_mask_size(where: object, shape: Sequence[int], image: str, frame: Frame) -> None:
+    """Raise MaskError if a mask file, ``(height, width)``, differs in size from its picture."""
+    if tuple(shape) != frame:
+        problem = f"is {Frame(*shape)}, its picture {image} is {frame}"
+        raise MaskError(where, problem, "Save both with the same height and width", Fault.SIZE)

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations.annotations import Checked, StripMasks
+from steelscan.data.annotations.annotations import Checked, StripMasks, check_mask_size
 from steelscan.data.annotations.palettes import Palettes
 from steelscan.data.annotations.tables import read_classes, read_ignored
 from steelscan.data.files import ByStem, Files, is_picture, plain
@@ -102,19 +102,13 @@ class IndexPictures:
             remedy = "Add it; the mask of a clean strip is all 0"
             raise MaskError(where, "is missing", remedy, Fault.NO_MASK)
         where = self._files.where(file)
-        try:
-            content = self._files.read(file)
-        except DatasetError as error:
-            raise error.as_(MaskError, Fault.UNREADABLE) from error
-        picture = open_index_picture(content, where)
+        picture = open_index_picture(self._files.picture_bytes(file, MaskError), where)
         index, note = self._palettes.read(picture, where)
         if note:
             policy.note(Fault.BY_COLOUR, where, note)
         if picture.one_bit and not self._known[1] and self._known[255]:
             index = index * np.uint8(255)  # programs save white with one bit per pixel
-        if index.shape != frame:
-            problem = f"is {Frame(*index.shape)}, its picture {name} is {frame}"
-            raise MaskError(where, problem, "Save both with the same height and width", Fault.SIZE)
+        check_mask_size(where, index.shape, name, frame)
         counts = np.bincount(index.reshape(-1), minlength=256)
         strange = np.flatnonzero((counts > 0) & ~self._known)
         if strange.size:

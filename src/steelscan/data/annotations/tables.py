@@ -1,10 +1,13 @@
 """The small tables of a data set: ``classes.csv`` and ``groups.csv``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from steelscan.data.files import Files, matched
 from steelscan.strip import Classes, DatasetError, TableError, read_rows, write_rows
+
+T = TypeVar("T")
 
 _IGNORE = "ignore"
 
@@ -80,13 +83,26 @@ def read_groups(files: Files, names: Sequence[str]) -> tuple[str, ...] | None:
     if not files.exists("groups.csv"):
         return None
     where = files.where("groups.csv")
-    groups: dict[str, str] = {}
-    for image, group in read_table(files.read("groups.csv"), ("image", "group"), where):
-        if groups.setdefault(image, group) != group:
-            raise DatasetError(where, f"puts {image} into two groups", "Keep one row per image")
-    listed = matched(groups, names, where)
+    rows = read_table(files.read("groups.csv"), ("image", "group"), where)
+    pairs = [(image, group) for image, group in rows]
+    return tuple(one_each(pairs, names, where, "group", "List every picture, or remove the file"))
+
+
+def one_each(
+    rows: Iterable[tuple[str, T]], names: Sequence[str], where: object, what: str, remedy: str
+) -> list[T]:
+    """Return the value of each picture from rows of image and value, in the order of ``names``.
+
+    Images may be named as `matched` allows; those not among ``names`` are ignored. Raises
+    DatasetError, with ``what`` a value is, if a picture has none (and ``remedy``) or two.
+    """
+    values: dict[str, T] = {}
+    for image, value in rows:
+        if values.setdefault(image, value) != value:
+            raise DatasetError(where, f"puts {image} into two {what}s", "Keep one row per image")
+    listed = matched(values, names, where)
     missing = [name for name in names if name not in listed]
     if missing:
-        problem = f"has no group for {len(missing)} of {len(names)} pictures, as {missing[0]}"
-        raise DatasetError(where, problem, "List every picture, or remove the file")
-    return tuple(groups[listed[name]] for name in names)
+        problem = f"has no {what} for {len(missing)} of {len(names)} pictures, as {missing[0]}"
+        raise DatasetError(where, problem, remedy)
+    return [values[listed[name]] for name in names]

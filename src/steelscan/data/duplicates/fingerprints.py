@@ -8,7 +8,6 @@ coil and prove nothing.
 """
 
 import hashlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -116,11 +115,6 @@ def nearest(
         rows = np.argpartition(-closeness, count - 1, axis=1)[:, :count]
         neighbours[start : start + _BLOCK] = rows
     return neighbours
-
-
-def stacked(prints: Sequence[Fingerprint]) -> NDArray[np.float32]:
-    """Stack the spectra of fingerprints, float32 ``(strips, waves)``."""
-    return np.stack([each.spectrum for each in prints])
 
 
 def _even(picture: Picture, width: int, height: int) -> NDArray[np.float32]:

@@ -21,7 +21,6 @@ from steelscan.data.duplicates.fingerprints import (
     likeness,
     nearest,
     required_likeness,
-    stacked,
 )
 from steelscan.strip import track
 
@@ -149,7 +148,7 @@ def find_links(prints: Sequence[Fingerprint]) -> list[tuple[int, int, float]]:
     firsts, links = _copies(prints)
     if firsts.size < 2:
         return links
-    spectra = stacked([prints[at] for at in firsts.tolist()])
+    spectra = np.stack([prints[at].spectrum for at in firsts.tolist()])
     most = min(_MOST_NEIGHBOURS + 1, firsts.size)
     tried: dict[tuple[int, int], bool] = {}
     queries, count = np.arange(firsts.size), min(_NEIGHBOURS + 1, firsts.size)

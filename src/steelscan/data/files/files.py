@@ -5,6 +5,7 @@
 import errno
 import lzma
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -16,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn, TypeAlias
 
 from steelscan.data.picture import SUFFIXES
-from steelscan.strip import DatasetError, Fault
+from steelscan.strip import DatasetError, Fault, InputError, PictureError
 
 _JUNK = frozenset(
     (
@@ -34,6 +35,9 @@ _JUNK = frozenset(
     )
 )
 """Files and folders of Windows, macOS and network stores, in lower case: never a strip."""
+
+_NOT_UNICODE = re.compile("[\ud800-\udfff]")
+"""Halves of characters, by which Python represents bytes of a name that it cannot decode."""
 
 _COPY_AGAIN = "Check the file, or copy it again"
 NO_FILE = "is no ordinary file: a pipe, a device or a socket"
@@ -56,6 +60,13 @@ class Files(ABC):
         """Return the content of a file. Raises DatasetError if it is missing or unreadable."""
         with self.open(name) as file:
             return file.read()
+
+    def picture_bytes(self, name: str, kind: type[InputError] = PictureError) -> bytes:
+        """Return the content of a picture or mask file. Raises an error of class ``kind``."""
+        try:
+            return self.read(name)
+        except DatasetError as error:
+            raise error.as_(kind, Fault.UNREADABLE) from error
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
@@ -201,26 +212,19 @@ def visible(name: str) -> bool:
 
 def check_unicode(names: Iterable[str], where: object) -> None:
     """Raise DatasetError if a name is not Unicode: no table could contain it."""
-    wrong = [name for name in names if not _is_unicode(name)]
-    if wrong:
-        if all(_is_utf_8(os.fsencode(name)) for name in wrong):
-            problem = f"holds {len(wrong)} names that this locale, which is not UTF-8, cannot read"
-            remedy = "Set LANG=C.UTF-8 or PYTHONUTF8=1 and run the command again"
-            folder = os.fsencode(str(where)).decode(errors="backslashreplace")
-            raise DatasetError(folder, problem, remedy)
-        shown = os.fsencode(wrong[0]).decode(errors="backslashreplace")
-        problem = f"holds {len(wrong)} names of files that are not UTF-8, as '{shown}'"
-        remedy = "Rename them, as with: convmv -f latin1 -t utf8 -r --notest FOLDER"
-        folder = os.fsencode(str(where)).decode(errors="backslashreplace")
-        raise DatasetError(folder, problem, remedy, Fault.UNSAFE_NAME)
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    wrong = list(filter(_NOT_UNICODE.search, names))
+    if not wrong:
+        return
+    folder, first = (
+        os.fsencode(str(text)).decode(errors="backslashreplace") for text in (where, wrong[0])
+    )
+    if all(_is_utf_8(os.fsencode(name)) for name in wrong):
+        problem = f"holds {len(wrong)} names that this locale, which is not UTF-8, cannot read"
+        remedy = "Set LANG=C.UTF-8 or PYTHONUTF8=1 and run the command again"
+        raise DatasetError(folder, problem, remedy)
+    problem = f"holds {len(wrong)} names of files that are not UTF-8, as '{first}'"
+    remedy = "Rename them, as with: convmv -f latin1 -t utf8 -r --notest FOLDER"
+    raise DatasetError(folder, problem, remedy, Fault.UNSAFE_NAME)
 
 
 def _is_utf_8(name: bytes) -> bool:

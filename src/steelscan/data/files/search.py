@@ -17,7 +17,7 @@ from steelscan.data.files.files import (
 )
 from steelscan.data.files.zip_files import ZipFiles
 from steelscan.data.picture import SUFFIXES
-from steelscan.strip import DatasetError, PictureError
+from steelscan.strip import DatasetError
 
 PREDICT_MARKER = "predicted_by.txt"
 """File that ``steelscan predict`` writes into its output: its masks and overlays are no strips."""
@@ -53,10 +53,7 @@ class PictureFile:
 
     def read(self) -> bytes:
         """Return the content of the file. Raises PictureError if it cannot be read."""
-        try:
-            return self.files.read(self.path)
-        except DatasetError as error:
-            raise error.as_(PictureError) from error
+        return self.files.picture_bytes(self.path)
 
 
 def find_pictures(where: Path | str) -> list[PictureFile]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data.annotations.tables import read_table
+from steelscan.data.annotations.tables import one_each, read_table
 from steelscan.data.dataset import Dataset
-from steelscan.data.files.names import key, matched
+from steelscan.data.files.names import key
 from steelscan.strip import DatasetError, FileKind, TableError, read_rows, write_rows
 
 _COLUMNS = ("image", "group", "fold")
@@ -121,15 +121,10 @@ def _folds_of(
     Raises TableError if a fold is not a number, DatasetError if an image is in two folds or a strip
     is missing.
     """
-    fold_of: dict[str, int] = {}
+    numbers: list[tuple[str, int]] = []
     for image, text in rows:
         if not text.isdecimal() or len(text) > _DIGITS:
             raise TableError(path, f"has the fold {text[:20]!r} for {image}", "Number folds from 0")
-        if fold_of.setdefault(image, int(text)) != int(text):
-            raise DatasetError(path, f"puts {image} into two folds", "Keep one row per image")
-    listed = matched(fold_of, names, path)
-    missing = [name for name in names if name not in listed]
-    if missing:
-        problem = f"has no fold for {len(missing)} of {len(names)} strips, as {missing[0]}"
-        raise DatasetError(path, problem, "Use the folds of this data set")
-    return np.array([fold_of[listed[name]] for name in names], np.int64)
+        numbers.append((image, int(text)))
+    folds = one_each(numbers, names, path, "fold", "Use the folds of this data set")
+    return np.array(folds, np.int64)
