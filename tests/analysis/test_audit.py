@@ -56,22 +56,22 @@ def wrong(strips: Path, tmp_path: Path) -> Path:
 
 def test_small_faults_are_found_without_a_run(wrong: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found = write_audit(wrong, out, most=1, to="labelme")
-    first = next(strip for strip in found.suspects if strip.row == 0)
+    audit = write_audit(wrong, out, most=1, to="labelme")
+    first = next(strip for strip in audit.suspects if strip.row == 0)
     kinds = {(each.kind, each.class_name) for each in first.reasons}
     assert {("speck", "2"), ("sliver", "3"), ("pinhole", "1")} <= kinds
     with (out / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == sum(len(strip.reasons) for strip in found.suspects)
+    assert len(rows) == sum(len(strip.reasons) for strip in audit.suspects)
     worst = next(row for row in rows if row["rank"] == "1")
-    assert worst["image"] == found.suspects[0].name
-    assert float(worst["score"]) == pytest.approx(found.suspects[0].reasons[0].score, abs=1e-4)
+    assert worst["image"] == audit.suspects[0].name
+    assert float(worst["score"]) == pytest.approx(audit.suspects[0].reasons[0].score, abs=1e-4)
     written = sorted(path.name for path in (out / "relabel_labelme").glob("*.json"))
-    assert written == [Path(found.suspects[0].name).stem + ".json"]
+    assert written == [Path(audit.suspects[0].name).stem + ".json"]
     page = (out / "audit.html").read_text()
-    assert found.suspects[0].name in page
+    assert audit.suspects[0].name in page
     assert page.count("<figure>") == 1
-    assert f"The first 1 of {len(found.suspects)}" in page
+    assert f"The first 1 of {len(audit.suspects)}" in page
     assert json.loads((out / "audit.json").read_text())["evaluated"] is None
     with pytest.raises(OutputError, match="exists already"):
         write_audit(wrong, out, to="labelme")
@@ -87,20 +87,20 @@ def test_labels_that_a_run_contradicts(finished: Finished, strips: Path, tmp_pat
     masks[planted] = np.where(dataset.masks(planted), 0, 255).astype(np.uint8)
     classes = ProbabilityStore(run / "probabilities" / "classify", len(dataset), 4, ())
     classes[planted] = np.ones(4, np.float32)
-    found = write_audit(strips, tmp_path / "out", run=run)
-    assert found.evaluated is not None
-    assert 0 < found.evaluated < found.strips
-    assert any("out-of-fold predictions" in note for note in found.notes)
+    audit = write_audit(strips, tmp_path / "out", run=run)
+    assert audit.evaluated is not None
+    assert 0 < audit.evaluated < audit.strips
+    assert any("out-of-fold predictions" in note for note in audit.notes)
     evaluated = set(outputs.rows.tolist())
     kinds = {"missed", "denied", "other class", "out of place"}
     contradicted = {
-        strip.row for strip in found.suspects for each in strip.reasons if each.kind in kinds
+        strip.row for strip in audit.suspects for each in strip.reasons if each.kind in kinds
     }
     assert planted in contradicted
     assert contradicted <= evaluated
-    scores = [strip.score for strip in found.suspects]
+    scores = [strip.score for strip in audit.suspects]
     assert scores == sorted(scores, reverse=True)
-    assert all(0 <= each.score <= 1 for strip in found.suspects for each in strip.reasons)
+    assert all(0 <= each.score <= 1 for strip in audit.suspects for each in strip.reasons)
 
 
 def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(

@@ -253,15 +253,15 @@ def test_a_sharp_edge_gets_sharper_and_flat_steel_stays_flat():
 @pytest.mark.parametrize(("side", "sides"), [(3, {3}), (4, {3}), (7, {3, 5, 7}), (8, {3, 5, 7})])
 def test_blur_is_the_mean_of_an_odd_square(side, sides):
     picture, masks = sample(1, 20, 23)
-    found = Counter()
+    counts = Counter()
     for seed in range(40):
         changed, _ = apply((Blur(side=side, p=1.0),), picture, masks, seed)
         for odd in (3, 5, 7, 9):
             far = odd // 2
             square = picture[10 - far : 11 + far, 10 - far : 11 + far]
-            found[odd] += abs(square.mean() - changed[10, 10]) <= 0.51
-    assert {odd for odd, count in found.items() if count > 3} == sides
-    assert sum(found.values()) >= 40
+            counts[odd] += abs(square.mean() - changed[10, 10]) <= 0.51
+    assert {odd for odd, count in counts.items() if count > 3} == sides
+    assert sum(counts.values()) >= 40
 
 
 @pytest.mark.parametrize(("length", "longest"), [(3, 3), (8, 7), (15, 15)])
@@ -324,12 +324,12 @@ def test_jpeg_has_a_quality_from_the_least_to_100():
     for quality in range(1, 101):
         _, stored = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
         ways[cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).tobytes()] = quality
-    found = {
+    qualities = {
         ways[apply((Jpeg(min_quality=90, p=1.0),), picture, masks, seed)[0].tobytes()]
         for seed in range(100)
     }
-    assert min(found) == 90
-    assert max(found) == 100
+    assert min(qualities) == 90
+    assert max(qualities) == 100
 
 
 @pytest.mark.parametrize(("holes", "side"), [(1, 5), (3, 8), (8, 1)])
@@ -394,8 +394,8 @@ def test_shift_scale_rotate_is_a_similarity_within_its_limits():
     design = np.vstack([at, np.ones(at.shape[1])]).T
     for seed in range(100):
         spec = ShiftScaleRotate(shift=0.1, scale=0.2, degrees=10.0, p=1.0)
-        found = coordinates(spec, seed)[middle].reshape(2, -1).T
-        fitted, *_ = np.linalg.lstsq(design, found, rcond=None)
+        moved = coordinates(spec, seed)[middle].reshape(2, -1).T
+        fitted, *_ = np.linalg.lstsq(design, moved, rcond=None)
         matrix = np.linalg.inv(fitted[:2].T)
         scale = np.sqrt(np.linalg.det(matrix))
         assert np.allclose(matrix @ matrix.T, scale**2 * np.eye(2), atol=0.03)  # both sides alike
@@ -454,7 +454,7 @@ def test_the_lens_bends_around_the_middle():
 
 def components(mask):
     """The 8-connected components of a mask as sets of pixels, by flooding."""
-    left, found = set(map(tuple, np.argwhere(mask).tolist())), []
+    left, components = set(map(tuple, np.argwhere(mask).tolist())), []
     while left:
         front, whole = [left.pop()], set()
         while front:
@@ -464,8 +464,8 @@ def components(mask):
                 if pixel in left:
                     left.remove(pixel)
                     front.append(pixel)
-        found.append(whole)
-    return found
+        components.append(whole)
+    return components
 
 
 def spotted(seed, classes=3, height=30, width=40):

@@ -134,8 +134,8 @@ def test_a_zip_is_read_once_and_a_change_is_noticed(tmp_path: Path, reads: list[
 
 def test_a_file_that_cannot_be_read_has_no_hash(folder: Path) -> None:
     (folder / "b").unlink()
-    found = hashes(folder)
-    assert [name for name, digest in found.items() if not digest] == ["b"]
+    later = hashes(folder)
+    assert [name for name, digest in later.items() if not digest] == ["b"]
 
 
 def test_the_cache_is_in_the_folder_of_the_environment(

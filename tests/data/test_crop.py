@@ -114,9 +114,9 @@ def test_all_defect_pixels_are_equally_likely():
     masks[0, 2:5, 2:5] = masks[1, 4, 90] = True  # nine pixels of one class, one of the other
     crop, rng = RandomCrop(height=32, width=32, defect=1.0), np.random.default_rng(0)
     picture = np.zeros((8, 100), np.uint8)
-    found = [cut(picture, masks, crop, Frame(8, 8), rng)[1].any((1, 2)) for _ in range(1000)]
-    assert all(classes.sum() == 1 for classes in found)
-    assert 60 < sum(classes[1] for classes in found) < 140
+    present = [cut(picture, masks, crop, Frame(8, 8), rng)[1].any((1, 2)) for _ in range(1000)]
+    assert all(classes.sum() == 1 for classes in present)
+    assert 60 < sum(classes[1] for classes in present) < 140
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

@@ -134,9 +134,9 @@ def test_damaged_zip_entry_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"xxxx", b"xxxy", 1))
     with pytest.raises(DatasetError, match=r"damaged\.zip/a\.jpg: cannot be read"):
         open_files(path).read("a.jpg")
-    (found,) = find_pictures(path)
+    (pictures,) = find_pictures(path)
     with pytest.raises(PictureError, match=r"a\.jpg"):
-        found.read()
+        pictures.read()
 
 
 def test_a_locale_that_is_not_utf_8_is_reported_instead_of_names(folder: Path) -> None:
@@ -270,10 +270,10 @@ def test_one_of_many_files_costs_about_as_much_as_one_of_few(tmp_path: Path) -> 
 
 
 def names(where: Path | str) -> list[str]:
-    found = find_pictures(where)
-    for picture in found:
+    pictures = find_pictures(where)
+    for picture in pictures:
         assert picture.read().decode().endswith(picture.name)
-    return [picture.name for picture in found]
+    return [picture.name for picture in pictures]
 
 
 def test_find_in_folder_and_zip(folder: Path, zipped: Callable[..., Path]) -> None:
@@ -382,9 +382,9 @@ def test_pipes_sockets_and_circular_links_are_refused_without_waiting(
         unix.bind("socket.jpg")
     expected = ["a.jpg", "loop.jpg", "pipe.jpg", "real.jpg", "socket.jpg"]
     for where in (tmp_path, f"{tmp_path}/**/*", f"{tmp_path}/**", f"{tmp_path}/*.j*g"):
-        found = find_pictures(where)
-        assert [picture.name for picture in found] == expected
-        for picture in found:
+        pictures = find_pictures(where)
+        assert [picture.name for picture in pictures] == expected
+        for picture in pictures:
             if picture.name in ("a.jpg", "real.jpg"):
                 assert picture.read() == b"a.jpg"
             else:

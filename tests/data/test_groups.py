@@ -97,9 +97,9 @@ def test_unrelated_strips_stay_apart(strips: list[np.ndarray]) -> None:
 def test_altered_copies_are_found(strips: list[np.ndarray], name: str) -> None:
     copies = [ALTERATIONS[name](strip) for strip in strips]
     groups = group_pictures([*strips, *copies])
-    found = groups[: len(strips)] == groups[len(strips) :]
-    assert found.mean() >= 0.95  # the missed copies are nearly flat steel
-    assert len(np.unique(groups)) == 2 * len(strips) - found.sum()  # and nothing else was joined
+    together = groups[: len(strips)] == groups[len(strips) :]
+    assert together.mean() >= 0.95  # the missed copies are nearly flat steel
+    assert len(np.unique(groups)) == 2 * len(strips) - together.sum()  # and nothing else was joined
 
 
 @pytest.mark.parametrize("kind", ["black", "grey", "noise", "lamp", "sensor", "border", "streaks"])
@@ -148,11 +148,11 @@ def test_tiles_under_other_light_are_one_group(real_data: Path) -> None:
     """The number in a tile's name is a clock: shots within seconds show the same tile."""
     dataset = open_dataset(real_data / "tile")
     pictures = [dataset.picture(at) for at in range(300)]
-    found = pairs(group_pictures(pictures))
+    links = pairs(group_pictures(pictures))
     clock = np.array([int(re.findall(r"num_(\d+)", name)[0]) for name in dataset.names[:300]])
     apart = np.abs(clock[:, None] - clock[None, :])
     others = ~np.eye(300, dtype=bool)
-    joined = found & others
+    joined = links & others
     assert joined.sum() > 100
     assert (joined & (apart < 1000)).sum() / joined.sum() >= 0.95
     labels = np.array(dataset.group_labels)[:300]
@@ -182,13 +182,13 @@ def test_likeness_is_the_best_correlation_at_any_small_shift() -> None:
     )
     moved_ = one._replace(fine=np.roll(one.fine, (3, -5), (0, 1)))
     core = one.fine[4:36, 6:54]
-    for found in (other, moved_):
+    for shifted in (other, moved_):
         best = max(
-            np.corrcoef(core.ravel(), found.fine[y : y + 32, x : x + 48].ravel())[0, 1]
+            np.corrcoef(core.ravel(), shifted.fine[y : y + 32, x : x + 48].ravel())[0, 1]
             for y in range(9)
             for x in range(13)
         )
-        assert likeness(one, found) == pytest.approx(best, abs=1e-4)
+        assert likeness(one, shifted) == pytest.approx(best, abs=1e-4)
     assert likeness(one, moved_) == pytest.approx(1, abs=1e-4)
 
 
@@ -196,10 +196,10 @@ def test_likeness_is_the_best_correlation_at_any_small_shift() -> None:
 def test_nearest_are_those_of_a_full_sort(kept: int) -> None:
     rng = np.random.default_rng(0)
     spectra = rng.normal(size=(600, 20)).astype(np.float32)
-    found = nearest(spectra[:300], spectra, kept)
+    neighbours = nearest(spectra[:300], spectra, kept)
     closeness = spectra[:300] @ spectra.T
-    assert found.shape == (300, kept)
-    for row, places in enumerate(found):
+    assert neighbours.shape == (300, kept)
+    for row, places in enumerate(neighbours):
         assert set(places) == set(np.argsort(-closeness[row])[:kept])
 
 
@@ -242,15 +242,15 @@ def test_a_long_chain_is_split_and_reported() -> None:
     sizes = np.bincount(groups.numbers)
     assert sizes.max() <= LARGEST
     assert len(sizes) <= 2 * 70 / LARGEST + 1  # and not into many small ones
-    (found,) = groups.chains
-    assert (found.strips, found.groups) == (tuple(range(70)), len(sizes))
+    (split,) = groups.chains
+    assert (split.strips, split.groups) == (tuple(range(70)), len(sizes))
     links = find_links(prints)
-    assert found.separated == sum(
+    assert split.separated == sum(
         groups.numbers[one] != groups.numbers[other] for one, other, _ in links
     )
     (note,) = groups.notes([f"{at}.png" for at in range(70)])
     assert note.startswith("Near-duplicates: 70 strips around 0.png form a chain; it was split")
-    assert f"into {len(sizes)} groups, which separates {found.separated} similar pairs" in note
+    assert f"into {len(sizes)} groups, which separates {split.separated} similar pairs" in note
 
 
 def test_many_copies_of_one_strip_stay_one_group_and_are_reported() -> None:

@@ -35,11 +35,11 @@ def by_hand(folds: np.ndarray, groups: np.ndarray, present: np.ndarray) -> tuple
 @given(cases())
 def test_pairs_counted_one_by_one(case: Case) -> None:
     folds, groups, present = case
-    found = leak(folds, groups, present)
-    assert (found.strips, found.pairs, found.differing) == by_hand(folds, groups, present)
+    actual = leak(folds, groups, present)
+    assert (actual.strips, actual.pairs, actual.differing) == by_hand(folds, groups, present)
     one_each = np.arange(len(folds))
     whole = by_hand(one_each, groups, present)
-    assert (found.all_strips, found.all_pairs, found.all_differing) == whole
+    assert (actual.all_strips, actual.all_pairs, actual.all_differing) == whole
     random = random_leak(groups, present, 3)
     assert (random.all_strips, random.all_pairs, random.all_differing) == whole
 
@@ -70,5 +70,5 @@ def test_random_folds_separate_as_many_as_expected(count: int) -> None:
 
 
 def test_without_near_duplicates_nothing_leaks() -> None:
-    found = random_leak(np.arange(30), np.zeros((30, 2), np.bool_), 5)
-    assert (found.strips, found.pairs, found.differing, found.all_pairs) == (0, 0, 0, 0)
+    expected = random_leak(np.arange(30), np.zeros((30, 2), np.bool_), 5)
+    assert (expected.strips, expected.pairs, expected.differing, expected.all_pairs) == (0, 0, 0, 0)

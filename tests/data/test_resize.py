@@ -68,10 +68,10 @@ def test_a_smaller_picture_is_the_mean_over_the_area_of_each_pixel(sizes, seed):
     height, width, tall, wide = sizes
     frame = Frame(min(height, tall), min(width, wide))
     plane = np.random.default_rng(seed).integers(0, 256, (tall, wide)).astype(np.uint8)
-    found = resize_picture(plane, frame)
-    assert found.dtype == np.uint8
-    assert found.shape == frame
-    difference = found - np.array(exact_means(plane, frame), np.float64)
+    resized = resize_picture(plane, frame)
+    assert resized.dtype == np.uint8
+    assert resized.shape == frame
+    difference = resized - np.array(exact_means(plane, frame), np.float64)
     assert np.abs(difference).max() <= 0.5 + 1e-3
 
 
@@ -82,10 +82,10 @@ def test_a_mask_pixel_is_set_if_half_of_its_area_is(sizes, seed):
     frame = Frame(min(height, tall), min(width, wide))
     random = np.random.default_rng(seed)
     masks = random.random((3, tall, wide)) < np.array([0.5, 0.1, 0.0]).reshape(3, 1, 1)
-    found = resize_masks(masks, frame)
-    assert found.dtype == np.bool_
-    assert found.shape == (3, *frame)
-    for mask, plane in zip(masks, found, strict=True):
+    resized = resize_masks(masks, frame)
+    assert resized.dtype == np.bool_
+    assert resized.shape == (3, *frame)
+    for mask, plane in zip(masks, resized, strict=True):
         for row, expected in zip(plane.tolist(), exact_means(mask, frame), strict=True):
             for kept, share in zip(row, expected, strict=True):
                 if abs(share - Fraction(1, 2)) > Fraction(1, 1000):

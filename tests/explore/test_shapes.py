@@ -20,7 +20,7 @@ def pieces_of(pixels: set[Pixel], corners: bool) -> list[set[Pixel]]:
         (down, right) for down, right in product((-1, 0, 1), repeat=2) if (down, right) != (0, 0)
     ]
     steps = steps if corners else [step for step in steps if 0 in step]
-    left, found = set(pixels), []
+    left, pieces = set(pixels), []
     while left:
         piece, edge = set(), [left.pop()]
         while edge:
@@ -29,8 +29,8 @@ def pieces_of(pixels: set[Pixel], corners: bool) -> list[set[Pixel]]:
             near = {(row + down, column + right) for down, right in steps} & left
             left -= near
             edge += near
-        found.append(piece)
-    return found
+        pieces.append(piece)
+    return pieces
 
 
 def part_of(pixels: set[Pixel]) -> list[int]:

@@ -80,10 +80,12 @@ def wrong(tmp_path) -> Path:
 
 
 def test_explore_and_audit_list_the_same_suspects(wrong, tmp_path):
-    found = explore(wrong, tmp_path / "explored")
+    exploration = explore(wrong, tmp_path / "explored")
     audited = write_audit(wrong, tmp_path / "audited")
     first = audited.dataset.names[0]
-    explored = {(each.image, each.kind, each.class_name, each.reason) for each in found.suspects}
+    explored = {
+        (each.image, each.kind, each.class_name, each.reason) for each in exploration.suspects
+    }
     assert explored == {
         (strip.name, each.kind, each.class_name, each.text)
         for strip in audited.suspects
@@ -115,13 +117,13 @@ def test_a_size_is_odd_if_it_is_far_from_the_median_of_its_class():
     rng = np.random.default_rng(0)
     shares = np.exp(rng.normal(-5, 0.5, 200))
     shares[:2] = 1e-5, 0.9
-    found = size_deviations(shares)
-    assert found[0] < -3.5
-    assert found[1] > 3.5
-    assert (np.abs(found[2:]) < 3.5).mean() > 0.99
+    deviations = size_deviations(shares)
+    assert deviations[0] < -3.5
+    assert deviations[1] > 3.5
+    assert (np.abs(deviations[2:]) < 3.5).mean() > 0.99
     logs = np.log(shares)
     off = logs - np.median(logs)
-    assert found == pytest.approx(off / (1.4826 * np.median(np.abs(off))))
+    assert deviations == pytest.approx(off / (1.4826 * np.median(np.abs(off))))
     few = np.array([0.01] * 18 + [0.9])
     assert not size_deviations(few).any()
     equal = size_deviations(np.array([0.01] * 20 + [0.012, 0.9]))
@@ -144,8 +146,8 @@ def test_labels_differ_if_a_class_is_missing_or_at_another_place():
     label[0, 1, 12:18, 3:12] = True
     label[0, 2, 1:9, 15:25], label[1, 2, 10:18, 15:25] = True, True
     pairs = [NearPair(0, 1, 0.9, 0, 0), NearPair(2, 3, 0.9, 0, 0)]
-    found = [tuple(each) for each in label_differences(pairs, lambda row: label[row])]
-    assert found == [(0, 1, 1, 0.0, (54, 0)), (0, 1, 2, 0.0, (80, 80))]
+    differences = [tuple(each) for each in label_differences(pairs, lambda row: label[row])]
+    assert differences == [(0, 1, 1, 0.0, (54, 0)), (0, 1, 2, 0.0, (80, 80))]
 
 
 def test_planted_differences_between_copies_of_the_mill_are_found_and_no_others(tmp_path):
@@ -167,7 +169,7 @@ def test_planted_differences_between_copies_of_the_mill_are_found_and_no_others(
     texts[name][at] = encode(np.zeros(before.frames[pair.one], np.bool_))
     write_mask_table(tmp_path / "mill" / "train.csv", texts.items(), "columns")
     after = open_dataset(tmp_path / "mill")
-    found = list(label_differences(measure(explored_dataset(after)).near_pairs, after.masks))
-    assert found
-    assert all(each.class_index == at and pair.one in each[:2] for each in found)
-    assert {each.dice for each in found} == {0.0}
+    differences = list(label_differences(measure(explored_dataset(after)).near_pairs, after.masks))
+    assert differences
+    assert all(each.class_index == at and pair.one in each[:2] for each in differences)
+    assert {each.dice for each in differences} == {0.0}

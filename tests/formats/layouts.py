@@ -55,11 +55,11 @@ def taken(source: Path, target: Path, images: Path | None = None) -> list[str]:
     assert check(source, images=images).errors == 0
     convert(source, target, "index_pngs", images=images)
     dataset = open_dataset(target)
-    (found,) = (at for at in range(len(dataset)) if dataset.masks(at).any())
-    assert np.argwhere(dataset.masks(found)[0]).tolist() == [
+    (index,) = (at for at in range(len(dataset)) if dataset.masks(at).any())
+    assert np.argwhere(dataset.masks(index)[0]).tolist() == [
         [row, column] for row in range(2, 8) for column in range(4, 12)
     ]
-    return [dataset.names[found], *(dataset.names[:found] + dataset.names[found + 1 :])]
+    return [dataset.names[index], *(dataset.names[:index] + dataset.names[index + 1 :])]
 
 
 def refused(source: Path, target: Path, images: Path | None = None) -> SteelscanError:

@@ -112,23 +112,23 @@ def test_grey_pictures_stored_in_colour_are_grey(tmp_path: Path) -> None:
 def test_a_picture_of_another_size(each: Format, tmp_path: Path) -> None:
     lay(tmp_path, each)
     (tmp_path / each.pictures / "s0.png").write_bytes(picture(8, (20, 30)))
-    found = counted(check(tmp_path))
-    assert found.pop(Fault.ODD_SIZE) == 1
+    counts = counted(check(tmp_path))
+    assert counts.pop(Fault.ODD_SIZE) == 1
     # A clean strip has run lengths of any size, and shares of a picture have no size.
-    assert found == ({} if each.name in ("run_lengths", "yolo") else found)
-    assert set(found) <= {Fault.SIZE}
-    assert bool(found) == (each.name not in ("run_lengths", "yolo"))
+    assert counts == ({} if each.name in ("run_lengths", "yolo") else counts)
+    assert set(counts) <= {Fault.SIZE}
+    assert bool(counts) == (each.name not in ("run_lengths", "yolo"))
 
 
 @ALL
 def test_pictures_and_annotations_that_miss_each_other(each: Format, tmp_path: Path) -> None:
     lay(tmp_path, each)
     (tmp_path / each.pictures / "s3.png").rename(tmp_path / each.pictures / "new.png")
-    found = counted(check(tmp_path))
-    assert found.pop(Fault.NO_PICTURE) >= 1
+    counts = counted(check(tmp_path))
+    assert counts.pop(Fault.NO_PICTURE) >= 1
     needs = {"class_pngs": {Fault.NO_MASK}, "voc": {Fault.NO_MASK}}
     needs["index_pngs"] = needs["voc"]
-    assert set(found) == needs.get(each.name, {Fault.NO_ANNOTATION})
+    assert set(counts) == needs.get(each.name, {Fault.NO_ANNOTATION})
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -224,7 +224,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], dict[Fault, int]]] = {
         ),
         {Fault.PALETTE: 2},
     ),
-    "sound steel that is not black": (
+    "defect-free steel that is not black": (
         "index_pngs",
         write("masks/s1.png", coloured(OVERLAP // 255, "white", "red")),
         {Fault.BY_COLOUR: 1},
@@ -369,14 +369,14 @@ def test_faults(damage: str, tmp_path: Path) -> None:
     lay(tmp_path, named(name))
     harm(tmp_path)
     report = check(tmp_path, name)
-    found = counted(report)
+    counts = counted(report)
     if damage == "stems":
-        found.pop(Fault.NO_ANNOTATION, None)
-    assert found == expected
+        counts.pop(Fault.NO_ANNOTATION, None)
+    assert counts == expected
 
 
 def test_every_fault_is_tried() -> None:
-    tried = {fault for _, _, found in FAULTS.values() for fault in found}
+    tried = {fault for _, _, faults in FAULTS.values() for fault in faults}
     tried |= {fault for _, fault in PICTURES.values()}
     tried |= {Fault.ODD_SIZE, Fault.SAME_BUT_CASE, Fault.PAGES}
     assert tried == set(Fault)
@@ -458,9 +458,9 @@ def test_the_verb(
     assert "identical pictures" in capsys.readouterr().out
     (root / "images/s2.png").unlink()
     assert run(monkeypatch, root, "--json") == 1
-    found = json.loads(capsys.readouterr().out)
-    assert (found["errors"], found["warnings"]) == (1, 1)
-    assert found["faults"][0]["fault"] == "annotated picture missing"
+    report = json.loads(capsys.readouterr().out)
+    assert (report["errors"], report["warnings"]) == (1, 1)
+    assert report["faults"][0]["fault"] == "annotated picture missing"
     assert run(monkeypatch, root, "--list", "/proc/all.csv") == 2
     assert run(monkeypatch, root, "--from", "voc") in (1, 2)
 

@@ -60,8 +60,8 @@ def test_pycocotools_reads_the_same_masks(
     theirs = COCO(tmp_path / "a.json")
     for one, image in zip(written, theirs.imgs, strict=True):
         for class_id, mask in zip(one.classes.ids, one.masks, strict=True):
-            found = theirs.loadAnns(theirs.getAnnIds(image, class_id))
-            drawn = [theirs.annToMask(annotation) for annotation in found]
+            annotations = theirs.loadAnns(theirs.getAnnIds(image, class_id))
+            drawn = [theirs.annToMask(annotation) for annotation in annotations]
             assert dice(np.any([np.zeros(one.frame), *drawn], axis=0), mask) > 0.995
 
 
@@ -95,7 +95,7 @@ DAMAGE: dict[str, tuple[str, type[InputError], str]] = {
     "too many classes": (
         sample_coco(categories=[{"id": at, "name": f"c{at}"} for at in range(256)]),
         DatasetError,
-        "256 classes. Name at most 255",
+        "256 classes. Keep at most 255",
     ),
     "id twice": (
         sample_coco(categories=[{"id": 2, "name": "a"}, {"id": 2, "name": "b"}]),

@@ -143,7 +143,7 @@ def test_sources_that_do_not_exist_or_are_no_data_set(source: str, tmp_path: Pat
 
 def test_a_folder_format_is_no_single_file(converted: dict[str, Path], tmp_path: Path) -> None:
     one = min(converted["labelme"].glob("*.json"))
-    assert "Name the folder" in str(refused(one, tmp_path / "out", "voc"))
+    assert "Choose the folder" in str(refused(one, tmp_path / "out", "voc"))
 
 
 def test_a_target_that_is_not_empty_is_refused(mill: Path, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(knotty: Path, tmp_path: P
     assert convert(knotty, tmp_path / "here", "voc").pictures == 2
     (knotty / "images" / "z.png").rename(tmp_path / "z.png")
     error = refused(knotty, tmp_path / "out", "voc")
-    assert "may lie outside" in str(error)
+    assert "may be outside" in str(error)
     assert "--images" in error.remedy
 
 
@@ -435,8 +435,8 @@ def test_what_a_killed_conversion_left_is_removed(tmp_path: Path) -> None:
         for path in (tmp_path / "set").rglob("*.*"):
             packed.write(path, path.relative_to(tmp_path / "set"))
     convert(tmp_path / "set.zip", tmp_path / "out", "voc")
-    found = {path.name for path in tmp_path.iterdir()}
-    assert found == {"set", "set.zip", "out", alive.name}
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"set", "set.zip", "out", alive.name}
 
 
 def test_temporary_folders_of_one_process_are_kept(tmp_path: Path) -> None:

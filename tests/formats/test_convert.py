@@ -134,7 +134,7 @@ def test_every_kind_of_loss_is_one_line(knotty: Path, tmp_path: Path) -> None:
     text = convert(knotty, tmp_path / "out", "yolo").text().splitlines()
     assert text == [
         "2 pictures; masks per class: scratch: 1, Riß: 1",
-        "Lost: 6 pixels of 1 masks lie in holes, which were closed",
+        "Lost: 6 pixels of 1 masks were in holes, which were closed",
     ]
 
 
@@ -312,7 +312,7 @@ def test_the_verb(
     assert not end.value.code
     printed = capsys.readouterr().out
     assert "2 pictures; masks per class: scratch: 1, Riß: 1" in printed
-    assert "Lost: 4 pixels of 1 masks lie under the mask of a later class" in printed
+    assert "Lost: 4 pixels of 1 masks were under the mask of a later class" in printed
     assert not (tmp_path / "out" / "JPEGImages").exists()
 
 

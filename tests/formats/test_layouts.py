@@ -34,8 +34,8 @@ def test_coco_ids_may_be_names(tmp_path: Path) -> None:
     for at, name in enumerate("pqr"):
         draw(root / f"images/{name}.png", at)
     convert(root, tmp_path / "out", "index_pngs")
-    found = open_dataset(tmp_path / "out")
-    assert found.present.sum(axis=1).tolist() == [0, 1, 0]
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.present.sum(axis=1).tolist() == [0, 1, 0]
     unknown = [shape | {"category_id": "t"}]
     coco(root / "a.json", images=images, annotations=unknown, categories=kinds)
     assert "belongs to category t, which is not listed" in str(refused(root, tmp_path / "o"))
@@ -77,8 +77,8 @@ def test_coco_files_of_other_tasks_are_not_read_as_clean(tmp_path: Path) -> None
         assert "contains no masks" in check(path).text()
     assert taken(root, tmp_path / "out") == ["a.png", "b.png"]
     (masks.with_name("instances_val.json")).write_bytes(masks.read_bytes())
-    found = refused(root, tmp_path / "o").problem
-    assert found.endswith(
+    problem = refused(root, tmp_path / "o").problem
+    assert problem.endswith(
         "holds 2 files of coco: annotations/instances_train.json, annotations/instances_val.json"
     )
 

@@ -153,14 +153,14 @@ def test_a_bad_shape_is_left_out_and_reported(build: Build, bad: Any, tmp_path: 
     build(root, bad)
     with pytest.raises(InputError):
         convert(root, out, "index_pngs", build.__name__)
-    found = convert(root, out, "index_pngs", build.__name__, on_error="skip")
+    converted = convert(root, out, "index_pngs", build.__name__, on_error="skip")
     dataset = open_dataset(out)
     assert dataset.names == ("good.png", "mixed.png")
     assert dataset.present.any(axis=1).all()
     assert np.array_equal(dataset.masks(0), dataset.masks(1))
-    lines = [line for line in found.text().splitlines() if line.startswith("Note: left out: ")]
+    lines = [line for line in converted.text().splitlines() if line.startswith("Note: left out: ")]
     assert len(lines) == 3
-    assert str(tmp_path) not in found.text()
+    assert str(tmp_path) not in converted.text()
     assert "Note: left out: bad.png, because none of its masks" in lines[2]
     report = check(root, build.__name__)
     assert report.errors == 2
@@ -233,8 +233,8 @@ def test_boxes_and_ellipses_are_filled_and_counted(
     build: Build, drawn: Any, mask: np.ndarray, tmp_path: Path
 ) -> None:
     build(tmp_path / "set", drawn)
-    found = convert(tmp_path / "set", tmp_path / "out", "index_pngs", build.__name__)
-    assert "Note: 2 boxes and ellipses were filled completely" in found.text()
+    converted = convert(tmp_path / "set", tmp_path / "out", "index_pngs", build.__name__)
+    assert "Note: 2 boxes and ellipses were filled completely" in converted.text()
     dataset = open_dataset(tmp_path / "out")
     at = dataset.names.index("bad.png")
     assert np.array_equal(dataset.masks(at)[0], mask)
@@ -259,9 +259,9 @@ def test_a_mask_that_cannot_be_read_leaves_its_strip_out(tmp_path: Path) -> None
             )
             bad.write_bytes(b"")
         policy = Skipping()
-        found = {one.image: one.incomplete for one in FORMATS[name].read(root, policy)}
+        incomplete = {one.image: one.incomplete for one in FORMATS[name].read(root, policy)}
         assert len(policy.errors) == 1
-        assert found.get("mixed.png", True), name
+        assert incomplete.get("mixed.png", True), name
         text = convert(root, tmp_path / f"{name} out", "index_pngs", name, on_error="skip").text()
         assert "mixed.png" in text
         assert open_dataset(tmp_path / f"{name} out").names == ("bad.png", "good.png")
@@ -318,8 +318,10 @@ def test_skipped_tasks_are_left_out_and_reported(tmp_path: Path) -> None:
     tasks[2]["annotations"][0]["result"].append(relation)
     tasks[2]["predictions"] = [{"result": [{"type": "nonsense"}]}]
     (tmp_path / "annotations.json").write_text(json.dumps(tasks))
-    found = convert(tmp_path, tmp_path / "out", "index_pngs")
-    assert f"{Fault.NO_ANNOTATION} (2), for example annotations.json: task 1 was" in found.text()
+    converted = convert(tmp_path, tmp_path / "out", "index_pngs")
+    assert (
+        f"{Fault.NO_ANNOTATION} (2), for example annotations.json: task 1 was" in converted.text()
+    )
     assert open_dataset(tmp_path / "out").names == ("bad.png",)
     report = check(tmp_path)
     assert report.errors == 0
@@ -349,10 +351,12 @@ def test_labelme_of_old_versions_with_marks_and_among_other_files(tmp_path: Path
         path.write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
     (tmp_path / "config.json").write_text('{"a": 1}')
     (tmp_path / "list.JSON").write_text("[1, 2]")
-    found = convert(tmp_path, tmp_path / "out", "index_pngs")
-    assert found.masks == {"scratch": 3}
-    assert f"{Fault.FOREIGN} (2), for example config.json: is not a LabelMe file" in found.text()
-    assert f"{Fault.CLASS_NAME} (2)" in found.text()
+    converted = convert(tmp_path, tmp_path / "out", "index_pngs")
+    assert converted.masks == {"scratch": 3}
+    assert (
+        f"{Fault.FOREIGN} (2), for example config.json: is not a LabelMe file" in converted.text()
+    )
+    assert f"{Fault.CLASS_NAME} (2)" in converted.text()
     (tmp_path / "config.json").write_text('{"shapes": 1')
     with pytest.raises(InputError, match=r"config\.json: is not as expected"):
         convert(tmp_path, tmp_path / "again", "index_pngs")
@@ -368,7 +372,7 @@ def test_classes_that_differ_in_case_are_reported_and_trained(tmp_path: Path) ->
 
 @pytest.mark.parametrize("to", ["index_pngs", "run_lengths", "class_pngs"])
 def test_a_class_that_would_mean_something_else_is_not_written(to: str, tmp_path: Path) -> None:
-    """A row of that name in classes.csv makes its pixels neither sound nor defective."""
+    """A row of that name in classes.csv makes its pixels neither defect-free nor defective."""
     labelme(tmp_path / "set", shape(label="ignore"))
     with pytest.raises(InputError, match="cannot contain the class 'ignore'"):
         convert(tmp_path / "set", tmp_path / "out", to)

@@ -112,8 +112,8 @@ def test_missing_pictures_are_reported_with_a_remedy(tmp_path: Path) -> None:
     error = refused(tmp_path / "set", tmp_path / "out")
     assert "2 of 2 pictures" in error.problem
     assert "--images" in error.remedy
-    found = taken(tmp_path / "set", tmp_path / "out", images=tmp_path / "elsewhere")
-    assert found == ["p0.png", "p1.png"]
+    pictures = taken(tmp_path / "set", tmp_path / "out", images=tmp_path / "elsewhere")
+    assert pictures == ["p0.png", "p1.png"]
 
 
 def test_a_picture_missing_from_its_folder_is_not_taken_from_another(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_pictures_elsewhere_are_named(
                 with pytest.raises(SystemExit) as end:
                     cli.main()
                 assert not end.value.code, (each.name, capsys.readouterr())
-            found = open_dataset(target)
-            assert [found.names[at] for at in range(2) if found.masks(at).any()] == ["a.png"]
+            dataset = open_dataset(target)
+            assert [dataset.names[at] for at in range(2) if dataset.masks(at).any()] == ["a.png"]
 
 
 def test_pictures_behind_links(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_pictures_behind_links(tmp_path: Path) -> None:
 def test_flat_names_stay_apart() -> None:
     names = TargetNames(flat=True)
     given = ["train__a.png", "train/a.png", "train/a.jpg", "images/b.png", "b", "x/b.png"]
-    found = [names.of(name, "b.jpg" if name == "b" else name) for name in given]
-    assert found == [
+    new_names = [names.of(name, "b.jpg" if name == "b" else name) for name in given]
+    assert new_names == [
         "train__a.png",
         "train__a_2.png",
         "train__a_3.jpg",

@@ -57,9 +57,9 @@ def test_pieces_are_those_of_the_library(
     content = before + text.encode(errors="replace")
     wanted = json.loads(content.lstrip(b"\xef\xbb\xbf"))
     if isinstance(wanted, dict):  # names are not decoded; their number and values are
-        found = read(content)
-        assert isinstance(found, dict)
-        assert list(found.values()) == list(wanted.values())
+        pieces_read = read(content)
+        assert isinstance(pieces_read, dict)
+        assert list(pieces_read.values()) == list(wanted.values())
     else:
         assert read(content) == wanted
 
@@ -122,11 +122,11 @@ def test_memory_of_a_coco_file(mebibytes: int, tmp_path: Path) -> None:
     assert path.stat().st_size > mebibytes * 2**20 * 0.98
     tracemalloc.start()
     try:
-        found = list(FORMATS["coco"].read(path))
+        pictures = list(FORMATS["coco"].read(path))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert [int(one.masks.sum()) for one in found] == [6] * 8
+    assert [int(one.masks.sum()) for one in pictures] == [6] * 8
     assert peak < 6 * 2**20
 
 

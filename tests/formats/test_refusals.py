@@ -45,11 +45,11 @@ def test_any_damage_is_reported(name: str, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / file).write_bytes(damaged.encode(errors="surrogatepass"))
         try:
-            found = list(FORMATS[name].read(Path(folder) / place))
+            pictures = list(FORMATS[name].read(Path(folder) / place))
         except InputError as error:
             assert "\n" not in str(error)  # noqa: PT017
         else:
-            assert all(one.masks.shape == (len(one.classes), *one.frame) for one in found)
+            assert all(one.masks.shape == (len(one.classes), *one.frame) for one in pictures)
 
 
 @ALL

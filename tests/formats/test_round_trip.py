@@ -52,10 +52,10 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_every_format_is_found() -> None:
     modules = [
-        importlib.import_module(f"{package.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(package.__path__)
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
     ]
-    formats = {found.__name__.rpartition(".")[2] for found in modules if hasattr(found, "write")}
+    formats = {module.__name__.rpartition(".")[2] for module in modules if hasattr(module, "write")}
     assert formats == {each.name for each in FORMATS.values()} == FORMATS.keys()
     assert len(FORMATS) == 9
 

@@ -127,7 +127,7 @@ def test_a_defect_changes_the_picture_inside_its_outline_and_nowhere_else() -> N
         assert change[~inside].max() == 0
         class_id = int(np.flatnonzero(damaged.masks.any((1, 2)))[0]) + 1
         changes[class_id].append(float(change[inside].mean()))
-    assert all(np.mean(found) > 4 for found in changes.values()), changes
+    assert all(np.mean(changed) > 4 for changed in changes.values()), changes
 
 
 def test_faint_defects_change_less() -> None:
@@ -184,8 +184,8 @@ def test_near_duplicates_stay_in_their_roll_and_are_not_the_same_picture() -> No
             assert overlap > 0.3
             assert not np.array_equal(strip.picture, before.picture)
             inner = strip.picture[8:-8, 8:-8]
-            found = cv2.matchTemplate(inner, before.picture, cv2.TM_CCOEFF_NORMED)
-            assert found.max() > 0.6
+            correlations = cv2.matchTemplate(inner, before.picture, cv2.TM_CCOEFF_NORMED)
+            assert correlations.max() > 0.6
             # The border of a shifted strip shows steel.
             assert strip.picture[[0, -1]].mean(1).min() > 12
             moved += not np.array_equal(strip.masks, before.masks)
@@ -226,14 +226,14 @@ def masks_by_class() -> dict[int, list[NDArray[np.uint8]]]:
         duplicate_share=0.0,
         combinations=ONE_CLASS_EACH,
     )
-    found: dict[int, list[NDArray[np.uint8]]] = {1: [], 2: [], 3: [], 4: []}
+    masks_of: dict[int, list[NDArray[np.uint8]]] = {1: [], 2: [], 3: [], 4: []}
     for index in range(mill.strips):
         masks = Scene(mill, index).masks()
         assert masks.sum(0).max() == 1
         class_id = int(np.flatnonzero(masks.any((1, 2)))[0]) + 1
-        found[class_id].append(masks[class_id - 1].view(np.uint8))
-    assert min(len(masks) for masks in found.values()) > 90
-    return found
+        masks_of[class_id].append(masks[class_id - 1].view(np.uint8))
+    assert min(len(masks) for masks in masks_of.values()) > 90
+    return masks_of
 
 
 @pytest.mark.parametrize("class_id", [1, 2, 3, 4])

@@ -12,7 +12,6 @@ from steelscan.data.files import is_picture, open_files
 from steelscan.explore.labels import LabelTable, is_label_table, read_label_table
 from steelscan.strip import (
     Classes,
-    DatasetError,
     Frame,
     InputError,
     Masks,
@@ -77,7 +76,7 @@ def open_explored_data(
             problem = "cannot be used with a data set: its pictures have their own size"
             raise InputError("--frame", problem, "Leave it out")
         explored = explored_dataset(open_dataset(data, on_error))
-    elif is_label_table(_content(data), data):
+    elif is_label_table(data):
         if labels is not None:
             problem = "cannot be used with a table of labels as the data"
             raise InputError("--labels", problem, "Leave out one of the two tables")
@@ -162,14 +161,6 @@ def _with_labels(data: ExploredData, table: LabelTable, path: Path) -> ExploredD
     if missing:
         notes.append(f"{missing} pictures of {data.title} are not in {path.name}.")
     return replace(data, labels=table, notes=tuple(notes))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        remedy = "Choose a data set or a CSV file"
-        raise DatasetError(path, f"cannot be read ({error.strerror})", remedy) from None
 
 
 def _frame_of_pictures(path: Path) -> tuple[Frame, str]:

@@ -36,9 +36,9 @@ class LabelTable:
     """Components of each mask, int64 ``(pictures, classes)``; None if not listed."""
 
 
-def is_label_table(content: bytes, where: object) -> bool:
+def is_label_table(path: Path) -> bool:
     """Return whether a CSV file has the columns of such a table. Raises TableError."""
-    return bool(_class_columns(read_rows(content, where, _EXPECTED).columns))
+    return bool(_class_columns(_read(path).columns))
 
 
 def read_label_table(path: Path) -> LabelTable:
@@ -47,10 +47,7 @@ def read_label_table(path: Path) -> LabelTable:
     Raises TableError with the file and the row if columns are missing, a cell is not a number, a
     picture is listed twice, or an absent class has an area or pieces.
     """
-    try:
-        table = read_rows(path.read_bytes(), path, _EXPECTED)
-    except OSError as error:
-        raise TableError(path, f"cannot be read ({error.strerror})", _EXPECTED) from None
+    table = _read(path)
     keys = _class_columns(table.columns)
     if not keys:
         raise table.source.missing_columns()
@@ -83,6 +80,14 @@ def read_label_table(path: Path) -> LabelTable:
         None if percent is None else percent / 100,
         None if pieces is None else pieces.astype(np.int64),
     )
+
+
+def _read(path: Path) -> Table:
+    try:
+        return read_rows(path.read_bytes(), path, _EXPECTED)
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise TableError(path, problem, "Choose a readable CSV file") from None
 
 
 def _class_columns(columns: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ class AnnotatedPicture:
     """Whether annotations were left out, so that the picture must not count as clean."""
 
     ignored: int = 0
-    """Number of pixels marked as neither sound nor defective; they were read as sound."""
+    """Number of pixels marked as neither defect-free nor defective; read as defect-free."""
 
     def by_class(self) -> dict[str, Mask]:
         """Return the mask of each class, bool ``(height, width)``, by the name of the class."""
@@ -113,7 +113,7 @@ def check_class_names(
 
 
 def one_class_per_pixel(picture: AnnotatedPicture) -> tuple[NDArray[np.uint8], list[Loss]]:
-    """Return class ids, uint8 ``(height, width)`` with 0 for sound steel, and what that loses.
+    """Return class ids, uint8 ``(height, width)`` with 0 for no defect, and what that loses.
 
     Where masks overlap, the later class wins. Raises DatasetError for over 254 classes.
     """
@@ -128,6 +128,6 @@ def one_class_per_pixel(picture: AnnotatedPicture) -> tuple[NDArray[np.uint8], l
     for class_id, (name, mask) in zip(classes.ids, picture.by_class().items(), strict=True):
         pixels = int((mask & (index != class_id)).sum())
         if pixels:
-            why = "lie under the mask of a later class"
+            why = "were under the mask of a later class"
             losses.append(Loss(picture.image, name, pixels, why))
     return index, losses

@@ -36,7 +36,7 @@ class Canvas:
         """Add a polygon, ``(corners, 2)`` of x, y in pixels; see `fill`. Raises MaskError."""
         filled = fill(self._mask(class_name, where), points, where)
         if filled.outside and not filled.pixels:
-            problem = f"a polygon lies outside the picture, which has {self._frame}"
+            problem = f"a polygon is outside the picture, which has {self._frame}"
             remedy = "Correct its corners; they may belong to a picture of another size"
             raise MaskError(where, problem, remedy, Fault.OUTSIDE)
         self._clipped += filled.outside
@@ -59,7 +59,7 @@ class Canvas:
     def mask(
         self, class_name: str, mask: Mask, where: object, at: tuple[int, int] = (0, 0)
     ) -> None:
-        """Add a mask whose upper left pixel lies at ``at`` (row, column).
+        """Add a mask whose upper left pixel is at ``at`` (row, column).
 
         Raises MaskError if it reaches outside the picture.
         """
@@ -79,7 +79,7 @@ class Canvas:
     def finish(self) -> AnnotatedPicture:
         """Return the masks; they are incomplete if shapes were lost and no mask remains.
 
-        Raises MaskError for tags without any shape: they may stand for a defect.
+        Raises MaskError for tags without any shape: they may mean a defect.
         """
         drawn = self._masks.any()
         for where, problem in self._tags:
@@ -88,7 +88,7 @@ class Canvas:
                 continue
             with self.shape():
                 alone = f"{problem}, but no shape shows where it applies"
-                remedy = "Outline the defect, or remove this if the steel is sound"
+                remedy = "Outline the defect, or remove this if the steel is defect-free"
                 raise MaskError(where, alone, remedy, Fault.NO_OUTLINE)
         lost = self._left_out + self._dropped > 0 and not self._masks.any()
         counts = (self._clipped, self._dropped, self._boxes, lost)

@@ -198,7 +198,7 @@ def _check_masks(picture: AnnotatedPicture, findings: _Findings) -> None:
     if overlap:
         findings.note(Fault.OVERLAP, picture.image, f"{overlap} pixels have two classes or more")
     if picture.ignored:
-        problem = f"{picture.ignored} pixels are marked as neither, and are read as sound"
+        problem = f"{picture.ignored} pixels are marked as neither, and are read as defect-free"
         findings.note(Fault.IGNORED, picture.image, problem)
 
 

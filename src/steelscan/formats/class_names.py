@@ -28,7 +28,7 @@ _REMEDY = "List the names of the classes there, as 'names: [scratch, hole]'"
 NOT_OF_A_PICTURE = frozenset(
     (*_TEXT_FILES, "notes.txt", "labels.txt", *(f"{part}.txt" for part in _PARTS))
 )
-"""Text files that may lie in one folder with the text files of pictures."""
+"""Text files that may be in the same folder as the text files of pictures."""
 
 
 class _Plain(yaml.BaseLoader):  # type: ignore[misc]
@@ -52,7 +52,7 @@ def make_classes(names: Sequence[str], where: object) -> Classes:
         problem = "names a class twice, or a class without a name" if stripped else "names no class"
         raise DatasetError(where, problem, "Name each class once", Fault.UNREADABLE_FILE)
     if len(stripped) > Classes.MOST:
-        remedy = f"Name at most {Classes.MOST}: leave out those that no shape has"
+        remedy = f"Keep at most {Classes.MOST}: leave out those that no shape has"
         problem = f"names {len(stripped)} classes"
         raise DatasetError(where, problem, remedy, Fault.UNREADABLE_FILE)
     return Classes(names=stripped)

@@ -2,8 +2,8 @@
 
 Each is black outside the class and has one other value inside it (written as 255). Every picture
 must have one in the folder of each class: if a missing file counted as empty, a lost defect would
-become sound steel. ``classes.csv`` (value,name) gives the order of the classes; without it, they
-are the folders sorted by name.
+be read as defect-free steel. ``classes.csv`` (value,name) gives the order of the classes; without
+it, they are the folders sorted by name.
 """
 
 from dataclasses import replace

@@ -22,20 +22,11 @@ from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import make_classes
 from steelscan.formats.counts import from_counts, pack_counts, to_counts, unpack_counts
 from steelscan.formats.json_pieces import Piece, pieces
-from steelscan.formats.parsing import Model, opened, parse_json
+from steelscan.formats.parsing import Model, new_text_file, opened, parse_json
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, outlines
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    FaultPolicy,
-    Frame,
-    Mask,
-    MaskError,
-    replacing,
-)
+from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, Mask, MaskError
 
 _FIRST = -(2**63)
 """Ids that are texts are numbered from here on."""
@@ -206,7 +197,7 @@ class _Content:
         return DatasetError(self.path, problem, remedy, Fault.SAME_NAME)
 
     def _no_masks(self, why: str) -> DatasetError:
-        problem, remedy = f"contains no masks: {why}", "Name the file instances_*.json instead"
+        problem, remedy = f"contains no masks: {why}", "Choose the file instances_*.json instead"
         return DatasetError(self.path, problem, remedy, Fault.UNREADABLE_FILE)
 
     def _broken(self, why: str) -> DatasetError:
@@ -269,7 +260,7 @@ def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """
     images: list[dict[str, Any]] = []
     written = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with new_text_file(path) as file:
         file.write('{"annotations": [')
         for image_id, picture in enumerate(pictures, start=1):
             height, width = picture.frame

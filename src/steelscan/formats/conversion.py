@@ -52,7 +52,7 @@ class Converted:
     """What the new format could not store, one entry per mask."""
 
     notes: tuple[str, ...]
-    """Sentences on what was cut, read as sound, or left out."""
+    """Sentences on what was cut, read as defect-free, or left out."""
 
     def text(self) -> str:
         """Return what was converted, then one line per kind of loss and per note."""
@@ -81,7 +81,7 @@ def convert(
     ``source`` is a folder, a zip (unpacked next to ``target`` meanwhile), or the annotation file of
     a format that has one. Without ``from_`` its format is detected. ``target``, a new or empty
     folder, appears when all is written. A ``groups.csv`` is copied. ``only`` names the pictures to
-    write, by default all. ``images`` is a folder or zip of the pictures, if they lie elsewhere.
+    write, by default all. ``images`` is a folder or zip of the pictures, if they are elsewhere.
     Names are flattened for a format without folders.
 
     A picture that is missing, or not of the size that its annotations give, stops the conversion
@@ -217,7 +217,7 @@ class _Copying:
         effects["polygons reached outside their pictures and were cut"] += picture.clipped
         effects["boxes and ellipses were filled completely"] += picture.boxes
         effects["polygons were too small to cover a pixel and were dropped"] += picture.dropped
-        neither = "pixels marked as neither sound nor defective were read as sound"
+        neither = "pixels marked as neither defect-free nor defective were read as defect-free"
         effects[neither] += picture.ignored
 
 

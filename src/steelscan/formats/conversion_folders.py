@@ -18,7 +18,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     target = target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         problem = "is not empty" if target.is_dir() else "is a file"
-        raise OutputError(target, problem, "Name a new or an empty folder")
+        raise OutputError(target, problem, "Choose a new or an empty folder")
     with temporary_folder(target) as folder, _renamed_in_errors(folder, target):
         yield folder
         with writing(target):
@@ -65,7 +65,7 @@ def _chunks(files: Files, name: str) -> Iterator[bytes]:
 
 @contextmanager
 def _renamed_in_errors(folder: Path, real: Path) -> Iterator[None]:
-    """Show the path that a temporary folder stands for in the messages of errors."""
+    """Replace the path of a temporary folder by the real one in the messages of errors."""
     try:
         yield
     except SteelscanError as error:

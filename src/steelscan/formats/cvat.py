@@ -20,20 +20,11 @@ from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import make_classes
 from steelscan.formats.counts import from_counts, to_counts
-from steelscan.formats.parsing import numbers, opened, refuse_doctype
+from steelscan.formats.parsing import new_text_file, numbers, opened, refuse_doctype, xml_errors
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, box, ellipse
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    FaultPolicy,
-    Frame,
-    Mask,
-    MaskError,
-    replacing,
-)
+from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, Mask, MaskError
 
 _AGAIN = "Correct it there, or export the task again as CVAT for images 1.1"
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")
@@ -69,24 +60,20 @@ def read(path: Path, policy: FaultPolicy, index: PictureIndex) -> Pictures:
 
 def _elements(path: Path) -> Iterator[ElementTree.Element]:
     """Yield the ``meta`` and ``image`` elements; each is released before the next is read."""
-    try:
-        with opened(path) as file:
-            refuse_doctype(file, path)
-            events = ElementTree.iterparse(file, events=("start", "end"))
-            _, root = next(events)
-            if root.tag != "annotations":
-                raise DatasetError(path, f"is XML of {root.tag}", _AGAIN, Fault.UNREADABLE_FILE)
-            for event, element in events:
-                if event == "start" and element.tag == "track":
-                    problem = "contains tracks of a video, without the frames between key frames"
-                    remedy = "In CVAT, export the task as 'CVAT for images 1.1', not 'for video'"
-                    raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE)
-                if event == "end" and element.tag in ("meta", "image"):
-                    yield element
-                    root.clear()
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: its encoding
-        problem = f"is not valid XML ({error})"
-        raise DatasetError(path, problem, _AGAIN, Fault.UNREADABLE_FILE) from None
+    with opened(path) as file, xml_errors(path, _AGAIN):
+        refuse_doctype(file, path)
+        events = ElementTree.iterparse(file, events=("start", "end"))
+        _, root = next(events)
+        if root.tag != "annotations":
+            raise DatasetError(path, f"is XML of {root.tag}", _AGAIN, Fault.UNREADABLE_FILE)
+        for event, element in events:
+            if event == "start" and element.tag == "track":
+                problem = "contains tracks of a video, without the frames between key frames"
+                remedy = "In CVAT, export the task as 'CVAT for images 1.1', not 'for video'"
+                raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE)
+            if event == "end" and element.tag in ("meta", "image"):
+                yield element
+                root.clear()
 
 
 def _name(image: ElementTree.Element) -> str:
@@ -161,12 +148,12 @@ def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     Raises DatasetError, also for a class whose name XML does not keep, MaskError and OutputError.
     """
     check_class_names(classes, path, "XML")
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(b"<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n")
+    with new_text_file(path) as file:
+        file.write("<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n")
         file.write(_text(*_head(classes)))
         for number, picture in enumerate(pictures):
             file.write(_text(_image(number, picture)))
-        file.write(b"</annotations>\n")
+        file.write("</annotations>\n")
     return ()
 
 
@@ -205,8 +192,8 @@ def _mask_attributes(name: str, mask: Mask) -> dict[str, str]:
     }
 
 
-def _text(*elements: ElementTree.Element) -> bytes:
+def _text(*elements: ElementTree.Element) -> str:
     for element in elements:
         ElementTree.indent(element, level=1)
     lines = (ElementTree.tostring(element, encoding="unicode") for element in elements)
-    return "".join(f"  {line}\n" for line in lines).encode()
+    return "".join(f"  {line}\n" for line in lines)

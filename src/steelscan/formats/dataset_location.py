@@ -1,4 +1,4 @@
-"""Where the annotations and pictures of a data set lie, and in which format."""
+"""Where the annotations and pictures of a data set are, and their format."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -45,7 +45,7 @@ class DatasetLocation(NamedTuple):
     format: Format
     annotations: Path
     top: Path
-    """Folder below which all pictures lie."""
+    """The folder that contains all pictures, at any depth."""
 
     inside: tuple[str, ...] = ("",)
     """Where names of pictures start below ``top``; see `PictureIndex`."""
@@ -76,7 +76,7 @@ def locate(
     """Find a data set in a folder, in the only folder there, or at an annotation file.
 
     ``source`` is the path that the user named; ``root`` differs from it for an unpacked zip.
-    ``images`` is a folder or zip of the pictures, if they lie elsewhere. Raises DatasetError if the
+    ``images`` is a folder or zip of the pictures, if they are elsewhere. Raises DatasetError if the
     format cannot be detected, or if several files could be meant.
     """
     location = _locate(root, given, source, images is not None)
@@ -85,7 +85,7 @@ def locate(
     if location.parts:
         problem = f"has {len(location.parts)} parts, but --images names the pictures of one"
         raise DatasetError(
-            source, problem, f"Name one of its files, for example {location.parts[0]}"
+            source, problem, f"Choose one of its files, for example {location.parts[0]}"
         )
     return DatasetLocation(location.format, location.annotations, images)
 
@@ -119,9 +119,9 @@ def _locate(root: Path, given: Format | None, source: Path, elsewhere: bool) -> 
 
 
 def _around_labelme(root: Path, source: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return where the pictures of LabelMe files lie, and where names start.
+    """Return the folder of the pictures of LabelMe files, and where names start.
 
-    They lie below the files, or in a folder ``images/`` next to theirs. An unpacked zip has no
+    They are below the files, or in a folder ``images/`` next to theirs. An unpacked zip has no
     folder next to it that belongs to it.
     """
     images = root.parent / "images"
@@ -143,7 +143,7 @@ def _only_one(candidates: _Candidates, source: Path) -> tuple[Format, list[Path]
     if len(names) == 1:
         return FORMATS[names[0]], candidates[names[0]]
     problem = f"may be {' or '.join(names)}" if names else "has no format that could be detected"
-    raise DatasetError(source, problem, f"Name it with --from: {', '.join(FORMATS)}")
+    raise DatasetError(source, problem, f"Add --from and a format: {', '.join(FORMATS)}")
 
 
 def _one_file(paths: list[Path], root: Path, chosen: Format) -> Path:
@@ -156,21 +156,21 @@ def _one_file(paths: list[Path], root: Path, chosen: Format) -> Path:
     if len(paths) > 1:
         shown = ", ".join(path.relative_to(root).as_posix() for path in paths[:5])
         problem = f"holds {len(paths)} files of {chosen.name}: {shown}"
-        raise DatasetError(root, problem, f"Name one of the files, for example {paths[0]}")
+        raise DatasetError(root, problem, f"Choose one of the files, for example {paths[0]}")
     return paths[0]
 
 
 def _at_file(chosen: Format, path: Path) -> DatasetLocation:
     if not chosen.file:
         problem = f"is one file, {chosen.name} is a folder or zip of many"
-        raise DatasetError(path, problem, "Name the folder")
+        raise DatasetError(path, problem, "Choose the folder")
     return DatasetLocation(chosen, path, *around(path))
 
 
 def _candidates(root: Path, elsewhere: bool) -> _Candidates:
-    """Return the formats whose files lie in a folder.
+    """Return the formats whose files are in a folder.
 
-    If the pictures lie ``elsewhere``, the folders of pictures need not exist.
+    If the pictures are ``elsewhere``, the folders of pictures need not exist.
     """
     files = open_files(root)
     folders, masks = set(files.folders()), files.under("masks")
@@ -208,7 +208,7 @@ def _in_parts(root: Path) -> _Candidates:
 
 
 def _same_folders(masks: Files, images: Files) -> bool:
-    """Return whether masks lie in the folders of their pictures, not in folders of classes."""
+    """Return whether the folders of masks are those of their pictures, not of classes."""
     if any(map(is_picture, masks.names())) or not set(masks.folders()) <= set(images.folders()):
         return False
     first = next(filter(is_picture, masks.walk(links=True)), None)
@@ -216,18 +216,18 @@ def _same_folders(masks: Files, images: Files) -> bool:
 
 
 def _has_yolo_labels(files: Files, folders: Collection[str]) -> bool:
-    """Return whether YOLO's text files lie in ``labels``, or with Darknet's pictures."""
+    """Return whether there are YOLO's text files, in ``labels`` or next to Darknet's pictures."""
     if {"images", "labels"} <= set(folders):
         first = next(files.under("labels").walk(links=True), "")
         return not first.lower().endswith(".json")
     if len(folders) == 1 and not files.names():
-        return False  # the data set lies in that folder
+        return False  # the data set is in that folder
     parts = (set(files.under(folder).folders()) for folder in folders)
     return files.exists("obj.names") or any({"images", "labels"} <= part for part in parts)
 
 
 def _labelme_below(root: Path) -> _Candidates:
-    """Return LabelMe, whose files may lie at any depth, if the first JSON file is one of it."""
+    """Return LabelMe if the first JSON file, at any depth, is one of its files."""
     names = open_files(root).walk()
     first = next((name for name in names if name.lower().endswith(".json")), None)
     is_labelme = first is not None and _format_of(root / first) == "labelme"

@@ -1,8 +1,8 @@
 """Index pictures: ``images/``, ``masks/*.png`` whose values are the classes, ``classes.csv``.
 
 The value 255 has no special meaning: it is refused like every value that ``classes.csv`` does not
-name. A row ``255,ignore`` there (or of another value) marks such pixels as neither sound nor
-defective: they are read as sound, and counted.
+name. A row ``255,ignore`` there (or of another value) marks such pixels as neither defect-free nor
+defective: they are read as defect-free, and counted.
 """
 
 from dataclasses import replace
@@ -56,7 +56,7 @@ def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Picture
 
 
 def _annotations(files: Files, index: PictureIndex | None) -> tuple[Files, Annotations]:
-    """Return the masks; if their pictures lie elsewhere, the mask files alone give the layout."""
+    """Return the masks; if their pictures are elsewhere, the mask files alone give the layout."""
     if index is None or {"images", "train_images"} & set(files.folders()):
         return detect(files)
     if files.exists("train.csv"):
@@ -67,7 +67,7 @@ def _annotations(files: Files, index: PictureIndex | None) -> tuple[Files, Annot
 def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``masks/`` and ``classes.csv``; the caller writes ``images/``.
 
-    Returns what lay under later classes. Raises DatasetError, MaskError and OutputError.
+    Returns the pixels under later classes. Raises DatasetError, MaskError and OutputError.
     """
     losses: list[Loss] = []
     for picture in pictures:

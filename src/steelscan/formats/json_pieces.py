@@ -1,6 +1,6 @@
 """JSON files larger than memory: the members and list elements of the top level, one at a time.
 
-Own code because positions in the file are needed: annotations of one picture may lie anywhere in a
+Own code because positions in the file are needed: annotations of one picture may be anywhere in a
 COCO file, so their bytes are found again by their positions. It is also lenient where a strict
 parser is not: a NaN, a huge number or a text that is not UTF-8 spoils only the piece that contains
 it, and only if a reader needs that field. The text is scanned as Latin-1, in which each byte is a

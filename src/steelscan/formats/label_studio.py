@@ -5,21 +5,20 @@ picture, of which alpha counts. Pictures are found by the last parts of their ad
 one annotation without regions is a clean picture: its size is in its data (``width``, ``height``),
 or is read from the picture. A task without annotation, or with a cancelled one only, is left out.
 Choices, ratings and texts for the whole picture are ignored if there are regions, and refused if
-there are none: they may stand for a defect. Rectangles and ellipses are filled, and noted. Classes
+there are none: they may mean a defect. Rectangles and ellipses are filled, and noted. Classes
 are those of any region, sorted by name, unless a file ``classes.txt`` in the same folder lists
 them, one per line.
 """
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from steelscan.data.files import open_files
@@ -28,7 +27,7 @@ from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes
 from steelscan.formats.json_pieces import pieces
 from steelscan.formats.label_studio_rle import pack, unpack
-from steelscan.formats.parsing import numbers, opened, parse_json, parse_part
+from steelscan.formats.parsing import new_text_file, numbers, opened, parse_json, parse_part
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, check_name
 from steelscan.formats.polygon import box, ellipse, turned
@@ -41,7 +40,6 @@ from steelscan.strip import (
     Frame,
     Mask,
     MaskError,
-    replacing,
     write_text,
 )
 
@@ -207,34 +205,23 @@ def _draw(canvas: Canvas, region: _Region, frame: Frame, where: str) -> None:
             corners = numbers(value["points"], where, columns=2)
             canvas.polygon(name, corners * scale, where)
         elif {"x", "y", "radiusX", "radiusY"} <= value.keys():
-            canvas.filled(name, _ellipse(value, scale, where), "an ellipse", where)
+            x, y, across, down, degrees = _values(value, "radiusX", "radiusY", where)
+            shape = ellipse(x * scale[0], y * scale[1], across * scale[0], down * scale[1], degrees)
+            canvas.filled(name, shape, "an ellipse", where)
         elif {"x", "y", "width", "height"} <= value.keys():
-            canvas.filled(name, _rectangle(value, scale, where), "a rectangle", where)
+            left, top, width, height, degrees = _values(value, "width", "height", where)
+            corners = box(left, top, left + width, top + height) * scale
+            # It is rotated about its upper left corner.
+            canvas.filled(name, turned(corners, corners[0], degrees), "a rectangle", where)
         else:
             raise no_area(f"region of the type {region.type}", where)
 
 
-def _rectangle(
-    value: dict[str, Any], scale: NDArray[np.float64], where: str
-) -> NDArray[np.float64]:
-    """Return the corners of a rectangle, which is rotated about its upper left one."""
-    left, top, width, height, degrees = _values(
-        value, ("x", "y", "width", "height", "rotation"), where
-    )
-    corners = box(left, top, left + width, top + height) * scale
-    return turned(corners, corners[0], degrees)
-
-
-def _ellipse(value: dict[str, Any], scale: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-    x, y, across, down, degrees = _values(
-        value, ("x", "y", "radiusX", "radiusY", "rotation"), where
-    )
-    return ellipse(x * scale[0], y * scale[1], across * scale[0], down * scale[1], degrees)
-
-
-def _values(value: dict[str, Any], names: Sequence[str], where: str) -> list[float]:
-    given: list[float] = numbers([value.get(name, 0) for name in names], where).tolist()
-    return given
+def _values(value: dict[str, Any], across: str, down: str, where: str) -> list[float]:
+    """Return x, y, the fields ``across`` and ``down``, and the rotation in degrees."""
+    names = ("x", "y", across, down, "rotation")
+    values: list[float] = numbers([value.get(name, 0) for name in names], where).tolist()
+    return values
 
 
 def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
@@ -244,7 +231,7 @@ def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     OutputError.
     """
     check_class_names(classes, path, "classes.txt")
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with new_text_file(path) as file:
         for number, picture in enumerate(pictures, start=1):
             size = {"width": picture.frame.width, "height": picture.frame.height}
             masks = picture.by_class().items()

@@ -41,10 +41,10 @@ from steelscan.strip import (
 INSIDE = ("", "images/")
 """Where names of pictures start."""
 
-_SOUND, _NEITHER = "_background_", "__ignore__"
+_DEFECT_FREE, _NEITHER = "_background_", "__ignore__"
 """LabelMe's own labels for what is no object, and for what is to be ignored."""
 
-_NO_CLASS = ("", _NEITHER, _SOUND)
+_NO_CLASS = ("", _NEITHER, _DEFECT_FREE)
 """Lines of ``labels.txt`` that name no defect."""
 
 
@@ -87,7 +87,7 @@ def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Picture
     files = open_files(path)
     index = index or PictureIndex(files, INSIDE)
     names = [name for name in files.walk(links=True) if name.lower().endswith(".json")]
-    remedy = "Name the folder in which LabelMe saved its files"
+    remedy = "Choose the folder in which LabelMe saved its files"
     if not names:
         raise DatasetError(path, "holds no JSON files", remedy)
     # The first pass keeps only names: shapes and embedded pictures would fill the memory.
@@ -142,7 +142,7 @@ def _picture(
         where = f"{files.where(name)}, shape {number}"
         with canvas.shape():
             shape = parse_part(_Shape, part, where, "LabelMe JSON")
-            if shape.label.strip() in (_SOUND, _NEITHER):
+            if shape.label.strip() in (_DEFECT_FREE, _NEITHER):
                 _ignore(shape.label.strip(), image, where, policy)
             else:
                 _draw(canvas, shape, where)
@@ -161,12 +161,14 @@ def _frame(content: _File, image: str, index: PictureIndex, where: str) -> Frame
 
 
 def _ignore(label: str, image: str, where: str, policy: FaultPolicy) -> None:
-    """Note a shape of sound steel. Raises MaskError for one that is neither sound nor a defect."""
+    """Note a shape of defect-free steel. Raises MaskError for one of ``__ignore__``."""
     if label == _NEITHER:
-        problem = f"is {label} of {image}, neither sound nor a defect, which no mask can express"
+        problem = (
+            f"is {label} of {image}, neither defect-free nor a defect, which no mask can express"
+        )
         remedy = "Outline what is defective there, or leave it out with --on-error skip"
         raise MaskError(where, problem, remedy, Fault.UNCLEAR)
-    problem = f"is {label} of {image}, which is sound steel"
+    problem = f"is {label} of {image}, which is defect-free steel"
     policy.note(Fault.PASSED_OVER, where, problem)
 
 

@@ -5,7 +5,8 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TextIO, TypeVar
+from xml.etree import ElementTree
 from xml.parsers import expat
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from steelscan.data.files import Files
-from steelscan.strip import DatasetError, Fault, MaskError
+from steelscan.strip import DatasetError, Fault, MaskError, replacing
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,8 +28,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
-        remedy = "Name the file that holds the annotations"
+        remedy = "Choose the file with the annotations"
         raise DatasetError(path, problem, remedy, Fault.UNREADABLE_FILE) from error
+
+
+@contextmanager
+def new_text_file(path: Path) -> Iterator[TextIO]:
+    """Open a UTF-8 file for writing; it appears when the block ends. Raises OutputError."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
 
 
 def refuse_doctype(file: BinaryIO, path: object) -> None:
@@ -49,6 +57,16 @@ def refuse_doctype(file: BinaryIO, path: object) -> None:
         while not begun and (content := file.read(1 << 12)):
             parser.Parse(content)
     file.seek(0)
+
+
+@contextmanager
+def xml_errors(where: object, remedy: str) -> Iterator[None]:
+    """Raise DatasetError if ElementTree cannot parse the XML, or its encoding is wrong."""
+    try:
+        yield
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        problem = f"is not valid XML ({error})"
+        raise DatasetError(where, problem, remedy, Fault.UNREADABLE_FILE) from None
 
 
 def parse_json(model: type[Model], content: bytes, where: object, program: str) -> Model:

@@ -190,7 +190,7 @@ class PictureIndex:
         if folders and not leads_out and folders[-1] in self._folders and folders[-1] not in above:
             return None  # its own folder is here without it: this is another picture
         if len(best) > 1:
-            raise self._several(image, best, "lie in different folders")
+            raise self._several(image, best, "are in different folders")
         return best[0]
 
     def _several(self, path: str, files: Sequence[str], how: str) -> DatasetError:
@@ -224,7 +224,7 @@ def check_claim(claimed: dict[str, str], file: str, image: str, index: PictureIn
 
 
 def _shared(folders: Sequence[str], name: str) -> int:
-    """Return how many of some folders a file lies below, in their order."""
+    """Return how many of some folders are above a file, in this order."""
     above = iter(reversed(_fold(name).split("/")[:-1]))
     return sum(folder in above for folder in reversed(folders))
 

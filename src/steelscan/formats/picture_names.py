@@ -56,7 +56,7 @@ def leads_out(written: str) -> bool:
 
 def outside(written: str) -> str:
     """Return the message for a name that leads out of the data set."""
-    return f"names the picture {written[:200]!r}, which may lie outside the data set"
+    return f"names the picture {written[:200]!r}, which may be outside the data set"
 
 
 def check_name(name: str, where: object) -> str:

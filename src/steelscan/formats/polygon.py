@@ -1,7 +1,7 @@
 """Polygons and masks, converted into one another without loss.
 
 A pixel is a square: that in row r and column c spans x from c to c + 1 and y from r to r + 1, and
-its centre lies at (c + 0.5, r + 0.5). It belongs to a polygon if its centre does. Outlines follow
+its centre is at (c + 0.5, r + 0.5). It belongs to a polygon if its centre does. Outlines follow
 the sides of pixels, so that a mask without holes comes back unchanged. Drawing programs (OpenCV's
 fillPoly, Pillow) also fill each pixel that the line touches, half a pixel more all around; corners
 from OpenCV's findContours are centres of border pixels, half a pixel less. Files do not
@@ -21,7 +21,7 @@ _FARTHEST = 1e9
 """Larger coordinates are treated as damage."""
 
 _ROUNDED = 1e-2
-"""Pixels that a corner may lie outside the picture because its file rounded it."""
+"""Pixels that a corner may be outside the picture because its file rounded it."""
 
 _PAIRS_AT_ONCE = 1_000_000
 
@@ -39,7 +39,7 @@ def fill(mask: Mask, points: object, where: object) -> Filled:
 
     ``points`` are its corners, ``(corners, 2)`` of x to the right and y down in pixels; the last
     is joined to the first. Where the polygon crosses itself, the even-odd rule applies: an area
-    that it encloses twice is outside. What lies outside the picture is cut off. A centre on a left
+    that it encloses twice is outside. Parts outside the picture are cut off. A centre on a left
     or upper side is inside, on a right or lower one outside: neighbours never share a pixel.
 
     Raises MaskError for fewer than three corners, and for corners that are not finite numbers.
@@ -73,7 +73,7 @@ def ellipse(
 ) -> NDArray[np.float64]:
     """Return an ellipse as a polygon, ``(corners, 2)`` of x, y, turned clockwise about its middle.
 
-    ``across`` and ``down`` are its half axes. The corners lie on the ellipse; between them the
+    ``across`` and ``down`` are its half axes. The corners are on the ellipse; between them the
     polygon is at most 0.03 % of a half axis inside it.
     """
     around = np.linspace(0, 2 * np.pi, 128, endpoint=False)
@@ -120,7 +120,7 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
 def crosses_itself(points: object) -> bool:
     """Return whether two sides of a polygon, ``(corners, 2)`` of x, y, cross between their ends.
 
-    Sides that only touch, or lie on one another, do not cross.
+    Sides that only touch, or are on the same line, do not cross.
     """
     corners = _corners(points, "polygon")
     ends = np.roll(corners, -1, axis=0)
@@ -155,7 +155,7 @@ def _any_cross(
 def _side(
     start: NDArray[np.float64], end: NDArray[np.float64], point: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return on which side of a line each point lies: 1, -1, or 0 on the line."""
+    """Return on which side of a line each point is: 1, -1, or 0 on the line."""
     (dx, dy), (x, y) = (end - start).T, (point - start).T
     return np.asarray(np.sign(dx * y - dy * x))
 

@@ -29,7 +29,7 @@ class Format(NamedTuple):
     """Usual file of the annotations below the data set's folder; "" for formats of many files."""
 
     pictures: str
-    """Folder of the pictures below the data set's folder; "" if they lie next to the files."""
+    """Folder of the pictures below the data set's folder; "" if they are next to the files."""
 
     holes: bool = True
     """Whether a mask with a hole comes back unchanged."""
@@ -38,7 +38,7 @@ class Format(NamedTuple):
     """Whether the annotations, not the folder, list the pictures."""
 
     folders: bool = True
-    """Whether pictures may lie in folders of their own."""
+    """Whether pictures may be in folders of their own."""
 
     overlaps: bool = True
     """Whether masks that overlap come back unchanged."""

@@ -1,10 +1,10 @@
 """Pascal VOC: ``JPEGImages/`` and ``SegmentationClass/*.png``, whose colours are the classes.
 
 (Everingham et al. 2010.) ``labelmap.txt`` gives the colours, one line ``name:red,green,blue::``
-per class, as CVAT writes it; black is sound steel. Without it ``class_names.txt`` (labelme) names
-them in the order of VOC's palette. A grey PNG holds the numbers of those lines, and 0 for sound
-steel. VOC marks a rim around objects with the value 255, colour 224,224,192, as neither: it is read
-as sound, and counted.
+per class, as CVAT writes it; black is defect-free steel. Without it ``class_names.txt`` (labelme)
+names them in the order of VOC's palette. A grey PNG holds the numbers of those lines, and 0 for
+defect-free steel. VOC marks a rim around objects with the value 255, colour 224,224,192, as
+neither: it is read as defect-free, and counted.
 
 CVAT and Datumaro write no PNG for a clean picture, and list it in ``ImageSets/Segmentation/``: such
 a picture counts as clean. It does not if clean pictures of this data set have PNGs (one is black,
@@ -33,7 +33,7 @@ from steelscan.formats.annotated_picture import (
     one_class_per_pixel,
 )
 from steelscan.formats.class_names import make_classes
-from steelscan.formats.parsing import png_of, refuse_doctype, text_lines
+from steelscan.formats.parsing import png_of, refuse_doctype, text_lines, xml_errors
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.strip import (
@@ -123,18 +123,15 @@ class _CleanPictures:
         name = self._of_objects.find(image)
         if name is not None and _has_object(self._objects.read(name), self._objects.where(name)):
             problem = f"has an object, but {image} has no PNG in SegmentationClass/"
-            remedy = "Add the PNG; if the steel is sound, remove the object"
+            remedy = "Add the PNG; if the steel is defect-free, remove the object"
             raise MaskError(self._objects.where(name), problem, remedy, Fault.NO_MASK)
 
 
 def _has_object(content: bytes, where: str) -> bool:
     """Return whether an XML file of VOC lists an object. Raises DatasetError."""
     refuse_doctype(io.BytesIO(content), where)
-    try:
+    with xml_errors(where, "Export it again"):
         return next(ElementTree.fromstring(content).iter("object"), None) is not None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        problem = f"is not valid XML ({error})"
-        raise DatasetError(where, problem, "Export it again", Fault.UNREADABLE_FILE) from None
 
 
 def _listed(files: Files) -> set[str]:
@@ -169,7 +166,7 @@ def _label_map(files: Files) -> _LabelMap:
         raise DatasetError(where, "gives two classes one colour", _REMEDY)
     defects = [at for at, packed in enumerate(colours) if packed]
     classes = make_classes([names[at] for at in defects], where)
-    # Line numbers are the grey values only if sound steel has line 0.
+    # Line numbers are the grey values only if defect-free steel has line 0.
     shift = 0 if 0 in colours else 1
     values = tuple(at + shift for at in defects)
     return _LabelMap(classes, values, tuple(colours[at] for at in defects))
@@ -203,7 +200,7 @@ def _picture(
         problem = (
             f"has the value {value} at {unknown.size} pixels, which labelmap.txt does not name"
         )
-        remedy = "Name it there, and store masks losslessly"
+        remedy = "Add it there, and store masks without loss"
         raise MaskError(where, problem, remedy, Fault.UNKNOWN_CLASS)
     masks = frame.empty_masks(len(known), where)
     for value, mask in zip(known, masks, strict=True):
@@ -237,7 +234,7 @@ def _packed(red: int, green: int, blue: int) -> int:
 def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
     """Write ``SegmentationClass/``, ``labelmap.txt`` and ``ImageSets/Segmentation/default.txt``.
 
-    The caller writes ``JPEGImages/``. Returns what lay under later classes. Raises DatasetError,
+    The caller writes ``JPEGImages/``. Returns the pixels under later classes. Raises DatasetError,
     also for a class with a colon in its name, MaskError and OutputError.
     """
     losses: list[Loss] = []

@@ -3,8 +3,8 @@
 ``images/`` and ``labels/*.txt``, whose names differ from the pictures' only in their endings, with
 lines ``class x1 y1 x2 y2 ...``: the class counted from 0, x and y as shares of the picture's width
 and height. Four numbers are a box (middle, width, height), which is filled, and noted. The two
-folders may lie below others (``train/images``) or contain others (``images/train``); Darknet's text
-files lie in the folder of the pictures. If there is a list of pictures, such as ``train.txt``, only
+folders may be below others (``train/images``) or contain others (``images/train``); Darknet's text
+files are in the folder of the pictures. If there is a list of pictures, such as ``train.txt``, only
 those belong to the data set. A picture without a text file is clean. (Datasets page of
 Ultralytics.) Polygons cannot have holes: they are closed when written, and reported.
 """
@@ -57,7 +57,7 @@ def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Picture
 def _text_files(files: Files, index: PictureIndex, policy: FaultPolicy) -> dict[str, str | None]:
     """Return the text file of each picture, None if it has none.
 
-    It lies in ``labels`` if the picture lies in ``images``, or in the picture's folder. A text file
+    It is in ``labels`` if the picture is in ``images``, or in the picture's folder. A text file
     without a picture is an error.
     """
     names = [name for name in files.walk(links=True) if name.lower().endswith(".txt")]
@@ -69,7 +69,7 @@ def _text_files(files: Files, index: PictureIndex, policy: FaultPolicy) -> dict[
     used = set(of_picture.values())
     if not any(used):
         where = files.where("labels" if "labels" in files.folders() else "")
-        raise DatasetError(where, "holds no text files", "Name a YOLO data set")
+        raise DatasetError(where, "holds no text files", "Choose a YOLO data set")
     folders = {PurePosixPath(name).parent for name in used if name is not None}
     for name in names:
         path = PurePosixPath(name)
@@ -80,7 +80,7 @@ def _text_files(files: Files, index: PictureIndex, policy: FaultPolicy) -> dict[
 
 
 def _text_names(picture: str) -> list[str]:
-    """Return where the text file of a picture may lie."""
+    """Return where the text file of a picture may be."""
     at, parts = _images_at(picture), plain(picture).split("/")
     apart = [*parts[:at], "labels", *parts[at + 1 :]] if at >= 0 else ["labels", *parts]
     return [f"{name}.txt" for name in ("/".join(apart), plain(picture))]
@@ -160,7 +160,7 @@ def write(path: Path, classes: Classes, pictures: Pictures) -> tuple[Loss, ...]:
                 lines.append(" ".join((str(at), *(f"{share:.8g}" for share in shares))) + "\n")
             if holes:
                 pixels = _filled_pixels(polygons, picture.frame) - int(mask.sum())
-                losses.append(Loss(picture.image, name, pixels, "lie in holes, which were closed"))
+                losses.append(Loss(picture.image, name, pixels, "were in holes, which were closed"))
         write_text((path / "labels" / picture.image).with_suffix(".txt"), "".join(lines))
     listed = "".join(
         f"  {at}: {json.dumps(name, ensure_ascii=False)}\n" for at, name in enumerate(classes.names)

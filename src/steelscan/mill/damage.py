@@ -19,7 +19,7 @@ from steelscan.strip import Frame
 
 @dataclass(frozen=True)
 class DefectBox:
-    """The box around the part of an outline that lies in the frame.
+    """The box around the part of an outline that is in the frame.
 
     Attributes:
         rows: the box's rows of the frame.

@@ -124,7 +124,7 @@ def _shape(
     polygon = _slim(rng, elongation) if slim else _blob(rng, elongation)
     beyond = 0.0 if slim or not touch else float(rng.uniform(0.08, 0.35))
     area = area / (1 - 0.8 * beyond)  # the part beyond the edge is not visible
-    box = sqrt(area / 0.8 / elongation)  # filling includes the outline, half of which lies outside
+    box = sqrt(area / 0.8 / elongation)  # filling includes the outline, half of which is outside
     area = max(area - 0.9 * box * (1 + elongation), 0.3 * area)
     enclosed = cv2.contourArea(polygon.astype(np.float32))
     if slim:

@@ -2,7 +2,7 @@
 
 Everything is written from the definitions that the formats' own pages give, or by pycocotools for
 COCO's strings; nothing of steelscan is imported, so that a reader and a writer that are wrong
-alike are found out.
+alike are noticed.
 
 - COCO: counts down the columns, the first outside (cocodataset.org, data format).
 - CVAT for images 1.1: counts along the rows of the mask's box, the first outside (docs.cvat.ai,
@@ -34,20 +34,20 @@ Loop = list[tuple[int, int]]
 
 def masks() -> dict[str, np.ndarray]:
     """Masks of each picture, bool ``(classes, height, width)``."""
-    found = {name: np.zeros((3, HEIGHT, WIDTH), np.bool_) for name in ("clean", "knots", "specks")}
-    scratch, hole, rolled = found["knots"]
+    named = {name: np.zeros((3, HEIGHT, WIDTH), np.bool_) for name in ("clean", "knots", "specks")}
+    scratch, hole, rolled = named["knots"]
     scratch[3:15, 4:18] = True
     scratch[6:11, 7:13] = False  # a hole,
     scratch[8, 9] = True  # and an island in it
     hole[9:20, 14:28] = True  # overlaps the scratch, and ends at the corner
     rolled[0, :] = rolled[:, 0] = rolled[-1, :] = rolled[:, -1] = True  # all four borders
-    scratch, hole, rolled = found["specks"]
+    scratch, hole, rolled = named["specks"]
     scratch[12, 5] = True  # one pixel
     hole[2:5, 2:5] = hole[5:8, 5:8] = True  # touch by their corners
     hole[0, 27] = hole[19, 0] = True  # single pixels in corners of the picture
     rolled[:, 10] = True  # a line from border to border
     rolled[4:6, 20:25] = rolled[5:9, 22] = True
-    return found
+    return named
 
 
 def exclusive(planes: np.ndarray) -> np.ndarray:
