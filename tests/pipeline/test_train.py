@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.audit import write_audit
 from steelscan.analysis.score import score_files
 from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset, read_picture
@@ -366,7 +366,7 @@ def test_a_run_that_left_a_bad_strip_out_is_scored_tuned_and_audited(
     assert RunFolder(run).open_data().skipped
     assert score_files(data, run).scores == score_files(strips, run).scores
     tune_run(run, data, tmp_path / "tuned", on_error="skip")
-    audit(data, tmp_path / "audit", run=run, on_error="skip")
+    write_audit(data, tmp_path / "audit", run=run, on_error="skip")
 
 
 def test_a_folder_whose_name_is_not_utf_8_is_recorded(tmp_path: Path) -> None:
