@@ -139,7 +139,7 @@ def test_a_data_set_without_defects_is_refused_before_anything_is_written(
     shutil.copytree(strips, clean)
     (clean / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
     (clean / "classes.csv").write_text("value,name\n1,pit\n")
-    with pytest.raises(DatasetError, match="has a defect"):
+    with pytest.raises(DatasetError, match="has no defect on any"):
         train(tiny, clean, tmp_path / "run", CPU)
     assert not (tmp_path / "run" / "recipe.json").exists()
 
@@ -159,7 +159,7 @@ def test_a_class_with_one_example_trains_and_is_not_tuned(
     lines[1] = ",".join([lines[1].split(",")[0], "5", lines[1].split(",")[2]])
     (data / "train.csv").write_text("\n".join(lines) + "\n")
     outcome = train(tiny, data, tmp_path / "run", CPU)
-    assert any("Class 5 stands on 1 of" in note for note in outcome.notes)
+    assert any("Class 5 is on 1 of" in note for note in outcome.notes)
     search = json.loads((tmp_path / "run" / "thresholds.json").read_text())["search"]
     assert search["tuned"][4] is False
     assert search["label"][4] == 0.5
