@@ -56,3 +56,27 @@ def test_a_documented_command_is_understood(command: str, complete: bool) -> Non
     assert not VERBS[verb].hidden
     if complete or (arguments and not command.endswith("...")):
         VERBS[verb].make_context(verb, [word for word in arguments if word != "--help"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_in_the_text_exist(page: Path) -> None:
+    """Options in inline code are those of a verb, of a benchmark, or of `scripts/test`."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    named = {
+        option
+        for code in re.findall(r"`([^`]+)`", text)
+        for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", code)
+    }
+    of_verbs = {
+        option
+        for verb in VERBS.values()
+        if not verb.hidden
+        for parameter in verb.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    of_benchmarks = {
+        option
+        for path in (ROOT / "benchmarks").glob("*.py")
+        for option in re.findall(r'add_argument\("(--[\w-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named - of_benchmarks - {"--all", "--debug", "--help"} <= of_verbs
