@@ -2,10 +2,10 @@
 
 Strips of the mill get errors of four kinds, equally often: the masks of a class removed, masks
 added to a clean strip, a class changed to another, and masks moved aside by half their size. A
-small version of `quick`, whose folds all validate, is then trained on the wrong labels; the audit
-gets neither the list of errors nor the true labels. The table shows how many of the first k
-strips of the audit have a planted error, and the share of each kind among them, next to the
-expectation for a random order. The same follows for the audit without a run.
+small version of `quick`, all of whose folds are used for validation, is then trained on the wrong
+labels; the audit gets neither the list of errors nor the true labels. The table shows how many of
+the first k strips of the audit have a planted error, and the share of each kind among them, next to
+the expectation for a random order. The same follows for the audit without a run.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/audit.py --out FOLDER [--strips 300] [--each 8] [--seed 0]
 """

@@ -218,10 +218,11 @@ def main() -> None:
     if options.quick:
         options.strips, options.rounds = 12, 3
     cv2.setNumThreads(1)
+    (classify,) = first_place.classifiers[0].stages
     lists = (
-        ("1st, segmenter", first_place.outline, plain_first()),
-        ("1st, classifier", first_place.clear, plain_first()),
-        ("14th", fourteenth_place.training, plain_medium()),
+        ("1st, segmenter", first_place.segment(12), plain_first()),
+        ("1st, classifier", classify, plain_first()),
+        ("14th", fourteenth_place.segment(pseudo=0.0), plain_medium()),
     )
     print(f"{platform.machine()}, {os.cpu_count()} cores, one used; milliseconds per crop")
     with TemporaryDirectory() as folder:

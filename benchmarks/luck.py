@@ -7,10 +7,10 @@ starts at the best thresholds of the large set. "planted": it starts at label 0.
 area, which scores low because the network's probabilities are low.
 
 kept: sets on which the defaults were kept. gain, optimism: means over sets of the estimate and of
-the truth. The true optimism is the in-sample score of the best thresholds, less their score on the
-large set, less how much easier these strips are: the difference between both scores for the best
-thresholds of the large set, which were not chosen on these strips. within: intervals that contain
-the true mean.
+the truth. The true optimism is the in-sample score of the best thresholds, minus their score on the
+large set, minus how much easier these strips are. That is the difference between both scores for
+the best thresholds of the large set, which were not chosen on these strips. within: intervals that
+contain the true mean.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/luck.py
 """

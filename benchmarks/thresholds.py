@@ -3,15 +3,15 @@
 Only histograms are simulated, with the competition's share of strips with each class: clean steel
 and defects, each with Beta-distributed probabilities, and a false alarm on one clean pair in
 twenty. The position of pixels does not affect thresholds, areas and Dice, so maps for the loop
-are laid out from the histograms of some strips of the most frequent class.
+are made from the histograms of some strips of the most frequent class.
 
 The loop is that of public kernels, without the search for connected components that most of them
 have: for each setting and each strip, threshold the float32 map, compare its maximum and its area,
 and compute Dice. It scores settings drawn from the grid until its time is over; each score must
 equal that of the search on the same strips. Its rate is scaled to all strips. A second loop does
 the same with triplets behind a gate. The time to count the histograms of all maps is measured on
-the same strips and scaled. Seconds are CPU time, MiB the peak of the process during a row less
-what it held before (Linux only).
+the same strips and scaled. Seconds are CPU time, MiB the peak of the process during a row,
+minus what it held before (Linux only).
 
 Run: OMP_NUM_THREADS=1 python benchmarks/thresholds.py
 """

@@ -39,7 +39,11 @@ PATTERNS = {word: re.compile(rf"\b(?:{word})\b", re.IGNORECASE) for word in WORD
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TEXTS = sorted(
-    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.jinja")]
+    [
+        *(ROOT / "README.md", ROOT / "CHANGELOG.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "src").rglob("*.jinja"),
+    ]
 )
 
 
