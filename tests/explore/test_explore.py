@@ -175,7 +175,9 @@ def test_a_set_without_defects_is_explored(tmp_path: Path, save: Callable[..., b
     assert exploration.counts[0].clean == 1
     assert exploration.exposure is not None
     assert exploration.exposure.all_black == 1
-    assert "nan" not in Page((tmp_path / "out" / "explore.html").read_text()).text
+    text = Page((tmp_path / "out" / "explore.html").read_text()).text
+    assert "nan" not in text
+    assert "No near-duplicates were found." in text
 
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
