@@ -1,7 +1,6 @@
 """The networks of a run: fitting, validating and loading them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,27 +26,39 @@ from steelscan.training import Metrics, Training, TrainingData, load_network
 from steelscan.training.fit import fit
 
 
-@dataclass(frozen=True)
-class PseudoLabelled:
-    """The train strips of a round: see `steelscan.training.TrainingData`."""
+def training_data(
+    context: RunContext,
+    task: Task,
+    strips: Dataset | JoinedStrips,
+    pseudo: NDArray[np.int64],
+    class_probabilities: NDArray[np.float32] | None,
+) -> TrainingData:
+    """Return the train strips of a task: those of ``strips`` that are not in its fold.
 
-    strips: Dataset | JoinedStrips
-    pseudo: NDArray[np.int64]
-    suspicion: NDArray[np.float32] | None
+    ``pseudo`` and ``class_probabilities`` are as in `TrainingData`.
+    """
+    return TrainingData(
+        strips,
+        context.train_rows(task.fold),
+        task.member.resize,
+        _seed(context, task),
+        task.member.classes,
+        pseudo,
+        class_probabilities,
+    )
 
 
-def fit_task(context: RunContext, task: Task, train: PseudoLabelled) -> str:
+def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
     """Fit one network unless that is done; return a sentence on where its weights come from."""
-    seed = _seed(context, task)
-    torch.manual_seed(seed)
+    torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
     network, source = build_network(member.network, _class_count(member, context.classes))
     match member.start:
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
-            source = _start_fitted(context, start, task, train, network)
-    _fit(context, task, member.stages, train, network, folder, task.label)
+            source = _start_fitted(context, start, task, data, network)
+    _fit(context, task, member.stages, data, network, folder, task.label)
     return source
 
 
@@ -73,28 +84,18 @@ def _fit(
     context: RunContext,
     task: Task,
     stages: tuple[Training, ...],
-    train: PseudoLabelled,
+    data: TrainingData,
     network: StripNetwork,
     folder: Path,
     label: str,
 ) -> None:
     """Fit a network on the train strips of a task, and validate it on those of its fold."""
-    member = task.member
     validation = context.rows(task.fold)[: stages[-1].validate_on]
-    data = TrainingData(
-        train.strips,
-        context.train_rows(task.fold),
-        member.resize,
-        _seed(context, task),
-        member.classes,
-        train.pseudo,
-        train.suspicion,
-    )
     fit(
         network,
         stages,
         data,
-        lambda candidate: _validate(_model(member, candidate), context.dataset, validation),
+        lambda candidate: _validate(_model(task.member, candidate), context.dataset, validation),
         folder,
         accelerator=context.accelerator,
         workers=context.options.workers,
@@ -106,13 +107,13 @@ def _start_fitted(
     context: RunContext,
     start: EncoderFittedFor,
     task: Task,
-    train: PseudoLabelled,
+    data: TrainingData,
     network: StripNetwork,
 ) -> str:
     """Fit a classifier, copy its encoder into a network, and return a sentence on it."""
     other, source = build_network(start.network, _class_count(task.member, context.classes))
     folder = context.run.encoder(task)
-    _fit(context, task, start.stages, train, other, folder, f"an encoder for {task.label}")
+    _fit(context, task, start.stages, data, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"{source}; then the encoder of a classifier fitted for it"

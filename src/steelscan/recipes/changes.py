@@ -65,7 +65,7 @@ def _channels(network: Network) -> str:
 
 def _crops(recipe: Recipe) -> Iterator[str]:
     for stage in _stages(recipe):
-        for crop in (stage.crop, *(each.crop for each in stage.extra_passes)):
+        for crop in [each.crop for each in stage.passes]:
             yield "whole" if isinstance(crop, WholeStrip) else f"{crop.height}x{crop.width}"
 
 

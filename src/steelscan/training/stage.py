@@ -24,7 +24,7 @@ from steelscan.training.mixing import mix
 from steelscan.training.optimizers import build_optimizer
 from steelscan.training.resized import ResizedStrips
 from steelscan.training.schedules import plateau, rate
-from steelscan.training.specs import CropPass, Plateau, Training
+from steelscan.training.specs import Plateau, Training
 from steelscan.training.training_data import TrainingData
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -69,11 +69,7 @@ class Stage:
         loss = loss_of_classes(training.loss, data.classes, data.strips.present.shape[1])
         self._loss = build_loss(loss, self._strips.present.shape[1]).to(self.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._passes = (
-            CropPass(crop=training.crop, batch=training.batch),
-            *training.extra_passes,
-        )
-        numbers = range(len(self._passes))
+        numbers = range(len(training.passes))
         sizes = [(len(self._loader(0, at)), self._batches_per_step(at)) for at in numbers]
         self._batches = sum(batches for batches, _ in sizes)
         self._steps = sum(math.ceil(batches / per_step) for batches, per_step in sizes)
@@ -110,7 +106,7 @@ class Stage:
 
     def batches(self, epoch: int) -> Iterator[list[Batch]]:
         """Yield the batches of an epoch, counted from 0, in lists of one step each."""
-        for at in range(len(self._passes)):
+        for at in range(len(self.training.passes)):
             batches = iter(self._loader(epoch, at))
             while together := list(islice(batches, self._batches_per_step(at))):
                 yield together
@@ -156,7 +152,7 @@ class Stage:
 
     def _batches_per_step(self, at: int) -> int:
         """Return how many batches of a pass go into one step of the optimizer."""
-        return max(1, (self.training.accumulate_to or 0) // self._passes[at].batch)
+        return max(1, (self.training.accumulate_to or 0) // self.training.passes[at].batch)
 
     def _backward(self, batch: Batch, per_step: int, step: int, number: int, epoch: int) -> Tensor:
         """Add the gradients of a batch, one of so many per step; return its loss."""
@@ -204,7 +200,7 @@ class Stage:
 
     def _loader(self, epoch: int, at: int) -> DataLoader[Batch]:
         """Return the crops of one pass of an epoch, in batches."""
-        own = self._passes[at]
+        own = self.training.passes[at]
         seed = (*self._seed(epoch), 0, at) if at else self._seed(epoch)
         training = self.training.but(crop=own.crop)
         data = self._data
