@@ -229,7 +229,7 @@ def test_networks_of_all_kinds_train_and_predict(
 def test_rules_that_cannot_be_tuned_are_refused_before_anything_is_fitted(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
-    recipe = tiny.but(steps=(*tiny.asking, Triplet(top=0.5, area=9, bottom=0.3)))
+    recipe = tiny.but(steps=(*tiny.network_steps, Triplet(top=0.5, area=9, bottom=0.3)))
     with pytest.raises(RecipeError, match="tune: has the rules triplet"):
         train(recipe, strips, tmp_path / "run", CPU)
     assert not (tmp_path / "run" / "networks").exists()
