@@ -301,7 +301,7 @@ def test_a_run_that_does_not_say_where_its_data_lay_asks_for_data(
     (run / "data.txt").unlink()
     if content is not None:
         (run / "data.txt").write_bytes(content)
-    with pytest.raises(RunError, match=r"does not record where its data is .*by --data"):
+    with pytest.raises(RunError, match=r"does not record where its data is .*: --data"):
         export(run, tmp_path / "out")
 
 

@@ -84,7 +84,7 @@ def test_the_conversion_reports_masks_read_by_colours(indexed: BuildSet, tmp_pat
         order = ("black", "lime", "red") if number == 5 else ORDER
         paint(root / f"masks/s{number}.png", order)
     text = convert(root, tmp_path / "out", "run_lengths").text()
-    assert f"{Fault.BY_COLOUR} (1), for example masks/s5.png: has its palette in another" in text
+    assert f"{Fault.BY_COLOUR} (1), for example masks/s5.png: has a reordered palette" in text
 
 
 def test_no_order_that_most_masks_have_is_refused(indexed: BuildSet) -> None:

@@ -234,9 +234,9 @@ def test_forgotten_pictures_are_noted(knotty: Path, tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("", "is empty"),
-        ("a\\nz.png", "holds a control character"),
-        ("\\u001b[2Jz.png", "holds a control character"),
-        ("z\\u202e.png", "holds a letter that cannot be shown"),
+        ("a\\nz.png", "has a control character"),
+        ("\\u001b[2Jz.png", "has a control character"),
+        ("z\\u202e.png", "has a character that cannot be displayed"),
         ("images/", "is the name of a folder"),
         ("z" * 5000, "is longer than 4096 letters"),
     ],

@@ -98,7 +98,7 @@ def test_values_that_no_class_has(
     each = FORMATS["index_pngs"]
     round_trip(tmp_path, each, milled[:3])
     (tmp_path / "masks/s1.png").write_bytes(png(np.full((96, 320), 255, np.uint8)))
-    refused(lambda: list(each.read(tmp_path)), MaskError, "values 255, which classes")
+    refused(lambda: list(each.read(tmp_path)), MaskError, "values 255, which are not")
 
 
 def test_a_table_of_other_columns(

@@ -104,7 +104,7 @@ def test_what_predictions_wrote_below_the_pictures_is_never_predicted(
     }
     monkeypatch.chdir(pictures)
     assert predict(".", Path("out")).pictures == 4
-    with pytest.raises(DatasetError, match="but those that steelscan predict wrote"):
+    with pytest.raises(DatasetError, match="only pictures that steelscan predict wrote"):
         distinct_pictures(str(pictures / "out" / "overlays"), tmp_path / "x")
 
 
@@ -120,7 +120,7 @@ def test_the_folder_of_the_pictures_is_no_output(
         (f"{pictures}/*.png", pictures),
         (pictures / "deep", Path("deep")),
     ]:
-        with pytest.raises(InputError, match="the folder of the pictures itself"):
+        with pytest.raises(InputError, match="is the folder of the pictures"):
             predict(where, out)
     assert {path.name for path in pictures.iterdir()} == {"a.png", "b.png", "d.png", "deep"}
 

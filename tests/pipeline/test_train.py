@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from steelscan.analysis.audit.audit import audit
+from steelscan.analysis.audit import write_audit
 from steelscan.analysis.score import score_files
 from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset, read_picture
@@ -139,7 +139,7 @@ def test_a_data_set_without_defects_is_refused_before_anything_is_written(
     shutil.copytree(strips, clean)
     (clean / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
     (clean / "classes.csv").write_text("value,name\n1,pit\n")
-    with pytest.raises(DatasetError, match="has a defect"):
+    with pytest.raises(DatasetError, match="has no defect on any"):
         train(tiny, clean, tmp_path / "run", CPU)
     assert not (tmp_path / "run" / "recipe.json").exists()
 
@@ -159,7 +159,7 @@ def test_a_class_with_one_example_trains_and_is_not_tuned(
     lines[1] = ",".join([lines[1].split(",")[0], "5", lines[1].split(",")[2]])
     (data / "train.csv").write_text("\n".join(lines) + "\n")
     outcome = train(tiny, data, tmp_path / "run", CPU)
-    assert any("Class 5 stands on 1 of" in note for note in outcome.notes)
+    assert any("Class 5 is on 1 of" in note for note in outcome.notes)
     search = json.loads((tmp_path / "run" / "thresholds.json").read_text())["search"]
     assert search["tuned"][4] is False
     assert search["label"][4] == 0.5
@@ -366,7 +366,7 @@ def test_a_run_that_left_a_bad_strip_out_is_scored_tuned_and_audited(
     assert RunFolder(run).open_data().skipped
     assert score_files(data, run).scores == score_files(strips, run).scores
     tune_run(run, data, tmp_path / "tuned", on_error="skip")
-    audit(data, tmp_path / "audit", run=run, on_error="skip")
+    write_audit(data, tmp_path / "audit", run=run, on_error="skip")
 
 
 def test_a_folder_whose_name_is_not_utf_8_is_recorded(tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ def per_class_settings() -> set[tuple[type[Spec], str]]:
 
 
 def test_exactly_the_per_class_settings_have_a_neutral_value():
-    found = per_class_settings()
+    of_decisions = {(ClassifyStep, "threshold")}  # made from a recipe, after it is adapted
+    found = per_class_settings() - of_decisions
     assert found == set(NEUTRAL)
     assert len(found) == 18
     written = {
@@ -108,7 +109,7 @@ def test_exactly_the_per_class_settings_have_a_neutral_value():
         for spec in specs()
         for name in re.findall(r"^    (\w+): .*\bPerClass\[", inspect.getsource(spec), re.MULTILINE)
     }
-    assert written == found
+    assert written - of_decisions == found
 
 
 @pytest.mark.parametrize("setting", NEUTRAL, ids=lambda setting: f"{setting[0].__name__}")

@@ -85,20 +85,20 @@ def test_augmentations_of_the_fourteenth(stages, kinds):
     assert {(each.kind, each.p) for each in flip.of} == {
         ("hflip", 1.0),
         ("vflip", 1.0),
-        ("turn", 1.0),  # Rotate180: a third of the flips
+        ("rotate180", 1.0),  # Rotate180: a third of the flips
     }
     assert local.of == (Clahe(clip=2.0, p=0.5), Sharpen(p=0.25))
     assert kinds(tone.of) == ["brightness_contrast", "gamma", "brightness_contrast"]
     assert [each.contrast for each in tone.of[::2]] == [0.2, 0.0]
     assert [each.brightness for each in tone.of[::2]] == [0.0, 0.2]
     assert len({each.p for each in (*tone.of, *bend.of)}) == 1
-    assert bend.of[0] == Elastic(strength=120.0, grain=120 * 0.05)
+    assert bend.of[0] == Elastic(alpha=120.0, sigma=120 * 0.05)
     assert bend.of[1].kind == "grid_distortion"
     assert bend.of[2] == OpticalDistortion(limit=2.0)
     assert place == ShiftScaleRotate(shift=0.0625, scale=0.1, degrees=12.0)
     assert [type(each) for each in noise.of] == [GaussNoise, SaltPepper, IsoNoise]
     assert [each.p for each in noise.of] == [0.35, 0.7, 0.7]
-    assert noise.of[1].most == 0.0002
+    assert noise.of[1].amount == 0.0002
     assert holes == Cutout(holes=3, side=8, p=0.25)
 
 

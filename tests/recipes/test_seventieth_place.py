@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from steelscan.evaluation.adversarial.like_test import like_test
 
 from steelscan import recipes
 from steelscan.data import LikeTest, RandomCrop, make_folds
+from steelscan.evaluation.adversarial.likeness import likeness_to_test
 from steelscan.pipeline import RunFolder
-from steelscan.pipeline.folds import dealt
+from steelscan.pipeline.folds import assign_folds
 from steelscan.prediction import PowerMean
 from steelscan.prediction.averages import averaged
 
@@ -39,16 +39,18 @@ def test_without_a_shift_the_seventieth_has_the_usual_folds(tmp_path):
     """Train and test strips of one distribution: an AUC of 0.5, and no change."""
     rng = np.random.default_rng(0)
     scores = [
-        like_test(rng.normal(size=(150, 15)), rng.normal(size=(100, 15)), np.arange(150), seed)
+        likeness_to_test(
+            rng.normal(size=(150, 15)), rng.normal(size=(100, 15)), np.arange(150), seed
+        )
         for seed in range(8)
     ]
     assert np.mean([each.auc for each in scores]) == pytest.approx(0.5, abs=0.04)
-    assert not any(each.told_apart for each in scores)
+    assert not any(each.separable for each in scores)
     pictures = rng.integers(60, 180, (80, 16, 64)).astype(np.uint8)
     labels = rng.integers(0, 5, 50)
     same = SimpleStrips(pictures[:50], pictures[50:], labels[:, None] == np.arange(1, 5))
     spec, groups = recipes.load("seventieth_place").folds, np.arange(50)
-    folds, _ = dealt(RunFolder(tmp_path), spec, same, groups, 0)
+    folds, _ = assign_folds(RunFolder(tmp_path), spec, same, groups, 0)
     usual = make_folds(same.present, groups, 5, 0)
     assert np.array_equal(folds == 0, usual == 0)
     assert np.mean(folds == 0) == pytest.approx(spec.share)

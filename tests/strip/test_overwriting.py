@@ -96,7 +96,8 @@ def test_files_of_a_run_are_never_replaced(tmp_path: Path) -> None:
 
 def test_all_files_of_a_run_are_known(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    properties = [name for name, value in vars(RunFolder).items() if isinstance(value, property)]
+    names = [(name, getattr(RunFolder, name)) for name in dir(RunFolder)]
+    properties = [name for name, value in names if isinstance(value, property)]
     paths = {getattr(folder, name).name for name in properties}
     assert len(paths) > 10
     assert paths <= OF_A_RUN
