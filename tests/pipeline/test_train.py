@@ -317,7 +317,7 @@ def test_networks_trained_on_other_test_pictures_are_refused(
     one, other, *_ = sorted((data / "test_images").iterdir())
     shutil.copy(other, one)
     before = (run / "submission.jsonl").read_bytes()
-    with pytest.raises(RunError, match=r"pseudo_labels\.csv came of other test pictures"):
+    with pytest.raises(RunError, match=r"pseudo_labels\.csv was made from other test pictures"):
         train(tiny, data, run, CPU)
     assert (run / "submission.jsonl").read_bytes() == before
 

@@ -58,7 +58,7 @@ def _without_variables() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Options:
-    """Where and with which means a run is made; nothing here changes what the recipe does."""
+    """Where and on what a run is made; nothing here changes what the recipe does."""
 
     seed: int = 0
     device: Device = "auto"

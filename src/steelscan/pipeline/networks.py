@@ -49,7 +49,7 @@ def training_data(
 
 
 def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
-    """Fit one network unless that is done; return a sentence on where its weights come from."""
+    """Fit one network unless it is fitted; return a sentence on the source of its first weights."""
     torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
     network, source = build_network(member.network, _class_count(member, context.classes))
@@ -72,7 +72,7 @@ def _seed(context: RunContext, task: Task) -> int:
 
 
 def _class_count(member: Member, classes: int) -> int:
-    """Return how many of so many classes a network predicts."""
+    """Return how many of the data set's ``classes`` a member predicts."""
     return len(member.classes) if member.classes else classes
 
 
@@ -110,7 +110,7 @@ def _start_fitted(
     data: TrainingData,
     network: StripNetwork,
 ) -> str:
-    """Fit a classifier, copy its encoder into a network, and return a sentence on it."""
+    """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
     other, source = build_network(start.network, _class_count(task.member, context.classes))
     folder = context.run.encoder(task)
     _fit(context, task, start.stages, data, other, folder, f"an encoder for {task.label}")
@@ -120,7 +120,7 @@ def _start_fitted(
 
 
 def _start_from(context: RunContext, start: EncoderOf, task: Task, network: StripNetwork) -> str:
-    """Copy the encoder of a fitted network into another one; return a sentence on it."""
+    """Copy the encoder of a fitted network into a network; return a sentence on its source."""
     (source,) = (
         other
         for other in tasks(context.recipe, (task.fold,), context.round)

@@ -32,7 +32,7 @@ def write_predicted_strips(
 def read_predicted_strips(run: RunFolder) -> dict[str, Frame | None]:
     """Return the strips of a run's submission with their sizes; None for one that was left out.
 
-    Raises RunError if training has not come so far, or if the file is damaged.
+    Raises RunError if training has not written the file yet, or if it is damaged.
     """
     path = run.predicted
     content = run.read(path)

@@ -77,9 +77,9 @@ class RunFolder(RunPaths):
         write_text(self.record, record.model_dump_json(indent=2) + "\n")
 
     def take_tests(self, fingerprint: str) -> list[str]:
-        """Record which test pictures there are; predictions of other ones are removed.
+        """Record the test pictures; remove predictions of earlier ones if they changed.
 
-        Returns a sentence on that. Raises RunError if folds or networks depend on the other ones.
+        Returns a sentence if so. Raises RunError if folds or networks depend on the earlier ones.
         """
         try:
             if self.tests.exists() and self.tests.read_bytes() == f"{fingerprint}\n".encode():
@@ -89,7 +89,7 @@ class RunFolder(RunPaths):
         logs = [*self.path.glob("rounds/*/*.jsonl"), *self.path.glob("submission.jsonl")]
         dependent = [*self.path.glob("rounds/*/*.csv"), *self.path.glob(self.likeness.name)]
         if dependent:
-            found = f"shows that {dependent[0].name} came of other test pictures than there are now"
+            found = f"shows that {dependent[0].name} was made from other test pictures than these"
             remedy = "Choose another --out; submit --images predicts other pictures with this run"
             raise RunError(self.tests, found, remedy)
         for log in logs:
@@ -199,12 +199,12 @@ class RunFolder(RunPaths):
             raise RunError(path, found, _REMOVE) from None
 
     def write_tuned(self, tuned: Tuned) -> None:
-        """Write the rules that decide, and how they were found. Raises OutputError."""
+        """Write the rules of the run, and how they were tuned. Raises OutputError."""
         write_text(self.thresholds, tuned.model_dump_json(indent=2) + "\n")
         self.seal(self.thresholds)
 
     def load_tuned(self) -> Tuned:
-        """Read the rules that decide. Raises RunError if training has not come so far."""
+        """Read the rules of the run. Raises RunError if training has not written them yet."""
         self.read(self.thresholds)
         return _load(Tuned, self.thresholds, _REMOVE)
 

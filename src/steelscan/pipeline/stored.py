@@ -113,7 +113,7 @@ class StoredOutputs(RunOutputs):
 
 
 class EvaluatedOutputs(StoredOutputs):
-    """The same by the names of the strips, with the run's parts."""
+    """Stored outputs by the names of the strips, with the parts of the run."""
 
     def __init__(self, run: RunFolder, dataset: Dataset) -> None:
         """Open a finished run.

@@ -44,7 +44,7 @@ class Submission:
     """Images that could not be read: their rows are marked, and a competition refuses them."""
 
     def text(self) -> str:
-        """Return the same as lines for people."""
+        """Return it as text."""
         found = ", ".join(f"{name}: {count}" for name, count in self.per_class.items())
         lines = [
             f"{self.images} images, {self.clean} without defect; with class {found}",

@@ -37,13 +37,13 @@ class Neutral(NamedTuple):
     """Whether the setting is an area or a length in pixels, which depends on the size of strips."""
 
 
-_LEAST = Neutral(min, "the lowest of them, so that no class is missed for a strict value")
+_LEAST = Neutral(min, "the lowest of them, so that no class is missed because of a high value")
 _NO_AREA = Neutral(lambda _: 0, "no area: those of single classes do not apply to others", True)
 
 NEUTRAL: Mapping[tuple[type[Spec], str], Neutral] = {
     (Classify, "threshold"): _LEAST,
     (HardGate, "threshold"): _LEAST,
-    # the lowest of both keeps their order: no pixel threshold gets above the label threshold
+    # the lowest of both keeps their order: no pixel threshold exceeds its label threshold
     (Threshold, "label"): _LEAST,
     (Threshold, "pixel"): _LEAST,
     (Triplet, "top"): _LEAST,
