@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics import Pairs
-from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.strip import RunError, SteelscanError, read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ EVALUATED_PARTS = ("held out", "out of fold")
 
 _NAMES = ("part", "image")
 _NUMBERS = ("group", "fold", "class", "predicted", "truth", "shared")
-_REMEDY = "Give the same train command again: it fits no network twice"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def read_evaluated(run: RunFolder, classes: int) -> dict[str, Evaluated]:
     path = run.pairs
     content = run.read(path)
     try:
-        table = read_rows(content, path, _REMEDY)
+        table = read_rows(content, path, TRAIN_AGAIN)
         if not table.whole:
             raise ValueError("its last line is cut off")
         cells = [list(map(int, row)) for row in table.select(_NUMBERS)]
