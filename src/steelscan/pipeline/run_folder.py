@@ -23,8 +23,11 @@ from steelscan.strip import (
     InputError,
     MaskTable,
     RunError,
+    SteelscanError,
+    Table,
     lock_folder,
     read_mask_table,
+    read_rows,
     write_bytes,
     write_json,
     write_text,
@@ -188,6 +191,23 @@ class RunFolder(RunPaths):
             return json.loads(self.read(path))
         except (ValueError, RecursionError):
             raise RunError(path, "is damaged: it is not valid JSON", _REMOVE) from None
+
+    @contextmanager
+    def reading_table(self, path: Path) -> Iterator[Table]:
+        """Read a result as a CSV table, and turn errors in the block into RunError.
+
+        Raises RunError as `read` does, and for a table that is not whole or whose cells the block
+        cannot convert.
+        """
+        content = self.read(path)
+        try:
+            table = read_rows(content, path, TRAIN_AGAIN)
+            if not table.whole:
+                raise ValueError("its last line is cut off")
+            yield table
+        except (SteelscanError, ValueError, OverflowError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
     def load_pseudo_labels(self, round_: int, fold: int | None) -> MaskTable:
         """Read the pseudo-labels of a round. Raises RunError as `read` does."""

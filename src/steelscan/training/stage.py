@@ -14,14 +14,13 @@ from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
+from steelscan.augment import Mixup
 from steelscan.losses import build_loss, loss_of_classes
 from steelscan.models import StripNetwork
 from steelscan.strip import Progress, RunError
 from steelscan.training.averaging import State, WeightAverage
 from steelscan.training.crops import Batch, EpochCrops, Part, loader
-from steelscan.training.freezing import freeze
-from steelscan.training.mixing import mix
-from steelscan.training.optimizers import build_optimizer
+from steelscan.training.optimizers import build_optimizer, freeze
 from steelscan.training.resized import ResizedStrips
 from steelscan.training.schedules import plateau, rate
 from steelscan.training.specs import Plateau, Training
@@ -34,6 +33,18 @@ def diverged(where: str, found: str) -> RunError:
     """Return the error for a fit whose numbers are no longer finite."""
     remedy = "Use a lower learning rate (steelscan show NAME --json) and another --out"
     return RunError(where, f"{found}: the fit has diverged", remedy)
+
+
+def _mixed(spec: Mixup, rng: np.random.Generator, *batch: Tensor) -> list[Tensor]:
+    """Blend every crop of a batch with another one (mixup, Zhang et al. 2017, arXiv:1710.09412).
+
+    Takes and returns tensors ``(crops, ...)``, all with the same shares; the results are float32.
+    The share of a crop itself is at least one half.
+    """
+    drawn = float(rng.beta(spec.alpha, spec.alpha))
+    share = max(drawn, 1 - drawn)
+    other = torch.from_numpy(rng.permutation(len(batch[0]))).to(batch[0].device)
+    return [share * each.float() + (1 - share) * each[other].float() for each in batch]
 
 
 class Stage:
@@ -174,7 +185,7 @@ class Stage:
         labels = masks.amax((2, 3))
         if self.training.mixup is not None:
             rng = np.random.default_rng(seed)
-            pictures, masks, labels = mix(self.training.mixup, rng, pictures, masks, labels)
+            pictures, masks, labels = _mixed(self.training.mixup, rng, pictures, masks, labels)
         dtype = _DTYPES[self.training.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             outputs = self.network(pictures)
