@@ -52,7 +52,7 @@ def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
     """Fit one network unless it is fitted; return a sentence on the source of its first weights."""
     torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
-    network, source = build_network(member.network, _class_count(member, context.classes))
+    network, source = build_network(member.network, class_count(member, context.classes))
     match member.start:
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
@@ -71,7 +71,7 @@ def _seed(context: RunContext, task: Task) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _class_count(member: Member, classes: int) -> int:
+def class_count(member: Member, classes: int) -> int:
     """Return how many of the data set's ``classes`` a member predicts."""
     return len(member.classes) if member.classes else classes
 
@@ -111,7 +111,7 @@ def _start_fitted(
     network: StripNetwork,
 ) -> str:
     """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
-    other, source = build_network(start.network, _class_count(task.member, context.classes))
+    other, source = build_network(start.network, class_count(task.member, context.classes))
     folder = context.run.encoder(task)
     _fit(context, task, start.stages, data, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
@@ -126,7 +126,7 @@ def _start_from(context: RunContext, start: EncoderOf, task: Task, network: Stri
         for other in tasks(context.recipe, (task.fold,), context.round)
         if (other.step, other.member.name) == (start.step, start.member)
     )
-    fitted, _ = build_network(source.member.network, _class_count(source.member, context.classes))
+    fitted, _ = build_network(source.member.network, class_count(source.member, context.classes))
     load_network(context.run.network(source) / "checkpoint.safetensors", fitted)
     copy_encoder(fitted, network)
     return f"the encoder of {start.step} {start.member}"
@@ -139,7 +139,7 @@ def load_models(
     models = []
     for task in fitted:
         member = task.member
-        network, _ = build_network(without_weights(member.network), _class_count(member, classes))
+        network, _ = build_network(without_weights(member.network), class_count(member, classes))
         load_network(run.network(task) / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         models.append(_model(member, network.eval()))

@@ -13,7 +13,7 @@ from steelscan.data import JoinedStrips, padded_frame
 from steelscan.models import Network, without_weights
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task
-from steelscan.pipeline.networks import training_data
+from steelscan.pipeline.networks import class_count, training_data
 from steelscan.pipeline.pseudo_labels import TrainStrips, pseudo_label_folds, training_strips
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame, encode
@@ -140,7 +140,7 @@ def fits_of_task(context: RunContext, task: Task, data: TrainingData) -> list[Fi
     """Return the fits of a task: of a classifier for its encoder if wanted, and its network."""
     member, resize, mean = task.member, task.member.resize, context.mean_frame
     strip = padded_frame(resize.frame(mean) if resize else mean)
-    classes = len(member.classes) if member.classes else context.classes
+    classes = class_count(member, context.classes)
     name, strips = f"{task.step} {member.name}", len(context.rows(task.fold))
     fitted = [(name, context.run.network(task), member.network, member.stages)]
     if isinstance(start := member.start, EncoderFittedFor):
@@ -172,7 +172,10 @@ def _validations(stage: Training) -> tuple[int, int]:
 
 
 def _strips_of_folds(context: RunContext) -> Callable[[int], TrainStrips]:
-    """Return a function like `training_strips`; before these are known, all test strips count."""
+    """Return a function like `training_strips`.
+
+    Before the pseudo-labels exist, it returns all test strips as pseudo-labelled.
+    """
 
     @cache
     def all_test_strips() -> TrainStrips:

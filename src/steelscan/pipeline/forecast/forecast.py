@@ -152,7 +152,8 @@ def forecast(context: RunContext, *, timed: bool) -> Forecast:
 @contextmanager
 def speed_recorded(context: RunContext, task: Task, data: TrainingData) -> Iterator[None]:
     """Remember how fast a network was fitted, if the block fits it from beginning to end."""
-    device, (*before, fit) = context.accelerator.device, fits_of_task(context, task, data)
+    device = context.accelerator.device
+    *before, fit = fits_of_task(context, task, data)
     whole = not before and fit.left == 1
     start = time.perf_counter()
     yield
