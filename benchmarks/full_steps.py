@@ -184,7 +184,7 @@ def solutions() -> list[str]:
 
 def fits(name: str) -> Iterator[Case]:
     """Yield every stage of every member of a recipe, with repetitions."""
-    for step in recipes.load(name).with_random_weights().asking:
+    for step in recipes.load(name).with_random_weights().network_steps:
         for member in step.ensemble.members:
             fitted = [(member.network, member.stages)]
             if isinstance(member.start, EncoderFittedFor):

@@ -49,7 +49,7 @@ class Measured:
 def cases(name: str) -> Iterator[Case]:
     """Yield the distinct networks of a recipe, in its order, each with its crops."""
     seen = set()
-    for step in recipes.load(name).asking:
+    for step in recipes.load(name).network_steps:
         for member in step.ensemble.members:
             fitted = [(member.network, member.stages)]
             if isinstance(member.start, EncoderFittedFor):

@@ -28,7 +28,7 @@ def cases():
     members = [
         (step.ensemble, member)
         for name in recipes.names()
-        for step in with_budget(recipes.load(name), "tiny").asking
+        for step in with_budget(recipes.load(name), "tiny").network_steps
         for member in step.ensemble.members
     ]
     found = {member.network.kind: (ensemble, member) for ensemble, member in members}

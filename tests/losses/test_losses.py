@@ -367,7 +367,7 @@ def test_softmax_focal_follows_the_cross_entropy_of_its_weights():
     logits, truth = batch(SoftmaxFocal(), 4)
     truth = alone(truth)
     logits = logits.double().requires_grad_()
-    softmax_focal_loss(logits, truth, gamma=2.0).backward()
+    softmax_focal_loss(logits, truth, gamma=2.0).mean().backward()
     z, y = logits.detach().numpy(), truth.numpy().astype(float)
     y = np.concatenate((1 - y.sum(1, keepdims=True), y), axis=1)
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
@@ -415,10 +415,10 @@ def test_lovasz_pulls_the_highest_false_alarm_of_each_mask_down(spec):
 def test_lovasz_on_an_empty_mask_has_no_gradient_below_minus_one(symmetric):
     for logit, pulled in ((-0.99, True), (-1.01, False)):
         logits = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-        lovasz_hinge_loss(logits, torch.zeros(1, 1, 2, 2), symmetric=symmetric).backward()
+        lovasz_hinge_loss(logits, torch.zeros(1, 1, 2, 2), symmetric=symmetric).mean().backward()
         assert (logits.grad > 0).any() == pulled
         logits = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-        lovasz_hinge_loss(logits, torch.zeros(1, 1, 2, 2), rectifier="elu").backward()
+        lovasz_hinge_loss(logits, torch.zeros(1, 1, 2, 2), rectifier="elu").mean().backward()
         assert (logits.grad > 0).any()
 
 
@@ -577,10 +577,10 @@ def test_focal_without_focus_is_cross_entropy():
     logits, truth = batch(Focal(), 9)
     entropy = bce_loss(logits, truth, torch.ones(2))
     assert torch.allclose(focal_loss(logits, truth, gamma=0.0), entropy)
-    assert focal_loss(logits, truth, gamma=2.0) < entropy
+    assert focal_loss(logits, truth, gamma=2.0).mean() < entropy.mean()
     logits, truth = batch(SoftmaxFocal(), 9)
     assert torch.allclose(
-        softmax_focal_loss(logits, truth, gamma=0.0), cross_entropy_loss(logits, truth)
+        softmax_focal_loss(logits, truth, gamma=0.0).mean(), cross_entropy_loss(logits, truth)
     )
 
 
@@ -588,7 +588,7 @@ def test_focal_losses_weigh_uncertain_pixels_more():
     logits = torch.tensor([3.0, 0.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, 4, 5).clone()
     logits[0, 0, 2, 2] = -3.0
     logits.requires_grad_()
-    softmax_focal_loss(logits, torch.zeros(1, 2, 4, 5), gamma=2.0).backward()
+    softmax_focal_loss(logits, torch.zeros(1, 2, 4, 5), gamma=2.0).mean().backward()
     pulls = logits.grad[0, 1].flatten()
     assert float(pulls[12]) > 50 * float(pulls.sum() - pulls[12])
 
@@ -597,11 +597,11 @@ def test_cross_entropy_of_one_class_is_bce_of_its_distance_to_the_background():
     logits, truth = batch(CrossEntropy(), 10, classes=1)
     above = logits[:, 1:] - logits[:, :1]
     assert torch.allclose(
-        cross_entropy_loss(logits, truth), bce_loss(above, truth, torch.ones(1)), atol=1e-6
+        cross_entropy_loss(logits, truth), bce_loss(above, truth, torch.ones(1)).mean(), atol=1e-6
     )
     assert torch.allclose(
         cross_entropy_loss(logits, truth, smoothing=0.1),
-        bce_loss(above, truth, torch.ones(1), smoothing=0.1),
+        bce_loss(above, truth, torch.ones(1), smoothing=0.1).mean(),
         atol=1e-6,
     )
 
@@ -671,11 +671,12 @@ def test_lovasz_keeps_its_precision_on_a_whole_strip():
     truth = torch.rand(logits.shape, generator=random) < torch.tensor([0.5, 1e-4])[:, None, None]
     for symmetric in (False, True):
         narrow, wide = (
-            lovasz_hinge_loss(z, truth, symmetric=symmetric) for z in (logits, logits.double())
+            lovasz_hinge_loss(z, truth, symmetric=symmetric).mean()
+            for z in (logits, logits.double())
         )
         assert float(narrow) == pytest.approx(float(wide), rel=1e-6)
         # All errors are 1, and all pixels wrong is a loss of 1
-        nothing = lovasz_hinge_loss(torch.zeros_like(logits), truth, symmetric=symmetric)
+        nothing = lovasz_hinge_loss(torch.zeros_like(logits), truth, symmetric=symmetric).mean()
         assert float(nothing) == pytest.approx(1, rel=1e-6)
 
 

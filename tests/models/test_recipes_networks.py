@@ -14,7 +14,7 @@ HEIGHT, WIDTH = 256, 512
 
 def networks_of(name):
     """The networks of a recipe, also those that only lend their encoders."""
-    members = [m for step in recipes.load(name).asking for m in step.ensemble.members]
+    members = [m for step in recipes.load(name).network_steps for m in step.ensemble.members]
     lenders = [m.start.network for m in members if isinstance(m.start, EncoderFittedFor)]
     return [member.network for member in members] + lenders
 

@@ -20,10 +20,10 @@ from steelscan.data import Folds, WholeStrip, cache_folder, open_dataset
 from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.models import Classifier, StripNetwork
-from steelscan.pipeline import Options, Outcome, RunContext, RunFolder, plan_run
-from steelscan.pipeline.forecast import Forecast, memory, network_facts, speed
+from steelscan.pipeline import Options, Outcome, RunContext, RunFolder, plan_run, tasks
+from steelscan.pipeline.forecast import memory, speed
 from steelscan.pipeline.forecast.fits import fits_of
-from steelscan.pipeline.forecast.forecast import forecast
+from steelscan.pipeline.forecast.forecast import Forecast, forecast
 from steelscan.pipeline.train import train
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Classify, Recipe, Segment
@@ -297,12 +297,12 @@ def test_a_finished_fit_leaves_its_speed(
 def test_a_damaged_file_of_speeds_is_as_none(strips: Path, tiny: Recipe, tmp_path: Path) -> None:
     plan_run(tiny, strips, tmp_path / "run", CPU)
     (file,) = (cache_folder() / "speeds").iterdir()
-    assert len(network_facts.read_facts(torch.device("cpu"))) == 2
+    assert len(speed.read_facts(torch.device("cpu"))) == 2
     for content in ("", "{", "[]", '{"a": {"bytes": "many"}}'):
         file.write_text(content)
-        assert network_facts.read_facts(torch.device("cpu")) == {}
+        assert speed.read_facts(torch.device("cpu")) == {}
     plan_run(tiny, strips, tmp_path / "run", CPU)
-    assert len(network_facts.read_facts(torch.device("cpu"))) == 2
+    assert len(speed.read_facts(torch.device("cpu"))) == 2
 
 
 def test_the_first_random_numbers_of_a_process_are_left_alone(
@@ -417,3 +417,20 @@ def test_free_memory_is_what_the_tightest_limit_leaves(
         (tmp_path / name).write_text(f"{value}\n")
     assert memory.free_memory(cpu) == 5000
     assert memory.free_memory(torch.device("meta")) is None
+
+
+def test_rows_and_labels_have_the_names_of_the_members(
+    strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_seconds_per_pixel", lambda *_: 1.0)
+    (member,) = tiny.segment.ensemble.members
+    recipe = tiny.with_members({"segment": [member.but(name="unet")]})
+    found = plan_run(recipe, strips, tmp_path / "run", CPU)
+    assert [row.name for row in found.fits] == ["classify 1", "segment unet"]
+    labels = [task.label for task in tasks(recipe, (0, 1))]
+    assert labels == [
+        "classify 1, fold 0",
+        "classify 1, fold 1",
+        "segment unet, fold 0",
+        "segment unet, fold 1",
+    ]

@@ -133,7 +133,7 @@ def test_pseudo_labels_of_all_networks_come_with_a_warning(
     rounds: Recipe, strips: Path, tmp_path: Path, fitted: Callable[[Recipe, Path], None]
 ) -> None:
     """Without tuning, and with an area that depends on the classifier."""
-    steps = (*rounds.asking, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
+    steps = (*rounds.network_steps, Threshold(), ScaledMinArea(pixels=9, factor=4.0))
     spec = PseudoLabels(
         rule=ConfidentPixels(low=0.5, high=0.5, dilation=0, min_share=1.0), predicted_by="all"
     )

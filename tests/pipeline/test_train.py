@@ -229,7 +229,7 @@ def test_networks_of_all_kinds_train_and_predict(
 def test_rules_that_cannot_be_tuned_are_refused_before_anything_is_fitted(
     strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
-    recipe = tiny.but(steps=(*tiny.asking, Triplet(top=0.5, area=9, bottom=0.3)))
+    recipe = tiny.but(steps=(*tiny.network_steps, Triplet(top=0.5, area=9, bottom=0.3)))
     with pytest.raises(RecipeError, match="tune: has the rules triplet"):
         train(recipe, strips, tmp_path / "run", CPU)
     assert not (tmp_path / "run" / "networks").exists()
@@ -317,7 +317,7 @@ def test_networks_trained_on_other_test_pictures_are_refused(
     one, other, *_ = sorted((data / "test_images").iterdir())
     shutil.copy(other, one)
     before = (run / "submission.jsonl").read_bytes()
-    with pytest.raises(RunError, match=r"pseudo_labels\.csv came of other test pictures"):
+    with pytest.raises(RunError, match=r"pseudo_labels\.csv was made from other test pictures"):
         train(tiny, data, run, CPU)
     assert (run / "submission.jsonl").read_bytes() == before
 

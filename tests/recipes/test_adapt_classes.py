@@ -170,12 +170,12 @@ def test_every_class_is_segmented_and_classified_in_every_fold(name, count):
     recipe, _ = fit_to_classes(load(name), own(count))
     before = load(name)
     assert len(recipe.named) == len(before.named)
-    for step in recipe.asking:
+    for step in recipe.network_steps:
         for fold in recipe.folds.validation:
             here = [each for each in step.ensemble.members if fold in recipe.folds_of(each)]
             covered = {k for each in here for k in each.classes or range(1, count + 1)}
             assert covered == set(range(1, count + 1))
-    for step, old in zip(recipe.asking, before.asking, strict=True):
+    for step, old in zip(recipe.network_steps, before.network_steps, strict=True):
         bare = {each.but(name="", classes=None) for each in step.ensemble.members}
         assert bare <= {each.but(name="", classes=None) for each in without(old)}
 
@@ -261,7 +261,7 @@ def test_every_part_works_for_as_many_classes(name, count):
         else:
             output = StepOutput(levels, probabilities)
             assert gated(step.gate, output).shape == levels.shape
-    for step in fitted.asking:
+    for step in fitted.network_steps:
         for member in step.ensemble.members:
             for stage in member.stages:
                 assert loss_of_classes(stage.loss, member.classes, count)

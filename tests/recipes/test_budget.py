@@ -38,7 +38,7 @@ def changes_of(recipe, budget):
 
 
 def members(recipe):
-    return [member for step in recipe.asking for member in step.ensemble.members]
+    return [member for step in recipe.network_steps for member in step.ensemble.members]
 
 
 def networks(recipe):
@@ -156,7 +156,7 @@ def test_steps_and_rules_stay(name, budget):
 def test_every_kind_of_network_and_training_stays(name, budget):
     """Heads, losses, samplers, augmentations, schedules: nothing is removed or added."""
     before, after = recipes.load(name), shrunk(name, budget)
-    for old, new in zip(before.asking, after.asking, strict=True):
+    for old, new in zip(before.network_steps, after.network_steps, strict=True):
         was = [essence(member) for member in old.ensemble.members]
         now = [essence(member) for member in new.ensemble.members]
         assert unique(now) == unique(was)
@@ -201,7 +201,7 @@ def test_each_network_is_fitted_once_and_no_two_are_equal(name, budget):
     if not two_folds:
         assert fits(recipe) == len(members(recipe))
     assert max(stage.epochs for stage in stages(recipe)) <= {"small": 8, "tiny": 3}[budget]
-    for step in recipe.asking:
+    for step in recipe.network_steps:
         different = [member.but(name="", folds=None) for member in step.ensemble.members]
         assert unique(different) == different
 

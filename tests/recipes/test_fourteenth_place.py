@@ -34,7 +34,7 @@ SE50 = "legacy_seresnext50_32x4d"
 def test_numbers_of_the_fourteenth(fitted, stages):
     """K:114367 and its code."""
     recipe = recipes.load("fourteenth_place")
-    (segment,) = recipe.asking
+    (segment,) = recipe.network_steps
     assert fitted(segment) == {
         ("asymmetric_unet", SE50): 2,
         ("asymmetric_unet", "seresnext50_32x4d"): 1,

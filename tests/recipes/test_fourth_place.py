@@ -19,7 +19,7 @@ SE50 = "legacy_seresnext50_32x4d"
 def test_numbers_of_the_fourth(fitted, stages):
     """K:114716."""
     recipe = recipes.load("fourth_place")
-    (segment,) = recipe.asking
+    (segment,) = recipe.network_steps
     networks = fitted(segment)
     assert networks.total() == 9
     assert {encoder for _, encoder in networks} == {

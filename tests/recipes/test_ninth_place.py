@@ -19,7 +19,7 @@ STRIP = Frame(256, 1600)
 def test_numbers_of_the_ninth(stages):
     """K:114297."""
     recipe = recipes.load("ninth_place")
-    classify, segment = recipe.asking
+    classify, segment = recipe.network_steps
     (classifier,) = classify.ensemble.members
     assert (classifier.network.kind, classifier.network.encoder) == ("classifier", "resnet34")
     assert stages(classify)[0].loss == BCE()

@@ -72,7 +72,7 @@ def test_a_recipe_goes_to_json_and_back(name, tmp_path):
 @every_recipe
 def test_a_recipe_states_how_many_networks_it_fits(name):
     recipe = load(name)
-    members = [member for step in recipe.asking for member in step.ensemble.members]
+    members = [member for step in recipe.network_steps for member in step.ensemble.members]
     networks = sum(len(recipe.folds_of(member)) for member in members)
     costs = next(line for line in source(name).splitlines() if line.startswith("Costs:"))
     assert int(costs.split()[1]) == networks

@@ -16,7 +16,7 @@ from steelscan.training.schedules import rate
 def test_numbers_of_the_seventh(fitted, stages):
     """K:114215."""
     recipe = recipes.load("seventh_place")
-    (segment,) = recipe.asking
+    (segment,) = recipe.network_steps
     assert fitted(segment) == {
         ("unet", "tf_efficientnet_b7"): 2,
         ("unet", "tf_efficientnet_b4"): 1,

@@ -17,7 +17,7 @@ from steelscan.prediction.averages import averaged
 def test_numbers_of_the_seventieth():
     """A summary of the solutions: a power of 0.5, training on crops, folds like the test set."""
     recipe = recipes.load("seventieth_place")
-    (segment,) = recipe.asking
+    (segment,) = recipe.network_steps
     assert segment.ensemble.average == PowerMean(t=0.5, form="raw")
     for member in segment.ensemble.members:
         assert {type(stage.crop) for stage in member.stages} == {RandomCrop}

@@ -189,7 +189,7 @@ def test_steps_are_those_of_the_recipe_with_their_numbers(name):
         fields = step.model_dump(exclude={"ensemble"})
         assert all(contains(text, number) for number in number_texts(fields)), (fields, text)
         assert ("no label threshold" in text) == (fields.get("label") == 0)
-        if step not in recipe.asking:
+        if step not in recipe.network_steps:
             continue
         count = sum(len(recipe.folds_of(member)) for member in step.ensemble.members)
         assert re.match(rf"{count} (binary )?networks", text)
@@ -208,7 +208,7 @@ def test_steps_are_those_of_the_recipe_with_their_numbers(name):
 def test_networks_are_those_of_the_recipe_fold_by_fold(name):
     recipe = load(name)
     fitted: Counter[tuple[str, str, int]] = Counter()
-    for step in recipe.asking:
+    for step in recipe.network_steps:
         for member in step.ensemble.members:
             network = member.network
             kind = KINDS[encoder_of(network).kind]
@@ -226,7 +226,7 @@ def test_networks_are_those_of_the_recipe_fold_by_fold(name):
 
 @every_solution
 def test_stages_are_those_of_the_recipe(name):
-    members = [member for step in load(name).asking for member in step.ensemble.members]
+    members = [member for step in load(name).network_steps for member in step.ensemble.members]
     starts = [m.start.stages for m in members if isinstance(m.start, EncoderFittedFor)]
     fitted = {
         Stage(
@@ -266,7 +266,7 @@ def test_the_number_of_networks_is_that_of_the_recipe(name):
     recipe = load(name)
     steps = [
         (isinstance(step, Classify), sum(len(recipe.folds_of(m)) for m in step.ensemble.members))
-        for step in recipe.asking
+        for step in recipe.network_steps
     ]
     total = sum(count for _, count in steps)
     found = re.match(r"\s*(\d+) networks: ([^.;]*)[.;]", sections(name)["What it needs"])
@@ -312,7 +312,7 @@ def test_the_number_of_fits_is_that_of_all_rounds(name):
         return
     counts = Counter(
         any(stage.pseudo != 0 for stage in member.stages)
-        for step in recipe.asking
+        for step in recipe.network_steps
         for member in step.ensemble.members
         for _ in recipe.folds_of(member)
     )

@@ -23,7 +23,7 @@ def test_numbers_of_the_tenth(kinds):
     """K:114465."""
     recipe = recipes.load("tenth_place")
     assert recipe.folds == Folds(count=3, validation=(0, 1, 2))
-    classify, segment = recipe.asking
+    classify, segment = recipe.network_steps
     assert [member.classes for member in classify.ensemble.members] == [(1,)]
     assert {member.classes for member in segment.ensemble.members} == {(1,), (3,), (4,)}
     batches = {SE50: 4, "tf_efficientnet_b3": 3}

@@ -23,7 +23,7 @@ SE50 = "legacy_seresnext50_32x4d"
 def test_numbers_of_the_third(fitted, stages):
     """K:117377."""
     recipe = recipes.load("third_place")
-    (segment,) = recipe.asking
+    (segment,) = recipe.network_steps
     assert segment.ensemble.views == IDENTITY
     assert segment.ensemble.average == Mean()
     assert fitted(segment) == {

@@ -101,14 +101,14 @@ def test_numbers_of_the_last_step_of_the_twelfth(stages):
     assert recipe.tune is None
     assert isinstance(recipe.pseudo_labels.rule, ConfidentStrips)
     # pseudo-labels were for the classifier: no segmenter is trained on them
-    segmenters = [m for step in recipe.asking[1:] for m in step.ensemble.members]
+    segmenters = [m for step in recipe.network_steps[1:] for m in step.ensemble.members]
     assert {each.pseudo for member in segmenters for each in member.stages} == {0.0}
 
 
 def test_every_stage_of_the_twelfth_tries_31_averages_of_five_checkpoints():
     """K:114309."""
     recipe = recipes.load("twelfth_place")
-    members = [member for step in recipe.asking for member in step.ensemble.members]
+    members = [member for step in recipe.network_steps for member in step.ensemble.members]
     sources = [m.start for m in members if isinstance(m.start, EncoderFittedFor)]
     every = {stage.keep for each in (*members, *sources) for stage in each.stages}
     assert every == {BestAverage(count=5)}
@@ -131,7 +131,7 @@ def test_crops_of_the_twelfth_hold_a_pixel_of_a_mask(stages):
     """K:114309: a single pixel in a strip is enough, wherever it lies."""
     crops = {
         stage.crop
-        for step in recipes.load("twelfth_place").asking[1:]
+        for step in recipes.load("twelfth_place").network_steps[1:]
         for stage in stages(step)
         if isinstance(stage.crop, RandomCrop)
     }

@@ -1,14 +1,16 @@
 """Build the module of a loss from its settings."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
 from steelscan.losses.bce import BCELoss
-from steelscan.losses.composite import BothHeadsLoss, StripLossModule, WeightedSum, WherePresentLoss
-from steelscan.losses.focal import FocalLoss
-from steelscan.losses.lovasz import LovaszLoss
-from steelscan.losses.overlap import DiceLoss, JaccardLoss
-from steelscan.losses.softmax import CrossEntropyLoss, SoftmaxFocalLoss
+from steelscan.losses.composite import BothHeadsLoss, MeanLoss, WeightedSum, WherePresentLoss
+from steelscan.losses.focal import focal_loss
+from steelscan.losses.lovasz import lovasz_hinge_loss
+from steelscan.losses.overlap import jaccard_loss, soft_dice_loss
+from steelscan.losses.softmax import cross_entropy_loss, softmax_focal_loss
 from steelscan.losses.specs import (
     BCE,
     BothHeads,
@@ -43,9 +45,9 @@ def build_loss(spec: Loss, classes: int) -> nn.Module:
         case BCE() | Focal() | Dice() | Jaccard() | Lovasz():
             return _strip_loss(spec, classes)
         case CrossEntropy():
-            return CrossEntropyLoss(spec.smoothing)
+            return MeanLoss(partial(cross_entropy_loss, smoothing=spec.smoothing))
         case SoftmaxFocal():
-            return SoftmaxFocalLoss(spec.gamma)
+            return MeanLoss(partial(softmax_focal_loss, gamma=spec.gamma))
         case WherePresent():
             always = per_class(spec.always, classes, "WherePresent.always")
             return WherePresentLoss(_strip_loss(spec.loss, classes), torch.tensor(always))
@@ -57,16 +59,17 @@ def build_loss(spec: Loss, classes: int) -> nn.Module:
             return BothHeadsLoss(masks, labels, spec.weight)
 
 
-def _strip_loss(spec: StripLoss, classes: int) -> StripLossModule:
+def _strip_loss(spec: StripLoss, classes: int) -> MeanLoss:
     match spec:
         case BCE():
             weights = per_class(spec.pos_weight, classes, "BCE.pos_weight")
             return BCELoss(torch.tensor(weights), spec.smoothing)
         case Focal():
-            return FocalLoss(spec.gamma)
+            loss = partial(focal_loss, gamma=spec.gamma)
         case Dice():
-            return DiceLoss(spec.over, spec.smooth)
+            loss = partial(soft_dice_loss, over=spec.over, smooth=spec.smooth)
         case Jaccard():
-            return JaccardLoss(spec.over, spec.smooth)
+            loss = partial(jaccard_loss, over=spec.over, smooth=spec.smooth)
         case Lovasz():
-            return LovaszLoss(spec.symmetric, spec.rectifier)
+            loss = partial(lovasz_hinge_loss, symmetric=spec.symmetric, rectifier=spec.rectifier)
+    return MeanLoss(loss)

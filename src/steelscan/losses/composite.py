@@ -1,6 +1,6 @@
 """Losses made of losses: a weighted sum, two heads, and per class where it is present."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,24 @@ class WeightedSum(nn.Module):
         return torch.stack([weight * part(logits, target) for weight, part in pairs]).sum()
 
 
-class StripLossModule(nn.Module, ABC):
-    """A loss that can also be computed per strip and class."""
+class MeanLoss(nn.Module):
+    """The mean of ``loss(logits, target)``, or its means per strip and class."""
 
-    @abstractmethod
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        return self.loss(logits, target).mean()
+
     def each(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss per strip and class, ``(strips, classes)``."""
+        """Return the loss per strip and class, ``(strips, classes)``.
+
+        Only for a loss that returns ``(strips, classes, ...)``.
+        """
+        values = self.loss(logits, target)
+        return values.reshape(*values.shape[:2], -1).mean(2)
 
 
 class BothHeadsLoss(nn.Module):
@@ -69,7 +81,7 @@ class WherePresentLoss(nn.Module):
 
     always: Tensor
 
-    def __init__(self, loss: StripLossModule, always: Tensor) -> None:
+    def __init__(self, loss: MeanLoss, always: Tensor) -> None:
         super().__init__()
         self.loss = loss
         self.register_buffer("always", always)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from steelscan.losses.composite import StripLossModule
 from steelscan.losses.shapes import as_floats, check_maps
 from steelscan.strip import RecipeError
 
@@ -16,7 +15,7 @@ Rectifier: TypeAlias = Literal["relu", "elu"]
 def lovasz_hinge_loss(
     logits: Tensor, target: Tensor, *, symmetric: bool = False, rectifier: Rectifier = "relu"
 ) -> Tensor:
-    """Return the mean over strips and classes of the Lovasz hinge, a float32 scalar.
+    """Return the Lovasz hinge per strip and class, float32 ``(strips, classes)``.
 
     The error of a pixel is ``1 - logit`` if its target is 1, and ``1 + logit`` if it is 0, passed
     through relu or elu + 1 (14th, K:114367). The errors are sorted, largest first, and each is
@@ -33,10 +32,6 @@ def lovasz_hinge_loss(
     Raises RecipeError for a target between 0 and 1, for the logits of a classifier, or if the
     shapes differ.
     """
-    return _each(logits, target, symmetric, rectifier).mean()
-
-
-def _each(logits: Tensor, target: Tensor, symmetric: bool, rectifier: Rectifier) -> Tensor:
     check_maps(logits, "lovasz")
     logits, truth = as_floats(logits, target, "lovasz")
     # only floats can be blended; checking the values makes a GPU wait
@@ -68,20 +63,3 @@ def _jaccard_steps(present: Tensor, dtype: torch.dtype) -> Tensor:
     steps = torch.where(present, 1 / union, false_alarm)
     steps[:, :1] += truth == 0
     return steps
-
-
-class LovaszLoss(StripLossModule):
-    """`lovasz_hinge_loss` with its settings."""
-
-    def __init__(self, symmetric: bool, rectifier: Rectifier) -> None:
-        super().__init__()
-        self.symmetric = symmetric
-        self.rectifier: Rectifier = rectifier
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of a batch."""
-        return self.each(logits, target).mean()
-
-    def each(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss per strip and class, ``(strips, classes)``."""
-        return _each(logits, target, self.symmetric, self.rectifier)

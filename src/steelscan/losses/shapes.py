@@ -11,11 +11,6 @@ def along_classes(values: Tensor, logits: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (logits.ndim - 2))
 
 
-def over_pixels(values: Tensor) -> Tensor:
-    """Return the mean of ``(strips, classes, ...)`` per strip and class, ``(strips, classes)``."""
-    return values.reshape(*values.shape[:2], -1).mean(2)
-
-
 def check_maps(logits: Tensor, loss: str) -> None:
     """Raise RecipeError unless ``logits`` are maps, ``(strips, ..., height, width)``."""
     if logits.ndim != 4:

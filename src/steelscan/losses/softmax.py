@@ -1,14 +1,14 @@
 """Losses of mutually exclusive classes: focal loss as in the starter pipeline, cross entropy."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from steelscan.losses.shapes import with_background
 
 
 def softmax_focal_loss(logits: Tensor, target: Tensor, *, gamma: float) -> Tensor:
-    """Return the mean over pixels of cross entropy times ``(1 - p_true)^g``, a float32 scalar.
+    """Return cross entropy times ``(1 - p_true)^g`` per pixel, float32.
 
     Lin et al. 2017, arXiv:1708.02002, on the softmax of the logits. The weights ``(1 - p_true)^g``
     are scaled to a mean of 1 per strip and have no gradient (3rd, K:117377): the gradient is that
@@ -25,19 +25,7 @@ def softmax_focal_loss(logits: Tensor, target: Tensor, *, gamma: float) -> Tenso
     # the sum over the wrong classes: 1 - p would round to 0 if p is almost 1
     weight = ((1 - truth) * logits.detach().softmax(1)).sum(1) ** gamma
     mean = weight.mean((1, 2), keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
-    return (weight / mean * entropy).mean()
-
-
-class SoftmaxFocalLoss(nn.Module):
-    """`softmax_focal_loss` with its exponent."""
-
-    def __init__(self, gamma: float) -> None:
-        super().__init__()
-        self.gamma = gamma
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of a batch."""
-        return softmax_focal_loss(logits, target, gamma=self.gamma)
+    return weight / mean * entropy
 
 
 def cross_entropy_loss(logits: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
@@ -54,15 +42,3 @@ def cross_entropy_loss(logits: Tensor, target: Tensor, *, smoothing: float = 0.0
     """
     logits, truth = with_background(logits, target, "cross_entropy")
     return functional.cross_entropy(logits, truth, label_smoothing=smoothing)
-
-
-class CrossEntropyLoss(nn.Module):
-    """`cross_entropy_loss` with its smoothing."""
-
-    def __init__(self, smoothing: float) -> None:
-        super().__init__()
-        self.smoothing = smoothing
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of a batch."""
-        return cross_entropy_loss(logits, target, smoothing=self.smoothing)

@@ -16,7 +16,7 @@ from steelscan.data import Dataset
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.recipes import Recipe
-from steelscan.strip import RecipeError
+from steelscan.strip import Frame, RecipeError
 from steelscan.training import AllStrips
 
 Device = Literal["auto", "cpu"]
@@ -58,7 +58,7 @@ def _without_variables() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Options:
-    """Where and with which means a run is made; nothing here changes what the recipe does."""
+    """Where and on what a run is made; nothing here changes what the recipe does."""
 
     seed: int = 0
     device: Device = "auto"
@@ -91,9 +91,20 @@ class RunContext:
         return len(self.dataset.classes)
 
     @cached_property
+    def mean_frame(self) -> Frame:
+        """The mean height and width of the strips, rounded up."""
+        return Frame(*np.ceil(np.mean(self.dataset.frames, axis=0)).astype(int).tolist())
+
+    @cached_property
     def accelerator(self) -> Accelerator:
         """The accelerator that fits and predicts."""
         return accelerator(self.options.device)
+
+    @property
+    def new_tasks(self) -> list[Task]:
+        """The networks that are fitted in this round, in order."""
+        fitted = tasks(self.recipe, self.recipe.folds.validation, self.round)
+        return [task for task in fitted if task.round == self.round]
 
     def tasks(self, step: str, folds: Sequence[int]) -> list[Task]:
         """Return the networks of a step, by its name, fitted for some folds in this round."""
@@ -144,9 +155,9 @@ def without_defects(context: RunContext) -> list[str]:
 def check_classes(recipe: Recipe, classes: int) -> None:
     """Raise RecipeError if a network is to predict classes that a data set does not have."""
     for name, step in recipe.named.items():
-        for number, member in enumerate(step.ensemble.members, start=1):
+        for member in step.ensemble.members:
             highest = max(member.classes or (1,))
             if highest > classes:
                 found = f"includes class {highest}, the data set has {classes}"
                 remedy = f"Use ids from 1 to {classes}, or leave classes out"
-                raise RecipeError(f"{name} {number}, classes", found, remedy)
+                raise RecipeError(f"{name} {member.name}, classes", found, remedy)

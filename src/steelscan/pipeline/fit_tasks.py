@@ -24,7 +24,7 @@ class Task:
     @property
     def label(self) -> str:
         """Its name in progress lines and reports."""
-        label = f"{self.step} {self.number + 1}, fold {self.fold}"
+        label = f"{self.step} {self.member.name}, fold {self.fold}"
         return f"{label}, round {self.round}" if self.round else label
 
 

@@ -1,7 +1,6 @@
 """The networks of a run: fitting, validating and loading them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,27 +26,39 @@ from steelscan.training import Metrics, Training, TrainingData, load_network
 from steelscan.training.fit import fit
 
 
-@dataclass(frozen=True)
-class PseudoLabelled:
-    """The train strips of a round: see `steelscan.training.TrainingData`."""
+def training_data(
+    context: RunContext,
+    task: Task,
+    strips: Dataset | JoinedStrips,
+    pseudo: NDArray[np.int64],
+    class_probabilities: NDArray[np.float32] | None,
+) -> TrainingData:
+    """Return the train strips of a task: those of ``strips`` that are not in its fold.
 
-    strips: Dataset | JoinedStrips
-    pseudo: NDArray[np.int64]
-    suspicion: NDArray[np.float32] | None
+    ``pseudo`` and ``class_probabilities`` are as in `TrainingData`.
+    """
+    return TrainingData(
+        strips,
+        context.train_rows(task.fold),
+        task.member.resize,
+        _seed(context, task),
+        task.member.classes,
+        pseudo,
+        class_probabilities,
+    )
 
 
-def fit_task(context: RunContext, task: Task, train: PseudoLabelled) -> str:
-    """Fit one network unless that is done; return a sentence on where its weights come from."""
-    seed = _seed(context, task)
-    torch.manual_seed(seed)
+def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
+    """Fit one network unless it is fitted; return a sentence on the source of its first weights."""
+    torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
-    network, source = build_network(member.network, _class_count(member, context.classes))
+    network, source = build_network(member.network, class_count(member, context.classes))
     match member.start:
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
-            source = _start_fitted(context, start, task, train, network)
-    _fit(context, task, member.stages, train, network, folder, task.label)
+            source = _start_fitted(context, start, task, data, network)
+    _fit(context, task, member.stages, data, network, folder, task.label)
     return source
 
 
@@ -60,8 +71,8 @@ def _seed(context: RunContext, task: Task) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _class_count(member: Member, classes: int) -> int:
-    """Return how many of so many classes a network predicts."""
+def class_count(member: Member, classes: int) -> int:
+    """Return how many of the data set's ``classes`` a member predicts."""
     return len(member.classes) if member.classes else classes
 
 
@@ -73,28 +84,18 @@ def _fit(
     context: RunContext,
     task: Task,
     stages: tuple[Training, ...],
-    train: PseudoLabelled,
+    data: TrainingData,
     network: StripNetwork,
     folder: Path,
     label: str,
 ) -> None:
     """Fit a network on the train strips of a task, and validate it on those of its fold."""
-    member = task.member
     validation = context.rows(task.fold)[: stages[-1].validate_on]
-    data = TrainingData(
-        train.strips,
-        context.train_rows(task.fold),
-        member.resize,
-        _seed(context, task),
-        member.classes,
-        train.pseudo,
-        train.suspicion,
-    )
     fit(
         network,
         stages,
         data,
-        lambda candidate: _validate(_model(member, candidate), context.dataset, validation),
+        lambda candidate: _validate(_model(task.member, candidate), context.dataset, validation),
         folder,
         accelerator=context.accelerator,
         workers=context.options.workers,
@@ -106,26 +107,26 @@ def _start_fitted(
     context: RunContext,
     start: EncoderFittedFor,
     task: Task,
-    train: PseudoLabelled,
+    data: TrainingData,
     network: StripNetwork,
 ) -> str:
-    """Fit a classifier, copy its encoder into a network, and return a sentence on it."""
-    other, source = build_network(start.network, _class_count(task.member, context.classes))
+    """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
+    other, source = build_network(start.network, class_count(task.member, context.classes))
     folder = context.run.encoder(task)
-    _fit(context, task, start.stages, train, other, folder, f"an encoder for {task.label}")
+    _fit(context, task, start.stages, data, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"{source}; then the encoder of a classifier fitted for it"
 
 
 def _start_from(context: RunContext, start: EncoderOf, task: Task, network: StripNetwork) -> str:
-    """Copy the encoder of a fitted network into another one; return a sentence on it."""
+    """Copy the encoder of a fitted network into a network; return a sentence on its source."""
     (source,) = (
         other
         for other in tasks(context.recipe, (task.fold,), context.round)
         if (other.step, other.member.name) == (start.step, start.member)
     )
-    fitted, _ = build_network(source.member.network, _class_count(source.member, context.classes))
+    fitted, _ = build_network(source.member.network, class_count(source.member, context.classes))
     load_network(context.run.network(source) / "checkpoint.safetensors", fitted)
     copy_encoder(fitted, network)
     return f"the encoder of {start.step} {start.member}"
@@ -138,7 +139,7 @@ def load_models(
     models = []
     for task in fitted:
         member = task.member
-        network, _ = build_network(without_weights(member.network), _class_count(member, classes))
+        network, _ = build_network(without_weights(member.network), class_count(member, classes))
         load_network(run.network(task) / "checkpoint.safetensors", network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         models.append(_model(member, network.eval()))

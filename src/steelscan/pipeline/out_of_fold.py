@@ -33,8 +33,8 @@ class OutOfFold(RunOutputs):
 def first_classifier(context: RunContext, strips: int) -> NDArray[np.float32]:
     """Return the first classifier's out-of-fold probabilities, float32 ``(strips, classes)``.
 
-    They are 0 for strips that no network evaluates, and for those, up to so many ``strips``, that
-    follow those of the data set.
+    The rows are those of the data set, then pseudo-labelled ones up to ``strips`` rows in all. A
+    row is 0 if no network evaluates the strip, as for all pseudo-labelled ones.
     """
     _, stored = _predicted(context, "classify")
     assert stored is not None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics import Pairs
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.strip import RunError, SteelscanError, read_rows, write_rows
+from steelscan.strip import write_rows
 
 if TYPE_CHECKING:
     from steelscan.pipeline.context import RunContext
@@ -19,7 +19,6 @@ EVALUATED_PARTS = ("held out", "out of fold")
 
 _NAMES = ("part", "image")
 _NUMBERS = ("group", "fold", "class", "predicted", "truth", "shared")
-_REMEDY = "Give the same train command again: it fits no network twice"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +58,7 @@ def read_evaluated(run: RunFolder, classes: int) -> dict[str, Evaluated]:
     broken.
     """
     run.load_record()
-    path = run.pairs
-    content = run.read(path)
-    try:
-        table = read_rows(content, path, _REMEDY)
-        if not table.whole:
-            raise ValueError("its last line is cut off")
+    with run.reading_table(run.pairs) as table:
         cells = [list(map(int, row)) for row in table.select(_NUMBERS)]
         numbers = np.array(cells, np.int64).reshape(-1, len(_NUMBERS))
         names = [(part, image) for part, image in table.select(_NAMES)]
@@ -72,9 +66,6 @@ def read_evaluated(run: RunFolder, classes: int) -> dict[str, Evaluated]:
             part: _part(part, names, numbers, classes)
             for part in dict.fromkeys(part for part, _ in names)
         }
-    except (SteelscanError, ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
 
 def _rows(part: str, evaluated: Evaluated) -> Iterator[tuple[object, ...]]:

@@ -3,8 +3,8 @@
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
-from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
-from steelscan.strip import Frame, RunError, SteelscanError, read_rows, write_rows
+from steelscan.pipeline.run_folder import RunFolder
+from steelscan.strip import Frame, RunError, write_rows
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset
@@ -32,21 +32,15 @@ def write_predicted_strips(
 def read_predicted_strips(run: RunFolder) -> dict[str, Frame | None]:
     """Return the strips of a run's submission with their sizes; None for one that was left out.
 
-    Raises RunError if training has not come so far, or if the file is damaged.
+    Raises RunError if training has not written the file yet, or if it is damaged.
     """
-    path = run.predicted
-    content = run.read(path)
-    try:
-        table = read_rows(content, path, TRAIN_AGAIN)
-        if not table.whole:
-            raise ValueError("its last line is cut off")
+    with run.reading_table(run.predicted) as table:
         return {
-            image: Frame(int(height), int(width)).checked(path) if height or width else None
+            image: Frame(int(height), int(width)).checked(run.predicted)
+            if height or width
+            else None
             for image, height, width in table.select(_COLUMNS)
         }
-    except (SteelscanError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
 
 
 def predicted_frames(run: RunFolder) -> set[Frame]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from steelscan.pipeline.out_of_fold import OutOfFold, tune
 from steelscan.postprocess import Rule
 from steelscan.recipes import PseudoRule, StripPrediction, accepts
 from steelscan.strip import Masks, write_json
+
+TrainStrips: TypeAlias = tuple[Dataset | JoinedStrips, NDArray[np.int64]]
+"""Strips to train on, and the rows of those that are pseudo-labelled."""
 
 
 def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
@@ -39,13 +43,8 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     return False, [*notes, f"{note}: no network was fitted again."]
 
 
-def training_strips(
-    context: RunContext, fold: int
-) -> tuple[Dataset | JoinedStrips, NDArray[np.int64]]:
-    """Return all strips that networks of a fold may be trained on in the context's round.
-
-    Also returns the rows, int64, of those that are pseudo-labelled.
-    """
+def training_strips(context: RunContext, fold: int) -> TrainStrips:
+    """Return all strips that networks of a fold may be trained on in the context's round."""
     if context.round == 0:
         return context.dataset, np.empty(0, np.int64)
     own = fold if fold in pseudo_label_folds(context) else None

@@ -72,21 +72,21 @@ def pick_examples(pairs: Pairs, count: int) -> dict[str, list[int]]:
     among equals, those with most wrong pixels come first. Few strips give shorter lists.
     """
     wrong = (pairs.predicted + pairs.truth - 2 * pairs.shared).sum(axis=1)
-    busy = (pairs.predicted > 0) | (pairs.truth > 0)
-    values = (dice(pairs) * busy).sum(axis=1) / np.maximum(busy.sum(axis=1), 1)
+    occupied = (pairs.predicted > 0) | (pairs.truth > 0)
+    values = (dice(pairs) * occupied).sum(axis=1) / np.maximum(occupied.sum(axis=1), 1)
     order = np.lexsort((np.arange(len(pairs)), wrong, -values))  # best first
     defective = np.asarray((pairs.truth > 0).any(axis=1))
-    touched = np.asarray(busy.any(axis=1))
+    stopped = np.asarray((pairs.predicted > 0).any(axis=1))
     ranked = [int(row) for row in order if defective[row]]
-    alarms = [int(row) for row in order[::-1] if not defective[row] and touched[row]]
+    alarms = [int(row) for row in order[::-1] if not defective[row] and stopped[row]]
     each = min(count, len(ranked) // 3)
     best, rest = ranked[:each], ranked[each:]
     middle = max(0, len(ranked) // 2 - each - each // 2)
     median = rest[middle : middle + each]
     failed = [row for row in reversed(rest) if row not in median][:count]
-    turns = [row for pair in zip(failed, alarms, strict=False) for row in pair]
-    turns += failed[len(alarms) :] + alarms[len(failed) :]
-    return {"best": best, "median": median, "worst": turns[:count]}
+    worst = [row for pair in zip(failed, alarms, strict=False) for row in pair]
+    worst += failed[len(alarms) :] + alarms[len(failed) :]
+    return {"best": best, "median": median, "worst": worst[:count]}
 
 
 def _content(report: Report) -> dict[str, Any]:

@@ -23,8 +23,11 @@ from steelscan.strip import (
     InputError,
     MaskTable,
     RunError,
+    SteelscanError,
+    Table,
     lock_folder,
     read_mask_table,
+    read_rows,
     write_bytes,
     write_json,
     write_text,
@@ -77,9 +80,9 @@ class RunFolder(RunPaths):
         write_text(self.record, record.model_dump_json(indent=2) + "\n")
 
     def take_tests(self, fingerprint: str) -> list[str]:
-        """Record which test pictures there are; predictions of other ones are removed.
+        """Record the test pictures; remove predictions of earlier ones if they changed.
 
-        Returns a sentence on that. Raises RunError if folds or networks depend on the other ones.
+        Returns a sentence if so. Raises RunError if folds or networks depend on the earlier ones.
         """
         try:
             if self.tests.exists() and self.tests.read_bytes() == f"{fingerprint}\n".encode():
@@ -89,7 +92,7 @@ class RunFolder(RunPaths):
         logs = [*self.path.glob("rounds/*/*.jsonl"), *self.path.glob("submission.jsonl")]
         dependent = [*self.path.glob("rounds/*/*.csv"), *self.path.glob(self.likeness.name)]
         if dependent:
-            found = f"shows that {dependent[0].name} came of other test pictures than there are now"
+            found = f"shows that {dependent[0].name} was made from other test pictures than these"
             remedy = "Choose another --out; submit --images predicts other pictures with this run"
             raise RunError(self.tests, found, remedy)
         for log in logs:
@@ -189,6 +192,23 @@ class RunFolder(RunPaths):
         except (ValueError, RecursionError):
             raise RunError(path, "is damaged: it is not valid JSON", _REMOVE) from None
 
+    @contextmanager
+    def reading_table(self, path: Path) -> Iterator[Table]:
+        """Read a result as a CSV table, and turn errors in the block into RunError.
+
+        Raises RunError as `read` does, and for a table that is not whole or whose cells the block
+        cannot convert.
+        """
+        content = self.read(path)
+        try:
+            table = read_rows(content, path, TRAIN_AGAIN)
+            if not table.whole:
+                raise ValueError("its last line is cut off")
+            yield table
+        except (SteelscanError, ValueError, OverflowError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(path, f"is broken ({reason})", "Remove it and train again") from None
+
     def load_pseudo_labels(self, round_: int, fold: int | None) -> MaskTable:
         """Read the pseudo-labels of a round. Raises RunError as `read` does."""
         path = self.pseudo_labels(round_, fold)
@@ -199,12 +219,12 @@ class RunFolder(RunPaths):
             raise RunError(path, found, _REMOVE) from None
 
     def write_tuned(self, tuned: Tuned) -> None:
-        """Write the rules that decide, and how they were found. Raises OutputError."""
+        """Write the rules of the run, and how they were tuned. Raises OutputError."""
         write_text(self.thresholds, tuned.model_dump_json(indent=2) + "\n")
         self.seal(self.thresholds)
 
     def load_tuned(self) -> Tuned:
-        """Read the rules that decide. Raises RunError if training has not come so far."""
+        """Read the rules of the run. Raises RunError if training has not written them yet."""
         self.read(self.thresholds)
         return _load(Tuned, self.thresholds, _REMOVE)
 

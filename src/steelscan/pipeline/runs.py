@@ -80,11 +80,12 @@ def summarize(path: Path) -> RunSummary:
         recipe, record = run.load_recipe(), run.load_record()
         ended = run.scores.exists() and run.report.exists()
         scores = _scores(run) if ended else {}
-        rounds = run.load_tuned().round if ended else _rounds(recipe)
+        pseudo = recipe.pseudo_labels
+        rounds = run.load_tuned().round if ended else pseudo.rounds if pseudo else 0
     except RunError as error:
         state = f"broken: {Path(error.where).name} {error.problem}"
         return RunSummary(path=path, bytes=size, state=state)
-    fitted = [folder for folder in _network_folders(run, recipe, rounds) if _is_fitted(folder)]
+    folders = list(_network_folders(run, recipe, rounds))
     return RunSummary(
         path=path,
         bytes=size,
@@ -93,8 +94,8 @@ def summarize(path: Path) -> RunSummary:
         data=record.fingerprint[:8],
         seed=record.seed,
         budget=recipe.budget,
-        fitted=len(fitted),
-        networks=sum(1 for _ in _network_folders(run, recipe, rounds)),
+        fitted=sum((folder / "checkpoint.safetensors").exists() for folder in folders),
+        networks=len(folders),
         rounds=rounds,
         scores=scores,
     )
@@ -145,10 +146,6 @@ def _estimate(stored: Mapping[str, float | None]) -> Estimate:
     return Estimate(*(nan if number is None else float(number) for number in (value, low, high)))
 
 
-def _rounds(recipe: Recipe) -> int:
-    return recipe.pseudo_labels.rounds if recipe.pseudo_labels else 0
-
-
 def _network_folders(run: RunFolder, recipe: Recipe, rounds: int) -> Iterator[Path]:
     """Yield the folder of every network of these rounds, and of classifiers for an encoder."""
     for round_ in range(rounds + 1):
@@ -157,10 +154,6 @@ def _network_folders(run: RunFolder, recipe: Recipe, rounds: int) -> Iterator[Pa
                 yield run.network(task)
                 if isinstance(task.member.start, EncoderFittedFor):
                     yield run.encoder(task)
-
-
-def _is_fitted(folder: Path) -> bool:
-    return (folder / "checkpoint.safetensors").exists()
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:

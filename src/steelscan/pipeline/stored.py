@@ -21,7 +21,7 @@ from steelscan.decision import (
 )
 from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.pixel_counts import Evaluated, read_evaluated
-from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.pipeline.run_record import RunRecord
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Recipe, Segment
@@ -113,7 +113,7 @@ class StoredOutputs(RunOutputs):
 
 
 class EvaluatedOutputs(StoredOutputs):
-    """The same by the names of the strips, with the run's parts."""
+    """Stored outputs by the names of the strips, with the parts of the run."""
 
     def __init__(self, run: RunFolder, dataset: Dataset) -> None:
         """Open a finished run.
@@ -174,8 +174,7 @@ def open_stores(
         if folder is None:
             return None
         if not folder.exists():
-            remedy = "Give the same train command again: it fits no network twice"
-            raise RunError(folder, "holds no probabilities: it is missing", remedy)
+            raise RunError(folder, "holds no probabilities: it is missing", TRAIN_AGAIN)
         return ProbabilityStore.to_read(folder, strips, classes, frames)
 
     stores: dict[str, StepStores] = {}
@@ -190,4 +189,4 @@ def check_stored(run: RunFolder, stores: Mapping[str, StepStores], row: int, ima
     for name, each in stores.items():
         if not each.has(row):
             found = f"holds no probabilities of {image} at step {name}"
-            raise RunError(run.path, found, "Give the same train command again")
+            raise RunError(run.path, found, TRAIN_AGAIN)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from steelscan.data import find_pictures
 from steelscan.decision import OnError, PredictionLog, fill_log
 from steelscan.pipeline.predicted_strips import read_predicted_strips
-from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.strip import (
     UNREAD,
     InputError,
@@ -27,8 +27,6 @@ from steelscan.strip import (
 if TYPE_CHECKING:
     from steelscan.pipeline.context import Device
 
-_REMEDY = "Give the same train command again: it fits no network twice"
-
 
 @dataclass(frozen=True)
 class Submission:
@@ -44,7 +42,7 @@ class Submission:
     """Images that could not be read: their rows are marked, and a competition refuses them."""
 
     def text(self) -> str:
-        """Return the same as lines for people."""
+        """Return it as text."""
         found = ", ".join(f"{name}: {count}" for name, count in self.per_class.items())
         lines = [
             f"{self.images} images, {self.clean} without defect; with class {found}",
@@ -130,7 +128,9 @@ def _own_rows(run: RunFolder) -> tuple[dict[str, Sequence[str]], list[str]]:
     unread = {name for name, frame in frames.items() if frame is None}
     wrong = sorted(name for name in unread if name in table.rows and name not in table.unread)
     if wrong:
-        raise RunError(run.submission, f"has masks of {wrong[0]}, which could not be read", _REMEDY)
+        raise RunError(
+            run.submission, f"has masks of {wrong[0]}, which could not be read", TRAIN_AGAIN
+        )
     table = replace(table, rows={n: row for n, row in table.rows.items() if n not in unread})
     _check(run, table, read.keys(), classes)
     texts: dict[str, Sequence[str]] = {name: table.texts(name, classes) for name in read}
@@ -145,15 +145,15 @@ def _check(run: RunFolder, table: MaskTable, images: Set[str], classes: int) -> 
     others = sorted(table.rows.keys() - images)
     if others:
         raise RunError(
-            run.submission, f"has rows of {others[0]}, which is no image of this run", _REMEDY
+            run.submission, f"has rows of {others[0]}, which is no image of this run", TRAIN_AGAIN
         )
     if table.classes > classes:
         found = f"has class {table.classes}, the run has {classes}"
-        raise RunError(run.submission, found, _REMEDY)
+        raise RunError(run.submission, found, TRAIN_AGAIN)
     whole = table.layout == "columns"  # this layout has no rows for clean images
     missing = [name for name in images if not whole and len(table.rows.get(name, ())) < classes]
     if missing:
-        raise RunError(run.submission, f"lacks rows of {missing[0]}", _REMEDY)
+        raise RunError(run.submission, f"lacks rows of {missing[0]}", TRAIN_AGAIN)
 
 
 def _path_for_others(run: RunFolder, out: Path | None) -> Path:

@@ -19,11 +19,9 @@ from steelscan.pipeline.context import (
     ignored_variables,
     without_defects,
 )
-from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
-from steelscan.pipeline.forecast import Forecast
-from steelscan.pipeline.forecast.forecast import forecast, speed_recorded
-from steelscan.pipeline.networks import PseudoLabelled, fit_task
+from steelscan.pipeline.forecast.forecast import Forecast, forecast, speed_recorded
+from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, pairs_of, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
@@ -176,17 +174,17 @@ def _fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
 def _fit(context: RunContext) -> set[str]:
     """Fit the networks of a round; returns a sentence on each source of first weights."""
     sources = set()
-    for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
-        if task.round == context.round:
-            strips, pseudo = training_strips(context, task.fold)
-            suspected = (
-                first_classifier(context, len(strips.frames))
-                if task.member.needs_class_probabilities
-                else None
-            )
-            with speed_recorded(context, task):
-                source = fit_task(context, task, PseudoLabelled(strips, pseudo, suspected))
-            sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
+    for task in context.new_tasks:
+        strips, pseudo = training_strips(context, task.fold)
+        probabilities = (
+            first_classifier(context, len(strips.frames))
+            if task.member.needs_class_probabilities
+            else None
+        )
+        data = training_data(context, task, strips, pseudo, probabilities)
+        with speed_recorded(context, task, data):
+            source = fit_task(context, task, data)
+        sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 
 

@@ -81,17 +81,10 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
 
 def with_gate(recipe: Recipe, gate: TunedGate) -> Recipe:
     """Replace the threshold of a gate. Raises RunError if the recipe has no such gate."""
-    steps = list(recipe.steps)
-    step = recipe.named.get(gate.step)
-    match step:
-        case Classify():
-            changed: Classify | Segment = step.but(threshold=gate.threshold)
-        case Segment(gate=HardGate() as hard):
-            changed = step.but(gate=hard.but(threshold=gate.threshold))
-        case _:
-            found = f"has no gate at step {gate.step}"
-            raise RunError("tuned thresholds", found, "Tune this run")
-    at = list(recipe.named).index(gate.step)
-    places = [place for place, each in enumerate(steps) if isinstance(each, Classify | Segment)]
-    steps[places[at]] = changed
-    return recipe.but(steps=tuple(steps))
+    match recipe.named.get(gate.step):
+        case Classify() as step:
+            return recipe.with_steps({gate.step: step.but(threshold=gate.threshold)})
+        case Segment(gate=HardGate() as hard) as step:
+            changed = hard.but(threshold=gate.threshold)
+            return recipe.with_steps({gate.step: step.but(gate=changed)})
+    raise RunError("tuned thresholds", f"has no gate at step {gate.step}", "Tune this run")

@@ -24,7 +24,7 @@ from steelscan.postprocess import (
 )
 from steelscan.prediction import EncoderOf, Member
 from steelscan.recipes.pseudo_labels import ConfidentClasses, ConfidentPixels
-from steelscan.recipes.spec import Classify, Recipe, Segment, Step
+from steelscan.recipes.spec import Classify, Recipe
 from steelscan.strip import Classes, RecipeError, Spec
 
 
@@ -37,13 +37,13 @@ class Neutral(NamedTuple):
     """Whether the setting is an area or a length in pixels, which depends on the size of strips."""
 
 
-_LEAST = Neutral(min, "the lowest of them, so that no class is missed for a strict value")
+_LEAST = Neutral(min, "the lowest of them, so that no class is missed because of a high value")
 _NO_AREA = Neutral(lambda _: 0, "no area: those of single classes do not apply to others", True)
 
 NEUTRAL: Mapping[tuple[type[Spec], str], Neutral] = {
     (Classify, "threshold"): _LEAST,
     (HardGate, "threshold"): _LEAST,
-    # the lowest of both keeps their order: no pixel threshold gets above the label threshold
+    # the lowest of both keeps their order: no pixel threshold exceeds its label threshold
     (Threshold, "label"): _LEAST,
     (Threshold, "pixel"): _LEAST,
     (Triplet, "top"): _LEAST,
@@ -128,19 +128,12 @@ def _neutral_value(field: str, value: Any, neutral: Neutral) -> tuple[Any, list[
 
 def _with_networks_per_class(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
     """Return the recipe with its networks of single classes copied for so many, and sentences."""
-    names = iter(recipe.named)
-    new = {name: _copies(recipe, name, classes) for name in recipe.named}
-    notes: list[str] = []
-    steps: list[Step] = []
-    for step in recipe.steps:
-        if isinstance(step, Classify | Segment):
-            name = next(names)
-            members = tuple(_with_existing_start(copy, new) for copy in new[name])
-            notes += _notes(recipe, name, members, new[name])
-            steps.append(step.but(ensemble=step.ensemble.but(members=members)))
-        else:
-            steps.append(step)
-    return recipe.but(steps=tuple(steps)), notes
+    copies = {name: _copies(recipe, name, classes) for name in recipe.named}
+    members = {
+        name: [_with_existing_start(copy, copies) for copy in own] for name, own in copies.items()
+    }
+    notes = [note for name in copies for note in _notes(recipe, name, members[name], copies[name])]
+    return recipe.with_members(members), notes
 
 
 class _Copy(NamedTuple):

@@ -8,7 +8,7 @@ from steelscan.prediction import EncoderFittedFor, EncoderOf, Member
 from steelscan.recipes.changes import changes, line, members_of
 from steelscan.recipes.limits import LIMITS, Limits
 from steelscan.recipes.shrink import shrink_network, shrink_stage
-from steelscan.recipes.spec import Budget, Classify, Recipe, Segment, Step
+from steelscan.recipes.spec import Budget, NetworkStep, Recipe
 
 
 def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
@@ -31,30 +31,20 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
     pseudo = recipe.pseudo_labels
     if pseudo is not None and limits.rounds is not None:
         pseudo = pseudo.but(rounds=min(pseudo.rounds, limits.rounds))
-    shrunk = recipe.but(
-        steps=tuple(_shrink_step(step, folds, limits) for step in recipe.steps),
-        folds=recipe.folds.but(validation=left),
-        pseudo_labels=pseudo,
-    )
+    members = {
+        name: [_shrink_member(member, folds, limits) for member in step.ensemble.members]
+        for name, step in recipe.named.items()
+    }
+    fewer_folds = recipe.folds.but(validation=left)
+    shrunk = recipe.with_members(members, folds=fewer_folds, pseudo_labels=pseudo)
     merged = _merge_equal_members(shrunk)
     fewer = (
-        line(f"networks of {name}:", [(_size(step), _size(merged.named[name]))])
-        for name, step in shrunk.named.items()
+        line(f"networks of {name}:", [(len(old), len(merged.named[name].ensemble.members))])
+        for name, old in members.items()
     )
     sentences = (*changes(recipe, shrunk), *filter(None, fewer))
     described = (f"Budget {budget}: {sentence}." for sentence in sentences)
     return merged.but(budget=budget, changes=(*recipe.changes, *described))
-
-
-def _size(step: Classify | Segment) -> int:
-    return len(step.ensemble.members)
-
-
-def _shrink_step(step: Step, folds: Mapping[int, int], limits: Limits) -> Step:
-    if not isinstance(step, Classify | Segment):
-        return step
-    members = tuple(_shrink_member(member, folds, limits) for member in step.ensemble.members)
-    return step.but(ensemble=step.ensemble.but(members=members))
 
 
 def _shrink_member(member: Member, folds: Mapping[int, int], limits: Limits) -> Member:
@@ -83,25 +73,26 @@ def _scale(resize: Shrink | None, limits: Limits) -> float:
 def _merge_equal_members(recipe: Recipe) -> Recipe:
     """Return the recipe with one of the members of each step that differ only in their folds."""
     first = {name: _first_equal(recipe, step) for name, step in recipe.named.items()}
-    names = iter(first)
 
-    def merged(step: Step) -> Step:
-        if not isinstance(step, Classify | Segment):
-            return step
-        kept = set(first[next(names)].values())
-        members = []
-        for member in step.ensemble.members:
-            start = member.start
-            if isinstance(start, EncoderOf):
-                start = start.but(member=first[start.step][start.member])
-            if member.name in kept:
-                members.append(member.but(start=start))
-        return step.but(ensemble=step.ensemble.but(members=tuple(members)))
+    def with_kept_start(member: Member) -> Member:
+        start = member.start
+        if isinstance(start, EncoderOf):
+            start = start.but(member=first[start.step][start.member])
+        return member.but(start=start)
 
-    return recipe.but(steps=tuple(map(merged, recipe.steps)))
+    return recipe.with_members(
+        {
+            name: [
+                with_kept_start(member)
+                for member in step.ensemble.members
+                if member.name in first[name].values()
+            ]
+            for name, step in recipe.named.items()
+        }
+    )
 
 
-def _first_equal(recipe: Recipe, step: Classify | Segment) -> dict[str, str]:
+def _first_equal(recipe: Recipe, step: NetworkStep) -> dict[str, str]:
     """Return, for the name of each member of a step, that of the first equal one."""
 
     def key(member: Member) -> tuple[Member, object]:

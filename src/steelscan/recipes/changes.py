@@ -30,7 +30,7 @@ def line(topic: str, pairs: Iterable[tuple[object, object]]) -> str:
 
 def members_of(recipe: Recipe) -> Iterator[Member]:
     """Yield all members of a recipe's steps, in order."""
-    return (member for step in recipe.asking for member in step.ensemble.members)
+    return (member for step in recipe.network_steps for member in step.ensemble.members)
 
 
 def _networks(recipe: Recipe) -> Iterator[Network]:
@@ -65,7 +65,8 @@ def _channels(network: Network) -> str:
 
 def _crops(recipe: Recipe) -> Iterator[str]:
     for stage in _stages(recipe):
-        for crop in (stage.crop, *(each.crop for each in stage.extra_passes)):
+        for each in stage.passes:
+            crop = each.crop
             yield "whole" if isinstance(crop, WholeStrip) else f"{crop.height}x{crop.width}"
 
 

@@ -1,6 +1,6 @@
 """quick: first results on any strips, in minutes on two CPU cores.
 
-A small classifier passes over clean strips, a small feature pyramid segments the rest. Masks are
+A small classifier skips clean strips, a small feature pyramid segments the rest. Masks are
 better training data than labels, so the classifier starts from the encoder of the fitted segmenter.
 
 Run:        steelscan train quick --data DIR --out RUN

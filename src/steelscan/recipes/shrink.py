@@ -22,8 +22,8 @@ def shrink_network(network: Network, limits: Limits) -> Network:
 
 def shrink_stage(stage: Training, scale: float, limits: Limits) -> Training:
     """Return the stage with fewer epochs and strips, and sides of crops times ``scale``."""
-    crops = _crops((stage.crop, *(each.crop for each in stage.extra_passes)), scale)
-    sizes = [stage.batch, *(each.batch for each in stage.extra_passes)]
+    crops = _crops([each.crop for each in stage.passes], scale)
+    sizes = [each.batch for each in stage.passes]
     batches = _batches(sizes, limits.batch)
     per_step = stage.accumulate_to
     if per_step is not None and batches != sizes:

@@ -1,7 +1,7 @@
 """A recipe: the ordered steps from a strip to its masks. No torch here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,10 @@ class Segment(Spec):
     kind: Literal["segment"] = "segment"
     ensemble: Ensemble
     gate: OwnGate | None = None
+
+
+NetworkStep: TypeAlias = Classify | Segment
+"""A step with networks."""
 
 
 class KeepPresent(Spec):
@@ -172,23 +176,45 @@ class Recipe(Spec):
 
     def with_random_weights(self) -> Self:
         """Return the same recipe with random initial weights."""
-        return self.but(steps=tuple(_without_weights(step) for step in self.steps))
+        return self.with_members(
+            {
+                name: list(map(_without_weights, step.ensemble.members))
+                for name, step in self.named.items()
+            }
+        )
 
-    @property
-    def asking(self) -> tuple[Classify | Segment, ...]:
-        """The steps that ask networks, in order."""
-        return tuple(step for step in self.steps if isinstance(step, Classify | Segment))
+    def with_members(self, members: Mapping[str, Sequence[Member]], **fields: Any) -> Self:
+        """Return the same recipe with other members in the steps of these names.
 
-    @property
-    def named(self) -> Mapping[str, Classify | Segment]:
-        """The steps that ask networks, in order, by the names that they have in a run folder.
-
-        The first of a kind goes by the kind, further ones are numbered: "segment", "segment2".
+        ``fields`` are other fields to replace.
         """
-        named: dict[str, Classify | Segment] = {}
-        for at, step in enumerate(self.asking):
-            nth = sum(other.kind == step.kind for other in self.asking[: at + 1])
-            named[step.kind if nth == 1 else f"{step.kind}{nth}"] = step
+        steps = {}
+        for name, new in members.items():
+            step = self.named[name]
+            steps[name] = step.but(ensemble=step.ensemble.but(members=tuple(new)))
+        return self.with_steps(steps, **fields)
+
+    def with_steps(self, steps: Mapping[str, NetworkStep], **fields: Any) -> Self:
+        """Return the same recipe with other steps of these names, and other ``fields``."""
+        new = iter({**self.named, **steps}.values())
+        replaced = (next(new) if isinstance(step, NetworkStep) else step for step in self.steps)
+        return self.but(steps=tuple(replaced), **fields)
+
+    @property
+    def network_steps(self) -> tuple[NetworkStep, ...]:
+        """The steps with networks, in order."""
+        return tuple(step for step in self.steps if isinstance(step, NetworkStep))
+
+    @property
+    def named(self) -> dict[str, NetworkStep]:
+        """The steps with networks, in order, by the names that they have in a run folder.
+
+        The first of a kind has the name of the kind, further ones a number: "segment", "segment2".
+        """
+        named: dict[str, NetworkStep] = {}
+        for step in self.network_steps:
+            before = sum(other.kind == step.kind for other in named.values())
+            named[f"{step.kind}{before + 1}" if before else step.kind] = step
         return named
 
     @property
@@ -227,21 +253,21 @@ class Recipe(Spec):
 
     @property
     def classify(self) -> Classify | None:
-        """The first step that clears clean strips, if there is one."""
+        """The first step that classifies strips, or None."""
         return next((step for step in self.steps if isinstance(step, Classify)), None)
 
     @property
     def segment(self) -> Segment:
-        """The first step that gives the probabilities of pixels."""
+        """The first step that predicts pixels."""
         return next(step for step in self.steps if isinstance(step, Segment))
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The steps after the last networks, in order: they make the masks of the recipe."""
+        """The steps after the last networks, in order, which make the masks."""
         return self.decision.last.rules
 
 
-def _predicting(name: str, step: Classify | Segment) -> dict[str, Any]:
+def _predicting(name: str, step: NetworkStep) -> dict[str, Any]:
     """Return what a step of a decision takes over from a step with networks."""
     return {"name": name, "views": step.ensemble.views, "average": step.ensemble.average}
 
@@ -253,14 +279,7 @@ def _check_encoders(label: str, source: Network, target: Network) -> None:
         raise ValueError(f"{label} starts from a network with another encoder")
 
 
-def _without_weights(step: Step) -> Step:
-    if not isinstance(step, Classify | Segment):
-        return step
-    members = tuple(map(_member_without_weights, step.ensemble.members))
-    return step.but(ensemble=step.ensemble.but(members=members))
-
-
-def _member_without_weights(member: Member) -> Member:
+def _without_weights(member: Member) -> Member:
     start = member.start
     if isinstance(start, EncoderFittedFor):
         start = start.but(network=without_weights(start.network))

@@ -5,8 +5,8 @@ pixels: a batch is split into parts of similar shape, and the gradients of its p
 step. A batch of equal frames is one part.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from math import prod
 from typing import NamedTuple
 
 import cv2
@@ -69,11 +69,13 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         self._rows = pool[drawn[: training.max_samples]]
         if training.pseudo != "all":
             self._rows = insert_share(self._rows, pseudo, training.pseudo, rng)
-        used = np.concatenate([rows, pseudo])
-        largest = Frame(*np.max([strips.frames[row] for row in used], axis=0).tolist())
-        self.frame = crop_frame(training.crop, largest)
+        frames = {strips.frames[row] for row in np.concatenate([rows, pseudo]).tolist()}
+        self.frame = crop_frame(training.crop, Frame(*np.max(list(frames), axis=0).tolist()))
         """The size of the largest crops."""
-        self._frames = [self._frame_of(row) for row in self._rows.tolist()]
+        self._frames = [self.frame] * len(self._rows)
+        if isinstance(training.crop, WholeStrip):
+            sizes = {frame: crop_frame(training.crop, frame) for frame in frames}
+            self._frames = [sizes[strips.frames[row]] for row in self._rows.tolist()]
         self._augmenter = Augmenter(training.augment)
 
     def __len__(self) -> int:
@@ -86,15 +88,16 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
     @property
     def pixels(self) -> float:
         """The mean number of pixels per crop, including the padding to its own frame."""
-        return sum(map(prod, self._frames)) / len(self)
+        counts = Counter(self._frames)
+        return sum(count * frame.pixels for frame, count in counts.items()) / len(self)
 
     def most_pixels(self, batch: int) -> int:
         """Return the most pixels that pass through a network at once, in batches of this size."""
         if len(set(self._frames)) == 1:
-            return min(batch, len(self)) * prod(self.frame)
+            return min(batch, len(self)) * self.frame.pixels
         batches = (self._frames[at : at + batch] for at in range(0, self.used(batch), batch))
         return max(
-            max(len(members), 2) * prod(frame)
+            max(len(members), 2) * frame.pixels
             for frames in batches
             for frame, members in similar_frames(frames)
         )
@@ -110,10 +113,6 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
             torch.from_numpy(np.ascontiguousarray(masks).view(np.uint8)),
         )
 
-    def _frame_of(self, row: int) -> Frame:
-        whole = isinstance(self._training.crop, WholeStrip)
-        return crop_frame(self._training.crop, self._strips.frames[row]) if whole else self.frame
-
 
 def similar_frames(frames: Sequence[Frame]) -> list[tuple[Frame, list[int]]]:
     """Group frames so that padding each to the frame of its group costs few pixels.
@@ -121,17 +120,17 @@ def similar_frames(frames: Sequence[Frame]) -> list[tuple[Frame, list[int]]]:
     Returns the frame and the indices of each group. The largest frames come first; a frame that
     fits no group yet starts a new one.
     """
-    groups: list[tuple[Frame, list[int]]] = []
-    for index in sorted(range(len(frames)), key=lambda at: (-prod(frames[at]), at)):
-        for at, (frame, members) in enumerate(groups):
-            joined = Frame(*map(max, frame, frames[index]))
-            used = sum(prod(frames[each]) for each in (*members, index))
-            if prod(joined) * (len(members) + 1) <= _PADDED * used:
-                groups[at] = joined, sorted([*members, index])
+    groups: list[tuple[Frame, int, list[int]]] = []
+    pixels = [frame.pixels for frame in frames]
+    for index in sorted(range(len(frames)), key=lambda at: (-pixels[at], at)):
+        for at, (frame, used, members) in enumerate(groups):
+            joined, total = Frame(*map(max, frame, frames[index])), used + pixels[index]
+            if joined.pixels * (len(members) + 1) <= _PADDED * total:
+                groups[at] = joined, total, [*members, index]
                 break
         else:
-            groups.append((frames[index], [index]))
-    return groups
+            groups.append((frames[index], pixels[index], [index]))
+    return [(frame, sorted(members)) for frame, _, members in groups]
 
 
 def split(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:

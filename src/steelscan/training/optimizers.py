@@ -1,8 +1,27 @@
-"""Build torch's optimizers from settings."""
+"""Build torch's optimizers from settings, and freeze what they leave alone."""
+
+from typing import Literal
 
 from torch import nn, optim
 
+from steelscan.models import StripNetwork
 from steelscan.training.specs import SGD, Adam, AdamW, Optimizer, RAdam
+
+
+def freeze(network: StripNetwork, what: Literal["nothing", "encoder", "encoder_but_norms"]) -> None:
+    """Freeze the encoder, with or without its batch norms, and unfreeze everything else.
+
+    A frozen batch norm keeps its running statistics too: it is set to eval mode. Call this after
+    ``network.train()``, which would undo that. (8th, K:114696, froze all but the norms.)
+    """
+    network.requires_grad_(True)
+    if what == "nothing":
+        return
+    network.encoder.requires_grad_(False)
+    for module in network.encoder.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(what == "encoder_but_norms")
+            module.train(module.training and what == "encoder_but_norms")
 
 
 def build_optimizer(spec: Optimizer, network: nn.Module) -> optim.Optimizer:

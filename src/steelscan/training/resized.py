@@ -1,5 +1,6 @@
 """Strips at the size that a network takes, cached in memory."""
 
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,7 +56,7 @@ class ResizedStrips:
         self._cache: dict[int, _Cached] = {}
         self._last: tuple[int, _Cached] | None = None
         self.present = strips.present[:, self._planes]
-        self.frames = tuple(resize.frame(one) if resize else one for one in strips.frames)
+        self.frames = tuple(map(cache(resize.frame), strips.frames)) if resize else strips.frames
 
     def picture(self, index: int) -> Picture:
         """Return the picture of a strip, uint8 ``(height, width)``. Raises PictureError."""

@@ -141,11 +141,15 @@ def _weights(present: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray((labels * rarity).max(1))
 
 
+def _pools(present: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Return the rows of the clean strips, then those of each class."""
+    return [np.flatnonzero(~present.any(1)), *map(np.flatnonzero, present.T)]
+
+
 def _cycled(
     spec: CycledSampler, present: NDArray[np.bool_], rng: np.random.Generator, epoch: int
 ) -> NDArray[np.int64]:
-    pools = [np.flatnonzero(~present.any(1)), *(np.flatnonzero(column) for column in present.T)]
-    pools = [pool for pool in pools if len(pool)]
+    pools = [pool for pool in _pools(present) if len(pool)]
     leading = len(pools[0]) if not present.any(1).all() else max(map(len, pools))
     rounds = leading if spec.each_clean_once else max(1, leading // len(pools))
     positions = epoch * rounds + np.arange(rounds)
@@ -156,16 +160,16 @@ def _cycled(
 def _balanced(
     spec: BalancedSampler, present: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    pools = [np.flatnonzero(~present.any(1)), *(np.flatnonzero(column) for column in present.T)]
-    defective = [pool for pool in pools[1:] if len(pool)]
+    clean, *classes = _pools(present)
+    defective = [pool for pool in classes if len(pool)]
     shares = np.array([spec.clean] + [(1 - spec.clean) / max(1, len(defective))] * len(defective))
-    filled = [pools[0], *defective]
-    if not len(pools[0]):
+    pools = [clean, *defective]
+    if not len(clean):
         shares[0] = 0
     if not shares.any():  # strips of only one kind: they take the whole share
-        shares = np.array([float(len(pool) > 0) for pool in filled])
+        shares = np.array([float(len(pool) > 0) for pool in pools])
     counts = _whole(shares / shares.sum() * spec.samples, rng)
-    drawn = [_draw_pool(pool, count, rng) for pool, count in zip(filled, counts, strict=True)]
+    drawn = [_draw_pool(pool, count, rng) for pool, count in zip(pools, counts, strict=True)]
     return rng.permutation(np.concatenate(drawn))
 
 

@@ -223,6 +223,11 @@ class Training(Spec):
     monitor: Literal["score", "defect_dice"] = "score"
     keep: Keep = Best()
 
+    @property
+    def passes(self) -> tuple[CropPass, ...]:
+        """All passes over an epoch's strips, in order."""
+        return (CropPass(crop=self.crop, batch=self.batch), *self.extra_passes)
+
     @model_validator(mode="after")
     def _loss_takes_mixup(self) -> Self:
         if self.mixup and any(isinstance(loss, Lovasz) for loss in single_losses(self.loss)):
@@ -231,7 +236,7 @@ class Training(Spec):
 
     @model_validator(mode="after")
     def _accumulates_whole_batches(self) -> Self:
-        batches = [self.batch, *(each.batch for each in self.extra_passes)]
+        batches = [each.batch for each in self.passes]
         if self.accumulate_to is not None and any(self.accumulate_to % size for size in batches):
             raise ValueError(f"accumulate_to {self.accumulate_to} is not a multiple of {batches}")
         return self

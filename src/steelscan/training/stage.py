@@ -14,17 +14,16 @@ from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
+from steelscan.augment import Mixup
 from steelscan.losses import build_loss, loss_of_classes
 from steelscan.models import StripNetwork
 from steelscan.strip import Progress, RunError
 from steelscan.training.averaging import State, WeightAverage
 from steelscan.training.crops import Batch, EpochCrops, Part, loader
-from steelscan.training.freezing import freeze
-from steelscan.training.mixing import mix
-from steelscan.training.optimizers import build_optimizer
+from steelscan.training.optimizers import build_optimizer, freeze
 from steelscan.training.resized import ResizedStrips
 from steelscan.training.schedules import plateau, rate
-from steelscan.training.specs import CropPass, Plateau, Training
+from steelscan.training.specs import Plateau, Training
 from steelscan.training.training_data import TrainingData
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,6 +33,18 @@ def diverged(where: str, found: str) -> RunError:
     """Return the error for a fit whose numbers are no longer finite."""
     remedy = "Use a lower learning rate (steelscan show NAME --json) and another --out"
     return RunError(where, f"{found}: the fit has diverged", remedy)
+
+
+def _mixed(spec: Mixup, rng: np.random.Generator, *batch: Tensor) -> list[Tensor]:
+    """Blend every crop of a batch with another one (mixup, Zhang et al. 2017, arXiv:1710.09412).
+
+    Takes and returns tensors ``(crops, ...)``, all with the same shares; the results are float32.
+    The share of a crop itself is at least one half.
+    """
+    drawn = float(rng.beta(spec.alpha, spec.alpha))
+    share = max(drawn, 1 - drawn)
+    other = torch.from_numpy(rng.permutation(len(batch[0]))).to(batch[0].device)
+    return [share * each.float() + (1 - share) * each[other].float() for each in batch]
 
 
 class Stage:
@@ -69,11 +80,7 @@ class Stage:
         loss = loss_of_classes(training.loss, data.classes, data.strips.present.shape[1])
         self._loss = build_loss(loss, self._strips.present.shape[1]).to(self.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._passes = (
-            CropPass(crop=training.crop, batch=training.batch),
-            *training.extra_passes,
-        )
-        numbers = range(len(self._passes))
+        numbers = range(len(training.passes))
         sizes = [(len(self._loader(0, at)), self._batches_per_step(at)) for at in numbers]
         self._batches = sum(batches for batches, _ in sizes)
         self._steps = sum(math.ceil(batches / per_step) for batches, per_step in sizes)
@@ -110,7 +117,7 @@ class Stage:
 
     def batches(self, epoch: int) -> Iterator[list[Batch]]:
         """Yield the batches of an epoch, counted from 0, in lists of one step each."""
-        for at in range(len(self._passes)):
+        for at in range(len(self.training.passes)):
             batches = iter(self._loader(epoch, at))
             while together := list(islice(batches, self._batches_per_step(at))):
                 yield together
@@ -156,7 +163,7 @@ class Stage:
 
     def _batches_per_step(self, at: int) -> int:
         """Return how many batches of a pass go into one step of the optimizer."""
-        return max(1, (self.training.accumulate_to or 0) // self._passes[at].batch)
+        return max(1, (self.training.accumulate_to or 0) // self.training.passes[at].batch)
 
     def _backward(self, batch: Batch, per_step: int, step: int, number: int, epoch: int) -> Tensor:
         """Add the gradients of a batch, one of so many per step; return its loss."""
@@ -178,7 +185,7 @@ class Stage:
         labels = masks.amax((2, 3))
         if self.training.mixup is not None:
             rng = np.random.default_rng(seed)
-            pictures, masks, labels = mix(self.training.mixup, rng, pictures, masks, labels)
+            pictures, masks, labels = _mixed(self.training.mixup, rng, pictures, masks, labels)
         dtype = _DTYPES[self.training.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             outputs = self.network(pictures)
@@ -204,7 +211,7 @@ class Stage:
 
     def _loader(self, epoch: int, at: int) -> DataLoader[Batch]:
         """Return the crops of one pass of an epoch, in batches."""
-        own = self._passes[at]
+        own = self.training.passes[at]
         seed = (*self._seed(epoch), 0, at) if at else self._seed(epoch)
         training = self.training.but(crop=own.crop)
         data = self._data

@@ -1,67 +1,89 @@
 """What a run fits: which networks, for how many epochs, on how many crops."""
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from math import ceil, prod
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steelscan.data import Dataset, JoinedStrips, padded_frame
+from steelscan.data import JoinedStrips, padded_frame
 from steelscan.models import Network, without_weights
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.fit_tasks import Task, tasks
-from steelscan.pipeline.pseudo_labels import pseudo_label_folds, training_strips
+from steelscan.pipeline.fit_tasks import Task
+from steelscan.pipeline.networks import class_count, training_data
+from steelscan.pipeline.pseudo_labels import TrainStrips, pseudo_label_folds, training_strips
 from steelscan.prediction import EncoderFittedFor
 from steelscan.strip import Frame, encode
 from steelscan.training import BestAverage, Last, Training, TrainingData
-
-_Strips: TypeAlias = tuple[Dataset | JoinedStrips, NDArray[np.int64]]
-"""Strips to train on, and the rows of those that are pseudo-labelled."""
-
-_StripsOf: TypeAlias = Callable[[int], _Strips]
-"""Returns the strips for the networks of a fold."""
+from steelscan.training.crops import EpochCrops
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One pass over the strips, in all epochs of a stage: ``crops`` of at most a ``frame``.
-
-    The crop and the batch of ``training`` are those of the pass. ``pixels`` is the mean of a crop;
-    ``at_once`` is the largest number of pixels that go through the network together.
-    """
-
-    training: Training
-    frame: Frame
-    crops: int
-    pixels: float
-    at_once: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """One network to be fitted; those of one ``name`` differ by fold and round.
 
-    ``network`` has random weights and ``classes`` outputs. Its validations predict ``validated``
-    strips in all; ``strip`` is the mean frame of a strip as the network predicts it. Until the fit
-    ends it needs ``temporary`` times its size on disk: twice a state (weights, two moments, a mean
-    if the stage averages), a new candidate, and the candidates of all stages.
+    ``network`` has random weights and ``classes`` outputs. ``strip`` is the mean frame of a strip
+    as the network predicts it. Each validation predicts ``validation`` strips.
     """
 
     name: str
     task: Task
+    folder: Path
     network: Network
     classes: int
+    stages: tuple[Training, ...]
     data: TrainingData
-    passes: tuple[Pass, ...]
-    epochs: int
-    validated: int
     strip: Frame
-    temporary: int
-    folder: Path
+    validation: int
+
+    @cached_property
+    def passes(self) -> list[tuple[Training, EpochCrops]]:
+        """Each pass over the strips: its stage with its crop and batch, and its first epoch."""
+        trainings = [
+            stage.but(crop=each.crop, batch=each.batch)
+            for stage in self.stages
+            for each in stage.passes
+        ]
+        return [(training, self.data.crops(training)) for training in trainings]
+
+    @property
+    def crops(self) -> list[int]:
+        """How many crops each pass trains on, in all epochs."""
+        return [training.epochs * crops.used(training.batch) for training, crops in self.passes]
+
+    @cached_property
+    def pixels(self) -> float:
+        """Pixels that it trains on in all."""
+        return sum(n * crops.pixels for n, (_, crops) in zip(self.crops, self.passes, strict=True))
+
+    @property
+    def strip_pixels(self) -> float:
+        """Pixels of a mean strip; where tiles overlap they count twice."""
+        tiles = self.task.member.tiles
+        return prod(self.strip) * (tiles.width / (tiles.width - tiles.overlap) if tiles else 1.0)
+
+    @property
+    def validated(self) -> int:
+        """Strips that its validations predict in all."""
+        return self.validation * sum(_validations(stage)[0] for stage in self.stages)
+
+    @property
+    def temporary(self) -> int:
+        """What it needs on disk until it ends, as a multiple of its size.
+
+        Twice a state (weights, two moments, a mean if a stage averages), a new candidate, and the
+        candidates of all stages.
+        """
+        averages = any(stage.averaging for stage in self.stages)
+        return 2 * (3 + averages) + 1 + sum(_validations(stage)[1] for stage in self.stages)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
 
     @property
     def finished(self) -> bool:
@@ -81,16 +103,11 @@ class Fit:
             done = 0
         return min(1.0, max(0.0, 1 - done / self.epochs))
 
-    @property
-    def pixels(self) -> float:
-        """Pixels that it trains on in all."""
-        return sum(each.crops * each.pixels for each in self.passes)
-
-    @property
-    def strip_pixels(self) -> float:
-        """Pixels of a mean strip; where tiles overlap they count twice."""
-        tiles = self.task.member.tiles
-        return prod(self.strip) * (tiles.width / (tiles.width - tiles.overlap) if tiles else 1.0)
+    @cached_property
+    def key(self) -> str:
+        """The key of its size and speed: network, number of classes and precision."""
+        text = f"{self.network.model_dump_json()} {self.classes} {self.stages[0].precision}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def round_contexts(context: RunContext) -> list[RunContext]:
@@ -110,61 +127,39 @@ def round_contexts(context: RunContext) -> list[RunContext]:
 
 
 def fits_of(context: RunContext) -> Iterator[Fit]:
-    """Yield the networks that are fitted in the round of a context, in order."""
-    strips = _strips_of_folds(context)
-    for task in tasks(context.recipe, context.recipe.folds.validation, context.round):
-        if task.round == context.round:
-            yield from fits_of_task(context, task, strips)
+    """Yield the networks fitted in the round of a context, in order; all strips are suspected."""
+    strips_of = _strips_of_folds(context)
+    for task in context.new_tasks:
+        strips, pseudo = strips_of(task.fold)
+        suspected = np.ones(strips.present.shape, np.float32)
+        data = training_data(context, task, strips, pseudo, suspected)
+        yield from fits_of_task(context, task, data)
 
 
-def fits_of_task(context: RunContext, task: Task, strips: _StripsOf | None = None) -> Iterator[Fit]:
-    """Yield the fits of a task: of the network, and before it of a classifier for its encoder."""
-    member, strips = task.member, strips or _strips_of_folds(context)
+def fits_of_task(context: RunContext, task: Task, data: TrainingData) -> list[Fit]:
+    """Return the fits of a task: of a classifier for its encoder if wanted, and its network."""
+    member, resize, mean = task.member, task.member.resize, context.mean_frame
+    strip = padded_frame(resize.frame(mean) if resize else mean)
+    classes = class_count(member, context.classes)
+    name, strips = f"{task.step} {member.name}", len(context.rows(task.fold))
+    fitted = [(name, context.run.network(task), member.network, member.stages)]
     if isinstance(start := member.start, EncoderFittedFor):
         folder = context.run.encoder(task)
-        yield _fit(context, task, strips, " encoder", start.network, start.stages, folder)
-    folder = context.run.network(task)
-    yield _fit(context, task, strips, "", member.network, member.stages, folder)
-
-
-def _fit(
-    context: RunContext,
-    task: Task,
-    strips_of: _StripsOf,
-    kind: str,
-    network: Network,
-    stages: Sequence[Training],
-    folder: Path,
-) -> Fit:
-    classes, (strips, pseudo) = task.member.classes, strips_of(task.fold)
-    suspicion = np.ones(strips.present.shape, np.float32)
-    rows, resize = context.train_rows(task.fold), task.member.resize
-    data = TrainingData(strips, rows, resize, 0, classes, pseudo, suspicion)
-    mean = Frame(*np.ceil(np.mean(context.dataset.frames, axis=0)).astype(int).tolist())
-    validation = len(context.rows(task.fold)[: stages[-1].validate_on])
-    validations, candidates = zip(*map(_validations, stages), strict=True)
-    return Fit(
-        f"{task.step} {task.number + 1}{kind}",
-        task,
-        without_weights(network),
-        len(classes) if classes else context.classes,
-        data,
-        tuple(each for stage in stages for each in _passes(data, stage)),
-        sum(stage.epochs for stage in stages),
-        validation * sum(validations),
-        padded_frame(resize.frame(mean) if resize else mean),
-        2 * (3 + any(stage.averaging for stage in stages)) + 1 + sum(candidates),
-        folder,
-    )
-
-
-def _passes(data: TrainingData, stage: Training) -> Iterator[Pass]:
-    more = [(each.crop, each.batch) for each in stage.extra_passes]
-    for crop, batch in [(stage.crop, stage.batch), *more]:
-        own = stage.but(crop=crop, batch=batch)
-        crops = data.crops(own)
-        count, at_once = stage.epochs * crops.used(own.batch), crops.most_pixels(own.batch)
-        yield Pass(own, crops.frame, count, crops.pixels, at_once)
+        fitted.insert(0, (f"{name} encoder", folder, start.network, start.stages))
+    return [
+        Fit(
+            label,
+            task,
+            folder,
+            without_weights(network),
+            classes,
+            stages,
+            data,
+            strip,
+            min(strips, stages[-1].validate_on or strips),
+        )
+        for label, folder, network, stages in fitted
+    ]
 
 
 def _validations(stage: Training) -> tuple[int, int]:
@@ -176,18 +171,21 @@ def _validations(stage: Training) -> tuple[int, int]:
     return scored, 0 if isinstance(keep, Last) else 1
 
 
-def _strips_of_folds(context: RunContext) -> _StripsOf:
-    """Return a function like `training_strips`; before these are known, all test strips count."""
+def _strips_of_folds(context: RunContext) -> Callable[[int], TrainStrips]:
+    """Return a function like `training_strips`.
+
+    Before the pseudo-labels exist, it returns all test strips as pseudo-labelled.
+    """
 
     @cache
-    def all_test_strips() -> _Strips:
+    def all_test_strips() -> TrainStrips:
         pixel = encode(np.ones((1, 1), np.bool_))
         labelled = dict.fromkeys(context.dataset.test_names, [pixel] * context.classes)
         strips = JoinedStrips(context.dataset, labelled)
         return strips, strips.rows
 
     @cache
-    def of_fold(fold: int) -> _Strips:
+    def of_fold(fold: int) -> TrainStrips:
         own = fold if fold in pseudo_label_folds(context) else None
         if context.round == 0 or context.run.pseudo_labels(context.round, own).exists():
             return training_strips(context, fold)

@@ -14,28 +14,46 @@ import torch
 from pydantic import BaseModel
 
 from steelscan.models import encoder_of
+from steelscan.pages import plain_table
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task
 from steelscan.pipeline.forecast.fits import Fit, fits_of, fits_of_task, round_contexts
 from steelscan.pipeline.forecast.memory import fit_memory, free_memory
-from steelscan.pipeline.forecast.network_facts import (
+from steelscan.pipeline.forecast.predictions import PredictionRow, predictions_of
+from steelscan.pipeline.forecast.speed import (
     NetworkFacts,
-    key_of,
+    measure,
+    measure_size,
     read_facts,
     remember_facts,
 )
-from steelscan.pipeline.forecast.predictions import predictions_of
-from steelscan.pipeline.forecast.speed import measure, size_alone
-from steelscan.pipeline.forecast.table import (
-    FitRow,
-    PredictionRow,
-    rows_text,
-    size_text,
-    time_text,
-)
 from steelscan.strip import RunError
+from steelscan.training import TrainingData
 
 _WIDTH = 80
+_FITS = ("fit", "folds", "epochs", "crops", "size", "left", "disk", "done", "network")
+_PREDICTIONS = ("predict", "strips", "passes", "left", "disk", "done")
+
+
+class FitRow(BaseModel, frozen=True):
+    """All fits of one network of a recipe: one per fold and round of pseudo-labels.
+
+    ``epochs`` are those of one fit; ``crops``, ``validated`` (strips predicted in validations) and
+    ``bytes`` (of checkpoints) those of all fits. ``size`` is that of the largest crops.
+    ``seconds`` are those left, nan if unknown.
+    """
+
+    name: str
+    network: str
+    folds: int
+    rounds: int
+    epochs: int
+    crops: int
+    size: str
+    validated: int
+    seconds: float
+    bytes: int
+    done: int
 
 
 class Forecast(BaseModel, frozen=True):
@@ -72,33 +90,35 @@ class Forecast(BaseModel, frozen=True):
     def check_memory(self) -> None:
         """Raise RunError if a run would take more memory than is free."""
         if self.free is not None and self.memory > self.free:
-            found = f"takes about {size_text(self.memory)}, and {size_text(self.free)} are free"
+            found = f"takes about {_size(self.memory)}, and {_size(self.free)} are free"
             remedy = "Give a smaller --budget, a recipe with crops or a smaller batch, or cut the "
             raise RunError("memory", found, remedy + "pictures into smaller ones")
 
     def table(self) -> str:
-        """Return the forecast as text; its last lines say what was estimated."""
-        fits = sum(row.folds * row.rounds for row in self.fits)
+        """Return the forecast as text; its last lines state what was estimated."""
+        count = sum(row.folds * row.rounds for row in self.fits)
         done = sum(row.done for row in self.fits)
-        free = "" if self.free is None else f"; {size_text(self.free)} are free"
+        free = "" if self.free is None else f"; {_size(self.free)} are free"
         lines = [
-            f"{fits} fits, {done} done. {self._times()}",
-            f"On disk: {size_text(self.bytes)} at the end, {size_text(self.peak)} at most.",
-            f"In memory: about {size_text(self.memory)} at most{free}.",
+            f"{count} fits, {done} done. {self._times()}",
+            f"On disk: {_size(self.bytes)} at the end, {_size(self.peak)} at most.",
+            f"In memory: about {_size(self.memory)} at most{free}.",
             "Upper bounds: they assume that each test strip becomes a pseudo-label and that gates "
             "skip nothing.",
             *self.split,
         ]
+        fits = plain_table([_FITS, *map(_fit_cells, self.fits)])
+        predictions = plain_table([_PREDICTIONS, *map(_prediction_cells, self.predictions)])
         text = "\n".join(fill(line, _WIDTH) for line in lines)
-        return f"{rows_text(self.fits, self.predictions)}\n\n{text}"
+        return f"{fits}\n\n{predictions}\n\n{text}"
 
     def _times(self) -> str:
         if isnan(self.seconds):
             return f"Times on this {self.device} are not known yet: --plan measures them."
         fitting = sum(row.seconds for row in self.fits)
         return (
-            f"Left: {time_text(fitting)} of fitting, {time_text(self.seconds - fitting)} of "
-            f"prediction, {time_text(self.seconds)} in all (estimated for this {self.device})."
+            f"Left: {_time(fitting)} of fitting, {_time(self.seconds - fitting)} of prediction, "
+            f"{_time(self.seconds)} in all (estimated for this {self.device})."
         )
 
 
@@ -113,44 +133,44 @@ def forecast(context: RunContext, *, timed: bool) -> Forecast:
     fits = [fit for each in contexts for fit in fits_of(each)]
     facts = _facts(context, fits, timed=timed)
     device = context.accelerator.device
-    left = [(fit, facts[key_of(fit)]) for fit in fits if not fit.finished]
-    seconds = {fit.folder: (facts[key_of(fit)].predict or nan) * fit.strip_pixels for fit in fits}
-    names = dict.fromkeys(fit.name for fit in fits)
+    left = [(fit, facts[fit.key]) for fit in fits if not fit.finished]
+    seconds = {fit.folder: (facts[fit.key].predict or nan) * fit.strip_pixels for fit in fits}
+    named: dict[str, list[Fit]] = {}
+    for fit in fits:
+        named.setdefault(fit.name, []).append(fit)
     return Forecast(
-        fits=tuple(_row([fit for fit in fits if fit.name == name], facts) for name in names),
+        fits=tuple(_row(same, facts) for same in named.values()),
         predictions=tuple(predictions_of(contexts, seconds)),
-        temporary=max((fit.temporary * each.bytes for fit, each in left), default=0),
+        temporary=max((fit.temporary * known.bytes for fit, known in left), default=0),
         device=device.type.upper(),
         split=context.split,
-        memory=int(max((fit_memory(fit, each.bytes, each.kept) for fit, each in left), default=0)),
+        memory=max((fit_memory(fit, known) for fit, known in left), default=0),
         free=free_memory(device),
     )
 
 
 @contextmanager
-def speed_recorded(context: RunContext, task: Task) -> Iterator[None]:
+def speed_recorded(context: RunContext, task: Task, data: TrainingData) -> Iterator[None]:
     """Remember how fast a network was fitted, if the block fits it from beginning to end."""
-    device, fits = context.accelerator.device, list(fits_of_task(context, task))
-    whole = len(fits) == 1 and fits[0].left == 1
+    device = context.accelerator.device
+    *before, fit = fits_of_task(context, task, data)
+    whole = not before and fit.left == 1
     start = time.perf_counter()
     yield
-    seconds, fit = time.perf_counter() - start, fits[-1]
-    known = read_facts(device).get(key_of(fit))
+    seconds, known = time.perf_counter() - start, read_facts(device).get(fit.key)
     if whole and known is not None:
-        predicted = fit.validated * fit.strip_pixels
-        remember_facts(device, {key_of(fit): known.after_fit(seconds, fit.pixels, predicted)})
+        measured = known.after_fit(seconds, fit.pixels, fit.validated * fit.strip_pixels)
+        remember_facts(device, {fit.key: measured})
 
 
 def _facts(context: RunContext, fits: Sequence[Fit], *, timed: bool) -> dict[str, NetworkFacts]:
     """Return the facts of all networks, and remember those that were measured."""
-    device = context.accelerator.device
+    device, workers = context.accelerator.device, context.options.workers
     known, new = read_facts(device), {}
     with torch.random.fork_rng():
         for fit in fits:
-            key = key_of(fit)
-            if key not in new and (timed or key not in known):
-                workers = context.options.workers
-                new[key] = measure(fit, device, workers) if timed else size_alone(fit)
+            if fit.key not in new and (timed or fit.key not in known):
+                new[fit.key] = measure(fit, device, workers) if timed else measure_size(fit)
     if new:
         remember_facts(device, new)
     return known | new
@@ -158,7 +178,7 @@ def _facts(context: RunContext, fits: Sequence[Fit], *, timed: bool) -> dict[str
 
 def _row(fits: Sequence[Fit], facts: Mapping[str, NetworkFacts]) -> FitRow:
     """Return all fits of one name as a row."""
-    network, passes = fits[0].network, [each for fit in fits for each in fit.passes]
+    network, frames = fits[0].network, [crops.frame for fit in fits for _, crops in fit.passes]
     encoder = encoder_of(network).encoder.removeprefix("legacy_")
     return FitRow(
         name=fits[0].name,
@@ -166,11 +186,11 @@ def _row(fits: Sequence[Fit], facts: Mapping[str, NetworkFacts]) -> FitRow:
         folds=len({fit.task.fold for fit in fits}),
         rounds=len({fit.task.round for fit in fits}),
         epochs=fits[0].epochs,
-        crops=sum(each.crops for each in passes),
-        size="x".join(map(str, max((each.frame for each in passes), key=prod))),
+        crops=sum(sum(fit.crops) for fit in fits),
+        size="x".join(map(str, max(frames, key=prod))),
         validated=sum(fit.validated for fit in fits),
-        seconds=sum(_seconds(fit, facts[key_of(fit)]) for fit in fits if not fit.finished),
-        bytes=sum(facts[key_of(fit)].bytes for fit in fits),
+        seconds=sum(_seconds(fit, facts[fit.key]) for fit in fits if not fit.finished),
+        bytes=sum(facts[fit.key].bytes for fit in fits),
         done=sum(fit.finished for fit in fits),
     )
 
@@ -179,3 +199,40 @@ def _seconds(fit: Fit, facts: NetworkFacts) -> float:
     """Return the seconds that a fit has left; nan if its speed is unknown."""
     validation = fit.validated * fit.strip_pixels * (facts.predict or nan)
     return fit.left * (fit.pixels * (facts.train or nan) + validation)
+
+
+def _fit_cells(row: FitRow) -> tuple[str, ...]:
+    counts = row.name, f"{row.folds}x{row.rounds}", str(row.epochs), _short(row.crops), row.size
+    done = f"{row.done}/{row.folds * row.rounds}"
+    return *counts, _time(row.seconds), _size(row.bytes), done, row.network
+
+
+def _prediction_cells(row: PredictionRow) -> tuple[str, ...]:
+    counts = row.name, str(row.strips), _short(row.passes), _time(row.seconds)
+    stored = _size(row.bytes) if row.bytes else ""
+    return *counts, stored, f"{100 * row.done // max(1, row.passes)}%"
+
+
+def _time(seconds: float) -> str:
+    """Return seconds as 99 s, 34.5 min, 5.6 h or 7.8 d; "?" if unknown."""
+    if isnan(seconds):
+        return "?"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _size(count: int) -> str:
+    """Return bytes as 987 B, 12.3 kB, 4.6 MB or 789 GB."""
+    text = _short(count)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
+def _short(number: int) -> str:
+    """Return a whole number as 987, 12.3 k, 4.6 M or 789 G."""
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= factor:
+            places = 1 if number < 100 * factor else 0
+            return f"{number / factor:.{places}f} {unit}"
+    return str(number)

@@ -1,15 +1,12 @@
 """What a run predicts: which strips, by which networks, and how many of them are done."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
+from pydantic import BaseModel
 
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.fit_tasks import tasks
-from steelscan.pipeline.forecast.table import PredictionRow
 from steelscan.pipeline.pseudo_labels import pseudo_label_folds
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Segment
@@ -20,67 +17,79 @@ _PACKED = 0.15
 _Group: TypeAlias = tuple[Sequence[int], int, int]
 """Folds whose networks predict, the number of strips, and how many of them are done."""
 
-Seconds: TypeAlias = Mapping[Path, float]
-"""Seconds to predict a view of a strip, by the folder of a network; nan if unknown."""
+
+class PredictionRow(BaseModel, frozen=True):
+    """Strips that a step predicts; ``passes`` counts each network and view, ``done`` those done.
+
+    ``bytes`` are those of the store of probabilities, ``seconds`` those left, nan if unknown.
+    """
+
+    name: str
+    strips: int
+    passes: int
+    done: int
+    seconds: float
+    bytes: int = 0
 
 
-def predictions_of(contexts: Sequence[RunContext], seconds: Seconds) -> Iterator[PredictionRow]:
-    """Yield the predictions of validation strips, per store, then those of test strips."""
+def predictions_of(
+    contexts: Sequence[RunContext], seconds: Mapping[Path, float]
+) -> Iterator[PredictionRow]:
+    """Yield the predictions of validation strips, per store, then those of test strips.
+
+    ``contexts`` are those of all rounds. ``seconds`` are those to predict a view of a strip, by
+    the folder of a network; nan if unknown.
+    """
     last, stores = contexts[-1], set()
     everyone, tests = last.recipe.folds.validation, len(last.dataset.test_names)
+
+    def row(
+        context: RunContext, name: str, label: str, groups: Sequence[_Group], size: float = 0
+    ) -> PredictionRow:
+        views, passes, done, left = len(context.recipe.named[name].ensemble.views), 0, 0, 0.0
+        for folds, strips, finished in groups:
+            networks = [seconds[context.run.network(task)] for task in context.tasks(name, folds)]
+            passes += strips * len(networks) * views
+            done += finished * len(networks) * views
+            if strips > finished:
+                left += (strips - finished) * views * sum(networks)
+        count = sum(strips for _, strips, _ in groups)
+        return PredictionRow(
+            name=f"{name}, {label}",
+            strips=count,
+            passes=passes,
+            done=done,
+            seconds=left,
+            bytes=int(count * size),
+        )
+
     for context in contexts:
         for name in last.recipe.named if context is last else _validated_early(context):
             number = max(task.round for task in context.tasks(name, everyone))
             if (name, number) not in stores:
                 stores.add((name, number))
-                yield _validation(context, name, number, seconds)
+                groups, size = _validation(context, name, number)
+                label = f"validation, round {number}" if number else "validation"
+                yield row(context, name, label, groups, size)
     for context in contexts[:-1]:
         groups = [_pseudo_labels(context, fold) for fold in pseudo_label_folds(context)]
         for name in context.recipe.named:
-            label = f"{name}, pseudo-labels {context.round + 1}"
-            yield _row(context, name, label, groups, seconds)
+            yield row(context, name, f"pseudo-labels {context.round + 1}", groups)
     for name in last.recipe.named if tests else ():
         done = _lines(last.run.path / "submission.jsonl")
-        yield _row(last, name, f"{name}, test strips", [(everyone, tests, done)], seconds)
-
-
-def _row(
-    context: RunContext,
-    name: str,
-    label: str,
-    groups: Sequence[_Group],
-    seconds: Seconds,
-    size: float = 0,
-) -> PredictionRow:
-    """Return the row of a step; ``size`` is what the store of a strip takes."""
-    views = len(context.recipe.named[name].ensemble.views)
-    passes = done = 0
-    left = 0.0
-    for folds, strips, finished in groups:
-        networks = [seconds[context.run.network(task)] for task in context.tasks(name, folds)]
-        passes += strips * len(networks) * views
-        done += finished * len(networks) * views
-        if strips > finished:
-            left += (strips - finished) * views * sum(networks)
-    count = sum(strips for _, strips, _ in groups)
-    return PredictionRow(
-        name=label, strips=count, passes=passes, done=done, seconds=left, bytes=int(count * size)
-    )
+        yield row(last, name, "test strips", [(everyone, tests, done)])
 
 
 def _validated_early(context: RunContext) -> Sequence[str]:
     """Return the steps whose networks predict the validation strips before the last round."""
     if context.recipe.tune is not None:
         return list(context.recipe.named)
-    fitted = tasks(context.recipe, context.recipe.folds.validation, context.round)
-    wanted = any(
-        task.member.needs_class_probabilities for task in fitted if task.round == context.round
-    )
+    wanted = any(task.member.needs_class_probabilities for task in context.new_tasks)
     return ["classify"] if wanted else []
 
 
-def _validation(context: RunContext, name: str, number: int, seconds: Seconds) -> PredictionRow:
-    """Return the row of the validation strips of a step, which fill its store."""
+def _validation(context: RunContext, name: str, number: int) -> tuple[Sequence[_Group], float]:
+    """Return the validation strips of a step, and the bytes per strip in its store."""
     folder = context.run.probabilities(name, number)
     masks = isinstance(context.recipe.named[name], Segment)
     stored: Container[int] = ()
@@ -89,10 +98,8 @@ def _validation(context: RunContext, name: str, number: int, seconds: Seconds) -
         stored = ProbabilityStore.to_read(folder, len(context.dataset), context.classes, frames)
     validated = [(folds, rows.tolist()) for folds, rows in context.evaluated_by]
     groups = [(folds, len(rows), sum(row in stored for row in rows)) for folds, rows in validated]
-    label = f"{name}, validation" + (f", round {number}" if number else "")
-    largest = prod(np.max(context.dataset.frames, axis=0).tolist())
-    size = context.classes * (_PACKED * largest if masks else 4.0)
-    return _row(context, name, label, groups, seconds, size)
+    largest = max(frame.pixels for frame in set(context.dataset.frames))
+    return groups, context.classes * (_PACKED * largest if masks else 4.0)
 
 
 def _pseudo_labels(context: RunContext, fold: int | None) -> _Group:

@@ -1,1 +1,0 @@
-from .forecast import Forecast as Forecast
