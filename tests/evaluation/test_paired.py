@@ -7,12 +7,12 @@ import pytest
 
 from steelscan.evaluation.metrics import (
     Pairs,
+    class_rows,
     merged_groups,
     paired_differences,
-    per_class,
     score,
 )
-from steelscan.evaluation.statistics import resample_weights
+from steelscan.evaluation.statistics.bootstrap import resample_weights
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -169,7 +169,7 @@ def test_groups_of_copies_count_as_one_strip_each():
 
 def test_a_class_alone_has_the_numbers_of_its_row():
     one, other = two_answers(9)
-    rows = [per_class(each, Classes(names=("a", "b", "c"))) for each in (one, other)]
+    rows = [class_rows(each, Classes(names=("a", "b", "c"))) for each in (one, other)]
     for index, (before, after) in enumerate(zip(*rows, strict=True)):
         found = paired_differences(one.of_class(index), other.of_class(index))
         assert found.mean_dice.one == pytest.approx(before.mean_dice)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import by_size, defects_of
+from steelscan.evaluation.metrics import by_size, measure_defects
 from steelscan.strip import InputError, MaskError
 
 
@@ -33,17 +33,17 @@ def test_every_piece_is_measured_as_by_a_flood_fill() -> None:
             for index in range(3)
             for piece in pieces(truth[index])
         ]
-        assert sorted(map(tuple, defects_of(guess, truth).tolist())) == sorted(expected)
+        assert sorted(map(tuple, measure_defects(guess, truth).tolist())) == sorted(expected)
 
 
 def test_a_prediction_of_another_class_does_not_count() -> None:
     truth = np.zeros((2, 5, 5), np.bool_)
     truth[0, 1:3, 1:3] = True
-    assert defects_of(truth[::-1], truth).tolist() == [[0, 4, 0]]
-    assert defects_of(truth, truth).tolist() == [[0, 4, 4]]
-    assert defects_of(truth, np.zeros_like(truth)).shape == (0, 3)
+    assert measure_defects(truth[::-1], truth).tolist() == [[0, 4, 0]]
+    assert measure_defects(truth, truth).tolist() == [[0, 4, 4]]
+    assert measure_defects(truth, np.zeros_like(truth)).shape == (0, 3)
     with pytest.raises(MaskError):
-        defects_of(truth[:1], truth)
+        measure_defects(truth[:1], truth)
 
 
 DEFECTS = [

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema
 from pydantic_core import core_schema
 
+from steelscan.analysis.audit.contradiction import Contradiction, contradictions, regions_of
 from steelscan.data import Dataset
-from steelscan.evaluation.metrics import Contradiction, contradictions, regions_of
 from steelscan.explore import explored_dataset, find_suspects, measure
 from steelscan.strip import track
 

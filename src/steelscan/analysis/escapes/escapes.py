@@ -7,22 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
-from steelscan.data import Dataset
-from steelscan.evaluation.metrics import (
+from steelscan.analysis.escapes.operating import (
     OperatingCurve,
-    Rates,
-    Review,
     ScoredStrips,
-    Scores,
-    SizeRow,
-    Sorted,
-    by_size,
-    choose_review,
-    defects_of,
     operating_curve,
     promises,
-    score,
 )
+from steelscan.analysis.escapes.review import Rates, Review, Sorted, choose_review
+from steelscan.data import Dataset
+from steelscan.evaluation.metrics import Scores, SizeRow, by_size, measure_defects, score
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, EvaluatedOutputs, RunFolder
 from steelscan.strip import Classes, InputError, track
 
@@ -155,7 +148,7 @@ def _sizes(
 ) -> list[SizeRow]:
     row_of = {name: row for row, name in enumerate(dataset.names)}
     defects = [
-        defects_of(outputs.masks_of(image), dataset.masks(row_of[image]))
+        measure_defects(outputs.masks_of(image), dataset.masks(row_of[image]))
         for image in track(evaluated.images, "Measuring defects", len(evaluated.images))
     ]
     escaped = np.asarray(~(evaluated.pairs.predicted > 0).any(axis=1))

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, StripCounts, score_result
+from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCounts, score_result
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import reliability_of_classes, score
 from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder

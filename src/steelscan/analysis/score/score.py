@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, StripCounts, score_result
-from steelscan.analysis.score.run import is_run_of, score_run
+from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCounts, score_result
 from steelscan.analysis.score.tables import check_any_read, score_tables
 from steelscan.data import Dataset, open_dataset, open_index_picture
 from steelscan.data.duplicates import group_strips
@@ -37,11 +35,15 @@ def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = Non
     if options.frame is not None:
         found = "is given, but the data set has its own picture sizes"
         raise InputError("frame", found, "Leave it out")
-    if any((predicted / name).exists() for name in ("run.json", "recipe.json")):
-        dataset = open_dataset(truth, "skip")  # as it may have been when the run was made
+    is_run = any((predicted / name).exists() for name in ("run.json", "recipe.json"))
+    dataset = open_dataset(truth, "skip" if is_run else "stop")  # training may have skipped strips
+    if is_run:
+        from steelscan.analysis.score.run import is_run_of, score_run  # loads zarr
+
         if is_run_of(predicted, dataset):
             return score_run(predicted, dataset, options)
-    dataset = open_dataset(truth)
+        if dataset.skipped:
+            dataset = open_dataset(truth)  # raises the error of the first skipped strip
     unread: list[str] = []
     if predicted.is_dir() and not (predicted / "submission.csv").exists():
         names, masks = _pictures(dataset, predicted)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, numbered_classes
+from steelscan.analysis.score.result import ScoreOptions, ScoreResult, numbered_classes
 from steelscan.analysis.score.tables import (
     NO_FRAME,
     check_any_read,
@@ -84,7 +83,7 @@ def score_stream(
     return ScoreResult(
         scores=running.scores(),
         empty=running.empty(),
-        classes=tuple(running.per_class()),
+        classes=tuple(running.class_rows()),
         overlaps=tuple(running.overlaps()),
         unread=tuple(unread),
         notes=tuple(notes),

@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, numbered_classes, score_result
+from steelscan.analysis.score.result import (
+    ScoreOptions,
+    ScoreResult,
+    numbered_classes,
+    score_result,
+)
 from steelscan.data.files import called_otherwise
-from steelscan.evaluation.metrics import Defects, defects_of, pairs_of_tables
+from steelscan.evaluation.metrics import Defects, measure_defects, pairs_of_tables
 from steelscan.strip import Frame, MaskTable, TableError, decode, track
 
 NO_FRAME = Frame(2**31, 2**31)
@@ -77,5 +81,5 @@ def _defects(truth: MaskTable, predicted: MaskTable, frame: Frame, classes: int)
             np.stack([decode(text, frame, name) for text in table.texts(name, classes)])
             for table in (predicted, truth)
         ]
-        defects.append(defects_of(*both))
+        defects.append(measure_defects(*both))
     return defects

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs
-from steelscan.evaluation.metrics.scores import strip_sums
-from steelscan.evaluation.statistics import gain_interval, ratios_of, resample_weights, sums_by
+from steelscan.evaluation.metrics.scores import NUMBERS, strip_sums
+from steelscan.evaluation.statistics import estimate_gains, sums_by
 from steelscan.strip import InputError
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -55,13 +55,8 @@ class Differences:
     groups: int
 
 
-_MORE_IS_BETTER = {
-    "mean_dice": True,
-    "defect_dice": True,
-    "clean_kept": True,
-    "escapes": False,
-    "overkill": False,
-}
+_MORE_IS_BETTER = (True, True, True, False, False)
+"""For each of the five numbers, in the order of `Differences`."""
 
 
 def paired_differences(
@@ -95,23 +90,21 @@ def paired_differences(
     over_other = sums_by(member, strip_sums(other)[0], len(group))
     gained = over_other - over_one
     gained[np.abs(gained) < _NOISE] = 0.0
-    drawn = [
-        ratios_of(weight @ gained, weight @ under)
-        for weight in resample_weights(len(group), resamples, seed)
-    ]
-    shares = np.concatenate(drawn) if drawn else np.empty((0, gained.shape[1]))
-    differences = {}
-    for at, (name, more_is_better) in enumerate(_MORE_IS_BETTER.items()):
-        low, high = gain_interval(shares[:, at], gained[:, at], under[:, at], level)
-        differences[name] = Difference(
+    gains = estimate_gains(gained, under, resamples, seed, level)
+    differences = {
+        name: Difference(
             one=_share(over_one[:, at], under[:, at]),
             other=_share(over_other[:, at], under[:, at]),
-            value=_share(gained[:, at], under[:, at]),
-            low=low,
-            high=high,
+            value=gain.value,
+            low=gain.low,
+            high=gain.high,
             differing=int(np.count_nonzero(gained[:, at])),
             more_is_better=more_is_better,
         )
+        for at, (name, gain, more_is_better) in enumerate(
+            zip(NUMBERS, gains, _MORE_IS_BETTER, strict=True)
+        )
+    }
     return Differences(**differences, strips=len(one), groups=len(group))
 
 

@@ -82,7 +82,7 @@ class RunningScores:
         """Return the scores of empty predictions with the same truth."""
         return self._scored(_emptied(self._sums), _emptied(self._drawn))
 
-    def per_class(self) -> list[ClassRow]:
+    def class_rows(self) -> list[ClassRow]:
         """Return one row per class."""
         rows = []
         for name, sums in zip(self._classes.names, self._of_classes, strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, dice
-from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
+from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
 from steelscan.pages import plain_table, plain_value
 from steelscan.strip import Classes, InputError
 
@@ -96,15 +96,10 @@ def score(
     over, under = strip_sums(pairs)
     group, member = np.unique(members, return_inverse=True)
     over, under = (sums_by(member, sums, len(group)) for sums in (over, under))
-    bounds = intervals(over, under, resamples, seed, level)
+    estimates = estimate_shares(over, under, resamples, seed, level)
     total, count = over.sum(axis=0), under.sum(axis=0)
-    values = ratios_of(total, count)
-    numbers = {
-        name: Estimate(float(value), *interval)
-        for name, value, interval in zip(NUMBERS, values, bounds, strict=True)
-    }
     return Scores(
-        **numbers,
+        **dict(zip(NUMBERS, estimates, strict=True)),
         strips=len(pairs),
         groups=len(group),
         defect_pairs=int(count[1]),
@@ -153,7 +148,7 @@ class ClassRow:
     clean_kept: float
 
 
-def per_class(pairs: Pairs, classes: Classes) -> list[ClassRow]:
+def class_rows(pairs: Pairs, classes: Classes) -> list[ClassRow]:
     """Return one row per class. Raises InputError for another number of classes."""
     if pairs.classes != len(classes):
         found = f"are {len(classes)}, the pairs have {pairs.classes}"

@@ -8,7 +8,7 @@ from math import inf, isinf
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
+from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
 from steelscan.strip import Frame, InputError, Masks, check_masks, label_components
 
 Defects = NDArray[np.int64]
@@ -44,7 +44,7 @@ class SizeRow:
         return f"{self.low:g} to {self.high:g} {unit}"
 
 
-def defects_of(predicted: Masks, truth: Masks) -> Defects:
+def measure_defects(predicted: Masks, truth: Masks) -> Defects:
     """Measure every 8-connected piece of the true masks of one strip.
 
     Both are bool ``(classes, height, width)``. Only predictions of the defect's own class count.
@@ -135,11 +135,7 @@ def _shares(
         within = (place[:, None] == np.arange(len(edges) - 1)) & (size > 0)[:, None]
         under = sums_by(member, within.astype(np.float64), groups)
         errors = sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
-        values = ratios_of(errors.sum(axis=0), under.sum(axis=0))
-        bounds = intervals(errors, under, *settings)
-        estimates.append(
-            [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
-        )
+        estimates.append(estimate_shares(errors, under, *settings))
     return estimates
 
 

@@ -48,20 +48,54 @@ def ratios_of(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[
     return ratios
 
 
-def intervals(
+def estimate_shares(
     over: NDArray[np.float64],
     under: NDArray[np.float64],
     resamples: int,
     seed: int,
     level: float,
-) -> list[tuple[float, float]]:
-    """Return the interval of each share from the sums of groups, ``(groups, shares)``."""
+) -> list[Estimate]:
+    """Return each share with its interval from the sums of groups, ``(groups, shares)``.
+
+    Without ``resamples`` there are no intervals.
+    """
+    values = ratios_of(over.sum(axis=0), under.sum(axis=0)).tolist()
     if resamples == 0:
-        return [(nan, nan)] * over.shape[1]
+        return [Estimate(value) for value in values]
+    drawn = _resampled_ratios(over, under, resamples, seed)
+    estimates = []
+    for value, *columns in zip(values, drawn.T, over.T, under.T, strict=True):
+        shares, errors, trials = columns
+        groups, every = float((trials > 0).sum()), np.array_equal(errors, trials)
+        bounds = interval(shares, groups, bool(errors.any()), every, level)
+        estimates.append(Estimate(value, *bounds))
+    return estimates
+
+
+def estimate_gains(
+    gained: NDArray[np.float64],
+    under: NDArray[np.float64],
+    resamples: int,
+    seed: int,
+    level: float,
+) -> list[Estimate]:
+    """Return each gain with its interval from the sums of groups, ``(groups, gains)``.
+
+    The interval contains 0 if so few groups differ that all could have the same sign by chance.
+    """
+    drawn = _resampled_ratios(gained, under, resamples, seed)
+    return [
+        _estimate_gain(*columns, level) for columns in zip(drawn.T, gained.T, under.T, strict=True)
+    ]
+
+
+def _resampled_ratios(
+    over: NDArray[np.float64], under: NDArray[np.float64], resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Return the ratios of each resample of groups, float64 ``(resamples, columns)``."""
     weights = resample_weights(len(over), resamples, seed)
     drawn = [ratios_of(weight @ over, weight @ under) for weight in weights]
-    shares = np.concatenate(drawn) if drawn else np.empty((0, over.shape[1]))
-    return [_interval(*columns, level) for columns in zip(shares.T, over.T, under.T, strict=True)]
+    return np.concatenate(drawn) if drawn else np.empty((0, over.shape[1]))
 
 
 def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -73,16 +107,6 @@ def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray
         drawn = random.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * groups)
         yield times.reshape(rows, groups).astype(np.float64)
-
-
-def _interval(
-    drawn: NDArray[np.float64],
-    over: NDArray[np.float64],
-    under: NDArray[np.float64],
-    level: float,
-) -> tuple[float, float]:
-    groups = float((under > 0).sum())
-    return interval(drawn, groups, bool(over.any()), np.array_equal(over, under), level)
 
 
 def interval(
@@ -108,21 +132,19 @@ def interval(
     return float(low), float(high)
 
 
-def gain_interval(
+def _estimate_gain(
     drawn: NDArray[np.float64],
     gained: NDArray[np.float64],
     under: NDArray[np.float64],
     level: float,
-) -> tuple[float, float]:
-    """Return the interval of a gain from its resamples, ``(resamples,)``, and the sums of groups.
-
-    It contains 0 if so few groups differ that all could have the same sign by chance.
-    """
+) -> Estimate:
+    """Return one gain from its resamples, ``(resamples,)``, and the sums of groups."""
+    value = float(gained.sum() / under.sum()) if under.any() else nan
     known = drawn[~np.isnan(drawn)]
     if np.count_nonzero(under) < 2 or not known.size:
-        return nan, nan  # nothing is known of how groups differ
+        return Estimate(value)  # nothing is known of how groups differ
     tail = (1 - level) / 2
     low, high = (float(bound) for bound in np.quantile(known, [tail, 1 - tail]))
     if 0.5 ** np.count_nonzero(gained) > tail:
-        return min(low, 0.0), max(high, 0.0)
-    return low, high
+        return Estimate(value, min(low, 0.0), max(high, 0.0))
+    return Estimate(value, low, high)

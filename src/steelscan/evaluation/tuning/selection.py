@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.folds import split_groups
-from steelscan.evaluation.statistics import (
-    Estimate,
-    gain_interval,
-    ratios_of,
-    resample_weights,
-    sums_by,
-)
+from steelscan.evaluation.statistics import Estimate, estimate_gains, sums_by
 from steelscan.strip import InputError
 
 Members: TypeAlias = tuple[int, ...]
@@ -154,26 +148,7 @@ def choose_honestly(
             honest[held] += (sums[held, other] - sums[held, baseline]) / repeats
             same, choices = same + (other == index), choices + 1
     gains = np.stack([apparent, honest, apparent - honest], axis=1)
-    apparent_, honest_, optimism = _means(gains, strips, resamples, seed, level)
-    return Chosen(index, apparent_, honest_, optimism, same / choices)
-
-
-def _means(
-    over: NDArray[np.float64], strips: NDArray[np.float64], resamples: int, seed: int, level: float
-) -> list[Estimate]:
-    """Return the mean per strip of each column of sums ``(groups, columns)``, with its interval."""
-    over[np.abs(over) < _AS_GOOD] = 0.0
-    under = np.repeat(strips[:, None], over.shape[1], axis=1)
-    drawn = np.concatenate(
-        [
-            ratios_of(weight @ over, weight @ under)
-            for weight in resample_weights(len(over), resamples, seed)
-        ]
-    )
-    return [
-        Estimate(
-            float(over[:, at].sum() / strips.sum()),
-            *gain_interval(drawn[:, at], over[:, at], under[:, at], level),
-        )
-        for at in range(over.shape[1])
-    ]
+    gains[np.abs(gains) < _AS_GOOD] = 0.0
+    per_strip = np.repeat(strips[:, None], gains.shape[1], axis=1)
+    on_these, on_others, optimism = estimate_gains(gains, per_strip, resamples, seed, level)
+    return Chosen(index, on_these, on_others, optimism, same / choices)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, bound_text, intervals, ratios_of, sums_by
+from steelscan.evaluation.statistics import Estimate, bound_text, estimate_shares, sums_by
 from steelscan.strip import InputError
 
 _MOST = 128
@@ -122,15 +122,13 @@ def operating_curve(
     under = sums_by(member, relevant.astype(np.float64), len(group))
     under = np.repeat(under, len(thresholds), axis=1)
     counts = over.sum(axis=0)
-    values = ratios_of(counts, under.sum(axis=0))
-    bounds = intervals(over, under, resamples, seed, level)
-    scores = [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
+    shares = estimate_shares(over, under, resamples, seed, level)
     half = len(thresholds)
     points = tuple(
         Point(
             threshold=float(threshold),
-            escapes=scores[at],
-            overkill=scores[half + at],
+            escapes=shares[at],
+            overkill=shares[half + at],
             escaped=int(counts[at]),
             stopped=int(counts[half + at]),
         )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from steelscan.evaluation.metrics import ScoredStrips, operating_curve, promises
-from steelscan.pipeline import draw_operating
+from steelscan.analysis.escapes.figures import draw_operating
+from steelscan.analysis.escapes.operating import ScoredStrips, operating_curve, promises
 from steelscan.strip import InputError
 
 

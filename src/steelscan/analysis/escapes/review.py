@@ -20,7 +20,7 @@ from math import inf, isinf
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.operating import ScoredStrips
+from steelscan.analysis.escapes.operating import ScoredStrips
 from steelscan.evaluation.statistics import events_allowed, trials_needed, upper_bound
 from steelscan.strip import InputError
 
