@@ -26,7 +26,7 @@ from steelscan.pipeline import (
     accelerator,
     read_evaluated,
 )
-from steelscan.prediction import Member
+from steelscan.prediction import Ensemble, Member
 from steelscan.strip import InputError, RunError, lock_folder, printable
 
 MOST_FREE = 10
@@ -110,37 +110,25 @@ def compare_ensemble(
     ``out``, InputError for members that do not exist or too many of them.
     """
     folder = RunFolder(run)
-    recipe, record, tuned = folder.load_recipe(), folder.load_record(), folder.load_tuned()
-    evaluated = read_evaluated(folder, len(record.classes)).get(EVALUATED_PARTS[1])
-    if evaluated is None or not evaluated.images:
-        raise RunError(run, "has no strip out of fold", "Train with validation folds")
-    segment = last_segment(recipe)
-    count = len(segment.ensemble.members)
-    if count * len(segment.ensemble.views) < 2:
-        found = "has one network and one view in its last step: nothing is combined"
-        raise RunError(run, found, "Choose a run with several members")
+    recipe = folder.load_recipe()
+    evaluated = _out_of_fold(folder)
+    count = _count_members(run, last_segment(recipe).ensemble)
     free = _free(run, count, members) if sets and count > 1 else ()
     rules = combining_rules(recipe)
     with lock_folder(out):
-        claim(
-            out,
-            "compared_run.txt",
-            folder.digest(folder.thresholds).encode(),
-            _VERSION,
-            str(free),
-            *(rule.name for rule in rules),
-        )
+        made_of = folder.digest(folder.thresholds).encode()
+        names = (rule.name for rule in rules)
+        claim(out, "compared_run.txt", made_of, _VERSION, str(free), *names)
         dataset = folder.open_data(data)
         rows = _rows(evaluated, dataset)
         setup = EnsembleSetup(
-            folder,
-            recipe,
-            tuned,
-            dataset,
-            rules,
-            {fold: rows[evaluated.folds == fold].tolist() for fold in recipe.folds.validation},
-            tuple(number not in free for number in range(count)),
-            bool(free),
+            run=folder,
+            recipe=recipe,
+            tuned=folder.load_tuned(),
+            dataset=dataset,
+            rules=rules,
+            rows={fold: rows[evaluated.folds == fold].tolist() for fold in recipe.folds.validation},
+            stays=tuple(number not in free for number in range(count)),
         )
         files = StripFiles(out / "strips")
         parameters = predict_members(setup, files, accelerator(device).device)
@@ -148,6 +136,24 @@ def compare_ensemble(
         if not keep:
             files.remove()
         return comparison
+
+
+def _out_of_fold(run: RunFolder) -> Evaluated:
+    """Return the evaluated out-of-fold strips of a finished run. Raises RunError without any."""
+    parts = read_evaluated(run, len(run.load_record().classes))
+    evaluated = parts.get(EVALUATED_PARTS[1])
+    if evaluated is None or not evaluated.images:
+        raise RunError(run.path, "has no strip out of fold", "Train with validation folds")
+    return evaluated
+
+
+def _count_members(run: Path, ensemble: Ensemble) -> int:
+    """Return the number of members. Raises RunError if nothing is combined."""
+    count = len(ensemble.members)
+    if count * len(ensemble.views) < 2:
+        found = "has one network and one view in its last step: nothing is combined"
+        raise RunError(run, found, "Choose a run with several members")
+    return count
 
 
 def _free(run: Path, count: int, members: Sequence[int]) -> Members:

@@ -38,8 +38,8 @@ from steelscan.strip import Masks, per_class, replacing, track, writing
 class EnsembleSetup:
     """The strips that the members of a run predict, and what is compared.
 
-    ``rows`` holds the strips of each validation fold; ``stays`` tells which members are in every
-    subset. ``sets`` False: only rules are compared.
+    ``rows`` holds the strips of each validation fold, ``stays`` whether each member is in every
+    subset.
     """
 
     run: RunFolder
@@ -49,7 +49,11 @@ class EnsembleSetup:
     rules: tuple[CombiningRule, ...]
     rows: Mapping[int, Sequence[int]]
     stays: tuple[bool, ...]
-    sets: bool
+
+    @property
+    def sets(self) -> bool:
+        """Whether subsets of the members are compared, and not only rules."""
+        return not all(self.stays)
 
     @property
     def step(self) -> Segment:

@@ -11,6 +11,7 @@ from .paired import Differences as Differences
 from .paired import merged_groups as merged_groups
 from .paired import paired_differences as paired_differences
 from .pairs import Pairs as Pairs
+from .pairs import PixelCounts as PixelCounts
 from .pairs import count_pixels as count_pixels
 from .pairs import dice as dice
 from .running import RunningScores as RunningScores
