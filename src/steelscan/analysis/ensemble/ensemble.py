@@ -151,8 +151,8 @@ def _count_members(run: Path, ensemble: Ensemble) -> int:
     """Return the number of members. Raises RunError if nothing is combined."""
     count = len(ensemble.members)
     if count * len(ensemble.views) < 2:
-        found = "has one network and one view in its last step: nothing is combined"
-        raise RunError(run, found, "Choose a run with several members")
+        problem = "has one network and one view in its last step: nothing is combined"
+        raise RunError(run, problem, "Choose a run with several members")
     return count
 
 
@@ -160,13 +160,13 @@ def _free(run: Path, count: int, members: Sequence[int]) -> Members:
     """Return the members that may be left out, from 0. Raises InputError."""
     unknown = [number for number in members if not 1 <= number <= count]
     if unknown:
-        found = f"names {unknown[0]}, and {run} has the members 1 to {count}"
-        raise InputError("members", found, "Give numbers of members in the order of the recipe")
+        problem = f"names {unknown[0]}, and {run} has the members 1 to {count}"
+        raise InputError("members", problem, "Give numbers of members in the order of the recipe")
     free = tuple(sorted({number - 1 for number in members})) or tuple(range(count))
     if len(free) > MOST_FREE:
-        found = f"are {len(free)} that may be left out, which makes {2 ** len(free) - 1} sets"
+        problem = f"are {len(free)} that may be left out, which makes {2 ** len(free) - 1} sets"
         remedy = f"Give at most {MOST_FREE} of them with --members, or use --rules-only"
-        raise InputError("members", found, remedy)
+        raise InputError("members", problem, remedy)
     return free
 
 
@@ -284,7 +284,7 @@ def _own_gain(held: Pairs, refitted: Pairs | None, evaluated: Evaluated) -> Iter
     gain = paired_differences(held, refitted, evaluated.groups).mean_dice
     if gain.verdict == "better":
         yield (
-            f"Refitted thresholds improve its own rule by {gain.value:+.4f} [{gain.low:+.4f}, "
-            f"{gain.high:+.4f}]: with thresholds held, differences between rules and between "
-            "members are mostly differences of thresholds. Tune them first."
+            f"Refitted thresholds improve its own rule by {gain.estimate.text(sign=True)}: with "
+            "thresholds held, differences between rules and between members are mostly "
+            "differences of thresholds. Tune them first."
         )

@@ -244,13 +244,13 @@ def _of_sets(
     always = [setup.stays[member] for member in members]
     sets, counts = list(arrays["sets"].tolist()), [arrays["counts"][0]]
     for chosen, combined in combinations.subsets(always, box):
-        found = _by_own_gate(setup.step.gate, combined, before)
-        pixels = count_pixels(masks_of(found, setup.tuned.rules), true)
+        gated = _by_own_gate(setup.step.gate, combined, before)
+        pixels = count_pixels(masks_of(gated, setup.tuned.rules), true)
         pixels[1] = truth.sum(axis=(1, 2))
         bits = sum(1 << members[at] for at in chosen)
         sets.append(bits)
         counts.append(pixels)
-        arrays[f"set{bits}"] = outside + strip_histograms(found.pixels, true)
+        arrays[f"set{bits}"] = outside + strip_histograms(gated.pixels, true)
     return arrays | {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
 
 

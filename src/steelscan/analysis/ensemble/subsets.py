@@ -135,12 +135,12 @@ class Picker:
         )
 
     def _selection(self, counted: _Counted, choose: Choose) -> Selection:
-        found = choose_honestly(counted.values, self._evaluated.groups, choose, self._everyone)
-        picked = list(self._sets[found.index])
+        choice = choose_honestly(counted.values, self._evaluated.groups, choose, self._everyone)
+        picked = list(self._sets[choice.index])
         total = float(np.nansum(self._seconds))
         share = float(np.nansum(self._seconds[picked])) / total if total else nan
         named = tuple(member + 1 for member in picked)
-        return Selection(named, int(self._allowed.sum()), found, share)
+        return Selection(named, int(self._allowed.sum()), choice, share)
 
     def _left_out(self, counted: _Counted, member: int) -> LeftOut:
         place = self._without[member]
@@ -184,10 +184,10 @@ class Picker:
                 axis=1,
             )
             for place, of_set in zip(some, levels, strict=True):
-                found = evaluator.crossed(of_set)
-                values[:, place] = dice(found).mean(axis=1)
+                refitted = evaluator.crossed(of_set)
+                values[:, place] = dice(refitted).mean(axis=1)
                 if place in kept:
-                    pairs[place] = found
+                    pairs[place] = refitted
         return _Counted(values, pairs)
 
 

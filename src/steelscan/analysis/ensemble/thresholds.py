@@ -77,19 +77,19 @@ class RuleEvaluator:
         counts = np.zeros((3, len(levels), self._classes), np.int64)
         for part in np.unique(self._parts):
             there = self._parts == part
-            pairs = pairs_at(levels[there], self._found(levels[~there]))
+            pairs = pairs_at(levels[there], self._search(levels[~there]))
             counts[:, there] = pairs.predicted, pairs.truth, pairs.shared
         return Pairs(*counts)
 
-    def _found(self, levels: NDArray[np.int32]) -> Thresholds:
+    def _search(self, levels: NDArray[np.int32]) -> Thresholds:
         return search_thresholds(levels, self._start, self._tune)
 
     def _refitted(self, rule: int, levels: NDArray[np.int32]) -> Pairs:
         counts = np.zeros((len(self._rows), 3, self._classes), np.int64)
         name = self._setup.rules[rule].name
         for part in track(np.unique(self._parts).tolist(), f"Refitting {name}", _PARTS):
-            found = self._found(levels[self._parts != part])
-            rules: tuple[Rule, ...] = (*rules_with(found), *self._rules[self.searched :])
+            thresholds = self._search(levels[self._parts != part])
+            rules: tuple[Rule, ...] = (*rules_with(thresholds), *self._rules[self.searched :])
             for at in np.flatnonzero(self._parts == part).tolist():
                 row = self._rows[at]
                 masks = masks_of(self._files.rule_input(row, rule), rules)

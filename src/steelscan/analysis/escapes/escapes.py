@@ -117,12 +117,7 @@ def count_escapes(
         now=score(evaluated.pairs, evaluated.groups),
         promised_now=tuple(promises(decided, 1.0, confidence)),
         curve=operating_curve(strips),
-        class_curves={
-            name: operating_curve(
-                ScoredStrips(scores[:, at], evaluated.pairs.truth[:, at] > 0, evaluated.groups)
-            )
-            for at, name in enumerate(classes.names)
-        },
+        class_curves=dict(zip(classes.names, _class_curves(scores, evaluated), strict=True)),
         confidence=confidence,
         review=review,
         sorted=review.sort(strips) if review else None,
@@ -141,6 +136,12 @@ def _scored(
     scores = outputs.scores(images)
     defective = np.asarray((evaluated.pairs.truth > 0).any(axis=1))
     return scores, ScoredStrips(scores.max(axis=1), defective, evaluated.groups)
+
+
+def _class_curves(scores: NDArray[np.float64], evaluated: Evaluated) -> Iterator[OperatingCurve]:
+    """Yield the curve of each class by itself."""
+    for score_of_class, truth in zip(scores.T, evaluated.pairs.truth.T, strict=True):
+        yield operating_curve(ScoredStrips(score_of_class, truth > 0, evaluated.groups))
 
 
 def _sizes(

@@ -33,9 +33,9 @@ class ScoredStrips:
         fields = (self.scores, self.defective, self.groups)
         kinds = [field.dtype.kind for field in fields]
         if kinds != ["f", "b", "i"] or {field.shape for field in fields} != {(len(self.scores),)}:
-            found = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
+            problem = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
             raise InputError(
-                "scored strips", f"are {found}", "Give three arrays of shape (strips,)"
+                "scored strips", f"are {problem}", "Give three arrays of shape (strips,)"
             )
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise InputError("scores", "are not all from 0 to 1", "Give probabilities")

@@ -136,14 +136,14 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
     escapes = events_allowed(rates.escape, len(missed), rates.confidence)
     if escapes is None:
         lowest = 100 * upper_bound(0, len(missed), rates.confidence)
-        found = (
+        problem = (
             f"of {100 * rates.escape:g} % cannot be guaranteed with {100 * rates.confidence:g} % "
             f"confidence from {len(missed)} defective pieces of steel, even if none escapes"
         )
         remedy = f"Use {needed} of them"
         if lowest < 100:
             remedy += f", or allow {_rounded_up(lowest)} % or more"
-        raise InputError("escape rate", found, remedy)
+        raise InputError("escape rate", problem, remedy)
     trials_needed(rates.overkill, rates.confidence)  # refuses an impossible rate
     stops = events_allowed(rates.overkill, len(alarmed), rates.confidence)
     low = float(missed[escapes])

@@ -120,8 +120,8 @@ def score_result(
         escaped = np.asarray(~(pairs.predicted > 0).any(axis=1))
         sizes = tuple(by_size(defects, escaped, members, mm_per_pixel=options.mm_per_pixel))
     elif options.mm_per_pixel is not None:
-        found = "is given, and the sizes of the pictures are not known"
-        raise InputError("mm per pixel", found, "Give --frame HEIGHTxWIDTH, or a data set")
+        problem = "is given, and the sizes of the pictures are not known"
+        raise InputError("mm per pixel", problem, "Give --frame HEIGHTxWIDTH, or a data set")
     expected = options.expected
     return ScoreResult(
         scores=score(pairs, groups),

@@ -33,8 +33,8 @@ def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = Non
     if truth.is_file() and truth.suffix != ".zip":
         return score_tables(read_mask_table(truth), _table(predicted), options)
     if options.frame is not None:
-        found = "is given, but the data set has its own picture sizes"
-        raise InputError("frame", found, "Leave it out")
+        problem = "is given, but the data set has its own picture sizes"
+        raise InputError("frame", problem, "Leave it out")
     is_run = any((predicted / name).exists() for name in ("run.json", "recipe.json"))
     dataset = open_dataset(truth, "skip" if is_run else "stop")  # training may have skipped strips
     if is_run:
@@ -71,12 +71,12 @@ def _decoded(dataset: Dataset, table: MaskTable) -> tuple[list[str], Iterator[Ma
     """Return the names of the strips that a table predicts, and their masks."""
     strange = table.rows.keys() - set(dataset.names)
     if strange:
-        found = f"predicts {len(strange)} strips that are not in the data set, as {min(strange)}"
-        raise TableError("prediction", found, f"Predict the strips of {dataset.root}")
+        problem = f"predicts {len(strange)} strips that are not in the data set, as {min(strange)}"
+        raise TableError("prediction", problem, f"Predict the strips of {dataset.root}")
     count = len(dataset.classes)
     if table.classes > count:
-        found = f"has class {table.classes}, the data set has {count}"
-        raise TableError("prediction", found, f"Predict the classes of {dataset.root}")
+        problem = f"has class {table.classes}, the data set has {count}"
+        raise TableError("prediction", problem, f"Predict the classes of {dataset.root}")
     named, unread = table.layout == "columns", table.unread
     names = [name for name in dataset.names if named or name in table.rows]
     names = [name for name in names if name not in unread]
@@ -97,16 +97,16 @@ def _pictures(dataset: Dataset, folder: Path) -> tuple[list[str], Iterator[Masks
     paths = {name: inner / f"{Path(name).stem}.png" for name in dataset.names}
     names = [name for name, path in paths.items() if path.exists()]
     if not names:
-        found = f"has no mask of a strip of {dataset.root}"
-        raise InputError(inner, found, "Give a folder with one PNG per strip, with its name")
+        problem = f"has no mask of a strip of {dataset.root}"
+        raise InputError(inner, problem, "Give a folder with one PNG per strip, with its name")
     ids = np.array(dataset.classes.ids)[:, None, None]
 
     def masks() -> Iterator[Masks]:
         for name in names:
             index = open_index_picture(paths[name], paths[name]).values
             if index.max() > len(ids):
-                found = f"has the value {index.max()}, the data set has {len(ids)} classes"
-                raise MaskError(paths[name], found, "Store class ids as pixel values")
+                problem = f"has the value {index.max()}, the data set has {len(ids)} classes"
+                raise MaskError(paths[name], problem, "Store class ids as pixel values")
             yield index == ids
 
     return names, masks()

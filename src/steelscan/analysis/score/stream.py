@@ -148,9 +148,9 @@ def _together(
                 both[at] = head[1]
                 heads[at] = next(stream, None)
             elif table.layout == "joined":
-                found = f"has no rows for image {image}"
+                problem = f"has no rows for image {image}"
                 remedy = "Give it a row for every image and class, empty or not"
-                raise TableError(("truth", "prediction")[at], found, remedy)
+                raise TableError(("truth", "prediction")[at], problem, remedy)
         yield image, both[0], both[1]
 
 
@@ -158,6 +158,6 @@ def _texts(of_image: _Texts, classes: int, image: str) -> list[str]:
     if not of_image:
         return [""] * classes
     if max(of_image) > classes:
-        found = f"has class {max(of_image)}, there are {classes}"
-        raise TableError(image, found, "Give files of one data set, or the right --classes")
+        problem = f"has class {max(of_image)}, there are {classes}"
+        raise TableError(image, problem, "Give files of one data set, or the right --classes")
     return [of_image.get(class_id, "") for class_id in range(1, classes + 1)]

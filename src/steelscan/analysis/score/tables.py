@@ -50,8 +50,8 @@ def score_tables(truth: MaskTable, predicted: MaskTable, options: ScoreOptions) 
 def check_any_read(read: Collection[str], unread: Collection[str]) -> None:
     """Raise TableError if no picture of a prediction could be read."""
     if unread and not read:
-        found = f"marks all its {len(unread)} pictures as unread"
-        raise TableError("prediction", found, "Predict pictures that can be read")
+        problem = f"marks all its {len(unread)} pictures as unread"
+        raise TableError("prediction", problem, "Predict pictures that can be read")
 
 
 def check_same_names(truth: Iterable[str], predicted: Iterable[str]) -> None:
@@ -61,8 +61,8 @@ def check_same_names(truth: Iterable[str], predicted: Iterable[str]) -> None:
     """
     names = called_otherwise(truth, predicted)
     if names is not None:
-        found = f"lists {names[1]!r}, which is {names[0]!r} in the truth"
-        raise TableError("prediction", found, "Give images the same names in both")
+        problem = f"lists {names[1]!r}, which is {names[0]!r} in the truth"
+        raise TableError("prediction", problem, "Give images the same names in both")
 
 
 def positive_rows_notes(shared: int) -> Iterator[str]:

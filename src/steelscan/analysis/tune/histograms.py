@@ -102,8 +102,8 @@ def read_histograms(
         check_stored(run, stores, row, image)
         outputs = _WithOpenGate(stores, row, gate)
         frame, classes = dataset.frames[row], len(dataset.classes)
-        found = run_steps(recipe.decision, outputs, classes, frame)
-        counts.append(strip_histograms(found.pixels, dataset.masks(row)))
+        rule_input = run_steps(recipe.decision, outputs, classes, frame)
+        counts.append(strip_histograms(rule_input.pixels, dataset.masks(row)))
         if gate is not None:
             probabilities.append(outputs.of_classes(gate.step))
     stacked = np.stack(probabilities) if probabilities else None

@@ -186,23 +186,23 @@ def _check_tunable(
     evaluated = parts[EVALUATED_PARTS[1]]
     groups = len(np.unique(evaluated.groups))
     if groups < needed:
-        found = f"has {groups} groups of strips out of fold, a search needs {needed}"
-        raise RunError(run, found, "Use a run of more strips, or keep the recipe's thresholds")
+        problem = f"has {groups} groups of strips out of fold, a search needs {needed}"
+        raise RunError(run, problem, "Use a run of more strips, or keep the recipe's thresholds")
     for at, (name, objective) in enumerate(zip(classes.names, objectives, strict=True)):
         true = evaluated.pairs.truth[:, at]
         try:
             strip_weights(true, objective)
         except InputError:
-            found = f"is on {(true > 0).sum()} of the {len(true)} strips out of fold"
+            problem = f"is on {(true > 0).sum()} of the {len(true)} strips out of fold"
             remedy = "An objective with shares of strips needs strips with and without each class"
-            raise InputError(f"class {name}", found, f"{remedy}: use mean_dice") from None
+            raise InputError(f"class {name}", problem, f"{remedy}: use mean_dice") from None
 
 
 def _as_triplets(defaults: tuple[ClassThresholds, ...]) -> tuple[ClassThresholds, ...]:
     """Return the triplets that decide as the recipe does. Raises RecipeError if there are none."""
     if any(each.area > 1 for each in defaults):
-        found = "sets a least area of the mask, which no triplet has"
-        raise RecipeError("min_area", found, "Tune without --triplet, or set min_area to 0")
+        problem = "sets a least area of the mask, which no triplet has"
+        raise RecipeError("min_area", problem, "Tune without --triplet, or set min_area to 0")
     return tuple(each._replace(area=1) for each in defaults)
 
 

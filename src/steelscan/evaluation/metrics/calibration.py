@@ -53,13 +53,13 @@ def reliability(
     1950; intervals: Clopper and Pearson 1934.)
     """
     if probabilities.shape != present.shape:
-        found = f"have shape {probabilities.shape}, the truth {present.shape}"
-        raise InputError("probabilities", found, "Give both for the same strips and classes")
+        problem = f"have shape {probabilities.shape}, the truth {present.shape}"
+        raise InputError("probabilities", problem, "Give both for the same strips and classes")
     known = ~np.isnan(probabilities)
     predicted, observed = probabilities[known], present[known]
     if not predicted.size or predicted.min() < 0 or predicted.max() > 1:
-        found = "are not all from 0 to 1" if predicted.size else "are none"
-        raise InputError("probabilities", found, "Give the probabilities of a classifier")
+        problem = "are not all from 0 to 1" if predicted.size else "are none"
+        raise InputError("probabilities", problem, "Give the probabilities of a classifier")
     bin_of = np.minimum((predicted * bins).astype(np.int64), bins - 1)
     counts = np.bincount(bin_of, minlength=bins)
     hits = np.bincount(bin_of, observed, minlength=bins).astype(np.int64)

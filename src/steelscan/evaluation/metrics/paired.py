@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs
 from steelscan.evaluation.metrics.scores import NUMBERS, strip_sums
-from steelscan.evaluation.statistics import estimate_gains, sums_by
+from steelscan.evaluation.statistics import Estimate, estimate_gains, sums_by
 from steelscan.strip import InputError
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -33,6 +33,11 @@ class Difference:
     differing: int
     """Groups with different scores."""
     more_is_better: bool
+
+    @property
+    def estimate(self) -> Estimate:
+        """The difference with its interval."""
+        return Estimate(self.value, self.low, self.high)
 
     @property
     def verdict(self) -> Verdict:
@@ -115,8 +120,8 @@ def merged_groups(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[n
     is the index of its first strip. Raises InputError if the lengths differ.
     """
     if one.shape != other.shape:
-        found = f"have shapes {one.shape} and {other.shape}"
-        raise InputError("groups", found, "Give both for the same strips")
+        problem = f"have shapes {one.shape} and {other.shape}"
+        raise InputError("groups", problem, "Give both for the same strips")
     merged = np.arange(len(one))
     members = [np.unique(each, return_inverse=True)[1] for each in (one, other)]
     while True:
@@ -134,8 +139,8 @@ def _check(one: Pairs, other: Pairs, groups: NDArray[np.int64]) -> None:
         remedy = "Give two predictions of the same strips, in the same order"
         raise InputError("pairs", "have different truths", remedy)
     if groups.shape != (len(one),):
-        found = f"have shape {groups.shape}, there are {len(one)} strips"
-        raise InputError("groups", found, "Give one group number per strip")
+        problem = f"have shape {groups.shape}, there are {len(one)} strips"
+        raise InputError("groups", problem, "Give one group number per strip")
 
 
 def _share(over: NDArray[np.float64], under: NDArray[np.float64]) -> float:

@@ -51,13 +51,13 @@ class RunningScores:
         Raises InputError for another number of classes or of keys.
         """
         if pairs.classes != len(self._classes):
-            found = f"are {len(self._classes)}, the pairs have {pairs.classes}"
-            raise InputError("classes", found, "Name the classes that the masks were made for")
+            problem = f"are {len(self._classes)}, the pairs have {pairs.classes}"
+            raise InputError("classes", problem, "Name the classes that the masks were made for")
         if keys is None:
             keys = np.arange(self._strips, self._strips + len(pairs), dtype=np.uint64)
         elif keys.shape != (len(pairs),) or keys.dtype != np.uint64:
-            found = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
-            raise InputError("keys", found, "Give one uint64 per strip")
+            problem = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
+            raise InputError("keys", problem, "Give one uint64 per strip")
         else:
             self._grouped = True
         over, under = strip_sums(pairs)

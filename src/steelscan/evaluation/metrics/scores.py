@@ -91,8 +91,8 @@ def score(
     """
     members = np.arange(len(pairs)) if groups is None else np.asarray(groups)
     if members.shape != (len(pairs),):
-        found = f"have shape {members.shape}, there are {len(pairs)} strips"
-        raise InputError("groups", found, "Give one group number per strip")
+        problem = f"have shape {members.shape}, there are {len(pairs)} strips"
+        raise InputError("groups", problem, "Give one group number per strip")
     over, under = strip_sums(pairs)
     group, member = np.unique(members, return_inverse=True)
     over, under = (sums_by(member, sums, len(group)) for sums in (over, under))
@@ -151,8 +151,8 @@ class ClassRow:
 def class_rows(pairs: Pairs, classes: Classes) -> list[ClassRow]:
     """Return one row per class. Raises InputError for another number of classes."""
     if pairs.classes != len(classes):
-        found = f"are {len(classes)}, the pairs have {pairs.classes}"
-        raise InputError("classes", found, "Name the classes that the masks were made for")
+        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
+        raise InputError("classes", problem, "Name the classes that the masks were made for")
     values = dice(pairs)
     overlap = values / np.maximum(2 - values, 1)
     rows = []

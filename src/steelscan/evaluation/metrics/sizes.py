@@ -53,15 +53,15 @@ def measure_defects(predicted: Masks, truth: Masks) -> Defects:
     frame = Frame(*truth.shape[1:])
     for where, masks in (("truth", truth), ("prediction", predicted)):
         check_masks(masks, len(truth), frame, where)
-    found = [np.empty((0, 3), np.int64)]
+    measured = [np.empty((0, 3), np.int64)]
     for index, (guess, true) in enumerate(zip(predicted, truth, strict=True)):
         if not true.any():
             continue
         labels, count = label_components(true)
         pixels = np.bincount(labels[true], minlength=count + 1)[1:]
         covered = np.bincount(labels[true & guess], minlength=count + 1)[1:]
-        found.append(np.column_stack([np.full(count, index), pixels, covered]))
-    return np.concatenate(found)
+        measured.append(np.column_stack([np.full(count, index), pixels, covered]))
+    return np.concatenate(measured)
 
 
 def by_size(
@@ -85,58 +85,47 @@ def by_size(
     if mm_per_pixel is not None and not 0 < mm_per_pixel < inf:
         raise InputError("mm per pixel", f"is {mm_per_pixel}", "Give the side of a pixel in mm")
     if not len(defects) == len(escaped) == len(groups):
-        found = f"are of {len(defects)}, {len(escaped)} and {len(groups)} strips"
-        raise InputError("defects", found, "Give all for the same strips")
+        problem = f"are of {len(defects)}, {len(escaped)} and {len(groups)} strips"
+        raise InputError("defects", problem, "Give all for the same strips")
     scale = 1.0 if mm_per_pixel is None else mm_per_pixel**2
-    counts = [len(each) for each in defects]
+    counts = [len(of_strip) for of_strip in defects]
     if not sum(counts):
         return []
-    every = np.concatenate(defects)
+    _, pixels, covered = np.concatenate(defects).T
     strip = np.repeat(np.arange(len(defects)), counts)
-    sizes = np.asarray(every[:, 1] * scale, np.float64)
+    sizes = np.asarray(pixels * scale, np.float64)
     largest: NDArray[np.float64] = np.zeros(len(defects))
     np.maximum.at(largest, strip, sizes)
     edges = _edges(float(sizes.min()), float(sizes.max()))
-    _, member = np.unique(groups, return_inverse=True)
-    shares = _shares(
-        over=(every[:, 2] == 0, 2 * every[:, 2] < every[:, 1], escaped),
-        sizes=(sizes, sizes, largest),
-        members=(member[strip], member[strip], member),
-        edges=edges,
-        settings=(resamples, seed, level),
+    _, group = np.unique(groups, return_inverse=True)
+
+    def shares(
+        wrong: NDArray[np.bool_], size: NDArray[np.float64], group_of: NDArray[np.int64]
+    ) -> list[Estimate]:
+        within = (size[:, None] >= edges[:-1]) & (size[:, None] < edges[1:]) & (size[:, None] > 0)
+        under = sums_by(group_of, within.astype(np.float64), group.max() + 1)
+        over = sums_by(group_of, (within & wrong[:, None]).astype(np.float64), group.max() + 1)
+        return estimate_shares(over, under, resamples, seed, level)
+
+    rows = zip(
+        pairwise(edges),
+        shares(covered == 0, sizes, group[strip]),
+        shares(2 * covered < pixels, sizes, group[strip]),
+        shares(escaped, largest, group),
+        strict=True,
     )
-    bounds = list(pairwise(edges))
     return [
         SizeRow(
             low=low,
             high=high,
             defects=int(((sizes >= low) & (sizes < high)).sum()),
-            missed=shares[0][at],
-            uncovered=shares[1][at],
+            missed=missed,
+            uncovered=uncovered,
             strips=int(((largest >= low) & (largest < high) & (largest > 0)).sum()),
-            escapes=shares[2][at],
+            escapes=escapes,
         )
-        for at, (low, high) in enumerate(bounds)
+        for (low, high), missed, uncovered, escapes in rows
     ]
-
-
-def _shares(
-    over: tuple[NDArray[np.bool_], ...],
-    sizes: tuple[NDArray[np.float64], ...],
-    members: tuple[NDArray[np.int64], ...],
-    edges: Sequence[float],
-    settings: tuple[int, int, float],
-) -> list[list[Estimate]]:
-    """Return the share of errors per range of sizes, for each kind of error."""
-    groups = max(int(member.max()) for member in members) + 1
-    estimates = []
-    for wrong, size, member in zip(over, sizes, members, strict=True):
-        place = np.searchsorted(np.asarray(edges), size, side="right") - 1
-        within = (place[:, None] == np.arange(len(edges) - 1)) & (size > 0)[:, None]
-        under = sums_by(member, within.astype(np.float64), groups)
-        errors = sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
-        estimates.append(estimate_shares(errors, under, *settings))
-    return estimates
 
 
 def _edges(smallest: float, largest: float) -> list[float]:

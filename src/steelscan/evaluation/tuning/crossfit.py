@@ -248,9 +248,9 @@ def assign_parts(
     _, member = np.unique(groups, return_inverse=True)
     sizes = np.bincount(member)
     if len(sizes) < parts:
-        found = f"are {len(sizes)}, too few for {parts} parts"
+        problem = f"are {len(sizes)}, too few for {parts} parts"
         remedy = f"Use a run with {parts} or more groups of validation strips"
-        raise InputError("groups of strips", found, remedy)
+        raise InputError("groups of strips", problem, remedy)
     positives = np.bincount(member, positive)
     order = np.lexsort((np.random.default_rng(seed).random(len(sizes)), -sizes, -positives))
     back_and_forth = np.concatenate([np.arange(parts), np.arange(parts)[::-1]])

@@ -140,11 +140,11 @@ def _check(histograms: NDArray[np.int32], thresholds: Thresholds) -> None:
         or histograms.ndim != 4
         or histograms.shape[1::2] != (2, LEVELS)
     ):
-        found = f"are {histograms.dtype} {histograms.shape}"
-        raise MaskError("histograms", found, "Give int32 (strips, 2, classes, 256)")
+        problem = f"are {histograms.dtype} {histograms.shape}"
+        raise MaskError("histograms", problem, "Give int32 (strips, 2, classes, 256)")
     if histograms.shape[2] != len(thresholds):
-        found = f"are for {len(thresholds)} classes, the histograms for {histograms.shape[2]}"
-        raise RecipeError("thresholds", found, "Give one value per class")
+        problem = f"are for {len(thresholds)} classes, the histograms for {histograms.shape[2]}"
+        raise RecipeError("thresholds", problem, "Give one value per class")
 
 
 def _search_class(

@@ -124,9 +124,9 @@ def choose_honestly(
     Raises InputError if values and groups do not match.
     """
     if values.ndim != 2 or groups.shape != values.shape[:1] or not len(values):
-        found = f"have shape {values.shape}, groups {groups.shape}"
+        problem = f"have shape {values.shape}, groups {groups.shape}"
         raise InputError(
-            "values", found, "Give (strips, candidates), at least one, and their groups"
+            "values", problem, "Give (strips, candidates), at least one, and their groups"
         )
     group, member = np.unique(groups, return_inverse=True)
     sums = sums_by(member, values, len(group))
@@ -135,20 +135,36 @@ def choose_honestly(
     if len(group) < 2:
         unknown = Estimate(nan)
         return Chosen(index, unknown, unknown, unknown, nan)
+    random, parts = np.random.default_rng(seed), min(parts, len(group))
+    one_kind = np.zeros(len(group), np.int64)
+    splits = [split_groups(one_kind, parts, random) for _ in range(repeats)]
     apparent = sums[:, index] - sums[:, baseline]
-    honest = np.zeros(len(group))
-    same = choices = 0
-    random = np.random.default_rng(seed)
-    parts = min(parts, len(group))
-    for _ in range(repeats):
-        part_of = split_groups(np.zeros(len(group), np.int64), parts, random)
-        for part in range(parts):
-            held = part_of == part
-            other = choose(sums[~held].sum(axis=0) / strips[~held].sum())
-            honest[held] += (sums[held, other] - sums[held, baseline]) / repeats
-            same, choices = same + (other == index), choices + 1
+    honest, choices = _gains_on_others(sums, strips, choose, baseline, splits)
     gains = np.stack([apparent, honest, apparent - honest], axis=1)
     gains[np.abs(gains) < _AS_GOOD] = 0.0
     per_strip = np.repeat(strips[:, None], gains.shape[1], axis=1)
     on_these, on_others, optimism = estimate_gains(gains, per_strip, resamples, seed, level)
-    return Chosen(index, on_these, on_others, optimism, same / choices)
+    return Chosen(index, on_these, on_others, optimism, choices.count(index) / len(choices))
+
+
+def _gains_on_others(
+    sums: NDArray[np.float64],
+    strips: NDArray[np.float64],
+    choose: Choose,
+    baseline: int,
+    splits: Sequence[NDArray[np.int64]],
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Score the groups of each part with the candidate that the other parts choose.
+
+    Returns the gain of each group over the baseline, the mean over all splits, and all choices.
+    ``sums`` is float64 ``(groups, candidates)``, ``strips`` the number of strips per group.
+    """
+    gains = np.zeros(len(sums))
+    choices = []
+    for part_of in splits:
+        for part in np.unique(part_of):
+            held = part_of == part
+            other = choose(sums[~held].sum(axis=0) / strips[~held].sum())
+            gains[held] += (sums[held, other] - sums[held, baseline]) / len(splits)
+            choices.append(other)
+    return gains, choices
