@@ -77,9 +77,9 @@ def test_intervals_equal_an_explicit_resampling_of_both_together():
         ]
         both = [score(each.select(rows), resamples=0) for each in (one, other)]
         drawn.append([getattr(both[1], n).value - getattr(both[0], n).value for n in NUMBERS])
-    expected = np.nanquantile(np.array(drawn), [0.05, 0.95], axis=0).T
-    found = paired_differences(one, other, groups, resamples=150, seed=7, level=0.9)
-    assert all(getattr(found, name).differing >= 5 for name in NUMBERS)
+    expected = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0).T
+    found = paired_differences(one, other, groups, resamples=150, seed=7)
+    assert all(getattr(found, name).differing >= 6 for name in NUMBERS)
     assert intervals(found) == pytest.approx(expected, abs=1e-12)
 
 

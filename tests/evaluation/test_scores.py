@@ -79,8 +79,8 @@ def test_intervals_equal_an_explicit_resampling_of_whole_groups():
             for row in np.flatnonzero(groups == name)
         ]
         drawn.append(five_numbers_by_loops(pairs.select(rows)))
-    expected = np.quantile(np.array(drawn), [0.05, 0.95], axis=0).T
-    scores = score(pairs, groups, resamples=200, seed=5, level=0.9)
+    expected = np.quantile(np.array(drawn), [0.025, 0.975], axis=0).T
+    scores = score(pairs, groups, resamples=200, seed=5)
     found = [(getattr(scores, name).low, getattr(scores, name).high) for name in NUMBERS]
     assert np.array(found) == pytest.approx(expected, abs=1e-12)
     assert (expected[:, 0] < expected[:, 1]).all()

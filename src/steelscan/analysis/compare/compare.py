@@ -19,7 +19,7 @@ from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord,
 from steelscan.strip import Classes, FileKind, RunError, write_rows
 
 _ENOUGH = 6
-"""Groups that all differ in one direction, from which that is no chance at a level of 0.95."""
+"""If so many groups all differ in one direction, that is not chance (confidence 0.95)."""
 
 _COLUMNS = ("image", "change", "truth", "a", "b", "dice_gain")
 

@@ -52,8 +52,8 @@ class MemberFacts(BaseModel, frozen=True):
 class RuleResult(BaseModel, frozen=True):
     """A combining rule compared with the recipe's own, with the run's thresholds and refitted ones.
 
-    ``refitted`` is None if thresholds cannot be searched; both sides of it have thresholds that
-    were found on other groups of strips than those that evaluate them.
+    For ``refitted``, the thresholds of both rules were searched on other groups of strips than
+    those that they are scored on. It is None if thresholds cannot be searched.
     """
 
     name: str
@@ -201,13 +201,14 @@ def _compared(
     facts = _facts(setup, files, rows.tolist(), parameters)
     seconds = np.array([fact.seconds for fact in facts])
     picker = Picker(setup, files, rows.tolist(), evaluated, seconds) if setup.sets else None
-    same = _same(own_held, evaluated.pairs)
+    stored = evaluated.pairs
+    same = (own_held.predicted == stored.predicted) & (own_held.shared == stored.shared)
     return EnsembleComparison(
         run=setup.run.path,
         recipe=setup.recipe.name,
         step=setup.step_name,
         views=len(setup.step.ensemble.views),
-        empty=float(dice(evaluated.pairs.emptied()).mean()),
+        empty=float(dice(stored.emptied()).mean()),
         strips=len(evaluated.images),
         groups=len(np.unique(evaluated.groups)),
         members=facts,
@@ -219,11 +220,6 @@ def _compared(
         bytes=files.bytes(),
         notes=(*_notes(setup, evaluator), *_own_gain(own_held, own_refitted, evaluated)),
     )
-
-
-def _same(own: Pairs, stored: Pairs) -> NDArray[np.bool_]:
-    same = (own.predicted == stored.predicted) & (own.shared == stored.shared)
-    return np.asarray(same)
 
 
 def _facts(

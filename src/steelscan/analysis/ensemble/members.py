@@ -1,4 +1,4 @@
-"""The members of a run predict the strips that they were not fitted on, once more.
+"""Predict strips with each member of a run that was not fitted on them, once more.
 
 A file per strip keeps the map of each combining rule, and for each subset of the members only pixel
 counts and histograms.
@@ -156,7 +156,7 @@ def predict_members(
 def _arrays(
     setup: EnsembleSetup, detector: Detector, members: Sequence[int], row: int
 ) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept of a strip."""
+    """Return the arrays to store for a strip."""
     picture, truth = setup.dataset.picture(row), setup.dataset.masks(row)
     before = open_classes(detector.decision, detector.outputs(picture), detector.classes)
     seconds = np.full(len(setup.stays), np.nan)
@@ -183,13 +183,13 @@ def _arrays(
 def _all_closed(
     setup: EnsembleSetup, truth: Masks, before: OpenClasses, seconds: NDArray[np.float64]
 ) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept of a strip all of whose classes are closed."""
+    """Return the arrays of a strip if earlier steps have closed all classes."""
     closed = RuleInput(np.zeros(truth.shape, np.uint8), before.classes)
     return _of_rules([closed] * len(setup.rules), seconds) | _of_no_set(truth)
 
 
 def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept of a subset that finds nothing."""
+    """Return the arrays of a subset that predicts nothing."""
     counts = count_pixels(np.zeros_like(truth), truth)[None]
     empty = strip_histograms(np.zeros(truth.shape, np.uint8), truth)
     return {"sets": np.array([0]), "counts": counts.astype(np.int32), "set0": empty}
@@ -255,7 +255,7 @@ def _of_sets(
 
 
 def _lowest(setup: EnsembleSetup, classes: int) -> int:
-    """The lowest level that can be part of any mask, by thresholds held or searched."""
+    """Return the lowest stored probability of a mask with the thresholds held or searched."""
     lowest_searched = 0.05
     return lowest_u8_above(min(lowest_searched, *_least(setup.tuned.rules[0], classes)))
 

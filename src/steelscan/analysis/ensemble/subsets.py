@@ -122,7 +122,7 @@ class Picker:
     def refitted(self, evaluator: RuleEvaluator) -> Sets:
         """Return the results with the run's own rule, and thresholds refitted for each set.
 
-        They are found on other groups than those that they are applied to. Rules that the search
+        They are searched on other groups than those that they are applied to. Rules that the search
         cannot tune are left out, on either side of a difference.
         """
         return self._sets_of(self._count_refitted(evaluator))
@@ -166,7 +166,7 @@ class Picker:
         return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})
 
     def _count_refitted(self, evaluator: RuleEvaluator) -> _Counted:
-        """The same with thresholds found for each set; a few sets at a time are in memory."""
+        """Count each set with thresholds refitted to it, a few sets at a time."""
         values = np.empty((len(self._rows), len(self._sets)))
         kept = (self._everyone, *self._without.values())
         pairs = {}
@@ -176,15 +176,15 @@ class Picker:
         for start in track(starts, "Refitting sets", len(starts)):
             some = range(start, min(start + step, len(self._bits)))
             some_bits = [self._bits[at] for at in some]
-            levels = np.stack(
+            histograms = np.stack(
                 [
                     self._files.histograms(row, [bits & self._present[row] for bits in some_bits])
                     for row in self._rows
                 ],
                 axis=1,
             )
-            for place, of_set in zip(some, levels, strict=True):
-                refitted = evaluator.crossed(of_set)
+            for place, of_set in zip(some, histograms, strict=True):
+                refitted = evaluator.refitted_pairs(of_set)
                 values[:, place] = dice(refitted).mean(axis=1)
                 if place in kept:
                     pairs[place] = refitted

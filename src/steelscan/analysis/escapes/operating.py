@@ -48,7 +48,7 @@ class ScoredStrips:
         return ScoredStrips(self.scores[rows], self.defective[rows], self.groups[rows])
 
     def weakest(self, *, defective: bool) -> NDArray[np.float64]:
-        """Return the score of each piece's first error, float64 ``(pieces,)``, sorted.
+        """Return the score that decides about each piece, float64 ``(pieces,)``, sorted.
 
         That is the lowest score of a group's defective strips, or the highest of its clean ones.
         """
@@ -99,13 +99,7 @@ class OperatingCurve:
         return kept[-1] if kept else None
 
 
-def operating_curve(
-    strips: ScoredStrips,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> OperatingCurve:
+def operating_curve(strips: ScoredStrips, *, resamples: int = 1000) -> OperatingCurve:
     """Compute escapes and overkill at every score that occurs, at most 128 of them.
 
     Each threshold has its own interval, by a bootstrap that resamples whole groups; if no strip,
@@ -122,7 +116,7 @@ def operating_curve(
     under = sums_by(member, relevant.astype(np.float64), len(group))
     under = np.repeat(under, len(thresholds), axis=1)
     counts = over.sum(axis=0)
-    shares = estimate_shares(over, under, resamples, seed, level)
+    shares = estimate_shares(over, under, resamples)
     half = len(thresholds)
     points = tuple(
         Point(

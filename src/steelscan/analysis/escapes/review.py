@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from math import inf, isinf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from steelscan.analysis.escapes.operating import ScoredStrips
 from steelscan.evaluation.statistics import events_allowed, trials_needed, upper_bound
@@ -154,13 +153,9 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
         rates=rates,
         defective_pieces=len(missed),
         clean_pieces=len(alarmed),
-        escapes_allowed=_below(missed, min(low, high)),
+        escapes_allowed=int((missed < min(low, high)).sum()),
         stops_allowed=None if isinf(high) else stops,
     )
-
-
-def _below(scores: NDArray[np.float64], threshold: float) -> int:
-    return int((scores < threshold).sum())
 
 
 def _rounded_up(percent: float) -> str:

@@ -50,7 +50,6 @@ def likeness_to_test(
     seed: int = 0,
     *,
     test_groups: NDArray[np.int64] | None = None,
-    level: float = 0.95,
 ) -> LikenessScores:
     """Predict out of fold, from their features, which strips are test strips.
 
@@ -69,7 +68,7 @@ def likeness_to_test(
     for part in cross_parts(every, labels > 0, seed, _PARTS):
         weights = _fitted(values[~part], labels[~part])
         probabilities[part] = 1 / (1 + np.exp(-values[part] @ weights))
-    auc = auc_interval(probabilities, labels > 0, every, level=level, cross_fitted=True)
+    auc = auc_interval(probabilities, labels > 0, every, cross_fitted=True)
     return LikenessScores(probabilities[labels == 0], probabilities[labels > 0], auc)
 
 

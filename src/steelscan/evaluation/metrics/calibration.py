@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, lower_bound, upper_bound
+from steelscan.evaluation.statistics import LEVEL, Estimate, lower_bound, upper_bound
 from steelscan.strip import InputError
 
 
@@ -38,11 +38,7 @@ class Reliability:
 
 
 def reliability(
-    probabilities: NDArray[np.float64],
-    present: NDArray[np.bool_],
-    *,
-    bins: int = 10,
-    level: float = 0.95,
+    probabilities: NDArray[np.float64], present: NDArray[np.bool_], *, bins: int = 10
 ) -> Reliability:
     """Compare probabilities with the truth in bins of equal width.
 
@@ -70,7 +66,7 @@ def reliability(
             high=(at + 1) / bins,
             count=int(counts[at]),
             predicted=float(sums[at] / counts[at]) if counts[at] else nan,
-            observed=_share(int(hits[at]), int(counts[at]), level),
+            observed=_share(int(hits[at]), int(counts[at])),
         )
         for at in range(bins)
     )
@@ -96,9 +92,9 @@ def reliability_of_classes(
     return by_name
 
 
-def _share(hits: int, count: int, level: float) -> Estimate:
+def _share(hits: int, count: int) -> Estimate:
     if not count:
         return Estimate(nan)
-    one_sided = (1 + level) / 2
+    one_sided = (1 + LEVEL) / 2
     bounds = (bound(hits, count, one_sided) for bound in (lower_bound, upper_bound))
     return Estimate(hits / count, *bounds)

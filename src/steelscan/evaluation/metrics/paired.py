@@ -71,7 +71,6 @@ def paired_differences(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Differences:
     """Return the five numbers of ``other`` less those of ``one``, with paired intervals.
 
@@ -81,7 +80,7 @@ def paired_differences(
 
     An interval covers the differences that other strips of the same kind could show with these
     networks and thresholds; it does not cover training with another seed. If so few groups differ
-    that all could favour one side by chance (up to 5 at a level of 0.95), it is extended to 0,
+    that all could favour one side by chance (up to 5), it is extended to 0,
     because resamples cannot show that. [0, 0] means that no group differs. One of 20 intervals
     does not contain the truth.
 
@@ -95,7 +94,7 @@ def paired_differences(
     over_other = sums_by(member, strip_sums(other)[0], len(group))
     gained = over_other - over_one
     gained[np.abs(gained) < _NOISE] = 0.0
-    gains = estimate_gains(gained, under, resamples, seed, level)
+    gains = estimate_gains(gained, under, resamples, seed)
     differences = {
         name: Difference(
             one=_share(over_one[:, at], under[:, at]),

@@ -80,7 +80,6 @@ def score(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Scores:
     """Score predictions, with percentile bootstrap intervals over whole groups.
 
@@ -96,7 +95,7 @@ def score(
     over, under = strip_sums(pairs)
     group, member = np.unique(members, return_inverse=True)
     over, under = (sums_by(member, sums, len(group)) for sums in (over, under))
-    estimates = estimate_shares(over, under, resamples, seed, level)
+    estimates = estimate_shares(over, under, resamples, seed)
     total, count = over.sum(axis=0), under.sum(axis=0)
     return Scores(
         **dict(zip(NUMBERS, estimates, strict=True)),

@@ -70,9 +70,6 @@ def by_size(
     groups: NDArray[np.int64],
     *,
     mm_per_pixel: float | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> list[SizeRow]:
     """Return misses and escapes per defect size, with bootstrap intervals by group.
 
@@ -105,7 +102,7 @@ def by_size(
         within = (size[:, None] >= edges[:-1]) & (size[:, None] < edges[1:]) & (size[:, None] > 0)
         under = sums_by(group_of, within.astype(np.float64), group.max() + 1)
         over = sums_by(group_of, (within & wrong[:, None]).astype(np.float64), group.max() + 1)
-        return estimate_shares(over, under, resamples, seed, level)
+        return estimate_shares(over, under)
 
     rows = zip(
         pairwise(edges),

@@ -1,4 +1,5 @@
 from .auc import auc_interval as auc_interval
+from .bootstrap import LEVEL as LEVEL
 from .bootstrap import Estimate as Estimate
 from .bootstrap import estimate_gains as estimate_gains
 from .bootstrap import estimate_shares as estimate_shares

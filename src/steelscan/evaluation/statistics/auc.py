@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics.bootstrap import Estimate
+from steelscan.evaluation.statistics.bootstrap import LEVEL, Estimate
 from steelscan.strip import InputError
 
 _NOISE = 1e-12
@@ -30,7 +30,7 @@ def auc_interval(
     positive: NDArray[np.bool_],
     groups: NDArray[np.int64],
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
     cross_fitted: bool = False,
 ) -> Estimate:
     """Return the area under the curve with its interval, for strips that come in groups.

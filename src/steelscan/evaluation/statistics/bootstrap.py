@@ -10,6 +10,9 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
+LEVEL = 0.95
+"""Confidence of all intervals."""
+
 _DRAWS_AT_ONCE = 1 << 20
 
 
@@ -51,9 +54,8 @@ def ratios_of(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[
 def estimate_shares(
     over: NDArray[np.float64],
     under: NDArray[np.float64],
-    resamples: int,
-    seed: int,
-    level: float,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> list[Estimate]:
     """Return each share with its interval from the sums of groups, ``(groups, shares)``.
 
@@ -67,7 +69,7 @@ def estimate_shares(
     for value, *columns in zip(values, drawn.T, over.T, under.T, strict=True):
         shares, errors, trials = columns
         groups, every = float((trials > 0).sum()), np.array_equal(errors, trials)
-        bounds = interval(shares, groups, bool(errors.any()), every, level)
+        bounds = interval(shares, groups, bool(errors.any()), every)
         estimates.append(Estimate(value, *bounds))
     return estimates
 
@@ -75,18 +77,15 @@ def estimate_shares(
 def estimate_gains(
     gained: NDArray[np.float64],
     under: NDArray[np.float64],
-    resamples: int,
-    seed: int,
-    level: float,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> list[Estimate]:
     """Return each gain with its interval from the sums of groups, ``(groups, gains)``.
 
     The interval contains 0 if so few groups differ that all could have the same sign by chance.
     """
     drawn = _resampled_ratios(gained, under, resamples, seed)
-    return [
-        _estimate_gain(*columns, level) for columns in zip(drawn.T, gained.T, under.T, strict=True)
-    ]
+    return [_estimate_gain(*columns) for columns in zip(drawn.T, gained.T, under.T, strict=True)]
 
 
 def _resampled_ratios(
@@ -110,7 +109,7 @@ def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray
 
 
 def interval(
-    drawn: NDArray[np.float64], groups: float, some: bool, every: bool, level: float
+    drawn: NDArray[np.float64], groups: float, some: bool, every: bool
 ) -> tuple[float, float]:
     """Return the interval of one share from its resamples, ``(resamples,)``, nan if undefined.
 
@@ -119,7 +118,7 @@ def interval(
     """
     if groups < 2:
         return nan, nan  # nothing is known of how groups differ
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     # If all groups have 0, or all have 1, resamples do not differ, though "0 of 20 escaped" is
     # compatible with 17 %. Then the exact bound is used: n groups that all have 1 have a chance
     # of at most mean**n (Clopper and Pearson 1934).
@@ -136,14 +135,13 @@ def _estimate_gain(
     drawn: NDArray[np.float64],
     gained: NDArray[np.float64],
     under: NDArray[np.float64],
-    level: float,
 ) -> Estimate:
     """Return one gain from its resamples, ``(resamples,)``, and the sums of groups."""
     value = float(gained.sum() / under.sum()) if under.any() else nan
     known = drawn[~np.isnan(drawn)]
     if np.count_nonzero(under) < 2 or not known.size:
         return Estimate(value)  # nothing is known of how groups differ
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low, high = (float(bound) for bound in np.quantile(known, [tail, 1 - tail]))
     if 0.5 ** np.count_nonzero(gained) > tail:
         return Estimate(value, min(low, 0.0), max(high, 0.0))

@@ -109,7 +109,6 @@ def choose_honestly(
     repeats: int = 20,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Chosen:
     """Choose among candidates, and estimate the gain of the choice on other strips.
 
@@ -143,7 +142,7 @@ def choose_honestly(
     gains = np.stack([apparent, honest, apparent - honest], axis=1)
     gains[np.abs(gains) < _AS_GOOD] = 0.0
     per_strip = np.repeat(strips[:, None], gains.shape[1], axis=1)
-    on_these, on_others, optimism = estimate_gains(gains, per_strip, resamples, seed, level)
+    on_these, on_others, optimism = estimate_gains(gains, per_strip, resamples, seed)
     return Chosen(index, on_these, on_others, optimism, choices.count(index) / len(choices))
 
 
