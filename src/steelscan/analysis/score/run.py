@@ -11,11 +11,6 @@ from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder
 from steelscan.strip import RunError, track
 
 
-def is_run_of(folder: Path, dataset: Dataset) -> bool:
-    """Return whether a run was made from this data."""
-    return RunFolder(folder).load_record().fingerprint == dataset.fingerprint
-
-
 def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreResult:
     """Score the predictions of a run for all strips that its networks were not trained on.
 

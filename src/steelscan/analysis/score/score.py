@@ -38,9 +38,10 @@ def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = Non
     is_run = any((predicted / name).exists() for name in ("run.json", "recipe.json"))
     dataset = open_dataset(truth, "skip" if is_run else "stop")  # training may have skipped strips
     if is_run:
-        from steelscan.analysis.score.run import is_run_of, score_run  # loads zarr
+        from steelscan.analysis.score.run import score_run  # loads zarr
+        from steelscan.pipeline import RunFolder
 
-        if is_run_of(predicted, dataset):
+        if RunFolder(predicted).load_record().fingerprint == dataset.fingerprint:
             return score_run(predicted, dataset, options)
         if dataset.skipped:
             dataset = open_dataset(truth)  # raises the error of the first skipped strip

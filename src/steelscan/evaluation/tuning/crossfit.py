@@ -50,7 +50,7 @@ class CrossFitOptions(Spec):
 
 
 class Search(Protocol[T]):
-    """What can be cross-fitted: a way to choose, and the score of each strip with a choice.
+    """What `crossfit` needs of a search: a way to choose, and the score of each strip.
 
     ``times`` is how often each resample contains each strip, float64 ``(resamples, strips)``.
     """
@@ -64,7 +64,7 @@ class Search(Protocol[T]):
         """The strips with the class that is searched for, bool ``(strips,)``."""
 
     def defined(self, times: NDArray[np.float64]) -> bool:
-        """Return whether choosing and weighting is defined on each resample."""
+        """Return whether the objective is defined on all resamples."""
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
         """Return the best choice on each resample."""
@@ -85,7 +85,7 @@ class FixedSearch(Generic[T]):
         self._defined = search.defined
 
     def defined(self, times: NDArray[np.float64]) -> bool:
-        """Return whether all strips can be weighted: nothing is chosen without one part."""
+        """Return whether the objective is defined on all strips, the first row of ``times``."""
         return self._defined(times[:1])
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
