@@ -11,7 +11,8 @@ with the choice held fixed they would be too narrow, because other strips lead t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from functools import cache
+from itertools import chain, compress
 from math import nan, sqrt
 from statistics import NormalDist
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -174,13 +175,7 @@ def crossfit(
     sets = [draw.training_sets(options.parts) for draw in draws]
     defined = [True, *(search.defined(each) for each in sets[1:])]
     choices = iter(search.choose(np.concatenate(list(compress(sets, defined)))))
-    cache: dict[T, NDArray[np.float64]] = {}
-
-    def strip_scores(chosen: T) -> NDArray[np.float64]:
-        if chosen not in cache:
-            cache[chosen] = search.strip_scores(chosen)
-        return cache[chosen]
-
+    strip_scores = cache(search.strip_scores)
     totals, first = [], None
     for draw, complete in zip(draws, defined, strict=True):
         if not complete:
@@ -188,19 +183,18 @@ def crossfit(
             continue
         chosen = next(choices)
         without = [[next(choices) for _ in range(options.parts)] for _ in draw.parts]
-        out_of_sample = np.zeros_like(strip_scores(chosen))
-        for part_of, others in zip(draw.parts, without, strict=True):
-            for part, other in enumerate(others):
+        default, in_sample = strip_scores(search.default), strip_scores(chosen)
+        out_of_sample = np.zeros_like(in_sample)
+        for part_of, choices_of_split in zip(draw.parts, without, strict=True):
+            for part, choice in enumerate(choices_of_split):
                 rows = part_of == part
-                out_of_sample[rows] += strip_scores(other)[rows] / len(draw.parts)
+                out_of_sample[rows] += strip_scores(choice)[rows] / len(draw.parts)
         weights = search.weights(draw.times)
-        default = strip_scores(search.default)
-        each = (default, strip_scores(chosen), out_of_sample)
-        totals.append([float((weights * one).sum()) for one in each])
+        three = (default, in_sample, out_of_sample)
+        totals.append([float((weights * scores).sum()) for scores in three])
         if first is None:
-            choices_without = tuple(other for others in without for other in others)
-            first = chosen, choices_without, out_of_sample - default
-    assert first is not None
+            first = chosen, tuple(chain.from_iterable(without)), out_of_sample - default
+    assert first is not None  # the first draw is all strips
     table = np.array(totals).T
     return CrossFit(
         chosen=first[0],
