@@ -89,11 +89,14 @@ def test_sizes_in_mm2_are_the_same_defects_in_other_ranges() -> None:
             by_size(DEFECTS, ESCAPED, np.arange(4), mm_per_pixel=side)
 
 
-def test_intervals_resample_groups_not_defects() -> None:
+@pytest.mark.parametrize("clean", [0, 20])
+def test_intervals_resample_groups_not_defects(clean: int) -> None:
+    """All groups are drawn, also those without a defect."""
     random = np.random.default_rng(1)
     strips = [np.array([[0, 50, 50 * hit]] * 8) for hit in (random.random(40) < 0.6).tolist()]
-    escaped = np.array([strip[0, 2] == 0 for strip in strips])
-    row = by_size(strips, escaped, np.arange(40))[0]
+    escaped = np.array([strip[0, 2] == 0 for strip in strips] + [True] * clean)
+    strips += [np.empty((0, 3), np.int64)] * clean
+    row = by_size(strips, escaped, np.arange(40 + clean))[0]
     assert row.missed.value == row.escapes.value
     assert row.missed.low == pytest.approx(row.escapes.low)
     assert row.missed.high == pytest.approx(row.escapes.high)

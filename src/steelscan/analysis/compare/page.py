@@ -40,8 +40,8 @@ def write_comparison_page(
 
     Pictures are read from the data set of the runs, at ``data`` or where it was in training. If
     it is gone, or a run keeps no probabilities, the page has no pictures and gives the reason.
-    Raises OutputError, and RunError and its kin if ``data`` is given and is not the data of these
-    runs.
+    Raises OutputError, and another SteelscanError if ``data`` is given and is not the data of
+    these runs.
     """
     folders = RunFolder(run_a), RunFolder(run_b)
     worse, better = chosen_changes(comparison.changes)

@@ -101,10 +101,10 @@ def compare_ensemble(
     """Compare combining rules and sets of members of a finished run, out-of-fold.
 
     The members of the last segmentation step predict again the strips of the folds that they were
-    not fitted on; earlier networks are used as in the run. ``members`` are those that may be left
-    out, from 1; none: all. With ``sets`` False only rules are compared. ``out`` holds one file per
-    strip until the end, or with ``keep`` permanently; after an interruption the same call
-    continues.
+    not fitted on; earlier networks are used as in the run. ``members`` are the numbers, from 1, of
+    those that may be left out, by default all. With ``sets`` False only rules are compared.
+    ``out`` contains one file per strip until the end, or with ``keep`` permanently; after an
+    interruption the same call continues.
 
     Raises RunError if the run is not finished, its data is missing or another process works in
     ``out``, InputError for members that do not exist or too many of them.

@@ -96,7 +96,7 @@ class StripFiles:
             return RuleInput(arrays[f"pixels{rule}"], None if np.isnan(classes).all() else classes)
 
     def counts(self, row: int) -> dict[int, NDArray[np.int64]]:
-        """Return pixels of each subset, int64 ``(3, classes)``; bit n stands for member n."""
+        """Return pixels of each subset, int64 ``(3, classes)``; bit n is set for member n."""
         with np.load(self.path(row)) as arrays:
             counts = arrays["counts"].astype(np.int64)
             return dict(zip(arrays["sets"].tolist(), counts, strict=True))

@@ -100,8 +100,8 @@ def count_escapes(
     dataset = folder.open_data(data)
     outputs = EvaluatedOutputs(folder, dataset)
     evaluated = outputs.parts[EVALUATED_PARTS[1]]
-    rest = outputs.parts.get(EVALUATED_PARTS[0])
-    held_out = None if rest is None else _scored(outputs, rest)[1]
+    held_out_part = outputs.parts.get(EVALUATED_PARTS[0])
+    held_out = None if held_out_part is None else _scored(outputs, held_out_part)[1]
     scores, strips = _scored(outputs, evaluated)
     review = None if rates is None else choose_review(strips, rates)
     classes = outputs.record.classes

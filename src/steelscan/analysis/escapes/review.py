@@ -6,12 +6,12 @@ kind the share of defective steel that passes, and of clean steel that is stoppe
 below a stated rate, with a stated confidence. Among all such thresholds these leave the fewest
 strips to review.
 
-The confidence holds although the thresholds are chosen on the same strips: of n independent pieces
-of steel, let k be the most errors for which the exact bound of k in n is at or below the rate. With
-the (k+1)-th lowest score of defective pieces as the threshold, the share below it exceeds the rate
-only if at most k of n are below the true quantile, which has a chance of at most 1 - confidence
-for any distribution of scores. (Wilks 1941, tolerance limits; for any monotone risk: Bates et al.
-2021, arXiv:2101.02703.)
+The confidence is valid although the thresholds are chosen on the same strips: of n independent
+pieces of steel, let k be the most errors for which the exact bound of k in n is at or below the
+rate. With the (k+1)-th lowest score of defective pieces as the threshold, the share below it
+exceeds the rate only if at most k of n are below the true quantile, which has a chance of at most
+1 - confidence for any distribution of scores. (Wilks 1941, tolerance limits; for any monotone risk:
+Bates et al. 2021, arXiv:2101.02703.)
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from steelscan.strip import InputError
 class Rates:
     """Highest allowed shares of defective pieces that pass, and of clean pieces that are stopped.
 
-    Each holds by itself with the ``confidence``.
+    Each rate by itself is kept with the ``confidence``.
     """
 
     escape: float = 0.01
@@ -58,8 +58,8 @@ class Review:
         passed = strips.scores < self.low
         stopped = strips.scores >= self.high
         counts = {
-            f"{name}_{kind}": int((goes & is_kind).sum())
-            for name, goes in (
+            f"{name}_{kind}": int((result & is_kind).sum())
+            for name, result in (
                 ("passed", passed),
                 ("reviewed", ~passed & ~stopped),
                 ("stopped", stopped),

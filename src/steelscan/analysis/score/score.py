@@ -27,7 +27,7 @@ def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = Non
     The truth is a CSV file of run lengths or a data set. A folder of predictions may be the output
     of `predict`: its ``submission.csv`` is then read. A run that was made from the truth is scored
     on the strips that its networks were not trained on. Strips that could not be read when they
-    were predicted are listed separately. Raises InputError's kin if the two do not match.
+    were predicted are listed separately. Raises InputError if the two do not match.
     """
     options = options or ScoreOptions()
     if truth.is_file() and truth.suffix != ".zip":

@@ -20,7 +20,7 @@ NO_FRAME = Frame(2**31, 2**31)
 
 
 def score_tables(truth: MaskTable, predicted: MaskTable, options: ScoreOptions) -> ScoreResult:
-    """Score one table against another. Raises InputError's kin if they do not match."""
+    """Score one table against another. Raises InputError if they do not match."""
     frame = options.frame
     gone = predicted.unread
     unread = sorted(gone)

@@ -85,6 +85,19 @@ class Tuned:
         return self.out / "tuning.html"
 
 
+class _Start(NamedTuple):
+    """The rules of a recipe that are tuned, and the thresholds that the search starts from."""
+
+    kind: RuleKind
+    gate: SearchedGate | None
+    thresholds: tuple[ClassThresholds, ...]
+
+    @property
+    def image_gate(self) -> float | None:
+        """The threshold of a gate of the image; None without such a gate."""
+        return None if self.gate is None else self.gate.image_threshold
+
+
 def tune_run(
     run: Path,
     data: Path,
@@ -120,16 +133,7 @@ def tune_run(
 
     read = partial(read_histograms, folder, recipe, own.round, dataset)
     validation = read(parts[EVALUATED_PARTS[1]])
-    tuning = tune_thresholds(
-        validation.histograms,
-        validation.evaluated.groups,
-        start.thresholds,
-        objectives,
-        options,
-        kind=start.kind,
-        class_probabilities=validation.class_probabilities,
-        image_gate=start.image_gate,
-    )
+    tuning = _tune(validation, start, objectives, options)
     held_out = parts.get(EVALUATED_PARTS[0])
     return Tuned(
         title=f"{recipe.name} on {dataset.root.name}: thresholds and optimism",
@@ -145,17 +149,22 @@ def tune_run(
     )
 
 
-class _Start(NamedTuple):
-    """The rules of a recipe that are tuned, and the thresholds that the search starts from."""
-
-    kind: RuleKind
-    gate: SearchedGate | None
-    thresholds: tuple[ClassThresholds, ...]
-
-    @property
-    def image_gate(self) -> float | None:
-        """The threshold of a gate of the image; None without such a gate."""
-        return None if self.gate is None else self.gate.image_threshold
+def _tune(
+    validation: PartHistograms,
+    start: _Start,
+    objectives: Sequence[Objective],
+    options: CrossFitOptions,
+) -> Tuning:
+    return tune_thresholds(
+        validation.histograms,
+        validation.evaluated.groups,
+        start.thresholds,
+        objectives,
+        options,
+        kind=start.kind,
+        class_probabilities=validation.class_probabilities,
+        image_gate=start.image_gate,
+    )
 
 
 def _start(recipe: Recipe, classes: int, triplet: bool) -> _Start:

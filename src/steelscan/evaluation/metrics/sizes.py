@@ -95,20 +95,12 @@ def by_size(
     np.maximum.at(largest, strip, sizes)
     edges = _edges(float(sizes.min()), float(sizes.max()))
     _, group = np.unique(groups, return_inverse=True)
-
-    def shares(
-        wrong: NDArray[np.bool_], size: NDArray[np.float64], group_of: NDArray[np.int64]
-    ) -> list[Estimate]:
-        within = (size[:, None] >= edges[:-1]) & (size[:, None] < edges[1:]) & (size[:, None] > 0)
-        under = sums_by(group_of, within.astype(np.float64), group.max() + 1)
-        over = sums_by(group_of, (within & wrong[:, None]).astype(np.float64), group.max() + 1)
-        return estimate_shares(over, under)
-
+    count, of_defect = int(group.max()) + 1, group[strip]
     rows = zip(
         pairwise(edges),
-        shares(covered == 0, sizes, group[strip]),
-        shares(2 * covered < pixels, sizes, group[strip]),
-        shares(escaped, largest, group),
+        _shares(covered == 0, sizes, edges, of_defect, count),
+        _shares(2 * covered < pixels, sizes, edges, of_defect, count),
+        _shares(escaped, largest, edges, group, count),
         strict=True,
     )
     return [
@@ -123,6 +115,25 @@ def by_size(
         )
         for (low, high), missed, uncovered, escapes in rows
     ]
+
+
+def _shares(
+    wrong: NDArray[np.bool_],
+    sizes: NDArray[np.float64],
+    edges: Sequence[float],
+    group: NDArray[np.int64],
+    groups: int,
+) -> list[Estimate]:
+    """Return the share that is ``wrong`` in each range of sizes; a size of 0 is in none.
+
+    All arrays are ``(defects,)``, or ``(strips,)``; ``groups`` is the number of groups, of which
+    some may have no defect.
+    """
+    size = sizes[:, None]
+    within = (size >= edges[:-1]) & (size < edges[1:]) & (size > 0)
+    under = sums_by(group, within.astype(np.float64), groups)
+    over = sums_by(group, (within & wrong[:, None]).astype(np.float64), groups)
+    return estimate_shares(over, under)
 
 
 def _edges(smallest: float, largest: float) -> list[float]:

@@ -41,7 +41,7 @@ def pairs_of_tables(
         frame = frames if isinstance(frames, Frame) else frames.get(name)
         if frame is None:
             problem = f"image {name} has no known size"
-            raise TableError("frames", problem, "Name the folder that holds its picture")
+            raise TableError("frames", problem, "Give the folder with its picture")
         texts = predicted.texts(name, count), truth.texts(name, count)
         counts[:, row] = pixel_counts(*texts, frame, name)
     return Pairs(*counts)

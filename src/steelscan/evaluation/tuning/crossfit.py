@@ -35,7 +35,7 @@ the optimism has twice the variance that it has on the strips themselves (benchm
 class CrossFitOptions(Spec):
     """How thresholds are searched and cross-fitted, and which gains are accepted.
 
-    A setting is changed if the interval of its gain, at ``confidence``, lies above 0. ``gain`` is
+    A setting is changed if the interval of its gain, at ``confidence``, is above 0. ``gain`` is
     the gain of interest, as Dice per group with the class; the result names the number of groups
     that would show it with a chance of ``power``.
     """

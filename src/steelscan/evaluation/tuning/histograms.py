@@ -1,6 +1,6 @@
 """Histograms of probabilities: all that a threshold search needs of a strip's maps.
 
-A probability is stored as a number from 0 to 255, which stands for that number / 255.
+A probability p is stored as the number round(255 p), from 0 to 255.
 """
 
 from typing import NamedTuple

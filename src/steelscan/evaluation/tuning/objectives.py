@@ -30,8 +30,8 @@ class EscapeWeighted(Spec):
 class Prior(Spec):
     """The expected mean Dice if a share ``positives`` of the strips has the class.
 
-    Strips with the class together have that weight, all other strips the rest. (Change of the
-    prior alone: Saerens, Latinne and Decaestecker 2002.)
+    All strips with the class together have the weight ``positives``, all others ``1 - positives``.
+    (Change of the prior alone: Saerens, Latinne and Decaestecker 2002.)
     """
 
     kind: Literal["prior"] = "prior"

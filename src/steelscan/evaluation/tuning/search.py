@@ -65,7 +65,7 @@ class Thresholds(Spec):
         lists: list[tuple[Any, ...]] = [self.pixel, self.area]
         lists += [each for each in (self.tuned, self.before, self.after, self.reasons) if each]
         if any(len(each) != len(self) for each in lists):
-            raise ValueError("label, pixel, area and the rest must each have one value per class")
+            raise ValueError("label, pixel, area and all other lists need one value per class")
         return self
 
     def __len__(self) -> int:
