@@ -226,21 +226,18 @@ def _facts(
     setup: EnsembleSetup, files: StripFiles, rows: Sequence[int], parameters: dict[int, int]
 ) -> tuple[MemberFacts, ...]:
     seconds = np.stack([files.seconds(row) for row in rows])
+    medians = [nan if np.isnan(took).all() else float(np.nanmedian(took)) for took in seconds.T]
     return tuple(
         MemberFacts(
             number=number + 1,
             network=_network(member),
             folds=setup.recipe.folds_of(member),
             parameters=parameters[number],
-            seconds=float(np.median(took)) if (took := _known(seconds[:, number])).size else nan,
+            seconds=medians[number],
             free=setup.sets and not setup.stays[number],
         )
         for number, member in enumerate(setup.step.ensemble.members)
     )
-
-
-def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[~np.isnan(values)]
 
 
 def _network(member: Member) -> str:

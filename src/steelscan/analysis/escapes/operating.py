@@ -43,10 +43,6 @@ class ScoredStrips:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "ScoredStrips":
-        """Return some of the strips."""
-        return ScoredStrips(self.scores[rows], self.defective[rows], self.groups[rows])
-
     def weakest(self, *, defective: bool) -> NDArray[np.float64]:
         """Return the score that decides about each piece, float64 ``(pieces,)``, sorted.
 
@@ -84,11 +80,6 @@ class OperatingCurve:
     clean: int
     pieces: int
     """Groups of strips that show one piece of steel; intervals resample these."""
-
-    def at(self, threshold: float) -> Point:
-        """Return the point at the highest threshold that is not above this one."""
-        below = [point for point in self.points if point.threshold <= threshold]
-        return below[-1] if below else self.points[0]
 
     def where_escapes_are_at_most(self, rate: float) -> Point | None:
         """Return the point at the highest threshold with at most this share of escapes.

@@ -23,13 +23,11 @@ class LikenessScores:
 
     Attributes:
         likeness: float64 ``(training strips,)``, probabilities from 0 to 1.
-        of_test: the same for the test strips, float64 ``(test strips,)``.
         estimate: AUC of the separation of test from training strips, with its interval; 0.5 means
             that they cannot be separated.
     """
 
     likeness: NDArray[np.float64]
-    of_test: NDArray[np.float64]
     estimate: Estimate
 
     @property
@@ -69,7 +67,7 @@ def likeness_to_test(
         weights = _fitted(values[~part], labels[~part])
         probabilities[part] = 1 / (1 + np.exp(-values[part] @ weights))
     auc = auc_interval(probabilities, labels > 0, every, cross_fitted=True)
-    return LikenessScores(probabilities[labels == 0], probabilities[labels > 0], auc)
+    return LikenessScores(probabilities[labels == 0], auc)
 
 
 def cross_parts(
