@@ -30,13 +30,13 @@ Keys = NDArray[np.uint64]
 class RunningScores:
     """Scores, in total and per class, of all strips that were added."""
 
-    def __init__(self, classes: Classes, *, resamples: int = 1000) -> None:
+    def __init__(self, classes: Classes, *, resamples: int = 1000, seed: int = 0) -> None:
         """Start with no strips. Raises InputError for fewer than two resamples."""
         if resamples < 2:
             raise InputError("resamples", f"are {resamples}", "Use two or more")
         self._classes = classes
         count = -(-resamples // 4) * 4  # one hash gives four draws
-        self._draws = mixed(np.arange(count // 4, dtype=np.uint64))
+        self._draws = mixed(np.arange(count // 4, dtype=np.uint64) + np.uint64(seed << 32))
         self._drawn = np.zeros((count, 10))
         self._sums = np.zeros(10)
         self._contributing = np.zeros(5)
