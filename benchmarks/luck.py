@@ -30,13 +30,13 @@ from steelscan.evaluation.tuning import (
     MeanDice,
     tune_thresholds,
 )
+from thresholds import beta
 
 PIXELS = 40_960
 COMMON = 0.7
 """Share of the variance that strips of a group have in common."""
 POOR = ClassThresholds(None, 0.5, 0.5, 0)
 LARGE = 6000
-MIDDLE = (np.arange(256) + 0.5) / 256
 
 
 class Strips(NamedTuple):
@@ -45,13 +45,6 @@ class Strips(NamedTuple):
     histograms: NDArray[np.int32]
     groups: NDArray[np.int64]
     probabilities: NDArray[np.float64]
-
-
-def beta(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the chance of each stored probability: ``(n, 256)`` from ``(n,)`` each."""
-    logs = (one[:, None] - 1) * np.log(MIDDLE) + (other[:, None] - 1) * np.log1p(-MIDDLE)
-    chances = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True), np.float64)
 
 
 def simulate(strips: int, rng: np.random.Generator, share: float = 0.3) -> Strips:

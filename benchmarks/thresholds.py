@@ -149,9 +149,9 @@ def search(
 ) -> tuple[int, ClassThresholds]:
     """Score all settings of one class; return how many there are, and the best."""
     start = START if probabilities is None else GATED
-    found = ClassSearch(counts, probabilities, start, objective or MeanDice(), kind)
-    (best,) = found.choose(np.ones((1, len(counts))))
-    return int(np.prod([len(axis) for axis in found.axes])), best
+    of_class = ClassSearch(counts, probabilities, start, objective or MeanDice(), kind)
+    (best,) = of_class.choose(np.ones((1, len(counts))))
+    return int(np.prod([len(axis) for axis in of_class.axes])), best
 
 
 def all_classes(
@@ -200,19 +200,19 @@ def loops(
     maps = [lay_out(each, float(p)) for each, p in zip(counts, probabilities, strict=True)]
     rate = 0.0
     for gated in (False, True):
-        found = ClassSearch(
+        of_class = ClassSearch(
             counts,
             probabilities if gated else None,
             GATED if gated else START,
             MeanDice(),
             "triplet" if gated else "threshold",
         )
-        scores = found.surfaces(np.ones((1, len(counts))))[0]
+        scores = of_class.surfaces(np.ones((1, len(counts))))[0]
         differences, end = [], time.process_time() + limit / (1 + gated)
         start = time.process_time()
         while time.process_time() < end:
             index = tuple(rng.integers(0, scores.shape).tolist())
-            differences.append(abs(usual_loop(maps, found.at(index)) - float(scores[index])))
+            differences.append(abs(usual_loop(maps, of_class.at(index)) - float(scores[index])))
         seconds = time.process_time() - start
         name = "usual loop, triplets behind gates" if gated else "usual loop"
         reached = row(name, len(counts), len(differences), seconds, 0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from steelscan.analysis.escapes import count_escapes, rates_of, write_escapes
+from steelscan.analysis.escapes.review import Rates
 from steelscan.data import open_dataset
 from steelscan.decision import (
     GivenOutputs,
@@ -20,7 +21,6 @@ from steelscan.decision import (
     masks_of,
     run_steps,
 )
-from steelscan.evaluation.metrics import Rates
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated
 from steelscan.postprocess import Threshold

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from steelscan.analysis.score import (
 )
 from steelscan.data import open_dataset
 from steelscan.data.folds import read_folds
-from steelscan.evaluation.metrics import Expected, defects_of
+from steelscan.evaluation.metrics import Expected, measure_defects
 from steelscan.evaluation.metrics.calibration import reliability
 from steelscan.pages import page_text
 from steelscan.pipeline import Outcome, RunFolder
@@ -203,7 +205,9 @@ def test_sizes_and_checks_need_the_frame_of_tables(strips: Path, tmp_path: Path)
     found = score_files(strips, guess, ScoreOptions(mm_per_pixel=2.0))
     assert found.size_unit == "mm2"
     assert found.sizes is not None
-    smallest = min(defect for mask in masks for defect in defects_of(mask, mask)[:, 1].tolist())
+    smallest = min(
+        defect for mask in masks for defect in measure_defects(mask, mask)[:, 1].tolist()
+    )
     assert found.sizes[0].high > 4 * smallest >= found.sizes[0].low
     with pytest.raises(InputError, match="Give --frame"):
         score_files(truth, guess, ScoreOptions(mm_per_pixel=2.0))
@@ -357,3 +361,27 @@ def test_strips_that_could_not_be_read_are_counted_separately(
     for score in (score_files, score_stream):
         with pytest.raises(MaskError, match="marks a picture that could not be read"):
             score(tmp_path / "predicted.csv", tmp_path / "truth.csv")
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]])
+def test_two_tables_are_scored_without_zarr_and_the_pipeline(
+    tmp_path: Path, stream: list[str]
+) -> None:
+    table = tmp_path / "truth.csv"
+    write_mask_table(table, [("0.jpg", ["1 3", ""]), ("1.jpg", ["", "2 2"])], "joined")
+    command = ["score", str(table), str(table), *stream, "--html", str(tmp_path / "score.html")]
+    program = (
+        "import sys\n"
+        "from steelscan.cli import main\n"
+        f"sys.argv[1:] = {command!r}\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "assert not {'torch', 'zarr', 'steelscan.pipeline'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mean Dice" in done.stdout

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from steelscan.evaluation.adversarial import (
     appearance_differences,
     appearance_features,
-    cross_parts,
     like_test_folds,
     likeness_to_test,
 )
+from steelscan.evaluation.adversarial.likeness import cross_parts
 from steelscan.strip import InputError
 
 

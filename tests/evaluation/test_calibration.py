@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from steelscan.analysis.score.figures import draw_reliability
 from steelscan.evaluation.metrics import reliability_of_classes
 from steelscan.evaluation.metrics.calibration import reliability
-from steelscan.pipeline import draw_reliability
 from steelscan.strip import InputError
 
 

@@ -6,18 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from steelscan.analysis.escapes.figures import draw_operating
+from steelscan.analysis.escapes.operating import ScoredStrips, operating_curve, promises
+from steelscan.analysis.escapes.review import Rates, choose_review
 from steelscan.analysis.tune.text import verdict
-from steelscan.evaluation.metrics import (
-    Pairs,
-    Rates,
-    ScoredStrips,
-    Scores,
-    choose_review,
-    operating_curve,
-    paired_differences,
-    promises,
-    score,
-)
+from steelscan.evaluation.metrics import Pairs, Scores, paired_differences, score
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.evaluation.statistics import (
     Estimate,
@@ -36,7 +29,6 @@ from steelscan.evaluation.tuning import (
     choose_honestly,
     tune_thresholds,
 )
-from steelscan.pipeline import draw_operating
 from steelscan.strip import InputError
 
 KINDS = ("any", "all clean", "all defective", "class nowhere", "nothing found", "clean, none found")

@@ -7,12 +7,12 @@ import pytest
 
 from steelscan.evaluation.metrics import (
     Pairs,
+    class_rows,
     merged_groups,
     paired_differences,
-    per_class,
     score,
 )
-from steelscan.evaluation.statistics import resample_weights
+from steelscan.evaluation.statistics.bootstrap import resample_weights
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -77,9 +77,9 @@ def test_intervals_equal_an_explicit_resampling_of_both_together():
         ]
         both = [score(each.select(rows), resamples=0) for each in (one, other)]
         drawn.append([getattr(both[1], n).value - getattr(both[0], n).value for n in NUMBERS])
-    expected = np.nanquantile(np.array(drawn), [0.05, 0.95], axis=0).T
-    found = paired_differences(one, other, groups, resamples=150, seed=7, level=0.9)
-    assert all(getattr(found, name).differing >= 5 for name in NUMBERS)
+    expected = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0).T
+    found = paired_differences(one, other, groups, resamples=150, seed=7)
+    assert all(getattr(found, name).differing >= 6 for name in NUMBERS)
     assert intervals(found) == pytest.approx(expected, abs=1e-12)
 
 
@@ -169,7 +169,7 @@ def test_groups_of_copies_count_as_one_strip_each():
 
 def test_a_class_alone_has_the_numbers_of_its_row():
     one, other = two_answers(9)
-    rows = [per_class(each, Classes(names=("a", "b", "c"))) for each in (one, other)]
+    rows = [class_rows(each, Classes(names=("a", "b", "c"))) for each in (one, other)]
     for index, (before, after) in enumerate(zip(*rows, strict=True)):
         found = paired_differences(one.of_class(index), other.of_class(index))
         assert found.mean_dice.one == pytest.approx(before.mean_dice)

@@ -6,7 +6,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import Pairs, RunningScores, overlaps, per_class, score
+from steelscan.evaluation.metrics import Pairs, RunningScores, class_rows, overlaps, score
 from steelscan.evaluation.metrics.running import mixed
 from steelscan.strip import Classes, InputError
 
@@ -42,7 +42,7 @@ def test_numbers_counts_classes_and_overlap_are_the_exact_ones() -> None:
     for name in ("strips", "groups", "defect_pairs", "clean_pairs", "defective", "clean"):
         assert getattr(found.scores(), name) == getattr(exact, name)
     assert (found.scores().escaped, found.scores().stopped) == (exact.escaped, exact.stopped)
-    for one, other in zip(found.per_class(), per_class(pairs, CLASSES), strict=True):
+    for one, other in zip(found.class_rows(), class_rows(pairs, CLASSES), strict=True):
         assert vars(one) == pytest.approx(vars(other))
     for one, other in zip(found.overlaps(), overlaps(pairs, CLASSES), strict=True):
         assert vars(one) == pytest.approx(vars(other))

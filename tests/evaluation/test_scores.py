@@ -6,8 +6,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import Pairs, Scores, dice, per_class, score
-from steelscan.evaluation.statistics import resample_weights
+from steelscan.evaluation.metrics import Pairs, Scores, class_rows, dice, score
+from steelscan.evaluation.statistics.bootstrap import resample_weights
 from steelscan.strip import Classes, InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -79,8 +79,8 @@ def test_intervals_equal_an_explicit_resampling_of_whole_groups():
             for row in np.flatnonzero(groups == name)
         ]
         drawn.append(five_numbers_by_loops(pairs.select(rows)))
-    expected = np.quantile(np.array(drawn), [0.05, 0.95], axis=0).T
-    scores = score(pairs, groups, resamples=200, seed=5, level=0.9)
+    expected = np.quantile(np.array(drawn), [0.025, 0.975], axis=0).T
+    scores = score(pairs, groups, resamples=200, seed=5)
     found = [(getattr(scores, name).low, getattr(scores, name).high) for name in NUMBERS]
     assert np.array(found) == pytest.approx(expected, abs=1e-12)
     assert (expected[:, 0] < expected[:, 1]).all()
@@ -194,7 +194,7 @@ def test_the_table_has_one_column_per_score():
 
 def test_rows_per_class_equal_those_of_loops():
     pairs = pairs_at_random(np.random.default_rng(7), 40)
-    rows = per_class(pairs, Classes(names=("a", "b", "c")))
+    rows = class_rows(pairs, Classes(names=("a", "b", "c")))
     assert [row.name for row in rows] == ["a", "b", "c"]
     for index, row in enumerate(rows):
         triples = [
@@ -224,8 +224,8 @@ def test_rows_per_class_equal_those_of_loops():
 
 def test_an_absent_class_has_undefined_dice():
     nothing = np.zeros((3, 1), np.int64)
-    (row,) = per_class(Pairs(nothing, nothing, nothing), Classes(names=("rare",)))
+    (row,) = class_rows(Pairs(nothing, nothing, nothing), Classes(names=("rare",)))
     assert isnan(row.defect_dice)
     assert (row.mean_dice, row.clean_kept, row.positives) == (1, 1, 0)
     with pytest.raises(InputError, match="classes: are 2"):
-        per_class(Pairs(nothing, nothing, nothing), Classes(names=("a", "b")))
+        class_rows(Pairs(nothing, nothing, nothing), Classes(names=("a", "b")))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import by_size, defects_of
+from steelscan.evaluation.metrics import by_size, measure_defects
 from steelscan.strip import InputError, MaskError
 
 
@@ -33,17 +33,17 @@ def test_every_piece_is_measured_as_by_a_flood_fill() -> None:
             for index in range(3)
             for piece in pieces(truth[index])
         ]
-        assert sorted(map(tuple, defects_of(guess, truth).tolist())) == sorted(expected)
+        assert sorted(map(tuple, measure_defects(guess, truth).tolist())) == sorted(expected)
 
 
 def test_a_prediction_of_another_class_does_not_count() -> None:
     truth = np.zeros((2, 5, 5), np.bool_)
     truth[0, 1:3, 1:3] = True
-    assert defects_of(truth[::-1], truth).tolist() == [[0, 4, 0]]
-    assert defects_of(truth, truth).tolist() == [[0, 4, 4]]
-    assert defects_of(truth, np.zeros_like(truth)).shape == (0, 3)
+    assert measure_defects(truth[::-1], truth).tolist() == [[0, 4, 0]]
+    assert measure_defects(truth, truth).tolist() == [[0, 4, 4]]
+    assert measure_defects(truth, np.zeros_like(truth)).shape == (0, 3)
     with pytest.raises(MaskError):
-        defects_of(truth[:1], truth)
+        measure_defects(truth[:1], truth)
 
 
 DEFECTS = [
@@ -89,11 +89,14 @@ def test_sizes_in_mm2_are_the_same_defects_in_other_ranges() -> None:
             by_size(DEFECTS, ESCAPED, np.arange(4), mm_per_pixel=side)
 
 
-def test_intervals_resample_groups_not_defects() -> None:
+@pytest.mark.parametrize("clean", [0, 20])
+def test_intervals_resample_groups_not_defects(clean: int) -> None:
+    """All groups are drawn, also those without a defect."""
     random = np.random.default_rng(1)
     strips = [np.array([[0, 50, 50 * hit]] * 8) for hit in (random.random(40) < 0.6).tolist()]
-    escaped = np.array([strip[0, 2] == 0 for strip in strips])
-    row = by_size(strips, escaped, np.arange(40))[0]
+    escaped = np.array([strip[0, 2] == 0 for strip in strips] + [True] * clean)
+    strips += [np.empty((0, 3), np.int64)] * clean
+    row = by_size(strips, escaped, np.arange(40 + clean))[0]
     assert row.missed.value == row.escapes.value
     assert row.missed.low == pytest.approx(row.escapes.low)
     assert row.missed.high == pytest.approx(row.escapes.high)

@@ -1,4 +1,3 @@
-from .bars import Span as Span
 from .bars import bar as bar
 from .bars import widest as widest
 from .curves import Curve as Curve

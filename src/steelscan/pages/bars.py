@@ -2,20 +2,30 @@
 
 from collections.abc import Iterable
 from math import isnan
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 
-class Span(NamedTuple):
+class Span(Protocol):
     """A number and its interval; NaN if unknown."""
 
-    value: float
-    low: float
-    high: float
+    @property
+    def value(self) -> float:
+        """The number."""
+
+    @property
+    def low(self) -> float:
+        """The lower end of its interval."""
+
+    @property
+    def high(self) -> float:
+        """The upper end of its interval."""
 
 
 def widest(spans: Iterable[Span]) -> float:
     """Return the largest absolute value of all spans: the scale that shows them completely."""
-    ends = [abs(end) for span in spans for end in span if not isnan(end)]
+    ends = [
+        abs(end) for span in spans for end in (span.value, span.low, span.high) if not isnan(end)
+    ]
     return max(ends, default=0.0) or 1.0
 
 

@@ -10,9 +10,6 @@ from .open_run import predict as predict
 from .pixel_counts import EVALUATED_PARTS as EVALUATED_PARTS
 from .pixel_counts import Evaluated as Evaluated
 from .pixel_counts import read_evaluated as read_evaluated
-from .report_figures import OPERATING_KEY as OPERATING_KEY
-from .report_figures import draw_operating as draw_operating
-from .report_figures import draw_reliability as draw_reliability
 from .run_folder import RunFolder as RunFolder
 from .run_record import RunRecord as RunRecord
 from .run_record import Tuned as Tuned

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics import ClassRow, Pairs, Scores, dice, per_class, score
+from steelscan.evaluation.metrics import ClassRow, Pairs, Scores, class_rows, dice, score
 from steelscan.evaluation.statistics import Estimate
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.pages import (
@@ -111,7 +111,7 @@ def _content(report: Report) -> dict[str, Any]:
         "tables": [
             {
                 "part": name,
-                "classes": _class_rows(per_class(pairs, report.classes)),
+                "classes": _class_rows(class_rows(pairs, report.classes)),
                 "folds": _fold_rows(pairs, folds),
             }
             for name, (pairs, _, folds) in report.parts.items()

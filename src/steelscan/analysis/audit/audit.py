@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from steelscan.analysis.audit.contradiction import Contradiction, contradictions, regions_of
 from steelscan.data import Dataset
-from steelscan.evaluation.metrics import Contradiction, contradictions, regions_of
 from steelscan.explore import explored_dataset, find_suspects, measure
 from steelscan.strip import track
 

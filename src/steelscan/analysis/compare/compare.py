@@ -19,7 +19,7 @@ from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord,
 from steelscan.strip import Classes, FileKind, RunError, write_rows
 
 _ENOUGH = 6
-"""Groups that all differ in one direction, from which that is no chance at a level of 0.95."""
+"""If so many groups all differ in one direction, that is not chance (confidence 0.95)."""
 
 _COLUMNS = ("image", "change", "truth", "a", "b", "dice_gain")
 
@@ -90,13 +90,13 @@ def compare(run_a: Path, run_b: Path) -> Comparison:
     folders = RunFolder(run_a), RunFolder(run_b)
     record, other = (folder.load_record() for folder in folders)
     if record.fingerprint != other.fingerprint:
-        found = f"was made from different data than {run_a} ({_short(record)}, {_short(other)})"
-        raise RunError(run_b, found, "Compare runs on one data set")
+        problem = f"was made from different data than {run_a} ({_short(record)}, {_short(other)})"
+        raise RunError(run_b, problem, "Compare runs on one data set")
     parts_a, parts_b = (read_evaluated(folder, len(record.classes)) for folder in folders)
     part, images = _common(parts_a, parts_b)
     if not images:
-        found = f"was evaluated on no strip of the same part of {run_a}"
-        raise RunError(run_b, found, "Train both with the same seed and folds")
+        problem = f"was evaluated on no strip of the same part of {run_a}"
+        raise RunError(run_b, problem, "Train both with the same seed and folds")
     a, b = (_pick(parts[part], images) for parts in (parts_a, parts_b))
     if not np.array_equal(a.truth, b.truth):
         remedy = "Train both again, into new folders"

@@ -10,7 +10,7 @@ from steelscan.analysis.compare.compare import CHANGES, Change, Comparison
 from steelscan.analysis.compare.text import NUMBERS, PER_CLASS, SHARES, named_classes
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Difference, Differences, Pairs, count_pixels, dice
-from steelscan.pages import LONG, Span, bar, css_color, jpeg_link, render_page, shown_width, widest
+from steelscan.pages import LONG, bar, css_color, jpeg_link, render_page, shown_width, widest
 from steelscan.pages.outline import outline
 from steelscan.pipeline import RunFolder, read_evaluated
 from steelscan.strip import Masks, MissingPartError, Picture, RunError, SteelscanError, write_text
@@ -40,8 +40,8 @@ def write_comparison_page(
 
     Pictures are read from the data set of the runs, at ``data`` or where it was in training. If
     it is gone, or a run keeps no probabilities, the page has no pictures and gives the reason.
-    Raises OutputError, and RunError and its kin if ``data`` is given and is not the data of these
-    runs.
+    Raises OutputError, and another SteelscanError if ``data`` is given and is not the data of
+    these runs.
     """
     folders = RunFolder(run_a), RunFolder(run_b)
     worse, better = chosen_changes(comparison.changes)
@@ -153,31 +153,18 @@ def _content(comparison: Comparison, run_a: Path, run_b: Path, reason: str) -> d
 
 def _rows(scores: Differences, titles: dict[str, str]) -> list[dict[str, Any]]:
     numbers: dict[str, Difference] = {name: getattr(scores, name) for name in titles}
-    reach = widest(_span(number) for number in numbers.values())
+    reach = widest(numbers.values())
     return [
         {
             "title": titles[name],
             "number": number,
             "defined": not isnan(number.value),
             "percent": name in SHARES,
-            "difference": _difference(number, name in SHARES),
-            "bar": bar(_span(number), reach),
+            "difference": number.estimate.text(percent=name in SHARES, sign=True),
+            "bar": bar(number, reach),
         }
         for name, number in numbers.items()
     ]
-
-
-def _span(number: Difference) -> Span:
-    return Span(number.value, number.low, number.high)
-
-
-def _difference(number: Difference, percent: bool) -> str:
-    def text(value: float) -> str:
-        return f"{100 * value:+.1f} %" if percent else f"{value:+.4f}"
-
-    if isnan(number.low):
-        return text(number.value)
-    return f"{text(number.value)} [{text(number.low)}, {text(number.high)}]"
 
 
 def _kinds(changes: Sequence[Change]) -> Iterator[dict[str, Any]]:
@@ -197,8 +184,8 @@ def _kinds(changes: Sequence[Change]) -> Iterator[dict[str, Any]]:
 def _section(
     title: str, shown: Sequence[Change], of: Sequence[Change], strips: dict[str, _ShownStrip]
 ) -> dict[str, Any]:
-    found = [strips[change.image] for change in shown if change.image in strips]
-    return {"title": title, "of": len(of), "strips": [_shown(strip) for strip in found]}
+    pictured = [strips[change.image] for change in shown if change.image in strips]
+    return {"title": title, "of": len(of), "strips": [_shown(strip) for strip in pictured]}
 
 
 def _shown(strip: _ShownStrip) -> dict[str, Any]:
@@ -207,7 +194,9 @@ def _shown(strip: _ShownStrip) -> dict[str, Any]:
     shown = shown_width(height, width)
     long = width >= LONG * height
     shown = shown if long else min(shown, _THIRD)
-    values = [_dice(masks, strip.masks[0]) for masks in strip.masks[1:]]
+    values = [
+        dice(Pairs.of([count_pixels(masks, strip.masks[0])])).mean() for masks in strip.masks[1:]
+    ]
     classes = (change.truth, change.a, change.b)
     titles = ("truth", f"A, Dice {values[0]:.3f}", f"B, Dice {values[1]:.3f}")
     return {
@@ -235,8 +224,3 @@ def _harm(change: Change) -> str:
     if not change.truth and change.b and not change.a:
         return "false alarm with B"
     return ""
-
-
-def _dice(masks: Masks, truth: Masks) -> float:
-    """Return the Dice of a strip, the mean over its classes."""
-    return float(dice(Pairs.of([count_pixels(masks, truth)])).mean())

@@ -29,10 +29,15 @@ _HEAD = ("A", "B", "B - A", "95 % interval", "groups that differ", "B is")
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison as text, with the first 20 changed strips; its sentence comes last."""
     scores = comparison.scores
+    rows_of_classes = [
+        (name, *row)
+        for name, of_class in zip(comparison.classes.names, comparison.per_class, strict=True)
+        for row in _rows(of_class, PER_CLASS)
+    ]
     blocks = [
         f"{scores.strips} strips {comparison.part} in {scores.groups} groups; A is the first run.",
         plain_table([("", *_HEAD), *_rows(scores, NUMBERS)]),
-        plain_table([("class", "", *_HEAD), *_rows_of_classes(comparison)]),
+        plain_table([("class", "", *_HEAD), *rows_of_classes]),
         _changes(comparison),
         *(f"Note: {note}" for note in comparison.notes),
         comparison.sentence,
@@ -44,11 +49,6 @@ def _rows(scores: Differences, titles: dict[str, str]) -> list[tuple[str, ...]]:
     return [
         (title, *_cells(getattr(scores, name), name in SHARES)) for name, title in titles.items()
     ]
-
-
-def _rows_of_classes(comparison: Comparison) -> list[tuple[str, ...]]:
-    named = zip(comparison.classes.names, comparison.per_class, strict=True)
-    return [(name, *row) for name, scores in named for row in _rows(scores, PER_CLASS)]
 
 
 def _cells(number: Difference, percent: bool) -> tuple[str, ...]:

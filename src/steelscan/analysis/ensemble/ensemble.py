@@ -26,7 +26,7 @@ from steelscan.pipeline import (
     accelerator,
     read_evaluated,
 )
-from steelscan.prediction import Member
+from steelscan.prediction import Ensemble, Member
 from steelscan.strip import InputError, RunError, lock_folder, printable
 
 MOST_FREE = 10
@@ -52,8 +52,8 @@ class MemberFacts(BaseModel, frozen=True):
 class RuleResult(BaseModel, frozen=True):
     """A combining rule compared with the recipe's own, with the run's thresholds and refitted ones.
 
-    ``refitted`` is None if thresholds cannot be searched; both sides of it have thresholds that
-    were found on other groups of strips than those that evaluate them.
+    For ``refitted``, the thresholds of both rules were searched on other groups of strips than
+    those that they are scored on. It is None if thresholds cannot be searched.
     """
 
     name: str
@@ -101,46 +101,34 @@ def compare_ensemble(
     """Compare combining rules and sets of members of a finished run, out-of-fold.
 
     The members of the last segmentation step predict again the strips of the folds that they were
-    not fitted on; earlier networks are used as in the run. ``members`` are those that may be left
-    out, from 1; none: all. With ``sets`` False only rules are compared. ``out`` holds one file per
-    strip until the end, or with ``keep`` permanently; after an interruption the same call
-    continues.
+    not fitted on; earlier networks are used as in the run. ``members`` are the numbers, from 1, of
+    those that may be left out, by default all. With ``sets`` False only rules are compared.
+    ``out`` contains one file per strip until the end, or with ``keep`` permanently; after an
+    interruption the same call continues.
 
     Raises RunError if the run is not finished, its data is missing or another process works in
     ``out``, InputError for members that do not exist or too many of them.
     """
     folder = RunFolder(run)
-    recipe, record, tuned = folder.load_recipe(), folder.load_record(), folder.load_tuned()
-    evaluated = read_evaluated(folder, len(record.classes)).get(EVALUATED_PARTS[1])
-    if evaluated is None or not evaluated.images:
-        raise RunError(run, "has no strip out of fold", "Train with validation folds")
-    segment = last_segment(recipe)
-    count = len(segment.ensemble.members)
-    if count * len(segment.ensemble.views) < 2:
-        found = "has one network and one view in its last step: nothing is combined"
-        raise RunError(run, found, "Choose a run with several members")
+    recipe = folder.load_recipe()
+    evaluated = _out_of_fold(folder)
+    count = _count_members(run, last_segment(recipe).ensemble)
     free = _free(run, count, members) if sets and count > 1 else ()
     rules = combining_rules(recipe)
     with lock_folder(out):
-        claim(
-            out,
-            "compared_run.txt",
-            folder.digest(folder.thresholds).encode(),
-            _VERSION,
-            str(free),
-            *(rule.name for rule in rules),
-        )
+        made_of = folder.digest(folder.thresholds).encode()
+        names = (rule.name for rule in rules)
+        claim(out, "compared_run.txt", made_of, _VERSION, str(free), *names)
         dataset = folder.open_data(data)
         rows = _rows(evaluated, dataset)
         setup = EnsembleSetup(
-            folder,
-            recipe,
-            tuned,
-            dataset,
-            rules,
-            {fold: rows[evaluated.folds == fold].tolist() for fold in recipe.folds.validation},
-            tuple(number not in free for number in range(count)),
-            bool(free),
+            run=folder,
+            recipe=recipe,
+            tuned=folder.load_tuned(),
+            dataset=dataset,
+            rules=rules,
+            rows={fold: rows[evaluated.folds == fold].tolist() for fold in recipe.folds.validation},
+            stays=tuple(number not in free for number in range(count)),
         )
         files = StripFiles(out / "strips")
         parameters = predict_members(setup, files, accelerator(device).device)
@@ -150,17 +138,35 @@ def compare_ensemble(
         return comparison
 
 
+def _out_of_fold(run: RunFolder) -> Evaluated:
+    """Return the evaluated out-of-fold strips of a finished run. Raises RunError without any."""
+    parts = read_evaluated(run, len(run.load_record().classes))
+    evaluated = parts.get(EVALUATED_PARTS[1])
+    if evaluated is None or not evaluated.images:
+        raise RunError(run.path, "has no strip out of fold", "Train with validation folds")
+    return evaluated
+
+
+def _count_members(run: Path, ensemble: Ensemble) -> int:
+    """Return the number of members. Raises RunError if nothing is combined."""
+    count = len(ensemble.members)
+    if count * len(ensemble.views) < 2:
+        problem = "has one network and one view in its last step: nothing is combined"
+        raise RunError(run, problem, "Choose a run with several members")
+    return count
+
+
 def _free(run: Path, count: int, members: Sequence[int]) -> Members:
     """Return the members that may be left out, from 0. Raises InputError."""
     unknown = [number for number in members if not 1 <= number <= count]
     if unknown:
-        found = f"names {unknown[0]}, and {run} has the members 1 to {count}"
-        raise InputError("members", found, "Give numbers of members in the order of the recipe")
+        problem = f"names {unknown[0]}, and {run} has the members 1 to {count}"
+        raise InputError("members", problem, "Give numbers of members in the order of the recipe")
     free = tuple(sorted({number - 1 for number in members})) or tuple(range(count))
     if len(free) > MOST_FREE:
-        found = f"are {len(free)} that may be left out, which makes {2 ** len(free) - 1} sets"
+        problem = f"are {len(free)} that may be left out, which makes {2 ** len(free) - 1} sets"
         remedy = f"Give at most {MOST_FREE} of them with --members, or use --rules-only"
-        raise InputError("members", found, remedy)
+        raise InputError("members", problem, remedy)
     return free
 
 
@@ -195,13 +201,14 @@ def _compared(
     facts = _facts(setup, files, rows.tolist(), parameters)
     seconds = np.array([fact.seconds for fact in facts])
     picker = Picker(setup, files, rows.tolist(), evaluated, seconds) if setup.sets else None
-    same = _same(own_held, evaluated.pairs)
+    stored = evaluated.pairs
+    same = (own_held.predicted == stored.predicted) & (own_held.shared == stored.shared)
     return EnsembleComparison(
         run=setup.run.path,
         recipe=setup.recipe.name,
         step=setup.step_name,
         views=len(setup.step.ensemble.views),
-        empty=float(dice(evaluated.pairs.emptied()).mean()),
+        empty=float(dice(stored.emptied()).mean()),
         strips=len(evaluated.images),
         groups=len(np.unique(evaluated.groups)),
         members=facts,
@@ -215,30 +222,22 @@ def _compared(
     )
 
 
-def _same(own: Pairs, stored: Pairs) -> NDArray[np.bool_]:
-    same = (own.predicted == stored.predicted) & (own.shared == stored.shared)
-    return np.asarray(same)
-
-
 def _facts(
     setup: EnsembleSetup, files: StripFiles, rows: Sequence[int], parameters: dict[int, int]
 ) -> tuple[MemberFacts, ...]:
     seconds = np.stack([files.seconds(row) for row in rows])
+    medians = [nan if np.isnan(took).all() else float(np.nanmedian(took)) for took in seconds.T]
     return tuple(
         MemberFacts(
             number=number + 1,
             network=_network(member),
             folds=setup.recipe.folds_of(member),
             parameters=parameters[number],
-            seconds=float(np.median(took)) if (took := _known(seconds[:, number])).size else nan,
+            seconds=medians[number],
             free=setup.sets and not setup.stays[number],
         )
         for number, member in enumerate(setup.step.ensemble.members)
     )
-
-
-def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[~np.isnan(values)]
 
 
 def _network(member: Member) -> str:
@@ -278,7 +277,7 @@ def _own_gain(held: Pairs, refitted: Pairs | None, evaluated: Evaluated) -> Iter
     gain = paired_differences(held, refitted, evaluated.groups).mean_dice
     if gain.verdict == "better":
         yield (
-            f"Refitted thresholds improve its own rule by {gain.value:+.4f} [{gain.low:+.4f}, "
-            f"{gain.high:+.4f}]: with thresholds held, differences between rules and between "
-            "members are mostly differences of thresholds. Tune them first."
+            f"Refitted thresholds improve its own rule by {gain.estimate.text(sign=True)}: with "
+            "thresholds held, differences between rules and between members are mostly "
+            "differences of thresholds. Tune them first."
         )

@@ -1,4 +1,4 @@
-"""The members of a run predict the strips that they were not fitted on, once more.
+"""Predict strips with each member of a run that was not fitted on them, once more.
 
 A file per strip keeps the map of each combining rule, and for each subset of the members only pixel
 counts and histograms.
@@ -38,8 +38,8 @@ from steelscan.strip import Masks, per_class, replacing, track, writing
 class EnsembleSetup:
     """The strips that the members of a run predict, and what is compared.
 
-    ``rows`` holds the strips of each validation fold; ``stays`` tells which members are in every
-    subset. ``sets`` False: only rules are compared.
+    ``rows`` holds the strips of each validation fold, ``stays`` whether each member is in every
+    subset.
     """
 
     run: RunFolder
@@ -49,7 +49,11 @@ class EnsembleSetup:
     rules: tuple[CombiningRule, ...]
     rows: Mapping[int, Sequence[int]]
     stays: tuple[bool, ...]
-    sets: bool
+
+    @property
+    def sets(self) -> bool:
+        """Whether subsets of the members are compared, and not only rules."""
+        return not all(self.stays)
 
     @property
     def step(self) -> Segment:
@@ -92,7 +96,7 @@ class StripFiles:
             return RuleInput(arrays[f"pixels{rule}"], None if np.isnan(classes).all() else classes)
 
     def counts(self, row: int) -> dict[int, NDArray[np.int64]]:
-        """Return pixels of each subset, int64 ``(3, classes)``; bit n stands for member n."""
+        """Return pixels of each subset, int64 ``(3, classes)``; bit n is set for member n."""
         with np.load(self.path(row)) as arrays:
             counts = arrays["counts"].astype(np.int64)
             return dict(zip(arrays["sets"].tolist(), counts, strict=True))
@@ -152,7 +156,7 @@ def predict_members(
 def _arrays(
     setup: EnsembleSetup, detector: Detector, members: Sequence[int], row: int
 ) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept of a strip."""
+    """Return the arrays to store for a strip."""
     picture, truth = setup.dataset.picture(row), setup.dataset.masks(row)
     before = open_classes(detector.decision, detector.outputs(picture), detector.classes)
     seconds = np.full(len(setup.stays), np.nan)
@@ -179,13 +183,13 @@ def _arrays(
 def _all_closed(
     setup: EnsembleSetup, truth: Masks, before: OpenClasses, seconds: NDArray[np.float64]
 ) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept of a strip all of whose classes are closed."""
+    """Return the arrays of a strip if earlier steps have closed all classes."""
     closed = RuleInput(np.zeros(truth.shape, np.uint8), before.classes)
     return _of_rules([closed] * len(setup.rules), seconds) | _of_no_set(truth)
 
 
 def _of_no_set(truth: Masks) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept of a subset that finds nothing."""
+    """Return the arrays of a subset that predicts nothing."""
     counts = count_pixels(np.zeros_like(truth), truth)[None]
     empty = strip_histograms(np.zeros(truth.shape, np.uint8), truth)
     return {"sets": np.array([0]), "counts": counts.astype(np.int32), "set0": empty}
@@ -240,18 +244,18 @@ def _of_sets(
     always = [setup.stays[member] for member in members]
     sets, counts = list(arrays["sets"].tolist()), [arrays["counts"][0]]
     for chosen, combined in combinations.subsets(always, box):
-        found = _by_own_gate(setup.step.gate, combined, before)
-        pixels = count_pixels(masks_of(found, setup.tuned.rules), true)
+        gated = _by_own_gate(setup.step.gate, combined, before)
+        pixels = count_pixels(masks_of(gated, setup.tuned.rules), true)
         pixels[1] = truth.sum(axis=(1, 2))
         bits = sum(1 << members[at] for at in chosen)
         sets.append(bits)
         counts.append(pixels)
-        arrays[f"set{bits}"] = outside + strip_histograms(found.pixels, true)
+        arrays[f"set{bits}"] = outside + strip_histograms(gated.pixels, true)
     return arrays | {"sets": np.array(sets), "counts": np.stack(counts).astype(np.int32)}
 
 
 def _lowest(setup: EnsembleSetup, classes: int) -> int:
-    """The lowest level that can be part of any mask, by thresholds held or searched."""
+    """Return the lowest stored probability of a mask with the thresholds held or searched."""
     lowest_searched = 0.05
     return lowest_u8_above(min(lowest_searched, *_least(setup.tuned.rules[0], classes)))
 

@@ -1,6 +1,5 @@
 """The comparison of an ensemble as one HTML file."""
 
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from steelscan.analysis.ensemble.text import (
 )
 from steelscan.evaluation.metrics import Difference
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import Span, bar, render_page, widest
+from steelscan.pages import bar, render_page, widest
 from steelscan.strip import write_text
 
 
@@ -48,14 +47,14 @@ def _table(comparison: EnsembleComparison, setting: str) -> dict[str, Any] | Non
     if any(each is None for each in scores):
         return None
     numbers: list[Difference] = [each.mean_dice for each in scores]
-    reach = widest(_span(number) for number in numbers[1:])
+    reach = widest(numbers[1:])
     rows = [
         {
             "name": rule.name,
             "scores": each,
             "number": each.mean_dice,
-            "gain": _gain(each.mean_dice) if at else None,
-            "bar": bar(_span(each.mean_dice), reach) if at else None,
+            "gain": each.mean_dice.estimate.text(sign=True) if at else None,
+            "bar": bar(each.mean_dice, reach) if at else None,
         }
         for at, (rule, each) in enumerate(zip(comparison.rules, scores, strict=True))
     ]
@@ -69,21 +68,21 @@ def _sets(comparison: EnsembleComparison, setting: str) -> dict[str, Any] | None
         return None
     chosen = selections(sets)
     scores = [score for each in chosen.values() for score in _scores(each).values()]
-    reach = widest(map(_score_span, scores))
+    reach = widest(scores)
     rows = [
         {
             "title": title,
             "selection": each,
             "members": named(each),
             "gains": [
-                {"title": kind, "text": gain_text(score), "bar": bar(_score_span(score), reach)}
+                {"title": kind, "text": gain_text(score), "bar": bar(score, reach)}
                 for kind, score in _scores(each).items()
             ],
         }
         for title, each in chosen.items()
     ]
     adds = [each.adds.mean_dice for each in sets.left_out if each.adds is not None]
-    reach_added = widest(map(_span, adds))
+    reach_added = widest(adds)
     return {
         "title": SETTINGS[setting].capitalize(),
         "sets": sets.exhaustive.sets,
@@ -108,21 +107,6 @@ def _left_out_row(each: LeftOut, reach: float) -> dict[str, Any]:
         "member": each.member,
         "verdict": each.verdict,
         "idle": is_idle(each),
-        "gain": None if number is None else _gain(number),
-        "bar": None if number is None else bar(_span(number), reach),
+        "gain": None if number is None else number.estimate.text(sign=True),
+        "bar": None if number is None else bar(number, reach),
     }
-
-
-def _span(number: Difference) -> Span:
-    return Span(number.value, number.low, number.high)
-
-
-def _score_span(score: Estimate) -> Span:
-    return Span(score.value, score.low, score.high)
-
-
-def _gain(number: Difference) -> str:
-    if isnan(number.value):
-        return "undefined"
-    known = not isnan(number.low)
-    return f"{number.value:+.4f}" + (f" [{number.low:+.4f}, {number.high:+.4f}]" if known else "")

@@ -122,7 +122,7 @@ class Picker:
     def refitted(self, evaluator: RuleEvaluator) -> Sets:
         """Return the results with the run's own rule, and thresholds refitted for each set.
 
-        They are found on other groups than those that they are applied to. Rules that the search
+        They are searched on other groups than those that they are applied to. Rules that the search
         cannot tune are left out, on either side of a difference.
         """
         return self._sets_of(self._count_refitted(evaluator))
@@ -135,12 +135,12 @@ class Picker:
         )
 
     def _selection(self, counted: _Counted, choose: Choose) -> Selection:
-        found = choose_honestly(counted.values, self._evaluated.groups, choose, self._everyone)
-        picked = list(self._sets[found.index])
+        choice = choose_honestly(counted.values, self._evaluated.groups, choose, self._everyone)
+        picked = list(self._sets[choice.index])
         total = float(np.nansum(self._seconds))
         share = float(np.nansum(self._seconds[picked])) / total if total else nan
         named = tuple(member + 1 for member in picked)
-        return Selection(named, int(self._allowed.sum()), found, share)
+        return Selection(named, int(self._allowed.sum()), choice, share)
 
     def _left_out(self, counted: _Counted, member: int) -> LeftOut:
         place = self._without[member]
@@ -166,7 +166,7 @@ class Picker:
         return _Counted(values, {place: Pairs.of(counts) for place, counts in pairs.items()})
 
     def _count_refitted(self, evaluator: RuleEvaluator) -> _Counted:
-        """The same with thresholds found for each set; a few sets at a time are in memory."""
+        """Count each set with thresholds refitted to it, a few sets at a time."""
         values = np.empty((len(self._rows), len(self._sets)))
         kept = (self._everyone, *self._without.values())
         pairs = {}
@@ -176,18 +176,18 @@ class Picker:
         for start in track(starts, "Refitting sets", len(starts)):
             some = range(start, min(start + step, len(self._bits)))
             some_bits = [self._bits[at] for at in some]
-            levels = np.stack(
+            histograms = np.stack(
                 [
                     self._files.histograms(row, [bits & self._present[row] for bits in some_bits])
                     for row in self._rows
                 ],
                 axis=1,
             )
-            for place, of_set in zip(some, levels, strict=True):
-                found = evaluator.crossed(of_set)
-                values[:, place] = dice(found).mean(axis=1)
+            for place, of_set in zip(some, histograms, strict=True):
+                refitted = evaluator.refitted_pairs(of_set)
+                values[:, place] = dice(refitted).mean(axis=1)
                 if place in kept:
-                    pairs[place] = found
+                    pairs[place] = refitted
         return _Counted(values, pairs)
 
 

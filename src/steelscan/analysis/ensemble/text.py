@@ -98,11 +98,7 @@ def named(selection: Selection) -> str:
 
 def gain_text(score: Estimate) -> str:
     """Return a gain in Dice with its interval as text."""
-    if isnan(score.value):
-        return "unknown"
-    if isnan(score.low):
-        return f"{score.value:+.4f}"
-    return f"{score.value:+.4f} [{score.low:+.4f}, {score.high:+.4f}]"
+    return "unknown" if isnan(score.value) else score.text(sign=True)
 
 
 def _members(comparison: EnsembleComparison) -> list[tuple[str, ...]]:

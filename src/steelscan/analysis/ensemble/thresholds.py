@@ -57,39 +57,40 @@ class RuleEvaluator:
     def held_and_refitted(self, rule: int) -> tuple[Pairs, Pairs | None]:
         """Return the pairs of a rule with the run's thresholds, and with refitted ones.
 
-        Those are found on some groups of strips, and applied to the others.
+        Those are searched on some groups of strips, and applied to the others.
         """
         name = self._setup.rules[rule].name
-        held, levels = [], []
+        held, histograms = [], []
         for row in track(self._rows, f"Evaluating {name}", len(self._rows)):
             opened, truth = self._files.rule_input(row, rule), self._setup.dataset.masks(row)
             held.append(count_pixels(masks_of(opened, self._rules), truth))
-            levels.append(strip_histograms(opened.pixels, truth))
+            histograms.append(strip_histograms(opened.pixels, truth))
         if self.refusal:
             return Pairs.of(held), None
-        return Pairs.of(held), self._refitted(rule, np.stack(levels))
+        return Pairs.of(held), self._refitted(rule, np.stack(histograms))
 
-    def crossed(self, levels: NDArray[np.int32]) -> Pairs:
-        """Return the pairs of histograms ``(strips, 2, classes, 256)``, with refitted thresholds.
+    def refitted_pairs(self, histograms: NDArray[np.int32]) -> Pairs:
+        """Return the pairs of some histograms, with thresholds that are refitted to them.
 
-        Rules that are not searched are not applied.
+        ``histograms`` is int32 ``(strips, 2, classes, 256)``. Rules that are not searched are not
+        applied.
         """
-        counts = np.zeros((3, len(levels), self._classes), np.int64)
+        counts = np.zeros((3, len(histograms), self._classes), np.int64)
         for part in np.unique(self._parts):
             there = self._parts == part
-            pairs = pairs_at(levels[there], self._found(levels[~there]))
+            pairs = pairs_at(histograms[there], self._search(histograms[~there]))
             counts[:, there] = pairs.predicted, pairs.truth, pairs.shared
         return Pairs(*counts)
 
-    def _found(self, levels: NDArray[np.int32]) -> Thresholds:
-        return search_thresholds(levels, self._start, self._tune)
+    def _search(self, histograms: NDArray[np.int32]) -> Thresholds:
+        return search_thresholds(histograms, self._start, self._tune)
 
-    def _refitted(self, rule: int, levels: NDArray[np.int32]) -> Pairs:
+    def _refitted(self, rule: int, histograms: NDArray[np.int32]) -> Pairs:
         counts = np.zeros((len(self._rows), 3, self._classes), np.int64)
         name = self._setup.rules[rule].name
         for part in track(np.unique(self._parts).tolist(), f"Refitting {name}", _PARTS):
-            found = self._found(levels[self._parts != part])
-            rules: tuple[Rule, ...] = (*rules_with(found), *self._rules[self.searched :])
+            thresholds = self._search(histograms[self._parts != part])
+            rules: tuple[Rule, ...] = (*rules_with(thresholds), *self._rules[self.searched :])
             for at in np.flatnonzero(self._parts == part).tolist():
                 row = self._rows[at]
                 masks = masks_of(self._files.rule_input(row, rule), rules)

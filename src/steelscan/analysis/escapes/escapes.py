@@ -7,22 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
-from steelscan.data import Dataset
-from steelscan.evaluation.metrics import (
+from steelscan.analysis.escapes.operating import (
     OperatingCurve,
-    Rates,
-    Review,
     ScoredStrips,
-    Scores,
-    SizeRow,
-    Sorted,
-    by_size,
-    choose_review,
-    defects_of,
     operating_curve,
     promises,
-    score,
 )
+from steelscan.analysis.escapes.review import Rates, Review, Sorted, choose_review
+from steelscan.data import Dataset
+from steelscan.evaluation.metrics import Scores, SizeRow, by_size, measure_defects, score
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, EvaluatedOutputs, RunFolder
 from steelscan.strip import Classes, InputError, track
 
@@ -107,8 +100,8 @@ def count_escapes(
     dataset = folder.open_data(data)
     outputs = EvaluatedOutputs(folder, dataset)
     evaluated = outputs.parts[EVALUATED_PARTS[1]]
-    rest = outputs.parts.get(EVALUATED_PARTS[0])
-    held_out = None if rest is None else _scored(outputs, rest)[1]
+    held_out_part = outputs.parts.get(EVALUATED_PARTS[0])
+    held_out = None if held_out_part is None else _scored(outputs, held_out_part)[1]
     scores, strips = _scored(outputs, evaluated)
     review = None if rates is None else choose_review(strips, rates)
     classes = outputs.record.classes
@@ -124,12 +117,7 @@ def count_escapes(
         now=score(evaluated.pairs, evaluated.groups),
         promised_now=tuple(promises(decided, 1.0, confidence)),
         curve=operating_curve(strips),
-        class_curves={
-            name: operating_curve(
-                ScoredStrips(scores[:, at], evaluated.pairs.truth[:, at] > 0, evaluated.groups)
-            )
-            for at, name in enumerate(classes.names)
-        },
+        class_curves=dict(zip(classes.names, _class_curves(scores, evaluated), strict=True)),
         confidence=confidence,
         review=review,
         sorted=review.sort(strips) if review else None,
@@ -150,12 +138,18 @@ def _scored(
     return scores, ScoredStrips(scores.max(axis=1), defective, evaluated.groups)
 
 
+def _class_curves(scores: NDArray[np.float64], evaluated: Evaluated) -> Iterator[OperatingCurve]:
+    """Yield the curve of each class by itself."""
+    for score_of_class, truth in zip(scores.T, evaluated.pairs.truth.T, strict=True):
+        yield operating_curve(ScoredStrips(score_of_class, truth > 0, evaluated.groups))
+
+
 def _sizes(
     outputs: EvaluatedOutputs, evaluated: Evaluated, dataset: Dataset, mm_per_pixel: float | None
 ) -> list[SizeRow]:
     row_of = {name: row for row, name in enumerate(dataset.names)}
     defects = [
-        defects_of(outputs.masks_of(image), dataset.masks(row_of[image]))
+        measure_defects(outputs.masks_of(image), dataset.masks(row_of[image]))
         for image in track(evaluated.images, "Measuring defects", len(evaluated.images))
     ]
     escaped = np.asarray(~(evaluated.pairs.predicted > 0).any(axis=1))

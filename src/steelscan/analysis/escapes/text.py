@@ -4,11 +4,12 @@ from math import nan
 from pathlib import Path
 
 from steelscan.analysis.escapes.escapes import Escapes
+from steelscan.analysis.escapes.figures import OPERATING_KEY, draw_operating
+from steelscan.analysis.escapes.operating import OperatingCurve
+from steelscan.analysis.escapes.review import Sorted
 from steelscan.analysis.score import SIZE_NOTE, percent_text, size_rows
-from steelscan.evaluation.metrics import OperatingCurve, Sorted
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Page, Section, Table, css_color, plain_table, write_page
-from steelscan.pipeline import OPERATING_KEY, draw_operating
 from steelscan.strip import output_folder, write_rows, write_text
 
 Rows = list[tuple[str, ...]]

@@ -1,11 +1,11 @@
-from .options import ScoreOptions as ScoreOptions
-from .options import score_options as score_options
+from .result import ScoreOptions as ScoreOptions
 from .result import ScoreResult as ScoreResult
+from .result import score_options as score_options
 from .score import score_files as score_files
-from .size_table import SIZE_NOTE as SIZE_NOTE
-from .size_table import percent_text as percent_text
-from .size_table import size_rows as size_rows
 from .stream import score_stream as score_stream
 from .tables import NO_FRAME as NO_FRAME
+from .text import SIZE_NOTE as SIZE_NOTE
+from .text import percent_text as percent_text
 from .text import score_page as score_page
 from .text import score_text as score_text
+from .text import size_rows as size_rows

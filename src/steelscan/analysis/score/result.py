@@ -1,29 +1,62 @@
-"""The result of scoring predictions, and how it follows from pixels and defects."""
+"""What to score, and the result that follows from pixels and defects."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from steelscan.analysis.score.options import ScoreOptions
 from steelscan.evaluation.metrics import (
     ClassRow,
     Defects,
+    Expected,
     Overlap,
     Pairs,
     Reliability,
     Scores,
     SizeRow,
     by_size,
+    class_rows,
     count_pixels,
-    defects_of,
     expected_dice,
+    measure_defects,
     overlaps,
-    per_class,
     score,
 )
-from steelscan.strip import Classes, InputError, Masks
+from steelscan.strip import Classes, Frame, InputError, Masks
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What to compute in addition to the five numbers."""
+
+    frame: Frame | None = None
+    """The size of every picture, if the truth is a table."""
+    mm_per_pixel: float | None = None
+    expected: Expected | None = None
+    """Class frequencies for which to estimate the mean Dice."""
+
+
+def score_options(
+    frame: str | None, mm_per_pixel: float | None, expected: str | None
+) -> ScoreOptions:
+    """Read a frame "256x1600" and frequencies "128,43,741,120/1801". Raises InputError."""
+    return ScoreOptions(
+        frame=None if frame is None else Frame.parse(frame),
+        mm_per_pixel=mm_per_pixel,
+        expected=None if expected is None else read_expected(expected),
+    )
+
+
+def read_expected(text: str) -> Expected:
+    """Read one count per class and, after a slash, the number of strips. Raises InputError."""
+    match = re.fullmatch(r"(\d{1,9}(?:,\d{1,9})*)/(\d{1,9})", text)
+    if not match or not int(match[2]):
+        remedy = "Give strips with each class out of all strips, as 128,43,741,120/1801"
+        raise InputError("expected", f"is {text!r}", remedy)
+    return Expected(tuple(map(int, match[1].split(","))), int(match[2]))
 
 
 class ScoreResult(BaseModel):
@@ -61,7 +94,7 @@ class StripCounts:
     def add(self, predicted: Masks, truth: Masks) -> None:
         """Count a strip. Raises MaskError if the two do not match."""
         self._pixels.append(count_pixels(predicted, truth))
-        self.defects.append(defects_of(predicted, truth))
+        self.defects.append(measure_defects(predicted, truth))
 
     @property
     def pairs(self) -> Pairs:
@@ -87,13 +120,13 @@ def score_result(
         escaped = np.asarray(~(pairs.predicted > 0).any(axis=1))
         sizes = tuple(by_size(defects, escaped, members, mm_per_pixel=options.mm_per_pixel))
     elif options.mm_per_pixel is not None:
-        found = "is given, and the sizes of the pictures are not known"
-        raise InputError("mm per pixel", found, "Give --frame HEIGHTxWIDTH, or a data set")
+        problem = "is given, and the sizes of the pictures are not known"
+        raise InputError("mm per pixel", problem, "Give --frame HEIGHTxWIDTH, or a data set")
     expected = options.expected
     return ScoreResult(
         scores=score(pairs, groups),
         empty=score(pairs.emptied(), groups),
-        classes=tuple(per_class(pairs, classes)),
+        classes=tuple(class_rows(pairs, classes)),
         notes=tuple(notes),
         overlaps=tuple(overlaps(pairs, classes)),
         sizes=sizes,

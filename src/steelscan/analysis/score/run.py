@@ -4,17 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, StripCounts, score_result
+from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCounts, score_result
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import reliability_of_classes, score
 from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder
 from steelscan.strip import RunError, track
-
-
-def is_run_of(folder: Path, dataset: Dataset) -> bool:
-    """Return whether a run was made from this data."""
-    return RunFolder(folder).load_record().fingerprint == dataset.fingerprint
 
 
 def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreResult:

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, StripCounts, score_result
-from steelscan.analysis.score.run import is_run_of, score_run
+from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCounts, score_result
 from steelscan.analysis.score.tables import check_any_read, score_tables
 from steelscan.data import Dataset, open_dataset, open_index_picture
 from steelscan.data.duplicates import group_strips
@@ -29,19 +27,24 @@ def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = Non
     The truth is a CSV file of run lengths or a data set. A folder of predictions may be the output
     of `predict`: its ``submission.csv`` is then read. A run that was made from the truth is scored
     on the strips that its networks were not trained on. Strips that could not be read when they
-    were predicted are listed separately. Raises InputError's kin if the two do not match.
+    were predicted are listed separately. Raises InputError if the two do not match.
     """
     options = options or ScoreOptions()
     if truth.is_file() and truth.suffix != ".zip":
         return score_tables(read_mask_table(truth), _table(predicted), options)
     if options.frame is not None:
-        found = "is given, but the data set has its own picture sizes"
-        raise InputError("frame", found, "Leave it out")
-    if any((predicted / name).exists() for name in ("run.json", "recipe.json")):
-        dataset = open_dataset(truth, "skip")  # as it may have been when the run was made
-        if is_run_of(predicted, dataset):
+        problem = "is given, but the data set has its own picture sizes"
+        raise InputError("frame", problem, "Leave it out")
+    is_run = any((predicted / name).exists() for name in ("run.json", "recipe.json"))
+    dataset = open_dataset(truth, "skip" if is_run else "stop")  # training may have skipped strips
+    if is_run:
+        from steelscan.analysis.score.run import score_run  # loads zarr
+        from steelscan.pipeline import RunFolder
+
+        if RunFolder(predicted).load_record().fingerprint == dataset.fingerprint:
             return score_run(predicted, dataset, options)
-    dataset = open_dataset(truth)
+        if dataset.skipped:
+            dataset = open_dataset(truth)  # raises the error of the first skipped strip
     unread: list[str] = []
     if predicted.is_dir() and not (predicted / "submission.csv").exists():
         names, masks = _pictures(dataset, predicted)
@@ -69,12 +72,12 @@ def _decoded(dataset: Dataset, table: MaskTable) -> tuple[list[str], Iterator[Ma
     """Return the names of the strips that a table predicts, and their masks."""
     strange = table.rows.keys() - set(dataset.names)
     if strange:
-        found = f"predicts {len(strange)} strips that are not in the data set, as {min(strange)}"
-        raise TableError("prediction", found, f"Predict the strips of {dataset.root}")
+        problem = f"predicts {len(strange)} strips that are not in the data set, as {min(strange)}"
+        raise TableError("prediction", problem, f"Predict the strips of {dataset.root}")
     count = len(dataset.classes)
     if table.classes > count:
-        found = f"has class {table.classes}, the data set has {count}"
-        raise TableError("prediction", found, f"Predict the classes of {dataset.root}")
+        problem = f"has class {table.classes}, the data set has {count}"
+        raise TableError("prediction", problem, f"Predict the classes of {dataset.root}")
     named, unread = table.layout == "columns", table.unread
     names = [name for name in dataset.names if named or name in table.rows]
     names = [name for name in names if name not in unread]
@@ -95,16 +98,16 @@ def _pictures(dataset: Dataset, folder: Path) -> tuple[list[str], Iterator[Masks
     paths = {name: inner / f"{Path(name).stem}.png" for name in dataset.names}
     names = [name for name, path in paths.items() if path.exists()]
     if not names:
-        found = f"has no mask of a strip of {dataset.root}"
-        raise InputError(inner, found, "Give a folder with one PNG per strip, with its name")
+        problem = f"has no mask of a strip of {dataset.root}"
+        raise InputError(inner, problem, "Give a folder with one PNG per strip, with its name")
     ids = np.array(dataset.classes.ids)[:, None, None]
 
     def masks() -> Iterator[Masks]:
         for name in names:
             index = open_index_picture(paths[name], paths[name]).values
             if index.max() > len(ids):
-                found = f"has the value {index.max()}, the data set has {len(ids)} classes"
-                raise MaskError(paths[name], found, "Store class ids as pixel values")
+                problem = f"has the value {index.max()}, the data set has {len(ids)} classes"
+                raise MaskError(paths[name], problem, "Store class ids as pixel values")
             yield index == ids
 
     return names, masks()

@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from steelscan.analysis.score.options import ScoreOptions
-from steelscan.analysis.score.result import ScoreResult, numbered_classes, score_result
+from steelscan.analysis.score.result import (
+    ScoreOptions,
+    ScoreResult,
+    numbered_classes,
+    score_result,
+)
 from steelscan.data.files import called_otherwise
-from steelscan.evaluation.metrics import Defects, defects_of, pairs_of_tables
+from steelscan.evaluation.metrics import Defects, measure_defects, pairs_of_tables
 from steelscan.strip import Frame, MaskTable, TableError, decode, track
 
 NO_FRAME = Frame(2**31, 2**31)
@@ -16,7 +20,7 @@ NO_FRAME = Frame(2**31, 2**31)
 
 
 def score_tables(truth: MaskTable, predicted: MaskTable, options: ScoreOptions) -> ScoreResult:
-    """Score one table against another. Raises InputError's kin if they do not match."""
+    """Score one table against another. Raises InputError if they do not match."""
     frame = options.frame
     gone = predicted.unread
     unread = sorted(gone)
@@ -46,8 +50,8 @@ def score_tables(truth: MaskTable, predicted: MaskTable, options: ScoreOptions) 
 def check_any_read(read: Collection[str], unread: Collection[str]) -> None:
     """Raise TableError if no picture of a prediction could be read."""
     if unread and not read:
-        found = f"marks all its {len(unread)} pictures as unread"
-        raise TableError("prediction", found, "Predict pictures that can be read")
+        problem = f"marks all its {len(unread)} pictures as unread"
+        raise TableError("prediction", problem, "Predict pictures that can be read")
 
 
 def check_same_names(truth: Iterable[str], predicted: Iterable[str]) -> None:
@@ -57,8 +61,8 @@ def check_same_names(truth: Iterable[str], predicted: Iterable[str]) -> None:
     """
     names = called_otherwise(truth, predicted)
     if names is not None:
-        found = f"lists {names[1]!r}, which is {names[0]!r} in the truth"
-        raise TableError("prediction", found, "Give images the same names in both")
+        problem = f"lists {names[1]!r}, which is {names[0]!r} in the truth"
+        raise TableError("prediction", problem, "Give images the same names in both")
 
 
 def positive_rows_notes(shared: int) -> Iterator[str]:
@@ -77,5 +81,5 @@ def _defects(truth: MaskTable, predicted: MaskTable, frame: Frame, classes: int)
             np.stack([decode(text, frame, name) for text in table.texts(name, classes)])
             for table in (predicted, truth)
         ]
-        defects.append(defects_of(*both))
+        defects.append(measure_defects(*both))
     return defects

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from math import isnan
 
+from steelscan.analysis.score.figures import draw_reliability
 from steelscan.analysis.score.result import ScoreResult
-from steelscan.analysis.score.size_table import SIZE_NOTE, percent_text, size_rows
-from steelscan.evaluation.metrics import Scores
+from steelscan.evaluation.metrics import Scores, SizeRow
+from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import Page, Section, Table, plain_table
-from steelscan.pipeline import draw_reliability
 
 IOU_NOTE = (
     "IoU over pixels: shared pixels of the whole set over all that are true or predicted. Over "
@@ -21,6 +21,11 @@ EXPECTED_NOTE = (
 CALIBRATION_NOTE = (
     "Per strip and class. Error: mean distance between predicted probability and observed share, "
     "over ten bins. Bars: exact 95 % intervals for independent strips."
+)
+
+SIZE_NOTE = (
+    "A defect is a connected piece of a true mask. A strip counts with its largest defect. "
+    "Brackets: 95 % intervals by group."
 )
 
 _CALIBRATION = "Calibration: how often a class was present, by its predicted probability:"
@@ -134,6 +139,29 @@ def _overlap_rows(result: ScoreResult) -> Rows:
             for row in result.overlaps
         ),
     ]
+
+
+def size_rows(sizes: Sequence[SizeRow], unit: str) -> list[tuple[str, ...]]:
+    """Return a head and one row per range of sizes."""
+    return [
+        ("size", "defects", "missed", "less than half covered", "strips", "escapes"),
+        *(
+            (
+                row.title(unit),
+                str(row.defects),
+                percent_text(row.missed),
+                percent_text(row.uncovered),
+                str(row.strips),
+                percent_text(row.escapes),
+            )
+            for row in sizes
+        ),
+    ]
+
+
+def percent_text(score: Estimate) -> str:
+    """Return a share with its interval in per cent; a dash if it is undefined."""
+    return "-" if isnan(score.value) else score.text(percent=True)
 
 
 def _fold_rows(result: ScoreResult) -> Rows:

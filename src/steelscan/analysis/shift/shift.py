@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
 
 from steelscan.evaluation.adversarial import (
@@ -15,10 +14,7 @@ from steelscan.evaluation.adversarial import (
     likeness_to_test,
     open_train_test,
 )
-from steelscan.evaluation.statistics import Estimate
-
-LEVEL = 0.95
-"""Confidence of the intervals."""
+from steelscan.evaluation.statistics import LEVEL, Estimate
 
 
 class Shift(BaseModel):
@@ -75,7 +71,8 @@ class Shift(BaseModel):
         """
         rows = np.flatnonzero(~self.strips.is_test)
         likeness, groups = self.scores.likeness, self.strips.groups[rows]
-        means = _group_means(likeness, groups)
+        _, group = np.unique(groups, return_inverse=True)
+        means = (np.bincount(group, likeness) / np.bincount(group))[group]
         order = np.lexsort((-likeness, groups, -means))
         return [
             (self.strips.names[rows[at]], int(groups[at]), float(likeness[at]), float(means[at]))
@@ -105,11 +102,10 @@ def find_shift(
         strips.groups[~tests],
         seed,
         test_groups=strips.groups[tests],
-        level=LEVEL,
     )
     differences: tuple[AppearanceDifference, ...] = ()
     if scores.separable:
-        differences = appearance_differences(of_train, of_test, strips.groups, LEVEL)
+        differences = appearance_differences(of_train, of_test, strips.groups)
     return Shift(
         strips=strips,
         scores=scores,
@@ -140,8 +136,3 @@ def _notes(strips: TrainTest) -> list[str]:
         ]
         notes.append(f"Training strips are {sizes[0]} pixels, test strips {sizes[1]}.")
     return notes
-
-
-def _group_means(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    _, group = np.unique(groups, return_inverse=True)
-    return np.asarray((np.bincount(group, values) / np.bincount(group))[group], np.float64)

@@ -57,14 +57,11 @@ def write_shift(shift: Shift, out: Path, folds: Path | None = None, share: float
         )
         write_rows(ranking, columns, rows)
         if folds is not None:
-            _write_folds(shift, folds, share)
+            trains = np.flatnonzero(~shift.strips.is_test)
+            images = [shift.strips.names[row] for row in trains.tolist()]
+            groups = shift.strips.groups[trains]
+            fold_of = like_test_folds(shift.scores.likeness, groups, share)
+            write_folds(folds, images, groups, fold_of)
     write_text(out / "shift.json", shift.model_dump_json(indent=2) + "\n")
     write_page(out / "shift.html", shift)
     return shift_text(shift)
-
-
-def _write_folds(shift: Shift, folds: Path, share: float) -> None:
-    trains = np.flatnonzero(~shift.strips.is_test)
-    names = [shift.strips.names[row] for row in trains.tolist()]
-    groups = shift.strips.groups[trains]
-    write_folds(folds, names, groups, like_test_folds(shift.scores.likeness, groups, share))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SearchedGate(NamedTuple):
-    """A gate of the last round of a recipe that can be searched."""
+    """A gate of a recipe's last stage that can be searched."""
 
     step: str
     of: Literal["class", "image"]
@@ -52,15 +52,15 @@ def last_gate(recipe: Recipe, classes: int) -> SearchedGate | None:
     last = recipe.decision.last
     gate = last.segmenter.gate
     if isinstance(gate, HardGate):
-        least = per_class(gate.threshold, classes, "HardGate.threshold")
-        return SearchedGate(last.segmenter.name, "class", least)
+        thresholds = per_class(gate.threshold, classes, "HardGate.threshold")
+        return SearchedGate(last.segmenter.name, "class", thresholds)
     if not last.classifiers:
         return None
     step = last.classifiers[-1]
-    least = per_class(step.threshold, classes, "Classify.threshold")
-    if step.gate == "image" and len(set(least)) > 1:
+    thresholds = per_class(step.threshold, classes, "Classify.threshold")
+    if step.gate == "image" and len(set(thresholds)) > 1:
         return None
-    return SearchedGate(step.name, step.gate, least)
+    return SearchedGate(step.name, step.gate, thresholds)
 
 
 def default_thresholds(
@@ -102,8 +102,8 @@ def read_histograms(
         check_stored(run, stores, row, image)
         outputs = _WithOpenGate(stores, row, gate)
         frame, classes = dataset.frames[row], len(dataset.classes)
-        found = run_steps(recipe.decision, outputs, classes, frame)
-        counts.append(strip_histograms(found.pixels, dataset.masks(row)))
+        rule_input = run_steps(recipe.decision, outputs, classes, frame)
+        counts.append(strip_histograms(rule_input.pixels, dataset.masks(row)))
         if gate is not None:
             probabilities.append(outputs.of_classes(gate.step))
     stacked = np.stack(probabilities) if probabilities else None

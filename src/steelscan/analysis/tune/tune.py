@@ -1,9 +1,10 @@
 """Tune a finished run on its validation strips, and measure the optimism. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -38,6 +39,7 @@ from steelscan.pipeline import (
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
+from steelscan.recipes import Recipe
 from steelscan.strip import (
     Classes,
     FileKind,
@@ -49,6 +51,8 @@ from steelscan.strip import (
     output_folder,
     per_class,
 )
+
+_THRESHOLDS_KIND = FileKind.json("file of steelscan tune", "rules", "objective", "out_of_sample")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,19 @@ class Tuned:
         return self.out / "tuning.html"
 
 
+class _Start(NamedTuple):
+    """The rules of a recipe that are tuned, and the thresholds that the search starts from."""
+
+    kind: RuleKind
+    gate: SearchedGate | None
+    thresholds: tuple[ClassThresholds, ...]
+
+    @property
+    def image_gate(self) -> float | None:
+        """The threshold of a gate of the image; None without such a gate."""
+        return None if self.gate is None else self.gate.image_threshold
+
+
 def tune_run(
     run: Path,
     data: Path,
@@ -102,115 +119,120 @@ def tune_run(
     that cannot be tuned exactly, OutputError.
     """
     target = out or run / "tuned"
-    kind_of_file = FileKind.json("file of steelscan tune", "rules", "objective", "out_of_sample")
-    check_output(target / "thresholds.json", kind_of_file)
+    check_output(target / "thresholds.json", _THRESHOLDS_KIND)
     folder, options = RunFolder(run), options or CrossFitOptions()
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()
     classes = len(record.classes)
-    gate = last_gate(recipe, classes)
-    defaults = default_thresholds(recipe.rules, classes, gate)
-    if triplet:
-        defaults = _as_triplets(recipe.rules, defaults)
-    kind: RuleKind = "threshold"
-    if triplet or isinstance(recipe.rules[0], Triplet):
-        kind = "triplet"
+    start = _start(recipe, classes, triplet)
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_evaluated(folder, classes)
-    if EVALUATED_PARTS[1] not in parts:
-        remedy = "Train with validation folds"
-        raise RunError(run, f"has no strips {EVALUATED_PARTS[1]}", remedy)
-    _check_tunable(run, parts[EVALUATED_PARTS[1]], record.classes, objectives, options.parts)
+    _check_tunable(run, parts, record.classes, objectives, options.parts)
     dataset = folder.open_data(data, on_error)
     output_folder(target)
 
-    validation = read_histograms(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[1]])
-    image_gate = None if gate is None else gate.image_threshold
-    tuning = tune_thresholds(
-        validation.histograms,
-        validation.evaluated.groups,
-        defaults,
-        objectives,
-        options,
-        kind=kind,
-        class_probabilities=validation.class_probabilities,
-        image_gate=image_gate,
-    )
-    held_out = None
-    if EVALUATED_PARTS[0] in parts:
-        others = read_histograms(folder, recipe, own.round, dataset, parts[EVALUATED_PARTS[0]])
-        held_out = _held_out_scores(tuning, kind, image_gate, others)
+    read = partial(read_histograms, folder, recipe, own.round, dataset)
+    validation = read(parts[EVALUATED_PARTS[1]])
+    tuning = _tune(validation, start, objectives, options)
+    held_out = parts.get(EVALUATED_PARTS[0])
     return Tuned(
         title=f"{recipe.name} on {dataset.root.name}: thresholds and optimism",
         classes=record.classes,
         tuning=tuning,
         objective=name,
-        kind=kind,
+        kind=start.kind,
         recorded=float(dice(validation.evaluated.pairs).mean()),
         run_searched=own.search is not None and any(own.search.tuned),
-        held_out=held_out,
-        thresholds=TunedThresholds(
-            run=folder.digest(),
-            round=own.round,
-            rules=rules_of([each.used for each in tuning.classes], kind),
-            gate=None if gate is None else _tuned_gate(tuning, gate),
-            objective=name,
-            default=TunedScore.of(tuning.best.score(0)),
-            in_sample=TunedScore.of(tuning.best.score(1)),
-            out_of_sample=TunedScore.of(tuning.best.score(2)),
-            used=TunedScore.of(tuning.used.score(2)),
-            reasons=tuple(each.reason for each in tuning.classes),
-        ),
+        held_out=None if held_out is None else _held_out_scores(tuning, start, read(held_out)),
+        thresholds=_tuned_thresholds(tuning, start, folder.digest(), own.round, name),
         out=target,
     )
 
 
+def _tune(
+    validation: PartHistograms,
+    start: _Start,
+    objectives: Sequence[Objective],
+    options: CrossFitOptions,
+) -> Tuning:
+    return tune_thresholds(
+        validation.histograms,
+        validation.evaluated.groups,
+        start.thresholds,
+        objectives,
+        options,
+        kind=start.kind,
+        class_probabilities=validation.class_probabilities,
+        image_gate=start.image_gate,
+    )
+
+
+def _start(recipe: Recipe, classes: int, triplet: bool) -> _Start:
+    """Return what a recipe's search starts from. Raises RecipeError for other rules."""
+    gate = last_gate(recipe, classes)
+    thresholds = default_thresholds(recipe.rules, classes, gate)
+    if isinstance(recipe.rules[0], Triplet):
+        return _Start("triplet", gate, thresholds)
+    if triplet:
+        return _Start("triplet", gate, _as_triplets(thresholds))
+    return _Start("threshold", gate, thresholds)
+
+
 def _check_tunable(
-    run: Path, evaluated: Evaluated, classes: Classes, objectives: Sequence[Objective], parts: int
+    run: Path,
+    parts: Mapping[str, Evaluated],
+    classes: Classes,
+    objectives: Sequence[Objective],
+    needed: int,
 ) -> None:
-    """Raise RunError or InputError, before any work, if the strips are too few to search."""
+    """Raise RunError or InputError, before any work, if there are too few strips to search.
+
+    ``needed`` is the number of groups that a search needs.
+    """
+    if EVALUATED_PARTS[1] not in parts:
+        remedy = "Train with validation folds"
+        raise RunError(run, f"has no strips {EVALUATED_PARTS[1]}", remedy)
+    evaluated = parts[EVALUATED_PARTS[1]]
     groups = len(np.unique(evaluated.groups))
-    if groups < parts:
-        found = f"has {groups} groups of strips out of fold, a search needs {parts}"
-        raise RunError(run, found, "Use a run of more strips, or keep the recipe's thresholds")
+    if groups < needed:
+        problem = f"has {groups} groups of strips out of fold, a search needs {needed}"
+        raise RunError(run, problem, "Use a run of more strips, or keep the recipe's thresholds")
     for at, (name, objective) in enumerate(zip(classes.names, objectives, strict=True)):
         true = evaluated.pairs.truth[:, at]
         try:
             strip_weights(true, objective)
         except InputError:
-            found = f"is on {(true > 0).sum()} of the {len(true)} strips out of fold"
+            problem = f"is on {(true > 0).sum()} of the {len(true)} strips out of fold"
             remedy = "An objective with shares of strips needs strips with and without each class"
-            raise InputError(f"class {name}", found, f"{remedy}: use mean_dice") from None
+            raise InputError(f"class {name}", problem, f"{remedy}: use mean_dice") from None
 
 
-def _as_triplets(
-    rules: Sequence[Rule], defaults: tuple[ClassThresholds, ...]
-) -> tuple[ClassThresholds, ...]:
+def _as_triplets(defaults: tuple[ClassThresholds, ...]) -> tuple[ClassThresholds, ...]:
     """Return the triplets that decide as the recipe does. Raises RecipeError if there are none."""
-    if isinstance(rules[0], Triplet):
-        return defaults
     if any(each.area > 1 for each in defaults):
-        found = "sets a least area of the mask, which no triplet has"
-        raise RecipeError("min_area", found, "Tune without --triplet, or set min_area to 0")
+        problem = "sets a least area of the mask, which no triplet has"
+        raise RecipeError("min_area", problem, "Tune without --triplet, or set min_area to 0")
     return tuple(each._replace(area=1) for each in defaults)
 
 
 def _held_out_scores(
-    tuning: Tuning, kind: RuleKind, image_gate: float | None, others: PartHistograms
+    tuning: Tuning, start: _Start, held_out: PartHistograms
 ) -> tuple[Scores, Scores, Scores]:
     """Score strips that were never searched, with the default, the best and the used thresholds."""
-    gate = tuning.image_gate
-    gates = (image_gate,) * 3 if gate is None else (gate.default, gate.best, gate.used)
-    thresholds = (
-        [each.default for each in tuning.classes],
-        [each.best for each in tuning.classes],
-        [each.used for each in tuning.classes],
+
+    def scored(choice_of: Callable[[TuningChoice[Any]], Any]) -> Scores:
+        image_gate = start.image_gate
+        if tuning.image_gate is not None:
+            image_gate = choice_of(tuning.image_gate)
+        thresholds = [choice_of(choice) for choice in tuning.classes]
+        pairs = _pairs(held_out, thresholds, start.kind, image_gate)
+        return score(pairs, held_out.evaluated.groups)
+
+    return (
+        scored(lambda choice: choice.default),
+        scored(lambda choice: choice.best),
+        scored(lambda choice: choice.used),
     )
-    one, two, three = (
-        score(_pairs(others, each, kind, of_image), others.evaluated.groups)
-        for each, of_image in zip(thresholds, gates, strict=True)
-    )
-    return one, two, three
 
 
 def _pairs(
@@ -219,6 +241,7 @@ def _pairs(
     kind: RuleKind,
     image_gate: float | None,
 ) -> Pairs:
+    """Count the pixels that thresholds predict on the strips of a part."""
     counts, probabilities = part.histograms, part.class_probabilities
     if image_gate is not None and probabilities is not None:
         counts = apply_image_gate(counts, probabilities, image_gate)
@@ -230,8 +253,26 @@ def _pairs(
     return Pairs.of_classes(columns)
 
 
+def _tuned_thresholds(
+    tuning: Tuning, start: _Start, digest: str, round_: int, objective: str
+) -> TunedThresholds:
+    """Return what `predict` and `submit` read: rules, gate, and the scores that led to them."""
+    return TunedThresholds(
+        run=digest,
+        round=round_,
+        rules=rules_of([choice.used for choice in tuning.classes], start.kind),
+        gate=None if start.gate is None else _tuned_gate(tuning, start.gate),
+        objective=objective,
+        default=TunedScore.of(tuning.best.score(0)),
+        in_sample=TunedScore.of(tuning.best.score(1)),
+        out_of_sample=TunedScore.of(tuning.best.score(2)),
+        used=TunedScore.of(tuning.used.score(2)),
+        reasons=tuple(choice.reason for choice in tuning.classes),
+    )
+
+
 def _tuned_gate(tuning: Tuning, gate: SearchedGate) -> TunedGate:
-    threshold: PerClass[float] = tuple(each.used.gate or 0.0 for each in tuning.classes)
+    threshold: PerClass[float] = tuple(choice.used.gate or 0.0 for choice in tuning.classes)
     if gate.image_threshold is not None:
         tuned = tuning.image_gate
         threshold = gate.image_threshold if tuned is None else tuned.used

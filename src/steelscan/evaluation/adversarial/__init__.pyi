@@ -3,9 +3,7 @@ from .appearance import appearance_differences as appearance_differences
 from .appearance import appearance_features as appearance_features
 from .likeness import FEWEST_STRIPS as FEWEST_STRIPS
 from .likeness import LikenessScores as LikenessScores
-from .likeness import cross_parts as cross_parts
 from .likeness import like_test_folds as like_test_folds
-from .likeness import likeness_scores as likeness_scores
 from .likeness import likeness_to_test as likeness_to_test
 from .train_test import TrainTest as TrainTest
 from .train_test import open_train_test as open_train_test

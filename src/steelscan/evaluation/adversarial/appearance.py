@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, auc_interval
+from steelscan.evaluation.statistics import LEVEL, Estimate, auc_interval
 from steelscan.strip import Picture
 
 _DARK = 15
@@ -106,29 +106,26 @@ class AppearanceDifference:
 
 
 def appearance_differences(
-    train: NDArray[np.float64],
-    test: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    level: float = 0.95,
+    train: NDArray[np.float64], test: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> tuple[AppearanceDifference, ...]:
     """Return in which features test strips differ, the most certain differences first.
 
     ``train`` and ``test`` are float64 ``(strips, 15)``, ``groups`` is int64 for all of them,
     training strips first. Each feature is tested twice: whether it is higher or lower on test
     strips, and whether it is farther from the median; the better separation is returned. All
-    intervals hold together with ``level`` (Bonferroni). Raises InputError if training or test
-    strips have fewer than two groups.
+    intervals hold together with a confidence of 95 % (Bonferroni). Raises InputError if training
+    or test strips have fewer than two groups.
     """
     values = np.concatenate([train, test])
     is_test = np.arange(len(values)) >= len(train)
-    each = 1 - (1 - level) / (2 * values.shape[1])
+    level = 1 - (1 - LEVEL) / (2 * values.shape[1])
     differences = []
     for feature, column in zip(FEATURES, values.T, strict=True):
         deviation = np.abs(column - np.median(column))
         varied = f"vary more in {feature.name}", f"vary less in {feature.name}"
         tests = []
         for scores, phrases in ((column, (feature.higher, feature.lower)), (deviation, varied)):
-            auc = auc_interval(scores, is_test, groups, level=each)
+            auc = auc_interval(scores, is_test, groups, level=level)
             higher = auc.value >= 0.5
             medians = float(np.median(scores[~is_test])), float(np.median(scores[is_test]))
             mirrored = auc if higher else Estimate(1 - auc.value, 1 - auc.high, 1 - auc.low)

@@ -17,19 +17,17 @@ _RIDGE = 1.0
 _STEPS = 25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LikenessScores:
     """How much each strip is like a test strip, predicted out of fold.
 
     Attributes:
         likeness: float64 ``(training strips,)``, probabilities from 0 to 1.
-        of_test: the same for the test strips, float64 ``(test strips,)``.
         estimate: AUC of the separation of test from training strips, with its interval; 0.5 means
             that they cannot be separated.
     """
 
     likeness: NDArray[np.float64]
-    of_test: NDArray[np.float64]
     estimate: Estimate
 
     @property
@@ -50,7 +48,6 @@ def likeness_to_test(
     seed: int = 0,
     *,
     test_groups: NDArray[np.int64] | None = None,
-    level: float = 0.95,
 ) -> LikenessScores:
     """Predict out of fold, from their features, which strips are test strips.
 
@@ -62,35 +59,15 @@ def likeness_to_test(
     """
     values = _standardised(np.concatenate([train, test]))
     labels = np.repeat([0.0, 1.0], [len(train), len(test)])
-    every = joined_groups(groups, len(test), test_groups)
+    if test_groups is None:
+        test_groups = np.arange(len(test)) + groups.max(initial=-1) + 1
+    every = np.concatenate([groups, test_groups])
     probabilities = np.zeros(len(labels))
     for part in cross_parts(every, labels > 0, seed, _PARTS):
         weights = _fitted(values[~part], labels[~part])
         probabilities[part] = 1 / (1 + np.exp(-values[part] @ weights))
-    return likeness_scores(probabilities, labels > 0, every, level)
-
-
-def likeness_scores(
-    probabilities: NDArray[np.float64],
-    is_test: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-    level: float,
-) -> LikenessScores:
-    """Summarise out-of-fold probabilities of being a test strip.
-
-    All arrays are ``(strips,)``, training strips first.
-    """
-    auc = auc_interval(probabilities, is_test, groups, level=level, cross_fitted=True)
-    return LikenessScores(probabilities[~is_test], probabilities[is_test], auc)
-
-
-def joined_groups(
-    groups: NDArray[np.int64], tests: int, test_groups: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """Return the group of each training strip, then of each test strip, int64 ``(strips,)``."""
-    if test_groups is None:
-        test_groups = np.arange(tests) + groups.max(initial=-1) + 1
-    return np.concatenate([groups, test_groups])
+    auc = auc_interval(probabilities, labels > 0, every, cross_fitted=True)
+    return LikenessScores(probabilities[labels == 0], auc)
 
 
 def cross_parts(

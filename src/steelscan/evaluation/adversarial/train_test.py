@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -103,16 +104,12 @@ def _training(
     dataset = open_dataset(data, on_error)
     labels: Sequence[str | None] = dataset.group_labels or [None] * len(dataset)
 
-    def of(read: Callable[[int], Picture], row: int) -> Callable[[], Picture]:
-        return lambda: read(row)
-
     train = [
-        _Strip(name, of(dataset.picture, row), labels[row])
+        _Strip(name, partial(dataset.picture, row), labels[row])
         for row, name in enumerate(dataset.names)
     ]
-    tests = [
-        _Strip(name, of(dataset.test_picture, row)) for row, name in enumerate(dataset.test_names)
-    ]
+    test_names = enumerate(dataset.test_names)
+    tests = [_Strip(name, partial(dataset.test_picture, row)) for row, name in test_names]
     return train, tests, list(dataset.skipped)
 
 
@@ -121,6 +118,7 @@ def _of_file(file: PictureFile) -> _Strip:
 
 
 def _groups(prints: Sequence[Fingerprint], labels: Sequence[str | None]) -> NDArray[np.int64]:
+    """Join near-duplicates and strips of one label; strips without a label have a group each."""
     by_picture = group_prints(prints).numbers
     own: Iterator[int] = iter(range(len(prints)))
     numbers: dict[object, int] = {}

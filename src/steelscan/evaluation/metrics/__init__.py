@@ -1,4 +1,4 @@
-"""Counts of pixels, Dice and what a plant counts, calibration, agreement, review."""
+"""Pixel counts, Dice, scores with intervals, defects by size, calibration and agreement."""
 
 import lazy_loader
 

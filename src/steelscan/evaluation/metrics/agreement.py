@@ -40,8 +40,8 @@ def agreement(count: int, pairs: dict[tuple[int, int], Pairs]) -> Agreement:
     """
     wanted = list(combinations(range(count), 2))
     if count < 2 or sorted(pairs) != wanted:
-        found = f"are {count}, and {len(pairs)} pairs of them"
-        raise InputError("predictions", found, "Give two or more, and every pair of them")
+        problem = f"are {count}, and {len(pairs)} pairs of them"
+        raise InputError("predictions", problem, "Give two or more, and every pair of them")
     first = pairs[wanted[0]]
     if not len(first):
         raise InputError("predictions", "are of no strip", "Give predictions of at least one strip")

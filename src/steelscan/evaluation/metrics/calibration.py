@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, lower_bound, upper_bound
+from steelscan.evaluation.statistics import LEVEL, Estimate, lower_bound, upper_bound
 from steelscan.strip import InputError
 
 
@@ -38,11 +38,7 @@ class Reliability:
 
 
 def reliability(
-    probabilities: NDArray[np.float64],
-    present: NDArray[np.bool_],
-    *,
-    bins: int = 10,
-    level: float = 0.95,
+    probabilities: NDArray[np.float64], present: NDArray[np.bool_], *, bins: int = 10
 ) -> Reliability:
     """Compare probabilities with the truth in bins of equal width.
 
@@ -53,13 +49,13 @@ def reliability(
     1950; intervals: Clopper and Pearson 1934.)
     """
     if probabilities.shape != present.shape:
-        found = f"have shape {probabilities.shape}, the truth {present.shape}"
-        raise InputError("probabilities", found, "Give both for the same strips and classes")
+        problem = f"have shape {probabilities.shape}, the truth {present.shape}"
+        raise InputError("probabilities", problem, "Give both for the same strips and classes")
     known = ~np.isnan(probabilities)
     predicted, observed = probabilities[known], present[known]
     if not predicted.size or predicted.min() < 0 or predicted.max() > 1:
-        found = "are not all from 0 to 1" if predicted.size else "are none"
-        raise InputError("probabilities", found, "Give the probabilities of a classifier")
+        problem = "are not all from 0 to 1" if predicted.size else "are none"
+        raise InputError("probabilities", problem, "Give the probabilities of a classifier")
     bin_of = np.minimum((predicted * bins).astype(np.int64), bins - 1)
     counts = np.bincount(bin_of, minlength=bins)
     hits = np.bincount(bin_of, observed, minlength=bins).astype(np.int64)
@@ -70,7 +66,7 @@ def reliability(
             high=(at + 1) / bins,
             count=int(counts[at]),
             predicted=float(sums[at] / counts[at]) if counts[at] else nan,
-            observed=_share(int(hits[at]), int(counts[at]), level),
+            observed=_share(int(hits[at]), int(counts[at])),
         )
         for at in range(bins)
     )
@@ -96,9 +92,9 @@ def reliability_of_classes(
     return by_name
 
 
-def _share(hits: int, count: int, level: float) -> Estimate:
+def _share(hits: int, count: int) -> Estimate:
     if not count:
         return Estimate(nan)
-    one_sided = (1 + level) / 2
+    one_sided = (1 + LEVEL) / 2
     bounds = (bound(hits, count, one_sided) for bound in (lower_bound, upper_bound))
     return Estimate(hits / count, *bounds)

@@ -34,8 +34,8 @@ def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
     Raises InputError if the pairs have another number of classes.
     """
     if pairs.classes != len(classes):
-        found = f"are {len(classes)}, the pairs have {pairs.classes}"
-        raise InputError("classes", found, "Name the classes that the masks were made for")
+        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
+        raise InputError("classes", problem, "Name the classes that the masks were made for")
     union = pairs.predicted + pairs.truth - pairs.shared
     each = pairs.shared / np.maximum(union, 1)
     true, hit = pairs.truth > 0, (pairs.truth > 0) & (pairs.predicted > 0)
@@ -70,9 +70,9 @@ class Expected:
 
     def __post_init__(self) -> None:
         if not all(0 <= count <= self.strips for count in self.positives) or not self.positives:
-            found = f"{self.positives} of {self.strips} strips"
+            problem = f"{self.positives} of {self.strips} strips"
             raise InputError(
-                "expected", found, "Give one count per class, none above the number of strips"
+                "expected", problem, "Give one count per class, none above the number of strips"
             )
 
 
@@ -85,8 +85,8 @@ def expected_dice(pairs: Pairs, expected: Expected) -> float:
     128, 43, 741 and 120 of 1801, found by probing.)
     """
     if len(expected.positives) != pairs.classes:
-        found = f"has {len(expected.positives)} classes, the pairs have {pairs.classes}"
-        raise InputError("expected", found, "Give one count per class")
+        problem = f"has {len(expected.positives)} classes, the pairs have {pairs.classes}"
+        raise InputError("expected", problem, "Give one count per class")
     values, true = dice(pairs), pairs.truth > 0
     clean = len(expected.positives) * expected.strips - sum(expected.positives)
     kept = _ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())

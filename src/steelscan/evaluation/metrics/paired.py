@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs
-from steelscan.evaluation.metrics.scores import strip_sums
-from steelscan.evaluation.statistics import gain_interval, ratios_of, resample_weights, sums_by
+from steelscan.evaluation.metrics.scores import NUMBERS, strip_sums
+from steelscan.evaluation.statistics import Estimate, estimate_gains, sums_by
 from steelscan.strip import InputError
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -35,6 +35,11 @@ class Difference:
     more_is_better: bool
 
     @property
+    def estimate(self) -> Estimate:
+        """The difference with its interval."""
+        return Estimate(self.value, self.low, self.high)
+
+    @property
     def verdict(self) -> Verdict:
         """Whether the other prediction is better or worse: if the interval does not contain 0."""
         if isnan(self.low) or self.low <= 0 <= self.high:
@@ -55,13 +60,8 @@ class Differences:
     groups: int
 
 
-_MORE_IS_BETTER = {
-    "mean_dice": True,
-    "defect_dice": True,
-    "clean_kept": True,
-    "escapes": False,
-    "overkill": False,
-}
+_MORE_IS_BETTER = (True, True, True, False, False)
+"""For each of the five numbers, in the order of `Differences`."""
 
 
 def paired_differences(
@@ -71,7 +71,6 @@ def paired_differences(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Differences:
     """Return the five numbers of ``other`` less those of ``one``, with paired intervals.
 
@@ -81,7 +80,7 @@ def paired_differences(
 
     An interval covers the differences that other strips of the same kind could show with these
     networks and thresholds; it does not cover training with another seed. If so few groups differ
-    that all could favour one side by chance (up to 5 at a level of 0.95), it is extended to 0,
+    that all could favour one side by chance (up to 5), it is extended to 0,
     because resamples cannot show that. [0, 0] means that no group differs. One of 20 intervals
     does not contain the truth.
 
@@ -95,23 +94,21 @@ def paired_differences(
     over_other = sums_by(member, strip_sums(other)[0], len(group))
     gained = over_other - over_one
     gained[np.abs(gained) < _NOISE] = 0.0
-    drawn = [
-        ratios_of(weight @ gained, weight @ under)
-        for weight in resample_weights(len(group), resamples, seed)
-    ]
-    shares = np.concatenate(drawn) if drawn else np.empty((0, gained.shape[1]))
-    differences = {}
-    for at, (name, more_is_better) in enumerate(_MORE_IS_BETTER.items()):
-        low, high = gain_interval(shares[:, at], gained[:, at], under[:, at], level)
-        differences[name] = Difference(
+    gains = estimate_gains(gained, under, resamples, seed)
+    differences = {
+        name: Difference(
             one=_share(over_one[:, at], under[:, at]),
             other=_share(over_other[:, at], under[:, at]),
-            value=_share(gained[:, at], under[:, at]),
-            low=low,
-            high=high,
+            value=gain.value,
+            low=gain.low,
+            high=gain.high,
             differing=int(np.count_nonzero(gained[:, at])),
             more_is_better=more_is_better,
         )
+        for at, (name, gain, more_is_better) in enumerate(
+            zip(NUMBERS, gains, _MORE_IS_BETTER, strict=True)
+        )
+    }
     return Differences(**differences, strips=len(one), groups=len(group))
 
 
@@ -122,8 +119,8 @@ def merged_groups(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[n
     is the index of its first strip. Raises InputError if the lengths differ.
     """
     if one.shape != other.shape:
-        found = f"have shapes {one.shape} and {other.shape}"
-        raise InputError("groups", found, "Give both for the same strips")
+        problem = f"have shapes {one.shape} and {other.shape}"
+        raise InputError("groups", problem, "Give both for the same strips")
     merged = np.arange(len(one))
     members = [np.unique(each, return_inverse=True)[1] for each in (one, other)]
     while True:
@@ -141,8 +138,8 @@ def _check(one: Pairs, other: Pairs, groups: NDArray[np.int64]) -> None:
         remedy = "Give two predictions of the same strips, in the same order"
         raise InputError("pairs", "have different truths", remedy)
     if groups.shape != (len(one),):
-        found = f"have shape {groups.shape}, there are {len(one)} strips"
-        raise InputError("groups", found, "Give one group number per strip")
+        problem = f"have shape {groups.shape}, there are {len(one)} strips"
+        raise InputError("groups", problem, "Give one group number per strip")
 
 
 def _share(over: NDArray[np.float64], under: NDArray[np.float64]) -> float:

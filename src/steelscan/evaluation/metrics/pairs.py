@@ -35,13 +35,13 @@ class Pairs:
         fields = (self.predicted, self.truth, self.shared)
         same = len({field.shape for field in fields}) == 1 and self.truth.ndim == 2
         if not same or any(field.dtype != np.int64 for field in fields):
-            found = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
+            problem = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
             raise MaskError(
-                "pixel counts", f"are {found}", "Give three int64 arrays (strips, classes)"
+                "pixel counts", f"are {problem}", "Give three int64 arrays (strips, classes)"
             )
         if (self.shared < 0).any() or (self.shared > np.minimum(*fields[:2])).any():
-            found = "have more shared than predicted or true pixels"
-            raise MaskError("pixel counts", found, "Count all three on the same masks")
+            problem = "have more shared than predicted or true pixels"
+            raise MaskError("pixel counts", problem, "Count all three on the same masks")
 
     @staticmethod
     def of(counts: Sequence[PixelCounts]) -> "Pairs":
@@ -50,8 +50,8 @@ class Pairs:
         Raises MaskError for no strip, or for strips with different numbers of classes.
         """
         if len({strip.shape for strip in counts}) != 1:
-            found = "differ in their classes" if len(counts) else "are of no strip"
-            raise MaskError("pixel counts", found, "Count strips of one data set, at least one")
+            problem = "differ in their classes" if len(counts) else "are of no strip"
+            raise MaskError("pixel counts", problem, "Count strips of one data set, at least one")
         predicted, truth, shared = np.stack(counts, axis=1)
         return Pairs(predicted, truth, shared)
 
@@ -92,8 +92,8 @@ def count_pixels(predicted: Masks, truth: Masks) -> PixelCounts:
     Both are bool ``(classes, height, width)`` of one frame. Raises MaskError for anything else.
     """
     if truth.ndim != 3:
-        found = f"has {truth.ndim} axes"
-        raise MaskError("truth", found, "Give bool masks (classes, height, width)")
+        problem = f"has {truth.ndim} axes"
+        raise MaskError("truth", problem, "Give bool masks (classes, height, width)")
     classes, height, width = truth.shape
     frame = Frame(height, width)
     check_masks(truth, classes, frame, "truth")

@@ -8,6 +8,7 @@ give the same intervals in blocks of any size. (Poisson bootstrap: Chamandy, Mur
 Naidu 2012; Oza and Russell 2001.)
 """
 
+from collections.abc import Iterator
 from math import e, factorial, nan
 
 import numpy as np
@@ -29,13 +30,11 @@ Keys = NDArray[np.uint64]
 class RunningScores:
     """Scores, in total and per class, of all strips that were added."""
 
-    def __init__(
-        self, classes: Classes, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
-    ) -> None:
+    def __init__(self, classes: Classes, *, resamples: int = 1000, seed: int = 0) -> None:
         """Start with no strips. Raises InputError for fewer than two resamples."""
         if resamples < 2:
             raise InputError("resamples", f"are {resamples}", "Use two or more")
-        self._classes, self._level = classes, level
+        self._classes = classes
         count = -(-resamples // 4) * 4  # one hash gives four draws
         self._draws = mixed(np.arange(count // 4, dtype=np.uint64) + np.uint64(seed << 32))
         self._drawn = np.zeros((count, 10))
@@ -51,13 +50,13 @@ class RunningScores:
         Raises InputError for another number of classes or of keys.
         """
         if pairs.classes != len(self._classes):
-            found = f"are {len(self._classes)}, the pairs have {pairs.classes}"
-            raise InputError("classes", found, "Name the classes that the masks were made for")
+            problem = f"are {len(self._classes)}, the pairs have {pairs.classes}"
+            raise InputError("classes", problem, "Name the classes that the masks were made for")
         if keys is None:
             keys = np.arange(self._strips, self._strips + len(pairs), dtype=np.uint64)
         elif keys.shape != (len(pairs),) or keys.dtype != np.uint64:
-            found = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
-            raise InputError("keys", found, "Give one uint64 per strip")
+            problem = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
+            raise InputError("keys", problem, "Give one uint64 per strip")
         else:
             self._grouped = True
         over, under = strip_sums(pairs)
@@ -82,11 +81,10 @@ class RunningScores:
         """Return the scores of empty predictions with the same truth."""
         return self._scored(_emptied(self._sums), _emptied(self._drawn))
 
-    def per_class(self) -> list[ClassRow]:
+    def class_rows(self) -> list[ClassRow]:
         """Return one row per class."""
         rows = []
-        for name, sums in zip(self._classes.names, self._of_classes, strict=True):
-            of = dict(zip(_COLUMNS, sums.tolist(), strict=True))
+        for name, of in self._sums_of_classes():
             clean = self._strips - of["true"]
             rows.append(
                 ClassRow(
@@ -107,8 +105,7 @@ class RunningScores:
     def overlaps(self) -> list[Overlap]:
         """Return IoU and hit rate per class, and last their mean."""
         rows = []
-        for name, sums in zip(self._classes.names, self._of_classes, strict=True):
-            of = dict(zip(_COLUMNS, sums.tolist(), strict=True))
+        for name, of in self._sums_of_classes():
             either = of["true"] + of["predicted"] - of["hit"]
             rows.append(
                 Overlap(
@@ -121,6 +118,11 @@ class RunningScores:
             )
         return [*rows, mean_overlap(rows)]
 
+    def _sums_of_classes(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yield the name of each class, and its sums by the names of `_COLUMNS`."""
+        for name, sums in zip(self._classes.names, self._of_classes, strict=True):
+            yield name, dict(zip(_COLUMNS, sums.tolist(), strict=True))
+
     def _weights(self, keys: Keys) -> NDArray[np.uint8]:
         """Return the weight of each strip in each resample, uint8 ``(strips, resamples)``."""
         hashes = mixed(mixed(keys)[:, None] ^ self._draws)
@@ -132,7 +134,7 @@ class RunningScores:
         numbers = {}
         for at, name in enumerate(NUMBERS):
             some, every = bool(over[at] > 0), bool(over[at] == under[at])
-            bounds = interval(shares[:, at], self._groups(at), some, every, self._level)
+            bounds = interval(shares[:, at], self._groups(at), some, every)
             numbers[name] = Estimate(float(values[at]), *bounds)
         return Scores(
             **numbers,

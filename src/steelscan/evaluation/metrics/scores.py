@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, dice
-from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
+from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
 from steelscan.pages import plain_table, plain_value
 from steelscan.strip import Classes, InputError
 
@@ -80,7 +80,6 @@ def score(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Scores:
     """Score predictions, with percentile bootstrap intervals over whole groups.
 
@@ -91,20 +90,15 @@ def score(
     """
     members = np.arange(len(pairs)) if groups is None else np.asarray(groups)
     if members.shape != (len(pairs),):
-        found = f"have shape {members.shape}, there are {len(pairs)} strips"
-        raise InputError("groups", found, "Give one group number per strip")
+        problem = f"have shape {members.shape}, there are {len(pairs)} strips"
+        raise InputError("groups", problem, "Give one group number per strip")
     over, under = strip_sums(pairs)
     group, member = np.unique(members, return_inverse=True)
     over, under = (sums_by(member, sums, len(group)) for sums in (over, under))
-    bounds = intervals(over, under, resamples, seed, level)
+    estimates = estimate_shares(over, under, resamples, seed)
     total, count = over.sum(axis=0), under.sum(axis=0)
-    values = ratios_of(total, count)
-    numbers = {
-        name: Estimate(float(value), *interval)
-        for name, value, interval in zip(NUMBERS, values, bounds, strict=True)
-    }
     return Scores(
-        **numbers,
+        **dict(zip(NUMBERS, estimates, strict=True)),
         strips=len(pairs),
         groups=len(group),
         defect_pairs=int(count[1]),
@@ -153,11 +147,11 @@ class ClassRow:
     clean_kept: float
 
 
-def per_class(pairs: Pairs, classes: Classes) -> list[ClassRow]:
+def class_rows(pairs: Pairs, classes: Classes) -> list[ClassRow]:
     """Return one row per class. Raises InputError for another number of classes."""
     if pairs.classes != len(classes):
-        found = f"are {len(classes)}, the pairs have {pairs.classes}"
-        raise InputError("classes", found, "Name the classes that the masks were made for")
+        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
+        raise InputError("classes", problem, "Name the classes that the masks were made for")
     values = dice(pairs)
     overlap = values / np.maximum(2 - values, 1)
     rows = []

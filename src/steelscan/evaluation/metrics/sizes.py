@@ -8,7 +8,7 @@ from math import inf, isinf
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, intervals, ratios_of, sums_by
+from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
 from steelscan.strip import Frame, InputError, Masks, check_masks, label_components
 
 Defects = NDArray[np.int64]
@@ -44,7 +44,7 @@ class SizeRow:
         return f"{self.low:g} to {self.high:g} {unit}"
 
 
-def defects_of(predicted: Masks, truth: Masks) -> Defects:
+def measure_defects(predicted: Masks, truth: Masks) -> Defects:
     """Measure every 8-connected piece of the true masks of one strip.
 
     Both are bool ``(classes, height, width)``. Only predictions of the defect's own class count.
@@ -53,15 +53,15 @@ def defects_of(predicted: Masks, truth: Masks) -> Defects:
     frame = Frame(*truth.shape[1:])
     for where, masks in (("truth", truth), ("prediction", predicted)):
         check_masks(masks, len(truth), frame, where)
-    found = [np.empty((0, 3), np.int64)]
+    measured = [np.empty((0, 3), np.int64)]
     for index, (guess, true) in enumerate(zip(predicted, truth, strict=True)):
         if not true.any():
             continue
         labels, count = label_components(true)
         pixels = np.bincount(labels[true], minlength=count + 1)[1:]
         covered = np.bincount(labels[true & guess], minlength=count + 1)[1:]
-        found.append(np.column_stack([np.full(count, index), pixels, covered]))
-    return np.concatenate(found)
+        measured.append(np.column_stack([np.full(count, index), pixels, covered]))
+    return np.concatenate(measured)
 
 
 def by_size(
@@ -70,9 +70,6 @@ def by_size(
     groups: NDArray[np.int64],
     *,
     mm_per_pixel: float | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> list[SizeRow]:
     """Return misses and escapes per defect size, with bootstrap intervals by group.
 
@@ -85,62 +82,58 @@ def by_size(
     if mm_per_pixel is not None and not 0 < mm_per_pixel < inf:
         raise InputError("mm per pixel", f"is {mm_per_pixel}", "Give the side of a pixel in mm")
     if not len(defects) == len(escaped) == len(groups):
-        found = f"are of {len(defects)}, {len(escaped)} and {len(groups)} strips"
-        raise InputError("defects", found, "Give all for the same strips")
+        problem = f"are of {len(defects)}, {len(escaped)} and {len(groups)} strips"
+        raise InputError("defects", problem, "Give all for the same strips")
     scale = 1.0 if mm_per_pixel is None else mm_per_pixel**2
-    counts = [len(each) for each in defects]
+    counts = [len(of_strip) for of_strip in defects]
     if not sum(counts):
         return []
-    every = np.concatenate(defects)
+    _, pixels, covered = np.concatenate(defects).T
     strip = np.repeat(np.arange(len(defects)), counts)
-    sizes = np.asarray(every[:, 1] * scale, np.float64)
+    sizes = np.asarray(pixels * scale, np.float64)
     largest: NDArray[np.float64] = np.zeros(len(defects))
     np.maximum.at(largest, strip, sizes)
     edges = _edges(float(sizes.min()), float(sizes.max()))
-    _, member = np.unique(groups, return_inverse=True)
-    shares = _shares(
-        over=(every[:, 2] == 0, 2 * every[:, 2] < every[:, 1], escaped),
-        sizes=(sizes, sizes, largest),
-        members=(member[strip], member[strip], member),
-        edges=edges,
-        settings=(resamples, seed, level),
+    _, group = np.unique(groups, return_inverse=True)
+    count, of_defect = int(group.max()) + 1, group[strip]
+    rows = zip(
+        pairwise(edges),
+        _shares(covered == 0, sizes, edges, of_defect, count),
+        _shares(2 * covered < pixels, sizes, edges, of_defect, count),
+        _shares(escaped, largest, edges, group, count),
+        strict=True,
     )
-    bounds = list(pairwise(edges))
     return [
         SizeRow(
             low=low,
             high=high,
             defects=int(((sizes >= low) & (sizes < high)).sum()),
-            missed=shares[0][at],
-            uncovered=shares[1][at],
+            missed=missed,
+            uncovered=uncovered,
             strips=int(((largest >= low) & (largest < high) & (largest > 0)).sum()),
-            escapes=shares[2][at],
+            escapes=escapes,
         )
-        for at, (low, high) in enumerate(bounds)
+        for (low, high), missed, uncovered, escapes in rows
     ]
 
 
 def _shares(
-    over: tuple[NDArray[np.bool_], ...],
-    sizes: tuple[NDArray[np.float64], ...],
-    members: tuple[NDArray[np.int64], ...],
+    wrong: NDArray[np.bool_],
+    sizes: NDArray[np.float64],
     edges: Sequence[float],
-    settings: tuple[int, int, float],
-) -> list[list[Estimate]]:
-    """Return the share of errors per range of sizes, for each kind of error."""
-    groups = max(int(member.max()) for member in members) + 1
-    estimates = []
-    for wrong, size, member in zip(over, sizes, members, strict=True):
-        place = np.searchsorted(np.asarray(edges), size, side="right") - 1
-        within = (place[:, None] == np.arange(len(edges) - 1)) & (size > 0)[:, None]
-        under = sums_by(member, within.astype(np.float64), groups)
-        errors = sums_by(member, (within & wrong[:, None]).astype(np.float64), groups)
-        values = ratios_of(errors.sum(axis=0), under.sum(axis=0))
-        bounds = intervals(errors, under, *settings)
-        estimates.append(
-            [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
-        )
-    return estimates
+    group: NDArray[np.int64],
+    groups: int,
+) -> list[Estimate]:
+    """Return the share that is ``wrong`` in each range of sizes; a size of 0 is in none.
+
+    All arrays are ``(defects,)``, or ``(strips,)``; ``groups`` is the number of groups, of which
+    some may have no defect.
+    """
+    size = sizes[:, None]
+    within = (size >= edges[:-1]) & (size < edges[1:]) & (size > 0)
+    under = sums_by(group, within.astype(np.float64), groups)
+    over = sums_by(group, (within & wrong[:, None]).astype(np.float64), groups)
+    return estimate_shares(over, under)
 
 
 def _edges(smallest: float, largest: float) -> list[float]:

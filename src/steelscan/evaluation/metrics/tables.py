@@ -40,8 +40,8 @@ def pairs_of_tables(
     for row, name in enumerate(names):
         frame = frames if isinstance(frames, Frame) else frames.get(name)
         if frame is None:
-            found = f"image {name} has no known size"
-            raise TableError("frames", found, "Name the folder that holds its picture")
+            problem = f"image {name} has no known size"
+            raise TableError("frames", problem, "Give the folder with its picture")
         texts = predicted.texts(name, count), truth.texts(name, count)
         counts[:, row] = pixel_counts(*texts, frame, name)
     return Pairs(*counts)
@@ -92,9 +92,9 @@ def _check(where: str, table: MaskTable, names: Sequence[str], classes: int) -> 
     if not names:
         raise TableError(where, "lists no image", "Give a table with rows, or name the images")
     if table.classes > classes:
-        found = f"has class {table.classes}, the data set has {classes}"
-        raise TableError(where, found, "Give the tables of one data set")
+        problem = f"has class {table.classes}, the data set has {classes}"
+        raise TableError(where, problem, "Give the tables of one data set")
     absent = [name for name in names if name not in table.rows]
     if table.layout == "joined" and absent:
-        found = f"has no rows for {len(absent)} of {len(names)} images, such as {absent[0]}"
-        raise TableError(where, found, "Give it a row for every image and class, empty or not")
+        problem = f"has no rows for {len(absent)} of {len(names)} images, such as {absent[0]}"
+        raise TableError(where, problem, "Give it a row for every image and class, empty or not")

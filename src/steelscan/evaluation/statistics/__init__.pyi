@@ -1,10 +1,10 @@
 from .auc import auc_interval as auc_interval
+from .bootstrap import LEVEL as LEVEL
 from .bootstrap import Estimate as Estimate
-from .bootstrap import gain_interval as gain_interval
+from .bootstrap import estimate_gains as estimate_gains
+from .bootstrap import estimate_shares as estimate_shares
 from .bootstrap import interval as interval
-from .bootstrap import intervals as intervals
 from .bootstrap import ratios_of as ratios_of
-from .bootstrap import resample_weights as resample_weights
 from .bootstrap import sums_by as sums_by
 from .bounds import bound_text as bound_text
 from .bounds import events_allowed as events_allowed

@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics.bootstrap import Estimate
+from steelscan.evaluation.statistics.bootstrap import LEVEL, Estimate
 from steelscan.strip import InputError
 
 _NOISE = 1e-12
@@ -30,7 +30,7 @@ def auc_interval(
     positive: NDArray[np.bool_],
     groups: NDArray[np.int64],
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
     cross_fitted: bool = False,
 ) -> Estimate:
     """Return the area under the curve with its interval, for strips that come in groups.
@@ -51,8 +51,8 @@ def auc_interval(
     """
     sides = [len(np.unique(groups[side])) for side in (positive, ~positive)]
     if min(sides) < 2:
-        found = f"are {sides[0]} groups in one class and {sides[1]} in the other"
-        raise InputError("strips", found, "An interval needs two groups of strips in each class")
+        problem = f"are {sides[0]} groups in one class and {sides[1]} in the other"
+        raise InputError("strips", problem, "An interval needs two groups of strips in each class")
     value = area_under_curve(scores, positive)
     tail = (1 - level) / 2
     error = _standard_error(scores, positive, groups) * (sqrt(2) if cross_fitted else 1)

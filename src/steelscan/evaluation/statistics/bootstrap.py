@@ -10,6 +10,9 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
+LEVEL = 0.95
+"""Confidence of all intervals."""
+
 _DRAWS_AT_ONCE = 1 << 20
 
 
@@ -48,20 +51,50 @@ def ratios_of(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[
     return ratios
 
 
-def intervals(
+def estimate_shares(
     over: NDArray[np.float64],
     under: NDArray[np.float64],
-    resamples: int,
-    seed: int,
-    level: float,
-) -> list[tuple[float, float]]:
-    """Return the interval of each share from the sums of groups, ``(groups, shares)``."""
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return each share with its interval from the sums of groups, ``(groups, shares)``.
+
+    Without ``resamples`` there are no intervals.
+    """
+    values = ratios_of(over.sum(axis=0), under.sum(axis=0)).tolist()
     if resamples == 0:
-        return [(nan, nan)] * over.shape[1]
+        return [Estimate(value) for value in values]
+    drawn = _resampled_ratios(over, under, resamples, seed)
+    estimates = []
+    for value, *columns in zip(values, drawn.T, over.T, under.T, strict=True):
+        shares, errors, trials = columns
+        groups, every = float((trials > 0).sum()), np.array_equal(errors, trials)
+        bounds = interval(shares, groups, bool(errors.any()), every)
+        estimates.append(Estimate(value, *bounds))
+    return estimates
+
+
+def estimate_gains(
+    gained: NDArray[np.float64],
+    under: NDArray[np.float64],
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return each gain with its interval from the sums of groups, ``(groups, gains)``.
+
+    The interval contains 0 if so few groups differ that all could have the same sign by chance.
+    """
+    drawn = _resampled_ratios(gained, under, resamples, seed)
+    return [_estimate_gain(*columns) for columns in zip(drawn.T, gained.T, under.T, strict=True)]
+
+
+def _resampled_ratios(
+    over: NDArray[np.float64], under: NDArray[np.float64], resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Return the ratios of each resample of groups, float64 ``(resamples, columns)``."""
     weights = resample_weights(len(over), resamples, seed)
     drawn = [ratios_of(weight @ over, weight @ under) for weight in weights]
-    shares = np.concatenate(drawn) if drawn else np.empty((0, over.shape[1]))
-    return [_interval(*columns, level) for columns in zip(shares.T, over.T, under.T, strict=True)]
+    return np.concatenate(drawn) if drawn else np.empty((0, over.shape[1]))
 
 
 def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -75,18 +108,8 @@ def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray
         yield times.reshape(rows, groups).astype(np.float64)
 
 
-def _interval(
-    drawn: NDArray[np.float64],
-    over: NDArray[np.float64],
-    under: NDArray[np.float64],
-    level: float,
-) -> tuple[float, float]:
-    groups = float((under > 0).sum())
-    return interval(drawn, groups, bool(over.any()), np.array_equal(over, under), level)
-
-
 def interval(
-    drawn: NDArray[np.float64], groups: float, some: bool, every: bool, level: float
+    drawn: NDArray[np.float64], groups: float, some: bool, every: bool
 ) -> tuple[float, float]:
     """Return the interval of one share from its resamples, ``(resamples,)``, nan if undefined.
 
@@ -95,7 +118,7 @@ def interval(
     """
     if groups < 2:
         return nan, nan  # nothing is known of how groups differ
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     # If all groups have 0, or all have 1, resamples do not differ, though "0 of 20 escaped" is
     # compatible with 17 %. Then the exact bound is used: n groups that all have 1 have a chance
     # of at most mean**n (Clopper and Pearson 1934).
@@ -108,21 +131,18 @@ def interval(
     return float(low), float(high)
 
 
-def gain_interval(
+def _estimate_gain(
     drawn: NDArray[np.float64],
     gained: NDArray[np.float64],
     under: NDArray[np.float64],
-    level: float,
-) -> tuple[float, float]:
-    """Return the interval of a gain from its resamples, ``(resamples,)``, and the sums of groups.
-
-    It contains 0 if so few groups differ that all could have the same sign by chance.
-    """
+) -> Estimate:
+    """Return one gain from its resamples, ``(resamples,)``, and the sums of groups."""
+    value = float(gained.sum() / under.sum()) if under.any() else nan
     known = drawn[~np.isnan(drawn)]
     if np.count_nonzero(under) < 2 or not known.size:
-        return nan, nan  # nothing is known of how groups differ
-    tail = (1 - level) / 2
+        return Estimate(value)  # nothing is known of how groups differ
+    tail = (1 - LEVEL) / 2
     low, high = (float(bound) for bound in np.quantile(known, [tail, 1 - tail]))
     if 0.5 ** np.count_nonzero(gained) > tail:
-        return min(low, 0.0), max(high, 0.0)
-    return low, high
+        return Estimate(value, min(low, 0.0), max(high, 0.0))
+    return Estimate(value, low, high)

@@ -73,7 +73,7 @@ def bound_text(events: int, trials: int, what: str, confidence: float = 0.95) ->
 
 def _check(events: int, trials: int, confidence: float) -> None:
     if not 0 <= events <= trials:
-        found = f"are {events} among {trials} trials"
-        raise InputError("events", found, "Count both on the same strips")
+        problem = f"are {events} among {trials} trials"
+        raise InputError("events", problem, "Count both on the same strips")
     if not 0 < confidence < 1:
         raise InputError("confidence", f"is {confidence}", "Give a share between 0 and 1")

@@ -11,7 +11,8 @@ with the choice held fixed they would be too narrow, because other strips lead t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from functools import cache
+from itertools import chain, compress
 from math import nan, sqrt
 from statistics import NormalDist
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -34,7 +35,7 @@ the optimism has twice the variance that it has on the strips themselves (benchm
 class CrossFitOptions(Spec):
     """How thresholds are searched and cross-fitted, and which gains are accepted.
 
-    A setting is changed if the interval of its gain, at ``confidence``, lies above 0. ``gain`` is
+    A setting is changed if the interval of its gain, at ``confidence``, is above 0. ``gain`` is
     the gain of interest, as Dice per group with the class; the result names the number of groups
     that would show it with a chance of ``power``.
     """
@@ -50,7 +51,7 @@ class CrossFitOptions(Spec):
 
 
 class Search(Protocol[T]):
-    """What can be cross-fitted: a way to choose, and the score of each strip with a choice.
+    """What `crossfit` needs of a search: a way to choose, and the score of each strip.
 
     ``times`` is how often each resample contains each strip, float64 ``(resamples, strips)``.
     """
@@ -64,7 +65,7 @@ class Search(Protocol[T]):
         """The strips with the class that is searched for, bool ``(strips,)``."""
 
     def defined(self, times: NDArray[np.float64]) -> bool:
-        """Return whether choosing and weighting is defined on each resample."""
+        """Return whether the objective is defined on all resamples."""
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
         """Return the best choice on each resample."""
@@ -85,7 +86,7 @@ class FixedSearch(Generic[T]):
         self._defined = search.defined
 
     def defined(self, times: NDArray[np.float64]) -> bool:
-        """Return whether all strips can be weighted: nothing is chosen without one part."""
+        """Return whether the objective is defined on all strips, the first row of ``times``."""
         return self._defined(times[:1])
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[T]:
@@ -174,13 +175,7 @@ def crossfit(
     sets = [draw.training_sets(options.parts) for draw in draws]
     defined = [True, *(search.defined(each) for each in sets[1:])]
     choices = iter(search.choose(np.concatenate(list(compress(sets, defined)))))
-    cache: dict[T, NDArray[np.float64]] = {}
-
-    def strip_scores(chosen: T) -> NDArray[np.float64]:
-        if chosen not in cache:
-            cache[chosen] = search.strip_scores(chosen)
-        return cache[chosen]
-
+    strip_scores = cache(search.strip_scores)
     totals, first = [], None
     for draw, complete in zip(draws, defined, strict=True):
         if not complete:
@@ -188,19 +183,18 @@ def crossfit(
             continue
         chosen = next(choices)
         without = [[next(choices) for _ in range(options.parts)] for _ in draw.parts]
-        out_of_sample = np.zeros_like(strip_scores(chosen))
-        for part_of, others in zip(draw.parts, without, strict=True):
-            for part, other in enumerate(others):
+        default, in_sample = strip_scores(search.default), strip_scores(chosen)
+        out_of_sample = np.zeros_like(in_sample)
+        for part_of, choices_of_split in zip(draw.parts, without, strict=True):
+            for part, choice in enumerate(choices_of_split):
                 rows = part_of == part
-                out_of_sample[rows] += strip_scores(other)[rows] / len(draw.parts)
+                out_of_sample[rows] += strip_scores(choice)[rows] / len(draw.parts)
         weights = search.weights(draw.times)
-        default = strip_scores(search.default)
-        each = (default, strip_scores(chosen), out_of_sample)
-        totals.append([float((weights * one).sum()) for one in each])
+        three = (default, in_sample, out_of_sample)
+        totals.append([float((weights * scores).sum()) for scores in three])
         if first is None:
-            choices_without = tuple(other for others in without for other in others)
-            first = chosen, choices_without, out_of_sample - default
-    assert first is not None
+            first = chosen, tuple(chain.from_iterable(without)), out_of_sample - default
+    assert first is not None  # the first draw is all strips
     table = np.array(totals).T
     return CrossFit(
         chosen=first[0],
@@ -238,16 +232,19 @@ def assign_parts(
 ) -> NDArray[np.int64]:
     """Split whole groups into parts with similar numbers of positive strips.
 
-    Returns the part of each strip, int64 ``(strips,)`` from 0. Groups with the most positive
-    strips are assigned first, back and forth over the parts; ties are broken at random. Raises
-    InputError for fewer groups than parts.
+    Returns the part of each strip, int64 ``(strips,)`` from 0. Groups with the most positive strips
+    are assigned first, back and forth over the parts; ties are broken at random. Raises InputError
+    for fewer groups than parts.
+
+    `steelscan.data.folds.split_groups` ignores how many positive strips a group has. `make_folds`
+    balances all classes, but takes a hundred times as long, and a resample is split here each time.
     """
     _, member = np.unique(groups, return_inverse=True)
     sizes = np.bincount(member)
     if len(sizes) < parts:
-        found = f"are {len(sizes)}, too few for {parts} parts"
+        problem = f"are {len(sizes)}, too few for {parts} parts"
         remedy = f"Use a run with {parts} or more groups of validation strips"
-        raise InputError("groups of strips", found, remedy)
+        raise InputError("groups of strips", problem, remedy)
     positives = np.bincount(member, positive)
     order = np.lexsort((np.random.default_rng(seed).random(len(sizes)), -sizes, -positives))
     back_and_forth = np.concatenate([np.arange(parts), np.arange(parts)[::-1]])

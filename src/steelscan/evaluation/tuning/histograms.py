@@ -1,6 +1,6 @@
 """Histograms of probabilities: all that a threshold search needs of a strip's maps.
 
-A probability is stored as a number from 0 to 255, which stands for that number / 255.
+A probability p is stored as the number round(255 p), from 0 to 255.
 """
 
 from typing import NamedTuple
@@ -58,8 +58,8 @@ def pixels_above(histograms: NDArray[np.int32]) -> PixelsAbove:
     Raises MaskError for another shape or type.
     """
     if histograms.dtype != np.int32 or histograms.ndim != 3 or histograms.shape[1:] != (2, LEVELS):
-        found = f"are {histograms.dtype} {histograms.shape}"
-        raise MaskError("histograms", found, "Give int32 (strips, 2, 256), one class")
+        problem = f"are {histograms.dtype} {histograms.shape}"
+        raise MaskError("histograms", problem, "Give int32 (strips, 2, 256), one class")
     sums = np.zeros((2, len(histograms), LEVELS + 1), np.int64)
     for part in range(2):
         counts = histograms[:, part, ::-1]

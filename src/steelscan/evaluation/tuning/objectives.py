@@ -30,8 +30,8 @@ class EscapeWeighted(Spec):
 class Prior(Spec):
     """The expected mean Dice if a share ``positives`` of the strips has the class.
 
-    Strips with the class together have that weight, all other strips the rest. (Change of the
-    prior alone: Saerens, Latinne and Decaestecker 2002.)
+    All strips with the class together have the weight ``positives``, all others ``1 - positives``.
+    (Change of the prior alone: Saerens, Latinne and Decaestecker 2002.)
     """
 
     kind: Literal["prior"] = "prior"
@@ -70,8 +70,8 @@ def strip_weights(
     for (name, share), part in zip(shares.items(), (true > 0, true == 0), strict=True):
         of_part = times[part].sum()
         if share > 0 and not of_part:
-            found = f"gives {share:g} to strips {name} the class, and there is none"
-            raise InputError("Prior.positives", found, "Take strips of both kinds, or mean Dice")
+            problem = f"gives {share:g} to strips {name} the class, and there is none"
+            raise InputError("Prior.positives", problem, "Take strips of both kinds, or mean Dice")
         weights[part] = share * times[part] / max(of_part, 1)
     return weights
 

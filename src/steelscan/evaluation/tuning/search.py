@@ -65,7 +65,7 @@ class Thresholds(Spec):
         lists: list[tuple[Any, ...]] = [self.pixel, self.area]
         lists += [each for each in (self.tuned, self.before, self.after, self.reasons) if each]
         if any(len(each) != len(self) for each in lists):
-            raise ValueError("label, pixel, area and the rest must each have one value per class")
+            raise ValueError("label, pixel, area and all other lists need one value per class")
         return self
 
     def __len__(self) -> int:
@@ -140,11 +140,11 @@ def _check(histograms: NDArray[np.int32], thresholds: Thresholds) -> None:
         or histograms.ndim != 4
         or histograms.shape[1::2] != (2, LEVELS)
     ):
-        found = f"are {histograms.dtype} {histograms.shape}"
-        raise MaskError("histograms", found, "Give int32 (strips, 2, classes, 256)")
+        problem = f"are {histograms.dtype} {histograms.shape}"
+        raise MaskError("histograms", problem, "Give int32 (strips, 2, classes, 256)")
     if histograms.shape[2] != len(thresholds):
-        found = f"are for {len(thresholds)} classes, the histograms for {histograms.shape[2]}"
-        raise RecipeError("thresholds", found, "Give one value per class")
+        problem = f"are for {len(thresholds)} classes, the histograms for {histograms.shape[2]}"
+        raise RecipeError("thresholds", problem, "Give one value per class")
 
 
 def _search_class(

@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.folds import split_groups
-from steelscan.evaluation.statistics import (
-    Estimate,
-    gain_interval,
-    ratios_of,
-    resample_weights,
-    sums_by,
-)
+from steelscan.evaluation.statistics import Estimate, estimate_gains, sums_by
 from steelscan.strip import InputError
 
 Members: TypeAlias = tuple[int, ...]
@@ -115,7 +109,6 @@ def choose_honestly(
     repeats: int = 20,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Chosen:
     """Choose among candidates, and estimate the gain of the choice on other strips.
 
@@ -130,9 +123,9 @@ def choose_honestly(
     Raises InputError if values and groups do not match.
     """
     if values.ndim != 2 or groups.shape != values.shape[:1] or not len(values):
-        found = f"have shape {values.shape}, groups {groups.shape}"
+        problem = f"have shape {values.shape}, groups {groups.shape}"
         raise InputError(
-            "values", found, "Give (strips, candidates), at least one, and their groups"
+            "values", problem, "Give (strips, candidates), at least one, and their groups"
         )
     group, member = np.unique(groups, return_inverse=True)
     sums = sums_by(member, values, len(group))
@@ -141,39 +134,36 @@ def choose_honestly(
     if len(group) < 2:
         unknown = Estimate(nan)
         return Chosen(index, unknown, unknown, unknown, nan)
+    random, parts = np.random.default_rng(seed), min(parts, len(group))
+    one_kind = np.zeros(len(group), np.int64)
+    splits = [split_groups(one_kind, parts, random) for _ in range(repeats)]
     apparent = sums[:, index] - sums[:, baseline]
-    honest = np.zeros(len(group))
-    same = choices = 0
-    random = np.random.default_rng(seed)
-    parts = min(parts, len(group))
-    for _ in range(repeats):
-        part_of = split_groups(np.zeros(len(group), np.int64), parts, random)
-        for part in range(parts):
+    honest, choices = _gains_on_others(sums, strips, choose, baseline, splits)
+    gains = np.stack([apparent, honest, apparent - honest], axis=1)
+    gains[np.abs(gains) < _AS_GOOD] = 0.0
+    per_strip = np.repeat(strips[:, None], gains.shape[1], axis=1)
+    on_these, on_others, optimism = estimate_gains(gains, per_strip, resamples, seed)
+    return Chosen(index, on_these, on_others, optimism, choices.count(index) / len(choices))
+
+
+def _gains_on_others(
+    sums: NDArray[np.float64],
+    strips: NDArray[np.float64],
+    choose: Choose,
+    baseline: int,
+    splits: Sequence[NDArray[np.int64]],
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Score the groups of each part with the candidate that the other parts choose.
+
+    Returns the gain of each group over the baseline, the mean over all splits, and all choices.
+    ``sums`` is float64 ``(groups, candidates)``, ``strips`` the number of strips per group.
+    """
+    gains = np.zeros(len(sums))
+    choices = []
+    for part_of in splits:
+        for part in np.unique(part_of):
             held = part_of == part
             other = choose(sums[~held].sum(axis=0) / strips[~held].sum())
-            honest[held] += (sums[held, other] - sums[held, baseline]) / repeats
-            same, choices = same + (other == index), choices + 1
-    gains = np.stack([apparent, honest, apparent - honest], axis=1)
-    apparent_, honest_, optimism = _means(gains, strips, resamples, seed, level)
-    return Chosen(index, apparent_, honest_, optimism, same / choices)
-
-
-def _means(
-    over: NDArray[np.float64], strips: NDArray[np.float64], resamples: int, seed: int, level: float
-) -> list[Estimate]:
-    """Return the mean per strip of each column of sums ``(groups, columns)``, with its interval."""
-    over[np.abs(over) < _AS_GOOD] = 0.0
-    under = np.repeat(strips[:, None], over.shape[1], axis=1)
-    drawn = np.concatenate(
-        [
-            ratios_of(weight @ over, weight @ under)
-            for weight in resample_weights(len(over), resamples, seed)
-        ]
-    )
-    return [
-        Estimate(
-            float(over[:, at].sum() / strips.sum()),
-            *gain_interval(drawn[:, at], over[:, at], under[:, at], level),
-        )
-        for at in range(over.shape[1])
-    ]
+            gains[held] += (sums[held, other] - sums[held, baseline]) / len(splits)
+            choices.append(other)
+    return gains, choices

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, log
 from statistics import NormalDist
 from typing import Generic, TypeVar
@@ -9,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.tuning.class_search import ClassSearch, ClassThresholds
+from steelscan.evaluation.tuning.class_search import ClassSearch, ClassThresholds, SearchMethod
 from steelscan.evaluation.tuning.crossfit import (
     CrossFit,
     CrossFitOptions,
@@ -91,42 +92,52 @@ def tune_thresholds(
     histograms, InputError if an objective is not defined or there are too few groups.
     """
     options = options or CrossFitOptions()
-
-    def searches(
-        counts: NDArray[np.int32], numbers: Sequence[ClassThresholds]
-    ) -> list[ClassSearch]:
-        return [
-            ClassSearch(
-                counts[:, :, at],
-                None if class_probabilities is None else class_probabilities[:, at],
-                default,
-                objective,
-                kind,
-                options.by,
-            )
-            for at, (default, objective) in enumerate(zip(numbers, objectives, strict=True))
-        ]
-
+    searches_of = partial(_class_searches, objectives, kind, class_probabilities, options.by)
     gated = histograms
     if image_gate is not None and class_probabilities is not None:
         gated = apply_image_gate(histograms, class_probabilities, image_gate)
-    each = searches(gated, defaults)
-    for one, objective in zip(each, objectives, strict=True):
-        strip_weights(one.true, objective)
-    choices = _tune_classes(each, groups, options)
-    kept = [
-        choice.fit if choice.tuned else crossfit(FixedSearch(one), groups, options)
-        for one, choice in zip(each, choices, strict=True)
-    ]
-    best, used = mean_crossfit([choice.fit for choice in choices]), mean_crossfit(kept)
+    searches = searches_of(gated, defaults)
+    for search, objective in zip(searches, objectives, strict=True):
+        strip_weights(search.true, objective)  # raises InputError
+    choices = _tune_classes(searches, groups, options)
+    best = mean_crossfit([choice.fit for choice in choices])
+    used = mean_crossfit(
+        [
+            choice.fit if choice.tuned else crossfit(FixedSearch(search), groups, options)
+            for search, choice in zip(searches, choices, strict=True)
+        ]
+    )
     gate = None
     if image_gate is not None and class_probabilities is not None and options.by == "search":
-        ungated = searches(histograms, [choice.used for choice in choices])
-        search = ImageGateSearch(ungated, class_probabilities, image_gate)
-        gate = _tune_gate(search, groups, options)
+        ungated = searches_of(histograms, [choice.used for choice in choices])
+        gate = _tune_gate(
+            ImageGateSearch(ungated, class_probabilities, image_gate), groups, options
+        )
         best = _with_gate(best, gate.fit)
         used = _with_gate(used, gate.fit) if gate.tuned else used
     return Tuning(tuple(choices), gate, best, used, len(groups), len(np.unique(groups)))
+
+
+def _class_searches(
+    objectives: Sequence[Objective],
+    kind: RuleKind,
+    class_probabilities: NDArray[np.floating] | None,
+    by: SearchMethod,
+    histograms: NDArray[np.int32],
+    defaults: Sequence[ClassThresholds],
+) -> list[ClassSearch]:
+    """Return the search of each class."""
+    return [
+        ClassSearch(
+            histograms[:, :, at],
+            None if class_probabilities is None else class_probabilities[:, at],
+            default,
+            objective,
+            kind,
+            by,
+        )
+        for at, (default, objective) in enumerate(zip(defaults, objectives, strict=True))
+    ]
 
 
 def _with_gate(
@@ -180,9 +191,9 @@ def _tune_gate(
     needed = _groups_needed(variance, options)
     accepted, reason = _accepted(fit, search.default, needed, positive_groups, options, "a defect")
     if not enough:
-        accepted, reason = False, f"too few groups to search; {fewest} are needed"
+        reason = f"too few groups to search; {fewest} are needed"
     elif not searched:
-        accepted, reason = False, "too few groups with each class, or without it, to search"
+        reason = "too few groups with each class, or without it, to search"
     used = fit.chosen if accepted else search.default
     return TuningChoice(
         search.default, fit.chosen, used, reason, strips, positive_groups, needed, fit, searched
@@ -190,46 +201,55 @@ def _tune_gate(
 
 
 def _tune_classes(
-    each: Sequence[ClassSearch], groups: NDArray[np.int64], options: CrossFitOptions
+    searches: Sequence[ClassSearch], groups: NDArray[np.int64], options: CrossFitOptions
 ) -> list[TuningChoice[ClassThresholds]]:
     fewest = fewest_groups(options.confidence, options.parts)
-    positives = [_positives(one.positive, groups) for one in each]
-    can = [
-        of_class >= fewest and can_crossfit(one, groups, options)
-        for one, (_, of_class) in zip(each, positives, strict=True)
+    can_search = [
+        _positives(search.positive, groups)[1] >= fewest and can_crossfit(search, groups, options)
+        for search in searches
     ]
     fits = [
-        crossfit(one if searched else FixedSearch(one), groups, options)
-        for one, searched in zip(track(each, "Tuning", len(each)), can, strict=True)
+        crossfit(search if can else FixedSearch(search), groups, options)
+        for search, can in zip(track(searches, "Tuning", len(searches)), can_search, strict=True)
     ]
-    pooled = _pooled_variance(each, groups)
-    choices = []
-    for one, fit, searched, (strips, of_class) in zip(each, fits, can, positives, strict=True):
-        variance = _variance(fit.gains[:, 0], groups, of_class) if searched else pooled
-        needed = _groups_needed(variance, options)
-        accepted, reason = _accepted(fit, one.default, needed, of_class, options, "the class")
-        if not searched and of_class >= fewest:
-            accepted, reason = False, "too few groups without the class to search"
-        elif not searched:
-            few = f"{of_class} group{' has' if of_class == 1 else 's have'} this class"
-            reason = f"{few}, too few to search; {needed} are needed{_to_show(options)}"
-            accepted = False
-        used = fit.chosen if accepted else one.default
-        choices.append(
-            TuningChoice(
-                one.default,
-                fit.chosen,
-                used,
-                reason,
-                strips,
-                of_class,
-                needed,
-                fit,
-                searched,
-                plateau(one, used, groups) if searched else None,
-            )
-        )
-    return choices
+    pooled = _pooled_variance(searches, groups)
+    return [
+        _class_choice(search, fit, can, pooled, groups, options)
+        for search, fit, can in zip(searches, fits, can_search, strict=True)
+    ]
+
+
+def _class_choice(
+    search: ClassSearch,
+    fit: CrossFit[ClassThresholds],
+    searched: bool,
+    pooled_variance: float,
+    groups: NDArray[np.int64],
+    options: CrossFitOptions,
+) -> TuningChoice[ClassThresholds]:
+    """Choose the thresholds of a class; if it was not searched, ``fit`` keeps the default."""
+    strips, of_class = _positives(search.positive, groups)
+    variance = _variance(fit.gains[:, 0], groups, of_class) if searched else pooled_variance
+    needed = _groups_needed(variance, options)
+    accepted, reason = _accepted(fit, search.default, needed, of_class, options, "the class")
+    if not searched and of_class >= fewest_groups(options.confidence, options.parts):
+        reason = "too few groups without the class to search"
+    elif not searched:
+        few = f"{of_class} group{' has' if of_class == 1 else 's have'} this class"
+        reason = f"{few}, too few to search; {needed} are needed{_to_show(options)}"
+    used = fit.chosen if accepted else search.default
+    return TuningChoice(
+        search.default,
+        fit.chosen,
+        used,
+        reason,
+        strips,
+        of_class,
+        needed,
+        fit,
+        searched,
+        plateau(search, used, groups) if searched else None,
+    )
 
 
 def _accepted(
@@ -271,13 +291,13 @@ def _variance(gains: NDArray[np.float64], groups: NDArray[np.int64], positive_gr
     return float(np.square(sums - sums.mean()).sum()) / max(positive_groups, 1)
 
 
-def _pooled_variance(each: Sequence[ClassSearch], groups: NDArray[np.int64]) -> float:
+def _pooled_variance(searches: Sequence[ClassSearch], groups: NDArray[np.int64]) -> float:
     """Return the variance between best and default thresholds, over all classes."""
     squares, positive_groups = 0.0, 0
-    for one in each:
-        if one.positive.any():
-            (best,) = one.choose(np.ones((1, len(groups))))
-            gains = (one.strip_scores(best) - one.strip_scores(one.default))[:, 0]
+    for search in searches:
+        if search.positive.any():
+            (best,) = search.choose(np.ones((1, len(groups))))
+            gains = (search.strip_scores(best) - search.strip_scores(search.default))[:, 0]
             squares += _variance(gains, groups, 1)
-            positive_groups += _positives(one.positive, groups)[1]
+            positive_groups += _positives(search.positive, groups)[1]
     return squares / max(positive_groups, 1)

@@ -6,21 +6,20 @@ kind the share of defective steel that passes, and of clean steel that is stoppe
 below a stated rate, with a stated confidence. Among all such thresholds these leave the fewest
 strips to review.
 
-The confidence holds although the thresholds are chosen on the same strips: of n independent pieces
-of steel, let k be the most errors for which the exact bound of k in n is at or below the rate. With
-the (k+1)-th lowest score of defective pieces as the threshold, the share below it exceeds the rate
-only if at most k of n are below the true quantile, which has a chance of at most 1 - confidence
-for any distribution of scores. (Wilks 1941, tolerance limits; for any monotone risk: Bates et al.
-2021, arXiv:2101.02703.)
+The confidence is valid although the thresholds are chosen on the same strips: of n independent
+pieces of steel, let k be the most errors for which the exact bound of k in n is at or below the
+rate. With the (k+1)-th lowest score of defective pieces as the threshold, the share below it
+exceeds the rate only if at most k of n are below the true quantile, which has a chance of at most
+1 - confidence for any distribution of scores. (Wilks 1941, tolerance limits; for any monotone risk:
+Bates et al. 2021, arXiv:2101.02703.)
 """
 
 from dataclasses import dataclass
 from math import inf, isinf
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.operating import ScoredStrips
+from steelscan.analysis.escapes.operating import ScoredStrips
 from steelscan.evaluation.statistics import events_allowed, trials_needed, upper_bound
 from steelscan.strip import InputError
 
@@ -29,7 +28,7 @@ from steelscan.strip import InputError
 class Rates:
     """Highest allowed shares of defective pieces that pass, and of clean pieces that are stopped.
 
-    Each holds by itself with the ``confidence``.
+    Each rate by itself is kept with the ``confidence``.
     """
 
     escape: float = 0.01
@@ -59,8 +58,8 @@ class Review:
         passed = strips.scores < self.low
         stopped = strips.scores >= self.high
         counts = {
-            f"{name}_{kind}": int((goes & is_kind).sum())
-            for name, goes in (
+            f"{name}_{kind}": int((result & is_kind).sum())
+            for name, result in (
                 ("passed", passed),
                 ("reviewed", ~passed & ~stopped),
                 ("stopped", stopped),
@@ -136,14 +135,14 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
     escapes = events_allowed(rates.escape, len(missed), rates.confidence)
     if escapes is None:
         lowest = 100 * upper_bound(0, len(missed), rates.confidence)
-        found = (
+        problem = (
             f"of {100 * rates.escape:g} % cannot be guaranteed with {100 * rates.confidence:g} % "
             f"confidence from {len(missed)} defective pieces of steel, even if none escapes"
         )
         remedy = f"Use {needed} of them"
         if lowest < 100:
             remedy += f", or allow {_rounded_up(lowest)} % or more"
-        raise InputError("escape rate", found, remedy)
+        raise InputError("escape rate", problem, remedy)
     trials_needed(rates.overkill, rates.confidence)  # refuses an impossible rate
     stops = events_allowed(rates.overkill, len(alarmed), rates.confidence)
     low = float(missed[escapes])
@@ -154,13 +153,9 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
         rates=rates,
         defective_pieces=len(missed),
         clean_pieces=len(alarmed),
-        escapes_allowed=_below(missed, min(low, high)),
+        escapes_allowed=int((missed < min(low, high)).sum()),
         stops_allowed=None if isinf(high) else stops,
     )
-
-
-def _below(scores: NDArray[np.float64], threshold: float) -> int:
-    return int((scores < threshold).sum())
 
 
 def _rounded_up(percent: float) -> str:

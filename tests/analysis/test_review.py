@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from steelscan.evaluation.metrics import Rates, ScoredStrips, choose_review
+from steelscan.analysis.escapes.operating import ScoredStrips
+from steelscan.analysis.escapes.review import Rates, choose_review
 from steelscan.evaluation.statistics import upper_bound
 from steelscan.strip import InputError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.statistics import Estimate, bound_text, intervals, ratios_of, sums_by
+from steelscan.evaluation.statistics import Estimate, bound_text, estimate_shares, sums_by
 from steelscan.strip import InputError
 
 _MOST = 128
@@ -33,9 +33,9 @@ class ScoredStrips:
         fields = (self.scores, self.defective, self.groups)
         kinds = [field.dtype.kind for field in fields]
         if kinds != ["f", "b", "i"] or {field.shape for field in fields} != {(len(self.scores),)}:
-            found = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
+            problem = ", ".join(f"{field.dtype} {field.shape}" for field in fields)
             raise InputError(
-                "scored strips", f"are {found}", "Give three arrays of shape (strips,)"
+                "scored strips", f"are {problem}", "Give three arrays of shape (strips,)"
             )
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise InputError("scores", "are not all from 0 to 1", "Give probabilities")
@@ -43,12 +43,8 @@ class ScoredStrips:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "ScoredStrips":
-        """Return some of the strips."""
-        return ScoredStrips(self.scores[rows], self.defective[rows], self.groups[rows])
-
     def weakest(self, *, defective: bool) -> NDArray[np.float64]:
-        """Return the score of each piece's first error, float64 ``(pieces,)``, sorted.
+        """Return the score that decides about each piece, float64 ``(pieces,)``, sorted.
 
         That is the lowest score of a group's defective strips, or the highest of its clean ones.
         """
@@ -85,11 +81,6 @@ class OperatingCurve:
     pieces: int
     """Groups of strips that show one piece of steel; intervals resample these."""
 
-    def at(self, threshold: float) -> Point:
-        """Return the point at the highest threshold that is not above this one."""
-        below = [point for point in self.points if point.threshold <= threshold]
-        return below[-1] if below else self.points[0]
-
     def where_escapes_are_at_most(self, rate: float) -> Point | None:
         """Return the point at the highest threshold with at most this share of escapes.
 
@@ -99,13 +90,7 @@ class OperatingCurve:
         return kept[-1] if kept else None
 
 
-def operating_curve(
-    strips: ScoredStrips,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> OperatingCurve:
+def operating_curve(strips: ScoredStrips, *, resamples: int = 1000) -> OperatingCurve:
     """Compute escapes and overkill at every score that occurs, at most 128 of them.
 
     Each threshold has its own interval, by a bootstrap that resamples whole groups; if no strip,
@@ -122,15 +107,13 @@ def operating_curve(
     under = sums_by(member, relevant.astype(np.float64), len(group))
     under = np.repeat(under, len(thresholds), axis=1)
     counts = over.sum(axis=0)
-    values = ratios_of(counts, under.sum(axis=0))
-    bounds = intervals(over, under, resamples, seed, level)
-    scores = [Estimate(float(value), *each) for value, each in zip(values, bounds, strict=True)]
+    shares = estimate_shares(over, under, resamples)
     half = len(thresholds)
     points = tuple(
         Point(
             threshold=float(threshold),
-            escapes=scores[at],
-            overkill=scores[half + at],
+            escapes=shares[at],
+            overkill=shares[half + at],
             escaped=int(counts[at]),
             stopped=int(counts[half + at]),
         )

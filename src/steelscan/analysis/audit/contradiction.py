@@ -154,17 +154,18 @@ def _of_strip(strip: Regions, usual: _Usual) -> list[Contradiction]:
     return errors
 
 
-def _regions(levels: NDArray[np.uint8], own: Masks, other: Masks) -> tuple[Region, ...]:
-    found = []
+def _regions(probabilities_u8: NDArray[np.uint8], own: Masks, other: Masks) -> tuple[Region, ...]:
+    """Return the connected regions of the masks ``own``, compared with ``other``."""
+    regions = []
     for at in np.flatnonzero(own.any((1, 2))).tolist():
         labels, boxes, areas = connected_components(own[at])
         for number, (place, area) in enumerate(zip(boxes, areas, strict=True), start=1):
             top, left, height, width = place.tolist()
-            box = (slice(None), slice(top, top + height), slice(left, left + width))
-            inside: Mask = labels[box[1:]] == number
-            corner = (top, left, height, width)
-            found.append(_region(at, int(area), corner, levels[box], other[box], inside))
-    return tuple(found)
+            cut = (slice(None), slice(top, top + height), slice(left, left + width))
+            region: Mask = labels[cut[1:]] == number
+            box = (top, left, height, width)
+            regions.append(_region(at, int(area), box, probabilities_u8[cut], other[cut], region))
+    return tuple(regions)
 
 
 def _region(

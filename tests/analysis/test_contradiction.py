@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelscan.evaluation.metrics import contradictions, regions_of
+from steelscan.analysis.audit.contradiction import contradictions, regions_of
 
 FRAME = (3, 40, 60)
 PLACE = (slice(5, 15), slice(10, 30))
