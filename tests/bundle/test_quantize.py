@@ -35,12 +35,12 @@ from steelscan.bundle.proof import (
     Expected,
     Kept,
     failures,
-    lines,
     picture_sha256,
     record,
+    to_json_lines,
 )
-from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW
+from steelscan.bundle.proof.records import read_json_lines
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
 from steelscan.decision import Decision, SegmentStep, Stage
@@ -133,7 +133,7 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
             assert masks.any((1, 2)).tolist() == [bool(number % 4)] * 2
             expected.append(record(f"{number}", picture, masks, outputs, 0.5))
     path = folder / "fp32.steelscan"
-    papers = {"expected.jsonl": lines(expected), "card.md": b"# A card\n"}
+    papers = {"expected.jsonl": to_json_lines(expected), "card.md": b"# A card\n"}
     write_bundle(path, manifest.but(**changes), {**package.contents, **papers})
     return path, str(folder / "data")
 
@@ -186,7 +186,9 @@ def test_no_strip_is_used_for_both_calibration_and_proof(tmp_path, write_bundle)
     path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=99)
     assert len(done.calibrated) == OTHERS
-    proof = {each.picture for each in read_lines(read_package(path).contents["expected.jsonl"])}
+    proof = {
+        each.picture for each in read_json_lines(read_package(path).contents["expected.jsonl"])
+    }
     assert len(proof) == PROVEN
     assert not proof & {sha256 for _, sha256 in done.calibrated}
     assert {sha256 for _, sha256 in done.calibrated} == {

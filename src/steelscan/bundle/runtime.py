@@ -20,16 +20,13 @@ from steelscan.decision import (
     Detector,
     OnError,
     Prediction,
-    RuleInput,
-    StripOutputs,
     distinct_pictures,
     map_ahead,
     masks_of,
     predict_pictures,
-    run_steps,
 )
 from steelscan.postprocess import Defect, defects_of
-from steelscan.strip import Classes, Frame, InputError, Masks, Picture
+from steelscan.strip import Classes, InputError, Masks, Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,19 +88,17 @@ class Bundle:
             raise InputError("picture", found, "Give uint8 (height, width), as read_picture does")
         start = time.perf_counter()
         outputs = self.detector.outputs(picture, cascade=cascade and not probabilities)
-        found_input = self.rule_input(outputs, picture)
+        rule_input = self.detector.rule_input(picture, outputs)
         middle = time.perf_counter()
-        masks = masks_of(found_input, self.manifest.decision.last.rules)
-        defects = defects_of(masks, found_input.pixels)
+        masks = masks_of(rule_input, self.detector.decision.last.rules)
+        defects = defects_of(masks, rule_input.pixels)
         seconds = {"network": middle - start, "cleaning": time.perf_counter() - middle}
-        shown = _shown(found_input) if probabilities else (None, None)
         networks = tuple(self.manifest.networks[step][at].file for step, at in outputs.used)
-        return Scan(masks, defects, networks, seconds, *shown)
-
-    def rule_input(self, outputs: StripOutputs, picture: Picture) -> RuleInput:
-        """Return what the last rules get for a strip, from the outputs of all steps."""
-        frame, classes = Frame(*picture.shape), len(self.classes)
-        return run_steps(self.manifest.decision, outputs, classes, frame)
+        scan = Scan(masks, defects, networks, seconds)
+        if not probabilities:
+            return scan
+        pixels = rule_input.pixels.astype(np.float32) / np.float32(255)
+        return replace(scan, probabilities=pixels, class_probabilities=rule_input.classes)
 
     def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
@@ -156,10 +151,6 @@ def load(
         raise InputError("threads", found, f"Give a number from 1 to {MOST_THREADS}")
     cv2.setNumThreads(threads)
     return Bundle(read_package(Path(path), signed_by), threads, device)
-
-
-def _shown(found: RuleInput) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    return found.pixels.astype(np.float32) / np.float32(255), found.classes
 
 
 def scan_pictures(

@@ -33,12 +33,12 @@ from steelscan.bundle.proof import (
     ESCAPES,
     LIMITS,
     Expected,
-    Margins,
     Parity,
-    lines,
+    margin_of,
     prove,
     record,
     runtime_versions,
+    to_json_lines,
 )
 from steelscan.data import Dataset
 from steelscan.decision import (
@@ -46,13 +46,11 @@ from steelscan.decision import (
     Detector,
     GivenOutputs,
     SegmentStep,
-    StripOutputs,
     masks_of,
-    run_steps,
 )
 from steelscan.pipeline import RunFolder, StoredOutputs, open_run
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
-from steelscan.strip import BundleError, Classes, Frame, InputError, Picture, RunError, track
+from steelscan.strip import BundleError, Classes, InputError, Picture, RunError, track
 
 _REFERENCES = 4
 """Strips that a bundle contains."""
@@ -101,7 +99,7 @@ def export(
     manifest, graphs = _networks(folder, detector, dataset, written_for, mm_per_pixel)
     rows = _chosen(folder, dataset, manifest, strips)
     expected = [
-        _expected(detector, dataset, manifest, row)
+        _expected(detector, dataset, row)
         for row in track(rows, "Predicting with the run", len(rows))
     ]
     early = None
@@ -118,7 +116,7 @@ def export(
     contents = {
         **graphs,
         **references,
-        "expected.jsonl": lines(expected),
+        "expected.jsonl": to_json_lines(expected),
         "card.md": card_of(folder, manifest, parity, thresholds, early).encode(),
     }
     certificate = _certificate(folder, dataset, parity, manifest, len(references), early)
@@ -141,8 +139,9 @@ def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) ->
     rows = stored.rows
     if len(rows) <= count:
         return [int(row) for row in rows]
+    classes = len(manifest.classes)
     margins = [
-        _margin(manifest, dataset, row, stored.outputs(row))
+        margin_of(manifest.decision, stored.outputs(row), classes, dataset.frames[row])
         for row in track(rows.tolist(), "Looking for strips near a threshold", len(rows))
     ]
     order = rows[np.argsort(margins, kind="stable")]
@@ -151,21 +150,13 @@ def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) ->
     return [int(row) for row in (*near, *sorted(drawn))]
 
 
-def _margin(manifest: Manifest, dataset: Dataset, row: int, outputs: StripOutputs) -> float:
-    """Return how far a strip is from the threshold that decides it."""
-    margins = Margins(manifest, outputs)
-    run_steps(manifest.decision, margins, len(manifest.classes), dataset.frames[row])
-    return margins.margin
-
-
-def _expected(detector: Detector, dataset: Dataset, manifest: Manifest, row: int) -> Expected:
+def _expected(detector: Detector, dataset: Dataset, row: int) -> Expected:
     """Return the record of the run's masks and outputs for a strip."""
     picture = dataset.picture(row)
     outputs = detector.predict_steps(picture)
-    given, frame = GivenOutputs(outputs), Frame(*picture.shape)
-    found = run_steps(detector.decision, given, detector.classes, frame)
-    masks = masks_of(found, detector.decision.last.rules)
-    margin = _margin(manifest, dataset, row, given)
+    given = GivenOutputs(outputs)
+    masks = masks_of(detector.rule_input(picture, given), detector.decision.last.rules)
+    margin = margin_of(detector.decision, given, detector.classes, dataset.frames[row])
     return record(dataset.names[row], picture, masks, outputs, margin)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import NonNegativeInt
 
 from steelscan.bundle import Precision
-from steelscan.bundle.proof.parity import Expected
+from steelscan.bundle.proof.records import Expected
 from steelscan.evaluation.statistics import lower_bound, upper_bound
 from steelscan.strip import Classes, Frame, Mask, Masks, Share, Spec, decode, label_components
 
