@@ -174,13 +174,9 @@ def scan_pictures(
     """
     sources = distinct_pictures(pictures, out)
     opened = load(bundle, device=device, signed_by=signed_by)
-
-    def masks_of_picture(picture: Picture) -> Masks:
-        return opened.scan(picture, cascade=cascade).masks
-
     done = predict_pictures(
         sources,
-        masks_of_picture,
+        partial(opened.detector.masks, cascade=cascade),
         out,
         opened.classes,
         opened.manifest.layout,

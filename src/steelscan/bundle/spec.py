@@ -24,13 +24,7 @@ FileName = Annotated[str, Field(pattern=r"^([\w-][\w. -]{0,99}/)?[\w-][\w. -]{0,
 
 MillimetresPerPixel = Annotated[float, Field(ge=1e-6, le=1e4)]
 
-MOST_CLASSES = 255
-"""As many classes as an index mask of 8 bits can hold."""
-
 _MOST_NETWORKS = 256
-_MOST_PIXELS = 178_956_970
-"""Of a frame; larger pictures are not read."""
-
 _MOST_NUMBER = 2**31
 """Of pixels in a rule."""
 
@@ -117,8 +111,8 @@ class Manifest(Spec):
     @field_validator("classes")
     @classmethod
     def _classes_are_few_and_printable(cls, classes: Classes) -> Classes:
-        if len(classes) > MOST_CLASSES:
-            raise ValueError(f"{len(classes)} classes are more than {MOST_CLASSES}")
+        if len(classes) > Classes.MOST:
+            raise ValueError(f"{len(classes)} classes are more than {Classes.MOST}")
         if not all(name.isprintable() for name in classes.names):
             raise ValueError("a name of a class cannot be printed")
         return classes
@@ -126,8 +120,8 @@ class Manifest(Spec):
     @field_validator("frame")
     @classmethod
     def _frame_is_not_too_large(cls, frame: tuple[int, int]) -> tuple[int, int]:
-        if Frame(*frame).pixels > _MOST_PIXELS:
-            raise ValueError(f"{Frame(*frame)} has more than {_MOST_PIXELS} pixels")
+        if not Frame(*frame).is_readable:
+            raise ValueError(f"{Frame(*frame)} has more pixels than any readable picture")
         return frame
 
     @model_validator(mode="after")

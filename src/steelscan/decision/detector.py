@@ -40,6 +40,10 @@ class Detector:
         outputs = self.outputs(picture) if outputs is None else outputs
         return run_steps(self.decision, outputs, self.classes, Frame(*picture.shape))
 
-    def masks(self, picture: Picture) -> Masks:
-        """Predict the masks of a picture, bool ``(classes, height, width)``."""
-        return masks_of(self.rule_input(picture), self.decision.last.rules)
+    def masks(self, picture: Picture, *, cascade: bool = False) -> Masks:
+        """Predict the masks of a picture, bool ``(classes, height, width)``.
+
+        With ``cascade``, networks that cannot change the masks are skipped.
+        """
+        outputs = self.outputs(picture, cascade=cascade)
+        return masks_of(self.rule_input(picture, outputs), self.decision.last.rules)

@@ -15,7 +15,7 @@ from steelscan.strip import PerClass, Share, Spec
 
 Gate = Literal["image", "class"]
 
-MOST_STEPS = 16
+_MOST_STEPS = 16
 """A decision has no more classifiers per stage, and no more stages."""
 
 _MOST_RULES = 32
@@ -94,7 +94,7 @@ class Stage(Spec):
     """Classify, segment, and make masks by rules; classes left empty are closed later."""
 
     classifiers: Annotated[
-        tuple[ClassifyStep, ...], Field(max_length=MOST_STEPS, fail_fast=True)
+        tuple[ClassifyStep, ...], Field(max_length=_MOST_STEPS, fail_fast=True)
     ] = ()
     segmenter: SegmentStep
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=_MOST_RULES, fail_fast=True)]
@@ -106,7 +106,9 @@ class Decision(Spec):
     Raises ValueError (at construction) for rules that do not follow each other.
     """
 
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STEPS, fail_fast=True)]
+    stages: Annotated[
+        tuple[Stage, ...], Field(min_length=1, max_length=_MOST_STEPS, fail_fast=True)
+    ]
 
     @model_validator(mode="after")
     def _step_names_are_unique(self) -> Self:

@@ -46,38 +46,28 @@ class FaultPolicy:
             self.skip(error)
 
 
-class Noting(FaultPolicy):
-    """Raise every error; count the faults that did not prevent reading, and keep the first ones."""
+STRICT = FaultPolicy()
 
-    def __init__(self) -> None:
+
+class FaultLog(FaultPolicy):
+    """Count the faults that did not prevent reading, and keep the first of each kind.
+
+    Raise every error; with ``skips`` collect those of shapes and pictures, which are skipped.
+    """
+
+    def __init__(self, *, skips: bool = False) -> None:
         self.counts: Counter[Fault] = Counter()
         self.firsts: dict[Fault, str] = {}
+        self.errors: list[InputError] = []
+        self._skips = skips
 
     def note(self, fault: Fault, where: object, problem: str) -> None:
         """Count a fault."""
         self.counts[fault] += 1
         self.firsts.setdefault(fault, f"{where}: {problem}")
 
-
-class Skipping(Noting):
-    """Skip shapes and pictures that are wrong, and collect their errors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: list[InputError] = []
-
     def skip(self, error: InputError) -> None:
-        """Collect an error."""
+        """Collect an error, or raise it."""
+        if not self._skips:
+            raise error
         self.errors.append(error)
-
-
-class _Silent(FaultPolicy):
-    """Ignore errors."""
-
-    def error(self, error: InputError) -> None:
-        """Ignore an error."""
-
-
-STRICT = FaultPolicy()
-SILENT = _Silent()
-"""For reading a second time what was checked the first time."""
