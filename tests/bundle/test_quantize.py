@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 from collections import Counter
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -26,9 +27,8 @@ from steelscan.bundle import (
     read_package,
     write_package,
 )
-from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.precision.graphs import to_fp16, to_int8
-from steelscan.bundle.precision.networks import MOST_DRIFT, drift_of
+from steelscan.bundle.precision.networks import MOST_DRIFT, StripInputs, drift_of
 from steelscan.bundle.precision.quantize import SEED, prove_reduced, quantize
 from steelscan.bundle.proof import (
     ClassProof,
@@ -355,13 +355,14 @@ def test_the_verb_needs_no_torch(tmp_path, write_bundle):
 
 
 def test_calibration_uses_resized_padded_and_tiled_strips():
-    step = SegmentStep(name="segment", views=("identity", "hflip"))
     graph = Graph(file="a", heads=("masks",), resize=Shrink(pixels=768))
-    (part,) = network_inputs(graph, step, strip(1))
+    content = bytes(cv2.imencode(".png", strip(1))[1])
+    files = [SimpleNamespace(name="1.png", read=lambda: content)]
+    (part,) = StripInputs(graph, files)[0]
     assert part.shape == (1, 1, 32, 64)  # 16x48, padded
     tiles = Tiles(width=64, overlap=32)
     graph = Graph(file="a", heads=("masks", "classes"), tiles=tiles)
-    first, second = network_inputs(graph, step, strip(1))
+    first, second = StripInputs(graph, files)[0]
     assert np.array_equal(first[0, 0], strip(1)[:, :64])
     assert np.array_equal(second[0, 0], strip(1)[:, 32:])
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from steelscan.bundle.engines import MOST_THREADS, Device, open_models
 from steelscan.bundle.package import Package, read_package
@@ -41,21 +40,17 @@ class Scan:
     seconds: Mapping[str, float]
     """Time of "network" (with resizing and averaging), of "cleaning" (rules, defects) and, if the
     picture was read here, of "decoding"."""
-    probabilities: NDArray[np.float32] | None = None
-    """Of pixels, ``(classes, height, width)``, behind all gates; only if wanted."""
-    class_probabilities: NDArray[np.float32] | None = None
-    """Of classes on the whole strip, ``(classes,)``, if networks predict them; only if wanted."""
 
     @property
     def defective(self) -> bool:
-        """Whether anything was found: the verdict."""
+        """The verdict: whether there is any defect."""
         return bool(self.defects)
 
 
 class Bundle:
     """A bundle in memory, ready to scan; it may be used from several threads at once."""
 
-    def __init__(self, package: Package, threads: int, device: Device) -> None:
+    def __init__(self, package: Package, threads: int = 1, device: Device = "cpu") -> None:
         """Load the networks of a package. Raises BundleError, MissingPartError."""
         self.package = package
         self.threads = threads
@@ -77,28 +72,24 @@ class Bundle:
         """How many networks it has."""
         return len(self.manifest.graphs)
 
-    def scan(self, picture: Picture, *, probabilities: bool = False, cascade: bool = True) -> Scan:
+    def scan(self, picture: Picture, *, cascade: bool = True) -> Scan:
         """Find the defects of a strip, uint8 ``(height, width)``.
 
-        Networks that cannot change the masks are skipped, unless ``cascade`` is False or
-        ``probabilities`` are wanted. Raises InputError for an array that is no such picture.
+        With ``cascade``, networks that cannot change the masks are skipped. Raises InputError for
+        an array that is no such picture.
         """
         if picture.dtype != np.uint8 or picture.ndim != 2 or not picture.size:
-            found = f"is {picture.dtype} {picture.shape}"
-            raise InputError("picture", found, "Give uint8 (height, width), as read_picture does")
+            problem = f"is {picture.dtype} {picture.shape}"
+            raise InputError("picture", problem, "Give uint8 (height, width), as read_picture does")
         start = time.perf_counter()
-        outputs = self.detector.outputs(picture, cascade=cascade and not probabilities)
+        outputs = self.detector.outputs(picture, cascade=cascade)
         rule_input = self.detector.rule_input(picture, outputs)
         middle = time.perf_counter()
         masks = masks_of(rule_input, self.detector.decision.last.rules)
         defects = defects_of(masks, rule_input.pixels)
         seconds = {"network": middle - start, "cleaning": time.perf_counter() - middle}
         networks = tuple(self.manifest.networks[step][at].file for step, at in outputs.used)
-        scan = Scan(masks, defects, networks, seconds)
-        if not probabilities:
-            return scan
-        pixels = rule_input.pixels.astype(np.float32) / np.float32(255)
-        return replace(scan, probabilities=pixels, class_probabilities=rule_input.classes)
+        return Scan(masks, defects, networks, seconds)
 
     def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
@@ -141,14 +132,14 @@ def load(
     """Load a bundle; ``threads`` work on each strip.
 
     Several strips at once (`Bundle.scan_all`) use cores better than several threads on one.
-    ``signed_by`` is a file with the public key that must have signed it, beside those of the
-    environment variable STEELSCAN_REQUIRE_SIGNATURE. Raises BundleError for a file that is no
+    ``signed_by`` is a file with the public key that must have signed it, in addition to that of
+    the environment variable STEELSCAN_REQUIRE_SIGNATURE. Raises BundleError for a file that is no
     bundle, is broken or is not signed so, InputError for an impossible number of threads,
     MissingPartError if its runtime is not installed.
     """
     if not 1 <= threads <= MOST_THREADS:
-        found = f"is {threads}"
-        raise InputError("threads", found, f"Give a number from 1 to {MOST_THREADS}")
+        problem = f"is {threads}"
+        raise InputError("threads", problem, f"Give a number from 1 to {MOST_THREADS}")
     cv2.setNumThreads(threads)
     return Bundle(read_package(Path(path), signed_by), threads, device)
 
@@ -167,7 +158,7 @@ def scan_pictures(
 ) -> Prediction:
     """Predict the masks of pictures: a folder, a file, a glob pattern or a zip.
 
-    Writes what `steelscan.pipeline.predict` writes, and goes on after an interruption. ``cores``
+    Writes what `steelscan.pipeline.predict` writes, and continues after an interruption. ``cores``
     is how many pictures are worked on at once; None: the cores that this process may use.
     ``signed_by`` is a file with the public key that must have signed the bundle. Raises
     BundleError, DatasetError, PictureError, and RunError if another process works in ``out``.

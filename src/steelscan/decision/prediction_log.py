@@ -1,4 +1,4 @@
-"""Masks of many pictures, written one by one, so that an interrupted run goes on."""
+"""Masks of many pictures, written one by one, so that an interrupted run can continue."""
 
 import hashlib
 import json
@@ -106,11 +106,6 @@ class PredictionLog:
             at = log.tell()
             log.write(line.encode())
         self.contents[image], self._at[image] = content, at
-
-    def finish(self, table: Path, layout: Layout) -> None:
-        """Write the CSV file and remove the log. Raises OutputError."""
-        self.write(table, layout)
-        self.remove()
 
     def remove(self) -> None:
         """Remove the log, once everything in it is written elsewhere."""

@@ -57,7 +57,7 @@ class _Step(Spec):
 class ClassifyStep(_Step):
     """Classify whole strips, and close classes whose probability is not above ``threshold``.
 
-    With the gate "image", all classes stay open if any class passes; with "class", each class for
+    With the gate "image", all classes stay open if any class passes; with "class", each class by
     itself. A class that no network predicts passes.
     """
 
@@ -91,7 +91,7 @@ Step: TypeAlias = ClassifyStep | SegmentStep
 
 
 class Stage(Spec):
-    """Classify, segment, and make masks by rules; classes left empty are closed later."""
+    """Classify, segment, and make masks by rules; empty classes are closed for the next stage."""
 
     classifiers: Annotated[
         tuple[ClassifyStep, ...], Field(max_length=_MOST_STEPS, fail_fast=True)

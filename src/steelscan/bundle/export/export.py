@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -23,6 +22,7 @@ from steelscan.bundle import (
     Manifest,
     Package,
     certified,
+    never_predicted,
     private_key,
     write_package,
 )
@@ -42,15 +42,13 @@ from steelscan.bundle.proof import (
 )
 from steelscan.data import Dataset
 from steelscan.decision import (
-    Decision,
     Detector,
     GivenOutputs,
-    SegmentStep,
     masks_of,
 )
 from steelscan.pipeline import RunFolder, StoredOutputs, open_run
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
-from steelscan.strip import BundleError, Classes, InputError, Picture, RunError, track
+from steelscan.strip import BundleError, InputError, Picture, RunError, track
 
 _REFERENCES = 4
 """Strips that a bundle contains."""
@@ -108,7 +106,7 @@ def export(
         manifest = _with_early_exit(manifest, early)
     pictures = {dataset.names[row]: dataset.picture(row) for row in rows}
     package = Package(manifest, graphs)
-    parity = prove(Bundle(package, 1, "cpu"), [(each, pictures[each.name]) for each in expected])
+    parity = prove(Bundle(package), [(each, pictures[each.name]) for each in expected])
     failures = parity.failures(LIMITS[manifest.precision], escape_budget or ESCAPES)
     if failures:
         raise BundleError(run, f"was not packaged: {'; '.join(failures)}", "Report this")
@@ -192,31 +190,19 @@ def _networks(
             written_for=written_for,
             decision=detector.decision,
             networks=graphs,
-            never_predicted=_never_predicted(detector.decision, graphs, record_of_run.classes),
+            never_predicted=never_predicted(detector.decision, graphs, record_of_run.classes),
         )
     except ValidationError as error:
-        found = f"cannot be deployed: {error.errors()[0]['msg']}"
-        raise BundleError(recipe, found, "Train a recipe within these bounds") from None
+        problem = f"cannot be deployed: {error.errors()[0]['msg']}"
+        raise BundleError(recipe, problem, "Train a recipe within these bounds") from None
     return manifest, contents
-
-
-def _never_predicted(
-    decision: Decision, graphs: Mapping[str, Sequence[Graph]], classes: Classes
-) -> tuple[int, ...]:
-    """Return the ids of classes that no network of some segmenter predicts."""
-    every, never = set(classes.ids), set[int]()
-    for name, step in decision.steps.items():
-        if isinstance(step, SegmentStep):
-            predicted = chain.from_iterable(graph.classes or every for graph in graphs[name])
-            never |= every.difference(predicted)
-    return tuple(sorted(never))
 
 
 def _with_early_exit(manifest: Manifest, early: EarlyExit | None) -> Manifest:
     """Return the manifest with an early exit. Raises RunError if there is none."""
     if early is None:
-        found = "cannot be met: no early exit threshold stays within it and skips a network"
-        raise RunError("--escape-budget", found, "Leave it out, or give a larger one")
+        problem = "cannot be met: no early exit threshold stays within it and skips a network"
+        raise RunError("--escape-budget", problem, "Leave it out, or give a larger one")
     return manifest.but(decision=manifest.decision.with_early_exit(early.value))
 
 

@@ -12,8 +12,7 @@ from steelscan.bundle import Precision
 from steelscan.bundle.proof.records import Expected, RecordedOutput, cells_of, read_cells
 from steelscan.decision import StepOutput
 from steelscan.evaluation.statistics import lower_bound
-from steelscan.postprocess import defects_of
-from steelscan.strip import Frame, Masks, Share, Spec, decode
+from steelscan.strip import Frame, Masks, Share, Spec, decode, label_components
 
 
 class Limits(Spec):
@@ -72,20 +71,22 @@ class Parity(Spec):
         The early exit may lose the share ``escapes`` of the defective strips, or as many more as
         chance explains (exact bound, 95 %).
         """
-        found = []
+        sentences = []
         if self.escaped and lower_bound(len(self.escaped), self.defective) > escapes:
             lost = f"{len(self.escaped)} of {self.defective} defective strips"
-            found.append(f"{lost} escape by the early exit: {self.escaped[0]}")
+            sentences.append(f"{lost} escape by the early exit: {self.escaped[0]}")
         if len(self.flipped) > limits.flipped * self.strips:
-            found.append(f"{len(self.flipped)} of {self.strips} verdicts flip: {self.flipped[0]}")
+            sentences.append(
+                f"{len(self.flipped)} of {self.strips} verdicts flip: {self.flipped[0]}"
+            )
         if self.iou < limits.iou:
-            found.append(f"IoU of masks {self.iou:.5f} is below {limits.iou}")
+            sentences.append(f"IoU of masks {self.iou:.5f} is below {limits.iou}")
         if len(self.changed) > limits.changed * self.strips:
-            found.append(f"{len(self.changed)} of {self.strips} lists of defects change")
+            sentences.append(f"{len(self.changed)} of {self.strips} lists of defects change")
         if self.difference > limits.difference:
             apart = f"{self.difference:.2f} of 255, more than {limits.difference}"
-            found.append(f"probabilities differ by {apart}")
-        return found
+            sentences.append(f"probabilities differ by {apart}")
+        return sentences
 
     def text(self) -> str:
         """Return one line for people."""
@@ -169,8 +170,7 @@ def parity_of(results: Sequence[StripResult], classes: int) -> Parity:
 
 def _counts(masks: Masks) -> list[int]:
     """Count the defects of each class."""
-    found = [defect.class_id for defect in defects_of(masks, masks.astype(np.uint8))]
-    return [found.count(class_id) for class_id in range(1, len(masks) + 1)]
+    return [label_components(mask)[1] for mask in masks]
 
 
 def _differences(recorded: RecordedOutput, output: StepOutput, frame: Frame) -> Iterator[float]:

@@ -82,9 +82,9 @@ class ClassProof:
             trained = decode(text, frame)
             defects, lost = _without(trained, mask)
             _, new = _without(mask, trained)
-            there, found = bool(trained.any()), bool(mask.any())
-            gone, come = there and not found, found and not there
-            self._counts[place] += (defects, lost, new, there, gone, come)
+            before, now = bool(trained.any()), bool(mask.any())
+            strip_counts = (before, before and not now, now and not before)
+            self._counts[place] += (defects, lost, new, *strip_counts)
 
     def kept(self) -> tuple[Kept, ...]:
         """Return the counts of each class so far."""

@@ -23,7 +23,7 @@ _LONGEST = 4 * 2**20
 
 
 class RecordedOutput(Spec):
-    """The output of one step for a strip, whether a gate lets it count or not.
+    """The output of one step for a strip, whether or not a gate lets it count.
 
     ``classes`` are probabilities of classes, None for a class that no network predicts; ``cells``
     are mean pixel probabilities per class in cells of 32x32 pixels, in hundredths of a 255th, int16

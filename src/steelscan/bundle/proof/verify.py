@@ -46,8 +46,8 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
         scan = bundle.scan(picture)
         early = bundle.manifest.early_exit is not None and not scan.defective
         if not early and not np.array_equal(scan.masks, masks):
-            found = f"has other masks with {', '.join(scan.networks)} alone"
-            raise BundleError(expected.name, found, "Report this")
+            problem = f"has other masks with {', '.join(scan.networks)} alone"
+            raise BundleError(expected.name, problem, "Report this")
         near = partial(_near_a_threshold, rule_input, rules)
         results.append(compare(expected, masks, outputs, near, escapes=early))
     return parity_of(results, len(bundle.classes))
@@ -61,24 +61,24 @@ def _near_a_threshold(rule_input: RuleInput, rules: Sequence[Rule]) -> Masks:
 
 
 def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected, Picture]]:
-    """Yield the recorded strips: those found in a folder, or those that are in the bundle.
+    """Yield the recorded strips: those in a folder of pictures, or those in the bundle.
 
     Raises BundleError if there is none, or if the records are broken.
     """
     records = {each.picture: each for each in recorded(package)}
-    found = 0
+    count = 0
     for picture in _pictures(package, data):
         expected = records.get(picture_sha256(picture))
         if expected is not None:
-            found += 1
+            count += 1
             yield expected, picture
     included = package.certificate.included_strips
-    if data is None and found != included:
-        found_text = f"contains {found} recorded strips; the certificate lists {included}"
-        raise BundleError("the bundle", found_text, _UNPROVEN)
-    if not found:
-        found_text = "holds none of the strips that this bundle records"
-        raise BundleError(data or "the bundle", found_text, "Give the data that it was proven on")
+    if data is None and count != included:
+        problem = f"contains {count} recorded strips; the certificate lists {included}"
+        raise BundleError("the bundle", problem, _UNPROVEN)
+    if not count:
+        problem = "holds none of the strips that this bundle records"
+        raise BundleError(data or "the bundle", problem, "Give the data that it was proven on")
 
 
 def recorded(package: Package) -> list[Expected]:
@@ -93,11 +93,11 @@ def recorded(package: Package) -> list[Expected]:
     defective = sum(any(each.masks) for each in records)
     proven = package.certificate.parity
     if (len(records), defective) != (proven.strips, proven.defective):
-        found = (
+        problem = (
             f"records {len(records)} strips, {defective} of them defective; "
             f"the certificate lists {proven.strips} and {proven.defective}"
         )
-        raise BundleError("expected.jsonl", found, _UNPROVEN)
+        raise BundleError("expected.jsonl", problem, _UNPROVEN)
     return records
 
 
@@ -114,13 +114,13 @@ def _pictures(package: Package, data: str | None) -> Iterator[Picture]:
 
 def runtime_versions() -> dict[str, str]:
     """Return the machine and the versions on which a bundle runs."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
     for name in ("onnxruntime", "openvino", "torch", "numpy", "opencv-python-headless"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def verify(
@@ -153,8 +153,8 @@ def verify(
     if early is not None and not early.defective:
         failures.append("the early exit was measured on no defective strip")
     if failures:
-        found = f"does not decide as the trained networks: {'; '.join(failures)}"
-        raise BundleError(path, found, _remedy(certificate.limits != LIMITS[precision], early))
+        problem = f"does not decide as the trained networks: {'; '.join(failures)}"
+        raise BundleError(path, problem, _remedy(certificate.limits != LIMITS[precision], early))
     return parity
 
 
