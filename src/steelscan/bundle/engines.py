@@ -1,7 +1,6 @@
 """The networks of a bundle, loaded by a runtime. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 from threading import Timer
 from typing import Any, Literal, TypeAlias
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 
 from steelscan.bundle.package import Package
 from steelscan.bundle.spec import Format, Graph
-from steelscan.data import Shrink
 from steelscan.decision import Step
-from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for, network_inputs
+from steelscan.prediction import ModelOutputs, OutputKind, View, kind_for, network_inputs
 from steelscan.strip import BundleError, Frame, MissingPartError, Picture
 
 Device = Literal["cpu", "cuda"]
@@ -27,32 +25,13 @@ SECONDS_A_MILLION_PIXELS = 300.0
 MOST_THREADS = 256
 
 
-@dataclass(frozen=True, eq=False)
 class OnnxModel:
     """A network of a bundle; a `steelscan.prediction.Model`."""
 
-    graph: Graph
-    run: Run
-
-    @property
-    def resize(self) -> Shrink | None:
-        """The size at which it sees a strip."""
-        return self.graph.resize
-
-    @property
-    def classes(self) -> tuple[int, ...] | None:
-        """The ids of the classes that it predicts; None: all."""
-        return self.graph.classes
-
-    @property
-    def tiles(self) -> Tiles | None:
-        """The tiles in which it predicts; None: whole strips."""
-        return self.graph.tiles
-
-    @property
-    def softmax(self) -> bool:
-        """Whether the logits of its masks are for softmax."""
-        return self.graph.softmax
+    def __init__(self, graph: Graph, run: Run) -> None:
+        self.resize, self.classes = graph.resize, graph.classes
+        self.tiles, self.softmax = graph.tiles, graph.softmax
+        self._graph, self._run = graph, run
 
     def predict(self, strip: Picture, views: Sequence[View], kind: OutputKind) -> ModelOutputs:
         """Predict a strip; views and kind are fixed by its file.
@@ -60,11 +39,11 @@ class OnnxModel:
         Raises BundleError if an output is not a number: it would pass for a clean strip.
         """
         del views, kind
-        heads = self.run(np.ascontiguousarray(strip)[None, None])
+        heads = self._run(np.ascontiguousarray(strip)[None, None])
         if not all(np.isfinite(head).all() for head in heads):
             problem = "predicts what is not a number: its sums overflow"
-            raise BundleError(self.graph.file, problem, "Do not use it in this precision")
-        outputs = dict(zip(self.graph.heads, heads, strict=True))
+            raise BundleError(self._graph.file, problem, "Do not use it in this precision")
+        outputs = dict(zip(self._graph.heads, heads, strict=True))
         return ModelOutputs(*(_of_one_strip(outputs.get(name)) for name in ("masks", "classes")))
 
 

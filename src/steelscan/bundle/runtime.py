@@ -94,7 +94,7 @@ class Bundle:
     def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
         start = time.perf_counter()
-        picture = _read(source, name)
+        picture = read_picture(Path(source) if isinstance(source, str) else source, name)
         decoding = time.perf_counter() - start
         scan = self.scan(picture, cascade=cascade)
         return replace(scan, seconds={"decoding": decoding, **scan.seconds})
@@ -111,10 +111,6 @@ class Bundle:
         with closing(map_ahead(scan_one, sources, workers or usable_cores())) as results:
             for result in results:
                 yield result()
-
-
-def _read(source: Source | str, name: object = None) -> Picture:
-    return read_picture(Path(source) if isinstance(source, str) else source, name)
 
 
 def usable_cores() -> int:

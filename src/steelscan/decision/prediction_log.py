@@ -73,9 +73,13 @@ class PredictionLog:
 
         Returns names and reasons of pictures that could not be read, or raises PictureError.
         """
+
+        def predicted(image: str) -> Predicted:
+            return Predicted(masks_of(image))
+
         for image in track(self._images, label, len(self._images)):
             if image not in self.contents:
-                self.record(image, partial(_without_content, masks_of, image), on_error)
+                self.record(image, partial(predicted, image), on_error)
         return list(self.unread.items())
 
     def record(
@@ -141,10 +145,6 @@ class PredictionLog:
             raise RunError(self._path, "is damaged", remedy)
         image, texts, content = json.loads(row)
         return image, texts, content
-
-
-def _without_content(masks_of: Callable[[str], Masks | None], image: str) -> Predicted:
-    return Predicted(masks_of(image))
 
 
 def content_hash(content: bytes) -> str:
