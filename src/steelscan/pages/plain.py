@@ -15,7 +15,7 @@ _NO_LIMIT = 10_000
 """Columns of a table whose cells are not wrapped."""
 
 _NARROW = 8
-"""Characters of cells that are never wrapped."""
+"""Cells of at most so many characters are never wrapped."""
 
 _unwrapped = ContextVar("unwrapped", default=False)
 
@@ -45,8 +45,8 @@ def plain_table(rows: Sequence[Sequence[str]]) -> str:
     table = Table(box=None, pad_edge=False, padding=(0, 1 if width < 100 else 2, 0, 0))
     head, *body = [[Text(printable(cell).replace("\n", "\\n")) for cell in row] for row in rows]
     for column in zip(head, *body, strict=True):
-        words = [*column[0].split(), *column[1:]]
-        least = max((len(word) for word in words if len(word) <= _NARROW), default=0)
+        parts = [*column[0].split(), *column[1:]]
+        least = max((len(part) for part in parts if len(part) <= _NARROW), default=0)
         table.add_column(column[0], overflow="fold", min_width=least)
     for row in body:
         table.add_row(*row)

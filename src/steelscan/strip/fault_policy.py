@@ -1,4 +1,4 @@
-"""How a reader of annotations handles faults: it raises them, collects them or skips over them."""
+"""How a reader of annotations handles faults: it raises, counts or collects them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from steelscan.strip.faults import Fault
 class FaultPolicy:
     """Raise every error at once, and ignore what can be read in spite of a fault.
 
-    A subclass whose `skip` does not raise makes the reader skip the shape or picture that is
-    wrong; one whose `error` does not raise makes it continue after any other error, too.
+    If the `skip` of a subclass does not raise, the reader skips the wrong shape or picture. If its
+    `error` does not raise, the reader continues after any other error, too.
     """
 
     thorough = False
-    """Whether to look for faults that do not matter for reading, such as edges that cross."""
+    """Whether to look for faults that do not prevent reading, such as edges that cross."""
 
     def error(self, error: InputError) -> None:
         """Handle an error."""
