@@ -167,6 +167,18 @@ def test_everything_is_counted_on_the_out_of_fold_strips(
     assert "Pass, review, stop" in page
 
 
+def test_the_file_is_the_same_whatever_terminal_it_is_written_from(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = count_escapes(finished[0])
+    piped = write_escapes(found, tmp_path / "piped")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "30")
+    assert write_escapes(found, tmp_path / "narrow") != piped
+    for folder in ("piped", "narrow"):
+        assert (tmp_path / folder / "escapes.txt").read_text() == f"{piped}\n"
+
+
 def test_without_rates_only_curves_are_drawn(finished: Finished, tmp_path: Path) -> None:
     found = count_escapes(finished[0])
     text = write_escapes(found, tmp_path)

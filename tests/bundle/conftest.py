@@ -190,11 +190,11 @@ def write_bundle() -> Callable[..., Any]:
     from steelscan.bundle import Certificate, certified, write_package
     from steelscan.bundle.package import CERTIFICATE
     from steelscan.bundle.proof import LIMITS, Parity
-    from steelscan.bundle.proof.parity import read_lines
+    from steelscan.bundle.proof.records import read_json_lines
 
     def records(contents: Mapping[str, bytes]) -> list[Any]:
         try:
-            return read_lines(contents.get("expected.jsonl", b""))
+            return read_json_lines(contents.get("expected.jsonl", b""))
         except ValueError:
             return []
 

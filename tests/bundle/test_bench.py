@@ -19,13 +19,12 @@ from steelscan.bundle.bench import measure as measuring
 from steelscan.bundle.bench.bench import bench
 from steelscan.bundle.bench.measure import (
     STEPS,
-    clearing,
     measure,
     measure_here,
-    opening,
     peak_memory,
     strips_of,
 )
+from steelscan.bundle.bench.modes import passing_all, stopping_all
 from steelscan.decision import ClassifyStep, Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
 from steelscan.prediction import LogitMean
@@ -155,14 +154,14 @@ def test_no_other_step_runs_after_a_first_step_that_nothing_passes(
     rules = (Threshold(label=0.3, pixel=0.3),)
     first = Stage(classifiers=classifiers, segmenter=segmenter, rules=rules)
     last = Stage(segmenter=SEGMENT.but(name="again"), rules=(Threshold(),))
-    graphs = written_networks()
+    graphs, decision = written_networks(), Decision(stages=(first, last))
     path = tmp_path / "two.steelscan"
-    write_bundle(path, clearing(manifest(first, last)), graphs)
+    write_bundle(path, manifest(*stopping_all(decision).stages), graphs)
     picture = np.full(FRAME, GREY, np.uint8)
     scan = load(path).scan(picture)
     assert len(scan.networks) == fewest
     assert not scan.defective
-    write_bundle(path, opening(manifest(first, last)), graphs)
+    write_bundle(path, manifest(*passing_all(decision).stages), graphs)
     picture = np.full(FRAME, DARK, np.uint8)
     assert len(load(path).scan(picture, cascade=False).networks) == 4 + len(classifiers) * 2
 

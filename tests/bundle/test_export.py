@@ -70,10 +70,10 @@ def test_strips_of_any_size_are_scanned_as_the_run_does(exported: Path, detector
     for shape in ((1, 1), (33, 70), (64, 400), (100, 64)):
         picture = cv2.GaussianBlur(rng.integers(0, 256, shape).astype(np.uint8), (5, 5), 0)
         found = detector.rule_input(picture)
-        scan = bundle.scan(picture, probabilities=True)
-        assert scan.probabilities is not None
-        assert scan.probabilities.shape == (4, *shape)
-        assert np.abs(scan.probabilities * 255 - found.pixels).max() <= 1.01
+        deployed = bundle.detector.rule_input(picture)
+        assert deployed.pixels.shape == (4, *shape)
+        assert np.abs(deployed.pixels.astype(int) - found.pixels).max() <= 1
+        assert bundle.scan(picture).masks.shape == (4, *shape)
 
 
 def test_all_at_once_is_one_by_one_in_order(exported: Path, strips: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_run_that_does_not_say_where_its_data_lay_asks_for_data(
     (run / "data.txt").unlink()
     if content is not None:
         (run / "data.txt").write_bytes(content)
-    with pytest.raises(RunError, match=r"does not record where its data is .*: --data"):
+    with pytest.raises(RunError, match=r"does not record where its data is .*data set: --data"):
         export(run, tmp_path / "out")
 
 

@@ -327,7 +327,7 @@ STAGE = {"segmenter": {"name": "segment"}, "rules": [{"kind": "threshold"}]}
         (graphs(), "at least 1"),
         (graphs(GRAPH, GRAPH), "is listed twice"),
         (graphs(*[GRAPH] * 1_000), "at most 256"),
-        (graphs({**GRAPH, "classes": [1]}), "predicts class 2"),
+        (graphs({**GRAPH, "classes": [1]}), r"never_predicted is \(\), not \(2,\)"),
         (graphs({**GRAPH, "classes": [1, 2, 3]}), "predicts classes"),
         (edit(never_predicted=[1, 2]), "never_predicted is"),
         (edit(never_predicted=[3]), "never_predicted is"),

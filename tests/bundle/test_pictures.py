@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from steelscan import cli
-from steelscan.bundle import Bundle, read_package, scan_pictures
+from steelscan.bundle import read_package, scan_pictures
 from steelscan.data import read_picture
-from steelscan.decision import Prediction
+from steelscan.decision import Detector, Prediction
 from steelscan.pipeline import Outcome, predict
 from steelscan.strip import Frame, Masks, Picture, PictureError, RunError, decode, read_mask_table
 
@@ -72,15 +72,15 @@ def test_it_goes_on_where_it_stopped(
     exported: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scan_pictures(exported, str(pictures), tmp_path / "whole", cores=2)
-    scan, asked = Bundle.scan, []
+    masks_of, asked = Detector.masks, []
 
-    def breaking(self: Bundle, *given: object, **named: object) -> object:
+    def breaking(self: Detector, *given: object, **named: object) -> object:
         asked.append(1)
         if len(asked) == 7:
             raise KeyboardInterrupt
-        return scan(self, *given, **named)  # type: ignore[arg-type]
+        return masks_of(self, *given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Bundle, "scan", breaking)
+    monkeypatch.setattr(Detector, "masks", breaking)
     with pytest.raises(KeyboardInterrupt):
         scan_pictures(exported, str(pictures), tmp_path / "parts", cores=1)
     assert not (tmp_path / "parts" / "submission.csv").exists()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 from collections import Counter
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -26,21 +27,20 @@ from steelscan.bundle import (
     read_package,
     write_package,
 )
-from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.precision.graphs import to_fp16, to_int8
-from steelscan.bundle.precision.networks import MOST_DRIFT, drift_of
+from steelscan.bundle.precision.networks import MOST_DRIFT, StripInputs, drift_of
 from steelscan.bundle.precision.quantize import SEED, prove_reduced, quantize
 from steelscan.bundle.proof import (
     ClassProof,
     Expected,
     Kept,
     failures,
-    lines,
     picture_sha256,
     record,
+    to_json_lines,
 )
-from steelscan.bundle.proof.parity import read_lines
 from steelscan.bundle.proof.per_class import FEW
+from steelscan.bundle.proof.records import read_json_lines
 from steelscan.bundle.proof.verify import verify
 from steelscan.data import Shrink
 from steelscan.decision import Decision, SegmentStep, Stage
@@ -133,7 +133,7 @@ def bundle_of(write_bundle, content, folder, other=None, **changes):
             assert masks.any((1, 2)).tolist() == [bool(number % 4)] * 2
             expected.append(record(f"{number}", picture, masks, outputs, 0.5))
     path = folder / "fp32.steelscan"
-    papers = {"expected.jsonl": lines(expected), "card.md": b"# A card\n"}
+    papers = {"expected.jsonl": to_json_lines(expected), "card.md": b"# A card\n"}
     write_bundle(path, manifest.but(**changes), {**package.contents, **papers})
     return path, str(folder / "data")
 
@@ -186,7 +186,9 @@ def test_no_strip_is_used_for_both_calibration_and_proof(tmp_path, write_bundle)
     path, data = bundle_of(write_bundle, network(), tmp_path)
     done = quantize(path, tmp_path / "new.steelscan", to="int8", data=data, strips=99)
     assert len(done.calibrated) == OTHERS
-    proof = {each.picture for each in read_lines(read_package(path).contents["expected.jsonl"])}
+    proof = {
+        each.picture for each in read_json_lines(read_package(path).contents["expected.jsonl"])
+    }
     assert len(proof) == PROVEN
     assert not proof & {sha256 for _, sha256 in done.calibrated}
     assert {sha256 for _, sha256 in done.calibrated} == {
@@ -353,13 +355,14 @@ def test_the_verb_needs_no_torch(tmp_path, write_bundle):
 
 
 def test_calibration_uses_resized_padded_and_tiled_strips():
-    step = SegmentStep(name="segment", views=("identity", "hflip"))
     graph = Graph(file="a", heads=("masks",), resize=Shrink(pixels=768))
-    (part,) = network_inputs(graph, step, strip(1))
+    content = bytes(cv2.imencode(".png", strip(1))[1])
+    files = [SimpleNamespace(name="1.png", read=lambda: content)]
+    (part,) = StripInputs(graph, files)[0]
     assert part.shape == (1, 1, 32, 64)  # 16x48, padded
     tiles = Tiles(width=64, overlap=32)
     graph = Graph(file="a", heads=("masks", "classes"), tiles=tiles)
-    first, second = network_inputs(graph, step, strip(1))
+    first, second = StripInputs(graph, files)[0]
     assert np.array_equal(first[0, 0], strip(1)[:, :64])
     assert np.array_equal(second[0, 0], strip(1)[:, 32:])
 

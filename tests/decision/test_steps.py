@@ -19,12 +19,12 @@ from steelscan.decision import (
     StepOutput,
     gated,
     masks_of,
-    passing,
     rule_input,
     rules_with,
     run_steps,
     thresholds_of,
 )
+from steelscan.decision.steps import passing
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.losses import BCE, BothHeads
 from steelscan.models import Classifier, TwoHeaded, Unet

@@ -12,9 +12,9 @@ from steelscan.formats import FORMATS, AnnotatedPicture
 from steelscan.strip import (
     DatasetError,
     Fault,
+    FaultLog,
     InputError,
     MaskError,
-    Skipping,
 )
 
 # pycocotools 2.0.11 hands NumPy 2 arrays that do not support the copy keyword.
@@ -176,7 +176,7 @@ def test_a_field_that_is_not_needed_spoils_nothing(old: str, new: str, tmp_path:
 def test_a_nan_in_one_shape_leaves_out_that_shape_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(SAMPLE.replace("[[1, 1, 4, 1, 4, 3, 1, 3]]", "[[1, NaN, 4, 1, 4, 3]]"))
-    skipping = Skipping()
+    skipping = FaultLog(skips=True)
     first, _ = FORMATS["coco"].read(path, skipping)
     assert [error.fault for error in skipping.errors] == [Fault.POLYGON]
     assert first.masks.any(axis=(1, 2)).tolist() == [True, True]  # annotations 2 and 3

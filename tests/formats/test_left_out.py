@@ -14,7 +14,7 @@ from PIL import Image
 
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, check, convert
-from steelscan.strip import Fault, InputError, Skipping
+from steelscan.strip import Fault, FaultLog, InputError
 
 Build = Callable[[Path, Any], None]
 NAMES = ("good.png", "mixed.png", "bad.png")
@@ -258,7 +258,7 @@ def test_a_mask_that_cannot_be_read_leaves_its_strip_out(tmp_path: Path) -> None
                 if path.parent.name != each.pictures
             )
             bad.write_bytes(b"")
-        policy = Skipping()
+        policy = FaultLog(skips=True)
         incomplete = {one.image: one.incomplete for one in FORMATS[name].read(root, policy)}
         assert len(policy.errors) == 1
         assert incomplete.get("mixed.png", True), name

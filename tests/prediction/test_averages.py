@@ -22,7 +22,7 @@ from steelscan.prediction import (
     predict_classes,
     predict_masks,
 )
-from steelscan.prediction.averages import averaged
+from steelscan.prediction.averages import inverse, mean_of, transform
 from steelscan.training import AdamW, Training
 
 EVERY = [
@@ -37,6 +37,12 @@ FLIPS = {
     "vflip": lambda planes: planes[..., ::-1, :],
 }
 VIEWS = ("identity", "hflip", "vflip")
+
+
+def averaged(average, outputs, mirrored, *, softmax=False):
+    """The average of outputs, ``(classes, ...)``, from its three steps."""
+    terms = transform(average, outputs, mirrored, softmax=softmax)
+    return inverse(average, mean_of(terms), softmax)
 
 
 def sigmoid(logits):

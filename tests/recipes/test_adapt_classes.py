@@ -13,7 +13,8 @@ import pytest
 
 import steelscan
 from steelscan.data import Folds, WholeStrip
-from steelscan.decision import ClassifyStep, StepOutput, gated, passing
+from steelscan.decision import ClassifyStep, StepOutput, gated
+from steelscan.decision.steps import passing
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix, loss_of_classes
 from steelscan.models import Classifier, Unet

@@ -11,7 +11,7 @@ from steelscan.evaluation.adversarial.likeness import likeness_to_test
 from steelscan.pipeline import RunFolder
 from steelscan.pipeline.folds import assign_folds
 from steelscan.prediction import PowerMean
-from steelscan.prediction.averages import averaged
+from steelscan.prediction.averages import inverse, mean_of, transform
 
 
 def test_numbers_of_the_seventieth():
@@ -29,9 +29,10 @@ def test_the_seventieth_averages_powers_of_probabilities():
     """Its formula: the sum of p ** 0.5 over N; 0.25 becomes 0.5."""
     average = recipes.load("seventieth_place").segment.ensemble.average
     given = np.array([[0.25, 0.0, 1.0, 0.81], [0.25, 0.0, 1.0, 0.01], [0.25, 1.0, 1.0, 0.49]])
-    found = averaged(average, given, (False, True, True))
+    found = inverse(average, mean_of(transform(average, given, (False, True, True))))
     assert found.tolist() == pytest.approx([0.5, 1 / 3, 1.0, (0.9 + 0.1 + 0.7) / 3])
-    true = averaged(average.but(form="true"), given, (False, True, True))
+    corrected = average.but(form="true")
+    true = inverse(corrected, mean_of(transform(corrected, given, (False, True, True))))
     assert true.tolist() == pytest.approx([value**2 for value in found.tolist()])
 
 

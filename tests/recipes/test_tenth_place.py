@@ -11,7 +11,7 @@ from steelscan.data import Folds, RandomCrop, WholeStrip
 from steelscan.decision import StepOutput
 from steelscan.losses import BCE, Lovasz, Mix
 from steelscan.prediction import Mean, PowerMean, predict_masks, to_uint8
-from steelscan.prediction.averages import averaged
+from steelscan.prediction.averages import inverse, mean_of, transform
 from steelscan.recipes import ConfidentPixels
 from steelscan.strip import Frame
 
@@ -58,7 +58,10 @@ def test_the_classifier_of_the_tenth_is_that_of_the_public_starter_pipeline():
     assert classify.ensemble.average == PowerMean(t=0.5, form="starter")
     assert (classify.threshold, classify.gate) == (0.5, "class")
     views = np.array([[0.2], [0.36], [0.64]])
-    found = averaged(classify.ensemble.average, views, (False, True, True))
+    found = inverse(
+        classify.ensemble.average,
+        mean_of(transform(classify.ensemble.average, views, (False, True, True))),
+    )
     assert found.item() == pytest.approx((0.2 + 0.6 + 0.8) / 3)
 
 

@@ -2,7 +2,6 @@ from .certificate import Certificate as Certificate
 from .engines import MOST_THREADS as MOST_THREADS
 from .engines import Run as Run
 from .engines import load_graph as load_graph
-from .inputs import StripInputs as StripInputs
 from .package import BUNDLE_KIND as BUNDLE_KIND
 from .package import Package as Package
 from .package import certified as certified
@@ -22,3 +21,4 @@ from .spec import Graph as Graph
 from .spec import Manifest as Manifest
 from .spec import MillimetresPerPixel as MillimetresPerPixel
 from .spec import Precision as Precision
+from .spec import never_predicted as never_predicted

@@ -1,7 +1,6 @@
 """The networks of a bundle, loaded by a runtime. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 from threading import Timer
 from typing import Any, Literal, TypeAlias
@@ -9,12 +8,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle.inputs import network_inputs
 from steelscan.bundle.package import Package
 from steelscan.bundle.spec import Format, Graph
-from steelscan.data import Shrink
 from steelscan.decision import Step
-from steelscan.prediction import ModelOutputs, OutputKind, Tiles, View, kind_for
+from steelscan.prediction import ModelOutputs, OutputKind, View, kind_for, network_inputs
 from steelscan.strip import BundleError, Frame, MissingPartError, Picture
 
 Device = Literal["cpu", "cuda"]
@@ -28,32 +25,13 @@ SECONDS_A_MILLION_PIXELS = 300.0
 MOST_THREADS = 256
 
 
-@dataclass(frozen=True, eq=False)
 class OnnxModel:
     """A network of a bundle; a `steelscan.prediction.Model`."""
 
-    graph: Graph
-    run: Run
-
-    @property
-    def resize(self) -> Shrink | None:
-        """The size at which it sees a strip."""
-        return self.graph.resize
-
-    @property
-    def classes(self) -> tuple[int, ...] | None:
-        """The ids of the classes that it predicts; None: all."""
-        return self.graph.classes
-
-    @property
-    def tiles(self) -> Tiles | None:
-        """The tiles in which it predicts; None: whole strips."""
-        return self.graph.tiles
-
-    @property
-    def softmax(self) -> bool:
-        """Whether the logits of its masks are for softmax."""
-        return self.graph.softmax
+    def __init__(self, graph: Graph, run: Run) -> None:
+        self.resize, self.classes = graph.resize, graph.classes
+        self.tiles, self.softmax = graph.tiles, graph.softmax
+        self._graph, self._run = graph, run
 
     def predict(self, strip: Picture, views: Sequence[View], kind: OutputKind) -> ModelOutputs:
         """Predict a strip; views and kind are fixed by its file.
@@ -61,11 +39,11 @@ class OnnxModel:
         Raises BundleError if an output is not a number: it would pass for a clean strip.
         """
         del views, kind
-        heads = self.run(np.ascontiguousarray(strip)[None, None])
+        heads = self._run(np.ascontiguousarray(strip)[None, None])
         if not all(np.isfinite(head).all() for head in heads):
-            found = "predicts what is not a number: its sums overflow"
-            raise BundleError(self.graph.file, found, "Do not use it in this precision")
-        outputs = dict(zip(self.graph.heads, heads, strict=True))
+            problem = "predicts what is not a number: its sums overflow"
+            raise BundleError(self._graph.file, problem, "Do not use it in this precision")
+        outputs = dict(zip(self._graph.heads, heads, strict=True))
         return ModelOutputs(*(_of_one_strip(outputs.get(name)) for name in ("masks", "classes")))
 
 
@@ -87,30 +65,31 @@ def load_graph(package: Package, step: Step, graph: Graph, threads: int, device:
     from steelscan.bundle.graph_check import GraphCheck
 
     manifest, content = package.manifest, package.contents[graph.file]
-    opened: Mapping[Format, Callable[[bytes, int, Device], Run]] = {
+    loaders: Mapping[Format, Callable[[bytes, int, Device], Run]] = {
         "onnx": _onnx,
         "openvino": _openvino,
     }
     try:
-        sees = network_inputs(graph, step, np.zeros(manifest.strip, np.uint8))[0]
+        picture = np.zeros(manifest.strip, np.uint8)
+        first, *_ = network_inputs(graph.resize, graph.tiles, picture)
         logits = kind_for(step.average) == "logits"
         views, classes = len(step.views), len(manifest.classes)
         check = GraphCheck(graph, content, views, classes, logits=logits)
-        check.check(Frame(*sees.shape[2:]))
-        run = opened[manifest.written_for](content, threads, device)
+        check.check(Frame(*first.shape))
+        run = loaders[manifest.written_for](content, threads, device)
     except MissingPartError:
         raise
     except Exception as error:  # the errors of the runtimes have no common base
-        found = f"cannot be loaded ({_reason(error)})"
-        raise BundleError(graph.file, found, "Export the bundle anew") from None
+        problem = f"cannot be loaded ({_reason(error)})"
+        raise BundleError(graph.file, problem, "Export the bundle anew") from None
 
     def checked(strips: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         try:
             check.check(Frame(*strips.shape[2:]))
             return run(strips)
         except Exception as error:
-            found = f"cannot predict a strip of {Frame(*strips.shape[2:])} ({_reason(error)})"
-            raise BundleError(graph.file, found, "Do not use this bundle for it") from None
+            problem = f"cannot predict a strip of {Frame(*strips.shape[2:])} ({_reason(error)})"
+            raise BundleError(graph.file, problem, "Do not use this bundle for it") from None
 
     return checked
 
@@ -129,8 +108,8 @@ def _onnx(content: bytes, threads: int, device: Device) -> Run:
     try:
         import onnxruntime
     except ModuleNotFoundError:
-        found = "needs onnxruntime, which is not installed"
-        raise MissingPartError("a bundle", found, "Run: pip install onnxruntime") from None
+        problem = "needs onnxruntime, which is not installed"
+        raise MissingPartError("a bundle", problem, "Run: pip install onnxruntime") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -139,8 +118,8 @@ def _onnx(content: bytes, threads: int, device: Device) -> Run:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider"]
     if wanted[0] not in onnxruntime.get_available_providers():
-        found = "has no CUDA"
-        raise MissingPartError("onnxruntime", found, "Install onnxruntime-gpu, or use the CPU")
+        problem = "has no CUDA"
+        raise MissingPartError("onnxruntime", problem, "Install onnxruntime-gpu, or use the CPU")
     session = onnxruntime.InferenceSession(content, options, providers=wanted)
     (name,) = (each.name for each in session.get_inputs())
 
@@ -163,8 +142,8 @@ def _openvino(content: bytes, threads: int, device: Device) -> Run:
     try:
         import openvino
     except ModuleNotFoundError:
-        found = "needs openvino, which is not installed"
-        raise MissingPartError("this bundle", found, "Run: pip install openvino") from None
+        problem = "needs openvino, which is not installed"
+        raise MissingPartError("this bundle", problem, "Run: pip install openvino") from None
     if device != "cpu":
         raise MissingPartError("openvino", "runs on the CPU only", "Export an ONNX bundle")
     settings: dict[str, Any] = {

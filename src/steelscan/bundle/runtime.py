@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from steelscan.bundle.engines import MOST_THREADS, Device, open_models
 from steelscan.bundle.package import Package, read_package
@@ -20,16 +19,13 @@ from steelscan.decision import (
     Detector,
     OnError,
     Prediction,
-    RuleInput,
-    StripOutputs,
     distinct_pictures,
     map_ahead,
     masks_of,
     predict_pictures,
-    run_steps,
 )
 from steelscan.postprocess import Defect, defects_of
-from steelscan.strip import Classes, Frame, InputError, Masks, Picture
+from steelscan.strip import Classes, InputError, Masks, Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +40,17 @@ class Scan:
     seconds: Mapping[str, float]
     """Time of "network" (with resizing and averaging), of "cleaning" (rules, defects) and, if the
     picture was read here, of "decoding"."""
-    probabilities: NDArray[np.float32] | None = None
-    """Of pixels, ``(classes, height, width)``, behind all gates; only if wanted."""
-    class_probabilities: NDArray[np.float32] | None = None
-    """Of classes on the whole strip, ``(classes,)``, if networks predict them; only if wanted."""
 
     @property
     def defective(self) -> bool:
-        """Whether anything was found: the verdict."""
+        """The verdict: whether there is any defect."""
         return bool(self.defects)
 
 
 class Bundle:
     """A bundle in memory, ready to scan; it may be used from several threads at once."""
 
-    def __init__(self, package: Package, threads: int, device: Device) -> None:
+    def __init__(self, package: Package, threads: int = 1, device: Device = "cpu") -> None:
         """Load the networks of a package. Raises BundleError, MissingPartError."""
         self.package = package
         self.threads = threads
@@ -80,35 +72,29 @@ class Bundle:
         """How many networks it has."""
         return len(self.manifest.graphs)
 
-    def scan(self, picture: Picture, *, probabilities: bool = False, cascade: bool = True) -> Scan:
+    def scan(self, picture: Picture, *, cascade: bool = True) -> Scan:
         """Find the defects of a strip, uint8 ``(height, width)``.
 
-        Networks that cannot change the masks are skipped, unless ``cascade`` is False or
-        ``probabilities`` are wanted. Raises InputError for an array that is no such picture.
+        With ``cascade``, networks that cannot change the masks are skipped. Raises InputError for
+        an array that is no such picture.
         """
         if picture.dtype != np.uint8 or picture.ndim != 2 or not picture.size:
-            found = f"is {picture.dtype} {picture.shape}"
-            raise InputError("picture", found, "Give uint8 (height, width), as read_picture does")
+            problem = f"is {picture.dtype} {picture.shape}"
+            raise InputError("picture", problem, "Give uint8 (height, width), as read_picture does")
         start = time.perf_counter()
-        outputs = self.detector.outputs(picture, cascade=cascade and not probabilities)
-        found_input = self.rule_input(outputs, picture)
+        outputs = self.detector.outputs(picture, cascade=cascade)
+        rule_input = self.detector.rule_input(picture, outputs)
         middle = time.perf_counter()
-        masks = masks_of(found_input, self.manifest.decision.last.rules)
-        defects = defects_of(masks, found_input.pixels)
+        masks = masks_of(rule_input, self.detector.decision.last.rules)
+        defects = defects_of(masks, rule_input.pixels)
         seconds = {"network": middle - start, "cleaning": time.perf_counter() - middle}
-        shown = _shown(found_input) if probabilities else (None, None)
         networks = tuple(self.manifest.networks[step][at].file for step, at in outputs.used)
-        return Scan(masks, defects, networks, seconds, *shown)
-
-    def rule_input(self, outputs: StripOutputs, picture: Picture) -> RuleInput:
-        """Return what the last rules get for a strip, from the outputs of all steps."""
-        frame, classes = Frame(*picture.shape), len(self.classes)
-        return run_steps(self.manifest.decision, outputs, classes, frame)
+        return Scan(masks, defects, networks, seconds)
 
     def scan_file(self, source: Source | str, name: object = None, *, cascade: bool = True) -> Scan:
         """Read a picture and scan it. Raises PictureError."""
         start = time.perf_counter()
-        picture = _read(source, name)
+        picture = read_picture(Path(source) if isinstance(source, str) else source, name)
         decoding = time.perf_counter() - start
         scan = self.scan(picture, cascade=cascade)
         return replace(scan, seconds={"decoding": decoding, **scan.seconds})
@@ -127,10 +113,6 @@ class Bundle:
                 yield result()
 
 
-def _read(source: Source | str, name: object = None) -> Picture:
-    return read_picture(Path(source) if isinstance(source, str) else source, name)
-
-
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -146,20 +128,16 @@ def load(
     """Load a bundle; ``threads`` work on each strip.
 
     Several strips at once (`Bundle.scan_all`) use cores better than several threads on one.
-    ``signed_by`` is a file with the public key that must have signed it, beside those of the
-    environment variable STEELSCAN_REQUIRE_SIGNATURE. Raises BundleError for a file that is no
+    ``signed_by`` is a file with the public key that must have signed it, in addition to that of
+    the environment variable STEELSCAN_REQUIRE_SIGNATURE. Raises BundleError for a file that is no
     bundle, is broken or is not signed so, InputError for an impossible number of threads,
     MissingPartError if its runtime is not installed.
     """
     if not 1 <= threads <= MOST_THREADS:
-        found = f"is {threads}"
-        raise InputError("threads", found, f"Give a number from 1 to {MOST_THREADS}")
+        problem = f"is {threads}"
+        raise InputError("threads", problem, f"Give a number from 1 to {MOST_THREADS}")
     cv2.setNumThreads(threads)
     return Bundle(read_package(Path(path), signed_by), threads, device)
-
-
-def _shown(found: RuleInput) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    return found.pixels.astype(np.float32) / np.float32(255), found.classes
 
 
 def scan_pictures(
@@ -176,20 +154,16 @@ def scan_pictures(
 ) -> Prediction:
     """Predict the masks of pictures: a folder, a file, a glob pattern or a zip.
 
-    Writes what `steelscan.pipeline.predict` writes, and goes on after an interruption. ``cores``
+    Writes what `steelscan.pipeline.predict` writes, and continues after an interruption. ``cores``
     is how many pictures are worked on at once; None: the cores that this process may use.
     ``signed_by`` is a file with the public key that must have signed the bundle. Raises
     BundleError, DatasetError, PictureError, and RunError if another process works in ``out``.
     """
     sources = distinct_pictures(pictures, out)
     opened = load(bundle, device=device, signed_by=signed_by)
-
-    def masks_of_picture(picture: Picture) -> Masks:
-        return opened.scan(picture, cascade=cascade).masks
-
     done = predict_pictures(
         sources,
-        masks_of_picture,
+        partial(opened.detector.masks, cascade=cascade),
         out,
         opened.classes,
         opened.manifest.layout,

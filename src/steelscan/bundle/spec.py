@@ -1,6 +1,6 @@
 """The manifest of a bundle: its decision, networks and files. No torch here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ from steelscan.prediction import Tiles
 from steelscan.strip import Classes, Frame, Layout, Share, Spec
 
 Format = Literal["onnx", "openvino"]
-"""The runtime of a bundle; its networks are ONNX for each of them."""
+"""The runtime of a bundle; its networks are ONNX files in either case."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 """The number format in which the networks of a bundle compute."""
@@ -24,15 +24,9 @@ FileName = Annotated[str, Field(pattern=r"^([\w-][\w. -]{0,99}/)?[\w-][\w. -]{0,
 
 MillimetresPerPixel = Annotated[float, Field(ge=1e-6, le=1e4)]
 
-MOST_CLASSES = 255
-"""As many classes as an index mask of 8 bits can hold."""
-
 _MOST_NETWORKS = 256
-_MOST_PIXELS = 178_956_970
-"""Of a frame; larger pictures are not read."""
-
 _MOST_NUMBER = 2**31
-"""Of pixels in a rule."""
+"""The largest number of pixels in a rule."""
 
 _Side = Annotated[PositiveInt, Field(le=2**20)]
 
@@ -63,10 +57,13 @@ class Graph(Spec):
 class EarlyExit(Spec):
     """What skipping networks early saves and costs, measured on the strips that evaluate a run.
 
-    ``value`` is the highest probability, of 255, that the first network may predict for a strip
-    that is then called clean; of the ``shown`` strips that pass the gates, so many are ``skipped``.
-    The run finds a defect in some of the ``defective`` strips (as labelled); ``escapes`` of these
-    are lost by it: at most the share ``at_most`` of all defective strips, at 95 % confidence.
+    Attributes:
+        value: a strip is called clean if the first network predicts at most this, of 255.
+        shown: number of strips that pass the gates.
+        skipped: those of them that are called clean.
+        defective: number of strips with a labelled defect.
+        escapes: those of them in which the run finds a defect, and the early exit none.
+        at_most: upper limit of the share of defective strips that escape, at 95 % confidence.
     """
 
     value: Annotated[NonNegativeInt, Field(le=254)]
@@ -83,6 +80,18 @@ class EarlyExit(Spec):
             f"if it predicts at most {self.value} of 255; escapes added: {self.escapes} of "
             f"{self.defective} defective strips, at most {self.at_most:.1%} (95 %)"
         )
+
+
+def never_predicted(
+    decision: Decision, networks: Mapping[str, Sequence[Graph]], classes: Classes
+) -> tuple[int, ...]:
+    """Return the ids of classes that no network of some segmenter predicts, in order."""
+    every, never = set(classes.ids), set[int]()
+    for name, step in decision.steps.items():
+        if isinstance(step, SegmentStep):
+            predicted = chain.from_iterable(graph.classes or every for graph in networks[name])
+            never |= every.difference(predicted)
+    return tuple(sorted(never))
 
 
 class Manifest(Spec):
@@ -117,8 +126,8 @@ class Manifest(Spec):
     @field_validator("classes")
     @classmethod
     def _classes_are_few_and_printable(cls, classes: Classes) -> Classes:
-        if len(classes) > MOST_CLASSES:
-            raise ValueError(f"{len(classes)} classes are more than {MOST_CLASSES}")
+        if len(classes) > Classes.MOST:
+            raise ValueError(f"{len(classes)} classes are more than {Classes.MOST}")
         if not all(name.isprintable() for name in classes.names):
             raise ValueError("a name of a class cannot be printed")
         return classes
@@ -126,8 +135,8 @@ class Manifest(Spec):
     @field_validator("frame")
     @classmethod
     def _frame_is_not_too_large(cls, frame: tuple[int, int]) -> tuple[int, int]:
-        if Frame(*frame).pixels > _MOST_PIXELS:
-            raise ValueError(f"{Frame(*frame)} has more than {_MOST_PIXELS} pixels")
+        if not Frame(*frame).is_readable:
+            raise ValueError(f"{Frame(*frame)} has more pixels than any readable picture")
         return frame
 
     @model_validator(mode="after")
@@ -147,10 +156,9 @@ class Manifest(Spec):
 
     @model_validator(mode="after")
     def _networks_predict_what_steps_need(self) -> Self:
-        every, left_out = set(self.classes.ids), set[int]()
+        every = set(self.classes.ids)
         for name, step in self.decision.steps.items():
-            segments = isinstance(step, SegmentStep)
-            needed = {"masks"} if segments else set()
+            needed = {"masks"} if isinstance(step, SegmentStep) else set()
             if step.has_class_output:
                 needed.add("classes")
             for graph in self.networks[name]:
@@ -159,20 +167,9 @@ class Manifest(Spec):
                     raise ValueError(f"{graph.file} predicts classes {ids} of {len(every)}")
                 if not needed <= set(graph.heads) or len(set(graph.heads)) < len(graph.heads):
                     raise ValueError(f"{graph.file} has the heads {graph.heads}, not {needed}")
-            predicted = chain.from_iterable(graph.classes or every for graph in self.networks[name])
-            never = every.difference(predicted) if segments else set()
-            if missing := never - set(self.never_predicted):
-                raise ValueError(f"no network of {name!r} predicts class {min(missing)}")
-            left_out |= never
-        if left_out != set(self.never_predicted):
-            raise ValueError(f"never_predicted is {self.never_predicted}, not {left_out}")
-        return self
-
-    @model_validator(mode="after")
-    def _never_predicted_are_some_of_the_classes(self) -> Self:
-        never = self.never_predicted
-        if list(never) != sorted(set(never)) or not set(never) < set(self.classes.ids):
-            raise ValueError(f"never_predicted is {never}, of {len(self.classes)} classes")
+        never = never_predicted(self.decision, self.networks, self.classes)
+        if self.never_predicted != never or len(never) == len(every):
+            raise ValueError(f"never_predicted is {self.never_predicted}, not {never}")
         return self
 
     @model_validator(mode="after")
@@ -181,7 +178,9 @@ class Manifest(Spec):
             for name in _PER_CLASS & type(owner).model_fields.keys():
                 value = getattr(owner, name)
                 if isinstance(value, tuple) and len(value) != len(self.classes):
-                    raise ValueError(f"{name} holds {len(value)} values, of other classes")
+                    raise ValueError(
+                        f"{name} holds {len(value)} values for {len(self.classes)} classes"
+                    )
                 every = value if isinstance(value, tuple) else (value,)
                 if any(number is not None and number > _MOST_NUMBER for number in every):
                     raise ValueError(f"{name} is more than {_MOST_NUMBER}")

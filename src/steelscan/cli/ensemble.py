@@ -34,6 +34,7 @@ def ensemble(
     if rules_only:
         refuse_unused(context, "members", "with --rules-only")
     from steelscan.analysis.ensemble import compare_ensemble, ensemble_text, write_ensemble_page
+    from steelscan.pages import unwrapped_tables
     from steelscan.strip import InputError, write_text
 
     parts = members.replace(",", " ").split()
@@ -43,11 +44,11 @@ def ensemble(
     result = compare_ensemble(
         run, out, data=data, members=numbers, sets=not rules_only, keep=keep, device=device
     )
-    text = ensemble_text(result)
-    write_text(out / "ensemble.txt", f"{text}\n")
+    with unwrapped_tables():
+        write_text(out / "ensemble.txt", f"{ensemble_text(result)}\n")
     write_text(out / "ensemble.json", f"{result.model_dump_json(indent=2)}\n")
     write_ensemble_page(out / "ensemble.html", result)
-    print(text)
+    print(ensemble_text(result))
     kept = f"kept in {out / 'strips'}" if keep else "removed; --keep keeps them"
     print(f"\nOutputs of the members took {result.bytes / 1e6:.1f} MB, {kept}.")
     print(f"Page, text and JSON: {out / 'ensemble.html'}")

@@ -1,5 +1,3 @@
-from .cascade import PredictedOutputs as PredictedOutputs
-from .claim import claim as claim
 from .detector import Detector as Detector
 from .pictures import Prediction as Prediction
 from .pictures import distinct_pictures as distinct_pictures
@@ -8,7 +6,6 @@ from .pictures import map_ahead as map_ahead
 from .pictures import predict_pictures as predict_pictures
 from .prediction_log import OnError as OnError
 from .prediction_log import PredictionLog as PredictionLog
-from .spec import MOST_STEPS as MOST_STEPS
 from .spec import ClassifyStep as ClassifyStep
 from .spec import Decision as Decision
 from .spec import Gate as Gate
@@ -26,7 +23,6 @@ from .steps import StripOutputs as StripOutputs
 from .steps import gated as gated
 from .steps import masks_of as masks_of
 from .steps import open_classes as open_classes
-from .steps import passing as passing
 from .steps import rule_input as rule_input
 from .steps import rules_with as rules_with
 from .steps import run_steps as run_steps

@@ -71,9 +71,8 @@ class PredictedOutputs:
             mean.add(model)
             self.used.append((step, at))
             if bounded and count < len(models):
-                done, left = (
-                    [each for _, each in part] for part in (models[:count], models[count:])
-                )
+                every = [model for _, model in models]
+                done, left = every[:count], every[count:]
                 early = self._settled(settings, mean, done, left, open_classes)
                 if early is not None:
                     return early
@@ -119,8 +118,8 @@ class PredictedOutputs:
         if isinstance(step, ClassifyStep):
             lower = self._output(step, mean, Remaining(counts, 0.0))
             return settled_classes(step, upper, lower, open_classes, self._rules_use_classes)
-        may_be_found = classes_above(gated(step.gate, upper), self._rules[step.name])
-        if not (may_be_found & open_classes).any():
+        possible = classes_above(gated(step.gate, upper), self._rules[step.name])
+        if not (possible & open_classes).any():
             return self._empty(step)
         if step.early_exit is not None and len(done) == 1:
             now = gated(step.gate, self._output(step, mean))
@@ -160,10 +159,10 @@ def settled_classes(
 
 
 def classes_above(pixels: NDArray[np.uint8], rules: Sequence[Rule]) -> NDArray[np.bool_]:
-    """Return the classes of which rules may leave a pixel, for all maps nowhere above these.
+    """Return the classes that may keep a pixel after the rules, for any maps not above ``pixels``.
 
     ``pixels`` is uint8 ``(classes, height, width)``, the result bool ``(classes,)``. Rules are
-    applied up to the first that could leave more of a lower map; none makes pixels of an empty one.
+    applied up to the first that could keep more of a lower map; no rule fills an empty map.
     """
     monotonic = Threshold | Triplet | MinArea | RemoveSmallComponents
     shrinking = OneClassPerPixel | ScaledMinArea

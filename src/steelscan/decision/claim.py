@@ -20,7 +20,7 @@ _WRITTEN = (TABLE, SKIPPED, LOG, "masks", "overlays")
 
 
 def claim(out: Path, mark: str, made_of: bytes, *settings: str) -> None:
-    """Make a folder, and write whose it is into a file of the name ``mark``.
+    """Make a folder, and record in its file ``mark`` which run or bundle it belongs to.
 
     Raises RunError if it belongs to another run or bundle, or was made with other settings;
     OutputError if it cannot be written.
@@ -30,8 +30,8 @@ def claim(out: Path, mark: str, made_of: bytes, *settings: str) -> None:
     own = f"{hashlib.sha256(content).hexdigest()}\n".encode()
     file = out / mark
     if file.exists() and not file.read_bytes().startswith(own):
-        found = "holds predictions of another run or bundle, or with other settings"
-        raise RunError(out, found, "Choose another --out")
+        problem = "holds predictions of another run or bundle, or with other settings"
+        raise RunError(out, problem, "Choose another --out")
     write_bytes(file, own)
 
 
@@ -62,8 +62,8 @@ def _check(out: Path) -> None:
     if not mark.exists():
         for name in _WRITTEN:
             if (out / name).exists():
-                found = f"holds {name}, which no steelscan predict wrote"
-                raise RunError(out, found, "Choose another --out, or move it away")
+                problem = f"holds {name}, which no steelscan predict wrote"
+                raise RunError(out, problem, "Choose another --out, or move it away")
         return
     _, *hashes = mark.read_bytes().split() or [b""]
     finished = table.exists() and not (out / LOG).exists()

@@ -7,7 +7,7 @@ import numpy as np
 
 from steelscan.decision.cascade import PredictedOutputs
 from steelscan.decision.spec import Decision
-from steelscan.decision.steps import RuleInput, StepOutput, masks_of, run_steps
+from steelscan.decision.steps import RuleInput, StepOutput, StripOutputs, masks_of, run_steps
 from steelscan.prediction import Model
 from steelscan.strip import Frame, Masks, Picture
 
@@ -32,11 +32,18 @@ class Detector:
         outputs, every = self.outputs(picture), np.ones(self.classes, np.bool_)
         return {name: outputs.output(name, every) for name in self.decision.steps}
 
-    def rule_input(self, picture: Picture) -> RuleInput:
-        """Predict up to the last rules; steps whose classes are all closed are skipped."""
-        frame = Frame(*picture.shape)
-        return run_steps(self.decision, self.outputs(picture), self.classes, frame)
+    def rule_input(self, picture: Picture, outputs: StripOutputs | None = None) -> RuleInput:
+        """Return what the last rules get for a picture, from these outputs or predicted ones.
 
-    def masks(self, picture: Picture) -> Masks:
-        """Predict the masks of a picture, bool ``(classes, height, width)``."""
-        return masks_of(self.rule_input(picture), self.decision.last.rules)
+        Steps whose classes are all closed are skipped.
+        """
+        outputs = self.outputs(picture) if outputs is None else outputs
+        return run_steps(self.decision, outputs, self.classes, Frame(*picture.shape))
+
+    def masks(self, picture: Picture, *, cascade: bool = False) -> Masks:
+        """Predict the masks of a picture, bool ``(classes, height, width)``.
+
+        With ``cascade``, networks that cannot change the masks are skipped.
+        """
+        outputs = self.outputs(picture, cascade=cascade)
+        return masks_of(self.rule_input(picture, outputs), self.decision.last.rules)

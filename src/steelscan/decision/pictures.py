@@ -84,7 +84,7 @@ def predict_pictures(
 ) -> Prediction:
     """Write the masks of pictures: ``submission.csv``, ``masks/*.png``, ``overlays/*.jpg``.
 
-    The same call after an interruption goes on; files of pictures that are gone or have changed
+    The same call continues after an interruption; files of pictures that are gone or have changed
     are removed. ``made_of`` identifies the run or bundle whose ``masks_of`` is called, from
     ``workers`` threads at once. Pictures of other sizes than ``frames``, if given, are noted.
     Raises PictureError for a picture that cannot be read, or with ``on_error="skip"`` lists it in
@@ -100,7 +100,7 @@ def predict_pictures(
         def draw(name: str, picture: Picture, masks: Masks) -> None:
             _draw(out, name, picture, masks, overlays)
 
-        found = fill_log(log, sources, masks_of, draw, on_error=on_error, workers=workers)
+        frame_counts = fill_log(log, sources, masks_of, draw, on_error=on_error, workers=workers)
         _remove_others(out, log.contents)
         skipped = tuple(log.unread.items())
         if skipped:
@@ -109,7 +109,9 @@ def predict_pictures(
         log.write(out / TABLE, layout, len(classes))
         record_table(out)
         log.remove()
-        return Prediction(len(log.done), per_class, clean, skipped, _other_frames(found, frames))
+        return Prediction(
+            len(log.done), per_class, clean, skipped, _other_frames(frame_counts, frames)
+        )
 
 
 def fill_log(
@@ -181,20 +183,20 @@ def _check_stems(sources: Sequence[PictureFile]) -> None:
         if other != source.name:
             alike = _stem(other) == _stem(source.name)
             parts = "the suffix" if alike else "the suffix, in case or in how accents are stored"
-            found = f"differs from {other} only in {parts}"
-            raise InputError(source.name, found, "Rename one: their masks would be one file")
+            problem = f"differs from {other} only in {parts}"
+            raise InputError(source.name, problem, "Rename one: their masks would be one file")
 
 
-def _other_frames(found: Counter[Frame], expected: Collection[Frame]) -> tuple[str, ...]:
+def _other_frames(counts: Counter[Frame], expected: Collection[Frame]) -> tuple[str, ...]:
     """Return a sentence on pictures of other sizes than those that the networks were trained on."""
-    others = Counter({frame: count for frame, count in found.items() if frame not in expected})
+    others = Counter({frame: count for frame, count in counts.items() if frame not in expected})
     if not expected or not others:
         return ()
     sizes = [f"{count} of {frame}" for frame, count in others.most_common(3)]
     more = ", ..." if len(others) > 3 else ""
     trained = ", ".join(str(frame) for frame in sorted(expected)[:3])
     return (
-        f"{others.total()} of {found.total()} pictures have another size than the strips that the "
+        f"{others.total()} of {counts.total()} pictures have another size than the strips that the "
         f"networks were trained on ({trained}): {', '.join(sizes)}{more}.",
     )
 
@@ -239,12 +241,12 @@ def _encoded(suffix: str, picture: MatLike) -> bytes:
 
 def _count(log: PredictionLog, classes: Classes) -> tuple[dict[str, int], int]:
     """Count the pictures that hold each class, and those that hold none."""
-    found, clean = dict.fromkeys(classes.names, 0), 0
+    per_class, clean = dict.fromkeys(classes.names, 0), 0
     for _, texts in log.rows():
         clean += not any(texts)
         for name, text in zip(classes.names, texts, strict=True):
-            found[name] += bool(text)
-    return found, clean
+            per_class[name] += bool(text)
+    return per_class, clean
 
 
 def _stem(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Masks of many pictures, written one by one, so that an interrupted run goes on."""
+"""Masks of many pictures, written one by one, so that an interrupted run can continue."""
 
 import hashlib
 import json
@@ -73,9 +73,13 @@ class PredictionLog:
 
         Returns names and reasons of pictures that could not be read, or raises PictureError.
         """
+
+        def predicted(image: str) -> Predicted:
+            return Predicted(masks_of(image))
+
         for image in track(self._images, label, len(self._images)):
             if image not in self.contents:
-                self.record(image, partial(_without_content, masks_of, image), on_error)
+                self.record(image, partial(predicted, image), on_error)
         return list(self.unread.items())
 
     def record(
@@ -106,11 +110,6 @@ class PredictionLog:
             at = log.tell()
             log.write(line.encode())
         self.contents[image], self._at[image] = content, at
-
-    def finish(self, table: Path, layout: Layout) -> None:
-        """Write the CSV file and remove the log. Raises OutputError."""
-        self.write(table, layout)
-        self.remove()
 
     def remove(self) -> None:
         """Remove the log, once everything in it is written elsewhere."""
@@ -146,10 +145,6 @@ class PredictionLog:
             raise RunError(self._path, "is damaged", remedy)
         image, texts, content = json.loads(row)
         return image, texts, content
-
-
-def _without_content(masks_of: Callable[[str], Masks | None], image: str) -> Predicted:
-    return Predicted(masks_of(image))
 
 
 def content_hash(content: bytes) -> str:

@@ -15,7 +15,7 @@ from steelscan.strip import PerClass, Share, Spec
 
 Gate = Literal["image", "class"]
 
-MOST_STEPS = 16
+_MOST_STEPS = 16
 """A decision has no more classifiers per stage, and no more stages."""
 
 _MOST_RULES = 32
@@ -57,7 +57,7 @@ class _Step(Spec):
 class ClassifyStep(_Step):
     """Classify whole strips, and close classes whose probability is not above ``threshold``.
 
-    With the gate "image", all classes stay open if any class passes; with "class", each class for
+    With the gate "image", all classes stay open if any class passes; with "class", each class by
     itself. A class that no network predicts passes.
     """
 
@@ -91,10 +91,10 @@ Step: TypeAlias = ClassifyStep | SegmentStep
 
 
 class Stage(Spec):
-    """Classify, segment, and make masks by rules; classes left empty are closed later."""
+    """Classify, segment, and make masks by rules; empty classes are closed for the next stage."""
 
     classifiers: Annotated[
-        tuple[ClassifyStep, ...], Field(max_length=MOST_STEPS, fail_fast=True)
+        tuple[ClassifyStep, ...], Field(max_length=_MOST_STEPS, fail_fast=True)
     ] = ()
     segmenter: SegmentStep
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=_MOST_RULES, fail_fast=True)]
@@ -106,7 +106,9 @@ class Decision(Spec):
     Raises ValueError (at construction) for rules that do not follow each other.
     """
 
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STEPS, fail_fast=True)]
+    stages: Annotated[
+        tuple[Stage, ...], Field(min_length=1, max_length=_MOST_STEPS, fail_fast=True)
+    ]
 
     @model_validator(mode="after")
     def _step_names_are_unique(self) -> Self:

@@ -1,7 +1,7 @@
 """From the outputs of all steps for one strip to its masks: the same for a run and a bundle.
 
-Gates are applied here and not before outputs are stored: the outputs of aux heads are stored beside
-those of masks, so a strip can be decided again with other thresholds.
+A run stores outputs as they are before any gate, those of aux heads too, so that a strip can be
+decided again with other thresholds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class RuleInput(NamedTuple):
 
 
 class OpenClasses(NamedTuple):
-    """What the steps before the last segmenter leave of one strip."""
+    """What the steps before the last segmenter determine for one strip."""
 
     open: NDArray[np.bool_]
     """The classes that may still be found, ``(classes,)``."""
@@ -93,8 +93,8 @@ def open_classes(decision: Decision, outputs: StripOutputs, classes: int) -> Ope
         if not state.open.any():
             return state
         segmenter = stage.segmenter
-        found = rule_input(segmenter.gate, outputs.output(segmenter.name, state.open), state)
-        state = OpenClasses(state.open & masks_of(found, stage.rules).any((1, 2)), found.classes)
+        given = rule_input(segmenter.gate, outputs.output(segmenter.name, state.open), state)
+        state = OpenClasses(state.open & masks_of(given, stage.rules).any((1, 2)), given.classes)
     return _classify(decision.last, outputs, state)
 
 
@@ -147,11 +147,11 @@ def _only(pixels: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint
     return pixels if kept.all() else pixels * kept[:, None, None]
 
 
-def masks_of(found: RuleInput, rules: Sequence[Rule]) -> Masks:
+def masks_of(given: RuleInput, rules: Sequence[Rule]) -> Masks:
     """Return the masks that rules make, bool ``(classes, height, width)``."""
-    if not found.pixels.any():  # most strips are clean, and rules are slow
-        return np.zeros(found.pixels.shape, np.bool_)
-    return clean(found.pixels, rules, found.classes)
+    if not given.pixels.any():  # most strips are clean, and rules are slow
+        return np.zeros(given.pixels.shape, np.bool_)
+    return clean(given.pixels, rules, given.classes)
 
 
 def thresholds_of(rules: Sequence[Rule], classes: int) -> Thresholds:
@@ -166,8 +166,8 @@ def thresholds_of(rules: Sequence[Rule], classes: int) -> Thresholds:
         case [Threshold() as threshold, MinArea() as least]:
             pass
         case _:
-            found = f"has the rules {', '.join(rule.kind for rule in rules)}"
-            raise RecipeError("tune", found, "Tune threshold and min_area, or set tune to null")
+            problem = f"has the rules {', '.join(rule.kind for rule in rules)}"
+            raise RecipeError("tune", problem, "Tune threshold and min_area, or set tune to null")
     return Thresholds(
         label=per_class(threshold.label, classes, "Threshold.label"),
         pixel=per_class(threshold.pixel, classes, "Threshold.pixel"),
@@ -175,6 +175,6 @@ def thresholds_of(rules: Sequence[Rule], classes: int) -> Thresholds:
     )
 
 
-def rules_with(found: Thresholds) -> tuple[Rule, ...]:
+def rules_with(tuned: Thresholds) -> tuple[Rule, ...]:
     """Return the rules that apply tuned numbers."""
-    return Threshold(label=found.label, pixel=found.pixel), MinArea(pixels=found.area)
+    return Threshold(label=tuned.label, pixel=tuned.pixel), MinArea(pixels=tuned.area)

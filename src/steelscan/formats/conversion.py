@@ -20,10 +20,9 @@ from steelscan.formats.target_names import TargetNames
 from steelscan.strip import (
     DatasetError,
     Fault,
-    Noting,
+    FaultLog,
     PictureError,
     Progress,
-    Skipping,
     show_progress,
     write_bytes,
     writing,
@@ -127,7 +126,7 @@ class _Copying:
 
     def __post_init__(self) -> None:
         self.index = self.location.picture_index()
-        self.policy = Skipping() if self.skip else Noting()
+        self.policy = FaultLog(skips=self.skip)
 
     def pictures(self, shown: Progress) -> Pictures:
         """Read and copy each picture, and yield its masks.
@@ -158,7 +157,7 @@ class _Copying:
                 yield picture
         if self.problems and (not self.skip or not self.count):
             raise _unusable(self.problems, number, self.location.annotations)
-        if isinstance(self.policy, Skipping) and self.policy.errors and not self.count:
+        if self.policy.errors and not self.count:
             raise self.policy.errors[0]
         unused = len(set(self.index.own).difference(used))
         if unused and self.only is None:
@@ -173,8 +172,7 @@ class _Copying:
             if fault in _REPORTED
         ]
         left = [f"left out: {self._relative(each.where)} {each.problem}" for each in self.problems]
-        if isinstance(self.policy, Skipping):
-            left += [f"left out: {self._relative(str(each))}" for each in self.policy.errors]
+        left += [f"left out: {self._relative(str(each))}" for each in self.policy.errors]
         left += [
             f"left out: {image}, because none of its masks could be read completely"
             for image in self.incomplete

@@ -32,10 +32,10 @@ from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, check_name
 from steelscan.formats.polygon import box, ellipse, turned
 from steelscan.strip import (
-    SILENT,
     Classes,
     DatasetError,
     Fault,
+    FaultLog,
     FaultPolicy,
     Frame,
     Mask,
@@ -103,7 +103,7 @@ def read(path: Path, policy: FaultPolicy, index: PictureIndex) -> Pictures:
         listed = listed_classes(open_files(path.parent), "classes.txt")
         classes = listed or make_classes(sorted(labels), path)
         file.seek(0)
-        for at, task in _tasks(file, path, SILENT):
+        for at, task in _tasks(file, path, FaultLog(skips=True)):
             if at in images:
                 with policy.skipping():
                     yield _picture(task, images[at], classes, path, policy, index)

@@ -2,7 +2,9 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from io import StringIO
 from math import isfinite
 from pathlib import Path
@@ -10,27 +12,41 @@ from pathlib import Path
 from steelscan.strip import printable
 
 _NO_LIMIT = 10_000
-"""Columns of a table that is not shown in a terminal, where lines are not wrapped."""
+"""Columns of a table whose cells are not wrapped."""
 
 _NARROW = 8
-"""Characters of cells that are never wrapped."""
+"""Cells of at most so many characters are never wrapped."""
+
+_unwrapped = ContextVar("unwrapped", default=False)
+
+
+@contextmanager
+def unwrapped_tables() -> Iterator[None]:
+    """Make each row of a `plain_table` one line while the block runs, as in a file."""
+    token = _unwrapped.set(True)
+    try:
+        yield
+    finally:
+        _unwrapped.reset(token)
 
 
 def plain_table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of one length as a table; the first row is the head.
 
-    In a terminal, long cells are wrapped to its width; elsewhere each row is one line.
+    In a terminal, long cells are wrapped to its width, except within `unwrapped_tables`; elsewhere
+    each row is one line.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
+    wrapped = sys.stdout.isatty() and not _unwrapped.get()
+    width = shutil.get_terminal_size().columns if wrapped else _NO_LIMIT
     table = Table(box=None, pad_edge=False, padding=(0, 1 if width < 100 else 2, 0, 0))
     head, *body = [[Text(printable(cell).replace("\n", "\\n")) for cell in row] for row in rows]
     for column in zip(head, *body, strict=True):
-        words = [*column[0].split(), *column[1:]]
-        least = max((len(word) for word in words if len(word) <= _NARROW), default=0)
+        parts = [*column[0].split(), *column[1:]]
+        least = max((len(part) for part in parts if len(part) <= _NARROW), default=0)
         table.add_column(column[0], overflow="fold", min_width=least)
     for row in body:
         table.add_row(*row)

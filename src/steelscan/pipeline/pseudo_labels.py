@@ -92,7 +92,8 @@ def _predict(
         "networks": {task.label: _digest(context, task) for task in fitted},
     }
     write_json(path.with_suffix(".json"), provenance)
-    log.finish(path, "joined")
+    log.write(path, "joined")
+    log.remove()
     context.run.seal(path)
     return [f"Left out {name} of round {round_}: {reason}" for name, reason in left_out]
 

@@ -10,7 +10,7 @@ from .model import Model as Model
 from .model import ModelOutputs as ModelOutputs
 from .model import OutputKind as OutputKind
 from .model import kind_for as kind_for
-from .predict import predict_views as predict_views
+from .predict import network_inputs as network_inputs
 from .specs import Average as Average
 from .specs import EncoderFittedFor as EncoderFittedFor
 from .specs import EncoderOf as EncoderOf
@@ -25,4 +25,3 @@ from .store import ProbabilityStore as ProbabilityStore
 from .sums import Remaining as Remaining
 from .torch_model import NetworkOfViews as NetworkOfViews
 from .torch_model import TorchModel as TorchModel
-from .views import mirror as mirror

@@ -15,24 +15,14 @@ from steelscan.prediction.specs import Average, LogitMean, PowerMean
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
 
-def averaged(
+def transform(
     average: Average, outputs: Floats, mirrored: Sequence[bool], *, softmax: bool = False
 ) -> Floats:
-    """Return the average of some outputs, float ``(classes, ...)``, of their dtype.
+    """Return what is averaged, float ``(rows, classes, ...)``, of the dtype of ``outputs``.
 
     ``outputs`` is ``(rows, classes, ...)``: probabilities, for `LogitMean` logits, which with
     ``softmax`` have one plane more, the first, for the background. ``mirrored`` tells which rows
     belong to a mirrored strip.
-    """
-    return inverse(
-        average, mean_of(transform(average, outputs, mirrored, softmax=softmax)), softmax
-    )
-
-
-def transform(
-    average: Average, outputs: Floats, mirrored: Sequence[bool], *, softmax: bool = False
-) -> Floats:
-    """Return what is averaged, float ``(rows, classes, ...)``; arguments as for `averaged`.
 
     Softmax logits become those of the classes minus that of the background, which leaves their
     softmax unchanged.

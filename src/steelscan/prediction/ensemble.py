@@ -28,10 +28,7 @@ def predict_classes(
     Each class is averaged over the views and over the models that predict it; a class that no
     model predicts is NaN. ``classes`` is their number; None: as many as the models predict.
     """
-    mean = EnsembleMean(views, picture, average, {"classes"})
-    for model in models:
-        mean.add(model)
-    return mean.classes(classes)
+    return EnsembleMean(views, picture, average, {"classes"}, models).classes(classes)
 
 
 def predict_masks(
@@ -46,22 +43,26 @@ def predict_masks(
     As `predict_classes`, but a class that no model predicts has probability 0. The maps of a model
     that sees the strip smaller are enlarged before they are averaged.
     """
-    mean = EnsembleMean(views, picture, average, {"masks"})
-    for model in models:
-        mean.add(model)
-    return mean.masks(classes)
+    return EnsembleMean(views, picture, average, {"masks"}, models).masks(classes)
 
 
 class EnsembleMean:
     """The running mean of an ensemble for one strip: models are added one by one."""
 
     def __init__(
-        self, views: Sequence[View], picture: Picture, average: Average, heads: set[Head]
+        self,
+        views: Sequence[View],
+        picture: Picture,
+        average: Average,
+        heads: set[Head],
+        models: Sequence[Model] = (),
     ) -> None:
-        """Begin with no model; ``heads`` are the outputs that are wanted."""
+        """Begin with the mean of some models; ``heads`` are the outputs that are wanted."""
         self._views, self._picture, self._average, self._heads = views, picture, average, heads
         self._softmax = False
         self._masks, self._classes = ClassSums(), ClassSums()
+        for model in models:
+            self.add(model)
 
     def add(self, model: Model) -> None:
         """Let a model predict the strip, and add its outputs."""

@@ -76,13 +76,13 @@ class ProbabilityStore:
             with zarr.config.set({"array.write_empty_chunks": True}):
                 self._array = zarr.open_array(self._folder, mode=mode)
             shape, chunks = self._array.shape, self._array.chunks
-            found = f"describes {self._array.dtype} {shape} in chunks of {chunks}"
+            problem = f"describes {self._array.dtype} {shape} in chunks of {chunks}"
         except Exception as error:  # readers of JSON and of codecs raise many kinds
-            found = f"cannot be read ({_reason(error)})"
-            raise self._broken(self._folder / "zarr.json", found) from None
+            problem = f"cannot be read ({_reason(error)})"
+            raise self._broken(self._folder / "zarr.json", problem) from None
         wanted = ((self._strips, *self._shape), (1, *self._shape), self._dtype)
         if (shape, chunks, str(self._array.dtype)) != wanted:
-            raise self._broken(self._folder / "zarr.json", f"{found}, not what this run stores")
+            raise self._broken(self._folder / "zarr.json", f"{problem}, not what this run stores")
 
     def _read_log(self) -> bool:
         """Read which strips are stored; return whether a crash cut the last line short."""
@@ -94,8 +94,8 @@ class ProbabilityStore:
         for line in filter(None, whole.split(b"\n")):
             strip = int(line) if line.isdigit() and len(line) < 20 else -1
             if not 0 <= strip < self._strips:
-                found = f"lists the strip {line[:20]!r}; there are {self._strips} strips"
-                raise self._broken(self._log, found)
+                problem = f"lists the strip {line[:20]!r}; there are {self._strips} strips"
+                raise self._broken(self._log, problem)
             self._chunk(strip)
             self._stored.add(strip)
         return bool(cut_short)
@@ -134,10 +134,10 @@ class ProbabilityStore:
                 log.write(f"\n{strip}\n")
         self._stored.add(strip)
 
-    def _broken(self, path: Path, found: str) -> RunError:
+    def _broken(self, path: Path, problem: str) -> RunError:
         folder = self._log.parent
         remedy = f"Remove {folder} and give the same train command again: it fits no network twice"
-        return RunError(path, found, remedy)
+        return RunError(path, problem, remedy)
 
 
 def _reason(error: Exception) -> str:

@@ -28,13 +28,13 @@ def weights(tiles: Tiles, *, first: bool, last: bool) -> NDArray[np.float32]:
     neighbour at the ends of the strip.
     """
     inside = np.arange(tiles.width) + 0.5
-    found = np.ones(tiles.width)
+    column_weights = np.ones(tiles.width)
     if tiles.overlap:
         if not first:
-            found = np.minimum(found, inside / tiles.overlap * 2 - 0.5)
+            column_weights = np.minimum(column_weights, inside / tiles.overlap * 2 - 0.5)
         if not last:
-            found = np.minimum(found, inside[::-1] / tiles.overlap * 2 - 0.5)
-    return np.clip(found, 0, 1).astype(np.float32)
+            column_weights = np.minimum(column_weights, inside[::-1] / tiles.overlap * 2 - 0.5)
+    return np.clip(column_weights, 0, 1).astype(np.float32)
 
 
 def in_tiles(

@@ -98,8 +98,8 @@ class TorchModel:
             masks, classes = module(batch[None, None].to(device))
         outputs = ModelOutputs(_of_one_strip(masks), _of_one_strip(classes))
         if not all(np.isfinite(head).all() for head in outputs if head is not None):
-            found = "predicts what is not a number: its fit has diverged"
-            raise RunError("a network", found, "Train again with a lower learning rate")
+            problem = "predicts what is not a number: its fit has diverged"
+            raise RunError("a network", problem, "Train again with a lower learning rate")
         return outputs
 
 

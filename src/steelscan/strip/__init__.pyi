@@ -15,11 +15,9 @@ from .errors import RunError as RunError
 from .errors import SteelscanError as SteelscanError
 from .errors import TableError as TableError
 from .errors import printable as printable
-from .fault_policy import SILENT as SILENT
 from .fault_policy import STRICT as STRICT
+from .fault_policy import FaultLog as FaultLog
 from .fault_policy import FaultPolicy as FaultPolicy
-from .fault_policy import Noting as Noting
-from .fault_policy import Skipping as Skipping
 from .faults import Fault as Fault
 from .faults import Severity as Severity
 from .frame import Classes as Classes
@@ -51,7 +49,6 @@ from .runlength import UNREAD as UNREAD
 from .runlength import decode as decode
 from .runlength import encode as encode
 from .runlength import parse_runs as parse_runs
-from .spec import Count as Count
 from .spec import PerClass as PerClass
 from .spec import Share as Share
 from .spec import Spec as Spec

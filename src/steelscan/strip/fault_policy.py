@@ -1,4 +1,4 @@
-"""How a reader of annotations handles faults: it raises them, collects them or skips over them."""
+"""How a reader of annotations handles faults: it raises, counts or collects them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from steelscan.strip.faults import Fault
 class FaultPolicy:
     """Raise every error at once, and ignore what can be read in spite of a fault.
 
-    A subclass whose `skip` does not raise makes the reader skip the shape or picture that is
-    wrong; one whose `error` does not raise makes it continue after any other error, too.
+    If the `skip` of a subclass does not raise, the reader skips the wrong shape or picture. If its
+    `error` does not raise, the reader continues after any other error, too.
     """
 
     thorough = False
-    """Whether to look for faults that do not matter for reading, such as edges that cross."""
+    """Whether to look for faults that do not prevent reading, such as edges that cross."""
 
     def error(self, error: InputError) -> None:
         """Handle an error."""
@@ -46,38 +46,28 @@ class FaultPolicy:
             self.skip(error)
 
 
-class Noting(FaultPolicy):
-    """Raise every error; count the faults that did not prevent reading, and keep the first ones."""
+STRICT = FaultPolicy()
 
-    def __init__(self) -> None:
+
+class FaultLog(FaultPolicy):
+    """Count the faults that did not prevent reading, and keep the first of each kind.
+
+    Raise every error; with ``skips`` collect those of shapes and pictures, which are skipped.
+    """
+
+    def __init__(self, *, skips: bool = False) -> None:
         self.counts: Counter[Fault] = Counter()
         self.firsts: dict[Fault, str] = {}
+        self.errors: list[InputError] = []
+        self._skips = skips
 
     def note(self, fault: Fault, where: object, problem: str) -> None:
         """Count a fault."""
         self.counts[fault] += 1
         self.firsts.setdefault(fault, f"{where}: {problem}")
 
-
-class Skipping(Noting):
-    """Skip shapes and pictures that are wrong, and collect their errors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: list[InputError] = []
-
     def skip(self, error: InputError) -> None:
-        """Collect an error."""
+        """Collect an error, or raise it."""
+        if not self._skips:
+            raise error
         self.errors.append(error)
-
-
-class _Silent(FaultPolicy):
-    """Ignore errors."""
-
-    def error(self, error: InputError) -> None:
-        """Ignore an error."""
-
-
-STRICT = FaultPolicy()
-SILENT = _Silent()
-"""For reading a second time what was checked the first time."""

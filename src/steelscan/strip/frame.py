@@ -21,7 +21,7 @@ Masks = NDArray[np.bool_]
 """bool ``(classes, height, width)``: the masks of all classes of one strip."""
 
 
-MOST_PIXELS = 178_956_970
+_MOST_PIXELS = 178_956_970
 """Pixels of the largest picture; Pillow refuses pictures beyond it."""
 
 _MOST_IN_MASKS = 1 << 32
@@ -39,6 +39,11 @@ class Frame(NamedTuple):
         """Number of pixels in the frame."""
         return self.height * self.width
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether a picture of this size can be read."""
+        return min(self) >= 1 and self.pixels <= _MOST_PIXELS
+
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
 
@@ -52,10 +57,10 @@ class Frame(NamedTuple):
 
     def checked(self, where: object) -> Self:
         """Return the frame if a picture can have it. Raises MaskError, naming ``where``."""
-        if min(self) < 1 or self.pixels > MOST_PIXELS:
+        if not self.is_readable:
             height, width = (str(side)[:20] for side in self)
             problem = f"gives the picture a height of {height} and a width of {width}"
-            remedy = f"Give its size in pixels, at most {MOST_PIXELS} in all"
+            remedy = f"Give its size in pixels, at most {_MOST_PIXELS} in all"
             raise MaskError(where, problem, remedy, Fault.UNREADABLE_FILE)
         return self
 

@@ -11,9 +11,6 @@ T = TypeVar("T")
 
 _LARGEST = 2**63 - 1
 
-Count = Annotated[int, Field(gt=0, le=10_000_000)]
-"""A number of repetitions or items; a larger one is a typing error."""
-
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or a probability, from 0 to 1."""
 

@@ -13,8 +13,8 @@ from pydantic import (
 from steelscan.augment import Augment, Mixup
 from steelscan.data import Crop
 from steelscan.losses import Loss, Lovasz, single_losses
-from steelscan.strip import Count, Spec
-from steelscan.training.sampling import AllStrips, EveryStrip, Sampler, StripSelection
+from steelscan.strip import Spec
+from steelscan.training.sampling import AllStrips, Count, EveryStrip, Sampler, StripSelection
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

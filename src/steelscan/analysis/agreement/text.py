@@ -10,19 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.analysis.agreement.agreement import SubmissionAgreement
-from steelscan.pages import Page, Section, Table, plain_table, write_page
+from steelscan.pages import Page, Section, Table, plain_table, unwrapped_tables, write_page
 from steelscan.strip import write_text
 
 Rows = list[tuple[str, ...]]
 
 
 def write_agreement(agreement: SubmissionAgreement, out: Path) -> str:
-    """Write text, JSON and page into a folder and return the text. Raises OutputError."""
-    text = _text(agreement)
+    """Write text, JSON and page into a folder; return the text for a terminal.
+
+    Raises OutputError.
+    """
+    with unwrapped_tables():
+        text = _text(agreement)
     write_text(out / "agreement.txt", text + "\n")
     write_text(out / "agreement.json", agreement.model_dump_json(indent=2) + "\n")
     write_page(out / "agreement.html", _page(agreement))
-    return text
+    return _text(agreement)
 
 
 def _text(agreement: SubmissionAgreement) -> str:

@@ -9,7 +9,15 @@ from steelscan.analysis.escapes.operating import OperatingCurve
 from steelscan.analysis.escapes.review import Sorted
 from steelscan.analysis.score import SIZE_NOTE, percent_text, size_rows
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import Page, Section, Table, css_color, plain_table, write_page
+from steelscan.pages import (
+    Page,
+    Section,
+    Table,
+    css_color,
+    plain_table,
+    unwrapped_tables,
+    write_page,
+)
 from steelscan.strip import output_folder, write_rows, write_text
 
 Rows = list[tuple[str, ...]]
@@ -19,17 +27,18 @@ _HELD_OUT = "Held-out strips, on which nothing was chosen"
 
 
 def write_escapes(escapes: Escapes, out: Path) -> str:
-    """Write text, JSON, page and table of scores into a folder and return the text.
+    """Write text, JSON, page and table of scores into a folder; return the text for a terminal.
 
     Raises OutputError.
     """
-    text = escapes_text(escapes)
+    with unwrapped_tables():
+        text = escapes_text(escapes)
     output_folder(out)
     write_text(out / "escapes.txt", text + "\n")
     write_text(out / "escapes.json", escapes.model_dump_json(indent=2) + "\n")
     _write_scores(escapes, out / "scores.csv")
     write_page(out / "escapes.html", escapes_page(escapes))
-    return text
+    return escapes_text(escapes)
 
 
 def escapes_text(escapes: Escapes) -> str:

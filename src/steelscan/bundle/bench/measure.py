@@ -14,13 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import PositiveInt, computed_field
 
-from steelscan.bundle import Bundle, Format, Manifest, Package, Precision, Scan, load
+from steelscan.bundle import Bundle, Format, Package, Precision, Scan, load
+from steelscan.bundle.bench.modes import passing_all, stopping_all
 from steelscan.data import find_pictures, picture_frame, read_picture
-from steelscan.decision import Decision, HardGate
-from steelscan.postprocess import Threshold
+from steelscan.decision import Decision
 from steelscan.strip import BundleError, InputError, Spec
-
-Mode = Literal["cascade", "gates", "all", "fewest"]
 
 STEPS = ("decoding", "network", "cleaning")
 """Parts of the time of a strip."""
@@ -46,7 +44,7 @@ class Setting(Spec):
     scans: PositiveInt = 100
     cores: PositiveInt = 1
     way: Literal["threads", "workers"] = "threads"
-    mode: Mode = "cascade"
+    mode: Literal["cascade", "gates", "all", "fewest"] = "cascade"
     frame: tuple[PositiveInt, PositiveInt] | None = None
 
 
@@ -185,42 +183,10 @@ def strips_of(package: Package, setting: Setting) -> list[tuple[str, bytes]]:
     return [(name, read()) for name, read in evenly]
 
 
-def clearing(manifest: Manifest) -> Manifest:
-    """Return a manifest whose first step finds every strip clean, by as few networks as possible.
-
-    Only a strip with a probability of exactly 1 passes that step.
-    """
-    first, *others = manifest.decision.stages
-    if first.classifiers:
-        classifier, *more = first.classifiers
-        first = first.but(classifiers=(classifier.but(threshold=1.0), *more))
-    else:
-        first = first.but(rules=(Threshold(label=1.0, pixel=1.0),))
-    return manifest.but(decision=Decision(stages=(first, *others)))
-
-
-def opening(manifest: Manifest) -> Manifest:
-    """Return a manifest whose steps all pass every strip on, so that all networks run.
-
-    Only a strip with a probability of exactly 0 is stopped by a step.
-    """
-    stages = [
-        each.but(classifiers=tuple(step.but(threshold=0.0) for step in each.classifiers))
-        for each in manifest.decision.stages
-    ]
-    for at, each in enumerate(stages[:-1]):
-        segmenter = each.segmenter
-        if isinstance(segmenter.gate, HardGate):
-            segmenter = segmenter.but(gate=HardGate(threshold=0.0))
-        stages[at] = each.but(segmenter=segmenter, rules=(Threshold(label=0.0, pixel=0.0),))
-    return manifest.but(decision=Decision(stages=tuple(stages)))
-
-
-def _with_manifest(bundle: Bundle, manifest: Manifest) -> Bundle:
-    """Return a bundle that decides by another manifest, with the same networks in memory."""
+def _decides_by(bundle: Bundle, decision: Decision) -> Bundle:
+    """Return a bundle with another decision, and the same networks in memory."""
     other = copy(bundle)
-    other.package = Package(manifest, bundle.package.contents)
-    other.detector = replace(bundle.detector, decision=manifest.decision)
+    other.detector = replace(bundle.detector, decision=decision)
     return other
 
 
@@ -228,12 +194,13 @@ def _timed(
     bundle: Bundle, setting: Setting, pictures: Sequence[tuple[str, bytes]]
 ) -> dict[str, Any]:
     """Warm up, scan often enough, and return the times as fields of `Measured`."""
-    every = _with_manifest(bundle, opening(bundle.manifest))
+    decision = bundle.manifest.decision
+    every = _decides_by(bundle, passing_all(decision))
     _warm_up(every, setting, pictures)
     if setting.mode == "all":
         bundle = every
     elif setting.mode == "fewest":
-        bundle = _with_manifest(bundle, clearing(bundle.manifest))
+        bundle = _decides_by(bundle, stopping_all(decision))
     contents = _suitable(bundle, setting, [content for _, content in pictures])
     repeats = -(-setting.scans // len(contents))
     cpu, wall = time.process_time(), time.perf_counter()

@@ -26,22 +26,26 @@ def find_early_exit(
     """
     stored = StoredOutputs(run, dataset)
     truth = np.asarray(dataset.present[stored.rows].any(1))
-    found = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])
+    detected = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])
     highest = _highest_of_first(run, decision, dataset, stored)
     if highest is None:
         return None
-    return early_exit(highest, truth, found, budget)
+    return early_exit(highest, truth, detected, budget)
 
 
 def early_exit(
-    highest: NDArray[np.int64], truth: NDArray[np.bool_], found: NDArray[np.bool_], budget: float
+    highest: NDArray[np.int64],
+    truth: NDArray[np.bool_],
+    detected: NDArray[np.bool_],
+    budget: float,
 ) -> EarlyExit | None:
-    """Return the same from numbers of the strips, ``(strips,)``.
+    """Return the early exit of `find_early_exit` from values per strip, ``(strips,)``.
 
-    ``highest`` is the highest probability of the first network, of 255; -1 for strips that do not
-    reach it.
+    ``highest`` is the highest probability of the first network, of 255, or -1 for strips that do
+    not reach it; ``truth`` and ``detected`` tell in which strips there is a defect, and in which
+    the run finds one.
     """
-    lost = np.sort(highest[truth & found])
+    lost = np.sort(highest[truth & detected])
     allowed = int(budget * truth.sum() + 1e-9)
     value = 254 if allowed >= len(lost) else int(lost[allowed]) - 1
     if value < 0:
@@ -50,7 +54,7 @@ def early_exit(
     skipped = shown & (highest <= value)
     if not skipped.any():
         return None
-    escapes = int((skipped & truth & found).sum())
+    escapes = int((skipped & truth & detected).sum())
     defective = int(truth.sum())
     return EarlyExit(
         value=value,

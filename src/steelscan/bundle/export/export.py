@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -23,6 +22,7 @@ from steelscan.bundle import (
     Manifest,
     Package,
     certified,
+    never_predicted,
     private_key,
     write_package,
 )
@@ -33,26 +33,22 @@ from steelscan.bundle.proof import (
     ESCAPES,
     LIMITS,
     Expected,
-    Margins,
     Parity,
-    lines,
+    margin_of,
     prove,
     record,
     runtime_versions,
+    to_json_lines,
 )
 from steelscan.data import Dataset
 from steelscan.decision import (
-    Decision,
     Detector,
     GivenOutputs,
-    SegmentStep,
-    StripOutputs,
     masks_of,
-    run_steps,
 )
 from steelscan.pipeline import RunFolder, StoredOutputs, open_run
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
-from steelscan.strip import BundleError, Classes, Frame, InputError, Picture, RunError, track
+from steelscan.strip import BundleError, InputError, Picture, RunError, track
 
 _REFERENCES = 4
 """Strips that a bundle contains."""
@@ -101,7 +97,7 @@ def export(
     manifest, graphs = _networks(folder, detector, dataset, written_for, mm_per_pixel)
     rows = _chosen(folder, dataset, manifest, strips)
     expected = [
-        _expected(detector, dataset, manifest, row)
+        _expected(detector, dataset, row)
         for row in track(rows, "Predicting with the run", len(rows))
     ]
     early = None
@@ -110,7 +106,7 @@ def export(
         manifest = _with_early_exit(manifest, early)
     pictures = {dataset.names[row]: dataset.picture(row) for row in rows}
     package = Package(manifest, graphs)
-    parity = prove(Bundle(package, 1, "cpu"), [(each, pictures[each.name]) for each in expected])
+    parity = prove(Bundle(package), [(each, pictures[each.name]) for each in expected])
     failures = parity.failures(LIMITS[manifest.precision], escape_budget or ESCAPES)
     if failures:
         raise BundleError(run, f"was not packaged: {'; '.join(failures)}", "Report this")
@@ -118,7 +114,7 @@ def export(
     contents = {
         **graphs,
         **references,
-        "expected.jsonl": lines(expected),
+        "expected.jsonl": to_json_lines(expected),
         "card.md": card_of(folder, manifest, parity, thresholds, early).encode(),
     }
     certificate = _certificate(folder, dataset, parity, manifest, len(references), early)
@@ -141,8 +137,9 @@ def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) ->
     rows = stored.rows
     if len(rows) <= count:
         return [int(row) for row in rows]
+    classes = len(manifest.classes)
     margins = [
-        _margin(manifest, dataset, row, stored.outputs(row))
+        margin_of(manifest.decision, stored.outputs(row), classes, dataset.frames[row])
         for row in track(rows.tolist(), "Looking for strips near a threshold", len(rows))
     ]
     order = rows[np.argsort(margins, kind="stable")]
@@ -151,21 +148,13 @@ def _chosen(run: RunFolder, dataset: Dataset, manifest: Manifest, count: int) ->
     return [int(row) for row in (*near, *sorted(drawn))]
 
 
-def _margin(manifest: Manifest, dataset: Dataset, row: int, outputs: StripOutputs) -> float:
-    """Return how far a strip is from the threshold that decides it."""
-    margins = Margins(manifest, outputs)
-    run_steps(manifest.decision, margins, len(manifest.classes), dataset.frames[row])
-    return margins.margin
-
-
-def _expected(detector: Detector, dataset: Dataset, manifest: Manifest, row: int) -> Expected:
+def _expected(detector: Detector, dataset: Dataset, row: int) -> Expected:
     """Return the record of the run's masks and outputs for a strip."""
     picture = dataset.picture(row)
     outputs = detector.predict_steps(picture)
-    given, frame = GivenOutputs(outputs), Frame(*picture.shape)
-    found = run_steps(detector.decision, given, detector.classes, frame)
-    masks = masks_of(found, detector.decision.last.rules)
-    margin = _margin(manifest, dataset, row, given)
+    given = GivenOutputs(outputs)
+    masks = masks_of(detector.rule_input(picture, given), detector.decision.last.rules)
+    margin = margin_of(detector.decision, given, detector.classes, dataset.frames[row])
     return record(dataset.names[row], picture, masks, outputs, margin)
 
 
@@ -201,31 +190,19 @@ def _networks(
             written_for=written_for,
             decision=detector.decision,
             networks=graphs,
-            never_predicted=_never_predicted(detector.decision, graphs, record_of_run.classes),
+            never_predicted=never_predicted(detector.decision, graphs, record_of_run.classes),
         )
     except ValidationError as error:
-        found = f"cannot be deployed: {error.errors()[0]['msg']}"
-        raise BundleError(recipe, found, "Train a recipe within these bounds") from None
+        problem = f"cannot be deployed: {error.errors()[0]['msg']}"
+        raise BundleError(recipe, problem, "Train a recipe within these bounds") from None
     return manifest, contents
-
-
-def _never_predicted(
-    decision: Decision, graphs: Mapping[str, Sequence[Graph]], classes: Classes
-) -> tuple[int, ...]:
-    """Return the ids of classes that no network of some segmenter predicts."""
-    every, never = set(classes.ids), set[int]()
-    for name, step in decision.steps.items():
-        if isinstance(step, SegmentStep):
-            predicted = chain.from_iterable(graph.classes or every for graph in graphs[name])
-            never |= every.difference(predicted)
-    return tuple(sorted(never))
 
 
 def _with_early_exit(manifest: Manifest, early: EarlyExit | None) -> Manifest:
     """Return the manifest with an early exit. Raises RunError if there is none."""
     if early is None:
-        found = "cannot be met: no early exit threshold stays within it and skips a network"
-        raise RunError("--escape-budget", found, "Leave it out, or give a larger one")
+        problem = "cannot be met: no early exit threshold stays within it and skips a network"
+        raise RunError("--escape-budget", problem, "Leave it out, or give a larger one")
     return manifest.but(decision=manifest.decision.with_early_exit(early.value))
 
 

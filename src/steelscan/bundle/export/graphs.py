@@ -2,8 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -19,25 +18,13 @@ from steelscan.prediction import NetworkOfViews, OutputKind, TorchModel, View
 _OPSET = 18
 
 
-def _example() -> Tensor:
-    return torch.zeros(1, 1, 128, 256, dtype=torch.uint8)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore warnings of the tracer: the sizes that it warns of are fixed by the stride."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def exportable(
-    model: TorchModel, views: Sequence[View], sort: OutputKind, *, averaged: bool
+    model: TorchModel, views: Sequence[View], kind: OutputKind, *, averaged: bool
 ) -> nn.Module:
     """Return a model with its views as one module, which can be traced for strips of any size."""
     network = copy.deepcopy(model.network).cpu().float().eval()
     _replace(network)
-    return NetworkOfViews(network, views, sort, together=False, averaged=averaged).eval()
+    return NetworkOfViews(network, views, kind, together=False, averaged=averaged).eval()
 
 
 def to_onnx(module: nn.Module) -> bytes:
@@ -47,10 +34,11 @@ def to_onnx(module: nn.Module) -> bytes:
     networks, and the graph is compared with the network afterwards anyway.
     """
     content = BytesIO()
-    with _quiet(), torch.inference_mode():
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of the tracer: the stride fixes the sizes it warns of
         torch.onnx.export(
             _Plain(module),
-            (_example(),),
+            (torch.zeros(1, 1, 128, 256, dtype=torch.uint8),),
             content,  # type: ignore[arg-type]  # files are accepted too
             dynamo=False,
             input_names=["strips"],

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.bundle import Graph, Package, Run, StripInputs, load_graph
+from steelscan.bundle import Graph, Package, Run, load_graph
 from steelscan.bundle.precision.graphs import Calibration, ReducedGraph, to_fp16, to_int8
-from steelscan.data import PictureFile
+from steelscan.data import PictureFile, read_picture
 from steelscan.decision import Step
-from steelscan.prediction import kind_for
+from steelscan.prediction import kind_for, network_inputs
 from steelscan.strip import BundleError, track
 
 ReducedPrecision = Literal["fp16", "int8"]
@@ -38,6 +38,23 @@ class ReducedNetwork:
     graph: ReducedGraph
     drift: float
     used: bool
+
+
+@dataclass(frozen=True)
+class StripInputs:
+    """The inputs of a network for some strips; each strip is read when needed, and not kept."""
+
+    graph: Graph
+    files: Sequence[PictureFile]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> list[NDArray[np.uint8]]:
+        """Return the inputs for one strip, see `Calibration`. Raises PictureError."""
+        picture = read_picture(self.files[index].read(), self.files[index].name)
+        parts = network_inputs(self.graph.resize, self.graph.tiles, picture)
+        return [np.ascontiguousarray(part)[None, None] for part in parts]
 
 
 def reduce_networks(
@@ -66,7 +83,7 @@ def _reduce_network(
     files: Sequence[PictureFile],
 ) -> ReducedNetwork:
     """Return the first attempt whose outputs drift little enough, or the first of all."""
-    strips = StripInputs(graph, step, files)
+    strips = StripInputs(graph, files)
     tried: list[ReducedNetwork] = []
     for attempt in _ATTEMPTS[to]:
         reduced = attempt(package.contents[graph.file], strips)

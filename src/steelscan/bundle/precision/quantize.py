@@ -133,8 +133,8 @@ def quantize(
     calibrated = tuple((file.name, _sha256(file)) for file in files)
     done = Quantized(out, reduced, to, calibrated, networks, parity, kept, lost)
     certificate = _certificate(package, done, limits)
-    papers = {**reduced.contents, "card.md": _card(package, done)}
-    written = certified(reduced.manifest, papers, certificate, key)
+    contents = {**reduced.contents, "card.md": _card(package, done)}
+    written = certified(reduced.manifest, contents, certificate, key)
     return replace(done, package=write_package(out, reduced.manifest, written))
 
 
@@ -184,7 +184,7 @@ def prove_reduced(
     package: Package, expected: Sequence[tuple[Expected, Picture]]
 ) -> tuple[Parity, tuple[Kept, ...]]:
     """Compare the decisions of a bundle with those of the trained networks, also per class."""
-    ready = Bundle(package, 1, "cpu")
+    ready = Bundle(package)
     classes = ClassProof(package.manifest.classes)
     parity = prove(ready, expected)
     for each, picture in track(expected, "Counting defects per class", len(expected)):

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import NonNegativeInt
 
 from steelscan.bundle import Precision
-from steelscan.bundle.proof.parity import Expected
+from steelscan.bundle.proof.records import Expected
 from steelscan.evaluation.statistics import lower_bound, upper_bound
 from steelscan.strip import Classes, Frame, Mask, Masks, Share, Spec, decode, label_components
 
@@ -82,9 +82,9 @@ class ClassProof:
             trained = decode(text, frame)
             defects, lost = _without(trained, mask)
             _, new = _without(mask, trained)
-            there, found = bool(trained.any()), bool(mask.any())
-            gone, come = there and not found, found and not there
-            self._counts[place] += (defects, lost, new, there, gone, come)
+            before, now = bool(trained.any()), bool(mask.any())
+            strip_counts = (before, before and not now, now and not before)
+            self._counts[place] += (defects, lost, new, *strip_counts)
 
     def kept(self) -> tuple[Kept, ...]:
         """Return the counts of each class so far."""

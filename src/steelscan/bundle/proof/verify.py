@@ -13,13 +13,12 @@ from steelscan.bundle import Bundle, Package, load, read_package, required_keys
 from steelscan.bundle.proof.parity import (
     ESCAPES,
     LIMITS,
-    Expected,
     Parity,
-    Proof,
+    compare,
     limits_of,
-    picture_sha256,
-    read_lines,
+    parity_of,
 )
+from steelscan.bundle.proof.records import Expected, picture_sha256, read_json_lines
 from steelscan.data import find_pictures, read_picture
 from steelscan.decision import GivenOutputs, RuleInput, masks_of
 from steelscan.postprocess import Rule
@@ -34,7 +33,7 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
     Each is scanned with all networks, and with the cascade: if the masks differ, the early exit
     must be the reason, or BundleError is raised.
     """
-    proof = Proof(len(bundle.classes))
+    results = []
     ordered = sorted(strips, key=lambda each: each[0].margin)
     for expected, picture in track(ordered, "Proving", len(ordered)):
         contradiction = expected.contradicts(bundle.manifest, Frame(*picture.shape))
@@ -42,44 +41,44 @@ def prove(bundle: Bundle, strips: Iterable[tuple[Expected, Picture]]) -> Parity:
             raise BundleError(f"expected.jsonl: {expected.name}", contradiction, _UNPROVEN)
         rules = bundle.manifest.decision.last.rules
         outputs = bundle.detector.predict_steps(picture)
-        found_input = bundle.rule_input(GivenOutputs(outputs), picture)
-        masks = masks_of(found_input, rules)
+        rule_input = bundle.detector.rule_input(picture, GivenOutputs(outputs))
+        masks = masks_of(rule_input, rules)
         scan = bundle.scan(picture)
         early = bundle.manifest.early_exit is not None and not scan.defective
         if not early and not np.array_equal(scan.masks, masks):
-            found = f"has other masks with {', '.join(scan.networks)} alone"
-            raise BundleError(expected.name, found, "Report this")
-        near = partial(_near_a_threshold, found_input, rules)
-        proof.add(expected, masks, outputs, near, escapes=early)
-    return proof.parity()
+            problem = f"has other masks with {', '.join(scan.networks)} alone"
+            raise BundleError(expected.name, problem, "Report this")
+        near = partial(_near_a_threshold, rule_input, rules)
+        results.append(compare(expected, masks, outputs, near, escapes=early))
+    return parity_of(results, len(bundle.classes))
 
 
-def _near_a_threshold(found: RuleInput, rules: Sequence[Rule]) -> Masks:
+def _near_a_threshold(rule_input: RuleInput, rules: Sequence[Rule]) -> Masks:
     """Return the pixels whose masks change if probabilities are 1/255 higher, or lower."""
-    lower, higher = np.maximum(found.pixels, 1) - 1, np.minimum(found.pixels, 254) + 1
-    least, most = (masks_of(found._replace(pixels=each), rules) for each in (lower, higher))
+    lower, higher = np.maximum(rule_input.pixels, 1) - 1, np.minimum(rule_input.pixels, 254) + 1
+    least, most = (masks_of(rule_input._replace(pixels=each), rules) for each in (lower, higher))
     return np.asarray(least != most)
 
 
 def known_strips(package: Package, data: str | None) -> Iterator[tuple[Expected, Picture]]:
-    """Yield the recorded strips: those found in a folder, or those that are in the bundle.
+    """Yield the recorded strips: those in a folder of pictures, or those in the bundle.
 
     Raises BundleError if there is none, or if the records are broken.
     """
     records = {each.picture: each for each in recorded(package)}
-    found = 0
+    count = 0
     for picture in _pictures(package, data):
         expected = records.get(picture_sha256(picture))
         if expected is not None:
-            found += 1
+            count += 1
             yield expected, picture
     included = package.certificate.included_strips
-    if data is None and found != included:
-        found_text = f"contains {found} recorded strips; the certificate lists {included}"
-        raise BundleError("the bundle", found_text, _UNPROVEN)
-    if not found:
-        found_text = "holds none of the strips that this bundle records"
-        raise BundleError(data or "the bundle", found_text, "Give the data that it was proven on")
+    if data is None and count != included:
+        problem = f"contains {count} recorded strips; the certificate lists {included}"
+        raise BundleError("the bundle", problem, _UNPROVEN)
+    if not count:
+        problem = "holds none of the strips that this bundle records"
+        raise BundleError(data or "the bundle", problem, "Give the data that it was proven on")
 
 
 def recorded(package: Package) -> list[Expected]:
@@ -88,17 +87,17 @@ def recorded(package: Package) -> list[Expected]:
     Raises BundleError if they are missing, broken, or not as many as the certificate lists.
     """
     try:
-        records = read_lines(package.contents["expected.jsonl"])
+        records = read_json_lines(package.contents["expected.jsonl"])
     except (KeyError, ValueError):
         raise BundleError("expected.jsonl", "is missing or broken", _UNPROVEN) from None
     defective = sum(any(each.masks) for each in records)
     proven = package.certificate.parity
     if (len(records), defective) != (proven.strips, proven.defective):
-        found = (
+        problem = (
             f"records {len(records)} strips, {defective} of them defective; "
             f"the certificate lists {proven.strips} and {proven.defective}"
         )
-        raise BundleError("expected.jsonl", found, _UNPROVEN)
+        raise BundleError("expected.jsonl", problem, _UNPROVEN)
     return records
 
 
@@ -115,13 +114,13 @@ def _pictures(package: Package, data: str | None) -> Iterator[Picture]:
 
 def runtime_versions() -> dict[str, str]:
     """Return the machine and the versions on which a bundle runs."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
     for name in ("onnxruntime", "openvino", "torch", "numpy", "opencv-python-headless"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def verify(
@@ -154,8 +153,8 @@ def verify(
     if early is not None and not early.defective:
         failures.append("the early exit was measured on no defective strip")
     if failures:
-        found = f"does not decide as the trained networks: {'; '.join(failures)}"
-        raise BundleError(path, found, _remedy(certificate.limits != LIMITS[precision], early))
+        problem = f"does not decide as the trained networks: {'; '.join(failures)}"
+        raise BundleError(path, problem, _remedy(certificate.limits != LIMITS[precision], early))
     return parity
 
 

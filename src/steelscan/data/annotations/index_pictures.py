@@ -16,11 +16,11 @@ from steelscan.strip import (
     STRICT,
     DatasetError,
     Fault,
+    FaultLog,
     FaultPolicy,
     Frame,
     Layout,
     MaskError,
-    Noting,
     PictureError,
 )
 
@@ -65,7 +65,7 @@ class IndexPictures:
 
     def check(self, name: str, frame: Frame) -> Checked:
         """Check the masks of a strip; see `Annotations`."""
-        faults = Noting()
+        faults = FaultLog()
         index, counts = self._index(name, frame, faults)
         content = repr((*frame, self._values)).encode() + index.tobytes()
         present = counts[list(self._values)] > 0
