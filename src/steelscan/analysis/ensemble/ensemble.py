@@ -119,7 +119,7 @@ def compare_ensemble(
     if count * len(segment.ensemble.views) < 2:
         found = "has one network and one view in its last step: nothing is combined"
         raise RunError(run, found, "Choose a run with several members")
-    free = _free(run, count, members) if sets and count > 1 else ()
+    free = _free(run, count, members) if sets else ()
     rules = combining_rules(recipe)
     with lock_folder(out):
         claim(
@@ -151,11 +151,13 @@ def compare_ensemble(
 
 
 def _free(run: Path, count: int, members: Sequence[int]) -> Members:
-    """Return the members that may be left out, from 0. Raises InputError."""
+    """Return the members that may be left out, from 0; none of a single one. Raises InputError."""
     unknown = [number for number in members if not 1 <= number <= count]
     if unknown:
         found = f"names {unknown[0]}, and {run} has the members 1 to {count}"
         raise InputError("members", found, "Give numbers of members in the order of the recipe")
+    if count == 1:
+        return ()
     free = tuple(sorted({number - 1 for number in members})) or tuple(range(count))
     if len(free) > MOST_FREE:
         found = f"are {len(free)} that may be left out, which makes {2 ** len(free) - 1} sets"
