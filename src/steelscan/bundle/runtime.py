@@ -146,7 +146,7 @@ def load(
     """Load a bundle; ``threads`` work on each strip.
 
     Several strips at once (`Bundle.scan_all`) use cores better than several threads on one.
-    ``signed_by`` is a file with the public key that must have signed it, beside those of the
+    ``signed_by`` is a file with the public key that must have signed it, as well as those of the
     environment variable STEELSCAN_REQUIRE_SIGNATURE. Raises BundleError for a file that is no
     bundle, is broken or is not signed so, InputError for an impossible number of threads,
     MissingPartError if its runtime is not installed.

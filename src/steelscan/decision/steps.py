@@ -1,6 +1,6 @@
 """From the outputs of all steps for one strip to its masks: the same for a run and a bundle.
 
-Gates are applied here and not before outputs are stored: the outputs of aux heads are stored beside
+Gates are applied here and not before outputs are stored: the outputs of aux heads are stored with
 those of masks, so a strip can be decided again with other thresholds.
 """
 

@@ -21,8 +21,8 @@ def averaged(
     """Return the average of some outputs, float ``(classes, ...)``, of their dtype.
 
     ``outputs`` is ``(rows, classes, ...)``: probabilities, for `LogitMean` logits, which with
-    ``softmax`` have one plane more, the first, for the background. ``mirrored`` tells which rows
-    belong to a mirrored strip.
+    ``softmax`` have one plane more, the first, for the background. ``mirrored`` marks the rows of
+    a mirrored strip.
     """
     return inverse(
         average, mean_of(transform(average, outputs, mirrored, softmax=softmax)), softmax

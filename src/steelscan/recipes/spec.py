@@ -176,12 +176,12 @@ class Recipe(Spec):
 
     @property
     def asking(self) -> tuple[Classify | Segment, ...]:
-        """The steps that ask networks, in order."""
+        """The steps that have networks, in order."""
         return tuple(step for step in self.steps if isinstance(step, Classify | Segment))
 
     @property
     def named(self) -> Mapping[str, Classify | Segment]:
-        """The steps that ask networks, in order, by the names that they have in a run folder.
+        """The steps that have networks, in order, by the names that they have in a run folder.
 
         The first of a kind goes by the kind, further ones are numbered: "segment", "segment2".
         """

@@ -38,7 +38,7 @@ from steelscan.strip import Masks, per_class, replacing, track, writing
 class EnsembleSetup:
     """The strips that the members of a run predict, and what is compared.
 
-    ``rows`` holds the strips of each validation fold; ``stays`` tells which members are in every
+    ``rows`` holds the strips of each validation fold; ``stays`` marks members that are in every
     subset. ``sets`` False: only rules are compared.
     """
 

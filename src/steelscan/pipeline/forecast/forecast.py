@@ -77,7 +77,7 @@ class Forecast(BaseModel, frozen=True):
             raise RunError("memory", found, remedy + "pictures into smaller ones")
 
     def table(self) -> str:
-        """Return the forecast as text; its last lines say what was estimated."""
+        """Return the forecast as text; its last lines state what was estimated."""
         fits = sum(row.folds * row.rounds for row in self.fits)
         done = sum(row.done for row in self.fits)
         free = "" if self.free is None else f"; {size_text(self.free)} are free"
