@@ -137,7 +137,8 @@ def _failed(error: BaseException) -> int:
         return 2
     path = context.command_path if context is not None else "steelscan"
     line = " ".join(message().split()).replace("Value error, ", "").rstrip(".")
-    if line.startswith("Got unexpected extra argument"):
+    pictures = context is not None and any(each.name == "images" for each in context.command.params)
+    if pictures and line.startswith("Got unexpected extra argument"):
         line += ". Quote a pattern, as '*.jpg'"
     stop = "" if line.endswith("?") else "."
     print(f"Error: {shortened(line)}{stop} See {path} --help.", file=sys.stderr)
