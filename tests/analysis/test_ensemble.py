@@ -368,6 +368,8 @@ def test_members_named_may_be_left_out_and_the_others_stay(world: World) -> None
     assert [fact.free for fact in found.members] == [False, True, False]
     with pytest.raises(InputError, match="names 4"):
         compared(world, run, "other", members=[4])
+    with pytest.raises(InputError, match="names 2"):
+        compared(world, world.run([ORACLE], name="single"), "third", members=[2])
 
 
 def test_too_many_members_are_refused_with_both_ways_out(world: World) -> None:

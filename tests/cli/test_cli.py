@@ -193,6 +193,25 @@ def test_no_verb_replaces_a_foreign_file(
     assert {path: path.read_bytes() for path in left} == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mil", "x"), "No such command 'mil'. Did you mean 'mill'? See "),
+        (("submit", "run", "--layout", "x"), "'--layout': 'x' is not one of 'joined', 'columns'. "),
+        (("train", "quick", "--data", "d", "--out", "./d"), "Error: d: is the data set. Choose "),
+        (("predict", "run", "a.jpg", "b.jpg", "--out", "o"), "(b.jpg). Quote a pattern, as '*"),
+    ],
+)
+def test_a_wrong_command_line_is_explained(
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_debug_shows_the_trace_before_the_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,8 @@ def test_a_bound_as_text() -> None:
         "(rule of three: 3 / 46 = 6.5 %)."
     )
     assert "rule of three" not in bound_text(1, 46, "defective strips")
+    assert "at most 95 % (rule of three: 3 / 1 = 300 %)" in bound_text(0, 1, "defective strips")
+    assert "at most 100 %" in bound_text(1, 1, "clean strips")
     assert bound_text(0, 0, "clean strips").startswith("There are no clean strips")
 
 

@@ -243,7 +243,7 @@ def test_the_text_explains_that_no_strip_can_be_decided_early():
 
 def test_the_text_warns_if_other_programs_were_running():
     busy = line_budget(LINE, 2, [measured("all", 60.0, (1,), networks=1, busy=1.0)])
-    assert "this used 1.00 of 2 cores" in line_text(busy)
-    assert "might take 30.0 ms" in line_text(busy)
+    assert "steelscan used 1.00 of 2 cores" in line_text(busy)
+    assert "may take 30.0 ms" in line_text(busy)
     alone = line_budget(LINE, 2, [measured("all", 60.0, (1,), networks=1)])
     assert "Other programs were running" not in line_text(alone)

@@ -100,7 +100,7 @@ class Manifest(Spec):
     ``decision`` is that of the recipe; ``networks`` are the graphs of each of its steps, by name.
     ``frame`` is the size of the strips it was made for; ``mm_per_pixel`` was given when it was
     exported, or is None. ``never_predicted`` are the ids of classes that no network predicts, if
-    the recipe wants it so (the 10th has no network for class 2). ``files`` are all files of the
+    the recipe requires it (the 10th has no network for class 2). ``files`` are all files of the
     bundle except the manifest, the certificate and the signature.
     """
 

@@ -54,7 +54,7 @@ class Verbs(TyperGroup):
         return list(_PANEL_OF)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the name, the verb and its arguments; tell the user if the name is an old one."""
+        """Return the name, the verb and its arguments; replace an old name, with a message."""
         verb = RENAMED.get(args[0])
         if verb is not None:
             print(f"steelscan {args[0]} is now steelscan {verb}", file=sys.stderr)
@@ -136,6 +136,10 @@ def _failed(error: BaseException) -> int:
         print(message())
         return 2
     path = context.command_path if context is not None else "steelscan"
-    line = " ".join(message().split()).rstrip(".")
-    print(f"Error: {shortened(line)}. See {path} --help.", file=sys.stderr)
+    line = " ".join(message().split()).replace("Value error, ", "").rstrip(".")
+    pictures = context is not None and any(each.name == "images" for each in context.command.params)
+    if pictures and line.startswith("Got unexpected extra argument"):
+        line += ". Quote a pattern, as '*.jpg'"
+    stop = "" if line.endswith("?") else "."
+    print(f"Error: {shortened(line)}{stop} See {path} --help.", file=sys.stderr)
     return 2

@@ -64,8 +64,7 @@ def export(
 @app.command(epilog="Example: steelscan keygen keys/mill")
 def keygen(
     name: Annotated[
-        Path,
-        typer.Argument(help="Writes NAME.private.pem and NAME.public.pem.", metavar="NAME"),
+        Path, typer.Argument(help="Name of both files, without .private.pem and .public.pem.")
     ],
 ) -> None:
     """Make a pair of keys: a private one to sign bundles, a public one to check the signature."""

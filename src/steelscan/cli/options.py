@@ -5,10 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-RunPath = Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN")]
-BundleFile = Annotated[
-    Path, typer.Argument(help="Bundle that steelscan export wrote.", metavar="BUNDLE")
-]
+RunPath = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
+BundleFile = Annotated[Path, typer.Argument(help="Bundle that steelscan export wrote.")]
 Sign = Annotated[
     Path | None, typer.Option(help="Private key to sign the bundle with; see steelscan keygen.")
 ]

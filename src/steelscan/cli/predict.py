@@ -12,9 +12,7 @@ from steelscan.cli.options import Device, OnError, Out, SignedBy, Thresholds, gi
 @app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
 def predict(
     context: typer.Context,
-    run: Annotated[
-        Path, typer.Argument(help="Folder of a finished run, or a bundle.", metavar="RUN")
-    ],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or a bundle.")],
     images: Annotated[str, typer.Argument(help="Folder, picture, zip, or quoted glob pattern.")],
     out: Out,
     device: Device = "auto",
@@ -65,7 +63,7 @@ def predict(
         print(f"Note: {note}")
     counts = ", ".join(f"{name}: {count}" for name, count in done.per_class.items())
     print(f"{done.pictures} pictures, {done.clean} without defects; per class: {counts}")
-    print(f"Masks, overlays and submission.csv: {out}")
+    print(f"Masks{', overlays' if overlays else ''} and submission.csv: {out}")
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
         raise typer.Exit(3)

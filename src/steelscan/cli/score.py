@@ -43,7 +43,7 @@ def score(
     classes: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1000, help="Number of classes, if --stream cannot tell from the files."
+            min=1, max=1000, help="Number of classes, if the files of --stream lack some."
         ),
     ] = None,
 ) -> None:

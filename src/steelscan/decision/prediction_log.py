@@ -118,7 +118,7 @@ class PredictionLog:
     def write(self, table: Path, layout: Layout, classes: int = 0) -> None:
         """Write the CSV file and keep the log. Raises OutputError.
 
-        With ``classes``, a picture that could not be read gets a row per class that tells so.
+        With ``classes``, a picture that could not be read gets an `unread` row per class.
         """
         write_mask_table(table, self.rows(classes), layout)
 

@@ -1,4 +1,4 @@
-"""One number per class that tells how confident the networks of a decision are of a defect.
+"""One number per class for the confidence of a decision that there is a defect.
 
 A decision has several thresholds: of classifiers, of aux heads, of the highest pixel. A class is
 found only if all of them are passed, so the lowest probability decides, and one threshold on it

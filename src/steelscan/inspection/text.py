@@ -25,8 +25,9 @@ def _line(budget: LineBudget) -> Iterator[str]:
         f"{along:g} mm along it and {across:g} mm across."
     )
     yield (
-        f"{line.across} across, sides: {line.sides}: {line.strips_per_second:.2f} strips per "
-        f"second, {line.budget_ms:.1f} ms for each on {_cores_text(budget.cores)}."
+        f"{_count_text(line.across, 'strip')} across, {_count_text(line.sides, 'side')}: "
+        f"{line.strips_per_second:.2f} strips per second, that is {line.budget_ms:.1f} ms per "
+        f"strip on {_count_text(budget.cores, 'core')}."
     )
 
 
@@ -40,7 +41,7 @@ def _costs(budget: LineBudget) -> Iterator[str]:
     measured, costs = budget.all_networks, budget.costs_ms
     used = measured.setting.cores
     if used != budget.cores:
-        yield f"Measured on {_cores_text(used)}, extrapolated to {budget.cores}."
+        yield f"Measured on {_count_text(used, 'core')}, extrapolated to {budget.cores}."
     yield f"{'':30}{'ms per strip':>12}{'busy':>9}   cores needed"
     rows = [("all_networks", "all networks run")]
     if budget.cascade is not None and budget.cascade.early:
@@ -53,8 +54,11 @@ def _costs(budget: LineBudget) -> Iterator[str]:
         yield f"{label:30}{cost:12.1f}{busy:>9}   {budget.verdict.cores[name]}"
     if measured.busy < _ALONE * used:
         least = measured.cpu_milliseconds / budget.cores
-        yield f"Other programs were running: this used {measured.busy:.2f} of {used} cores."
-        yield f"Alone it might take {least:.1f} ms with all networks; measure again without them."
+        yield (
+            f"Other programs were running: steelscan used {measured.busy:.2f} of "
+            f"{_count_text(used, 'core')}."
+        )
+        yield f"Without them a strip may take {least:.1f} ms with all networks: measure again."
 
 
 def _verdict(budget: LineBudget) -> Iterator[str]:
@@ -93,5 +97,5 @@ def _early(budget: LineBudget, decided: int) -> Iterator[str]:
         yield "The strips in the bundle are mostly defective: give --data with typical strips."
 
 
-def _cores_text(count: int) -> str:
-    return f"{count} core{'' if count == 1 else 's'}"
+def _count_text(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -82,7 +82,7 @@ def _write_pictures(
     truth: dict[str, list[str]] = {}
     rolls: dict[str, int] = {}
     strips = (make_strip(mill, index) for index in indices)
-    for strip in track(strips, f"milling {folder.name}", len(indices)):
+    for strip in track(strips, f"Making {folder.name}", len(indices)):
         _write_jpeg(folder / strip.name, strip)
         truth[strip.name] = [encode(mask) for mask in strip.masks]
         rolls[strip.name] = strip.roll

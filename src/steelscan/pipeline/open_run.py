@@ -71,7 +71,7 @@ def predict(
     id where classes overlap) and ``overlays/*.jpg``. The same call after an interruption goes on.
     ``thresholds`` is a file that `steelscan.analysis.tune.tune_run` wrote for this run; None: the
     run's own thresholds. Raises PictureError for a picture that cannot be read, or with
-    ``on_error="skip"`` lists it in ``skipped.csv``; it has no mask then, and its rows tell so.
+    ``on_error="skip"`` lists it in ``skipped.csv``; it has no mask then, and its rows are `unread`.
     Raises RunError if another process works in ``out``, or if its table was changed since.
     """
     sources = distinct_pictures(pictures, out)

@@ -71,7 +71,7 @@ def _predicted(context: RunContext, name: str) -> StepStores:
 
 
 def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
-    """Return the last rules of the recipe, with tuned numbers if the recipe wants that.
+    """Return the last rules of the recipe, with tuned numbers if it tunes them.
 
     They are tuned out-of-fold, behind all gates. Rules before `KeepPresent` are not tuned.
     """

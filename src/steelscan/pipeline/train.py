@@ -31,7 +31,7 @@ from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, Tuned
 from steelscan.recipes import Recipe, fit_to_classes
-from steelscan.strip import Masks, write_json
+from steelscan.strip import Masks, OutputError, write_json
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def train(
     another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
     OutputError if something cannot be written, RecipeError for a recipe that cannot be run.
     """
+    _check_out(out, data)
     run = RunFolder(out)
     with run.held():
         context, notes = begin_run(run, recipe, data, options)
@@ -78,11 +79,18 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     Nothing is written in ``out``, which need not be writable and may be in use. Otherwise raises
     as `train` does.
     """
+    _check_out(out, data)
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
         context, _ = begin_run(run if begun else RunFolder(Path(folder)), recipe, data, options)
         return forecast(replace(context, run=run), timed=True)
+
+
+def _check_out(out: Path, data: Path) -> None:
+    """Raise OutputError if a run would be written into its data set."""
+    if out.resolve() == data.resolve():
+        raise OutputError(out, "is the data set", "Choose another folder for the run")
 
 
 def begin_run(

@@ -97,7 +97,7 @@ class Combinations:
     ) -> Iterator[tuple[tuple[int, ...], Combined]]:
         """Yield each subset of the models that is not empty, combined by the average `own`.
 
-        ``always`` tells which models are in every subset; a subset is their positions, ascending.
+        ``always`` marks models that are in every subset; a subset is their positions, ascending.
         Maps are cut to the box. The result is to the bit that of an ensemble of these models.
         """
         for chosen, sums in self._subsets(always, box, (), ClassSums()):

@@ -113,7 +113,7 @@ def compare_ensemble(
     recipe = folder.load_recipe()
     evaluated = _out_of_fold(folder)
     count = _count_members(run, last_segment(recipe).ensemble)
-    free = _free(run, count, members) if sets and count > 1 else ()
+    free = _free(run, count, members) if sets else ()
     rules = combining_rules(recipe)
     with lock_folder(out):
         made_of = folder.digest(folder.thresholds).encode()
@@ -157,11 +157,13 @@ def _count_members(run: Path, ensemble: Ensemble) -> int:
 
 
 def _free(run: Path, count: int, members: Sequence[int]) -> Members:
-    """Return the members that may be left out, from 0. Raises InputError."""
+    """Return the members that may be left out, from 0; none of a single one. Raises InputError."""
     unknown = [number for number in members if not 1 <= number <= count]
     if unknown:
         problem = f"names {unknown[0]}, and {run} has the members 1 to {count}"
         raise InputError("members", problem, "Give numbers of members in the order of the recipe")
+    if count == 1:
+        return ()
     free = tuple(sorted({number - 1 for number in members})) or tuple(range(count))
     if len(free) > MOST_FREE:
         problem = f"are {len(free)} that may be left out, which makes {2 ** len(free) - 1} sets"

@@ -62,7 +62,7 @@ class Measured(Spec):
         p50: median milliseconds per strip, without waiting for a worker.
         p99: the same, 99th percentile.
         steps: mean milliseconds per strip of each of `STEPS`.
-        memory: peak memory of the process in MiB; None if the system does not tell.
+        memory: peak memory of the process in MiB; None if it is unknown.
         load: seconds to load the bundle.
         first: seconds of the first scan.
     """
@@ -253,7 +253,7 @@ def _summary(scan: Scan) -> tuple[list[float], int, bool]:
 
 
 def peak_memory() -> float | None:
-    """Return the peak resident memory of this process in MiB; None if the system does not tell.
+    """Return the peak resident memory of this process in MiB; None if it is unknown.
 
     On Linux not by `getrusage`, which starts a fresh process with the peak of its parent.
     """

@@ -64,11 +64,15 @@ def bound_text(events: int, trials: int, what: str, confidence: float = 0.95) ->
     if not trials:
         return f"There are no {what}, so there is no bound."
     bound = upper_bound(events, trials, confidence)
-    most = f"with {100 * confidence:g} % confidence at most {100 * bound:.2g} %"
+    most = f"with {100 * confidence:g} % confidence at most {_two_digits(100 * bound)} %"
     text = f"{events} of {trials} {what}: {most}"
     if events or abs(confidence - 0.95) > 1e-9:
         return f"{text}."
-    return f"{text} (rule of three: 3 / {trials} = {300 / trials:.2g} %)."
+    return f"{text} (rule of three: 3 / {trials} = {_two_digits(300 / trials)} %)."
+
+
+def _two_digits(percent: float) -> str:
+    return f"{float(f'{percent:.2g}'):g}"  # the second format prevents 1e+02
 
 
 def _check(events: int, trials: int, confidence: float) -> None:
