@@ -64,8 +64,9 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of all lines of a document."""
-    yield from enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    """Yield the number and the text of all lines of a document, without names in backticks."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        yield number, re.sub(r"`[^`]*`", "", line)
 
 
 @cache

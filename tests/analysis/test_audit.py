@@ -114,12 +114,14 @@ def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(
         write_audit(strips, tmp_path / "out", run=bare)
     with pytest.raises(RunError, match="is not a run"):
         write_audit(strips, tmp_path / "out", run=tmp_path)
-    with pytest.raises(InputError, match="names no format"):
+    with pytest.raises(InputError, match="is not a format"):
         write_audit(wrong, tmp_path / "out", to="nothing")
 
 
 def test_an_unknown_format_to_relabel_in_is_refused_before_any_work(tmp_path: Path) -> None:
     """Even if there are no suspects, so that nothing would be written."""
-    with pytest.raises(InputError, match=r"--to: names no format: 'nothing'\. The formats are "):
+    with pytest.raises(
+        InputError, match=r"--to: is 'nothing', which is not a format\. The"
+    ):
         write_audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
     assert not (tmp_path / "out").exists()

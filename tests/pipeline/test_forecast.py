@@ -162,7 +162,7 @@ def test_nothing_is_left_of_a_finished_run(
     assert all(row.done == row.passes > 0 for row in found.predictions)
     assert found.seconds == 0
     assert found.peak == found.bytes
-    with pytest.raises(RunError, match="another seed"):
+    with pytest.raises(RunError, match="other values of: seed"):
         plan_run(tiny, strips, run, Options(device="cpu", seed=9))
 
 

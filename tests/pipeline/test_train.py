@@ -15,6 +15,7 @@ from steelscan.analysis.audit import write_audit
 from steelscan.analysis.score import score_files
 from steelscan.analysis.tune import tune_run
 from steelscan.data import open_dataset, read_picture
+from steelscan.data.files import PREDICT_MARKER
 from steelscan.data.folds import read_folds
 from steelscan.evaluation.metrics import Pairs, count_pixels, score
 from steelscan.losses import BothHeads, CrossEntropy, Focal, Lovasz
@@ -106,13 +107,24 @@ def test_the_same_command_on_a_finished_run_changes_nothing(
     assert before == {path: path.read_bytes() for path in run.rglob("*.safetensors")}
 
 
+def test_a_folder_of_predictions_is_no_run_folder(
+    strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    (tmp_path / PREDICT_MARKER).write_text("somebody\n")
+    (tmp_path / "submission.csv").write_text("kept")
+    with pytest.raises(RunError, match="holds predictions"):
+        train(tiny, strips, tmp_path, CPU)
+    assert (tmp_path / "submission.csv").read_text() == "kept"
+    assert not (tmp_path / "recipe.json").exists()
+
+
 def test_another_recipe_seed_or_data_set_is_refused_and_named(
     finished: tuple[Path, Outcome], strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
     run, _ = finished
-    with pytest.raises(RunError, match="another name"):
+    with pytest.raises(RunError, match="other values of: name"):
         train(tiny.but(name="other"), strips, run, CPU)
-    with pytest.raises(RunError, match="another seed"):
+    with pytest.raises(RunError, match="other values of: seed"):
         train(tiny, strips, run, Options(device="cpu", seed=1))
     other = tmp_path / "strips"
     shutil.copytree(strips, other)
@@ -121,7 +133,7 @@ def test_another_recipe_seed_or_data_set_is_refused_and_named(
     names = {path.name for path in (other / "train_images").iterdir()}
     kept = [line for line in table if line.split(",")[0] in names | {"ImageId"}]
     (other / "train.csv").write_text("\n".join(kept) + "\n")
-    with pytest.raises(RunError, match="another fingerprint"):
+    with pytest.raises(RunError, match="other values of: fingerprint"):
         train(tiny, other, run, CPU)
 
 
@@ -280,7 +292,7 @@ def test_a_picture_replaced_under_its_name_and_size_makes_other_data(
     run, data = copied(finished[0], strips, tmp_path)
     one, other, *_ = sorted((data / "train_images").iterdir())
     exchange(one, other)
-    with pytest.raises(RunError, match="another fingerprint of the data set"):
+    with pytest.raises(RunError, match="other values of: fingerprint of the data set"):
         train(tiny, data, run, CPU)
     for opened in (lambda: RunFolder(run).open_data(data), lambda: tune_run(run, data)):
         with pytest.raises(RunError, match="is other data than that of"):
@@ -340,7 +352,7 @@ def test_other_groups_make_another_run(
     else:
         groups[0] = f"{names[0]},1"
         table.write_text("\n".join(["image,group", *groups]) + "\n")
-    with pytest.raises(RunError, match=r"another groups\.csv"):
+    with pytest.raises(RunError, match=r"other values of: groups\.csv"):
         begin_run(run, tiny, data, CPU)
     with pytest.raises(RunError, match=r"another groups\.csv"):
         run.open_data(data)

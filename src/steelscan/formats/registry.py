@@ -101,5 +101,5 @@ def format_named(option: str, name: str) -> Format:
     """Return the format whose name an option gave. Raises InputError if there is none."""
     if name not in FORMATS:
         known = f"The formats are {', '.join(FORMATS)}"
-        raise InputError(option, f"names no format: {name!r}", known)
+        raise InputError(option, f"is {name!r}, which is not a format", known)
     return FORMATS[name]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, RootModel, ValidationError
 
 from steelscan.data import Dataset, open_dataset
+from steelscan.data.files import PREDICT_MARKER
 from steelscan.data.folds import read_folds, write_folds
 from steelscan.pipeline.run_paths import RunPaths
 from steelscan.pipeline.run_record import RunRecord, Tuned, changed_fields
@@ -65,6 +66,9 @@ class RunFolder(RunPaths):
 
         Raises RunError, naming what changed.
         """
+        if not self.record.exists() and (self.path / PREDICT_MARKER).exists():
+            problem = "holds predictions: training would replace their submission.csv"
+            raise RunError(self.path, problem, "Choose another --out")
         if not self.record.exists() and (self.path / "networks").exists():
             found = f"holds networks, and no {self.record.name} that records what made them"
             raise RunError(self.path, found, "Restore the file, or choose another --out")
@@ -72,9 +76,9 @@ class RunFolder(RunPaths):
             changed = changed_fields(self.load_recipe(), recipe)
             changed += changed_fields(self.load_record(), record)
             if changed:
-                found = f"holds a run with another {', '.join(changed)}"
-                remedy = "Choose another --out, or give the arguments that the run began with"
-                raise RunError(self.path, found, remedy)
+                problem = f"holds a run that began with other values of: {', '.join(changed)}"
+                remedy = "Choose another --out, or use the recipe, data and options it began with"
+                raise RunError(self.path, problem, remedy)
             return
         write_text(self.recipe, recipe.model_dump_json(indent=2) + "\n")
         write_text(self.record, record.model_dump_json(indent=2) + "\n")

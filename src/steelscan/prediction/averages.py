@@ -21,8 +21,8 @@ def transform(
     """Return what is averaged, float ``(rows, classes, ...)``, of the dtype of ``outputs``.
 
     ``outputs`` is ``(rows, classes, ...)``: probabilities, for `LogitMean` logits, which with
-    ``softmax`` have one plane more, the first, for the background. ``mirrored`` tells which rows
-    belong to a mirrored strip.
+    ``softmax`` have one plane more, the first, for the background. ``mirrored`` marks the rows of
+    a mirrored strip.
 
     Softmax logits become those of the classes minus that of the background, which leaves their
     softmax unchanged.
