@@ -120,8 +120,6 @@ def test_a_run_of_other_labels_or_without_its_probabilities_is_refused(
 
 def test_an_unknown_format_to_relabel_in_is_refused_before_any_work(tmp_path: Path) -> None:
     """Even if there are no suspects, so that nothing would be written."""
-    with pytest.raises(
-        InputError, match=r"--to: is 'nothing', which is not a format\. The"
-    ):
+    with pytest.raises(InputError, match=r"--to: is 'nothing', which is not a format\. The"):
         write_audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
     assert not (tmp_path / "out").exists()
