@@ -33,8 +33,8 @@ def summary(exploration: Exploration) -> str:
     clean = f"{first.clean} clean" if first.lists_clean else "clean ones not listed"
     per_class = zip(exploration.classes, first.per_class, strict=True)
     lines = [
-        f"{first.pictures} pictures, {clean}; with class "
-        + ", ".join(f"{name}: {count}" for name, count in per_class)
+        f"{first.pictures} pictures, {clean}; "
+        + ", ".join(f"class {name}: {count}" for name, count in per_class)
     ]
     if exploration.pixels_with_two_classes is not None:
         lines.append(f"Pixels with two classes: {exploration.pixels_with_two_classes}")

@@ -94,13 +94,13 @@ def _examples(
 def _about(context: RunContext) -> dict[str, str]:
     dataset = context.dataset
     counts = ", ".join(
-        f"{name} {count}"
+        f"class {name}: {count}"
         for name, count in zip(dataset.classes.names, dataset.present.sum(0).tolist(), strict=True)
     )
     clean = int((~dataset.present.any(1)).sum())
     return {
         "Recipe": context.recipe.name,
-        "Data": f"{dataset.root.name}: {len(dataset)} strips, {clean} clean; with class {counts}",
+        "Data": f"{dataset.root.name}: {len(dataset)} strips, {clean} clean; {counts}",
         "Data fingerprint": dataset.fingerprint,
         "Groups": f"{len(set(context.groups.tolist()))}; strips of one group share a fold",
         "Seed": str(context.options.seed),

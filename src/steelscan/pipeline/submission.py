@@ -43,9 +43,9 @@ class Submission:
 
     def text(self) -> str:
         """Return it as text."""
-        found = ", ".join(f"{name}: {count}" for name, count in self.per_class.items())
+        found = ", ".join(f"class {name}: {count}" for name, count in self.per_class.items())
         lines = [
-            f"{self.images} images, {self.clean} without defect; with class {found}",
+            f"{self.images} images, {self.clean} without defect; {found}",
             f"Submission ({self.layout}): {self.path}",
             f"SHA-256: {self.sha256}",
         ]

@@ -72,7 +72,7 @@ def conclusion(comparison: EnsembleComparison) -> str:
         if names:
             sentences.append(f"{verdict.capitalize()} than its own rule: {'; '.join(names)}.")
     if not sentences:
-        sentences.append("No rule is distinguishable from its own.")
+        sentences.append("No rule is distinguishable from the run's own rule.")
     first = sentences[0]
     sentences[0] = f"With {SETTINGS[setting]}: {first[0].lower()}{first[1:]}"
     sets = comparison.refitted or comparison.held

@@ -84,13 +84,19 @@ def _goes(escapes: Escapes, row: int) -> str:
     return "stop" if value >= escapes.review.high else "review"
 
 
+def _curves(escapes: Escapes) -> dict[str, OperatingCurve]:
+    """Return the curves of strips and of each class, by the titles of their panels."""
+    per_class = {f"class {name}": curve for name, curve in escapes.class_curves.items()}
+    return {"strips": escapes.curve, **per_class}
+
+
 def escapes_page(escapes: Escapes) -> Page:
     """Return all results as a page."""
     sections = [
         Section(
             "Escapes and overkill by threshold",
             (_strips(escapes), *_now(escapes), _CURVE),
-            draw_operating({"strip": escapes.curve, **escapes.class_curves}, escapes.review),
+            draw_operating(_curves(escapes), escapes.review),
             OPERATING_KEY,
             (
                 _table(_rates(escapes.curve), "Strips: overkill at a limit on escapes"),
