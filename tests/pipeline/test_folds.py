@@ -116,10 +116,10 @@ def test_given_folds_are_used_with_a_note_on_their_leak_and_a_change_is_refused(
     assert note in plan.split  # the forecast prints it before anything is trained
     again, _ = begin_run(run, tiny, strips, options)
     assert np.array_equal(again.folds, folds)
-    with pytest.raises(RunError, match="another folds"):
+    with pytest.raises(RunError, match="other values of: folds"):
         begin_run(run, tiny, strips, Options(device="cpu"))
     path.write_text(path.read_text().replace(f"{dataset.names[0]},0", f"{dataset.names[0]},1"))
-    with pytest.raises(RunError, match="another folds"):
+    with pytest.raises(RunError, match="other values of: folds"):
         begin_run(run, tiny, strips, options)
 
 
@@ -134,7 +134,7 @@ def test_a_run_with_its_own_folds_refuses_others_and_one_of_an_older_program_con
     run.record.write_text(json.dumps(record))  # as in versions without given folds
     again, _ = begin_run(run, tiny, strips, Options(device="cpu"))
     assert np.array_equal(first.folds, again.folds)
-    with pytest.raises(RunError, match="another folds"):
+    with pytest.raises(RunError, match="other values of: folds"):
         begin_run(run, tiny, strips, Options(device="cpu", folds=path))
 
 
