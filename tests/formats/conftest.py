@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steelscan.formats import AnnotatedPicture, Format, Loss
-from steelscan.mill import Mill, make_strip
+from steelscan.formats import FORMATS, AnnotatedPicture, Format, Loss, convert
+from steelscan.mill import Mill, make_strip, write_mill
 from steelscan.strip import Classes, Frame, SteelscanError
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import layouts.py
@@ -79,3 +79,34 @@ def refused() -> Callable[..., None]:
         assert "\n" not in str(caught.value)
 
     return check
+
+
+@pytest.fixture(scope="module")
+def mill(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("convert") / "mill"
+    write_mill(Mill(strips=10, seed=3, height=64, width=128), root, test_strips=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def converted(mill: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The mill's data set in each format."""
+    root = tmp_path_factory.mktemp("formats")
+    for each in FORMATS.values():
+        convert(mill, root / each.name, each.name)
+    return {each.name: root / each.name for each in FORMATS.values()}
+
+
+@pytest.fixture
+def knotty(tmp_path: Path) -> Path:
+    """Index pictures cannot hold it: two overlapping masks, one of them with a hole."""
+    from layouts import lay
+
+    root = tmp_path / "knotty"
+    masks = np.zeros((2, 12, 16), np.bool_)
+    masks[0, 2:9, 2:9] = True
+    masks[0, 4:6, 4:7] = False
+    masks[1, 7:11, 7:11] = True
+    clean = np.zeros_like(masks)
+    lay(root, "coco", [("Blech ä 1.png", masks), ("z.png", clean)])
+    return root

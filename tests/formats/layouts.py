@@ -1,6 +1,7 @@
 """Data sets for the tests: pictures, COCO and YOLO files, and the result of a conversion."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ import pytest
 from PIL import Image
 
 from steelscan.data import open_dataset
-from steelscan.formats import check, convert
+from steelscan.formats import FORMATS, AnnotatedPicture, check, convert
 from steelscan.strip import (
+    Classes,
     DatasetError,
+    Frame,
     SteelscanError,
 )
+
+NAMES = ("scratch", "Riß")
 
 SQUARE = [[4.0, 2.0, 12.0, 2.0, 12.0, 8.0, 4.0, 8.0]]
 SHAPES = [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": SQUARE}]
@@ -73,3 +78,26 @@ def refused(source: Path, target: Path, images: Path | None = None) -> Steelscan
     except DatasetError as error:
         assert str(error) == str(caught.value)  # noqa: PT017
     return caught.value
+
+
+def lay(root: Path, name: str, pictures: Iterable[tuple[str, np.ndarray]]) -> None:
+    """A data set with grey pictures, written without the code under test."""
+    form = FORMATS[name]
+    labelled = []
+    for image, masks in pictures:
+        place = root / form.pictures / image
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", masks.shape[:0:-1], 90).save(place)
+        labelled.append(
+            AnnotatedPicture(image, Frame(*masks.shape[1:]), masks, Classes(names=NAMES))
+        )
+    FORMATS[name].write(root / form.file, labelled)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }

@@ -6,84 +6,26 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from layouts import coco, draw
+from layouts import coco, content, draw, lay
 from PIL import Image
 
 from steelscan.data import open_dataset
-from steelscan.formats import FORMATS, AnnotatedPicture, check, convert
-from steelscan.mill import Mill, write_mill
+from steelscan.formats import FORMATS, check, convert
 from steelscan.strip import (
-    Classes,
     DatasetError,
     Fault,
-    Frame,
     InputError,
     OutputError,
     PictureError,
     SteelscanError,
     temporary_folder,
 )
-
-NAMES = ("scratch", "Riß")
-
-
-@pytest.fixture(scope="module")
-def mill(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("convert") / "mill"
-    write_mill(Mill(strips=10, seed=3, height=64, width=128), root, test_strips=2)
-    return root
-
-
-@pytest.fixture(scope="module")
-def converted(mill: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The mill's data set in each format."""
-    root = tmp_path_factory.mktemp("formats")
-    for each in FORMATS.values():
-        convert(mill, root / each.name, each.name)
-    return {each.name: root / each.name for each in FORMATS.values()}
-
-
-@pytest.fixture
-def knotty(tmp_path: Path) -> Path:
-    """Index pictures cannot hold it: two overlapping masks, one of them with a hole."""
-    root = tmp_path / "knotty"
-    masks = np.zeros((2, 12, 16), np.bool_)
-    masks[0, 2:9, 2:9] = True
-    masks[0, 4:6, 4:7] = False
-    masks[1, 7:11, 7:11] = True
-    clean = np.zeros_like(masks)
-    lay(root, "coco", [("Blech ä 1.png", masks), ("z.png", clean)])
-    return root
-
-
-def lay(root: Path, name: str, pictures: Iterable[tuple[str, np.ndarray]]) -> None:
-    """A data set with grey pictures, written without the code under test."""
-    form = FORMATS[name]
-    labelled = []
-    for image, masks in pictures:
-        place = root / form.pictures / image
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", masks.shape[:0:-1], 90).save(place)
-        labelled.append(
-            AnnotatedPicture(image, Frame(*masks.shape[1:]), masks, Classes(names=NAMES))
-        )
-    FORMATS[name].write(root / form.file, labelled)
-
-
-def content(root: Path) -> dict[str, bytes]:
-    """All files of a folder."""
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
-
 
 # Refusals
 
