@@ -240,9 +240,8 @@ def by_class(
         True,
         [
             "Round 1: 2 of 3 test strips became pseudo-labels.",
-            "Round 1, strips with pseudo-labels of each class: {}, {}, {}, {}.".format(
-                *map("{} {}".format, context.dataset.classes.names, (2, 0, 1, 0))
-            ),
+            "Round 1 has pseudo-labels of class 1 on 2, class 2 on 0, class 3 on 1, class 4 on 0 "
+            "test strips.",
             *_warning("all"),
         ],
     )

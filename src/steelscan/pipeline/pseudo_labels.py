@@ -158,10 +158,10 @@ def _per_class(context: RunContext, round_: int, tables: Sequence[MaskTable]) ->
     if not any(UNSURE in row.values() for each in rows for row in each):
         return []
     counts = (
-        f"{name} {_range([sum(row.get(at, UNSURE) != UNSURE for row in each) for each in rows])}"
+        f"{name} on {_range([sum(row.get(at, UNSURE) != UNSURE for row in each) for each in rows])}"
         for at, name in enumerate(context.dataset.classes.names, start=1)
     )
-    return [f"Round {round_}, strips with pseudo-labels of each class: {', '.join(counts)}."]
+    return [f"Round {round_} has pseudo-labels of class {', class '.join(counts)} test strips."]
 
 
 def _warning(predicted_by: str) -> list[str]:
