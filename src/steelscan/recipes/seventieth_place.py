@@ -36,7 +36,7 @@ members = (
 recipe = Recipe(
     name="seventieth_place",
     written_for=("1", "2", "3", "4"),
-    folds=LikeTest(share=0.2),
+    folds=LikeTest(share=0.2),  # ours: the share
     steps=(
         Segment(
             ensemble=Ensemble(
