@@ -183,7 +183,7 @@ def _fit(context: RunContext) -> set[str]:
     """Fit the networks of a round; returns a sentence on each source of first weights."""
     sources = set()
     for task in context.new_tasks:
-        strips, pseudo = training_strips(context, task.fold)
+        strips, pseudo = training_strips(context, task.fold, task.member.classes)
         probabilities = (
             first_classifier(context, len(strips.frames))
             if task.member.needs_class_probabilities

@@ -12,7 +12,7 @@ from .pseudo_labels import ConfidentStrips as ConfidentStrips
 from .pseudo_labels import PseudoLabels as PseudoLabels
 from .pseudo_labels import PseudoRule as PseudoRule
 from .pseudo_labels import StripPrediction as StripPrediction
-from .pseudo_labels import accepts as accepts
+from .pseudo_labels import accepted_classes as accepted_classes
 from .spec import Budget as Budget
 from .spec import Classify as Classify
 from .spec import KeepPresent as KeepPresent
