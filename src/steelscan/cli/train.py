@@ -81,7 +81,7 @@ def train(
     done = train_recipe(
         chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
     )
-    _print_outcome(done, recipe, out, chosen.changes)
+    _print_outcome(done, chosen.name, out, chosen.changes)
     if done.unread:
         raise typer.Exit(3)
 

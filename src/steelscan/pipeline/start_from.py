@@ -79,15 +79,13 @@ def load_start(
         return source
     used = start.of(task.step, task.member.name, task.fold)
     file = path / used.file
-    if _sha256(file, f"{task.label} is still to be fitted: name the place where it is now") != (
-        used.sha256
-    ):
+    remedy = f"{task.label} is still to be fitted: name the place where it is now"
+    if _sha256(file, remedy) != used.sha256:
         found = f"is not the checkpoint with which {task.label} began"
         raise InputError(file, found, "Restore it, or choose another --out")
-    own = network.state_dict()
-    skipped = _shapes(task.member.network, used.classes)[1] if used.new_head else frozenset()
-    weights = load_weights(file)
-    network.load_state_dict({**own, **{n: each for n, each in weights.items() if n not in skipped}})
+    new = _shapes(task.member.network, used.classes)[1] if used.new_head else ()
+    taken = {name: tensor for name, tensor in load_weights(file).items() if name not in new}
+    network.load_state_dict({**network.state_dict(), **taken})
     return source
 
 
@@ -98,17 +96,21 @@ def _of_run(path: Path, recipe: Recipe, classes: Classes) -> StartFrom:
     for task in tasks(recipe, recipe.folds.validation):
         source = _source(other, theirs, task)
         _check_settings(task, source, path)
+        file = other.network(source) / _CHECKPOINT
         names = _class_names(task.member, classes)
-        networks.append(
-            _checked(
-                task,
-                path,
-                other.network(source).relative_to(path) / _CHECKPOINT,
-                len(names),
-                names == _class_names(source.member, record.classes),
-                source.fold,
-            )
+        same = names == _class_names(source.member, record.classes)
+        own = StartNetwork(
+            step=task.step,
+            member=task.member.name,
+            fold=task.fold,
+            file=file.relative_to(path).as_posix(),
+            from_fold=source.fold,
+            sha256=_sha256(file, _NAME),
+            classes=len(names),
+            new_head=not same,
         )
+        _check_tensors(task, file, own.classes, with_head=same)
+        networks.append(own)
     return StartFrom(origin=str(path), digest=other.digest(), networks=tuple(networks))
 
 
@@ -118,11 +120,26 @@ def _of_checkpoint(path: Path, recipe: Recipe, classes: Classes) -> StartFrom:
     if len(names) > 1:
         found = f"is one checkpoint; the recipe has {len(names)} networks ({', '.join(names)})"
         raise InputError(path, found, "Name a run folder, which holds a checkpoint of each")
+    first = fitted[0]
+    digest, count = _sha256(path, _NAME), len(_class_names(first.member, classes))
+    shapes, head = _shapes(first.member.network, count)
+    theirs = _tensor_shapes(path)
+    same = all(theirs.get(name) == shapes[name] for name in head)
+    _check_tensors(first, path, count, with_head=same)
     networks = tuple(
-        _checked(task, path, Path(), len(_class_names(task.member, classes)), None, None)
+        StartNetwork(
+            step=task.step,
+            member=task.member.name,
+            fold=task.fold,
+            file=".",
+            from_fold=None,
+            sha256=digest,
+            classes=count,
+            new_head=not same,
+        )
         for task in fitted
     )
-    return StartFrom(origin=str(path), digest=networks[0].sha256, networks=networks)
+    return StartFrom(origin=str(path), digest=digest, networks=networks)
 
 
 def _source(other: RunFolder, theirs: Recipe, task: Task) -> Task:
@@ -175,40 +192,21 @@ def _class_names(member: Member, classes: Classes) -> tuple[str, ...]:
     return tuple(classes.names[each - 1] for each in member.classes or classes.ids)
 
 
-def _checked(
-    task: Task, path: Path, file: Path, classes: int, same_classes: bool | None, fold: int | None
-) -> StartNetwork:
-    """Return the start of a network, once its checkpoint has been compared with the network.
+def _check_tensors(task: Task, file: Path, classes: int, *, with_head: bool) -> None:
+    """Raise InputError for the first tensor of a checkpoint that does not fit a network.
 
-    ``same_classes`` is whether both networks predict the same classes; None: if their heads have
-    the same shapes. Raises InputError for the first tensor that does not fit.
+    Tensors whose shape depends on the number of classes count only ``with_head``.
     """
-    where = path / file
-    digest = _sha256(where, _NAME)
-    shapes, head = _shapes(task.member.network, classes)
-    theirs = _tensor_shapes(where)
-    if same_classes is None:
-        same_classes = all(theirs.get(name) == shapes[name] for name in head)
-    needed = {name: size for name, size in shapes.items() if same_classes or name not in head}
-    for name, size in needed.items():
-        if theirs.get(name) != size:
-            own, their = _times(size), _times(theirs[name]) if name in theirs else "missing"
-            found = f"has the tensor {name} of {own}, in {where} it is {their}"
-            raise InputError(f"{task.step} {task.member.name}", found, _SAME)
+    (shapes, head), theirs = _shapes(task.member.network, classes), _tensor_shapes(file)
+    label = f"{task.step} {task.member.name}"
+    for name, size in shapes.items():
+        if theirs.get(name) != size and (with_head or name not in head):
+            their = _text(theirs[name]) if name in theirs else "missing"
+            found = f"has the tensor {name} of {_text(size)}, in {file} it is {their}"
+            raise InputError(label, found, _SAME)
     extra = sorted(theirs.keys() - shapes.keys())
     if extra:
-        found = f"has no tensor {extra[0]}, {where} has one"
-        raise InputError(f"{task.step} {task.member.name}", found, _SAME)
-    return StartNetwork(
-        step=task.step,
-        member=task.member.name,
-        fold=task.fold,
-        file=file.as_posix(),
-        from_fold=fold,
-        sha256=digest,
-        classes=classes,
-        new_head=not same_classes,
-    )
+        raise InputError(label, f"has no tensor {extra[0]}, {file} has one", _SAME)
 
 
 @lru_cache(maxsize=64)
@@ -231,7 +229,7 @@ def _tensor_shapes(file: Path) -> Mapping[str, Size]:
         raise InputError(file, "is not a whole checkpoint of steelscan", _NAME) from error
 
 
-def _times(size: Size) -> str:
+def _text(size: Size) -> str:
     return "x".join(map(str, size)) or "a single number"
 
 
