@@ -135,7 +135,7 @@ for name in names():
     assert done.stdout.splitlines() == [f'{name} {{"name":"mine"' for name in names()]
 
 
-@pytest.mark.parametrize("name", ["qiuck", "", "__init__", "quick.py", "steelscan.recipes.quick"])
+@pytest.mark.parametrize("name", ["qiuck", "", "__init__", "quick.txt", "steelscan.recipes.quick"])
 def test_a_wrong_name_is_refused_with_the_names_there_are(name):
     for read in (load, source, summary):
         with pytest.raises(RecipeError, match=r"there are .*quick"):

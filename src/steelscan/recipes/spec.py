@@ -78,7 +78,7 @@ class Recipe(Spec):
     written_for: tuple[str, ...] | None = None
     budget: Budget = "full"
     changes: tuple[str, ...] = ()
-    """What a budget changed, as sentences for the user."""
+    """What a budget or ``--set`` changed, as sentences for the user."""
 
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:
