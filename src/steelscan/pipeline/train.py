@@ -30,6 +30,7 @@ from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, Tuned
+from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, OutputError, write_json
 
@@ -190,8 +191,9 @@ def _fit(context: RunContext) -> set[str]:
             else None
         )
         data = training_data(context, task, strips, pseudo, probabilities)
-        with speed_recorded(context, task, data):
-            source = fit_task(context, task, data)
+        validated = validation_strips(context, task)
+        with speed_recorded(context, task, data, len(validated.rows)):
+            source = fit_task(context, task, data, validated)
         sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 
