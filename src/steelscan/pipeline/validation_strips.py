@@ -59,12 +59,12 @@ def decision_before(recipe: Recipe, task: Task) -> Decision:
     for stage in recipe.decision.stages:
         classifiers += [step for step in stage.classifiers if step.name in gates]
         segmenter = stage.segmenter
-        has_classes |= bool(classifiers) or segmenter.has_class_output
-        rules = [rule for rule in stage.rules if has_classes or not isinstance(rule, ScaledMinArea)]
+        known = has_classes or bool(classifiers) or segmenter.has_class_output
+        rules = [rule for rule in stage.rules if known or not isinstance(rule, ScaledMinArea)]
         usable = stage.but(classifiers=tuple(classifiers), rules=tuple(rules))
         if task.step in (segmenter.name, *(step.name for step in stage.classifiers)):
             return Decision(stages=(*stages, usable))
         if segmenter.name in gates:
             stages.append(usable)
-            classifiers = []
+            classifiers, has_classes = [], known
     raise AssertionError(f"{task.step} is no step of {recipe.name}")
