@@ -32,6 +32,7 @@ from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
+from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import InputError, Masks, OutputError, write_json
 
@@ -216,8 +217,9 @@ def _fit(context: RunContext) -> set[str]:
             else None
         )
         data = training_data(context, task, strips, pseudo, probabilities)
-        with speed_recorded(context, task, data):
-            source = fit_task(context, task, data)
+        validated = validation_strips(context, task)
+        with speed_recorded(context, task, data, len(validated.rows)):
+            source = fit_task(context, task, data, validated)
         sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 
