@@ -86,7 +86,7 @@ def test_only_predicted_strips_count(strips: Path, tmp_path: Path) -> None:
     write_mask_table(tmp_path / "own.csv", rows)
     found = score_files(strips, tmp_path / "own.csv")
     assert found.scores.strips == 5
-    assert any(f"{len(dataset) - 5} strips" in note for note in found.notes)
+    assert any(f"not predicted: {len(dataset) - 5}." in note for note in found.notes)
 
 
 def test_predictions_of_other_strips_classes_or_sizes_are_refused(

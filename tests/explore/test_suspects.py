@@ -87,7 +87,7 @@ def test_explore_and_audit_list_the_same_suspects(wrong, tmp_path):
         (each.image, each.kind, each.class_name, each.reason) for each in exploration.suspects
     }
     assert explored == {
-        (strip.name, each.kind, each.class_name, each.text)
+        (strip.name, each.kind, each.class_name, each.reason)
         for strip in audited.suspects
         for each in strip.reasons
     }

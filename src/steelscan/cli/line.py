@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.bench import Json, Scans, Strips
+from steelscan.cli.inputs import JsonFile, Scans, Strips
 from steelscan.cli.options import BundleFile
 
 
@@ -38,7 +38,7 @@ def line(
     ] = None,
     data: Strips = None,
     strips: Scans = 100,
-    json: Json = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure whether this machine keeps up with a line, on real strips.
 

@@ -15,6 +15,7 @@ READER_GONE = 141
 class _Escaping(io.TextIOBase):
     """Escape control characters, so that a file name cannot control the terminal.
 
+    What cannot be written is discarded: no work stops because progress cannot be shown.
     Characters that the encoding lacks are escaped, too. ``rich_proxied_file`` is the attribute to
     which rich writes its own control sequences.
     """
@@ -73,10 +74,6 @@ class _Results(_Escaping):
         ) from error
 
 
-class _Messages(_Escaping):
-    """Standard error: no work stops because progress cannot be shown."""
-
-
 @contextmanager
 def safe_streams() -> Iterator[None]:
     """Make both streams safe while the block runs, even if they are closed."""
@@ -84,7 +81,7 @@ def safe_streams() -> Iterator[None]:
         _open_if_closed(number)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         out, err = sys.stdout or nowhere, sys.stderr or nowhere
-        with redirect_stdout(_Results(out)), redirect_stderr(_Messages(err)):
+        with redirect_stdout(_Results(out)), redirect_stderr(_Escaping(err)):
             yield
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from steelscan.strip import (
     Layout,
     MaskError,
     Masks,
+    OnError,
     Picture,
     PictureError,
 )
@@ -102,7 +102,7 @@ class Dataset:
         return read_picture(self._files.picture_bytes(path), self._files.where(path))
 
 
-def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Dataset:
+def open_dataset(path: Path, on_error: OnError = "stop") -> Dataset:
     """Open a data set: a folder or a zip, with the files at the top or in its only folder.
 
     There are two layouts: that of the competition (``train_images/``, ``train.csv`` in either form,

@@ -5,12 +5,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from steelscan.strip import (
     UNREAD,
     Layout,
     Masks,
+    OnError,
     PictureError,
     RunError,
     encode,
@@ -18,8 +19,6 @@ from steelscan.strip import (
     write_mask_table,
     writing,
 )
-
-OnError = Literal["stop", "skip"]
 
 
 class Predicted(NamedTuple):

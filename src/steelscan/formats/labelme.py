@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, RootModel
 
-from steelscan.data import open_index_picture, picture_frame, plain
-from steelscan.data.files import Files, open_files
+from steelscan.data import open_index_picture, picture_frame
+from steelscan.data.files import Files, open_files, plain
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, check_class_names
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from steelscan.data import picture_frame, plain
-from steelscan.data.files import ByStem, Files, is_picture
+from steelscan.data import picture_frame
+from steelscan.data.files import ByStem, Files, is_picture, plain
 from steelscan.formats.picture_names import check_name
 from steelscan.strip import STRICT, DatasetError, Fault, FaultPolicy, Frame, PictureError
 

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data import picture_frame, plain
+from steelscan.data import picture_frame
 from steelscan.data.annotations import check_mask_size
-from steelscan.data.files import ByStem, Files, open_files
+from steelscan.data.files import ByStem, Files, open_files, plain
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,

@@ -15,8 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import plain
-from steelscan.data.files import ByStem, Files, open_files
+from steelscan.data.files import ByStem, Files, open_files, plain
 from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import NOT_OF_A_PICTURE, class_names, lists_of_pictures

@@ -11,6 +11,7 @@ from .page import render_page as render_page
 from .page import shown_width as shown_width
 from .plain import plain_table as plain_table
 from .plain import plain_value as plain_value
+from .plain import plural as plural
 from .plain import unwrapped_tables as unwrapped_tables
 from .svg import png_of as png_of
 from .svg import styled as styled

@@ -263,8 +263,9 @@ def _load(kind: type[AnyModel], path: Path, remedy: str = "") -> AnyModel:
     try:
         return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        found = f"is not a run: it has no {path.name}"
-        raise RunError(path.parent, found, "Name a folder that steelscan train wrote") from None
+        found = f"is not a run, or was stopped before it began: it has no {path.name}"
+        remedy = "Name a folder that steelscan train wrote, or give the same train command again"
+        raise RunError(path.parent, found, remedy) from None
     except OSError as error:
         found = f"cannot be read ({error.strerror})"
     except ValidationError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelscan.data import find_pictures
-from steelscan.decision import OnError, PredictionLog, fill_log
+from steelscan.decision import PredictionLog, fill_log
 from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.strip import (
@@ -15,6 +15,7 @@ from steelscan.strip import (
     InputError,
     Layout,
     MaskTable,
+    OnError,
     RunError,
     check_output,
     hidden_path,

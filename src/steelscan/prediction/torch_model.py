@@ -12,8 +12,15 @@ from steelscan.data import Shrink
 from steelscan.models import Outputs, StripNetwork
 from steelscan.prediction.model import ModelOutputs, OutputKind
 from steelscan.prediction.specs import Tiles, View
-from steelscan.prediction.views import mirror
 from steelscan.strip import Picture, RunError
+
+_AXES: dict[View, list[int]] = {"identity": [], "hflip": [-1], "vflip": [-2]}
+
+
+def mirror(planes: Tensor, view: View) -> Tensor:
+    """Mirror ``(..., height, width)`` for a view; doing it twice gives the original back."""
+    axes = _AXES[view]
+    return planes.flip(axes) if axes else planes
 
 
 class NetworkOfViews(nn.Module):

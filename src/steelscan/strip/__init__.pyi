@@ -1,3 +1,4 @@
+from .ahead import map_ahead as map_ahead
 from .components import connected_components as connected_components
 from .components import label_components as label_components
 from .csv_rows import Table as Table
@@ -18,6 +19,7 @@ from .errors import printable as printable
 from .fault_policy import STRICT as STRICT
 from .fault_policy import FaultLog as FaultLog
 from .fault_policy import FaultPolicy as FaultPolicy
+from .fault_policy import OnError as OnError
 from .faults import Fault as Fault
 from .faults import Severity as Severity
 from .frame import Classes as Classes

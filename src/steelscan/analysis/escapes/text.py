@@ -15,6 +15,7 @@ from steelscan.pages import (
     Table,
     css_color,
     plain_table,
+    plural,
     unwrapped_tables,
     write_page,
 )
@@ -128,7 +129,8 @@ _CURVE = (
 def _strips(escapes: Escapes) -> str:
     curve = escapes.curve
     return (
-        f"{curve.strips} out-of-fold strips in {curve.pieces} groups: {curve.defective} defective, "
+        f"{curve.strips} out-of-fold {plural(curve.strips, 'strip')} in {curve.pieces} "
+        f"{plural(curve.pieces, 'group')}: {curve.defective} defective, "
         f"{curve.clean} clean."
     )
 

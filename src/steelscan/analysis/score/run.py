@@ -40,7 +40,7 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
         )
     left = len(dataset) - len(images)
     if left:
-        notes.append(f"{left} strips of the data set are only used for training.")
+        notes.append(f"Strips of the data set that are only used for training: {left}.")
     classes = outputs.record.classes
     result = score_result(pairs, classes, groups, notes, options, counts.defects)
     probabilities = outputs.class_probabilities(track(images, "Reading probabilities", len(images)))

@@ -7,7 +7,7 @@ from steelscan.analysis.score.figures import draw_reliability
 from steelscan.analysis.score.result import ScoreResult
 from steelscan.evaluation.metrics import Scores, SizeRow
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import Page, Section, Table, plain_table
+from steelscan.pages import Page, Section, Table, plain_table, plural
 
 IOU_NOTE = (
     "IoU over pixels: shared pixels of the whole set over all that are true or predicted. Over "
@@ -62,7 +62,7 @@ def score_page(result: ScoreResult, title: str) -> Page:
     sections = [
         Section(
             "Result",
-            (f"{result.scores.strips} strips in {result.scores.groups} groups.", _FIVE),
+            (f"Strips: {result.scores.strips}, groups: {result.scores.groups}.", _FIVE),
             tables=(Table(("", *columns), Scores.rows(columns)),),
         ),
         Section("By class", tables=(_table(_class_rows(result)),)),
@@ -94,11 +94,10 @@ _FIVE = (
 
 def _unread(result: ScoreResult) -> str:
     """Return a sentence on strips that could not be read."""
-    names = ", ".join(result.unread[:10]) + (", ..." if len(result.unread) > 10 else "")
-    return (
-        f"Not read: {len(result.unread)} strips could not be read when they were predicted. They "
-        f"are in no other number: {names}"
-    )
+    count = len(result.unread)
+    names = ", ".join(result.unread[:10]) + (", ..." if count > 10 else "")
+    strips = f"{count} {plural(count, 'strip')}"
+    return f"Not read: {strips} when they were predicted, in no other number: {names}"
 
 
 def _columns(result: ScoreResult) -> dict[str, Scores]:

@@ -28,12 +28,12 @@ from steelscan.bundle.precision.networks import ReducedNetwork, ReducedPrecision
 from steelscan.bundle.proof import (
     ESCAPES,
     LOST,
-    ClassProof,
     Expected,
     Kept,
     Limits,
     Parity,
     failures,
+    kept_per_class,
     known_strips,
     limits_of,
     picture_sha256,
@@ -91,10 +91,10 @@ def quantize(
     *,
     to: ReducedPrecision,
     data: str,
-    strips: int = 32,
     budget: float | None = None,
     sign: Path | None = None,
     signed_by: Path | None = None,
+    strips: int = 32,
 ) -> Quantized:
     """Write a bundle whose networks compute in reduced precision, if its decisions hardly change.
 
@@ -185,11 +185,10 @@ def prove_reduced(
 ) -> tuple[Parity, tuple[Kept, ...]]:
     """Compare the decisions of a bundle with those of the trained networks, also per class."""
     ready = Bundle(package)
-    classes = ClassProof(package.manifest.classes)
     parity = prove(ready, expected)
-    for each, picture in track(expected, "Counting defects per class", len(expected)):
-        classes.add(each, ready.scan(picture).masks)
-    return parity, classes.kept()
+    tracked = track(expected, "Counting defects per class", len(expected))
+    scanned = ((each, ready.scan(picture).masks) for each, picture in tracked)
+    return parity, kept_per_class(package.manifest.classes, scanned)
 
 
 def _certificate(package: Package, done: Quantized, limits: Limits) -> Certificate:

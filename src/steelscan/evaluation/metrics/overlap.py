@@ -12,7 +12,7 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.pairs import Pairs, dice
+from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
 from steelscan.strip import Classes, InputError
 
 
@@ -33,9 +33,7 @@ def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
 
     Raises InputError if the pairs have another number of classes.
     """
-    if pairs.classes != len(classes):
-        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
-        raise InputError("classes", problem, "Name the classes that the masks were made for")
+    check_classes(pairs, classes)
     union = pairs.predicted + pairs.truth - pairs.shared
     each = pairs.shared / np.maximum(union, 1)
     true, hit = pairs.truth > 0, (pairs.truth > 0) & (pairs.predicted > 0)
