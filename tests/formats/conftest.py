@@ -81,6 +81,26 @@ def refused() -> Callable[..., None]:
     return check
 
 
+@pytest.fixture
+def refuse_damaged(
+    tmp_path: Path, milled: list[AnnotatedPicture], refused: Callable[..., None]
+) -> Callable[..., None]:
+    """Assert that a format refuses a folder with another content of one file, None for none."""
+
+    def check(
+        name: str, place: str, content: str | bytes | None, kind: type[SteelscanError], message: str
+    ) -> None:
+        _round_trip(tmp_path, FORMATS[name], milled[:3])
+        if content is None:
+            (tmp_path / place).unlink()
+        else:
+            whole = content.encode() if isinstance(content, str) else content
+            (tmp_path / place).write_bytes(whole)
+        refused(lambda: list(FORMATS[name].read(tmp_path)), kind, message)
+
+    return check
+
+
 @pytest.fixture(scope="module")
 def mill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("convert") / "mill"

@@ -1,12 +1,13 @@
 """CVAT: a sample written by hand, and damaged files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import only
 
-from steelscan.formats import FORMATS, AnnotatedPicture, convert
+from steelscan.formats import FORMATS, convert
 from steelscan.strip import (
     DatasetError,
     InputError,
@@ -14,11 +15,6 @@ from steelscan.strip import (
 )
 
 SAMPLE = (Path(__file__).parent / "samples/cvat.xml").read_text(encoding="utf-8")
-
-
-def only(masks: Iterator[AnnotatedPicture]) -> AnnotatedPicture:
-    (one,) = masks
-    return one
 
 
 def test_cvat_sample(tmp_path: Path) -> None:
