@@ -59,10 +59,13 @@ def predict(
             cores=cores,
             signed_by=signed_by,
         )
+    from steelscan.pages import plural
+
     for note in done.notes:
         print(f"Note: {note}")
     counts = ", ".join(f"{name}: {count}" for name, count in done.per_class.items())
-    print(f"Pictures: {done.pictures}, without defects: {done.clean}; per class: {counts}")
+    pictures = f"{done.pictures} {plural(done.pictures, 'picture')}"
+    print(f"{pictures}, {done.clean} without defects; per class: {counts}")
     print(f"Masks{', overlays' if overlays else ''} and submission.csv: {out}")
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")

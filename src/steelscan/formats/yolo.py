@@ -73,7 +73,8 @@ def _text_files(files: Files, index: PictureIndex, policy: FaultPolicy) -> dict[
     for name in names:
         path = PurePosixPath(name)
         expected = "labels" in path.parts[:-1] or path.parent in folders
-        if name not in used and expected and _is_of_a_picture(path.name):
+        other = path.name.lower() in NOT_OF_A_PICTURE or path.name.lower().startswith("readme")
+        if name not in used and expected and not other:
             policy.error(without_picture(files.where(name), index.where("")))
     return of_picture
 
@@ -83,10 +84,6 @@ def _text_names(picture: str) -> list[str]:
     at, parts = _images_at(picture), plain(picture).split("/")
     apart = [*parts[:at], "labels", *parts[at + 1 :]] if at >= 0 else ["labels", *parts]
     return [f"{name}.txt" for name in ("/".join(apart), plain(picture))]
-
-
-def _is_of_a_picture(name: str) -> bool:
-    return name.lower() not in NOT_OF_A_PICTURE and not name.lower().startswith("readme")
 
 
 def _name(file: str) -> str:

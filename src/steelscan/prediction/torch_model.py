@@ -50,7 +50,7 @@ class NetworkOfViews(nn.Module):
         mirrored = [mirror(strips, view) for view in self._views]
         if self._together and len(mirrored) > 1:
             heads = self._predict(torch.cat(mirrored))
-            parts = [_chunks(head, len(mirrored)) for head in heads]
+            parts = [None if head is None else [*head.chunk(len(mirrored))] for head in heads]
         else:
             outputs = [self._predict(each) for each in mirrored]
             parts = [_gathered([output[at] for output in outputs]) for at in range(2)]
@@ -122,10 +122,6 @@ def _concatenated(first: Outputs, second: Outputs) -> Outputs:
         None if one is None or other is None else torch.cat([one, other], 1) for one, other in heads
     )
     return Outputs(*joined)
-
-
-def _chunks(head: Tensor | None, count: int) -> list[Tensor] | None:
-    return None if head is None else list(head.chunk(count))
 
 
 def _gathered(heads: Sequence[Tensor | None]) -> list[Tensor] | None:

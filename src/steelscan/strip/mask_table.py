@@ -54,12 +54,6 @@ class MaskTable:
         """The images that could not be read when the table was predicted."""
         return frozenset(image for image, row in self.rows.items() if UNREAD in row.values())
 
-    def without_unread(self) -> "MaskTable":
-        """The same table without the images that could not be read."""
-        unread = self.unread
-        kept = {image: row for image, row in self.rows.items() if image not in unread}
-        return MaskTable(kept, self.layout)
-
     def texts(self, image: str, classes: int) -> tuple[str, ...]:
         """The run lengths of one image, one text per class; empty if the table has no row."""
         row = self.rows.get(image, {})

@@ -1,4 +1,4 @@
-"""Audit a data set and write the results into a folder."""
+"""Audit a data set; write the results into a folder, and as text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +51,15 @@ def write_audit(
         names = {strip.name for strip in audit.suspects[:most]}
         convert(data, relabel, to, on_error=on_error, only=names)
     return audit
+
+
+def audit_text(audit: Audit) -> str:
+    """Return the result in a few lines."""
+    kinds = ", ".join(f"{kind} {count}" for kind, count in audit.counts.items())
+    first = f"Strips worth a second look: {audit.suspected} of {audit.strips}"
+    return "\n".join(
+        [f"{first} ({kinds})" if kinds else first, *(f"Note: {note}" for note in audit.notes)]
+    )
 
 
 def _rows(audit: Audit) -> Iterator[tuple[object, ...]]:

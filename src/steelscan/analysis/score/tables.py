@@ -24,8 +24,10 @@ def score_tables(truth: MaskTable, predicted: MaskTable, options: ScoreOptions) 
     frame = options.frame
     gone = predicted.unread
     unread = sorted(gone)
-    known = {image: row for image, row in truth.rows.items() if image not in gone}
-    truth, predicted = replace(truth, rows=known), predicted.without_unread()
+    truth, predicted = (
+        replace(table, rows={name: row for name, row in table.rows.items() if name not in gone})
+        for table in (truth, predicted)
+    )
     check_any_read([*truth.rows, *predicted.rows], unread)
     check_same_names(
         (name for name in truth.rows if name not in predicted.rows),

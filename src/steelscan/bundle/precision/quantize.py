@@ -125,7 +125,9 @@ def quantize(
     contents = {each.file: each.graph.content for each in networks if each.used}
     reduced = Package(package.manifest.but(precision=to), {**package.contents, **contents})
     parity, kept = prove_reduced(reduced, expected)
-    failed = [*failures(kept, lost), *parity.failures(limits, _escapes(package.certificate))]
+    early = package.certificate.early
+    escapes = ESCAPES if early is None else max(ESCAPES, early.at_most)
+    failed = [*failures(kept, lost), *parity.failures(limits, escapes)]
     if failed:
         classes = "; ".join(each.text(lost) for each in kept)
         problem = f"decides too differently in {to}: {'; '.join(failed)}. Per class: {classes}"
@@ -149,12 +151,6 @@ def _check(bundle: Path, out: Path, package: Package) -> None:
         raise BundleError(bundle, problem, "Take the bundle in fp32 that it was made from")
     if out.exists() and out.samefile(bundle):
         raise BundleError(out, "is the bundle to be read", "Name another file with --out")
-
-
-def _escapes(certificate: Certificate) -> float:
-    """Return the share of defective strips that may escape by the early exit."""
-    early = certificate.early
-    return ESCAPES if early is None else max(ESCAPES, early.at_most)
 
 
 def _calibration_files(package: Package, data: str, count: int) -> list[PictureFile]:

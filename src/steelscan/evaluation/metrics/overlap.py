@@ -40,10 +40,10 @@ def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
     rows = [
         Overlap(
             name=name,
-            over_pixels=_ratio(pairs.shared[:, at].sum(), union[:, at].sum()),
-            over_strips=_ratio(each[:, at].sum(), (union[:, at] > 0).sum()),
-            where_true=_ratio(each[true[:, at], at].sum(), true[:, at].sum()),
-            hit_rate=_ratio(hit[:, at].sum(), true[:, at].sum()),
+            over_pixels=ratio(pairs.shared[:, at].sum(), union[:, at].sum()),
+            over_strips=ratio(each[:, at].sum(), (union[:, at] > 0).sum()),
+            where_true=ratio(each[true[:, at], at].sum(), true[:, at].sum()),
+            hit_rate=ratio(hit[:, at].sum(), true[:, at].sum()),
         )
         for at, name in enumerate(classes.names)
     ]
@@ -87,15 +87,16 @@ def expected_dice(pairs: Pairs, expected: Expected) -> float:
         raise InputError("expected", problem, "Give one count per class")
     values, true = dice(pairs), pairs.truth > 0
     clean = len(expected.positives) * expected.strips - sum(expected.positives)
-    kept = _ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())
+    kept = ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())
     total = clean * kept if clean else 0.0
     for at, count in enumerate(expected.positives):
         if count:
-            total += count * _ratio(values[true[:, at], at].sum(), true[:, at].sum())
+            total += count * ratio(values[true[:, at], at].sum(), true[:, at].sum())
     return float(total / (len(expected.positives) * expected.strips))
 
 
-def _ratio(over: np.generic | float, under: np.generic | int) -> float:
+def ratio(over: np.generic | float, under: np.generic | float) -> float:
+    """Return the quotient; nan if the divisor is 0."""
     return float(over) / float(under) if under else nan
 
 

@@ -8,12 +8,12 @@ number and of the resample, so the same strips give the same intervals in blocks
 """
 
 from collections.abc import Iterator
-from math import e, factorial, nan
+from math import e, factorial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap
+from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap, ratio
 from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
 from steelscan.evaluation.metrics.scores import NUMBERS, ClassRow, Scores, strip_sums
 from steelscan.evaluation.statistics import Estimate, interval, ratios_of
@@ -78,10 +78,10 @@ class RunningScores:
                     predicted=int(of["predicted"]),
                     missed=int(of["true"] - of["hit"]),
                     false_alarms=int(of["predicted"] - of["hit"]),
-                    mean_dice=_over(of["dice"], self._strips),
-                    defect_dice=_over(of["dice_true"], of["true"]),
-                    defect_iou=_over(of["iou_true"], of["true"]),
-                    clean_kept=_over(clean - of["predicted"] + of["hit"], clean),
+                    mean_dice=ratio(of["dice"], self._strips),
+                    defect_dice=ratio(of["dice_true"], of["true"]),
+                    defect_iou=ratio(of["iou_true"], of["true"]),
+                    clean_kept=ratio(clean - of["predicted"] + of["hit"], clean),
                 )
             )
         return rows
@@ -94,10 +94,10 @@ class RunningScores:
             rows.append(
                 Overlap(
                     name=name,
-                    over_pixels=_over(of["shared"], of["union"]),
-                    over_strips=_over(of["iou_true"], either),  # 0 if only predicted
-                    where_true=_over(of["iou_true"], of["true"]),
-                    hit_rate=_over(of["hit"], of["true"]),
+                    over_pixels=ratio(of["shared"], of["union"]),
+                    over_strips=ratio(of["iou_true"], either),  # 0 if only predicted
+                    where_true=ratio(of["iou_true"], of["true"]),
+                    hit_rate=ratio(of["hit"], of["true"]),
                 )
             )
         return [*rows, mean_overlap(rows)]
@@ -180,7 +180,3 @@ def _poisson_table() -> NDArray[np.uint8]:
 
 
 _POISSON = _poisson_table()
-
-
-def _over(value: float, count: float) -> float:
-    return value / count if count else nan
