@@ -20,4 +20,5 @@ from .tables import Page as Page
 from .tables import Section as Section
 from .tables import Table as Table
 from .tables import page_text as page_text
+from .tables import plain_page as plain_page
 from .tables import write_page as write_page
