@@ -13,7 +13,9 @@ from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import count_pixels
 from steelscan.pipeline import Outcome, RunFolder, StoredOutputs, read_evaluated
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import InputError, OutputError, RunError, encode, write_mask_table
+from steelscan.strip import encode
+from steelscan.strip.errors import InputError, OutputError, RunError
+from steelscan.strip.tables import write_mask_table
 
 Finished = tuple[Path, Outcome]
 

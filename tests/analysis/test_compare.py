@@ -18,7 +18,7 @@ from steelscan.evaluation.metrics import Pairs, score
 from steelscan.pipeline import Evaluated, Outcome, RunFolder, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.recipes import Recipe
-from steelscan.strip import OutputError, RunError
+from steelscan.strip.errors import OutputError, RunError
 
 Finished = tuple[Path, Outcome]
 Copied = Callable[[str], RunFolder]

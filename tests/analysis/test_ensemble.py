@@ -46,7 +46,7 @@ from steelscan.prediction import (
     to_uint8,
 )
 from steelscan.recipes import Recipe, Segment
-from steelscan.strip import InputError, RunError
+from steelscan.strip.errors import InputError, RunError
 from steelscan.training import AdamW, Training
 
 STRIPS, FRAME = 24, (32, 64)

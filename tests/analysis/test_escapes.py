@@ -25,7 +25,8 @@ from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated
 from steelscan.postprocess import Threshold
 from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
-from steelscan.strip import Frame, InputError, RunError
+from steelscan.strip import Frame
+from steelscan.strip.errors import InputError, RunError
 
 Finished = tuple[Path, Outcome]
 FRAME, CLASSES = Frame(4, 6), 3

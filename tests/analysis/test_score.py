@@ -28,17 +28,9 @@ from steelscan.evaluation.metrics.calibration import reliability
 from steelscan.pages import page_text
 from steelscan.pipeline import Outcome, RunFolder
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import (
-    UNREAD,
-    Frame,
-    InputError,
-    Layout,
-    MaskError,
-    RunError,
-    TableError,
-    encode,
-    write_mask_table,
-)
+from steelscan.strip import UNREAD, Frame, encode
+from steelscan.strip.errors import InputError, MaskError, RunError, TableError
+from steelscan.strip.tables import Layout, write_mask_table
 
 
 def test_the_truth_scored_against_itself_is_perfect(strips: Path, tmp_path: Path) -> None:

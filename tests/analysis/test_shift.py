@@ -11,7 +11,7 @@ import pytest
 from steelscan.analysis.shift import find_shift, write_shift
 from steelscan.data.folds import read_folds
 from steelscan.evaluation.adversarial import open_train_test
-from steelscan.strip import DatasetError, InputError, PictureError
+from steelscan.strip.errors import DatasetError, InputError, PictureError
 
 
 def pictures(folder: Path, count: int, seed: int, light: float = 100, black: float = 0.0) -> Path:

@@ -46,7 +46,8 @@ from steelscan.data import Shrink
 from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Tiles
-from steelscan.strip import BundleError, Classes, MissingPartError, encode
+from steelscan.strip import Classes, encode
+from steelscan.strip.errors import BundleError, MissingPartError
 
 HEIGHT, WIDTH = 32, 96
 CLASSES = Classes(names=("bright", "faint"))

@@ -24,7 +24,7 @@ from steelscan.data.files import open_files
 from steelscan.data.files import zip_files as zip_module
 from steelscan.formats import check, convert, locate
 from steelscan.formats.picture_folder import picture_names
-from steelscan.strip import DatasetError, PictureError
+from steelscan.strip.errors import DatasetError, PictureError
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from steelscan.data.files import check_outside, picture_folders
 from steelscan.decision import distinct_pictures
 from steelscan.explore import explore
 from steelscan.formats import convert
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from steelscan.evaluation.metrics import Pairs, RunningScores, class_rows, overlaps, score
 from steelscan.evaluation.metrics.running import mixed
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 CLASSES = Classes(names=("a", "b", "c"))
 FIVE = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")

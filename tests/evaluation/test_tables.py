@@ -8,16 +8,9 @@ import pytest
 
 from steelscan.evaluation.metrics import Pairs, count_pixels, pairs_of_tables, score
 from steelscan.evaluation.metrics.tables import shared_pixels
-from steelscan.strip import (
-    Frame,
-    MaskError,
-    MaskTable,
-    TableError,
-    decode,
-    encode,
-    parse_runs,
-    read_mask_table,
-)
+from steelscan.strip import Frame, decode, encode, parse_runs
+from steelscan.strip.errors import MaskError, TableError
+from steelscan.strip.tables import MaskTable, read_mask_table
 
 SEVERSTAL = Frame(256, 1600)
 

@@ -21,16 +21,14 @@ from steelscan.explore.labels import read_label_table
 from steelscan.explore.measurements import Measurements, StripFacts
 from steelscan.explore.shape import shape_of
 from steelscan.explore.suspects import find_suspects
-from steelscan.strip import (
-    Classes,
-    Frame,
+from steelscan.strip import Classes, Frame, encode
+from steelscan.strip.errors import (
     InputError,
     MaskError,
     OutputError,
     PictureError,
     RecipeError,
     TableError,
-    encode,
 )
 
 BuildSet = Callable[..., Path]

@@ -10,7 +10,8 @@ from PIL import Image
 
 from steelscan.formats import FORMATS, AnnotatedPicture, Format, Loss, convert
 from steelscan.mill import Mill, make_strip, write_mill
-from steelscan.strip import Classes, Frame, SteelscanError
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import SteelscanError
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import layouts.py
 

@@ -11,12 +11,8 @@ from PIL import Image
 
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, AnnotatedPicture, check, convert
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Frame,
-    SteelscanError,
-)
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, SteelscanError
 
 NAMES = ("scratch", "Riß")
 

@@ -17,15 +17,15 @@ from PIL import Image
 
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, check, convert
-from steelscan.strip import (
+from steelscan.strip.errors import (
     DatasetError,
     Fault,
     InputError,
     OutputError,
     PictureError,
     SteelscanError,
-    temporary_folder,
 )
+from steelscan.strip.files import temporary_folder
 
 # Refusals
 

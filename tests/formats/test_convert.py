@@ -13,9 +13,7 @@ from PIL import Image
 from steelscan import cli
 from steelscan.data import Dataset, open_dataset
 from steelscan.formats import FORMATS, AnnotatedPicture, Format, convert
-from steelscan.strip import (
-    DatasetError,
-)
+from steelscan.strip.errors import DatasetError
 
 ALL = pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 WITH_FILE = pytest.mark.parametrize(

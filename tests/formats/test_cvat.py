@@ -8,11 +8,7 @@ import pytest
 from layouts import only
 
 from steelscan.formats import FORMATS, convert
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-)
+from steelscan.strip.errors import DatasetError, InputError, MaskError
 
 SAMPLE = (Path(__file__).parent / "samples/cvat.xml").read_text(encoding="utf-8")
 

@@ -9,10 +9,7 @@ from layouts import only
 from PIL import Image
 
 from steelscan.formats import FORMATS
-from steelscan.strip import (
-    DatasetError,
-    MaskError,
-)
+from steelscan.strip.errors import DatasetError, MaskError
 
 SAMPLE = (Path(__file__).parent / "samples/label_studio.json").read_text(encoding="utf-8")
 

@@ -9,10 +9,7 @@ import pytest
 from layouts import only
 
 from steelscan.formats import FORMATS
-from steelscan.strip import (
-    DatasetError,
-    MaskError,
-)
+from steelscan.strip.errors import DatasetError, MaskError
 
 SAMPLE = (Path(__file__).parent / "samples/labelme.json").read_text(encoding="utf-8")
 

@@ -9,12 +9,7 @@ from layouts import GREY, WRONG_SIZE, only, png
 from PIL import Image
 
 from steelscan.formats import FORMATS, AnnotatedPicture
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-    TableError,
-)
+from steelscan.strip.errors import DatasetError, InputError, MaskError, TableError
 
 
 def test_class_png_sample(tmp_path: Path) -> None:

@@ -11,11 +11,7 @@ from PIL import Image
 
 from steelscan.formats import FORMATS, AnnotatedPicture
 from steelscan.formats.voc import colour
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-)
+from steelscan.strip.errors import DatasetError, InputError, MaskError
 
 
 def test_voc_samples(tmp_path: Path) -> None:

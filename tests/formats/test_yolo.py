@@ -9,12 +9,7 @@ from layouts import WRONG_SIZE
 from PIL import Image
 
 from steelscan.formats import FORMATS
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-    PictureError,
-)
+from steelscan.strip.errors import DatasetError, InputError, MaskError, PictureError
 
 
 def test_yolo_sample(tmp_path: Path) -> None:

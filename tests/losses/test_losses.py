@@ -30,7 +30,7 @@ from steelscan.losses.focal import focal_loss
 from steelscan.losses.lovasz import lovasz_hinge_loss
 from steelscan.losses.overlap import jaccard_loss, soft_dice_loss
 from steelscan.losses.softmax import cross_entropy_loss, softmax_focal_loss
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 KINDS = get_args(get_args(Loss)[0])
 SPECS = [

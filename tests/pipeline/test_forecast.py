@@ -27,7 +27,7 @@ from steelscan.pipeline.forecast.forecast import Forecast, forecast
 from steelscan.pipeline.train import train
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Classify, Recipe, Segment
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 from steelscan.training import SGD, BalancedSampler, BestAverage
 from steelscan.training.specs import Ema
 

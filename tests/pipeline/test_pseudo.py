@@ -24,7 +24,8 @@ from steelscan.recipes import (
     PseudoLabels,
     Recipe,
 )
-from steelscan.strip import decode, read_mask_table
+from steelscan.strip import decode
+from steelscan.strip.tables import read_mask_table
 
 CPU = Options(device="cpu")
 pytestmark = pytest.mark.usefixtures("unreported")

@@ -12,20 +12,17 @@ from steelscan.pipeline import Options, Outcome, RunFolder, predict, submit
 from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
-from steelscan.strip import (
-    UNREAD,
+from steelscan.strip import UNREAD
+from steelscan.strip.errors import (
     DatasetError,
     InputError,
-    Layout,
     MaskError,
-    MaskTable,
     OutputError,
     PictureError,
     RunError,
-    lock_folder,
-    read_mask_table,
-    write_mask_table,
 )
+from steelscan.strip.files import lock_folder
+from steelscan.strip.tables import Layout, MaskTable, read_mask_table, write_mask_table
 
 Finished = tuple[Path, Outcome]
 NAMES = ("a.jpg", "b.jpg", "c.jpg")

@@ -15,7 +15,7 @@ from steelscan.recipes import (
     StripPrediction,
     accepts,
 )
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 RULES = [
     ConfidentAndAgreed(),

@@ -12,7 +12,7 @@ import pytest
 import steelscan.recipes
 from steelscan.recipes import Recipe
 from steelscan.recipes.catalog import load, names, source, summary
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 FOLDER = Path(inspect.getfile(steelscan.recipes)).parent
 FILES = sorted(path for path in FOLDER.glob("*.py") if "\nrecipe = " in path.read_text())

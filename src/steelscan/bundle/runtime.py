@@ -23,7 +23,8 @@ from steelscan.decision import (
     predict_pictures,
 )
 from steelscan.postprocess import Defect, defects_of
-from steelscan.strip import Classes, InputError, Masks, OnError, Picture, map_ahead
+from steelscan.strip import Classes, Masks, Picture, map_ahead
+from steelscan.strip.errors import InputError, OnError
 
 
 @dataclass(frozen=True, eq=False)

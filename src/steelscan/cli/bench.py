@@ -33,7 +33,7 @@ def bench(
     """
     from steelscan.bundle.bench import bench_json, bench_text, read_threads
     from steelscan.bundle.bench.bench import bench as measure
-    from steelscan.strip import FileKind, check_output, write_json
+    from steelscan.strip.files import FileKind, check_output, write_json
 
     if json is not None:
         check_output(json, FileKind.json("report of steelscan bench", "machine", "measured"))

@@ -52,7 +52,7 @@ def explore(
 
 def _areas(text: str) -> int | tuple[int, ...]:
     """Return one area in pixels for all classes, or one per class. Raises InputError."""
-    from steelscan.strip import InputError
+    from steelscan.strip.errors import InputError
 
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() and len(number) < 10 for number in numbers):

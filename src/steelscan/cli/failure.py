@@ -49,7 +49,7 @@ def report(error: BaseException, debug: bool) -> int:
 
 def _line(error: BaseException) -> str | None:
     """Return what happened, where and the remedy; None if the error is not known."""
-    from steelscan.strip import SteelscanError
+    from steelscan.strip.errors import SteelscanError
 
     match error:
         case SteelscanError():

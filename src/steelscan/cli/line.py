@@ -46,7 +46,7 @@ def line(
     first one.
     """
     from steelscan.inspection import line_request, line_text, measure_line
-    from steelscan.strip import FileKind, check_output, write_json
+    from steelscan.strip.files import FileKind, check_output, write_json
 
     if json is not None:
         check_output(json, FileKind.json("report of steelscan line", "machine", "line", "costs_ms"))

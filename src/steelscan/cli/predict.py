@@ -74,7 +74,7 @@ def predict(
 
 def _check_bundle(context: typer.Context, bundle: Path) -> None:
     """Raise InputError if there is no such file, or for options that only a run has."""
-    from steelscan.strip import InputError
+    from steelscan.strip.errors import InputError
 
     if not bundle.exists():
         remedy = "Name a file that steelscan export wrote, or a folder that steelscan train wrote"

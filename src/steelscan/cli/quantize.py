@@ -40,7 +40,7 @@ def quantize(
     """
     from steelscan.bundle import BUNDLE_KIND
     from steelscan.bundle.precision.quantize import quantize as quantize_bundle
-    from steelscan.strip import check_output
+    from steelscan.strip.files import check_output
 
     check_output(out, BUNDLE_KIND, [bundle])
     done = quantize_bundle(

@@ -61,7 +61,7 @@ def score(
         score_text,
     )
     from steelscan.pages import write_page
-    from steelscan.strip import FileKind, check_output, write_text
+    from steelscan.strip.files import FileKind, check_output, write_text
 
     if json is not None:
         kind = FileKind.json("report of steelscan score", "scores", "empty", "overlaps")

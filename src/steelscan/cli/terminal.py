@@ -32,7 +32,7 @@ class _Escaping(io.TextIOBase):
     def write(self, text: str, /) -> int:
         safe = text
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            from steelscan.strip import printable
+            from steelscan.strip.errors import printable
 
             safe = printable(text)
         try:
@@ -66,7 +66,7 @@ class _Results(_Escaping):
         super()._fail(error)
         if isinstance(error, BrokenPipeError):
             raise SystemExit(READER_GONE) from None
-        from steelscan.strip import OutputError
+        from steelscan.strip.errors import OutputError
 
         problem = f"cannot be written ({error.strerror})"
         raise OutputError(

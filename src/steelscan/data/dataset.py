@@ -13,18 +13,9 @@ from steelscan.data.annotations import Annotations, Checked, detect, read_groups
 from steelscan.data.content import content_hashes, track_many
 from steelscan.data.files import Files, is_picture, open_files, stem
 from steelscan.data.picture import picture_frame, read_picture
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    Frame,
-    Layout,
-    MaskError,
-    Masks,
-    OnError,
-    Picture,
-    PictureError,
-)
+from steelscan.strip import Classes, Frame, Masks, Picture
+from steelscan.strip.errors import DatasetError, Fault, MaskError, OnError, PictureError
+from steelscan.strip.tables import Layout
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,20 +17,10 @@ from steelscan.data.files import check_outside, picture_folders
 from steelscan.decision.claim import LOG, SKIPPED, TABLE, claimed, record_table
 from steelscan.decision.prediction_log import Predicted, PredictionLog, content_hash
 from steelscan.pages.outline import outline
-from steelscan.strip import (
-    Classes,
-    Frame,
-    InputError,
-    Layout,
-    Masks,
-    OnError,
-    Picture,
-    map_ahead,
-    track,
-    write_bytes,
-    write_rows,
-    writing,
-)
+from steelscan.strip import Classes, Frame, Masks, Picture, map_ahead, track
+from steelscan.strip.errors import InputError, OnError
+from steelscan.strip.files import write_bytes, writing
+from steelscan.strip.tables import Layout, write_rows
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from steelscan.strip import (
-    UNREAD,
-    Layout,
-    Masks,
-    OnError,
-    PictureError,
-    RunError,
-    encode,
-    track,
-    write_mask_table,
-    writing,
-)
+from steelscan.strip import UNREAD, Masks, encode, track
+from steelscan.strip.errors import OnError, PictureError, RunError
+from steelscan.strip.files import writing
+from steelscan.strip.tables import Layout, write_mask_table
 
 
 class Predicted(NamedTuple):

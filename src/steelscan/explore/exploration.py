@@ -27,7 +27,8 @@ from steelscan.explore.measurements import (
     measure,
 )
 from steelscan.explore.suspects import Suspect, find_suspects, speck_limit
-from steelscan.strip import OnError, PerClass, per_class
+from steelscan.strip import PerClass, per_class
+from steelscan.strip.errors import OnError
 
 END = 0.01
 """An end of a strip counts as black from this share of its width on."""

@@ -10,18 +10,9 @@ from steelscan.data import Dataset, open_dataset, picture_frame
 from steelscan.data.files import is_picture, open_files
 from steelscan.explore.labels import LabelTable, is_label_table, read_label_table
 from steelscan.pages import plural
-from steelscan.strip import (
-    Classes,
-    Frame,
-    InputError,
-    Masks,
-    MaskTable,
-    OnError,
-    Picture,
-    TableError,
-    decode,
-    read_mask_table,
-)
+from steelscan.strip import Classes, Frame, Masks, Picture, decode
+from steelscan.strip.errors import InputError, OnError, TableError
+from steelscan.strip.tables import MaskTable, read_mask_table
 
 _TABLES = (".csv", ".csv.gz")
 _PICTURE_FOLDERS = ("train_images", "images", "")

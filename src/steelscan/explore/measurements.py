@@ -13,7 +13,8 @@ from steelscan.explore.explored_data import ExploredData
 from steelscan.explore.exposure import Exposure, exposure_of
 from steelscan.explore.near_pairs import NearPair, near_pairs
 from steelscan.explore.shape import MaskShape, coverage, heat_frame, shape_of, shared_by
-from steelscan.strip import Frame, MaskError, OnError, PictureError, map_ahead, show_progress
+from steelscan.strip import Frame, map_ahead, show_progress
+from steelscan.strip.errors import MaskError, OnError, PictureError
 
 _READERS = 2
 

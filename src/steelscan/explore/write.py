@@ -21,16 +21,10 @@ from steelscan.explore.gallery import (
 )
 from steelscan.explore.masks import EDGES
 from steelscan.explore.page import render
-from steelscan.strip import (
-    Frame,
-    OnError,
-    PerClass,
-    output_folder,
-    write_bytes,
-    write_rows,
-    write_text,
-    writing,
-)
+from steelscan.strip import Frame, PerClass
+from steelscan.strip.errors import OnError
+from steelscan.strip.files import output_folder, write_bytes, write_text, writing
+from steelscan.strip.tables import write_rows
 
 _TABLES = ("strips.csv", "masks.csv", "suspects.csv")
 _FIGURE = re.compile(r"[a-z]+(-[a-z]+)*(-\d+)?\.png")

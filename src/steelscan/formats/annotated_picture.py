@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from steelscan.data.files import key, plain
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import Classes, DatasetError, Frame, Mask, Masks, check_masks
+from steelscan.strip import Classes, Frame, Mask, Masks, check_masks
+from steelscan.strip.errors import DatasetError
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,19 +19,16 @@ from steelscan.formats.picture_index import PictureIndex, check_claim
 from steelscan.formats.picture_names import differ_in_case
 from steelscan.formats.registry import format_named
 from steelscan.pages import plural
-from steelscan.strip import (
+from steelscan.strip import Frame, show_progress
+from steelscan.strip.errors import (
     DatasetError,
     Fault,
     FaultPolicy,
-    FileKind,
-    Frame,
     InputError,
     PictureError,
     Severity,
-    check_output,
-    replacing,
-    show_progress,
 )
+from steelscan.strip.files import FileKind, check_output, replacing
 
 _EXAMPLES = 5
 _COLUMNS = ("severity", "fault", "where", "message")

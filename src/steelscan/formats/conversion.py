@@ -17,17 +17,9 @@ from steelscan.formats.picture_names import check_name
 from steelscan.formats.registry import format_named
 from steelscan.formats.target_names import TargetNames
 from steelscan.pages import plural
-from steelscan.strip import (
-    DatasetError,
-    Fault,
-    FaultLog,
-    OnError,
-    PictureError,
-    Progress,
-    show_progress,
-    write_bytes,
-    writing,
-)
+from steelscan.strip import Progress, show_progress
+from steelscan.strip.errors import DatasetError, Fault, FaultLog, OnError, PictureError
+from steelscan.strip.files import write_bytes, writing
 
 _GROUPS = "groups.csv"
 _REPORTED = (

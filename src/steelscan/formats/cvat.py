@@ -24,7 +24,8 @@ from steelscan.formats.parsing import new_text_file, numbers, opened, refuse_doc
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, box, ellipse
-from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, Mask, MaskError
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError
 
 _AGAIN = "Correct it there, or export the task again as CVAT for images 1.1"
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")

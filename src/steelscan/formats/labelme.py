@@ -25,18 +25,9 @@ from steelscan.formats.parsing import parse_json, parse_part, png_of
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, leads_out
 from steelscan.formats.polygon import bounding_box, box, ellipse
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    FaultPolicy,
-    Frame,
-    Mask,
-    MaskError,
-    PictureError,
-    write_json,
-    write_text,
-)
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError, PictureError
+from steelscan.strip.files import write_json, write_text
 
 INSIDE = ("", "images/")
 """Where names of pictures start."""

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from steelscan.data.files import fault_of, key, plain
-from steelscan.strip import STRICT, DatasetError, Fault, FaultPolicy
+from steelscan.strip.errors import STRICT, DatasetError, Fault, FaultPolicy
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 

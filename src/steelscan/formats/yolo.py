@@ -23,7 +23,9 @@ from steelscan.formats.parsing import numbers, text_lines
 from steelscan.formats.picture_folder import frames_of, without_picture
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.polygon import box, fill, outlines
-from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, MaskError, write_text
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError
+from steelscan.strip.files import write_text
 
 INSIDE = ("images/", "")
 """Where names of pictures start."""

@@ -9,7 +9,7 @@ from io import StringIO
 from math import isfinite
 from pathlib import Path
 
-from steelscan.strip import printable
+from steelscan.strip.errors import printable
 
 _NO_LIMIT = 10_000
 """Columns of a table whose cells are not wrapped."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steelscan.pages.page import render_page
 from steelscan.pages.plain import plain_table
-from steelscan.strip import write_text
+from steelscan.strip.files import write_text
 
 
 @dataclass(frozen=True)

@@ -19,20 +19,9 @@ from steelscan.data.folds import read_folds, write_folds
 from steelscan.pipeline.run_paths import RunPaths
 from steelscan.pipeline.run_record import RunRecord, Tuned, changed_fields
 from steelscan.recipes import Recipe
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskTable,
-    RunError,
-    SteelscanError,
-    Table,
-    lock_folder,
-    read_mask_table,
-    read_rows,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from steelscan.strip.errors import DatasetError, InputError, RunError, SteelscanError
+from steelscan.strip.files import lock_folder, write_bytes, write_json, write_text
+from steelscan.strip.tables import MaskTable, Table, read_mask_table, read_rows
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 

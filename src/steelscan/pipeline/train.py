@@ -31,7 +31,9 @@ from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, Tuned
 from steelscan.recipes import Recipe, fit_to_classes
-from steelscan.strip import Masks, OutputError, write_json
+from steelscan.strip import Masks
+from steelscan.strip.errors import OutputError
+from steelscan.strip.files import write_json
 
 
 @dataclass(frozen=True)

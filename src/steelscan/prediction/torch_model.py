@@ -12,7 +12,8 @@ from steelscan.data import Shrink
 from steelscan.models import Outputs, StripNetwork
 from steelscan.prediction.model import ModelOutputs, OutputKind
 from steelscan.prediction.specs import Tiles, View
-from steelscan.strip import Picture, RunError
+from steelscan.strip import Picture
+from steelscan.strip.errors import RunError
 
 _AXES: dict[View, list[int]] = {"identity": [], "hflip": [-1], "vflip": [-2]}
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from steelscan.evaluation.tuning import Prior
 from steelscan.recipes.spec import Recipe
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 _NAMES = (
     "first_place",

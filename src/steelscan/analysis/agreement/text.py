@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steelscan.analysis.agreement.agreement import SubmissionAgreement
 from steelscan.pages import Page, Section, Table, plain_page, unwrapped_tables, write_page
-from steelscan.strip import write_text
+from steelscan.strip.files import write_text
 
 Rows = list[tuple[str, ...]]
 

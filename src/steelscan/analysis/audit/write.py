@@ -8,7 +8,9 @@ from steelscan.analysis.audit.page import page_text
 from steelscan.data import check_apart, open_dataset
 from steelscan.formats import convert, format_named
 from steelscan.pipeline import RunFolder
-from steelscan.strip import OnError, OutputError, output_folder, write_rows, write_text
+from steelscan.strip.errors import OnError, OutputError
+from steelscan.strip.files import output_folder, write_text
+from steelscan.strip.tables import write_rows
 
 _COLUMNS = ("rank", "image", "class", "kind", "score", "reason")
 

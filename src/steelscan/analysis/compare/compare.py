@@ -17,7 +17,10 @@ from steelscan.evaluation.metrics import (
 )
 from steelscan.pages import plural
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
-from steelscan.strip import Classes, FileKind, RunError, write_rows
+from steelscan.strip import Classes
+from steelscan.strip.errors import RunError
+from steelscan.strip.files import FileKind
+from steelscan.strip.tables import write_rows
 
 _ENOUGH = 6
 """If so many groups all differ in one direction, that is not chance (confidence 0.95)."""

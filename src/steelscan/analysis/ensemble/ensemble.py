@@ -27,7 +27,8 @@ from steelscan.pipeline import (
     read_evaluated,
 )
 from steelscan.prediction import Ensemble, Member
-from steelscan.strip import InputError, RunError, lock_folder, printable
+from steelscan.strip.errors import InputError, RunError, printable
+from steelscan.strip.files import lock_folder
 
 MOST_FREE = 10
 """Members that may be left out; with more, there are too many sets to try each."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.statistics import Estimate, bound_text, estimate_shares, sums_by
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 _MOST = 128
 """Most thresholds on a curve; more would not be visible."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from steelscan.analysis.escapes.operating import ScoredStrips
 from steelscan.evaluation.statistics import events_allowed, trials_needed, upper_bound
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from steelscan.pages import (
     unwrapped_tables,
     write_page,
 )
-from steelscan.strip import output_folder, write_rows, write_text
+from steelscan.strip.files import output_folder, write_text
+from steelscan.strip.tables import write_rows
 
 Rows = list[tuple[str, ...]]
 

@@ -8,7 +8,8 @@ from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCoun
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import reliability_of_classes, score
 from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder
-from steelscan.strip import RunError, track
+from steelscan.strip import track
+from steelscan.strip.errors import RunError
 
 
 def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreResult:

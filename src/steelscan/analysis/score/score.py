@@ -9,16 +9,9 @@ from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCoun
 from steelscan.analysis.score.tables import check_any_read, score_tables
 from steelscan.data import Dataset, open_dataset, open_index_picture
 from steelscan.data.duplicates import group_strips
-from steelscan.strip import (
-    InputError,
-    MaskError,
-    Masks,
-    MaskTable,
-    TableError,
-    decode,
-    read_mask_table,
-    track,
-)
+from steelscan.strip import Masks, decode, track
+from steelscan.strip.errors import InputError, MaskError, TableError
+from steelscan.strip.tables import MaskTable, read_mask_table
 
 
 def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = None) -> ScoreResult:

@@ -13,7 +13,9 @@ from steelscan.analysis.score.result import (
 )
 from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import Defects, measure_defects, pairs_of_tables
-from steelscan.strip import Frame, MaskTable, TableError, decode, track
+from steelscan.strip import Frame, decode, track
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import MaskTable
 
 NO_FRAME = Frame(2**31, 2**31)
 """Used for pictures of unknown size: run lengths are then not checked against it."""

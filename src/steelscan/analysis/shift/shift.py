@@ -14,7 +14,7 @@ from steelscan.evaluation.adversarial import (
     open_train_test,
 )
 from steelscan.evaluation.statistics import LEVEL, Estimate
-from steelscan.strip import OnError
+from steelscan.strip.errors import OnError
 
 
 class Shift(BaseModel):

@@ -9,7 +9,8 @@ from steelscan.analysis.shift.shift import Shift
 from steelscan.data import check_apart
 from steelscan.data.folds import FOLDS_KIND, write_folds
 from steelscan.evaluation.adversarial import like_test_folds
-from steelscan.strip import check_output, output_folder, write_rows, write_text
+from steelscan.strip.files import check_output, output_folder, write_text
+from steelscan.strip.tables import write_rows
 
 
 def check_outputs(

@@ -12,7 +12,8 @@ from steelscan.bundle import MOST_THREADS, read_package, usable_cores
 from steelscan.bundle.bench.measure import STEPS, Measured, Setting, measure
 from steelscan.bundle.proof import runtime_versions
 from steelscan.pages import plain_table, plural
-from steelscan.strip import InputError, track
+from steelscan.strip import track
+from steelscan.strip.errors import InputError
 
 
 def bench(

@@ -42,7 +42,8 @@ from steelscan.bundle.proof import (
     runtime_versions,
 )
 from steelscan.data import PictureFile, find_pictures, read_picture
-from steelscan.strip import BundleError, Picture, track
+from steelscan.strip import Picture, track
+from steelscan.strip.errors import BundleError
 
 SEED = 0
 """Seed of the choice of strips that calibrate."""

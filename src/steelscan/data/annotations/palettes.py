@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.picture import IndexPicture
-from steelscan.strip import Fault, MaskError
+from steelscan.strip.errors import Fault, MaskError
 
 Colours: TypeAlias = dict[int, tuple[int, ...]]
 """Red, green and blue by value; each colour occurs once."""

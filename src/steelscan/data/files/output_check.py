@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from steelscan.data.files.search import open_files
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 _PICTURE_FOLDERS = ("images", "train_images", "test_images", "JPEGImages")
 

@@ -17,7 +17,7 @@ from steelscan.data.files.files import (
 )
 from steelscan.data.files.zip_files import ZipFiles
 from steelscan.data.picture import SUFFIXES
-from steelscan.strip import DatasetError
+from steelscan.strip.errors import DatasetError
 
 PREDICT_MARKER = "predicted_by.txt"
 """File that ``steelscan predict`` writes into its output: its masks and overlays are no strips."""

@@ -14,7 +14,8 @@ from steelscan.data.duplicates import Fingerprint, fingerprint, group_prints
 from steelscan.data.files import is_picture, open_files
 from steelscan.evaluation.adversarial.appearance import features_of
 from steelscan.evaluation.metrics import merged_groups
-from steelscan.strip import DatasetError, Frame, OnError, Picture, PictureError, track
+from steelscan.strip import Frame, Picture, track
+from steelscan.strip.errors import DatasetError, OnError, PictureError
 
 
 @dataclass(frozen=True, eq=False)

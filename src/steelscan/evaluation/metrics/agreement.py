@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, dice
 from steelscan.evaluation.metrics.tables import Runs
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

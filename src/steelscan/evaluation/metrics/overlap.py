@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)

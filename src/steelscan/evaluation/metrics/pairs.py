@@ -7,7 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Classes, Frame, InputError, MaskError, Masks, check_masks
+from steelscan.strip import Classes, Frame, Masks, check_masks
+from steelscan.strip.errors import InputError, MaskError
 
 Counts: TypeAlias = NDArray[np.int64]
 """int64 ``(strips, classes)``: pixels of every pair."""

@@ -17,7 +17,8 @@ from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap, ratio
 from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
 from steelscan.evaluation.metrics.scores import NUMBERS, ClassRow, Scores, strip_sums
 from steelscan.evaluation.statistics import Estimate, interval, ratios_of
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 _AT_ONCE = 512
 """Strips whose weights are in memory together."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
 from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
 from steelscan.pages import plain_table, plain_value
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)

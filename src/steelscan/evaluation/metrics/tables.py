@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs
-from steelscan.strip import Frame, MaskTable, TableError, parse_runs
+from steelscan.strip import Frame, parse_runs
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import MaskTable
 
 Runs = NDArray[np.int64]
 """int64 ``(runs, 2)``: first pixel counted from 0, and length; sorted, with gaps."""

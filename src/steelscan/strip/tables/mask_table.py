@@ -15,11 +15,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from steelscan.strip.csv_rows import CsvRows, write_rows
 from steelscan.strip.errors import TableError
+from steelscan.strip.files import FileKind
 from steelscan.strip.frame import Classes
-from steelscan.strip.overwriting import FileKind
 from steelscan.strip.runlength import UNREAD
+from steelscan.strip.tables.csv_rows import CsvRows, write_rows
 
 Layout = Literal["joined", "columns"]
 
