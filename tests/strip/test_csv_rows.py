@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.strip import csv_rows
 from steelscan.strip.errors import TableError
-from steelscan.strip.tables import StreamedMaskTable, read_mask_table, read_rows, write_rows
+from steelscan.strip.tables import (
+    StreamedMaskTable,
+    csv_rows,
+    read_mask_table,
+    read_rows,
+    write_rows,
+)
 
 TABLE = b"image,group\na.jpg,1\nb.jpg,2\n"
 
