@@ -145,7 +145,7 @@ def test_a_locale_that_is_not_utf_8_is_reported_instead_of_names(folder: Path) -
 import sys
 from pathlib import Path
 from steelscan.data import find_pictures
-from steelscan.strip import DatasetError
+from steelscan.strip.errors import DatasetError
 if sys.getfilesystemencoding() == "utf-8":
     sys.exit("skip")
 try:
