@@ -23,7 +23,8 @@ from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options
 from steelscan.pipeline.train import train
 from steelscan.recipes import Classify, Recipe, Segment
-from steelscan.strip import Masks, encode, read_rows, write_mask_table, write_rows
+from steelscan.strip import Masks, encode
+from steelscan.strip.tables import read_rows, write_mask_table, write_rows
 from steelscan.training import BalancedSampler
 
 KINDS = ("removed", "added", "swapped", "moved")

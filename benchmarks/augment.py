@@ -34,7 +34,8 @@ from steelscan.augment import Augment, Augmenter
 from steelscan.data import Dataset, RandomCrop, WholeStrip, crop_frame, cut, open_dataset
 from steelscan.mill import Mill, write_mill
 from steelscan.recipes import first_place, fourteenth_place
-from steelscan.strip import Frame, MaskTable, read_mask_table
+from steelscan.strip import Frame
+from steelscan.strip.tables import MaskTable, read_mask_table
 from steelscan.training import Training
 
 GOAL = 60

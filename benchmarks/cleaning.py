@@ -39,7 +39,8 @@ from steelscan.postprocess import (
 )
 from steelscan.postprocess.components import fill_holes
 from steelscan.postprocess.outlines import fill_edges, polygons
-from steelscan.strip import Frame, Mask, Masks, decode, read_mask_table
+from steelscan.strip import Frame, Mask, Masks, decode
+from steelscan.strip.tables import read_mask_table
 
 FRAME = Frame(256, 1600)
 LEAST, SPECK = 600, 150

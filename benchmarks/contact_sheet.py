@@ -46,7 +46,8 @@ from steelscan.data import read_picture
 from steelscan.mill import Mill, make_strip
 from steelscan.pages.outline import outline
 from steelscan.recipes.tenth_place import up_to_two
-from steelscan.strip import Frame, Masks, Picture, decode, read_mask_table
+from steelscan.strip import Frame, Masks, Picture, decode
+from steelscan.strip.tables import read_mask_table
 
 CROP = Frame(256, 768)
 DRAWS = 3

@@ -25,7 +25,7 @@ from steelscan import recipes
 from steelscan.data import open_dataset
 from steelscan.mill import Mill, write_mill
 from steelscan.recipes import with_budget
-from steelscan.strip import output_folder, write_json, write_text
+from steelscan.strip.files import output_folder, write_json, write_text
 
 NINE = [name for name in recipes.names() if name.endswith("_place")]
 NUMBERS = {

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from quick import exported_bundle, mill_strips, print_result, trained_run
 from steelscan.bundle import load, scan_pictures
-from steelscan.strip import Frame, encode, read_mask_table, write_mask_table
+from steelscan.strip import Frame, encode
+from steelscan.strip.tables import read_mask_table, write_mask_table
 
 WAYS = ["usual, plain", "usual, gated", "bundle, all networks", "bundle"]
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from quick import mill_strips, print_result
-from steelscan.strip import Frame, decode, encode, read_mask_table
+from steelscan.strip import Frame, decode, encode
+from steelscan.strip.tables import read_mask_table
 
 Plane = NDArray[Any]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from quick import print_result
 from steelscan.analysis.score import score_files, score_stream
 from steelscan.evaluation.metrics import Scores
-from steelscan.strip import write_rows
+from steelscan.strip.tables import write_rows
 
 PIXELS, CLASSES = 256 * 1600, 4
 

@@ -35,7 +35,8 @@ from quick import mill_strips, print_result
 from steelscan.models import build_network, without_weights
 from steelscan.prediction import ProbabilityStore, TorchModel, View, predict_masks, to_uint8
 from steelscan.recipes import first_place
-from steelscan.strip import Frame, MaskTable, decode, read_mask_table
+from steelscan.strip import Frame, decode
+from steelscan.strip.tables import MaskTable, read_mask_table
 
 FRAME, CLASSES = Frame(256, 1600), 4
 WHOLE_SET = 12_568

@@ -8,19 +8,9 @@ import numpy as np
 import pytest
 
 from steelscan.analysis.agreement import Band, compare_submissions, read_band, write_agreement
-from steelscan.strip import (
-    UNREAD,
-    Frame,
-    InputError,
-    Layout,
-    MaskError,
-    OutputError,
-    TableError,
-    decode,
-    encode,
-    read_mask_table,
-    write_mask_table,
-)
+from steelscan.strip import UNREAD, Frame, decode, encode
+from steelscan.strip.errors import InputError, MaskError, OutputError, TableError
+from steelscan.strip.tables import Layout, read_mask_table, write_mask_table
 
 FRAME, CLASSES = Frame(8, 20), 2
 IMAGES = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")

@@ -11,9 +11,12 @@ import pytest
 from steelscan.analysis.audit import write_audit
 from steelscan.data import open_dataset
 from steelscan.evaluation.metrics import count_pixels
+from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Outcome, RunFolder, StoredOutputs, read_evaluated
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import InputError, OutputError, RunError, encode, write_mask_table
+from steelscan.strip import encode
+from steelscan.strip.errors import InputError, OutputError, RunError
+from steelscan.strip.tables import write_mask_table
 
 Finished = tuple[Path, Outcome]
 
@@ -123,3 +126,18 @@ def test_an_unknown_format_to_relabel_in_is_refused_before_any_work(tmp_path: Pa
     with pytest.raises(InputError, match=r"--to: is 'nothing', which is not a format\. The"):
         write_audit(tmp_path / "no data set", tmp_path / "out", to="nothing")
     assert not (tmp_path / "out").exists()
+
+
+def test_without_suspects_nothing_is_written_to_relabel_and_the_verb_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from steelscan.cli.audit import audit
+
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_mill(Mill(strips=1, clean_share=1.0, height=64, width=64), data)
+    (data / "classes.csv").write_text("value,name\n1,scratch\n")
+    audit(data, out, to="labelme")
+    printed = capsys.readouterr().out
+    assert "Strips worth a second look: 0 of 1" in printed
+    assert "To relabel: nothing written in that format: no strip is suspicious" in printed
+    assert not (out / "relabel_labelme").exists()

@@ -18,7 +18,7 @@ from steelscan.evaluation.metrics import Pairs, score
 from steelscan.pipeline import Evaluated, Outcome, RunFolder, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.recipes import Recipe
-from steelscan.strip import OutputError, RunError
+from steelscan.strip.errors import OutputError, RunError
 
 Finished = tuple[Path, Outcome]
 Copied = Callable[[str], RunFolder]
@@ -163,7 +163,9 @@ def test_only_strips_of_the_same_part_are_compared(copied: Copied) -> None:
     )
     found = compare(a.path, b.path)
     assert (found.part, found.scores.strips) == ("held out", 5)
-    assert any(note.startswith("4 strips are held out in one run only") for note in found.notes)
+    assert any(
+        note.startswith("Left out: 4 strips held out in one run only") for note in found.notes
+    )
     write_evaluated(b, {"out of fold": part_of(evaluated, rows[3:9])})
     found = compare(a.path, b.path)
     assert (found.part, found.scores.strips) == ("out of fold", 1)
@@ -209,7 +211,7 @@ def test_too_few_groups_that_differ_get_a_warning(copied: Copied, count: int, wa
             run, {"held out": Evaluated(images, np.arange(9), np.zeros(9, np.int64), pairs)}
         )
     found = compare(a.path, b.path)
-    assert any(note.startswith("Only 5 groups differ") for note in found.notes) is warned
+    assert any(note.startswith("Groups that differ: 5") for note in found.notes) is warned
     assert found.sentence.startswith("B is better") is not warned
 
 

@@ -17,7 +17,7 @@ from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.pipeline import Outcome, RunFolder, StoredOutputs, Tuned, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.postprocess import MinArea, Rule, Threshold
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 
 
 def decided_by(finished: Path, copy: Path, *rules: Rule) -> Path:

@@ -46,7 +46,7 @@ from steelscan.prediction import (
     to_uint8,
 )
 from steelscan.recipes import Recipe, Segment
-from steelscan.strip import InputError, RunError
+from steelscan.strip.errors import InputError, RunError
 from steelscan.training import AdamW, Training
 
 STRIPS, FRAME = 24, (32, 64)
@@ -247,7 +247,14 @@ def test_the_own_rule_comes_first_and_gives_the_runs_own_answers(world: World, a
     assert own.refitted.mean_dice.value == 0
     names = [rule.name for rule in found.rules]
     assert len(set(names)) == len(names) == (8 if "0.7" in names[0] else 7)
-    assert {"mean", "logit mean", "power_mean_raw", "heng_mixed", "power_mean", "RMS"} <= set(names)
+    assert {
+        "mean",
+        "logit mean",
+        "raw power mean",
+        "mixed power mean",
+        "power mean",
+        "root mean square",
+    } <= set(names)
 
 
 def test_refitted_thresholds_are_found_on_other_groups_than_those_that_they_decide(
@@ -268,7 +275,7 @@ def test_refitted_thresholds_are_found_on_other_groups_than_those_that_they_deci
     assert sum(searched[:5]) == 4 * STRIPS
     # the same by hand, from histograms instead of masks
     files = StripFiles(world.folder / "out" / "strips")
-    raw = [rule.name for rule in found.rules].index("power_mean_raw")
+    raw = [rule.name for rule in found.rules].index("raw power mean")
     truth = [world.dataset.masks(row) for row in range(STRIPS)]
     levels = np.stack(
         [strip_histograms(files.rule_input(row, raw).pixels, truth[row]) for row in rows]

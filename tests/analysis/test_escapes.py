@@ -25,7 +25,8 @@ from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import EvaluatedOutputs, Outcome, RunFolder, read_evaluated
 from steelscan.postprocess import Threshold
 from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
-from steelscan.strip import Frame, InputError, RunError
+from steelscan.strip import Frame
+from steelscan.strip.errors import InputError, RunError
 
 Finished = tuple[Path, Outcome]
 FRAME, CLASSES = Frame(4, 6), 3
@@ -150,7 +151,7 @@ def test_everything_is_counted_on_the_out_of_fold_strips(
     assert found.sizes
     assert sum(row.strips for row in found.sizes) == found.now.defective
     text = write_escapes(found, tmp_path / "out")
-    assert "Two thresholds:" in text
+    assert "Pass, review, stop:" in text
     assert "nan" not in text
     assert "Held-out strips, on which nothing was chosen" in text
     with (tmp_path / "out" / "scores.csv").open(newline="") as file:
@@ -184,7 +185,7 @@ def test_without_rates_only_curves_are_drawn(finished: Finished, tmp_path: Path)
     text = write_escapes(found, tmp_path)
     assert found.review is None
     assert found.sorted is None
-    assert "Two thresholds" not in text
+    assert "Pass, review, stop" not in text
     assert json.loads((tmp_path / "escapes.json").read_text())["review"] is None
 
 

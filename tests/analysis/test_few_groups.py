@@ -15,7 +15,7 @@ from steelscan.analysis.tune import tune_run, tuning_text, write_tuning
 from steelscan.evaluation.tuning import CrossFitOptions, Prior
 from steelscan.pipeline import EVALUATED_PARTS, Outcome, RunFolder, read_evaluated
 from steelscan.pipeline.pixel_counts import write_evaluated
-from steelscan.strip import InputError, RunError
+from steelscan.strip.errors import InputError, RunError
 
 Finished = tuple[Path, Outcome]
 

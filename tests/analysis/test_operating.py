@@ -14,7 +14,7 @@ from steelscan.analysis.escapes.operating import (
     operating_curve,
     promises,
 )
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 def strips_at_random(count: int, seed: int = 0, per_group: int = 1) -> ScoredStrips:

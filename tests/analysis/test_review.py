@@ -9,7 +9,7 @@ from scipy.stats import beta, binom
 from steelscan.analysis.escapes.operating import ScoredStrips
 from steelscan.analysis.escapes.review import Rates, choose_review
 from steelscan.evaluation.statistics import upper_bound
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 BAD, GOOD = (3, 2), (2, 4)
 """Beta distributions of the scores of defective and of clean strips."""

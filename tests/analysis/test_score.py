@@ -28,17 +28,9 @@ from steelscan.evaluation.metrics.calibration import reliability
 from steelscan.pages import page_text
 from steelscan.pipeline import Outcome, RunFolder
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import (
-    UNREAD,
-    Frame,
-    InputError,
-    Layout,
-    MaskError,
-    RunError,
-    TableError,
-    encode,
-    write_mask_table,
-)
+from steelscan.strip import UNREAD, Frame, encode
+from steelscan.strip.errors import InputError, MaskError, RunError, TableError
+from steelscan.strip.tables import Layout, write_mask_table
 
 
 def test_the_truth_scored_against_itself_is_perfect(strips: Path, tmp_path: Path) -> None:
@@ -86,7 +78,7 @@ def test_only_predicted_strips_count(strips: Path, tmp_path: Path) -> None:
     write_mask_table(tmp_path / "own.csv", rows)
     found = score_files(strips, tmp_path / "own.csv")
     assert found.scores.strips == 5
-    assert any(f"{len(dataset) - 5} strips" in note for note in found.notes)
+    assert any(f"not predicted: {len(dataset) - 5}." in note for note in found.notes)
 
 
 def test_predictions_of_other_strips_classes_or_sizes_are_refused(

@@ -11,7 +11,7 @@ import pytest
 from steelscan.analysis.shift import find_shift, write_shift
 from steelscan.data.folds import read_folds
 from steelscan.evaluation.adversarial import open_train_test
-from steelscan.strip import DatasetError, InputError, PictureError
+from steelscan.strip.errors import DatasetError, InputError, PictureError
 
 
 def pictures(folder: Path, count: int, seed: int, light: float = 100, black: float = 0.0) -> Path:
@@ -42,7 +42,7 @@ def test_no_ranking_and_no_folds_are_written_if_the_strips_do_not_differ(tmp_pat
     assert written["differences"] == []
     assert written["auc"]["low"] <= 0.5
     assert (written["train"], written["test"]) == (30, 20)
-    assert text.startswith("30 training strips, 20 test strips\nAUC: 0.")
+    assert text.startswith("Training strips: 30, test strips: 20\nAUC: 0.")
 
 
 def test_the_strips_most_like_the_test_become_the_validation_fold(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_strip_on_both_sides_is_one_group(tmp_path: Path) -> None:
     assert group["copy.png"] == group["1-03.png"]
     assert len(set(group.values())) == 24
     found = find_shift(train, test)
-    assert any("1 test strips are near-duplicates" in note for note in found.notes)
+    assert any("near-duplicates of training strips: 1." in note for note in found.notes)
 
 
 def test_a_data_sets_own_groups_stay_together(strips: Path) -> None:

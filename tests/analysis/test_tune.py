@@ -30,7 +30,9 @@ from steelscan.pipeline import (
 from steelscan.pipeline.tuned_thresholds import check_independent, read_tuned, with_gate
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
 from steelscan.recipes import Classify, ConfidentStrips, PseudoLabels, Recipe, Segment
-from steelscan.strip import InputError, RecipeError, RunError, decode, read_mask_table
+from steelscan.strip import decode
+from steelscan.strip.errors import InputError, RecipeError, RunError
+from steelscan.strip.tables import read_mask_table
 
 Finished = tuple[Path, Outcome]
 QUICK = CrossFitOptions(parts=3, repeats=1, resamples=20)

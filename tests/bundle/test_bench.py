@@ -28,7 +28,8 @@ from steelscan.bundle.bench.modes import passing_all, stopping_all
 from steelscan.decision import ClassifyStep, Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
 from steelscan.prediction import LogitMean
-from steelscan.strip import BundleError, Classes, DatasetError, InputError, PictureError
+from steelscan.strip import Classes
+from steelscan.strip.errors import BundleError, DatasetError, InputError, PictureError
 
 FRAME = (64, 128)
 DARK, GREY, BRIGHT = 10, 120, 250

@@ -19,7 +19,7 @@ from steelscan.evaluation.statistics import upper_bound
 from steelscan.pipeline import Options, RunFolder, open_run
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 
 
 def lost(level, highest, truth, found):

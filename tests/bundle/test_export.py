@@ -24,7 +24,8 @@ from steelscan.data import open_dataset, read_picture
 from steelscan.decision import Detector
 from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Outcome, RunFolder, open_run
-from steelscan.strip import BundleError, DatasetError, Masks, Picture, RunError
+from steelscan.strip import Masks, Picture
+from steelscan.strip.errors import BundleError, DatasetError, RunError
 
 Finished = tuple[Path, Outcome]
 Bounds = Callable[[Picture], tuple[Masks, Masks]]

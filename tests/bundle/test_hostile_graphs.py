@@ -14,7 +14,8 @@ from steelscan.bundle.graph_check import GraphCheck
 from steelscan.bundle.graph_file import OPERATORS
 from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.strip import BundleError, Classes, Frame
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import BundleError
 
 FRAME = Frame(64, 96)
 FILE = "networks/a.onnx"

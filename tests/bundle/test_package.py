@@ -19,7 +19,8 @@ from steelscan.bundle.package import CERTIFICATE, MANIFEST
 from steelscan.bundle.proof import signature_notes
 from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.strip import BundleError, Classes, OutputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import BundleError, OutputError
 
 
 def manifest() -> Manifest:

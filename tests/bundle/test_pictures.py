@@ -13,7 +13,9 @@ from steelscan.bundle import read_package, scan_pictures
 from steelscan.data import read_picture
 from steelscan.decision import Detector, Prediction
 from steelscan.pipeline import Outcome, predict
-from steelscan.strip import Frame, Masks, Picture, PictureError, RunError, decode, read_mask_table
+from steelscan.strip import Frame, Masks, Picture, decode
+from steelscan.strip.errors import PictureError, RunError
+from steelscan.strip.tables import read_mask_table
 
 
 @pytest.fixture

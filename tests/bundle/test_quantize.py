@@ -31,10 +31,10 @@ from steelscan.bundle.precision.graphs import to_fp16, to_int8
 from steelscan.bundle.precision.networks import MOST_DRIFT, StripInputs, drift_of
 from steelscan.bundle.precision.quantize import SEED, prove_reduced, quantize
 from steelscan.bundle.proof import (
-    ClassProof,
     Expected,
     Kept,
     failures,
+    kept_per_class,
     picture_sha256,
     record,
     to_json_lines,
@@ -46,7 +46,8 @@ from steelscan.data import Shrink
 from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
 from steelscan.prediction import Tiles
-from steelscan.strip import BundleError, Classes, MissingPartError, encode
+from steelscan.strip import Classes, encode
+from steelscan.strip.errors import BundleError, MissingPartError
 
 HEIGHT, WIDTH = 32, 96
 CLASSES = Classes(names=("bright", "faint"))
@@ -390,7 +391,6 @@ def regions(mask):
 @settings(max_examples=30)
 @given(masks, masks, masks, masks)
 def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, fourth):
-    proof = ClassProof(CLASSES)
     trained, found = np.stack([first, second]), np.stack([third, fourth])
     expected = Expected(
         name="a",
@@ -400,9 +400,9 @@ def test_defects_of_each_class_are_counted_as_by_hand(first, second, third, four
         outputs=(),
         margin=0.0,
     )
-    proof.add(expected, found)
-    proof.add(expected, found)
-    for kept, before, after in zip(proof.kept(), trained, found, strict=True):
+    for kept, before, after in zip(
+        kept_per_class(CLASSES, [(expected, found)] * 2), trained, found, strict=True
+    ):
         counts = Counter()
         for region in regions(before):
             counts["defects"] += 2

@@ -25,7 +25,8 @@ from steelscan.bundle.proof import LIMITS, Parity, signature_notes
 from steelscan.bundle.signing import REQUIRED, Signature
 from steelscan.decision import Decision, SegmentStep, Stage
 from steelscan.postprocess import Threshold
-from steelscan.strip import BundleError, Classes, InputError, MissingPartError, OutputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import BundleError, InputError, MissingPartError, OutputError
 
 FILE = "networks/a.onnx"
 PARITY = Parity(

@@ -33,7 +33,8 @@ from steelscan.decision import (
 )
 from steelscan.evaluation.statistics import upper_bound
 from steelscan.postprocess import Threshold, Triplet
-from steelscan.strip import BundleError, Classes
+from steelscan.strip import Classes
+from steelscan.strip.errors import BundleError
 
 FRAME = (32, 96)
 FILES = ("networks/a.onnx", "networks/b.onnx")

@@ -19,7 +19,8 @@ from PIL import Image
 from steelscan import cli
 from steelscan.cli.failure import report
 from steelscan.cli.terminal import safe_streams
-from steelscan.strip import InputError, printable, show_progress
+from steelscan.strip import show_progress
+from steelscan.strip.errors import InputError, printable
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\r\u202egnp.\u2028\x9b1m\udce4"

@@ -107,7 +107,7 @@ def test_an_absurd_number_is_one_line(verb, option, monkeypatch, capsys, tmp_pat
 
 
 def nothing_there(*_, **__):
-    from steelscan.strip import InputError
+    from steelscan.strip.errors import InputError
 
     raise InputError("nowhere", "does not exist", "Name another")
 

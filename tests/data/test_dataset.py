@@ -13,15 +13,9 @@ from PIL import Image
 from steelscan.data import Dataset, check_trainable, open_dataset
 from steelscan.data.content import _MANY
 from steelscan.formats import convert
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-    PictureError,
-    TableError,
-    encode,
-    read_mask_table,
-)
+from steelscan.strip import encode
+from steelscan.strip.errors import DatasetError, InputError, MaskError, PictureError, TableError
+from steelscan.strip.tables import read_mask_table
 
 BuildSet = Callable[..., Path]
 Save = Callable[..., bytes]

@@ -24,7 +24,7 @@ from steelscan.data.files import open_files
 from steelscan.data.files import zip_files as zip_module
 from steelscan.formats import check, convert, locate
 from steelscan.formats.picture_folder import picture_names
-from steelscan.strip import DatasetError, PictureError
+from steelscan.strip.errors import DatasetError, PictureError
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_locale_that_is_not_utf_8_is_reported_instead_of_names(folder: Path) -
 import sys
 from pathlib import Path
 from steelscan.data import find_pictures
-from steelscan.strip import DatasetError
+from steelscan.strip.errors import DatasetError
 if sys.getfilesystemencoding() == "utf-8":
     sys.exit("skip")
 try:

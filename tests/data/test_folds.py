@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from steelscan.data import Folds, make_folds
 from steelscan.data.folds import read_folds, write_folds
-from steelscan.strip import DatasetError, TableError
+from steelscan.strip.errors import DatasetError, TableError
 
 
 @st.composite

@@ -9,7 +9,7 @@ import pytest
 
 from steelscan.data import Dataset, open_dataset
 from steelscan.data.folds import read_given_folds, report_path
-from steelscan.strip import DatasetError, TableError
+from steelscan.strip.errors import DatasetError, TableError
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from steelscan.data.duplicates import (
 )
 from steelscan.data.duplicates.fingerprints import SAME, fingerprint, likeness, nearest
 from steelscan.data.duplicates.groups import LARGEST, find_links
-from steelscan.strip import PictureError
+from steelscan.strip.errors import PictureError
 
 Alter = Callable[[np.ndarray], np.ndarray]
 

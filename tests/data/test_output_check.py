@@ -9,11 +9,11 @@ from PIL import Image
 
 from steelscan.analysis.audit import write_audit
 from steelscan.analysis.shift import check_outputs as shift_outputs
-from steelscan.data import check_apart, folders_read, picture_folders
+from steelscan.data.files import check_outside, picture_folders
 from steelscan.decision import distinct_pictures
 from steelscan.explore import explore
 from steelscan.formats import convert
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @pytest.fixture
@@ -44,6 +44,14 @@ def test_no_verb_writes_among_the_pictures(verb: str, data: Path) -> None:
     assert sorted(data.rglob("*")) == before
 
 
+@pytest.mark.parametrize("verb", ["explore", "audit", "shift", "convert"])
+def test_no_verb_writes_into_its_data_set(verb: str, data: Path) -> None:
+    before = sorted(data.rglob("*"))
+    with pytest.raises(InputError, match="is the data set"):
+        VERBS[verb](data, data)
+    assert sorted(data.rglob("*")) == before
+
+
 def test_folders_of_pictures_in_options_are_no_outputs(data: Path, tmp_path: Path) -> None:
     camera = tmp_path / "camera"
     camera.mkdir()
@@ -63,8 +71,7 @@ def test_the_picture_folders_of_a_data_set(data: Path, tmp_path: Path) -> None:
     assert picture_folders(data / "train.csv") == folders
     assert picture_folders(folders[0]) == folders[:1]
     assert picture_folders(tmp_path / "set.zip") == []
-    assert folders_read(data, None, data / "train.csv", tmp_path) == [*folders, tmp_path]
     with pytest.raises(InputError):
-        check_apart(tmp_path / "link" / "out", folders)
+        check_outside(tmp_path / "link" / "out", folders)
     for elsewhere in (data / "explored", data / "train_images2", tmp_path / "out"):
-        check_apart(elsewhere, folders)
+        check_outside(elsewhere, folders)

@@ -11,7 +11,7 @@ from PIL import Image, ImageColor
 
 from steelscan.data import check_trainable, open_dataset
 from steelscan.formats import check, convert
-from steelscan.strip import Fault, MaskError
+from steelscan.strip.errors import Fault, MaskError
 
 BuildSet = Callable[..., Path]
 ORDER = ("black", "red", "lime")

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from steelscan.data import open_index_picture, picture_frame, read_picture
-from steelscan.strip import Frame, MaskError, PictureError
+from steelscan.strip import Frame
+from steelscan.strip.errors import MaskError, PictureError
 
 Save = Callable[..., bytes]
 GREY = np.random.default_rng(0).integers(0, 256, (24, 40)).astype(np.uint8)

@@ -20,7 +20,8 @@ from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, Threshold
 from steelscan.prediction import Ensemble, LogitMean, Member, PowerMean, Tiles
 from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
-from steelscan.strip import RecipeError, read_mask_table
+from steelscan.strip.errors import RecipeError
+from steelscan.strip.tables import read_mask_table
 
 CPU = Options(device="cpu")
 pytestmark = pytest.mark.usefixtures("unreported")

@@ -37,7 +37,8 @@ from steelscan.postprocess import (
 )
 from steelscan.prediction import Ensemble, Member
 from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
-from steelscan.strip import Frame, RecipeError
+from steelscan.strip import Frame
+from steelscan.strip.errors import RecipeError
 from steelscan.training import AdamW, Training
 
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)

@@ -13,7 +13,7 @@ from steelscan.evaluation.adversarial import (
     likeness_to_test,
 )
 from steelscan.evaluation.adversarial.likeness import cross_parts
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 def strips(count, seed, black=0.1, light=100):

@@ -8,7 +8,8 @@ import pytest
 
 from steelscan.evaluation.metrics import Pairs, count_pixels, majority
 from steelscan.evaluation.metrics.agreement import agreement
-from steelscan.strip import Frame, InputError, decode, encode, parse_runs
+from steelscan.strip import Frame, decode, encode, parse_runs
+from steelscan.strip.errors import InputError
 
 FRAME = Frame(6, 9)
 

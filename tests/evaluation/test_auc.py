@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steelscan.evaluation.statistics import auc_interval
 from steelscan.evaluation.statistics.auc import area_under_curve
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 def wins(scores, positive):

@@ -10,7 +10,7 @@ from steelscan.evaluation.statistics import (
     trials_needed,
     upper_bound,
 )
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from scipy.stats import beta
 from steelscan.analysis.score.figures import draw_reliability
 from steelscan.evaluation.metrics import reliability_of_classes
 from steelscan.evaluation.metrics.calibration import reliability
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 def error_by_definition(predicted, observed, bins):

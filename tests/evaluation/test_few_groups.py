@@ -29,7 +29,7 @@ from steelscan.evaluation.tuning import (
     choose_honestly,
     tune_thresholds,
 )
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 KINDS = ("any", "all clean", "all defective", "class nowhere", "nothing found", "clean, none found")
 

@@ -14,7 +14,8 @@ from steelscan.evaluation.metrics import (
     overlaps,
     score,
 )
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 NAMES = Classes(names=("a", "b", "c"))
 

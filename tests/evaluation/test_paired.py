@@ -13,7 +13,8 @@ from steelscan.evaluation.metrics import (
     score,
 )
 from steelscan.evaluation.statistics.bootstrap import resample_weights
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice, score
-from steelscan.strip import MaskError
+from steelscan.strip.errors import MaskError
 
 
 def masks_at_random(random, strips, classes, height=6, width=9):

@@ -8,7 +8,8 @@ import pytest
 
 from steelscan.evaluation.metrics import Pairs, RunningScores, class_rows, overlaps, score
 from steelscan.evaluation.metrics.running import mixed
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 CLASSES = Classes(names=("a", "b", "c"))
 FIVE = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
@@ -23,11 +24,10 @@ def pairs_at_random(strips: int, seed: int = 0) -> Pairs:
     return Pairs(predicted, truth, np.minimum(shared, np.minimum(predicted, truth)))
 
 
-def added(pairs: Pairs, block: int, keys=None, **settings) -> RunningScores:
+def added(pairs: Pairs, block: int, **settings) -> RunningScores:
     found = RunningScores(CLASSES, **settings)
     for start in range(0, len(pairs), block):
-        part = slice(start, start + block)
-        found.add(pairs.select(part), None if keys is None else keys[part])
+        found.add(pairs.select(slice(start, start + block)))
     return found
 
 
@@ -57,23 +57,17 @@ def test_blocks_of_any_size_give_the_same_intervals() -> None:
     assert added(pairs, 600, seed=1).scores() != whole
 
 
-@pytest.mark.parametrize("per_group", [1, 6])
-def test_intervals_are_those_of_the_exact_bootstrap(per_group: int) -> None:
-    """If strips of a group are equal, only the number of groups matters, in both ways."""
-    one = pairs_at_random(1500 // per_group, 2)
-    fields = (one.predicted, one.truth, one.shared)
-    pairs = Pairs(*(np.repeat(field, per_group, axis=0) for field in fields))
-    groups = np.repeat(np.arange(len(one)), per_group)
+def test_intervals_are_those_of_the_exact_bootstrap() -> None:
+    pairs = pairs_at_random(1500, 2)
     shuffled = np.random.default_rng(0).permutation(len(pairs))
-    exact = score(pairs, groups, resamples=4000)
-    keys = groups.astype(np.uint64)[shuffled]
-    found = added(pairs.select(shuffled), 100, keys, resamples=4000).scores()
+    exact = score(pairs, resamples=4000)
+    found = added(pairs.select(shuffled), 100, resamples=4000).scores()
     for name in FIVE:
         one_number, other = getattr(exact, name), getattr(found, name)
         width = one_number.high - one_number.low
         assert other.low == pytest.approx(one_number.low, abs=0.1 * width)
         assert other.high == pytest.approx(one_number.high, abs=0.1 * width)
-    assert found.groups == pytest.approx(exact.groups, rel=0.12)
+    assert found.groups == exact.groups == 1500
 
 
 def test_no_error_has_the_bound_of_the_exact_scores() -> None:
@@ -88,7 +82,7 @@ def test_no_error_has_the_bound_of_the_exact_scores() -> None:
     assert isnan(nothing.mean_dice.low)
 
 
-def test_weights_are_poisson_and_the_same_for_one_group() -> None:
+def test_weights_are_poisson_and_depend_on_the_number_alone() -> None:
     found = RunningScores(CLASSES, resamples=1000)
     weights = found._weights(np.arange(3000, dtype=np.uint64))
     assert weights.shape == (3000, 1000)
@@ -126,10 +120,6 @@ def test_memory_does_not_grow_with_strips() -> None:
 def test_wrong_shapes_are_refused() -> None:
     found = RunningScores(CLASSES)
     pairs = pairs_at_random(4)
-    with pytest.raises(InputError, match="keys"):
-        found.add(pairs, np.arange(4))
-    with pytest.raises(InputError, match="keys"):
-        found.add(pairs, np.arange(3, dtype=np.uint64))
     with pytest.raises(InputError, match="the pairs have 2"):
         found.add(Pairs(*(each[:, :2] for each in (pairs.predicted, pairs.truth, pairs.shared))))
     with pytest.raises(InputError, match="resamples"):

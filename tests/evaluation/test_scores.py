@@ -8,7 +8,8 @@ import pytest
 
 from steelscan.evaluation.metrics import Pairs, Scores, class_rows, dice, score
 from steelscan.evaluation.statistics.bootstrap import resample_weights
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 NUMBERS = ("mean_dice", "defect_dice", "clean_kept", "escapes", "overkill")
 

@@ -22,7 +22,7 @@ from steelscan.evaluation.tuning import (
 )
 from steelscan.evaluation.tuning.search import _gain
 from steelscan.evaluation.tuning.surfaces import smoothed_argmax
-from steelscan.strip import MaskError, RecipeError
+from steelscan.strip.errors import MaskError, RecipeError
 
 CAREFREE = Tune(gain=0, errors=0, positives=1)
 

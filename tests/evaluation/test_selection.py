@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from steelscan.evaluation.tuning import best_set, choose_honestly, greedy_set, subsets
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 def powerset(members):

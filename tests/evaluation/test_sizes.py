@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelscan.evaluation.metrics import by_size, measure_defects
-from steelscan.strip import InputError, MaskError
+from steelscan.strip.errors import InputError, MaskError
 
 
 def pieces(mask):

@@ -26,7 +26,7 @@ from steelscan.evaluation.tuning.surfaces import Axes, ScoreSurfaces
 from steelscan.postprocess import MinArea, Threshold, Triplet, threshold
 from steelscan.postprocess.areas import min_area
 from steelscan.postprocess.thresholds import triplet
-from steelscan.strip import InputError, MaskError
+from steelscan.strip.errors import InputError, MaskError
 
 CLOSE = 1e-12
 KINDS = ["threshold", "triplet"]

@@ -21,7 +21,7 @@ from steelscan.evaluation.tuning.class_search import decision_threshold, dice_if
 from steelscan.evaluation.tuning.crossfit import assign_parts, crossfit
 from steelscan.evaluation.tuning.tolerance import as_good, plateau
 from steelscan.evaluation.tuning.tune import fewest_groups, groups_for_gain
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -18,19 +18,17 @@ from steelscan.explore.exploration import explore_data
 from steelscan.explore.explored_data import ExploredData, open_explored_data
 from steelscan.explore.gallery import draw_suspects
 from steelscan.explore.labels import read_label_table
-from steelscan.explore.measurements import Measurements, StripFacts, ahead
+from steelscan.explore.measurements import Measurements, StripFacts
 from steelscan.explore.shape import shape_of
 from steelscan.explore.suspects import find_suspects
-from steelscan.strip import (
-    Classes,
-    Frame,
+from steelscan.strip import Classes, Frame, encode
+from steelscan.strip.errors import (
     InputError,
     MaskError,
     OutputError,
     PictureError,
     RecipeError,
     TableError,
-    encode,
 )
 
 BuildSet = Callable[..., Path]
@@ -325,21 +323,6 @@ def test_examples_are_evenly_spaced_and_combinations_alternate() -> None:
     strips = [strip_of(*(some if held else none for held in row)) for row in sets]
     assert mixed_examples(strips, 3) == [5, 0, 6]
     assert mixed_examples(strips, 5) == [5, 0, 6, 1, 7]
-
-
-def test_results_of_work_ahead_are_in_order_and_the_work_stops_early() -> None:
-    done: list[int] = []
-
-    def work(item: int) -> int:
-        done.append(item)
-        return item * item
-
-    assert [future.result() for future in ahead(work, range(40))] == [at * at for at in range(40)]
-    done.clear()
-    started = ahead(work, range(1000))
-    next(started)
-    started.close()
-    assert len(done) < 40
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from steelscan.explore.near_pairs import NearPair, label_differences, overlappin
 from steelscan.explore.shape import shape_of
 from steelscan.explore.suspects import size_deviations, speck_limit
 from steelscan.mill import Mill, write_mill
-from steelscan.strip import decode, encode, read_mask_table, write_mask_table
+from steelscan.strip import decode, encode
+from steelscan.strip.tables import read_mask_table, write_mask_table
 
 masks = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 12)))
 EIGHT = np.ones((3, 3))
@@ -87,7 +88,7 @@ def test_explore_and_audit_list_the_same_suspects(wrong, tmp_path):
         (each.image, each.kind, each.class_name, each.reason) for each in exploration.suspects
     }
     assert explored == {
-        (strip.name, each.kind, each.class_name, each.text)
+        (strip.name, each.kind, each.class_name, each.reason)
         for strip in audited.suspects
         for each in strip.reasons
     }

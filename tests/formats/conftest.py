@@ -10,7 +10,8 @@ from PIL import Image
 
 from steelscan.formats import FORMATS, AnnotatedPicture, Format, Loss, convert
 from steelscan.mill import Mill, make_strip, write_mill
-from steelscan.strip import Classes, Frame, SteelscanError
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import SteelscanError
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import layouts.py
 
@@ -77,6 +78,26 @@ def refused() -> Callable[..., None]:
         with pytest.raises(kind, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+    return check
+
+
+@pytest.fixture
+def refuse_damaged(
+    tmp_path: Path, milled: list[AnnotatedPicture], refused: Callable[..., None]
+) -> Callable[..., None]:
+    """Assert that a format refuses a folder with another content of one file, None for none."""
+
+    def check(
+        name: str, place: str, content: str | bytes | None, kind: type[SteelscanError], message: str
+    ) -> None:
+        _round_trip(tmp_path, FORMATS[name], milled[:3])
+        if content is None:
+            (tmp_path / place).unlink()
+        else:
+            whole = content.encode() if isinstance(content, str) else content
+            (tmp_path / place).write_bytes(whole)
+        refused(lambda: list(FORMATS[name].read(tmp_path)), kind, message)
 
     return check
 

@@ -1,5 +1,6 @@
 """Data sets for the tests: pictures, COCO and YOLO files, and the result of a conversion."""
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +11,8 @@ from PIL import Image
 
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, AnnotatedPicture, check, convert
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Frame,
-    SteelscanError,
-)
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, SteelscanError
 
 NAMES = ("scratch", "Riß")
 
@@ -23,6 +20,21 @@ SQUARE = [[4.0, 2.0, 12.0, 2.0, 12.0, 8.0, 4.0, 8.0]]
 SHAPES = [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": SQUARE}]
 YOLO_SQUARE = "0 .125 .125 .375 .125 .375 .5 .125 .5\n"
 """The same in shares of a picture of 16x32."""
+
+
+def only(pictures: Iterable[AnnotatedPicture]) -> AnnotatedPicture:
+    (one,) = pictures
+    return one
+
+
+def png(array: np.ndarray, **how: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG", **how)
+    return file.getvalue()
+
+
+WRONG_SIZE = png(np.zeros((3, 3), np.uint8))
+GREY = png(np.arange(96 * 320).reshape(96, 320).astype(np.uint8))
 
 
 def draw(path: Path, seed: int = 1, size: tuple[int, int] = (16, 32)) -> None:

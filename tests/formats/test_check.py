@@ -14,7 +14,9 @@ from PIL import Image, ImageColor
 
 from steelscan import cli
 from steelscan.formats import FORMATS, AnnotatedPicture, CheckReport, Format, check, convert
-from steelscan.strip import Classes, DatasetError, Fault, Frame, SteelscanError, errors
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, Fault, SteelscanError
+from steelscan.strip.errors import tree as errors
 
 ALL = pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 NAMES = ("scratch", "hole")

@@ -9,10 +9,7 @@ from layouts import refused, yolo
 from steelscan.data.files import open_files
 from steelscan.formats import check, convert
 from steelscan.formats.class_names import class_names
-from steelscan.strip import (
-    DatasetError,
-    Fault,
-)
+from steelscan.strip.errors import DatasetError, Fault
 
 NAMED = {
     "list": ("data.yaml", "names: [scratch, no]"),

@@ -9,13 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from steelscan.formats import FORMATS, AnnotatedPicture
-from steelscan.strip import (
-    DatasetError,
-    Fault,
-    FaultLog,
-    InputError,
-    MaskError,
-)
+from steelscan.strip.errors import DatasetError, Fault, FaultLog, InputError, MaskError
 
 # pycocotools 2.0.11 hands NumPy 2 arrays that do not support the copy keyword.
 PYCOCOTOOLS_IS_OLD = "ignore:__array__ implementation:DeprecationWarning"

@@ -17,15 +17,15 @@ from PIL import Image
 
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, check, convert
-from steelscan.strip import (
+from steelscan.strip.errors import (
     DatasetError,
     Fault,
     InputError,
     OutputError,
     PictureError,
     SteelscanError,
-    temporary_folder,
 )
+from steelscan.strip.files import temporary_folder
 
 # Refusals
 
@@ -169,7 +169,7 @@ def test_without_pictures_none_is_needed_or_written(knotty: Path, tmp_path: Path
 def test_forgotten_pictures_are_noted(knotty: Path, tmp_path: Path) -> None:
     (knotty / "images" / "new.png").write_bytes(smaller())
     done = convert(knotty, tmp_path / "out", "voc")
-    assert done.notes == ("1 pictures that no annotation names were left out",)
+    assert done.notes == ("left out: 1 picture that no annotation names",)
 
 
 @pytest.mark.parametrize(

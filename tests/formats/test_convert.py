@@ -13,9 +13,7 @@ from PIL import Image
 from steelscan import cli
 from steelscan.data import Dataset, open_dataset
 from steelscan.formats import FORMATS, AnnotatedPicture, Format, convert
-from steelscan.strip import (
-    DatasetError,
-)
+from steelscan.strip.errors import DatasetError
 
 ALL = pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 WITH_FILE = pytest.mark.parametrize(
@@ -79,7 +77,7 @@ def test_every_kind_of_loss_is_one_line(knotty: Path, tmp_path: Path) -> None:
     text = convert(knotty, tmp_path / "out", "yolo").text().splitlines()
     assert text == [
         "2 pictures; masks per class: scratch: 1, Riß: 1",
-        "Lost: 6 pixels of 1 masks were in holes, which were closed",
+        "Lost: 6 pixels of 1 mask were in holes, which were closed",
     ]
 
 
@@ -97,7 +95,7 @@ def test_cut_and_dropped_polygons_are_noted(tmp_path: Path) -> None:
 
 def test_the_test_pictures_are_left_out_and_noted(mill: Path, tmp_path: Path) -> None:
     done = convert(mill, tmp_path / "out", "voc")
-    assert any(note.startswith("2 pictures of test_images/") for note in done.notes)
+    assert any(note.startswith("left out: 2 pictures of test_images/") for note in done.notes)
     assert not (tmp_path / "out" / "test_images").exists()
 
 
@@ -257,7 +255,7 @@ def test_the_verb(
     assert not end.value.code
     printed = capsys.readouterr().out
     assert "2 pictures; masks per class: scratch: 1, Riß: 1" in printed
-    assert "Lost: 4 pixels of 1 masks were under the mask of a later class" in printed
+    assert "Lost: 4 pixels of 1 mask were under the mask of a later class" in printed
     assert not (tmp_path / "out" / "JPEGImages").exists()
 
 

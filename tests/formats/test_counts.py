@@ -11,9 +11,7 @@ from pycocotools import mask as coco_api
 
 from steelscan.formats import label_studio_rle as rle
 from steelscan.formats.counts import from_counts, pack_counts, to_counts, unpack_counts
-from steelscan.strip import (
-    MaskError,
-)
+from steelscan.strip.errors import MaskError
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
 

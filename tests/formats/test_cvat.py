@@ -1,24 +1,16 @@
 """CVAT: a sample written by hand, and damaged files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import only
 
-from steelscan.formats import FORMATS, AnnotatedPicture, convert
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-)
+from steelscan.formats import FORMATS, convert
+from steelscan.strip.errors import DatasetError, InputError, MaskError
 
 SAMPLE = (Path(__file__).parent / "samples/cvat.xml").read_text(encoding="utf-8")
-
-
-def only(masks: Iterator[AnnotatedPicture]) -> AnnotatedPicture:
-    (one,) = masks
-    return one
 
 
 def test_cvat_sample(tmp_path: Path) -> None:

@@ -1,24 +1,17 @@
 """LabelMe: a sample written by hand, and damaged files."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import only
 
-from steelscan.formats import FORMATS, AnnotatedPicture
-from steelscan.strip import (
-    DatasetError,
-    MaskError,
-)
+from steelscan.formats import FORMATS
+from steelscan.strip.errors import DatasetError, MaskError
 
 SAMPLE = (Path(__file__).parent / "samples/labelme.json").read_text(encoding="utf-8")
-
-
-def only(masks: Iterator[AnnotatedPicture]) -> AnnotatedPicture:
-    (one,) = masks
-    return one
 
 
 def test_labelme_sample(tmp_path: Path) -> None:

@@ -12,12 +12,8 @@ from PIL import Image
 from steelscan.data import check_trainable, open_dataset
 from steelscan.data.files import open_files
 from steelscan.formats import FORMATS, AnnotatedPicture, Format, check, convert
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    Frame,
-)
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, Fault
 
 # COCO
 

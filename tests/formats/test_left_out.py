@@ -14,7 +14,7 @@ from PIL import Image
 
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, check, convert
-from steelscan.strip import Fault, FaultLog, InputError
+from steelscan.strip.errors import Fault, FaultLog, InputError
 
 Build = Callable[[Path, Any], None]
 NAMES = ("good.png", "mixed.png", "bad.png")

@@ -1,37 +1,15 @@
 """One PNG per class, index pictures and run lengths: samples, and damaged folders."""
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import GREY, WRONG_SIZE, only, png
 from PIL import Image
 
 from steelscan.formats import FORMATS, AnnotatedPicture
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-    TableError,
-)
-
-
-def only(masks: Iterator[AnnotatedPicture]) -> AnnotatedPicture:
-    (one,) = masks
-    return one
-
-
-def png(array: np.ndarray, **how: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG", **how)
-    return file.getvalue()
-
-
-WRONG_SIZE = png(np.zeros((3, 3), np.uint8))
-
-
-GREY = png(np.arange(96 * 320).reshape(96, 320).astype(np.uint8))
+from steelscan.strip.errors import DatasetError, InputError, MaskError, TableError
 
 
 def test_class_png_sample(tmp_path: Path) -> None:
@@ -72,21 +50,8 @@ DAMAGE: dict[str, tuple[str, bytes | str | None, type[InputError], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_class_pngs(
-    damage: str,
-    milled: list[AnnotatedPicture],
-    tmp_path: Path,
-    round_trip: Callable[..., object],
-    refused: Callable[..., None],
-) -> None:
-    place, content, kind, message = DAMAGE[damage]
-    each = FORMATS["class_pngs"]
-    round_trip(tmp_path, each, milled[:3])
-    if content is None:
-        (tmp_path / place).unlink()
-    else:
-        (tmp_path / place).write_bytes(content.encode() if isinstance(content, str) else content)
-    refused(lambda: list(each.read(tmp_path)), kind, message)
+def test_damaged_class_pngs(damage: str, refuse_damaged: Callable[..., None]) -> None:
+    refuse_damaged("class_pngs", *DAMAGE[damage])
 
 
 def test_values_that_no_class_has(

@@ -10,7 +10,7 @@ import pytest
 from steelscan.data import open_dataset
 from steelscan.data.files import matched
 from steelscan.data.folds import read_folds
-from steelscan.strip import DatasetError, MaskError
+from steelscan.strip.errors import DatasetError, MaskError
 
 NAMES = ["Käse.png", "b.JPG", "B2.png", "x.png", "X.jpeg"]
 

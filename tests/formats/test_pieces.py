@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from steelscan.formats import FORMATS
 from steelscan.formats import json_pieces as pieces
-from steelscan.strip import DatasetError, InputError
+from steelscan.strip.errors import DatasetError, InputError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),

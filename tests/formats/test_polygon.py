@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from steelscan.formats.polygon import box, crosses_itself, ellipse, fill, outlines
-from steelscan.strip import (
-    Frame,
-    MaskError,
-)
+from steelscan.strip import Frame
+from steelscan.strip.errors import MaskError
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
 

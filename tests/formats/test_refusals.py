@@ -10,13 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelscan.formats import FORMATS, AnnotatedPicture, Format
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-    OutputError,
-    SteelscanError,
-)
+from steelscan.strip.errors import DatasetError, InputError, MaskError, OutputError, SteelscanError
 
 ALL = pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 

@@ -17,9 +17,7 @@ from hypothesis.extra import numpy as hnp
 from steelscan import formats as package
 from steelscan.data import open_dataset
 from steelscan.formats import FORMATS, AnnotatedPicture, Format
-from steelscan.strip import (
-    DatasetError,
-)
+from steelscan.strip.errors import DatasetError
 
 ALL = pytest.mark.parametrize("each", FORMATS.values(), ids=lambda each: each.name)
 

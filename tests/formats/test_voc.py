@@ -1,38 +1,17 @@
 """Pascal VOC: samples written by hand, the palette, and damaged folders."""
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from layouts import GREY, WRONG_SIZE, only, png
 from PIL import Image
 
 from steelscan.formats import FORMATS, AnnotatedPicture
 from steelscan.formats.voc import colour
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-)
-
-
-def only(masks: Iterator[AnnotatedPicture]) -> AnnotatedPicture:
-    (one,) = masks
-    return one
-
-
-def png(array: np.ndarray, **how: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG", **how)
-    return file.getvalue()
-
-
-WRONG_SIZE = png(np.zeros((3, 3), np.uint8))
-
-
-GREY = png(np.arange(96 * 320).reshape(96, 320).astype(np.uint8))
+from steelscan.strip.errors import DatasetError, InputError, MaskError
 
 
 def test_voc_samples(tmp_path: Path) -> None:
@@ -108,18 +87,5 @@ DAMAGE: dict[str, tuple[str, bytes | str | None, type[InputError], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_folders(
-    damage: str,
-    milled: list[AnnotatedPicture],
-    tmp_path: Path,
-    round_trip: Callable[..., object],
-    refused: Callable[..., None],
-) -> None:
-    place, content, kind, message = DAMAGE[damage]
-    each = FORMATS["voc"]
-    round_trip(tmp_path, each, milled[:3])
-    if content is None:
-        (tmp_path / place).unlink()
-    else:
-        (tmp_path / place).write_bytes(content.encode() if isinstance(content, str) else content)
-    refused(lambda: list(each.read(tmp_path)), kind, message)
+def test_damaged_folders(damage: str, refuse_damaged: Callable[..., None]) -> None:
+    refuse_damaged("voc", *DAMAGE[damage])

@@ -1,29 +1,15 @@
 """YOLO: a sample written by hand, and damaged folders."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import WRONG_SIZE
 from PIL import Image
 
-from steelscan.formats import FORMATS, AnnotatedPicture
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskError,
-    PictureError,
-)
-
-
-def png(array: np.ndarray, **how: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG", **how)
-    return file.getvalue()
-
-
-WRONG_SIZE = png(np.zeros((3, 3), np.uint8))
+from steelscan.formats import FORMATS
+from steelscan.strip.errors import DatasetError, InputError, MaskError, PictureError
 
 
 def test_yolo_sample(tmp_path: Path) -> None:
@@ -75,18 +61,5 @@ DAMAGE: dict[str, tuple[str, bytes | str | None, type[InputError], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_folders(
-    damage: str,
-    milled: list[AnnotatedPicture],
-    tmp_path: Path,
-    round_trip: Callable[..., object],
-    refused: Callable[..., None],
-) -> None:
-    place, content, kind, message = DAMAGE[damage]
-    each = FORMATS["yolo"]
-    round_trip(tmp_path, each, milled[:3])
-    if content is None:
-        (tmp_path / place).unlink()
-    else:
-        (tmp_path / place).write_bytes(content.encode() if isinstance(content, str) else content)
-    refused(lambda: list(each.read(tmp_path)), kind, message)
+def test_damaged_folders(damage: str, refuse_damaged: Callable[..., None]) -> None:
+    refuse_damaged("yolo", *DAMAGE[damage])

@@ -22,7 +22,8 @@ from steelscan.inspection.line import (
 )
 from steelscan.inspection.line_budget import line_budget
 from steelscan.postprocess import Threshold
-from steelscan.strip import Classes, Frame, InputError
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import InputError
 
 sixteenths = st.integers(1, 64).map(lambda number: number / 16)
 sides = st.integers(1, 2000)

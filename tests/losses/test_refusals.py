@@ -18,7 +18,7 @@ from steelscan.losses import (
     WherePresent,
     build_loss,
 )
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 
 @pytest.mark.parametrize("mixed", [False, True])

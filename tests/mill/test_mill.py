@@ -21,7 +21,9 @@ from pydantic import ValidationError
 from steelscan.mill import Mill, MilledStrip, make_strip, write_mill
 from steelscan.mill.make import Scene
 from steelscan.mill.spec import STATISTICS
-from steelscan.strip import Frame, InputError, OutputError, decode, read_mask_table
+from steelscan.strip import Frame, decode
+from steelscan.strip.errors import InputError, OutputError
+from steelscan.strip.tables import read_mask_table
 
 SMALL = Mill(strips=60, seed=5, height=64, width=256)
 ONE_CLASS_EACH = (((1,), 1.0), ((2,), 1.0), ((3,), 1.0), ((4,), 1.0))

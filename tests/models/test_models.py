@@ -31,7 +31,7 @@ from steelscan.models import (
 from steelscan.models.blocks import use_mish
 from steelscan.models.weights import find_weights
 from steelscan.prediction import TorchModel
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 KINDS = get_args(get_args(Network)[0])
 SMALL = "test_resnet"

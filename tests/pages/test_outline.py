@@ -6,7 +6,7 @@ import pytest
 
 from steelscan.pages import class_color
 from steelscan.pages.outline import outline
-from steelscan.strip import MaskError, PictureError
+from steelscan.strip.errors import MaskError, PictureError
 
 
 def picture_at_random(height=60, width=90):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelscan.pages import plain_table, unwrapped_tables
+from steelscan.pages import plain_table, plural, unwrapped_tables
 
 ROWS = [
     ("strip", "what the network found", "score"),
@@ -32,3 +32,13 @@ def test_a_table_in_a_file_does_not_depend_on_the_terminal(request):
         assert plain_table(ROWS) == piped
     assert len(piped.splitlines()) == len(ROWS)
     assert plain_table(ROWS) != piped
+
+
+def test_nouns_and_verbs_fit_their_counts():
+    assert [f"{count} {plural(count, 'strip')}" for count in (0, 1, 2)] == [
+        "0 strips",
+        "1 strip",
+        "2 strips",
+    ]
+    assert [plural(count, "mask", "has") for count in (1, 2)] == ["mask has", "masks have"]
+    assert [plural(count, "mask", "was") for count in (1, 2)] == ["mask was", "masks were"]

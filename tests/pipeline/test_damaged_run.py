@@ -27,7 +27,7 @@ from steelscan.pipeline import (
 )
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
-from steelscan.strip import RunError, SteelscanError
+from steelscan.strip.errors import RunError, SteelscanError
 
 Finished = tuple[Path, Outcome]
 CPU = Options(device="cpu")

@@ -14,7 +14,7 @@ from steelscan.pipeline import Options, RunFolder
 from steelscan.pipeline.folds import assign_folds
 from steelscan.pipeline.train import begin_run
 from steelscan.recipes import Recipe
-from steelscan.strip import DatasetError, RunError
+from steelscan.strip.errors import DatasetError, RunError
 
 
 @pytest.fixture(scope="module")

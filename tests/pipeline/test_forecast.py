@@ -28,7 +28,7 @@ from steelscan.pipeline.train import train
 from steelscan.postprocess import Threshold
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 from steelscan.training import SGD, BalancedSampler, BestAverage
 from steelscan.training.specs import Ema
 

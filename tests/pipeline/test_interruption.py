@@ -149,7 +149,7 @@ def carry_until_full(recipe: str, strips: Path, run: Path, limit: int | None) ->
     import resource
 
     from steelscan.pipeline.train import train
-    from steelscan.strip import OutputError
+    from steelscan.strip.errors import OutputError
 
     if limit is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -13,20 +13,9 @@ import pytest
 from PIL import Image
 
 from steelscan.decision import Prediction, distinct_pictures, predict_pictures
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Frame,
-    InputError,
-    Layout,
-    Masks,
-    OutputError,
-    Picture,
-    PictureError,
-    RunError,
-    StreamedMaskTable,
-    read_mask_table,
-)
+from steelscan.strip import Classes, Frame, Masks, Picture
+from steelscan.strip.errors import DatasetError, InputError, OutputError, PictureError, RunError
+from steelscan.strip.tables import Layout, StreamedMaskTable, read_mask_table
 
 CLASSES = Classes(names=("dark", "light"))
 

@@ -12,15 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from steelscan.pipeline import Outcome, RunFolder, predict
-from steelscan.strip import (
-    Frame,
-    InputError,
-    OutputError,
-    PictureError,
-    RunError,
-    decode,
-    read_mask_table,
-)
+from steelscan.strip import Frame, decode
+from steelscan.strip.errors import InputError, OutputError, PictureError, RunError
+from steelscan.strip.tables import read_mask_table
 
 Finished = tuple[Path, Outcome]
 

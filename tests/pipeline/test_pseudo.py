@@ -33,7 +33,9 @@ from steelscan.recipes import (
     PseudoLabels,
     Recipe,
 )
-from steelscan.strip import MaskError, RunError, decode, read_mask_table
+from steelscan.strip import decode
+from steelscan.strip.errors import MaskError, RunError
+from steelscan.strip.tables import read_mask_table
 from steelscan.training.resized import ResizedStrips
 
 CPU = Options(device="cpu")

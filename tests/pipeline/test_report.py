@@ -14,7 +14,8 @@ from steelscan.evaluation.metrics import Pairs, dice, score
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.pages import Curve, draw_curves
 from steelscan.pipeline.report_page import Example, Report, pick_examples, render, write_report
-from steelscan.strip import Classes, InputError, OutputError, RecipeError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError, OutputError, RecipeError
 
 HOSTILE = '<script>alert("x")</script>&\'"'
 

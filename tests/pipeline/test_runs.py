@@ -13,7 +13,7 @@ from steelscan.losses import BCE
 from steelscan.pipeline import Outcome, RunFolder, find_runs, runs_json, runs_table
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Recipe
-from steelscan.strip import InputError, RunError
+from steelscan.strip.errors import InputError, RunError
 
 Finished = tuple[Path, Outcome]
 

@@ -21,7 +21,7 @@ from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.train import begin_run, plan_run, train
 from steelscan.prediction import EncoderFittedFor, EncoderOf
 from steelscan.recipes import Recipe
-from steelscan.strip import InputError, RunError, SteelscanError
+from steelscan.strip.errors import InputError, RunError, SteelscanError
 
 Finished = tuple[Path, Outcome]
 FirstWeights = Callable[[RunContext], dict[str, dict[str, Tensor]]]

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,20 +13,17 @@ from steelscan.pipeline import Options, Outcome, RunFolder, predict, submit
 from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
-from steelscan.strip import (
-    UNREAD,
+from steelscan.strip import UNREAD
+from steelscan.strip.errors import (
     DatasetError,
     InputError,
-    Layout,
     MaskError,
-    MaskTable,
     OutputError,
     PictureError,
     RunError,
-    lock_folder,
-    read_mask_table,
-    write_mask_table,
 )
+from steelscan.strip.files import lock_folder
+from steelscan.strip.tables import Layout, MaskTable, read_mask_table, write_mask_table
 
 Finished = tuple[Path, Outcome]
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
@@ -126,7 +124,8 @@ def test_a_strip_that_could_not_be_read_has_rows_that_say_so_and_is_named(
     table = read_mask_table(done.path)
     assert table.unread == {"bb.jpg"}
     assert table.texts("bb.jpg", 4) == (UNREAD,) * 4
-    kept = told(table.without_unread())
+    read = {name: row for name, row in table.rows.items() if name not in table.unread}
+    kept = told(replace(table, rows=read))
     found = {name: texts for name, texts in zip(NAMES, TEXTS, strict=True) if any(texts)}
     assert kept == (found if layout == "columns" else dict(zip(NAMES, TEXTS, strict=True)))
     assert list(table.rows) == sorted(table.rows)

@@ -10,7 +10,7 @@ from steelscan.pipeline import Evaluated, RunFolder, read_evaluated
 from steelscan.pipeline import pixel_counts as pairs_file
 from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.pipeline.predicted_strips import read_predicted_strips
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 
 PREDICTED = "image,height,width\na.jpg,256,1600\nb.jpg,,\nc.jpg,256,1600\n"
 

@@ -25,16 +25,9 @@ from steelscan.pipeline.train import begin_run, train
 from steelscan.postprocess import Threshold, Triplet
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member
 from steelscan.recipes import Recipe, Segment, with_budget
-from steelscan.strip import (
-    DatasetError,
-    Frame,
-    OutputError,
-    PictureError,
-    RecipeError,
-    RunError,
-    decode,
-    read_mask_table,
-)
+from steelscan.strip import Frame, decode
+from steelscan.strip.errors import DatasetError, OutputError, PictureError, RecipeError, RunError
+from steelscan.strip.tables import read_mask_table
 
 CPU = Options(device="cpu")
 

@@ -30,7 +30,7 @@ from steelscan.postprocess.areas import min_area, one_class_per_pixel, scaled_mi
 from steelscan.postprocess.components import fill_holes, remove_small_components
 from steelscan.postprocess.outlines import fill_edges, polygons
 from steelscan.postprocess.thresholds import triplet
-from steelscan.strip import InputError, RecipeError
+from steelscan.strip.errors import InputError, RecipeError
 
 BINARIZERS = {Threshold: threshold, Triplet: triplet}
 CLASSES = np.array([0.25, 1.0], np.float32)

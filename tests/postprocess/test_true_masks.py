@@ -19,7 +19,8 @@ from steelscan.postprocess import (
     Triplet,
     clean,
 )
-from steelscan.strip import Frame, decode, read_mask_table
+from steelscan.strip import Frame, decode
+from steelscan.strip.tables import read_mask_table
 
 pytestmark = pytest.mark.slow
 SEVERSTAL = Frame(256, 1600)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from steelscan.prediction import ProbabilityStore
-from steelscan.strip import Frame, OutputError, RunError
+from steelscan.strip import Frame
+from steelscan.strip.errors import OutputError, RunError
 
 FRAMES = [Frame(8, 20), Frame(5, 33), Frame(8, 33), Frame(1, 1)]
 

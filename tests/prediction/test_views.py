@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelscan.prediction import View
-from steelscan.prediction.views import mirror
+from steelscan.prediction.torch_model import mirror
 
 MEANINGS = {"identity": lambda plane: plane, "hflip": np.fliplr, "vflip": np.flipud}
 every_view = pytest.mark.parametrize("view", get_args(View))

@@ -8,7 +8,7 @@ import pytest
 from steelscan.models import encoder_of
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import load, names, with_budget, with_overrides
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 from steelscan.training import Plateau
 
 

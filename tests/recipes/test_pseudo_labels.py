@@ -17,7 +17,7 @@ from steelscan.recipes import (
     accepted_classes,
 )
 from steelscan.recipes.catalog import load
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 RULES = [
     ConfidentAndAgreed(),

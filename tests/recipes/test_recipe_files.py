@@ -5,7 +5,7 @@ import re
 import pytest
 
 from steelscan.recipes import load, names, source
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 CHANGED = """
 from steelscan import recipes

@@ -14,7 +14,7 @@ from steelscan.models import encoder_of
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import Recipe
 from steelscan.recipes.catalog import load, names, source, summary
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 FOLDER = Path(inspect.getfile(steelscan.recipes)).parent
 FILES = sorted(path for path in FOLDER.glob("*.py") if "\nrecipe = " in path.read_text())

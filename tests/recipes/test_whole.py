@@ -26,7 +26,7 @@ from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options
 from steelscan.pipeline.train import train
 from steelscan.recipes import limits, with_budget
-from steelscan.strip import read_mask_table
+from steelscan.strip.tables import read_mask_table
 
 CURVES = Path(__file__).with_name("curves.json")
 NINE = [name for name in recipes.names() if name.endswith("_place")]

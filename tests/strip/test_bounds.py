@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steelscan import recipes
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 
 def put(document: Any, name: str, number: object) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.strip import (
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import (
     StreamedMaskTable,
-    TableError,
     csv_rows,
     read_mask_table,
     read_rows,

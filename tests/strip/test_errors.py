@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 
-from steelscan.strip import Fault, MaskError, SteelscanError, errors
+from steelscan.strip.errors import Fault, MaskError, SteelscanError
+from steelscan.strip.errors import tree as errors
 
 TREE = [
     kind

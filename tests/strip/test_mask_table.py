@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelscan.strip import (
-    StreamedMaskTable,
-    TableError,
-    csv_rows,
-    read_mask_table,
-    write_mask_table,
-)
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import StreamedMaskTable, csv_rows, read_mask_table, write_mask_table
 
 JOINED = b"ImageId_ClassId,EncodedPixels\na.jpg_1,1 2\na.jpg_2,\nb_c.jpg_1,\nb_c.jpg_2,3 1\n"
 COLUMNS = b"ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\nb_c.jpg,2,3 1\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import steelscan
-from steelscan.strip import (
-    OutputError,
+from steelscan.strip.errors import OutputError
+from steelscan.strip.files import (
     output_folder,
     replacing,
     temporary_folder,

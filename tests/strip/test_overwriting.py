@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from steelscan.pipeline import RunFolder
-from steelscan.strip import FileKind, OutputError, check_output
-from steelscan.strip.overwriting import OF_A_RUN
+from steelscan.strip.errors import OutputError
+from steelscan.strip.files import FileKind, check_output
+from steelscan.strip.files.overwriting import OF_A_RUN
 
 KINDS = {
     "table": FileKind.table("table", ("a", "b"), ("a", "c")),

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from steelscan.strip import Frame, MaskError, decode, encode, parse_runs, read_mask_table
+from steelscan.strip import Frame, decode, encode, parse_runs
+from steelscan.strip.errors import MaskError
+from steelscan.strip.tables import read_mask_table
 
 PYCOCOTOOLS_IS_OLD = "ignore::DeprecationWarning"
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))

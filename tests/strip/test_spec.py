@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from steelscan.strip import (
-    Classes,
-    Frame,
-    InputError,
-    MaskError,
-    PerClass,
-    RecipeError,
-    Spec,
-    check_masks,
-    per_class,
-)
+from steelscan.strip import Classes, Frame, PerClass, Spec, check_masks, per_class
+from steelscan.strip.errors import InputError, MaskError, RecipeError
 
 
 class Round(Spec):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from steelscan.strip import StreamedMaskTable, TableError, read_mask_table, write_mask_table
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import StreamedMaskTable, read_mask_table, write_mask_table
 
 STRIPS = [
     ("a.jpg", ["1 3", ""]),

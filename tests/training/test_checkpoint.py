@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from steelscan.strip import OutputError, RunError
+from steelscan.strip.errors import OutputError, RunError
 from steelscan.training import SGD, AdamW, load_network
 from steelscan.training.checkpoint import load_state, save_network, save_state
 from steelscan.training.optimizers import build_optimizer
@@ -113,7 +113,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("steelscan.strip.output.os.fsync", full)
+    monkeypatch.setattr("steelscan.strip.files.output.os.fsync", full)
     with pytest.raises(OutputError, match="No space left"):
         save_network(path, network(1))
     assert path.read_bytes() == before

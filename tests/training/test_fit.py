@@ -15,7 +15,8 @@ from steelscan.augment import HFlip, Mixup
 from steelscan.data import RandomCrop, WholeStrip
 from steelscan.losses import BCE, BothHeads, Dice, Mix, WherePresent
 from steelscan.models import StripNetwork
-from steelscan.strip import Classes, Frame, OutputError, RecipeError, RunError
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import OutputError, RecipeError, RunError
 from steelscan.training import (
     SGD,
     AdamW,
@@ -205,7 +206,7 @@ def test_a_fit_stopped_before_any_of_its_writes_ends_with_the_same_files(
         if left[0] < 0:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("steelscan.strip.output.os.fsync", disk)
+    monkeypatch.setattr("steelscan.strip.files.output.os.fsync", disk)
     for writes in range(40):
         folder, left[0] = tmp_path / str(writes), writes
         try:

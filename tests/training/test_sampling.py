@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pydantic import TypeAdapter
 
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 from steelscan.training import (
     AllStrips,
     BalancedSampler,

@@ -12,7 +12,8 @@ from steelscan.bundle.package import Package
 from steelscan.bundle.spec import Format, Graph
 from steelscan.decision import Step
 from steelscan.prediction import ModelOutputs, OutputKind, View, kind_for, network_inputs
-from steelscan.strip import BundleError, Frame, MissingPartError, Picture
+from steelscan.strip import Frame, Picture
+from steelscan.strip.errors import BundleError, MissingPartError
 
 Device = Literal["cpu", "cuda"]
 

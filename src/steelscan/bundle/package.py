@@ -17,7 +17,9 @@ from pydantic import BaseModel, ValidationError
 from steelscan.bundle.certificate import Certificate
 from steelscan.bundle.signing import check_signature, required_keys, signed
 from steelscan.bundle.spec import File, Manifest
-from steelscan.strip import BundleError, FileKind, Spec, replacing
+from steelscan.strip import Spec
+from steelscan.strip.errors import BundleError
+from steelscan.strip.files import FileKind, replacing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -17,15 +17,14 @@ from steelscan.bundle.spec import Manifest
 from steelscan.data import Source, read_picture
 from steelscan.decision import (
     Detector,
-    OnError,
     Prediction,
     distinct_pictures,
-    map_ahead,
     masks_of,
     predict_pictures,
 )
 from steelscan.postprocess import Defect, defects_of
-from steelscan.strip import Classes, InputError, Masks, Picture
+from steelscan.strip import Classes, Masks, Picture, map_ahead
+from steelscan.strip.errors import InputError, OnError
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +144,6 @@ def scan_pictures(
     pictures: str,
     out: Path,
     *,
-    device: Device = "cpu",
     on_error: OnError = "stop",
     overlays: bool = True,
     cascade: bool = True,
@@ -160,7 +158,7 @@ def scan_pictures(
     BundleError, DatasetError, PictureError, and RunError if another process works in ``out``.
     """
     sources = distinct_pictures(pictures, out)
-    opened = load(bundle, device=device, signed_by=signed_by)
+    opened = load(bundle, signed_by=signed_by)
     done = predict_pictures(
         sources,
         partial(opened.detector.masks, cascade=cascade),

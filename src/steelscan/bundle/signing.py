@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError
 
-from steelscan.strip import BundleError, InputError, MissingPartError, OutputError, Spec, writing
+from steelscan.strip import Spec
+from steelscan.strip.errors import BundleError, InputError, MissingPartError, OutputError
+from steelscan.strip.files import writing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -9,7 +9,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from steelscan.data import Shrink
 from steelscan.decision import Decision, SegmentStep, Step
 from steelscan.prediction import Tiles
-from steelscan.strip import Classes, Frame, Layout, Share, Spec
+from steelscan.strip import Classes, Frame, Share, Spec
+from steelscan.strip.tables import Layout
 
 Format = Literal["onnx", "openvino"]
 """The runtime of a bundle; its networks are ONNX files in either case."""

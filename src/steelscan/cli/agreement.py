@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import PictureSize, SubmissionLayout
 from steelscan.cli.options import Out
 
 
@@ -15,13 +16,7 @@ def agreement(
         list[Path], typer.Argument(help="Two or more CSV files for the same images.")
     ],
     out: Out,
-    layout: Annotated[
-        Literal["joined", "columns"] | None,
-        typer.Option(
-            help="Layout of the majority: ImageId_ClassId with all rows (joined) or "
-            "ImageId,ClassId (columns); as the first file if not given."
-        ),
-    ] = None,
+    layout: SubmissionLayout = None,
     ties: Annotated[
         Literal["out", "in"],
         typer.Option(help="Whether the majority has pixels that exactly half of the files have."),
@@ -33,9 +28,7 @@ def agreement(
             "82-97,0-9,586-611,110-113,786-820/1801."
         ),
     ] = None,
-    frame: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH of all pictures, to check run lengths.")
-    ] = None,
+    frame: PictureSize = None,
 ) -> None:
     """Measure how far submissions agree, and write their majority vote per pixel.
 

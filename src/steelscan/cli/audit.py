@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import DataSet
 from steelscan.cli.options import OnError, Out
 
 
 @app.command(epilog="Example: steelscan audit data/severstal --run runs/first --out audit")
 def audit(
-    data: Annotated[Path, typer.Argument(help="Data set: a folder or a zip.")],
+    data: DataSet,
     out: Out,
     run: Annotated[
         Path | None,
@@ -37,6 +38,7 @@ def audit(
     result = write_audit(data, out, run=run, most=most, to=to, on_error=on_error)
     print(audit_text(result))
     print(f"List: {out / 'suspects.csv'}")
-    if to is not None and result.suspects:
-        print(f"To relabel: {out / f'relabel_{to}'}")
+    if to is not None:
+        none = "nothing written in that format: no strip is suspicious"
+        print(f"To relabel: {out / f'relabel_{to}' if result.suspects else none}")
     print(f"Page: {out / 'audit.html'}")

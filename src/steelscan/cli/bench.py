@@ -6,15 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-
-Strips = Annotated[
-    str | None,
-    typer.Option(help="Strips to scan: folder, zip or pattern; the bundle's own if not given."),
-]
-Scans = Annotated[
-    int, typer.Option("--strips", min=1, max=1_000_000, help="Minimum number of strips to scan.")
-]
-Json = Annotated[Path | None, typer.Option("--json", help="JSON file for all numbers.")]
+from steelscan.cli.inputs import JsonFile, Scans, Strips
 
 
 @app.command(epilog="Example: steelscan bench model.steelscan --data strips/ --cores 1,4")
@@ -33,7 +25,7 @@ def bench(
             help="Skip networks that cannot change the result, or only those behind closed gates.",
         ),
     ] = True,
-    json: Json = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure bundles on this machine with real strips: speed, memory, time to start.
 
@@ -41,7 +33,7 @@ def bench(
     """
     from steelscan.bundle.bench import bench_json, bench_text, read_threads
     from steelscan.bundle.bench.bench import bench as measure
-    from steelscan.strip import FileKind, check_output, write_json
+    from steelscan.strip.files import FileKind, check_output, write_json
 
     if json is not None:
         check_output(json, FileKind.json("report of steelscan bench", "machine", "measured"))

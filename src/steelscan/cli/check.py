@@ -6,18 +6,16 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import AnyDataSet, From, PrintJson
 from steelscan.cli.options import Images
 
 
 @app.command(epilog="Example: steelscan check data/severstal --list faults.csv")
 def check(
-    data: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotation file.")],
-    from_: Annotated[
-        str | None,
-        typer.Option("--from", help="Format of the annotations; detected if not given."),
-    ] = None,
+    data: AnyDataSet,
+    from_: From = None,
     images: Images = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    json: PrintJson = False,
     list_: Annotated[Path | None, typer.Option("--list", help="CSV file for all findings.")] = None,
 ) -> None:
     """Report what is wrong with a data set of any format: pictures, masks, and how they fit.

@@ -28,7 +28,7 @@ def compare(
     check_writable(list_, html)
     from steelscan.analysis.compare import CHANGES_KIND, comparison_text, write_comparison_page
     from steelscan.analysis.compare.compare import compare as compare_runs
-    from steelscan.strip import FileKind, check_output
+    from steelscan.strip.files import FileKind, check_output
 
     if list_ is not None:
         check_output(list_, CHANGES_KIND)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import AnyDataSet, From
 from steelscan.cli.options import Images, OnError, Seed
 
 
@@ -26,12 +27,12 @@ def mill(
     from steelscan.mill import Mill, write_mill
 
     write_mill(Mill(strips=strips, seed=seed, height=height, width=width), out, test_strips)
-    print(f"{strips} strips with masks, {test_strips} test strips: {out}")
+    print(f"Strips with masks: {strips}, test strips: {test_strips}, in {out}")
 
 
 @app.command(epilog="Example: steelscan convert data/severstal coco/ --to coco")
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotation file.")],
+    source: AnyDataSet,
     target: Annotated[Path, typer.Argument(help="New or empty folder.")],
     to: Annotated[
         str,
@@ -40,9 +41,7 @@ def convert(
             "voc or yolo."
         ),
     ],
-    from_: Annotated[
-        str | None, typer.Option("--from", help="Format of the source; detected if not given.")
-    ] = None,
+    from_: From = None,
     pictures: Annotated[bool, typer.Option(help="Copy the pictures as well.")] = True,
     images: Images = None,
     on_error: OnError = "stop",

@@ -35,7 +35,8 @@ def ensemble(
         refuse_unused(context, "members", "with --rules-only")
     from steelscan.analysis.ensemble import compare_ensemble, ensemble_text, write_ensemble_page
     from steelscan.pages import unwrapped_tables
-    from steelscan.strip import InputError, write_text
+    from steelscan.strip.errors import InputError
+    from steelscan.strip.files import write_text
 
     parts = members.replace(",", " ").split()
     if not all(part.isdecimal() and len(part) < 5 for part in parts):

@@ -42,7 +42,7 @@ def escapes(
     escapes.html and scores.csv.
     """
     from steelscan.analysis.escapes import count_escapes, rates_of, write_escapes
-    from steelscan.strip import output_folder
+    from steelscan.strip.files import output_folder
 
     rates = rates_of(escape_rate, overkill_rate, confidence)
     output_folder(out)

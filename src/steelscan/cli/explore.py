@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import PictureSize
 from steelscan.cli.options import OnError, Out
 
 
@@ -19,10 +20,7 @@ def explore(
         Path | None,
         typer.Option(help="CSV that lists which picture has which class: ImageId,has1,has2,..."),
     ] = None,
-    frame: Annotated[
-        str | None,
-        typer.Option(help="HEIGHTxWIDTH of the pictures, if they are missing: 256x1600."),
-    ] = None,
+    frame: PictureSize = None,
     speck: Annotated[
         int | None,
         typer.Option(
@@ -54,7 +52,7 @@ def explore(
 
 def _areas(text: str) -> int | tuple[int, ...]:
     """Return one area in pixels for all classes, or one per class. Raises InputError."""
-    from steelscan.strip import InputError
+    from steelscan.strip.errors import InputError
 
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() and len(number) < 10 for number in numbers):

@@ -41,7 +41,7 @@ def export(
     """
     from steelscan.bundle import BUNDLE_KIND
     from steelscan.bundle.export.export import export as export_run
-    from steelscan.strip import check_output
+    from steelscan.strip.files import check_output
 
     check_output(out, BUNDLE_KIND)
     done = export_run(

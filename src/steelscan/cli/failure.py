@@ -41,13 +41,15 @@ def report(error: BaseException, debug: bool) -> int:
     line = _line(error)
     if debug or line is None:
         traceback.print_exception(error, file=sys.stderr)
-    print(shortened(f"Error: {line or _bug(error)}"), file=sys.stderr)
+    bug = f"{type(error).__name__}: {error}. This is a bug in steelscan: "
+    bug += "report it with the command and the lines above"
+    print(shortened(f"Error: {line or bug}"), file=sys.stderr)
     return 1 if line is None else 2
 
 
 def _line(error: BaseException) -> str | None:
     """Return what happened, where and the remedy; None if the error is not known."""
-    from steelscan.strip import SteelscanError
+    from steelscan.strip.errors import SteelscanError
 
     match error:
         case SteelscanError():
@@ -86,13 +88,6 @@ def _system(error: OSError) -> str | None:
         where = where.decode(errors="backslashreplace")
     remedy = _REMEDIES.get(error.errno or 0, "Check that it exists and can be used")
     return f"{where}: {error.strerror or error}. {remedy}."
-
-
-def _bug(error: BaseException) -> str:
-    return (
-        f"{type(error).__name__}: {error}. This is a bug in steelscan: "
-        "report it with the command and the lines above"
-    )
 
 
 def shortened(line: str) -> str:

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import DataSet, PrintJson
 from steelscan.cli.options import OnError, Seed, check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan folds data/severstal --out folds.csv --count 5 --seed 0")
 def folds(
     context: typer.Context,
-    data: Annotated[Path, typer.Argument(help="Data set: a folder or a zip.")],
+    data: DataSet,
     out: Annotated[
         Path | None,
         typer.Option(help="CSV of image,group,fold; a report with the same name ends in .json."),
@@ -27,7 +28,7 @@ def folds(
     look: Annotated[
         bool, typer.Option("--look", help="Search for near-duplicates despite a groups.csv.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: PrintJson = False,
     on_error: OnError = "stop",
 ) -> None:
     """Split a data set into folds: near-duplicates stay together, classes are balanced.

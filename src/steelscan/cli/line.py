@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.bench import Json, Scans, Strips
+from steelscan.cli.inputs import JsonFile, Scans, Strips
 from steelscan.cli.options import BundleFile
 
 
@@ -38,7 +38,7 @@ def line(
     ] = None,
     data: Strips = None,
     strips: Scans = 100,
-    json: Json = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure whether this machine keeps up with a line, on real strips.
 
@@ -46,7 +46,7 @@ def line(
     first one.
     """
     from steelscan.inspection import line_request, line_text, measure_line
-    from steelscan.strip import FileKind, check_output, write_json
+    from steelscan.strip.files import FileKind, check_output, write_json
 
     if json is not None:
         check_output(json, FileKind.json("report of steelscan line", "machine", "line", "costs_ms"))

@@ -65,7 +65,7 @@ def refuse_unused(context: typer.Context, names: str, why: str) -> None:
     """
     for name in names.split():
         if given(context, name):
-            from steelscan.strip import InputError
+            from steelscan.strip.errors import InputError
 
             option: Any = next(each for each in context.command.params if each.name == name)
             raise InputError(option.opts[0], f"has no effect {why}", "Leave it out")
@@ -73,7 +73,8 @@ def refuse_unused(context: typer.Context, names: str, why: str) -> None:
 
 def check_writable(*files: Path | None) -> None:
     """Raise OutputError, before any work, for files that cannot be written at the end."""
-    from steelscan.strip import OutputError, output_folder
+    from steelscan.strip.errors import OutputError
+    from steelscan.strip.files import output_folder
 
     for file in files:
         if file is not None:

@@ -59,10 +59,13 @@ def predict(
             cores=cores,
             signed_by=signed_by,
         )
+    from steelscan.pages import plural
+
     for note in done.notes:
         print(f"Note: {note}")
     counts = ", ".join(f"{name}: {count}" for name, count in done.per_class.items())
-    print(f"{done.pictures} pictures, {done.clean} without defects; per class: {counts}")
+    pictures = f"{done.pictures} {plural(done.pictures, 'picture')}"
+    print(f"{pictures}, {done.clean} without defects; per class: {counts}")
     print(f"Masks{', overlays' if overlays else ''} and submission.csv: {out}")
     if done.skipped:
         print(f"{len(done.skipped)} could not be read: {out / 'skipped.csv'}")
@@ -71,7 +74,7 @@ def predict(
 
 def _check_bundle(context: typer.Context, bundle: Path) -> None:
     """Raise InputError if there is no such file, or for options that only a run has."""
-    from steelscan.strip import InputError
+    from steelscan.strip.errors import InputError
 
     if not bundle.exists():
         remedy = "Name a file that steelscan export wrote, or a folder that steelscan train wrote"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import Budget
 from steelscan.cli.options import BundleFile, Sign, SignedBy
 
 
@@ -28,15 +29,7 @@ def quantize(
     strips: Annotated[
         int, typer.Option(min=1, max=1_000, help="Maximum number of strips to calibrate on.")
     ] = 32,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Share of verdicts that may differ, and of the defects per class that may be "
-            "lost; by the precision if not given.",
-        ),
-    ] = None,
+    budget: Budget = None,
     sign: Sign = None,
     signed_by: SignedBy = None,
 ) -> None:
@@ -47,7 +40,7 @@ def quantize(
     """
     from steelscan.bundle import BUNDLE_KIND
     from steelscan.bundle.precision.quantize import quantize as quantize_bundle
-    from steelscan.strip import check_output
+    from steelscan.strip.files import check_output
 
     check_output(out, BUNDLE_KIND, [bundle])
     done = quantize_bundle(

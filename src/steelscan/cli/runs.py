@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import PrintJson
 
 
 @app.command(epilog="Example: steelscan runs runs/ --json")
@@ -13,7 +14,7 @@ def runs(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Folders to search; runs/ if not given.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: PrintJson = False,
 ) -> None:
     """List all runs in folders, up to three levels deep: progress, scores and size."""
     from steelscan.pipeline import find_runs, runs_json, runs_table

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import JsonFile, PictureSize
 from steelscan.cli.options import MmPerPixel, check_writable, refuse_unused
 
 
@@ -20,12 +21,9 @@ def score(
             "this data set."
         ),
     ],
-    json: Annotated[Path | None, typer.Option(help="JSON file for all numbers.")] = None,
+    json: JsonFile = None,
     html: Annotated[Path | None, typer.Option(help="HTML page for all numbers.")] = None,
-    frame: Annotated[
-        str | None,
-        typer.Option(help="HEIGHTxWIDTH of all pictures, if the truth is a CSV file."),
-    ] = None,
+    frame: PictureSize = None,
     mm_per_pixel: MmPerPixel = None,
     expected: Annotated[
         str | None,
@@ -63,7 +61,7 @@ def score(
         score_text,
     )
     from steelscan.pages import write_page
-    from steelscan.strip import FileKind, check_output, write_text
+    from steelscan.strip.files import FileKind, check_output, write_text
 
     if json is not None:
         kind = FileKind.json("report of steelscan score", "scores", "empty", "overlaps")

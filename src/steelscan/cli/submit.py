@@ -1,11 +1,12 @@
 """The verb that writes a submission for the competition: submit."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import SubmissionLayout
 from steelscan.cli.options import Device, OnError, RunPath, Thresholds, refuse_unused
 
 
@@ -16,13 +17,7 @@ def submit(
     out: Annotated[
         Path | None, typer.Option(help="CSV file; submission-LAYOUT.csv in the run if not given.")
     ] = None,
-    layout: Annotated[
-        Literal["joined", "columns"] | None,
-        typer.Option(
-            help="ImageId_ClassId with all rows (joined) or ImageId,ClassId (columns); as the "
-            "data set if not given."
-        ),
-    ] = None,
+    layout: SubmissionLayout = None,
     images: Annotated[
         str | None,
         typer.Option(help="Predict other pictures: folder, zip, or quoted glob pattern."),

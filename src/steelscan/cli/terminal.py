@@ -15,6 +15,7 @@ READER_GONE = 141
 class _Escaping(io.TextIOBase):
     """Escape control characters, so that a file name cannot control the terminal.
 
+    What cannot be written is discarded: no work stops because progress cannot be shown.
     Characters that the encoding lacks are escaped, too. ``rich_proxied_file`` is the attribute to
     which rich writes its own control sequences.
     """
@@ -31,7 +32,7 @@ class _Escaping(io.TextIOBase):
     def write(self, text: str, /) -> int:
         safe = text
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            from steelscan.strip import printable
+            from steelscan.strip.errors import printable
 
             safe = printable(text)
         try:
@@ -65,16 +66,12 @@ class _Results(_Escaping):
         super()._fail(error)
         if isinstance(error, BrokenPipeError):
             raise SystemExit(READER_GONE) from None
-        from steelscan.strip import OutputError
+        from steelscan.strip.errors import OutputError
 
         problem = f"cannot be written ({error.strerror})"
         raise OutputError(
             "standard output", problem, "Redirect it to a disk with free space"
         ) from error
-
-
-class _Messages(_Escaping):
-    """Standard error: no work stops because progress cannot be shown."""
 
 
 @contextmanager
@@ -84,7 +81,7 @@ def safe_streams() -> Iterator[None]:
         _open_if_closed(number)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         out, err = sys.stdout or nowhere, sys.stderr or nowhere
-        with redirect_stdout(_Results(out)), redirect_stderr(_Messages(err)):
+        with redirect_stdout(_Results(out)), redirect_stderr(_Escaping(err)):
             yield
 
 

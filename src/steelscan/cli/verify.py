@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
+from steelscan.cli.inputs import Budget
 from steelscan.cli.options import BundleFile, SignedBy
 
 
@@ -21,12 +22,7 @@ def verify(
     cores: Annotated[
         int, typer.Option(min=1, max=256, help="Number of CPU cores used, all on one strip.")
     ] = 1,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Share of verdicts that may differ; by the precision if not given."
-        ),
-    ] = None,
+    budget: Budget = None,
     escape_budget: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Share of defective strips that the early exit may lose."),

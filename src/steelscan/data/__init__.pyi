@@ -13,11 +13,6 @@ from .dataset import open_dataset as open_dataset
 from .files import PictureFile as PictureFile
 from .files import check_apart as check_apart
 from .files import find_pictures as find_pictures
-from .files import folders_read as folders_read
-from .files import key as key
-from .files import picture_folders as picture_folders
-from .files import plain as plain
-from .files import stem as stem
 from .folds import Folds as Folds
 from .folds import LikeTest as LikeTest
 from .folds import make_folds as make_folds

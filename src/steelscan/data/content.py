@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from steelscan.data.files import Files, Stamp
-from steelscan.strip import DatasetError, OutputError, track, write_bytes
+from steelscan.strip import track
+from steelscan.strip.errors import DatasetError, OutputError
+from steelscan.strip.files import write_bytes
 
 _TIME_STEP = 2.0
 """Seconds in which a file may change without a change of its times, on FAT."""

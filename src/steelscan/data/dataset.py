@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +13,9 @@ from steelscan.data.annotations import Annotations, Checked, detect, read_groups
 from steelscan.data.content import content_hashes, track_many
 from steelscan.data.files import Files, is_picture, open_files, stem
 from steelscan.data.picture import picture_frame, read_picture
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    Frame,
-    Layout,
-    MaskError,
-    Masks,
-    Picture,
-    PictureError,
-)
+from steelscan.strip import Classes, Frame, Masks, Picture
+from steelscan.strip.errors import DatasetError, Fault, MaskError, OnError, PictureError
+from steelscan.strip.tables import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +99,7 @@ class Dataset:
         return read_picture(self._files.picture_bytes(path), self._files.where(path))
 
 
-def open_dataset(path: Path, on_error: Literal["stop", "skip"] = "stop") -> Dataset:
+def open_dataset(path: Path, on_error: OnError = "stop") -> Dataset:
     """Open a data set: a folder or a zip, with the files at the top or in its only folder.
 
     There are two layouts: that of the competition (``train_images/``, ``train.csv`` in either form,

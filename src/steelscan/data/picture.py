@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from steelscan.strip import Fault, Frame, MaskError, Picture, PictureError
+from steelscan.strip import Frame, Picture
+from steelscan.strip.errors import Fault, MaskError, PictureError
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
 """Suffixes of picture files, in lower case."""

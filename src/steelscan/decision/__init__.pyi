@@ -2,9 +2,7 @@ from .detector import Detector as Detector
 from .pictures import Prediction as Prediction
 from .pictures import distinct_pictures as distinct_pictures
 from .pictures import fill_log as fill_log
-from .pictures import map_ahead as map_ahead
 from .pictures import predict_pictures as predict_pictures
-from .prediction_log import OnError as OnError
 from .prediction_log import PredictionLog as PredictionLog
 from .spec import ClassifyStep as ClassifyStep
 from .spec import Decision as Decision

@@ -58,7 +58,9 @@ class PredictedOutputs:
         models = [
             (at, model)
             for at, model in enumerate(self._models[step])
-            if not self._cascade or _predicts_any(model, open_classes)
+            if not self._cascade
+            or model.classes is None
+            or any(open_classes[class_id - 1] for class_id in model.classes)
         ]
         if not models:
             return self._empty(settings)
@@ -131,11 +133,6 @@ class PredictedOutputs:
         """Count the models that predict each class, by its id."""
         every = range(1, self._classes + 1)
         return Counter(chain.from_iterable(model.classes or every for model in models))
-
-
-def _predicts_any(model: Model, open_classes: NDArray[np.bool_]) -> bool:
-    """Return whether a model predicts a class that is open."""
-    return model.classes is None or any(open_classes[class_id - 1] for class_id in model.classes)
 
 
 def settled_classes(

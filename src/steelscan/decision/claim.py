@@ -6,14 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from steelscan.data.files import PREDICT_MARKER
-from steelscan.strip import (
-    RunError,
-    check_output,
-    lock_folder,
-    output_folder,
-    write_bytes,
-    write_text,
-)
+from steelscan.strip.errors import RunError
+from steelscan.strip.files import check_output, lock_folder, output_folder, write_bytes, write_text
 
 TABLE, SKIPPED, LOG = "submission.csv", "skipped.csv", "predictions.jsonl"
 _WRITTEN = (TABLE, SKIPPED, LOG, "masks", "overlays")

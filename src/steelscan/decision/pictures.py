@@ -1,45 +1,26 @@
 """Predict the pictures of a folder into a folder, by a run or a bundle. No torch here."""
 
 import unicodedata
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from steelscan.data import (
-    PictureFile,
-    check_apart,
-    find_pictures,
-    picture_folders,
-    picture_frame,
-    read_picture,
-)
+from steelscan.data import PictureFile, find_pictures, picture_frame, read_picture
+from steelscan.data.files import check_outside, picture_folders
 from steelscan.decision.claim import LOG, SKIPPED, TABLE, claimed, record_table
-from steelscan.decision.prediction_log import OnError, Predicted, PredictionLog, content_hash
+from steelscan.decision.prediction_log import Predicted, PredictionLog, content_hash
 from steelscan.pages.outline import outline
-from steelscan.strip import (
-    Classes,
-    Frame,
-    InputError,
-    Layout,
-    Masks,
-    Picture,
-    track,
-    write_bytes,
-    write_rows,
-    writing,
-)
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from steelscan.strip import Classes, Frame, Masks, Picture, map_ahead, track
+from steelscan.strip.errors import InputError, OnError
+from steelscan.strip.files import write_bytes, writing
+from steelscan.strip.tables import Layout, write_rows
 
 
 @dataclass(frozen=True)
@@ -62,8 +43,8 @@ def distinct_pictures(pictures: str, out: Path) -> list[PictureFile]:
     sources = find_pictures(pictures)
     root = sources[0].files.root
     if out.resolve() == root.resolve():
-        check_apart(out, [root])
-    check_apart(out, picture_folders(root))  # elsewhere below it, predictions are marked as such
+        check_outside(out, [root])
+    check_outside(out, picture_folders(root))  # elsewhere below it, predictions are marked as such
     _check_stems(sources)
     return sources
 
@@ -150,28 +131,6 @@ def fill_log(
         for source, result in track(pairs, "Predicting", len(sources)):
             log.record(source.name, partial(counted, result), on_error)
     return frames
-
-
-def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Generator[Callable[[], Result], None, None]:
-    """Call a function for each item in threads, and yield its results in the order of the items.
-
-    A result is called to get it: it raises what the function raised. No more than twice as many
-    items as there are ``workers`` are worked on ahead of the caller.
-    """
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result
-            while waiting:
-                yield waiting.popleft().result
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _check_stems(sources: Sequence[PictureFile]) -> None:

@@ -5,22 +5,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from steelscan.strip import (
-    UNREAD,
-    UNSURE,
-    Layout,
-    Mask,
-    PictureError,
-    RunError,
-    encode,
-    track,
-    write_mask_table,
-    writing,
-)
-
-OnError = Literal["stop", "skip"]
+from steelscan.strip import UNREAD, UNSURE, Mask, encode, track
+from steelscan.strip.errors import OnError, PictureError, RunError
+from steelscan.strip.files import writing
+from steelscan.strip.tables import Layout, write_mask_table
 
 
 class Predicted(NamedTuple):

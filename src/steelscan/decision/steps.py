@@ -21,7 +21,8 @@ from steelscan.decision.spec import (
 )
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.postprocess import MinArea, Rule, Threshold, clean
-from steelscan.strip import Frame, Masks, RecipeError, per_class
+from steelscan.strip import Frame, Masks, per_class
+from steelscan.strip.errors import RecipeError
 
 
 class StepOutput(NamedTuple):

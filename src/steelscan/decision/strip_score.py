@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steelscan.decision.spec import ClassifyStep, Decision, HardGate, SegmentStep
 from steelscan.decision.steps import StepOutput, StripOutputs, gated
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 
 def class_scores(decision: Decision, outputs: StripOutputs, classes: int) -> NDArray[np.float64]:

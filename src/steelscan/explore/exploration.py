@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from steelscan.explore.counts import Counts, count_pictures
-from steelscan.explore.explored_data import ExploredData, OnError
+from steelscan.explore.explored_data import ExploredData
 from steelscan.explore.labels import LabelTable
 from steelscan.explore.masks import (
     PERCENTILES,
@@ -28,6 +28,7 @@ from steelscan.explore.measurements import (
 )
 from steelscan.explore.suspects import Suspect, find_suspects, speck_limit
 from steelscan.strip import PerClass, per_class
+from steelscan.strip.errors import OnError
 
 END = 0.01
 """An end of a strip counts as black from this share of its width on."""

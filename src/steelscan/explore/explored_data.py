@@ -3,26 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from steelscan.data import Dataset, open_dataset, picture_frame
 from steelscan.data.files import is_picture, open_files
 from steelscan.explore.labels import LabelTable, is_label_table, read_label_table
-from steelscan.strip import (
-    Classes,
-    Frame,
-    InputError,
-    Masks,
-    MaskTable,
-    Picture,
-    TableError,
-    decode,
-    read_mask_table,
-)
-
-OnError = Literal["stop", "skip"]
+from steelscan.pages import plural
+from steelscan.strip import Classes, Frame, Masks, Picture, decode
+from steelscan.strip.errors import InputError, OnError, TableError
+from steelscan.strip.tables import MaskTable, read_mask_table
 
 _TABLES = (".csv", ".csv.gz")
 _PICTURE_FOLDERS = ("train_images", "images", "")
@@ -99,7 +89,7 @@ def explored_dataset(dataset: Dataset) -> ExploredData:
         lists_clean=True,
         groups=dataset.group_labels,
         skipped=dataset.skipped,
-        notes=(f"{tests} pictures in test_images/ have no masks and are left out.",)
+        notes=(f"{tests} {plural(tests, 'picture', 'is')} left out: test_images/ has no masks.",)
         if tests
         else (),
     )
@@ -159,7 +149,8 @@ def _with_labels(data: ExploredData, table: LabelTable, path: Path) -> ExploredD
     missing = len(set(data.names) - set(table.names))
     notes = [note for note in data.notes if "clean pictures" not in note]
     if missing:
-        notes.append(f"{missing} pictures of {data.title} are not in {path.name}.")
+        absent = plural(missing, "picture", "is")
+        notes.append(f"{missing} {absent} in {data.title} and not in {path.name}.")
     return replace(data, labels=table, notes=tuple(notes))
 
 

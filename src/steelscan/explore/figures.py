@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from steelscan.explore.exploration import END, Exploration
 from steelscan.explore.masks import PIECES
 from steelscan.explore.measurements import masks_of_class
-from steelscan.pages import class_color, png_of, styled, svg_of
+from steelscan.pages import class_color, plural, png_of, styled, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -213,7 +213,7 @@ def _heat_map(
     )
     pictures = len(masks_of_class(exploration.measured.strips, at))
     name = _short(exploration.class_titles)[at]
-    panel.set_title(f"{name}: {pictures} {'picture' if pictures == 1 else 'pictures'}")
+    panel.set_title(f"{name}: {pictures} {plural(pictures, 'picture')}")
     panel.set_xticks([])
     panel.set_yticks([])
     for spine in panel.spines.values():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from steelscan.explore.exploration import Exploration, in_one_group
 from steelscan.explore.suspects import KINDS
+from steelscan.pages import plural
 
 _RARE = 10.0
 """A class is rare if the most frequent class is on this many times as many pictures."""
@@ -33,7 +34,7 @@ def summary(exploration: Exploration) -> str:
     clean = f"{first.clean} clean" if first.lists_clean else "clean ones not listed"
     per_class = zip(exploration.classes, first.per_class, strict=True)
     lines = [
-        f"{first.pictures} pictures, {clean}; "
+        f"{_pictures(first.pictures)}, {clean}; "
         + ", ".join(f"class {name}: {count}" for name, count in per_class)
     ]
     if exploration.pixels_with_two_classes is not None:
@@ -41,7 +42,8 @@ def summary(exploration: Exploration) -> str:
     copies = exploration.near_duplicates
     if copies is not None:
         lines.append(
-            f"Near-duplicates: {copies.groups} groups, {copies.differing} labelled differently"
+            f"Near-duplicates: {_many(copies.groups, 'group')}, "
+            f"{copies.differing} labelled differently"
         )
     kinds = [each.kind for each in exploration.suspects]
     counts = [f"{KINDS[kind].lower()}: {kinds.count(kind)}" for kind in KINDS if kind in kinds]
@@ -166,7 +168,7 @@ def _pictures(count: int) -> str:
 
 
 def _many(count: int, what: str) -> str:
-    return f"{number(count)} {what}{'' if count == 1 else 's'}"
+    return f"{number(count)} {plural(count, what)}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Classes, Table, TableError, read_rows
+from steelscan.strip import Classes
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import Table, read_rows
 
 _EXPECTED = "Expected ImageId,has1,has2,... with 0 or 1, and maybe area_pct1,... and instances1,..."
 _CLASS = re.compile(r"has([0-9]{1,9}|_.+)")

@@ -1,28 +1,22 @@
 """The one pass over all masks and pictures: each is read once, and only measurements are kept."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.duplicates import Fingerprint, fingerprint, group_prints
-from steelscan.explore.explored_data import ExploredData, OnError
+from steelscan.explore.explored_data import ExploredData
 from steelscan.explore.exposure import Exposure, exposure_of
 from steelscan.explore.near_pairs import NearPair, near_pairs
 from steelscan.explore.shape import MaskShape, coverage, heat_frame, shape_of, shared_by
-from steelscan.strip import Frame, MaskError, PictureError, show_progress
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from steelscan.strip import Frame, map_ahead, show_progress
+from steelscan.strip.errors import MaskError, OnError, PictureError
 
 _READERS = 2
-_AHEAD = 4
-"""Strips per reader that are read ahead."""
 
 
 class StripFacts(NamedTuple):
@@ -80,12 +74,12 @@ def measure(data: ExploredData, on_error: OnError = "stop") -> Measurements:
     prints: list[Fingerprint] = []
     skipped: list[tuple[str, str]] = []
     with show_progress("Measuring strips", len(data.names)) as bar:
-        for row, future in enumerate(
-            ahead(lambda row: _measure(data, row, cells), range(len(data.names)))
-        ):
+        rows, readers = range(len(data.names)), min(_READERS, os.cpu_count() or 1)
+        results = map_ahead(lambda row: _measure(data, row, cells), rows, readers)
+        for row, result in zip(rows, results, strict=True):
             bar.advance()
             try:
-                facts, covered, print_ = future.result()
+                facts, covered, print_ = result()
             except (PictureError, MaskError) as error:
                 if on_error == "stop":
                     raise
@@ -118,23 +112,6 @@ def masks_of_class(strips: Sequence[StripFacts], index: int) -> list[tuple[int, 
     """Return the masks of a class: the index in ``strips`` and the shape of each."""
     shapes = ((at, strip.shapes[index]) for at, strip in enumerate(strips))
     return [(at, shape) for at, shape in shapes if shape is not None]
-
-
-def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Future[Result]]:
-    """Start the work on some items before their results are used; yield the futures in order."""
-    readers = min(_READERS, os.cpu_count() or 1)
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(readers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > readers * _AHEAD:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _measure(

@@ -23,6 +23,8 @@ _SIZES = 6
 _PERCENTILES = (0, 1, 5, 50, 95, 99, 100)
 """Percentiles on the page."""
 
+_NAMED = {0: "smallest", 50: "median", 100: "largest"}
+
 
 def render(
     exploration: Exploration,
@@ -51,7 +53,7 @@ def render(
         "matrix": exploration.counts[0].together
         if 1 < len(exploration.classes) <= _MATRIX
         else None,
-        "percentiles": [_title(percentile) for percentile in _PERCENTILES],
+        "percentiles": [_NAMED.get(each, f"{each} %") for each in _PERCENTILES],
         "areas": [
             {"source": each.source, "rows": list(map(_area_row, each.classes))}
             for each in exploration.areas
@@ -114,7 +116,3 @@ def _area_row(facts: AreaFacts) -> dict[str, Any]:
 
 def _share(value: float) -> str:
     return f"{100 * value:.2f} %" if value < 0.1 else f"{100 * value:.1f} %"
-
-
-def _title(percentile: int) -> str:
-    return {0: "smallest", 50: "median", 100: "largest"}.get(percentile, f"{percentile} %")

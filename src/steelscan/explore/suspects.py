@@ -15,6 +15,7 @@ from steelscan.explore.labels import LabelTable
 from steelscan.explore.measurements import Measurements, StripFacts, masks_of_class
 from steelscan.explore.near_pairs import label_differences
 from steelscan.explore.shape import MaskShape, Parts
+from steelscan.pages import plural
 
 SPECK = 3.66e-4
 """Pieces and holes under this share of the picture are specks and pinholes: the 150 pixels of the
@@ -210,8 +211,7 @@ def _small_parts(
                     score = _graded(highest, pixels / limit)
                     if kind == "sliver":
                         size, score = f"one pixel wide; the shortest has {pixels} pixels", highest
-                    plural = "" if len(parts) == 1 else "s"
-                    reason = f"class {name} has {len(parts)} {kind}{plural} {size}"
+                    reason = f"class {name} has {len(parts)} {plural(len(parts), kind)} {size}"
                     box = (top, left, height, width)
                     yield Suspect(kind, strip.name, at, index, name, score, reason, box)
 

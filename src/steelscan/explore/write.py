@@ -5,9 +5,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from steelscan.data import check_apart, folders_read
+from steelscan.data import check_apart
 from steelscan.explore.exploration import Exploration, explore_data
-from steelscan.explore.explored_data import OnError, open_explored_data
+from steelscan.explore.explored_data import open_explored_data
 from steelscan.explore.exposure import Exposure
 from steelscan.explore.figures import draw_figures
 from steelscan.explore.gallery import (
@@ -21,15 +21,10 @@ from steelscan.explore.gallery import (
 )
 from steelscan.explore.masks import EDGES
 from steelscan.explore.page import render
-from steelscan.strip import (
-    Frame,
-    PerClass,
-    output_folder,
-    write_bytes,
-    write_rows,
-    write_text,
-    writing,
-)
+from steelscan.strip import Frame, PerClass
+from steelscan.strip.errors import OnError
+from steelscan.strip.files import output_folder, write_bytes, write_text, writing
+from steelscan.strip.tables import write_rows
 
 _TABLES = ("strips.csv", "masks.csv", "suspects.csv")
 _FIGURE = re.compile(r"[a-z]+(-[a-z]+)*(-\d+)?\.png")
@@ -52,7 +47,7 @@ def explore(
     their errors see `open_explored_data` and `explore_data`. Raises OutputError if the folder
     cannot be written.
     """
-    check_apart(out, folders_read(data))
+    check_apart(out, data)
     output_folder(out)
     explored = open_explored_data(data, labels, frame, on_error)
     exploration = explore_data(explored, on_error, speck, min_area)

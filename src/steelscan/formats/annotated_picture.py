@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import key, plain
+from steelscan.data.files import key, plain
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import Classes, DatasetError, Frame, Mask, Masks, check_masks
+from steelscan.strip import Classes, Frame, Mask, Masks, check_masks
+from steelscan.strip.errors import DatasetError
 
 
 @dataclass(frozen=True, eq=False)

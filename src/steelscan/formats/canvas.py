@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from steelscan.formats.annotated_picture import AnnotatedPicture
 from steelscan.formats.polygon import crosses_itself, fill
-from steelscan.strip import STRICT, Classes, Fault, FaultPolicy, Frame, InputError, Mask, MaskError
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import STRICT, Fault, FaultPolicy, InputError, MaskError
 
 
 class Canvas:

@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -17,32 +18,32 @@ from steelscan.formats.dataset_location import DatasetLocation, locate
 from steelscan.formats.picture_index import PictureIndex, check_claim
 from steelscan.formats.picture_names import differ_in_case
 from steelscan.formats.registry import format_named
-from steelscan.strip import (
+from steelscan.pages import plural
+from steelscan.strip import Frame, show_progress
+from steelscan.strip.errors import (
     DatasetError,
     Fault,
     FaultPolicy,
-    FileKind,
-    Frame,
     InputError,
     PictureError,
     Severity,
-    check_output,
-    replacing,
-    show_progress,
 )
+from steelscan.strip.files import FileKind, check_output, replacing
 
 _EXAMPLES = 5
 _COLUMNS = ("severity", "fault", "where", "message")
 
 
-class Finding(BaseModel, frozen=True):
+@dataclass(frozen=True)
+class Finding:
     """One thing that is wrong, and where."""
 
     where: str
     message: str
 
 
-class FaultCount(BaseModel, frozen=True):
+@dataclass(frozen=True)
+class FaultCount:
     """How often a kind of fault was found, with its first examples."""
 
     fault: Fault
@@ -73,8 +74,12 @@ class CheckReport(BaseModel, frozen=True):
             lines += [f"    {example.where}: {example.message}" for example in each.examples]
             more = each.count - len(each.examples)
             lines += [f"    ... and {more} more"] if more else []
-        sums = f"{self.errors} errors, {self.warnings} warnings" if self.faults else "nothing wrong"
-        return "\n".join([*lines, f"{self.pictures} pictures, {self.format}: {sums}"])
+        sums = "nothing wrong"
+        if self.faults:
+            warnings = f"{self.warnings} {plural(self.warnings, 'warning')}"
+            sums = f"{self.errors} {plural(self.errors, 'error')}, {warnings}"
+        pictures = f"{self.pictures} {plural(self.pictures, 'picture')}"
+        return "\n".join([*lines, f"{pictures}, {self.format}: {sums}"])
 
 
 def check(
@@ -120,7 +125,7 @@ class _Findings(FaultPolicy):
     def note(self, fault: Fault, where: object, problem: str, count: int = 1) -> None:
         """Count a fault that was found ``count`` times."""
         place, message = (str(text).replace(*self._names) for text in (where, problem))
-        finding = Finding(where=place, message=message)
+        finding = Finding(place, message)
         self._write(fault, finding)
         self._counts[fault] += count
         examples = self._examples.setdefault(fault, [])
@@ -131,12 +136,7 @@ class _Findings(FaultPolicy):
         """Return the report of all that was counted."""
         order = sorted(self._counts, key=lambda each: (each.severity, -self._counts[each], each))
         faults = tuple(
-            FaultCount(
-                fault=fault,
-                severity=fault.severity,
-                count=self._counts[fault],
-                examples=tuple(self._examples[fault]),
-            )
+            FaultCount(fault, fault.severity, self._counts[fault], tuple(self._examples[fault]))
             for fault in order
         )
         errors = sum(each.count for each in faults if each.severity == "error")
@@ -196,9 +196,14 @@ def _file_of(
 def _check_masks(picture: AnnotatedPicture, findings: _Findings) -> None:
     overlap = int((picture.masks.sum(axis=0) > 1).sum())
     if overlap:
-        findings.note(Fault.OVERLAP, picture.image, f"{overlap} pixels have two classes or more")
+        findings.note(
+            Fault.OVERLAP,
+            picture.image,
+            f"{overlap} {plural(overlap, 'pixel', 'has')} two classes or more",
+        )
     if picture.ignored:
-        problem = f"{picture.ignored} pixels are marked as neither, and are read as defect-free"
+        marked = f"{picture.ignored} {plural(picture.ignored, 'pixel', 'is')} marked as neither"
+        problem = f"{marked}, and read as defect-free"
         findings.note(Fault.IGNORED, picture.image, problem)
 
 

@@ -15,7 +15,8 @@ import yaml  # type: ignore[import-untyped]
 from steelscan.data.files import Files, open_files
 from steelscan.formats.parsing import text_lines
 from steelscan.formats.picture_names import leads_out
-from steelscan.strip import STRICT, Classes, DatasetError, Fault, FaultPolicy
+from steelscan.strip import Classes
+from steelscan.strip.errors import STRICT, DatasetError, Fault, FaultPolicy
 
 _TEXT_FILES = ("obj.names", "classes.txt", "labels/classes.txt", "class_names.txt", "names.txt")
 _USUAL = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")

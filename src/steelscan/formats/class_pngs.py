@@ -21,18 +21,16 @@ from steelscan.formats.class_names import make_classes
 from steelscan.formats.parsing import png_of
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import (
-    Classes,
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import (
     DatasetError,
     Fault,
     FaultPolicy,
-    Frame,
     InputError,
-    Mask,
     MaskError,
     OutputError,
-    write_bytes,
 )
+from steelscan.strip.files import write_bytes
 
 
 def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:

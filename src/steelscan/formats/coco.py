@@ -26,7 +26,8 @@ from steelscan.formats.parsing import Model, new_text_file, opened, parse_json
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, outlines
-from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, Mask, MaskError
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError
 
 _FIRST = -(2**63)
 """Ids that are texts are numbered from here on."""

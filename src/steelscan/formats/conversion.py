@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
-from steelscan.data import check_apart, folders_read, picture_frame
+from steelscan.data import check_apart, picture_frame
 from steelscan.data.files import Files, is_picture, open_files
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures
 from steelscan.formats.class_names import similar_names
@@ -17,16 +16,10 @@ from steelscan.formats.picture_index import check_claim
 from steelscan.formats.picture_names import check_name
 from steelscan.formats.registry import format_named
 from steelscan.formats.target_names import TargetNames
-from steelscan.strip import (
-    DatasetError,
-    Fault,
-    FaultLog,
-    PictureError,
-    Progress,
-    show_progress,
-    write_bytes,
-    writing,
-)
+from steelscan.pages import plural
+from steelscan.strip import Progress, show_progress
+from steelscan.strip.errors import DatasetError, Fault, FaultLog, OnError, PictureError
+from steelscan.strip.files import write_bytes, writing
 
 _GROUPS = "groups.csv"
 _REPORTED = (
@@ -56,12 +49,16 @@ class Converted:
     def text(self) -> str:
         """Return what was converted, then one line per kind of loss and per note."""
         masks = ", ".join(f"{name}: {count}" for name, count in self.masks.items())
-        lines = [f"{self.pictures} pictures; masks per class: {masks}"]
+        lines = [f"{self.pictures} {plural(self.pictures, 'picture')}; masks per class: {masks}"]
         counts, pixels = Counter[str](), Counter[str]()
         for loss in self.losses:
             counts[loss.why] += 1
             pixels[loss.why] += loss.pixels
-        lines += [f"Lost: {pixels[why]} pixels of {counts[why]} masks {why}" for why in counts]
+        lines += [
+            f"Lost: {pixels[why]} {plural(pixels[why], 'pixel')} of {counts[why]} "
+            f"{plural(counts[why], 'mask')} {why}"
+            for why in counts
+        ]
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 
@@ -71,7 +68,7 @@ def convert(
     to: str,
     from_: str | None = None,
     copy_pictures: bool = True,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     only: Collection[str] | None = None,
     images: Path | None = None,
 ) -> Converted:
@@ -94,7 +91,7 @@ def convert(
     """
     new_format = format_named("--to", to)
     given = format_named("--from", from_) if from_ is not None else None
-    check_apart(target, folders_read(source, images))
+    check_apart(target, source, images)
     with new_folder(target) as folder, opened_source(source, target) as root:
         location = locate(root, given, source, images)
         pictures = folder / new_format.pictures if copy_pictures else None
@@ -161,7 +158,9 @@ class _Copying:
             raise self.policy.errors[0]
         unused = len(set(self.index.own).difference(used))
         if unused and self.only is None:
-            self.notes.append(f"{unused} pictures that no annotation names were left out")
+            self.notes.append(
+                f"left out: {unused} {plural(unused, 'picture')} that no annotation names"
+            )
 
     def summary(self) -> tuple[str, ...]:
         """Return all notes."""
@@ -251,7 +250,8 @@ def _copy_groups(location: DatasetLocation, names: TargetNames, folder: Path) ->
     """Copy the table of near-duplicates, without which folds would leak; return notes."""
     root = location.annotations if location.annotations.is_dir() else location.top
     tests = sum(map(is_picture, open_files(root).names("test_images")))
-    notes = [f"{tests} pictures of test_images/ have no masks and were left out"] if tests else []
+    pictures = f"{tests} {plural(tests, 'picture')} of test_images/"
+    notes = [f"left out: {pictures}, which have no masks"] if tests else []
     if not (root / _GROUPS).is_file():
         return notes
     write_bytes(folder / _GROUPS, names.in_groups((root / _GROUPS).read_bytes(), root / _GROUPS))

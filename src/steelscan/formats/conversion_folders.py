@@ -7,7 +7,8 @@ from pathlib import Path
 
 from steelscan.data.files import Files, open_files
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import DatasetError, OutputError, SteelscanError, temporary_folder, writing
+from steelscan.strip.errors import DatasetError, OutputError, SteelscanError
+from steelscan.strip.files import temporary_folder, writing
 
 _CHUNK = 1 << 20
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Fault, MaskError
+from steelscan.strip.errors import Fault, MaskError
 
 _AGAIN = "Export the annotations again; the file may be cut off"
 _LONGEST_COUNT = 60

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import key
+from steelscan.data.files import key
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, check_class_names
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import make_classes
@@ -24,7 +24,8 @@ from steelscan.formats.parsing import new_text_file, numbers, opened, refuse_doc
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct
 from steelscan.formats.polygon import bounding_box, box, ellipse
-from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, Mask, MaskError
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError
 
 _AGAIN = "Correct it there, or export the task again as CVAT for images 1.1"
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,12}\s*")

@@ -14,7 +14,7 @@ from steelscan.formats.parsing import refuse_doctype
 from steelscan.formats.picture_folder import picture_names
 from steelscan.formats.picture_index import PictureIndex, around
 from steelscan.formats.registry import FORMATS, Format
-from steelscan.strip import DatasetError, FaultPolicy
+from steelscan.strip.errors import DatasetError, FaultPolicy
 
 _APART = ("annotations", "labels")
 """Folders that hold only files of annotations."""

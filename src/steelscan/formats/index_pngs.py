@@ -26,7 +26,9 @@ from steelscan.formats.annotated_picture import (
 from steelscan.formats.parsing import png_of
 from steelscan.formats.picture_folder import frames_of, picture_names
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, write_bytes
+from steelscan.strip import Classes
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy
+from steelscan.strip.files import write_bytes
 
 
 def read(path: Path, policy: FaultPolicy, index: PictureIndex | None) -> Pictures:

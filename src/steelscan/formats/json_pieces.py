@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from json import JSONDecodeError
 from typing import Any, BinaryIO, NamedTuple
 
-from steelscan.strip import DatasetError, Fault
+from steelscan.strip.errors import DatasetError, Fault
 
 _CHUNK = 1 << 20
 _DECODER = json.JSONDecoder()

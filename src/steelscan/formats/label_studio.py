@@ -31,17 +31,9 @@ from steelscan.formats.parsing import new_text_file, numbers, opened, parse_json
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, check_name
 from steelscan.formats.polygon import box, ellipse, turned
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    FaultLog,
-    FaultPolicy,
-    Frame,
-    Mask,
-    MaskError,
-    write_text,
-)
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import DatasetError, Fault, FaultLog, FaultPolicy, MaskError
+from steelscan.strip.files import write_text
 
 _PROGRAM = "Label Studio JSON"
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")

@@ -9,7 +9,7 @@ bits that choose one of the four sizes, the length less one in that size, and th
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Fault, MaskError
+from steelscan.strip.errors import Fault, MaskError
 
 _SIZES = (3, 4, 8, 16)
 _AGAIN = "Export the annotations again"

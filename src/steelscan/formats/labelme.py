@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, RootModel
 
-from steelscan.data import open_index_picture, picture_frame, plain
-from steelscan.data.files import Files, open_files
+from steelscan.data import open_index_picture, picture_frame
+from steelscan.data.files import Files, open_files, plain
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, check_class_names
 from steelscan.formats.canvas import Canvas, no_area
 from steelscan.formats.class_names import listed_classes, make_classes
@@ -25,18 +25,9 @@ from steelscan.formats.parsing import parse_json, parse_part, png_of
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.picture_names import check_distinct, leads_out
 from steelscan.formats.polygon import bounding_box, box, ellipse
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    FaultPolicy,
-    Frame,
-    Mask,
-    MaskError,
-    PictureError,
-    write_json,
-    write_text,
-)
+from steelscan.strip import Classes, Frame, Mask
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError, PictureError
+from steelscan.strip.files import write_json, write_text
 
 INSIDE = ("", "images/")
 """Where names of pictures start."""

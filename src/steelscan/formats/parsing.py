@@ -15,7 +15,8 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from steelscan.data.files import Files
-from steelscan.strip import DatasetError, Fault, MaskError, replacing
+from steelscan.strip.errors import DatasetError, Fault, MaskError
+from steelscan.strip.files import replacing
 
 Model = TypeVar("Model", bound=BaseModel)
 

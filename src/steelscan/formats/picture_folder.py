@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from steelscan.data import picture_frame, plain
-from steelscan.data.files import ByStem, Files, is_picture
+from steelscan.data import picture_frame
+from steelscan.data.files import ByStem, Files, is_picture, plain
 from steelscan.formats.picture_names import check_name
-from steelscan.strip import STRICT, DatasetError, Fault, FaultPolicy, Frame, PictureError
+from steelscan.strip import Frame
+from steelscan.strip.errors import STRICT, DatasetError, Fault, FaultPolicy, PictureError
 
 
 def pictures_of(files: Files, policy: FaultPolicy = STRICT) -> Iterator[tuple[str, Frame]]:

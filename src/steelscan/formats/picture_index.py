@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from steelscan.data import key
-from steelscan.data.files import Files, fault_of, is_picture, open_files
+from steelscan.data.files import Files, fault_of, is_picture, key, open_files
 from steelscan.formats.picture_folder import header_frame
 from steelscan.formats.picture_names import NameParts, outside, split_name
-from steelscan.strip import DatasetError, Fault, Frame, MaskError, PictureError
+from steelscan.strip import Frame
+from steelscan.strip.errors import DatasetError, Fault, MaskError, PictureError
 
 _LONGEST = 4096
 """Most characters of a path on any system."""

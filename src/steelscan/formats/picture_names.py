@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
-from steelscan.data import key, plain
-from steelscan.data.files import fault_of
-from steelscan.strip import STRICT, DatasetError, Fault, FaultPolicy
+from steelscan.data.files import fault_of, key, plain
+from steelscan.strip.errors import STRICT, DatasetError, Fault, FaultPolicy
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 

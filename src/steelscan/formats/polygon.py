@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.formats.parsing import numbers
-from steelscan.strip import Fault, Mask, MaskError
+from steelscan.strip import Mask
+from steelscan.strip.errors import Fault, MaskError
 
 _FARTHEST = 1e9
 """Larger coordinates are treated as damage."""

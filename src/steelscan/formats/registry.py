@@ -18,7 +18,7 @@ from steelscan.formats import (
 )
 from steelscan.formats.annotated_picture import AnnotatedPicture, Loss, Pictures, checked
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import STRICT, FaultPolicy, InputError
+from steelscan.strip.errors import STRICT, FaultPolicy, InputError
 
 
 class Format(NamedTuple):

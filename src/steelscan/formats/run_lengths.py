@@ -9,7 +9,8 @@ from pathlib import Path
 from steelscan.data.annotations import write_classes
 from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.index_pngs import read
-from steelscan.strip import Classes, encode, write_mask_table
+from steelscan.strip import Classes, encode
+from steelscan.strip.tables import write_mask_table
 
 __all__ = ["read", "write"]  # `index_pngs.read` detects which of the two layouts it reads
 

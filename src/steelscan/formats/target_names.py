@@ -4,9 +4,8 @@ import csv
 import io
 from pathlib import PurePosixPath
 
-from steelscan.data import key, plain
 from steelscan.data.annotations import read_table
-from steelscan.data.files import is_picture
+from steelscan.data.files import is_picture, key, plain
 
 _GROUPS = ("image", "group")
 _OMITTED = ("images", "data")

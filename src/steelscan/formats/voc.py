@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from steelscan.data import picture_frame, plain
+from steelscan.data import picture_frame
 from steelscan.data.annotations import check_mask_size
-from steelscan.data.files import ByStem, Files, open_files
+from steelscan.data.files import ByStem, Files, open_files, plain
 from steelscan.formats.annotated_picture import (
     AnnotatedPicture,
     Loss,
@@ -36,17 +36,9 @@ from steelscan.formats.class_names import make_classes
 from steelscan.formats.parsing import png_of, refuse_doctype, text_lines, xml_errors
 from steelscan.formats.picture_folder import pictures_of, refuse_strays
 from steelscan.formats.picture_index import PictureIndex
-from steelscan.strip import (
-    Classes,
-    DatasetError,
-    Fault,
-    FaultPolicy,
-    Frame,
-    MaskError,
-    PictureError,
-    write_bytes,
-    write_text,
-)
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError, PictureError
+from steelscan.strip.files import write_bytes, write_text
 
 _CHANNEL = frozenset(map(str, range(256)))
 _REMEDY = "Write lines as 'background:0,0,0::' and 'scratch:128,0,0::'"

@@ -15,8 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.data import plain
-from steelscan.data.files import ByStem, Files, open_files
+from steelscan.data.files import ByStem, Files, open_files, plain
 from steelscan.formats.annotated_picture import Loss, Pictures
 from steelscan.formats.canvas import Canvas
 from steelscan.formats.class_names import NOT_OF_A_PICTURE, class_names, lists_of_pictures
@@ -24,7 +23,9 @@ from steelscan.formats.parsing import numbers, text_lines
 from steelscan.formats.picture_folder import frames_of, without_picture
 from steelscan.formats.picture_index import PictureIndex
 from steelscan.formats.polygon import box, fill, outlines
-from steelscan.strip import Classes, DatasetError, Fault, FaultPolicy, Frame, MaskError, write_text
+from steelscan.strip import Classes, Frame
+from steelscan.strip.errors import DatasetError, Fault, FaultPolicy, MaskError
+from steelscan.strip.files import write_text
 
 INSIDE = ("images/", "")
 """Where names of pictures start."""
@@ -74,7 +75,8 @@ def _text_files(files: Files, index: PictureIndex, policy: FaultPolicy) -> dict[
     for name in names:
         path = PurePosixPath(name)
         expected = "labels" in path.parts[:-1] or path.parent in folders
-        if name not in used and expected and _is_of_a_picture(path.name):
+        other = path.name.lower() in NOT_OF_A_PICTURE or path.name.lower().startswith("readme")
+        if name not in used and expected and not other:
             policy.error(without_picture(files.where(name), index.where("")))
     return of_picture
 
@@ -84,10 +86,6 @@ def _text_names(picture: str) -> list[str]:
     at, parts = _images_at(picture), plain(picture).split("/")
     apart = [*parts[:at], "labels", *parts[at + 1 :]] if at >= 0 else ["labels", *parts]
     return [f"{name}.txt" for name in ("/".join(apart), plain(picture))]
-
-
-def _is_of_a_picture(name: str) -> bool:
-    return name.lower() not in NOT_OF_A_PICTURE and not name.lower().startswith("readme")
 
 
 def _name(file: str) -> str:

@@ -8,7 +8,8 @@ from pydantic import Field, PositiveInt, ValidationError, computed_field
 from steelscan.bundle import Manifest, MillimetresPerPixel, read_package, usable_cores
 from steelscan.bundle.bench import Measured, Setting, machine, measure_each
 from steelscan.inspection.line import Along, Costs, Line, Verdict, strips_across, verdict_of
-from steelscan.strip import InputError, Spec
+from steelscan.strip import Spec
+from steelscan.strip.errors import InputError
 
 
 class LineRequest(Spec):

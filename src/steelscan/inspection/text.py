@@ -6,6 +6,7 @@ from math import ceil
 from steelscan.bundle.bench import bundle_heads
 from steelscan.evaluation.statistics import lower_bound, upper_bound
 from steelscan.inspection.line_budget import LineBudget
+from steelscan.pages import plural
 
 _ALONE = 0.85
 """Below this share of busy cores, other programs took part of them."""
@@ -25,9 +26,9 @@ def _line(budget: LineBudget) -> Iterator[str]:
         f"{along:g} mm along it and {across:g} mm across."
     )
     yield (
-        f"{_count_text(line.across, 'strip')} across, {_count_text(line.sides, 'side')}: "
+        f"{_counted(line.across, 'strip')} across, {_counted(line.sides, 'side')}: "
         f"{line.strips_per_second:.2f} strips per second, that is {line.budget_ms:.1f} ms per "
-        f"strip on {_count_text(budget.cores, 'core')}."
+        f"strip on {_counted(budget.cores, 'core')}."
     )
 
 
@@ -41,7 +42,7 @@ def _costs(budget: LineBudget) -> Iterator[str]:
     measured, costs = budget.all_networks, budget.costs_ms
     used = measured.setting.cores
     if used != budget.cores:
-        yield f"Measured on {_count_text(used, 'core')}, extrapolated to {budget.cores}."
+        yield f"Measured on {_counted(used, 'core')}, extrapolated to {budget.cores}."
     yield f"{'':30}{'ms per strip':>12}{'busy':>9}   cores needed"
     rows = [("all_networks", "all networks run")]
     if budget.cascade is not None and budget.cascade.early:
@@ -56,7 +57,7 @@ def _costs(budget: LineBudget) -> Iterator[str]:
         least = measured.cpu_milliseconds / budget.cores
         yield (
             f"Other programs were running: steelscan used {measured.busy:.2f} of "
-            f"{_count_text(used, 'core')}."
+            f"{_counted(used, 'core')}."
         )
         yield f"Without them a strip may take {least:.1f} ms with all networks: measure again."
 
@@ -97,5 +98,5 @@ def _early(budget: LineBudget, decided: int) -> Iterator[str]:
         yield "The strips in the bundle are mostly defective: give --data with typical strips."
 
 
-def _count_text(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {plural(count, noun)}"

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from steelscan.losses.shapes import as_floats, check_maps
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 Rectifier: TypeAlias = Literal["relu", "elu"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 
 def along_classes(values: Tensor, logits: Tensor) -> Tensor:

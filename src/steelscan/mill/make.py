@@ -12,7 +12,8 @@ from steelscan.mill.outline import Outline, draw_masks, draw_outlines
 from steelscan.mill.rolls import Stream, name_of, roll_of, scene_of, stream
 from steelscan.mill.spec import Mill
 from steelscan.mill.steel import bare_steel, draw_style, light
-from steelscan.strip import InputError, Masks, Picture
+from steelscan.strip import Masks, Picture
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)

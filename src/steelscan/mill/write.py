@@ -8,15 +8,10 @@ import cv2
 from steelscan.mill.make import MilledStrip, make_strip
 from steelscan.mill.rolls import first_of_next_roll, name_of
 from steelscan.mill.spec import Mill
-from steelscan.strip import (
-    OutputError,
-    encode,
-    output_folder,
-    track,
-    write_mask_table,
-    write_rows,
-    writing,
-)
+from steelscan.strip import encode, track
+from steelscan.strip.errors import OutputError
+from steelscan.strip.files import output_folder, writing
+from steelscan.strip.tables import write_mask_table, write_rows
 
 _QUALITY = 92  # of the JPEG files, of 100
 

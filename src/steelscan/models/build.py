@@ -31,7 +31,7 @@ from steelscan.models.specs import (
     encoder_of,
 )
 from steelscan.models.weights import find_weights
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 
 def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 
 class Outputs(NamedTuple):

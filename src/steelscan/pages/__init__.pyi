@@ -11,6 +11,7 @@ from .page import render_page as render_page
 from .page import shown_width as shown_width
 from .plain import plain_table as plain_table
 from .plain import plain_value as plain_value
+from .plain import plural as plural
 from .plain import unwrapped_tables as unwrapped_tables
 from .svg import png_of as png_of
 from .svg import styled as styled
@@ -19,4 +20,5 @@ from .tables import Page as Page
 from .tables import Section as Section
 from .tables import Table as Table
 from .tables import page_text as page_text
+from .tables import plain_page as plain_page
 from .tables import write_page as write_page

@@ -75,7 +75,8 @@ def _panel(panel: "Axes", metric: str, curves: Sequence[Curve]) -> None:
             marker="o" if len(points) < 8 else None,  # one point is not a line
             markersize=3,
         )
-    panel.set_title(metric.replace("_", " "))
+    name = metric.replace("_", " ")
+    panel.set_title("training loss" if metric == "loss" else f"validation: {name}")
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panel.yaxis.set_major_locator(MaxNLocator(nbins=5))

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Frame, MaskError, Masks, Picture, PictureError, check_masks
+from steelscan.strip import Frame, Masks, Picture, check_masks
+from steelscan.strip.errors import MaskError, PictureError
 
 _COLORS = (
     (230, 159, 0),  # orange

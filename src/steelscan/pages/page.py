@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.pages.outline import class_color
+from steelscan.pages.plain import plural
 
 PAGE_WIDTH, HALF_WIDTH, HALF_HEIGHT = 924, 480, 420
 """Pixels of a picture alone in its row, or next to another. A page is 1000 pixels wide, with 76 for
@@ -27,7 +28,7 @@ def render_page(room: str, template: str, content: Mapping[str, Any]) -> str:
     """Render a template of package ``room`` that extends ``page.html.jinja``.
 
     All text except `Markup` is escaped; a name that ``content`` lacks is an error. Templates have
-    the filters ``decimal`` and ``percent``.
+    the filters ``decimal``, ``percent`` and ``plural``.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -42,7 +43,7 @@ def render_page(room: str, template: str, content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         loader=FunctionLoader(source),
     )
-    environment.filters |= {"decimal": decimal, "percent": percent}
+    environment.filters |= {"decimal": decimal, "percent": percent, "plural": plural}
     return environment.get_template(template).render(content)
 
 

@@ -1,4 +1,4 @@
-"""Tables as plain text, and values as plain JSON."""
+"""Tables as plain text, nouns that fit their counts, and values as plain JSON."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ from io import StringIO
 from math import isfinite
 from pathlib import Path
 
-from steelscan.strip import printable
+from steelscan.strip.errors import printable
 
 _NO_LIMIT = 10_000
 """Columns of a table whose cells are not wrapped."""
@@ -54,6 +54,13 @@ def plain_table(rows: Sequence[Sequence[str]]) -> str:
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def plural(count: int, noun: str, verb: str = "") -> str:
+    """Return a noun, and maybe a verb, for a count of things: "strip was" or "strips were"."""
+    nouns = noun if count == 1 else f"{noun}s"
+    verbs = verb if count == 1 else {"is": "are", "was": "were", "has": "have"}.get(verb, verb)
+    return f"{nouns} {verbs}".rstrip()
 
 
 def plain_value(value: object) -> object:

@@ -1,11 +1,12 @@
-"""Pages of tables and drawings, each a self-contained HTML file."""
+"""Pages of tables and drawings, each a self-contained HTML file or plain text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from steelscan.pages.page import render_page
-from steelscan.strip import write_text
+from steelscan.pages.plain import plain_table
+from steelscan.strip.files import write_text
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a page: sentences, then a drawing, then tables."""
+    """A section of a page: sentences, then a drawing, then tables.
+
+    ``about`` is an explanation that only the page shows.
+    """
 
     title: str
     lead: Sequence[str] = ()
@@ -30,6 +34,7 @@ class Section:
     key: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """The legend of the drawing: CSS colour and dashes by the name of each line."""
     tables: Sequence[Table] = ()
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,20 @@ class Page:
     title: str
     sections: Sequence[Section]
     notes: Sequence[str] = ()
+
+
+def plain_page(page: Page) -> str:
+    """Return a page as plain text, without its drawings and its brand."""
+    blocks = []
+    for section in page.sections:
+        blocks.append("\n".join([f"{section.title}:", *section.lead]))
+        for table in section.tables:
+            text = plain_table([table.head, *table.rows])
+            if table.title:
+                blocks.append(f"{table.title}:\n{text}")
+            else:
+                blocks[-1] += f"\n{text}"
+    return "\n\n".join([*blocks, *(f"Note: {note}" for note in page.notes)])
 
 
 def write_page(path: Path, page: Page) -> None:

@@ -17,7 +17,8 @@ from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import StartFrom
 from steelscan.recipes import Recipe
-from steelscan.strip import Frame, RecipeError
+from steelscan.strip import Frame
+from steelscan.strip.errors import RecipeError
 from steelscan.training import AllStrips
 
 Device = Literal["auto", "cpu"]

@@ -13,7 +13,9 @@ from steelscan.evaluation.adversarial import (
     likeness_to_test,
 )
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.strip import DatasetError, RunError, track, write_json
+from steelscan.strip import track
+from steelscan.strip.errors import DatasetError, RunError
+from steelscan.strip.files import write_json
 
 
 def check_count(given: GivenFolds, spec: Folds | LikeTest) -> None:

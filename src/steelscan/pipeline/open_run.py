@@ -7,7 +7,6 @@ import torch
 
 from steelscan.decision import (
     Detector,
-    OnError,
     Prediction,
     distinct_pictures,
     predict_pictures,
@@ -20,6 +19,7 @@ from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
 from steelscan.postprocess import Rule
 from steelscan.recipes import Recipe
+from steelscan.strip.errors import OnError
 
 
 def open_run(run: RunFolder, device: torch.device, thresholds: Path | None = None) -> Detector:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics import Pairs
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.strip import write_rows
+from steelscan.strip.tables import write_rows
 
 if TYPE_CHECKING:
     from steelscan.pipeline.context import RunContext

@@ -4,7 +4,9 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.strip import Frame, RunError, write_rows
+from steelscan.strip import Frame
+from steelscan.strip.errors import RunError
+from steelscan.strip.tables import write_rows
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset

@@ -16,7 +16,9 @@ from steelscan.pipeline.open_run import open_folds
 from steelscan.pipeline.out_of_fold import OutOfFold, tune
 from steelscan.postprocess import Rule
 from steelscan.recipes import PseudoRule, StripPrediction, accepted_classes
-from steelscan.strip import UNSURE, Mask, MaskTable, write_json
+from steelscan.strip import UNSURE, Mask
+from steelscan.strip.files import write_json
+from steelscan.strip.tables import MaskTable
 
 TrainStrips: TypeAlias = tuple[Dataset | JoinedStrips, NDArray[np.int64]]
 """Strips to train on, and the rows of those that are pseudo-labelled."""

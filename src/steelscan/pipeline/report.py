@@ -15,7 +15,7 @@ from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
 from steelscan.pipeline.run_record import Tuned, versions
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 from steelscan.training import BestAverage, Last, Training
 
 _EXAMPLES = 3

@@ -23,7 +23,9 @@ from steelscan.pages import (
     shown_width,
 )
 from steelscan.pages.outline import outline
-from steelscan.strip import Classes, Masks, Picture, RecipeError, write_text
+from steelscan.strip import Classes, Masks, Picture
+from steelscan.strip.errors import RecipeError
+from steelscan.strip.files import write_text
 
 Part: TypeAlias = tuple[Pairs, NDArray[np.int64] | None, NDArray[np.int64] | None]
 """The pairs of some strips, the group of each strip, and its fold; None if unknown."""

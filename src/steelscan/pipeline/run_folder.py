@@ -19,20 +19,9 @@ from steelscan.data.folds import read_folds, write_folds
 from steelscan.pipeline.run_paths import RunPaths
 from steelscan.pipeline.run_record import RunRecord, Tuned, changed_fields
 from steelscan.recipes import Recipe
-from steelscan.strip import (
-    DatasetError,
-    InputError,
-    MaskTable,
-    RunError,
-    SteelscanError,
-    Table,
-    lock_folder,
-    read_mask_table,
-    read_rows,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from steelscan.strip.errors import DatasetError, InputError, RunError, SteelscanError
+from steelscan.strip.files import lock_folder, write_bytes, write_json, write_text
+from steelscan.strip.tables import MaskTable, Table, read_mask_table, read_rows
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -279,8 +268,9 @@ def _load(kind: type[AnyModel], path: Path, remedy: str = "") -> AnyModel:
     try:
         return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        found = f"is not a run: it has no {path.name}"
-        raise RunError(path.parent, found, "Name a folder that steelscan train wrote") from None
+        found = f"is not a run, or was stopped before it began: it has no {path.name}"
+        remedy = "Name a folder that steelscan train wrote, or give the same train command again"
+        raise RunError(path.parent, found, remedy) from None
     except OSError as error:
         found = f"cannot be read ({error.strerror})"
     except ValidationError as error:

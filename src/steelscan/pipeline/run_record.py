@@ -7,7 +7,8 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.postprocess import Rule
-from steelscan.strip import Classes, Layout, Spec
+from steelscan.strip import Classes, Spec
+from steelscan.strip.tables import Layout
 
 
 class StartNetwork(Spec):

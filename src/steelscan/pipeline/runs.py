@@ -14,7 +14,7 @@ from steelscan.pipeline.pixel_counts import EVALUATED_PARTS
 from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import Recipe
-from steelscan.strip import InputError, RunError, printable
+from steelscan.strip.errors import InputError, RunError, printable
 
 _DEPTH = 3
 _NUMBERS = ("mean_dice", "defect_dice", "escapes", "overkill")

@@ -14,7 +14,8 @@ from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import StartFrom, StartNetwork
 from steelscan.prediction import Member
 from steelscan.recipes import Recipe
-from steelscan.strip import Classes, InputError, RunError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError, RunError
 from steelscan.training import load_weights
 
 _CHECKPOINT = "checkpoint.safetensors"

@@ -9,7 +9,7 @@ from steelscan.data import Dataset
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import StartFrom
-from steelscan.strip import InputError, RunError
+from steelscan.strip.errors import InputError, RunError
 
 
 def check_leak(context: RunContext, start: StartFrom, path: Path) -> list[str]:

@@ -25,7 +25,8 @@ from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
 from steelscan.pipeline.run_record import RunRecord
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Recipe, Segment
-from steelscan.strip import Frame, Masks, RunError
+from steelscan.strip import Frame, Masks
+from steelscan.strip.errors import RunError
 
 
 class StepStores(NamedTuple):

@@ -7,22 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelscan.data import find_pictures
-from steelscan.decision import OnError, PredictionLog, fill_log
+from steelscan.decision import PredictionLog, fill_log
 from steelscan.pipeline.predicted_strips import read_predicted_strips
 from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
-from steelscan.strip import (
-    UNREAD,
-    InputError,
-    Layout,
-    MaskTable,
-    RunError,
-    check_output,
-    hidden_path,
-    lock_folder,
-    parse_runs,
-    read_mask_table,
-    write_mask_table,
-)
+from steelscan.strip import UNREAD, parse_runs
+from steelscan.strip.errors import InputError, OnError, RunError
+from steelscan.strip.files import check_output, hidden_path, lock_folder
+from steelscan.strip.tables import Layout, MaskTable, read_mask_table, write_mask_table
 
 if TYPE_CHECKING:
     from steelscan.pipeline.context import Device

@@ -34,7 +34,9 @@ from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.recipes import Recipe, fit_to_classes
-from steelscan.strip import InputError, Masks, OutputError, write_json
+from steelscan.strip import Masks
+from steelscan.strip.errors import InputError, OutputError
+from steelscan.strip.files import write_json
 
 
 @dataclass(frozen=True)

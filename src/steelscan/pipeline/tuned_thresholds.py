@@ -14,7 +14,8 @@ from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.postprocess import Rule
 from steelscan.recipes import Classify, Recipe, Segment
-from steelscan.strip import PerClass, RunError, Share, Spec
+from steelscan.strip import PerClass, Share, Spec
+from steelscan.strip.errors import RunError
 
 
 class TunedGate(Spec):

@@ -57,14 +57,11 @@ def polygons(masks: Masks, rule: Polygons) -> Masks:
     for mask, canvas, eps in zip(masks, drawn, tolerances, strict=True):
         if mask.any():
             box = box_of(mask[None])
-            canvas[box] = _as_polygons(mask[box], eps) & ~_holes(mask[box])
+            filled = mask[box].copy()
+            fill_all_holes(filled)
+            holes = filled & ~mask[box]
+            canvas[box] = _as_polygons(mask[box], eps) & ~holes
     return drawn
-
-
-def _holes(mask: Mask) -> Mask:
-    filled = mask.copy()
-    fill_all_holes(filled)
-    return filled & ~mask
 
 
 def _enclosed(mask: Mask) -> Mask:

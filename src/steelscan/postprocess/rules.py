@@ -28,7 +28,8 @@ from steelscan.postprocess.components import (
 )
 from steelscan.postprocess.outlines import FillEdges, Polygons, fill_edges, polygons
 from steelscan.postprocess.thresholds import Probabilities, Threshold, Triplet, threshold, triplet
-from steelscan.strip import InputError, Masks, RecipeError
+from steelscan.strip import Masks
+from steelscan.strip.errors import InputError, RecipeError
 
 Binarizer = Threshold | Triplet
 """A rule that turns probabilities into masks."""

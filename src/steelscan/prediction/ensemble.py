@@ -11,7 +11,8 @@ from steelscan.prediction.model import Head, Model, kind_for
 from steelscan.prediction.predict import predict_views
 from steelscan.prediction.specs import Average, Mean, PowerMean, View
 from steelscan.prediction.sums import ClassSums, Remaining, for_all_classes
-from steelscan.strip import Frame, Picture, RunError
+from steelscan.strip import Frame, Picture
+from steelscan.strip.errors import RunError
 
 _MEAN = Mean()
 

@@ -13,7 +13,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from steelscan.strip import Frame, RunError, write_text, writing
+from steelscan.strip import Frame
+from steelscan.strip.errors import RunError
+from steelscan.strip.files import write_text, writing
 
 
 class ProbabilityStore:

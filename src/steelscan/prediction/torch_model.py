@@ -12,8 +12,16 @@ from steelscan.data import Shrink
 from steelscan.models import Outputs, StripNetwork
 from steelscan.prediction.model import ModelOutputs, OutputKind
 from steelscan.prediction.specs import Tiles, View
-from steelscan.prediction.views import mirror
-from steelscan.strip import Picture, RunError
+from steelscan.strip import Picture
+from steelscan.strip.errors import RunError
+
+_AXES: dict[View, list[int]] = {"identity": [], "hflip": [-1], "vflip": [-2]}
+
+
+def mirror(planes: Tensor, view: View) -> Tensor:
+    """Mirror ``(..., height, width)`` for a view; doing it twice gives the original back."""
+    axes = _AXES[view]
+    return planes.flip(axes) if axes else planes
 
 
 class NetworkOfViews(nn.Module):
@@ -43,7 +51,7 @@ class NetworkOfViews(nn.Module):
         mirrored = [mirror(strips, view) for view in self._views]
         if self._together and len(mirrored) > 1:
             heads = self._predict(torch.cat(mirrored))
-            parts = [_chunks(head, len(mirrored)) for head in heads]
+            parts = [None if head is None else [*head.chunk(len(mirrored))] for head in heads]
         else:
             outputs = [self._predict(each) for each in mirrored]
             parts = [_gathered([output[at] for output in outputs]) for at in range(2)]
@@ -115,10 +123,6 @@ def _concatenated(first: Outputs, second: Outputs) -> Outputs:
         None if one is None or other is None else torch.cat([one, other], 1) for one, other in heads
     )
     return Outputs(*joined)
-
-
-def _chunks(head: Tensor | None, count: int) -> list[Tensor] | None:
-    return None if head is None else list(head.chunk(count))
 
 
 def _gathered(heads: Sequence[Tensor | None]) -> list[Tensor] | None:

@@ -25,7 +25,8 @@ from steelscan.postprocess import (
 from steelscan.prediction import EncoderOf, Member
 from steelscan.recipes.pseudo_labels import ConfidentClasses, ConfidentPixels
 from steelscan.recipes.spec import Classify, Recipe
-from steelscan.strip import Classes, RecipeError, Spec
+from steelscan.strip import Classes, Spec
+from steelscan.strip.errors import RecipeError
 
 
 class Neutral(NamedTuple):

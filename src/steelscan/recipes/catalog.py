@@ -8,7 +8,7 @@ from types import ModuleType
 from steelscan.evaluation.tuning import Prior
 from steelscan.recipes.files import SUFFIXES, read_recipe, read_source
 from steelscan.recipes.spec import Recipe
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 _NAMES = (
     "first_place",

@@ -7,7 +7,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from steelscan.recipes.spec import Recipe
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 
 SUFFIXES = (".json", ".py")
 """Endings of recipe files."""

@@ -11,7 +11,7 @@ from steelscan.prediction import EncoderFittedFor, Member
 from steelscan.recipes.changes import labels, line
 from steelscan.recipes.files import reason_of
 from steelscan.recipes.spec import Recipe
-from steelscan.strip import RecipeError
+from steelscan.strip.errors import RecipeError
 from steelscan.training import Plateau, Training
 
 

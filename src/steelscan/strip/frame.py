@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
-from steelscan.strip.errors import InputError, MaskError
-from steelscan.strip.faults import Fault
+from steelscan.strip.errors import Fault, InputError, MaskError
 from steelscan.strip.spec import Spec
 
 Picture = NDArray[np.uint8]

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip.errors import MaskError
-from steelscan.strip.faults import Fault
+from steelscan.strip.errors import Fault, MaskError
 from steelscan.strip.frame import Frame, Mask
 
 UNREAD = "unread"

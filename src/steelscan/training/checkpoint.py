@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
-from steelscan.strip import RunError, replacing
+from steelscan.strip.errors import RunError
+from steelscan.strip.files import replacing
 
 CHECKSUM = "blake2b"
 """The name of the checksum of all tensors: safetensors itself has none."""

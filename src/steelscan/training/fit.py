@@ -13,7 +13,9 @@ import torch
 from accelerate import Accelerator
 
 from steelscan.models import StripNetwork
-from steelscan.strip import RecipeError, RunError, show_progress, write_text
+from steelscan.strip import show_progress
+from steelscan.strip.errors import RecipeError, RunError
+from steelscan.strip.files import write_text
 from steelscan.training.averaging import State, best_mean
 from steelscan.training.checkpoint import (
     load_network,

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.strip import RecipeError, Spec
+from steelscan.strip import Spec
+from steelscan.strip.errors import RecipeError
 
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
 """A number of samples, batches or epochs; a larger one is a typing error."""

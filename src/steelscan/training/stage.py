@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 from steelscan.augment import Mixup
 from steelscan.losses import build_loss, loss_of_classes
 from steelscan.models import StripNetwork
-from steelscan.strip import Progress, RunError
+from steelscan.strip import Progress
+from steelscan.strip.errors import RunError
 from steelscan.training.averaging import State, WeightAverage
 from steelscan.training.crops import Batch, EpochCrops, Part, loader
 from steelscan.training.optimizers import build_optimizer, freeze

@@ -16,19 +16,10 @@ from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import Agreement, Pairs, majority, pixel_counts
 from steelscan.evaluation.metrics.agreement import agreement
 from steelscan.pages import plain_value
-from steelscan.strip import (
-    Frame,
-    InputError,
-    Layout,
-    MaskTable,
-    TableError,
-    check_output,
-    output_folder,
-    parse_runs,
-    read_mask_table,
-    track,
-    write_mask_table,
-)
+from steelscan.strip import Frame, parse_runs, track
+from steelscan.strip.errors import InputError, TableError
+from steelscan.strip.files import check_output, output_folder
+from steelscan.strip.tables import Layout, MaskTable, read_mask_table, write_mask_table
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.analysis.agreement.agreement import SubmissionAgreement
-from steelscan.pages import Page, Section, Table, plain_table, unwrapped_tables, write_page
-from steelscan.strip import write_text
+from steelscan.pages import Page, Section, Table, plain_page, unwrapped_tables, write_page
+from steelscan.strip.files import write_text
 
 Rows = list[tuple[str, ...]]
 
@@ -21,18 +21,12 @@ def write_agreement(agreement: SubmissionAgreement, out: Path) -> str:
 
     Raises OutputError.
     """
+    page = _page(agreement)
     with unwrapped_tables():
-        text = _text(agreement)
-    write_text(out / "agreement.txt", text + "\n")
+        write_text(out / "agreement.txt", plain_page(page) + "\n")
     write_text(out / "agreement.json", agreement.model_dump_json(indent=2) + "\n")
-    write_page(out / "agreement.html", _page(agreement))
-    return _text(agreement)
-
-
-def _text(agreement: SubmissionAgreement) -> str:
-    blocks = [f"{title}:\n{plain_table(rows)}" for title, rows in _tables(agreement).items()]
-    notes = [f"Note: {note}" for note in (*agreement.deviations, *agreement.notes)]
-    return "\n\n".join([*blocks, "\n".join(notes)])
+    write_page(out / "agreement.html", page)
+    return plain_page(page)
 
 
 def _page(agreement: SubmissionAgreement) -> Page:

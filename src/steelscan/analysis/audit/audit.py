@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from steelscan.analysis.audit.contradiction import Contradiction, contradictions, regions_of
 from steelscan.data import Dataset
-from steelscan.explore import explored_dataset, find_suspects, measure
+from steelscan.explore import Suspect, explored_dataset, find_suspects, measure
 from steelscan.strip import track
 
 if TYPE_CHECKING:
@@ -17,32 +17,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reason:
-    """One reason to doubt a label."""
-
-    kind: str
-    class_name: str | None
-    """None if several classes are concerned."""
-
-    score: float
-    """0 to 1; it ranks reasons and is no probability."""
-
-    text: str
-    box: tuple[int, int, int, int] | None = None
-    """Top, left, height and width of the place, in pixels."""
-
-    near_duplicate: int | None = None
-    """Row of the near-duplicate that is labelled differently."""
-
-
-@dataclass(frozen=True)
 class AuditedStrip:
-    """A suspicious strip; its score is that of its first reason, the highest."""
+    """A suspicious strip; its score is that of its first reason, the highest.
+
+    Rows of the data set are meant by ``row``, and by the indices of strips in the reasons.
+    """
 
     row: int
     name: str
     score: float
-    reasons: tuple[Reason, ...]
+    reasons: tuple[Suspect, ...]
 
 
 class Audit(BaseModel):
@@ -71,12 +55,11 @@ def audit_labels(dataset: Dataset, outputs: "StoredOutputs | None" = None) -> Au
     labels are also compared with its out-of-fold predictions; strips that all its networks were
     trained on have none. Raises PictureError.
     """
-    reasons: defaultdict[int, list[Reason]] = defaultdict(list)
-    for row, reason in _from_labels(dataset):
-        reasons[row].append(reason)
-    if outputs is not None:
-        for row, reason in _from_predictions(dataset, outputs):
-            reasons[row].append(reason)
+    reasons: defaultdict[int, list[Suspect]] = defaultdict(list)
+    data = explored_dataset(dataset)
+    from_labels = find_suspects(data, measure(data))
+    for each in (*from_labels, *(_from_predictions(dataset, outputs) if outputs else ())):
+        reasons[each.strip].append(each)
     suspects = _ranked(dataset, reasons)
     evaluated = None if outputs is None else len(outputs.rows)
     kinds = Counter(
@@ -93,19 +76,7 @@ def audit_labels(dataset: Dataset, outputs: "StoredOutputs | None" = None) -> Au
     )
 
 
-def _from_labels(dataset: Dataset) -> Iterator[tuple[int, Reason]]:
-    data = explored_dataset(dataset)
-    measured = measure(data)
-    row_of = [strip.row for strip in measured.strips]
-    for each in find_suspects(data, measured):
-        other = None if each.near_duplicate is None else row_of[each.near_duplicate]
-        yield (
-            row_of[each.strip],
-            Reason(each.kind, each.class_name, each.score, each.reason, each.box, other),
-        )
-
-
-def _from_predictions(dataset: Dataset, outputs: "StoredOutputs") -> Iterator[tuple[int, Reason]]:
+def _from_predictions(dataset: Dataset, outputs: "StoredOutputs") -> Iterator[Suspect]:
     rows = outputs.rows.tolist()
     regions = [
         regions_of(outputs.pixel_probabilities(row), outputs.masks(row), dataset.masks(row))
@@ -113,10 +84,11 @@ def _from_predictions(dataset: Dataset, outputs: "StoredOutputs") -> Iterator[tu
     ]
     for row, of_strip in zip(rows, contradictions(regions), strict=True):
         for each in of_strip:
-            yield row, _reason(each, dataset.classes.names)
+            yield _suspect(each, dataset, row)
 
 
-def _reason(each: Contradiction, names: Sequence[str]) -> Reason:
+def _suspect(each: Contradiction, dataset: Dataset, row: int) -> Suspect:
+    names = dataset.classes.names
     name = names[each.class_index]
     top, left, height, width = each.box
     place = f"{height}x{width} pixels at row {top}, column {left}"
@@ -134,10 +106,11 @@ def _reason(each: Contradiction, names: Sequence[str]) -> Reason:
                 f"class {name} is labelled and predicted, but at different places "
                 f"(Dice {each.probability:.2f})"
             )
-    return Reason(each.kind, name, each.score, text, each.box)
+    image = dataset.names[row]
+    return Suspect(each.kind, image, row, each.class_index, name, each.score, text, each.box)
 
 
-def _ranked(dataset: Dataset, reasons: Mapping[int, Sequence[Reason]]) -> tuple[AuditedStrip, ...]:
+def _ranked(dataset: Dataset, reasons: Mapping[int, Sequence[Suspect]]) -> tuple[AuditedStrip, ...]:
     strips = []
     for row, unsorted in reasons.items():
         ranked = tuple(sorted(unsorted, key=lambda reason: -reason.score))

@@ -1,15 +1,16 @@
-"""Audit a data set and write the results into a folder."""
+"""Audit a data set; write the results into a folder, and as text."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from steelscan.analysis.audit.audit import Audit, audit_labels
 from steelscan.analysis.audit.page import page_text
-from steelscan.data import check_apart, folders_read, open_dataset
+from steelscan.data import check_apart, open_dataset
 from steelscan.formats import convert, format_named
 from steelscan.pipeline import RunFolder
-from steelscan.strip import OutputError, output_folder, write_rows, write_text
+from steelscan.strip.errors import OnError, OutputError
+from steelscan.strip.files import output_folder, write_text
+from steelscan.strip.tables import write_rows
 
 _COLUMNS = ("rank", "image", "class", "kind", "score", "reason")
 
@@ -21,7 +22,7 @@ def write_audit(
     run: Path | None = None,
     most: int = 100,
     to: str | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
 ) -> Audit:
     """Search a data set for wrong labels; write ``audit.html``, ``suspects.csv``, ``audit.json``.
 
@@ -34,7 +35,7 @@ def write_audit(
     """
     if to is not None:
         format_named("--to", to)
-    check_apart(out, folders_read(data))
+    check_apart(out, data)
     dataset = open_dataset(data, on_error)
     relabel = output_folder(out) / f"relabel_{to}"
     if to is not None and relabel.exists():
@@ -54,8 +55,17 @@ def write_audit(
     return audit
 
 
+def audit_text(audit: Audit) -> str:
+    """Return the result in a few lines."""
+    kinds = ", ".join(f"{kind} {count}" for kind, count in audit.counts.items())
+    first = f"Strips worth a second look: {audit.suspected} of {audit.strips}"
+    return "\n".join(
+        [f"{first} ({kinds})" if kinds else first, *(f"Note: {note}" for note in audit.notes)]
+    )
+
+
 def _rows(audit: Audit) -> Iterator[tuple[object, ...]]:
     for rank, strip in enumerate(audit.suspects, start=1):
         for each in strip.reasons:
             score = f"{each.score:.4f}"
-            yield rank, strip.name, each.class_name or "", each.kind, score, each.text
+            yield rank, strip.name, each.class_name or "", each.kind, score, each.reason

@@ -15,8 +15,12 @@ from steelscan.evaluation.metrics import (
     merged_groups,
     paired_differences,
 )
+from steelscan.pages import plural
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, RunFolder, RunRecord, read_evaluated
-from steelscan.strip import Classes, FileKind, RunError, write_rows
+from steelscan.strip import Classes
+from steelscan.strip.errors import RunError
+from steelscan.strip.files import FileKind
+from steelscan.strip.tables import write_rows
 
 _ENOUGH = 6
 """If so many groups all differ in one direction, that is not chance (confidence 0.95)."""
@@ -188,12 +192,12 @@ def _notes(
     """Yield remarks on the numbers."""
     left_out = len(set(one[part].images) | set(other[part].images)) - scores.strips
     if left_out:
-        yield f"{left_out} strips are {part} in one run only and were left out."
+        yield f"Left out: {left_out} {plural(left_out, 'strip')} {part} in one run only."
     if part != EVALUATED_PARTS[0]:
         yield "Thresholds may have been tuned on these strips, so both scores are too high."
     differing = scores.mean_dice.differing
     if 0 < differing < _ENOUGH:
         yield (
-            f"Only {differing} groups differ: fewer than {_ENOUGH} can all be better or all worse "
+            f"Groups that differ: {differing}. Fewer than {_ENOUGH} can all be better or all worse "
             "by chance."
         )

@@ -13,7 +13,9 @@ from steelscan.evaluation.metrics import Difference, Differences, Pairs, count_p
 from steelscan.pages import LONG, bar, css_color, jpeg_link, render_page, shown_width, widest
 from steelscan.pages.outline import outline
 from steelscan.pipeline import RunFolder, read_evaluated
-from steelscan.strip import Masks, MissingPartError, Picture, RunError, SteelscanError, write_text
+from steelscan.strip import Masks, Picture
+from steelscan.strip.errors import MissingPartError, RunError, SteelscanError
+from steelscan.strip.files import write_text
 
 SHOWN = 24
 """Strips that are shown, at most two thirds of them worse with B."""

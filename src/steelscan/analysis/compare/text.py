@@ -6,7 +6,7 @@ from math import isnan
 
 from steelscan.analysis.compare.compare import Comparison
 from steelscan.evaluation.metrics import Difference, Differences
-from steelscan.pages import plain_table
+from steelscan.pages import plain_table, plural
 
 _LISTED = 20
 NUMBERS = {
@@ -35,7 +35,8 @@ def comparison_text(comparison: Comparison) -> str:
         for row in _rows(of_class, PER_CLASS)
     ]
     blocks = [
-        f"{scores.strips} strips {comparison.part} in {scores.groups} groups; A is the first run.",
+        f"{scores.strips} {plural(scores.strips, 'strip')} {comparison.part} in {scores.groups} "
+        f"{plural(scores.groups, 'group')}; A is the first run.",
         plain_table([("", *_HEAD), *_rows(scores, NUMBERS)]),
         plain_table([("class", "", *_HEAD), *rows_of_classes]),
         _changes(comparison),
@@ -74,7 +75,8 @@ def _changes(comparison: Comparison) -> str:
     changes = comparison.changes
     kinds = Counter(change.kind for change in changes)
     counts = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
-    head = f"Decisions changed on {len(changes)} strips{f': {counts}' if counts else ''}."
+    strips = f"{len(changes)} {plural(len(changes), 'strip')}"
+    head = f"Decisions changed on {strips}{f': {counts}' if counts else ''}."
     if not changes:
         return head
     rows = [

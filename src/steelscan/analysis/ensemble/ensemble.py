@@ -27,12 +27,13 @@ from steelscan.pipeline import (
     read_evaluated,
 )
 from steelscan.prediction import Ensemble, Member
-from steelscan.strip import InputError, RunError, lock_folder, printable
+from steelscan.strip.errors import InputError, RunError, printable
+from steelscan.strip.files import lock_folder
 
 MOST_FREE = 10
 """Members that may be left out; with more, there are too many sets to try each."""
 
-_VERSION = "2"
+_VERSION = "3"
 
 
 class MemberFacts(BaseModel, frozen=True):
@@ -267,7 +268,7 @@ def _notes(setup: EnsembleSetup, evaluator: RuleEvaluator) -> Iterator[str]:
         yield "Some members have sigmoid and some softmax outputs: there is no mean logit."
     views = setup.step.ensemble.views
     if all(view == "identity" for view in views):
-        yield "No view is mirrored: heng_mixed equals the mean."
+        yield "No view is mirrored: the mixed power mean equals the mean."
     if len(setup.stays) < 2:
         yield "The step has one member: no sets of members are compared."
 

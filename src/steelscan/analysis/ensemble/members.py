@@ -31,7 +31,8 @@ from steelscan.pipeline import RunFolder, Tuned, open_folds, tasks
 from steelscan.postprocess import Rule, Threshold, Triplet, lowest_u8_above
 from steelscan.prediction import Combinations, Combined, TorchModel, predict_each
 from steelscan.recipes import Recipe, Segment
-from steelscan.strip import Masks, per_class, replacing, track, writing
+from steelscan.strip import Masks, per_class, track
+from steelscan.strip.files import replacing, writing
 
 
 @dataclass(frozen=True, eq=False)

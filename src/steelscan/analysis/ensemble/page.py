@@ -18,7 +18,7 @@ from steelscan.analysis.ensemble.text import (
 from steelscan.evaluation.metrics import Difference
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import bar, render_page, widest
-from steelscan.strip import write_text
+from steelscan.strip.files import write_text
 
 
 def write_ensemble_page(path: Path, comparison: EnsembleComparison) -> None:

@@ -13,13 +13,13 @@ from steelscan.recipes import Recipe, Segment
 _AVERAGES: dict[str, tuple[Average, str]] = {
     "mean": (Mean(), "the mean of the probabilities"),
     "logit mean": (LogitMean(), "the probability of the mean logit"),
-    "power_mean_raw": (PowerMean(t=0.5, form="raw"), "the mean of square roots, not squared again"),
-    "heng_mixed": (
+    "raw power mean": (PowerMean(t=0.5, form="raw"), "the mean of square roots, not squared again"),
+    "mixed power mean": (
         PowerMean(t=0.5, form="starter"),
         "the mean for the original view, square roots for mirrored views",
     ),
-    "power_mean": (PowerMean(t=0.5, form="true"), "the mean of square roots, squared again"),
-    "RMS": (PowerMean(t=2.0, form="true"), "the root of the mean of squares"),
+    "power mean": (PowerMean(t=0.5, form="true"), "the mean of square roots, squared again"),
+    "root mean square": (PowerMean(t=2.0, form="true"), "the root of the mean of squares"),
 }
 
 

@@ -7,7 +7,7 @@ from steelscan.analysis.ensemble.ensemble import EnsembleComparison, MemberFacts
 from steelscan.analysis.ensemble.subsets import LeftOut, Selection, Sets
 from steelscan.evaluation.metrics import Difference
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import plain_table
+from steelscan.pages import plain_table, plural
 
 SETTINGS = {"held": "thresholds held", "refitted": "thresholds refitted"}
 
@@ -15,9 +15,10 @@ SETTINGS = {"held": "thresholds held", "refitted": "thresholds refitted"}
 def ensemble_text(comparison: EnsembleComparison) -> str:
     """Return a comparison as plain text."""
     blocks = [
-        f"{comparison.strips} strips out of fold in {comparison.groups} groups; step "
-        f"{comparison.step} of {comparison.recipe}, {len(comparison.members)} members, "
-        f"{comparison.views} views; predicting nothing has a mean Dice of {comparison.empty:.4f}.",
+        f"{comparison.strips} {plural(comparison.strips, 'strip')} out of fold in "
+        f"{comparison.groups} {plural(comparison.groups, 'group')}; step "
+        f"{comparison.step} of {comparison.recipe}, members: {len(comparison.members)}, "
+        f"views: {comparison.views}; predicting nothing has a mean Dice of {comparison.empty:.4f}.",
         reproduction(comparison),
         *(rules_table(comparison, setting) for setting in SETTINGS),
         plain_table(

@@ -17,7 +17,8 @@ from steelscan.evaluation.tuning import (
     strip_histograms,
 )
 from steelscan.postprocess import MinArea, Rule
-from steelscan.strip import RecipeError, track
+from steelscan.strip import track
+from steelscan.strip.errors import RecipeError
 
 _PARTS = 5
 

@@ -17,7 +17,8 @@ from steelscan.analysis.escapes.review import Rates, Review, Sorted, choose_revi
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Scores, SizeRow, by_size, measure_defects, score
 from steelscan.pipeline import EVALUATED_PARTS, Evaluated, EvaluatedOutputs, RunFolder
-from steelscan.strip import Classes, InputError, track
+from steelscan.strip import Classes, track
+from steelscan.strip.errors import InputError
 
 
 class Escapes(BaseModel):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.statistics import Estimate, bound_text, estimate_shares, sums_by
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 _MOST = 128
 """Most thresholds on a curve; more would not be visible."""
@@ -72,14 +72,17 @@ class Point:
 
 @dataclass(frozen=True)
 class OperatingCurve:
-    """Escapes and overkill at rising thresholds; the last one passes every strip."""
+    """Escapes and overkill at rising thresholds; the last one passes every strip.
+
+    ``pieces`` is the number of groups of strips that show one piece of steel, which intervals
+    resample; ``strips`` and the numbers of ``defective`` and ``clean`` ones count strips.
+    """
 
     points: tuple[Point, ...]
     strips: int
     defective: int
     clean: int
     pieces: int
-    """Groups of strips that show one piece of steel; intervals resample these."""
 
     def where_escapes_are_at_most(self, rate: float) -> Point | None:
         """Return the point at the highest threshold with at most this share of escapes.

@@ -21,7 +21,7 @@ import numpy as np
 
 from steelscan.analysis.escapes.operating import ScoredStrips
 from steelscan.evaluation.statistics import events_allowed, trials_needed, upper_bound
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
         )
         remedy = f"Use {needed} of them"
         if lowest < 100:
-            remedy += f", or allow {_rounded_up(lowest)} % or more"
+            remedy += f", or allow {np.ceil(lowest * 10) / 10:g} % or more"  # rounded up
         raise InputError("escape rate", problem, remedy)
     trials_needed(rates.overkill, rates.confidence)  # refuses an impossible rate
     stops = events_allowed(rates.overkill, len(alarmed), rates.confidence)
@@ -156,8 +156,3 @@ def choose_review(strips: ScoredStrips, rates: Rates) -> Review:
         escapes_allowed=int((missed < min(low, high)).sum()),
         stops_allowed=None if isinf(high) else stops,
     )
-
-
-def _rounded_up(percent: float) -> str:
-    """Round a percentage up to one decimal."""
-    return f"{np.ceil(percent * 10) / 10:g}"

@@ -14,11 +14,13 @@ from steelscan.pages import (
     Section,
     Table,
     css_color,
-    plain_table,
+    plain_page,
+    plural,
     unwrapped_tables,
     write_page,
 )
-from steelscan.strip import output_folder, write_rows, write_text
+from steelscan.strip.files import output_folder, write_text
+from steelscan.strip.tables import write_rows
 
 Rows = list[tuple[str, ...]]
 
@@ -43,20 +45,7 @@ def write_escapes(escapes: Escapes, out: Path) -> str:
 
 def escapes_text(escapes: Escapes) -> str:
     """Return all results as plain text."""
-    tables = {
-        "Threshold on the strip's score that limits escapes": _rates(escapes.curve),
-        "The same for each class by itself": _class_rates(escapes),
-    }
-    blocks = [
-        _strips(escapes),
-        "\n".join(_now(escapes)),
-        *(f"{title}:\n{plain_table(rows)}" for title, rows in tables.items()),
-        *_review_blocks(escapes),
-    ]
-    if escapes.sizes:
-        table = plain_table(size_rows(escapes.sizes, escapes.size_unit))
-        blocks.append(f"Escapes per defect size. {SIZE_NOTE}\n{table}")
-    return "\n\n".join([*blocks, *(f"Note: {note}" for note in escapes.notes)])
+    return plain_page(escapes_page(escapes))
 
 
 def _write_scores(escapes: Escapes, path: Path) -> None:
@@ -95,13 +84,14 @@ def escapes_page(escapes: Escapes) -> Page:
     sections = [
         Section(
             "Escapes and overkill by threshold",
-            (_strips(escapes), *_now(escapes), _CURVE),
+            (_strips(escapes), *_now(escapes)),
             draw_operating(_curves(escapes), escapes.review),
             OPERATING_KEY,
             (
                 _table(_rates(escapes.curve), "Strips: overkill at a limit on escapes"),
                 _class_table(escapes),
             ),
+            _CURVE,
         )
     ]
     if escapes.review and escapes.sorted:
@@ -128,7 +118,8 @@ _CURVE = (
 def _strips(escapes: Escapes) -> str:
     curve = escapes.curve
     return (
-        f"{curve.strips} out-of-fold strips in {curve.pieces} groups: {curve.defective} defective, "
+        f"{curve.strips} out-of-fold {plural(curve.strips, 'strip')} in {curve.pieces} "
+        f"{plural(curve.pieces, 'group')}: {curve.defective} defective, "
         f"{curve.clean} clean."
     )
 
@@ -169,17 +160,6 @@ def _class_table(escapes: Escapes) -> Table:
     colors = [css_color(index) for index in range(len(rows))]
     title = "Each class by itself: false alarms at a limit on the share of its strips missed"
     return Table(head, rows, title, colors)
-
-
-def _review_blocks(escapes: Escapes) -> list[str]:
-    if not escapes.review or not escapes.sorted:
-        return []
-    table = plain_table(_sorted_rows(escapes.sorted))
-    lines = ["Two thresholds:", *escapes.review.sentences(), table]
-    if escapes.sorted_held_out:
-        lines.append(f"{_HELD_OUT}:")
-        lines.append(plain_table(_sorted_rows(escapes.sorted_held_out)))
-    return ["\n".join(lines)]
 
 
 def _sorted_rows(counts: Sorted) -> Rows:

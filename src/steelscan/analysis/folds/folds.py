@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from steelscan.data import Dataset, make_folds
 from steelscan.data.duplicates import Groups, Leak, find_groups, leak, random_leak
 from steelscan.data.folds import FOLDS_KIND, read_given_folds, report_path, write_folds
-from steelscan.strip import FileKind, check_output, write_text
+from steelscan.strip.files import FileKind, check_output, write_text
 
 _LARGEST = 5
 """Number of largest groups in the report."""

@@ -1,7 +1,7 @@
 """A report on folds as plain text."""
 
 from steelscan.analysis.folds.folds import FoldsReport
-from steelscan.pages import plain_table
+from steelscan.pages import plain_table, plural
 from steelscan.pipeline.folds import percent, separated_strips
 
 _COLUMNS = 10
@@ -31,7 +31,7 @@ def _tables(report: FoldsReport) -> list[str]:
 
 def _sentences(report: FoldsReport) -> list[str]:
     strips, random, separated = len(report.names), report.random_folds_separate, report.separated
-    sentences = [f"{strips} strips in {report.groups} groups."]
+    sentences = [f"{strips} strips in {report.groups} {plural(report.groups, 'group')}."]
     if report.largest_groups:
         sizes = (f"{group.first} {group.strips}" for group in report.largest_groups)
         sentences[0] += f" Largest groups, by their first strip: {', '.join(sizes)}."

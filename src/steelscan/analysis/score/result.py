@@ -25,7 +25,8 @@ from steelscan.evaluation.metrics import (
     overlaps,
     score,
 )
-from steelscan.strip import Classes, Frame, InputError, Masks
+from steelscan.strip import Classes, Frame, Masks
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCoun
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import reliability_of_classes, score
 from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder
-from steelscan.strip import RunError, track
+from steelscan.strip import track
+from steelscan.strip.errors import RunError
 
 
 def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreResult:
@@ -40,7 +41,7 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
         )
     left = len(dataset) - len(images)
     if left:
-        notes.append(f"{left} strips of the data set are only used for training.")
+        notes.append(f"Strips of the data set that are only used for training: {left}.")
     classes = outputs.record.classes
     result = score_result(pairs, classes, groups, notes, options, counts.defects)
     probabilities = outputs.class_probabilities(track(images, "Reading probabilities", len(images)))

@@ -9,16 +9,9 @@ from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCoun
 from steelscan.analysis.score.tables import check_any_read, score_tables
 from steelscan.data import Dataset, open_dataset, open_index_picture
 from steelscan.data.duplicates import group_strips
-from steelscan.strip import (
-    InputError,
-    MaskError,
-    Masks,
-    MaskTable,
-    TableError,
-    decode,
-    read_mask_table,
-    track,
-)
+from steelscan.strip import Masks, decode, track
+from steelscan.strip.errors import InputError, MaskError, TableError
+from steelscan.strip.tables import MaskTable, read_mask_table
 
 
 def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = None) -> ScoreResult:
@@ -58,7 +51,7 @@ def score_files(truth: Path, predicted: Path, options: ScoreOptions | None = Non
     for row, guess in track(zip(rows, masks, strict=True), "Scoring", len(rows)):
         counts.add(guess, dataset.masks(row))
     left = len(dataset) - len(rows) - len(unread)
-    notes = [f"{left} strips of the data set are not predicted."] if left else []
+    notes = [f"Strips of the data set that are not predicted: {left}."] if left else []
     groups = group_strips(dataset)[rows]
     result = score_result(counts.pairs, dataset.classes, groups, notes, options, counts.defects)
     return result.model_copy(update={"unread": tuple(unread)})
@@ -73,11 +66,11 @@ def _decoded(dataset: Dataset, table: MaskTable) -> tuple[list[str], Iterator[Ma
     strange = table.rows.keys() - set(dataset.names)
     if strange:
         problem = f"predicts {len(strange)} strips that are not in the data set, as {min(strange)}"
-        raise TableError("prediction", problem, f"Predict the strips of {dataset.root}")
+        raise TableError("prediction", problem, f"Predict those of the data set {dataset.root}")
     count = len(dataset.classes)
     if table.classes > count:
         problem = f"has class {table.classes}, the data set has {count}"
-        raise TableError("prediction", problem, f"Predict the classes of {dataset.root}")
+        raise TableError("prediction", problem, f"Predict those of the data set {dataset.root}")
     named, unread = table.layout == "columns", table.unread
     names = [name for name in dataset.names if named or name in table.rows]
     names = [name for name in names if name not in unread]

@@ -13,7 +13,9 @@ from steelscan.analysis.score.tables import (
     positive_rows_notes,
 )
 from steelscan.evaluation.metrics import Pairs, PixelCounts, RunningScores, pixel_counts
-from steelscan.strip import UNREAD, Frame, InputError, StreamedMaskTable, TableError, show_progress
+from steelscan.strip import UNREAD, Frame, show_progress
+from steelscan.strip.errors import InputError, TableError
+from steelscan.strip.tables import StreamedMaskTable
 
 _BLOCK = 4096
 """Strips that are counted before they are added, and most names that are compared."""

@@ -13,7 +13,9 @@ from steelscan.analysis.score.result import (
 )
 from steelscan.data.files import called_otherwise
 from steelscan.evaluation.metrics import Defects, measure_defects, pairs_of_tables
-from steelscan.strip import Frame, MaskTable, TableError, decode, track
+from steelscan.strip import Frame, decode, track
+from steelscan.strip.errors import TableError
+from steelscan.strip.tables import MaskTable
 
 NO_FRAME = Frame(2**31, 2**31)
 """Used for pictures of unknown size: run lengths are then not checked against it."""
@@ -24,8 +26,10 @@ def score_tables(truth: MaskTable, predicted: MaskTable, options: ScoreOptions) 
     frame = options.frame
     gone = predicted.unread
     unread = sorted(gone)
-    known = {image: row for image, row in truth.rows.items() if image not in gone}
-    truth, predicted = replace(truth, rows=known), predicted.without_unread()
+    truth, predicted = (
+        replace(table, rows={name: row for name, row in table.rows.items() if name not in gone})
+        for table in (truth, predicted)
+    )
     check_any_read([*truth.rows, *predicted.rows], unread)
     check_same_names(
         (name for name in truth.rows if name not in predicted.rows),

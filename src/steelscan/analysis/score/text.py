@@ -7,7 +7,7 @@ from steelscan.analysis.score.figures import draw_reliability
 from steelscan.analysis.score.result import ScoreResult
 from steelscan.evaluation.metrics import Scores, SizeRow
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import Page, Section, Table, plain_table
+from steelscan.pages import Page, Section, Table, plain_page, plural
 
 IOU_NOTE = (
     "IoU over pixels: shared pixels of the whole set over all that are true or predicted. Over "
@@ -19,8 +19,9 @@ EXPECTED_NOTE = (
     "each class as measured here:"
 )
 CALIBRATION_NOTE = (
-    "Per strip and class. Error: mean distance between predicted probability and observed share, "
-    "over ten bins. Bars: exact 95 % intervals for independent strips."
+    "How often a class was present on a strip, by its predicted probability. Error: mean distance "
+    "between predicted probability and observed share, over ten bins. Bars: exact 95 % intervals "
+    "for independent strips."
 )
 
 SIZE_NOTE = (
@@ -28,32 +29,12 @@ SIZE_NOTE = (
     "Brackets: 95 % intervals by group."
 )
 
-_CALIBRATION = "Calibration: how often a class was present, by its predicted probability:"
-
 Rows = Sequence[tuple[str, ...]]
 
 
 def score_text(result: ScoreResult) -> str:
     """Return the whole result as plain text."""
-    blocks = [
-        Scores.table({**_columns(result), "all empty": result.empty}),
-        plain_table([tuple(row[at] for at in (0, 1, 3, 4, 6)) for row in _class_rows(result)]),
-    ]
-    if result.overlaps:
-        blocks.append(f"{plain_table(_overlap_rows(result))}\n{IOU_NOTE}")
-    if result.folds:
-        blocks.append(plain_table(_fold_rows(result)))
-    if result.sizes:
-        blocks.append(f"{plain_table(size_rows(result.sizes, result.size_unit))}\n{SIZE_NOTE}")
-    if result.reliability:
-        table = plain_table(_reliability_rows(result))
-        blocks.append(f"{_CALIBRATION}\n{table}\n{CALIBRATION_NOTE}")
-    if result.expected_dice is not None:
-        blocks.append(f"{EXPECTED_NOTE} {_number(result.expected_dice)}")
-    if result.unread:
-        blocks.append(_unread(result))
-    notes = [f"Note: {note}" for note in result.notes]
-    return "\n\n".join([*blocks, "\n".join(notes)] if notes else blocks)
+    return plain_page(score_page(result, ""))
 
 
 def score_page(result: ScoreResult, title: str) -> Page:
@@ -62,8 +43,9 @@ def score_page(result: ScoreResult, title: str) -> Page:
     sections = [
         Section(
             "Result",
-            (f"{result.scores.strips} strips in {result.scores.groups} groups.", _FIVE),
+            (f"Strips: {result.scores.strips}, groups: {result.scores.groups}.",),
             tables=(Table(("", *columns), Scores.rows(columns)),),
+            about=_FIVE,
         ),
         Section("By class", tables=(_table(_class_rows(result)),)),
     ]
@@ -94,11 +76,10 @@ _FIVE = (
 
 def _unread(result: ScoreResult) -> str:
     """Return a sentence on strips that could not be read."""
-    names = ", ".join(result.unread[:10]) + (", ..." if len(result.unread) > 10 else "")
-    return (
-        f"Not read: {len(result.unread)} strips could not be read when they were predicted. They "
-        f"are in no other number: {names}"
-    )
+    count = len(result.unread)
+    names = ", ".join(result.unread[:10]) + (", ..." if count > 10 else "")
+    strips = f"{count} {plural(count, 'strip')}"
+    return f"Not read: {strips} when they were predicted, in no other number: {names}"
 
 
 def _columns(result: ScoreResult) -> dict[str, Scores]:

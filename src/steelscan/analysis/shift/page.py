@@ -10,7 +10,8 @@ from steelscan.evaluation.adversarial import AppearanceDifference
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pages import LONG, jpeg_link, render_page, shown_width
 from steelscan.pages.outline import outline
-from steelscan.strip import Masks, write_text
+from steelscan.strip import Masks
+from steelscan.strip.files import write_text
 
 _PICTURES = 4
 """Strips shown at each end of the ranking."""

@@ -1,7 +1,6 @@
 """Whether test strips differ from training strips (adversarial validation)."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
@@ -15,6 +14,7 @@ from steelscan.evaluation.adversarial import (
     open_train_test,
 )
 from steelscan.evaluation.statistics import LEVEL, Estimate
+from steelscan.strip.errors import OnError
 
 
 class Shift(BaseModel):
@@ -85,7 +85,7 @@ def find_shift(
     test: Path | str | None = None,
     *,
     seed: int = 0,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
 ) -> Shift:
     """Try to distinguish test strips from training strips by features of their appearance.
 
@@ -125,7 +125,7 @@ def _notes(strips: TrainTest) -> list[str]:
     shared = set(test_groups.tolist()) & set(strips.groups[~strips.is_test].tolist())
     if shared:
         count = int(np.isin(test_groups, list(shared)).sum())
-        notes.append(f"{count} test strips are near-duplicates of training strips.")
+        notes.append(f"Test strips that are near-duplicates of training strips: {count}.")
     train, test = (
         {frame for frame, of in zip(strips.frames, strips.is_test, strict=True) if of == is_test}
         for is_test in (False, True)

@@ -6,10 +6,11 @@ import numpy as np
 
 from steelscan.analysis.shift.page import write_page
 from steelscan.analysis.shift.shift import Shift
-from steelscan.data import check_apart, folders_read
+from steelscan.data import check_apart
 from steelscan.data.folds import FOLDS_KIND, write_folds
 from steelscan.evaluation.adversarial import like_test_folds
-from steelscan.strip import check_output, output_folder, write_rows, write_text
+from steelscan.strip.files import check_output, output_folder, write_text
+from steelscan.strip.tables import write_rows
 
 
 def check_outputs(
@@ -17,19 +18,19 @@ def check_outputs(
 ) -> None:
     """Create the output folder, before any strip is read.
 
-    Raises InputError if it is in a folder of pictures, OutputError if it cannot be written or
-    ``folds`` would replace a file of another kind.
+    Raises InputError if it is the data set or in a folder of pictures, OutputError if it cannot be
+    written or ``folds`` would replace a file of another kind.
     """
     if folds is not None:
         check_output(folds, FOLDS_KIND)
-    check_apart(out, folders_read(data, test))
+    check_apart(out, data, test)
     output_folder(out)
 
 
 def shift_text(shift: Shift) -> str:
     """Return the result in a few lines."""
     lines = (
-        f"{shift.train} training strips, {shift.test} test strips",
+        f"Training strips: {shift.train}, test strips: {shift.test}",
         f"AUC: {shift.auc.text()}",
         shift.sentence,
         *(f"Note: {note}" for note in shift.notes),

@@ -12,7 +12,8 @@ from steelscan.evaluation.tuning import ClassThresholds, strip_histograms
 from steelscan.pipeline import Evaluated, RunFolder, StepStores, check_stored, open_stores
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
-from steelscan.strip import PerClass, RecipeError, per_class, track
+from steelscan.strip import PerClass, per_class, track
+from steelscan.strip.errors import RecipeError
 
 if TYPE_CHECKING:
     from steelscan.data import Dataset

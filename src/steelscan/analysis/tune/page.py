@@ -16,7 +16,7 @@ from steelscan.evaluation.metrics import Scores
 from steelscan.evaluation.statistics import Estimate
 from steelscan.evaluation.tuning import ClassThresholds, Plateau, RuleKind, Tolerance, TuningChoice
 from steelscan.pages import class_color, render_page, styled, svg_of
-from steelscan.strip import write_text
+from steelscan.strip.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -41,17 +41,9 @@ from steelscan.pipeline import (
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
 from steelscan.recipes import Recipe
-from steelscan.strip import (
-    Classes,
-    FileKind,
-    InputError,
-    PerClass,
-    RecipeError,
-    RunError,
-    check_output,
-    output_folder,
-    per_class,
-)
+from steelscan.strip import Classes, PerClass, per_class
+from steelscan.strip.errors import InputError, RecipeError, RunError
+from steelscan.strip.files import FileKind, check_output, output_folder
 
 _THRESHOLDS_KIND = FileKind.json("file of steelscan tune", "rules", "objective", "out_of_sample")
 

@@ -11,8 +11,9 @@ from typing import Any
 from steelscan.bundle import MOST_THREADS, read_package, usable_cores
 from steelscan.bundle.bench.measure import STEPS, Measured, Setting, measure
 from steelscan.bundle.proof import runtime_versions
-from steelscan.pages import plain_table
-from steelscan.strip import InputError, track
+from steelscan.pages import plain_table, plural
+from steelscan.strip import track
+from steelscan.strip.errors import InputError
 
 
 def bench(
@@ -122,9 +123,8 @@ def _pictures(measured: Measured) -> str:
     size = " and ".join(f"{height}x{width}" for (height, width), _ in sizes[:3])
     others = " and other sizes" if len(sizes) > 3 else ""
     source = measured.setting.data or "the bundle, defective ones first"
-    plural = "" if count == 1 else "s"
     return (
-        f"{count} picture{plural} of {size}{others} from {source}: "
+        f"{count} {plural(count, 'picture')} of {size}{others} from {source}: "
         f"{sum(measured.defective)} defective; {measured.scans} scans"
     )
 

@@ -18,7 +18,8 @@ from steelscan.bundle import Bundle, Format, Package, Precision, Scan, load
 from steelscan.bundle.bench.modes import passing_all, stopping_all
 from steelscan.data import find_pictures, picture_frame, read_picture
 from steelscan.decision import Decision
-from steelscan.strip import BundleError, InputError, Spec
+from steelscan.strip import Spec
+from steelscan.strip.errors import BundleError, InputError
 
 STEPS = ("decoding", "network", "cleaning")
 """Parts of the time of a strip."""

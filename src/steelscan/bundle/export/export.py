@@ -48,7 +48,8 @@ from steelscan.decision import (
 )
 from steelscan.pipeline import RunFolder, StoredOutputs, open_run
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
-from steelscan.strip import BundleError, InputError, Picture, RunError, track
+from steelscan.strip import Picture, track
+from steelscan.strip.errors import BundleError, InputError, RunError
 
 _REFERENCES = 4
 """Strips that a bundle contains."""

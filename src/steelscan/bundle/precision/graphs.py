@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import MissingPartError
+from steelscan.strip.errors import MissingPartError
 
 
 class Calibration(Protocol):

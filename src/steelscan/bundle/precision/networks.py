@@ -13,7 +13,8 @@ from steelscan.bundle.precision.graphs import Calibration, ReducedGraph, to_fp16
 from steelscan.data import PictureFile, read_picture
 from steelscan.decision import Step
 from steelscan.prediction import kind_for, network_inputs
-from steelscan.strip import BundleError, track
+from steelscan.strip import track
+from steelscan.strip.errors import BundleError
 
 ReducedPrecision = Literal["fp16", "int8"]
 

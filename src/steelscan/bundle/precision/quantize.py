@@ -28,12 +28,12 @@ from steelscan.bundle.precision.networks import ReducedNetwork, ReducedPrecision
 from steelscan.bundle.proof import (
     ESCAPES,
     LOST,
-    ClassProof,
     Expected,
     Kept,
     Limits,
     Parity,
     failures,
+    kept_per_class,
     known_strips,
     limits_of,
     picture_sha256,
@@ -42,7 +42,8 @@ from steelscan.bundle.proof import (
     runtime_versions,
 )
 from steelscan.data import PictureFile, find_pictures, read_picture
-from steelscan.strip import BundleError, Picture, track
+from steelscan.strip import Picture, track
+from steelscan.strip.errors import BundleError
 
 SEED = 0
 """Seed of the choice of strips that calibrate."""
@@ -91,10 +92,10 @@ def quantize(
     *,
     to: ReducedPrecision,
     data: str,
-    strips: int = 32,
     budget: float | None = None,
     sign: Path | None = None,
     signed_by: Path | None = None,
+    strips: int = 32,
 ) -> Quantized:
     """Write a bundle whose networks compute in reduced precision, if its decisions hardly change.
 
@@ -125,7 +126,9 @@ def quantize(
     contents = {each.file: each.graph.content for each in networks if each.used}
     reduced = Package(package.manifest.but(precision=to), {**package.contents, **contents})
     parity, kept = prove_reduced(reduced, expected)
-    failed = [*failures(kept, lost), *parity.failures(limits, _escapes(package.certificate))]
+    early = package.certificate.early
+    escapes = ESCAPES if early is None else max(ESCAPES, early.at_most)
+    failed = [*failures(kept, lost), *parity.failures(limits, escapes)]
     if failed:
         classes = "; ".join(each.text(lost) for each in kept)
         problem = f"decides too differently in {to}: {'; '.join(failed)}. Per class: {classes}"
@@ -149,12 +152,6 @@ def _check(bundle: Path, out: Path, package: Package) -> None:
         raise BundleError(bundle, problem, "Take the bundle in fp32 that it was made from")
     if out.exists() and out.samefile(bundle):
         raise BundleError(out, "is the bundle to be read", "Name another file with --out")
-
-
-def _escapes(certificate: Certificate) -> float:
-    """Return the share of defective strips that may escape by the early exit."""
-    early = certificate.early
-    return ESCAPES if early is None else max(ESCAPES, early.at_most)
 
 
 def _calibration_files(package: Package, data: str, count: int) -> list[PictureFile]:
@@ -185,11 +182,10 @@ def prove_reduced(
 ) -> tuple[Parity, tuple[Kept, ...]]:
     """Compare the decisions of a bundle with those of the trained networks, also per class."""
     ready = Bundle(package)
-    classes = ClassProof(package.manifest.classes)
     parity = prove(ready, expected)
-    for each, picture in track(expected, "Counting defects per class", len(expected)):
-        classes.add(each, ready.scan(picture).masks)
-    return parity, classes.kept()
+    tracked = track(expected, "Counting defects per class", len(expected))
+    scanned = ((each, ready.scan(picture).masks) for each, picture in tracked)
+    return parity, kept_per_class(package.manifest.classes, scanned)
 
 
 def _certificate(package: Package, done: Quantized, limits: Limits) -> Certificate:

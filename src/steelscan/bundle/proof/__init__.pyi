@@ -5,9 +5,9 @@ from .parity import Limits as Limits
 from .parity import Parity as Parity
 from .parity import limits_of as limits_of
 from .per_class import LOST as LOST
-from .per_class import ClassProof as ClassProof
 from .per_class import Kept as Kept
 from .per_class import failures as failures
+from .per_class import kept_per_class as kept_per_class
 from .records import Expected as Expected
 from .records import picture_sha256 as picture_sha256
 from .records import record as record

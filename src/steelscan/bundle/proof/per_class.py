@@ -3,8 +3,7 @@
 A share over all classes would hide the loss of a rare class.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from pydantic import NonNegativeInt
@@ -66,33 +65,21 @@ class Kept(Spec):
         return f"class {self.name}: {counts} ({verdict})"
 
 
-@dataclass
-class ClassProof:
-    """Compares masks with those of the trained networks, class by class."""
-
-    classes: Classes
-
-    def __post_init__(self) -> None:
-        self._counts = np.zeros((len(self.classes), 6), np.int64)
-
-    def add(self, expected: Expected, masks: Masks) -> None:
-        """Count one strip; ``masks`` is bool ``(classes, height, width)``."""
-        frame = Frame(*expected.frame)
+def kept_per_class(classes: Classes, strips: Iterable[tuple[Expected, Masks]]) -> tuple[Kept, ...]:
+    """Compare masks, bool ``(classes, height, width)``, with those of the trained networks."""
+    counts = np.zeros((len(classes), 6), np.int64)
+    for expected, masks in strips:
         for place, (text, mask) in enumerate(zip(expected.masks, masks, strict=True)):
-            trained = decode(text, frame)
+            trained = decode(text, Frame(*expected.frame))
             defects, lost = _without(trained, mask)
             _, new = _without(mask, trained)
             before, now = bool(trained.any()), bool(mask.any())
-            strip_counts = (before, before and not now, now and not before)
-            self._counts[place] += (defects, lost, new, *strip_counts)
-
-    def kept(self) -> tuple[Kept, ...]:
-        """Return the counts of each class so far."""
-        fields = ("defects", "lost", "new", "strips", "strips_lost", "strips_new")
-        return tuple(
-            Kept(name=name, **dict(zip(fields, row, strict=True)))
-            for name, row in zip(self.classes.names, self._counts.tolist(), strict=True)
-        )
+            counts[place] += (defects, lost, new, before, before and not now, now and not before)
+    fields = ("defects", "lost", "new", "strips", "strips_lost", "strips_new")
+    return tuple(
+        Kept(name=name, **dict(zip(fields, row, strict=True)))
+        for name, row in zip(classes.names, counts.tolist(), strict=True)
+    )
 
 
 def failures(kept: Sequence[Kept], budget: float) -> list[str]:

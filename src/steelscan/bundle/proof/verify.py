@@ -22,7 +22,8 @@ from steelscan.bundle.proof.records import Expected, picture_sha256, read_json_l
 from steelscan.data import find_pictures, read_picture
 from steelscan.decision import GivenOutputs, RuleInput, masks_of
 from steelscan.postprocess import Rule
-from steelscan.strip import BundleError, Frame, Masks, Picture, track
+from steelscan.strip import Frame, Masks, Picture, track
+from steelscan.strip.errors import BundleError
 
 _UNPROVEN = "Do not use it: the bundle can prove nothing. Export it anew"
 

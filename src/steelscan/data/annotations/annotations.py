@@ -6,7 +6,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import STRICT, Classes, Fault, FaultPolicy, Frame, Layout, MaskError, Masks
+from steelscan.strip import Classes, Frame, Masks
+from steelscan.strip.errors import STRICT, Fault, FaultPolicy, MaskError
+from steelscan.strip.tables import Layout
 
 
 class Checked(NamedTuple):

@@ -4,7 +4,7 @@ from steelscan.data.annotations.annotations import Annotations
 from steelscan.data.annotations.index_pictures import IndexPictures
 from steelscan.data.annotations.run_lengths import RunLengths
 from steelscan.data.files import Files
-from steelscan.strip import DatasetError
+from steelscan.strip.errors import DatasetError
 
 _EXPECTED = (
     "Expected train_images/ with train.csv (ImageId,ClassId,EncodedPixels or "

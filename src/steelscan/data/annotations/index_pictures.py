@@ -12,17 +12,17 @@ from steelscan.data.annotations.palettes import Palettes
 from steelscan.data.annotations.tables import read_classes, read_ignored
 from steelscan.data.files import ByStem, Files, is_picture, plain
 from steelscan.data.picture import open_index_picture, read_palette
-from steelscan.strip import (
+from steelscan.strip import Frame
+from steelscan.strip.errors import (
     STRICT,
     DatasetError,
     Fault,
     FaultLog,
     FaultPolicy,
-    Frame,
-    Layout,
     MaskError,
     PictureError,
 )
+from steelscan.strip.tables import Layout
 
 
 class IndexPictures:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data.picture import IndexPicture
-from steelscan.strip import Fault, MaskError
+from steelscan.strip.errors import Fault, MaskError
 
 Colours: TypeAlias = dict[int, tuple[int, ...]]
 """Red, green and blue by value; each colour occurs once."""
@@ -55,8 +55,9 @@ class Palettes:
             remedy = f"Value 0 is defect-free steel: the values seem to be renumbered. {_REMEDY}"
             raise MaskError(where, problem, remedy, Fault.PALETTE)
         # A colour that a palette has twice, as a filler, has no meaning.
+        times = Counter(map(tuple, mask.palette.tolist()))
         meaning = {
-            at: of_colour.get(colour, at) if _occurs_once(colour, mask.palette) else at
+            at: of_colour.get(colour, at) if times[colour] == 1 else at
             for at, colour in colours.items()
         }
         strange = [
@@ -119,10 +120,6 @@ class Palettes:
 def _are_greys(colours: Colours) -> bool:
     """Return whether the colours are the grey levels of the values, as without a palette."""
     return all(colour == (value,) * 3 for value, colour in colours.items())
-
-
-def _occurs_once(colour: tuple[int, ...], palette: NDArray[np.uint8]) -> bool:
-    return int((palette == colour).all(axis=1).sum()) == 1
 
 
 def _named(colours: Colours, value: int) -> str:

@@ -8,19 +8,9 @@ import numpy as np
 from steelscan.data.annotations.annotations import Checked, StripMasks
 from steelscan.data.annotations.tables import read_classes
 from steelscan.data.files import Files, is_picture, matched
-from steelscan.strip import (
-    STRICT,
-    Classes,
-    DatasetError,
-    Fault,
-    FaultPolicy,
-    Frame,
-    Layout,
-    MaskError,
-    decode,
-    parse_runs,
-    read_mask_table,
-)
+from steelscan.strip import Classes, Frame, decode, parse_runs
+from steelscan.strip.errors import STRICT, DatasetError, Fault, FaultPolicy, MaskError
+from steelscan.strip.tables import Layout, read_mask_table
 
 
 class RunLengths:

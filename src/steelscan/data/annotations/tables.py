@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from steelscan.data.files import Files, matched
-from steelscan.strip import Classes, DatasetError, TableError, read_rows, write_rows
+from steelscan.strip import Classes
+from steelscan.strip.errors import DatasetError, TableError
+from steelscan.strip.tables import read_rows, write_rows
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ grows only by others that are like many of its members, and the chains that were
 """
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,7 +22,7 @@ from steelscan.data.duplicates.fingerprints import (
     nearest,
     required_likeness,
 )
-from steelscan.strip import track
+from steelscan.strip import map_ahead, track
 
 LARGEST = 20
 """Up to this many strips, single links make a group. The largest group of one magnetic tile under
@@ -185,51 +185,34 @@ def _copies(
     return np.array(firsts, np.int64), links
 
 
-class _DisjointSets:
-    """Disjoint sets of strips: each strip points to another of its set, the leader to itself."""
-
-    def __init__(self, count: int) -> None:
-        self._above = list(range(count))
-        self.members = {at: [at] for at in range(count)}
-
-    def leader(self, member: int) -> int:
-        above = self._above
-        while above[member] != member:
-            above[member] = member = above[above[member]]
-        return member
-
-    def join(self, one: int, other: int) -> None:
-        self._above[other] = one
-        self.members[one] += self.members.pop(other)
-
-
 def _join(prints: Sequence[Fingerprint], links: Sequence[tuple[int, int, float]]) -> list[int]:
-    """Join strips along links, the strongest first; return the leader of each strip's group."""
-    groups = _DisjointSets(len(prints))
+    """Join strips along links, the strongest first; return the first strip of each one's group."""
+    from scipy.cluster.hierarchy import DisjointSet
+
+    groups = DisjointSet(range(len(prints)))
     refused: set[tuple[int, int, int, int]] = set()
     for one, other, _ in links:
-        first, second = sorted((groups.leader(one), groups.leader(other)))
-        if first == second:
+        if groups.connected(one, other):
             continue
-        ours, theirs = groups.members[first], groups.members[second]
-        attempt = (first, len(ours), second, len(theirs))
+        ours, theirs = sorted((groups.subset(one), groups.subset(other)), key=min)
+        attempt = (min(ours), len(ours), min(theirs), len(theirs))
         if attempt in refused:
             continue
         if len(ours) + len(theirs) > LARGEST and not _mutual(prints, ours, theirs):
             refused.add(attempt)
             continue
-        groups.join(first, second)
-    return [groups.leader(at) for at in range(len(prints))]
+        groups.merge(one, other)
+    return [min(groups.subset(at)) for at in range(len(prints))]
 
 
-def _mutual(prints: Sequence[Fingerprint], ours: Sequence[int], theirs: Sequence[int]) -> bool:
+def _mutual(prints: Sequence[Fingerprint], ours: Set[int], theirs: Set[int]) -> bool:
     """Return whether many members of two groups are alike, and not only the two of one link."""
     pairs = [(prints[one], prints[other]) for one, other in product(_sample(ours), _sample(theirs))]
     alike = sum(likeness(one, other) >= required_likeness(one, other) for one, other in pairs)
     return alike >= _MUTUAL * len(pairs)
 
 
-def _sample(members: Sequence[int]) -> list[int]:
+def _sample(members: Set[int]) -> list[int]:
     """Return a few members at even distances."""
     ranked = sorted(members)
     places = np.linspace(0, len(ranked) - 1, min(_SAMPLE, len(ranked))).round().astype(int)
@@ -238,28 +221,24 @@ def _sample(members: Sequence[int]) -> list[int]:
 
 def _chains(leader: NDArray[np.int64], links: Sequence[tuple[int, int]]) -> Iterator[Chain]:
     """Yield strips that are linked and in several groups, the longest chain first."""
-    whole = _DisjointSets(len(leader))
+    from scipy.cluster.hierarchy import DisjointSet
+
+    whole = DisjointSet(range(len(leader)))
     for one, other in links:
-        first, second = whole.leader(one), whole.leader(other)
-        if first != second:
-            whole.join(first, second)
-    separated: dict[int, int] = {}
-    for one, other in links:
-        if leader[one] != leader[other]:
-            top = whole.leader(one)
-            separated[top] = separated.get(top, 0) + 1
-    chains = {top: tuple(sorted(whole.members[top])) for top in separated}
+        whole.merge(one, other)
+    separated = Counter(whole[one] for one, other in links if leader[one] != leader[other])
+    chains = {top: tuple(sorted(whole.subset(top))) for top in separated}
     for top, strips in sorted(chains.items(), key=lambda each: (-len(each[1]), each[1][0])):
         yield Chain(strips, len(set(leader[list(strips)].tolist())), separated[top])
 
 
 def _fingerprints(dataset: Dataset) -> Iterator[Fingerprint]:
     """Yield the fingerprints of all strips in order; threads help, as decoding frees the lock."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            yield from pool.map(lambda at: fingerprint(dataset.picture(at)), range(len(dataset)))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    rows = range(len(dataset))
+    for result in map_ahead(
+        lambda row: fingerprint(dataset.picture(row)), rows, os.cpu_count() or 1
+    ):
+        yield result()
 
 
 def _numbered(labels: Sequence[Hashable]) -> NDArray[np.int64]:

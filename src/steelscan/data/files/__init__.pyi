@@ -9,7 +9,7 @@ from .names import matched as matched
 from .names import plain as plain
 from .names import stem as stem
 from .output_check import check_apart as check_apart
-from .output_check import folders_read as folders_read
+from .output_check import check_outside as check_outside
 from .output_check import picture_folders as picture_folders
 from .search import PREDICT_MARKER as PREDICT_MARKER
 from .search import PictureFile as PictureFile

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn, TypeAlias
 
 from steelscan.data.picture import SUFFIXES
-from steelscan.strip import DatasetError, Fault, InputError, PictureError
+from steelscan.strip.errors import DatasetError, Fault, InputError, PictureError
 
 _JUNK = frozenset(
     (

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from steelscan.strip import DatasetError, Fault
+from steelscan.strip.errors import DatasetError, Fault
 
 
 def key(name: str) -> str:

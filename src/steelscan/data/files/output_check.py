@@ -4,12 +4,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from steelscan.data.files.search import open_files
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 _PICTURE_FOLDERS = ("images", "train_images", "test_images", "JPEGImages")
 
 
-def check_apart(out: Path, folders: Iterable[Path]) -> None:
+def check_apart(out: Path, data: Path, *others: Path | str | None) -> None:
+    """Raise InputError if an output folder is a data set, or in one of its folders of pictures.
+
+    ``others`` that are folders are folders of pictures, too. Raises DatasetError if a folder cannot
+    be listed.
+    """
+    if out.resolve() == data.resolve():
+        raise InputError(out, "is the data set", "Choose another folder for the results")
+    named = (Path(other) for other in others if other is not None)
+    check_outside(out, [*picture_folders(data), *filter(_is_folder, named)])
+
+
+def check_outside(out: Path, folders: Iterable[Path]) -> None:
     """Raise InputError if an output folder is one of the picture folders, or inside one."""
     real = out.resolve()
     for folder in folders:
@@ -18,15 +30,6 @@ def check_apart(out: Path, folders: Iterable[Path]) -> None:
             problem = "is the folder of the pictures" if same else "is inside a folder of pictures"
             remedy = f"Choose a folder outside {folder}: outputs in it would be read as pictures"
             raise InputError(out, problem, remedy)
-
-
-def folders_read(data: Path, *others: Path | str | None) -> list[Path]:
-    """Return the picture folders of a data set, and those of ``others`` that are folders.
-
-    Raises DatasetError if a folder cannot be listed.
-    """
-    named = (Path(other) for other in others if other is not None)
-    return [*picture_folders(data), *filter(_is_folder, named)]
 
 
 def picture_folders(data: Path) -> list[Path]:

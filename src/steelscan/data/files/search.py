@@ -17,12 +17,13 @@ from steelscan.data.files.files import (
 )
 from steelscan.data.files.zip_files import ZipFiles
 from steelscan.data.picture import SUFFIXES
-from steelscan.strip import DatasetError
+from steelscan.strip.errors import DatasetError
 
 PREDICT_MARKER = "predicted_by.txt"
 """File that ``steelscan predict`` writes into its output: its masks and overlays are no strips."""
 
 _OUTPUT_FOLDERS = ("masks", "overlays")
+_CHOOSE = "Choose a folder, a zip, or for check and convert an annotation file (.json, .xml)"
 
 
 def open_files(path: Path) -> Files:
@@ -34,11 +35,11 @@ def open_files(path: Path) -> Files:
     if path.is_dir():
         return FolderFiles(path)
     if not path.exists():
-        raise DatasetError(path, "does not exist", "Choose a folder or a zip")
+        raise DatasetError(path, "does not exist", _CHOOSE)
     if not path.is_file():
-        raise DatasetError(path, NO_FILE, "Choose a folder or a zip")
+        raise DatasetError(path, NO_FILE, _CHOOSE)
     if not zipfile.is_zipfile(path):
-        raise DatasetError(path, "is neither a folder nor a zip", "Choose a folder or a zip")
+        raise DatasetError(path, "is neither a folder nor a zip", _CHOOSE)
     return ZipFiles(path)
 
 

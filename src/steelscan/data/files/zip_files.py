@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from steelscan.data.files.files import Files, Stamp, is_picture, sorted_visible, stamp_of, visible
-from steelscan.strip import DatasetError, Fault
+from steelscan.strip.errors import DatasetError, Fault
 
 _SMALL = 1 << 28
 """A zip that unpacks to at most this many bytes is always read."""

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from steelscan.strip import DatasetError, Spec
+from steelscan.strip import Spec
+from steelscan.strip.errors import DatasetError
 
 
 class Folds(Spec):

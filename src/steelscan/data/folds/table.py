@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from steelscan.data.annotations.tables import one_each, read_table
 from steelscan.data.dataset import Dataset
 from steelscan.data.files.names import key
-from steelscan.strip import DatasetError, FileKind, TableError, read_rows, write_rows
+from steelscan.strip.errors import DatasetError, TableError
+from steelscan.strip.files import FileKind
+from steelscan.strip.tables import read_rows, write_rows
 
 _COLUMNS = ("image", "group", "fold")
 _GIVEN_COLUMNS = ("image", "fold")

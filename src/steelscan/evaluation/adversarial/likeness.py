@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from steelscan.data.folds import split_groups
 from steelscan.evaluation.statistics import Estimate, auc_interval
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 FEWEST_STRIPS = 10
 """Smallest number of training strips, and of test strips, that can be compared."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from steelscan.data.duplicates import Fingerprint, fingerprint, group_prints
 from steelscan.data.files import is_picture, open_files
 from steelscan.evaluation.adversarial.appearance import features_of
 from steelscan.evaluation.metrics import merged_groups
-from steelscan.strip import DatasetError, Frame, Picture, PictureError, track
+from steelscan.strip import Frame, Picture, track
+from steelscan.strip.errors import DatasetError, OnError, PictureError
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class _Strip(NamedTuple):
 
 
 def open_train_test(
-    data: Path, test: Path | str | None = None, on_error: Literal["stop", "skip"] = "stop"
+    data: Path, test: Path | str | None = None, on_error: OnError = "stop"
 ) -> TrainTest:
     """Read all training and test strips once, for their features and near-duplicates.
 
@@ -96,7 +97,7 @@ def open_train_test(
 
 
 def _training(
-    data: Path, on_error: Literal["stop", "skip"]
+    data: Path, on_error: OnError
 ) -> tuple[list[_Strip], list[_Strip], list[tuple[str, str]]]:
     """Return the strips of a data set, its test strips, and the skipped ones."""
     if any(is_picture(name) for name in open_files(data).names()):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from steelscan.evaluation.metrics.pairs import Pairs, dice
 from steelscan.evaluation.metrics.tables import Runs
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def agreement(count: int, pairs: dict[tuple[int, int], Pairs]) -> Agreement:
 def majority(masks: Sequence[Runs], *, ties: bool = False) -> Runs:
     """Return the pixels that are in more than half of the masks, as run lengths.
 
-    Each mask and the result are int64 ``(runs, 2)`` as from `steelscan.strip.parse`. Pixels in
+    Each mask and the result are int64 ``(runs, 2)`` as from `steelscan.strip.parse_runs`. Pixels in
     exactly half of an even number of masks are a tie: kept with ``ties``, else left out.
     """
     runs = [each for each in masks if len(each)]

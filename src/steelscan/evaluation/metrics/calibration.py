@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.statistics import LEVEL, Estimate, lower_bound, upper_bound
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)

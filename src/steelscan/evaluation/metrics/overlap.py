@@ -12,8 +12,9 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.pairs import Pairs, dice
-from steelscan.strip import Classes, InputError
+from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,17 @@ def overlaps(pairs: Pairs, classes: Classes) -> list[Overlap]:
 
     Raises InputError if the pairs have another number of classes.
     """
-    if pairs.classes != len(classes):
-        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
-        raise InputError("classes", problem, "Name the classes that the masks were made for")
+    check_classes(pairs, classes)
     union = pairs.predicted + pairs.truth - pairs.shared
     each = pairs.shared / np.maximum(union, 1)
     true, hit = pairs.truth > 0, (pairs.truth > 0) & (pairs.predicted > 0)
     rows = [
         Overlap(
             name=name,
-            over_pixels=_ratio(pairs.shared[:, at].sum(), union[:, at].sum()),
-            over_strips=_ratio(each[:, at].sum(), (union[:, at] > 0).sum()),
-            where_true=_ratio(each[true[:, at], at].sum(), true[:, at].sum()),
-            hit_rate=_ratio(hit[:, at].sum(), true[:, at].sum()),
+            over_pixels=ratio(pairs.shared[:, at].sum(), union[:, at].sum()),
+            over_strips=ratio(each[:, at].sum(), (union[:, at] > 0).sum()),
+            where_true=ratio(each[true[:, at], at].sum(), true[:, at].sum()),
+            hit_rate=ratio(hit[:, at].sum(), true[:, at].sum()),
         )
         for at, name in enumerate(classes.names)
     ]
@@ -89,15 +88,16 @@ def expected_dice(pairs: Pairs, expected: Expected) -> float:
         raise InputError("expected", problem, "Give one count per class")
     values, true = dice(pairs), pairs.truth > 0
     clean = len(expected.positives) * expected.strips - sum(expected.positives)
-    kept = _ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())
+    kept = ratio((~true & (pairs.predicted == 0)).sum(), (~true).sum())
     total = clean * kept if clean else 0.0
     for at, count in enumerate(expected.positives):
         if count:
-            total += count * _ratio(values[true[:, at], at].sum(), true[:, at].sum())
+            total += count * ratio(values[true[:, at], at].sum(), true[:, at].sum())
     return float(total / (len(expected.positives) * expected.strips))
 
 
-def _ratio(over: np.generic | float, under: np.generic | int) -> float:
+def ratio(over: np.generic | float, under: np.generic | float) -> float:
+    """Return the quotient; nan if the divisor is 0."""
     return float(over) / float(under) if under else nan
 
 

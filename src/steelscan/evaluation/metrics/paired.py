@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from steelscan.evaluation.metrics.pairs import Pairs
 from steelscan.evaluation.metrics.scores import NUMBERS, strip_sums
 from steelscan.evaluation.statistics import Estimate, estimate_gains, sums_by
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 

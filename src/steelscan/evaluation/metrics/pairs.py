@@ -7,7 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Frame, MaskError, Masks, check_masks
+from steelscan.strip import Classes, Frame, Masks, check_masks
+from steelscan.strip.errors import InputError, MaskError
 
 Counts: TypeAlias = NDArray[np.int64]
 """int64 ``(strips, classes)``: pixels of every pair."""
@@ -84,6 +85,13 @@ class Pairs:
         """Return the pairs of empty predictions with the same truth, a baseline for every score."""
         nothing = np.zeros_like(self.truth)
         return replace(self, predicted=nothing, shared=nothing)
+
+
+def check_classes(pairs: Pairs, classes: Classes) -> None:
+    """Raise InputError if the pairs have another number of classes."""
+    if pairs.classes != len(classes):
+        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
+        raise InputError("classes", problem, "Name the classes that the masks were made for")
 
 
 def count_pixels(predicted: Masks, truth: Masks) -> PixelCounts:

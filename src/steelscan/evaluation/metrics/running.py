@@ -1,30 +1,27 @@
 """Scores of strips that are added block by block, in constant memory.
 
-Only sums are kept: one per number, and one per number and resample. A bootstrap that draws groups
+Only sums are kept: one per number, and one per number and resample. A bootstrap that draws strips
 needs all of them at once; here each strip is added to every resample with a Poisson weight of mean
-1, which is how often it would be drawn from many. The weight comes from a hash of the strip's group
-and of the resample, so strips of one group have equal weights in any block, and the same strips
-give the same intervals in blocks of any size. (Poisson bootstrap: Chamandy, Muralidharan, Najmi and
-Naidu 2012; Oza and Russell 2001.)
+1, which is how often it would be drawn from many. The weight comes from a hash of the strip's
+number and of the resample, so the same strips give the same intervals in blocks of any size.
+(Poisson bootstrap: Chamandy, Muralidharan, Najmi and Naidu 2012; Oza and Russell 2001.)
 """
 
 from collections.abc import Iterator
-from math import e, factorial, nan
+from math import e, factorial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap
-from steelscan.evaluation.metrics.pairs import Pairs, dice
+from steelscan.evaluation.metrics.overlap import Overlap, mean_overlap, ratio
+from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
 from steelscan.evaluation.metrics.scores import NUMBERS, ClassRow, Scores, strip_sums
 from steelscan.evaluation.statistics import Estimate, interval, ratios_of
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 _AT_ONCE = 512
 """Strips whose weights are in memory together."""
-
-Keys = NDArray[np.uint64]
-"""uint64 ``(strips,)``: one number per group of strips, hashed by `mixed` or not."""
 
 
 class RunningScores:
@@ -42,28 +39,16 @@ class RunningScores:
         self._contributing = np.zeros(5)
         self._of_classes = np.zeros((len(classes), len(_COLUMNS)))
         self._strips = 0
-        self._grouped = False
 
-    def add(self, pairs: Pairs, keys: Keys | None = None) -> None:
-        """Add strips; ``keys`` is the group of each, without it each is its own group.
-
-        Raises InputError for another number of classes or of keys.
-        """
-        if pairs.classes != len(self._classes):
-            problem = f"are {len(self._classes)}, the pairs have {pairs.classes}"
-            raise InputError("classes", problem, "Name the classes that the masks were made for")
-        if keys is None:
-            keys = np.arange(self._strips, self._strips + len(pairs), dtype=np.uint64)
-        elif keys.shape != (len(pairs),) or keys.dtype != np.uint64:
-            problem = f"are {keys.dtype} {keys.shape}, there are {len(pairs)} strips"
-            raise InputError("keys", problem, "Give one uint64 per strip")
-        else:
-            self._grouped = True
+    def add(self, pairs: Pairs) -> None:
+        """Add strips; each is its own group. Raises InputError for another number of classes."""
+        check_classes(pairs, self._classes)
+        numbers = np.arange(self._strips, self._strips + len(pairs), dtype=np.uint64)
         over, under = strip_sums(pairs)
         columns = np.hstack([over, under])
         for start in range(0, len(pairs), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            weights = self._weights(keys[part]).astype(np.float32)
+            weights = self._weights(numbers[part]).astype(np.float32)
             self._drawn += weights.T @ columns[part].astype(np.float32)
         self._sums += columns.sum(axis=0)
         self._contributing += (under > 0).sum(axis=0)
@@ -94,10 +79,10 @@ class RunningScores:
                     predicted=int(of["predicted"]),
                     missed=int(of["true"] - of["hit"]),
                     false_alarms=int(of["predicted"] - of["hit"]),
-                    mean_dice=_over(of["dice"], self._strips),
-                    defect_dice=_over(of["dice_true"], of["true"]),
-                    defect_iou=_over(of["iou_true"], of["true"]),
-                    clean_kept=_over(clean - of["predicted"] + of["hit"], clean),
+                    mean_dice=ratio(of["dice"], self._strips),
+                    defect_dice=ratio(of["dice_true"], of["true"]),
+                    defect_iou=ratio(of["iou_true"], of["true"]),
+                    clean_kept=ratio(clean - of["predicted"] + of["hit"], clean),
                 )
             )
         return rows
@@ -110,10 +95,10 @@ class RunningScores:
             rows.append(
                 Overlap(
                     name=name,
-                    over_pixels=_over(of["shared"], of["union"]),
-                    over_strips=_over(of["iou_true"], either),  # 0 if only predicted
-                    where_true=_over(of["iou_true"], of["true"]),
-                    hit_rate=_over(of["hit"], of["true"]),
+                    over_pixels=ratio(of["shared"], of["union"]),
+                    over_strips=ratio(of["iou_true"], either),  # 0 if only predicted
+                    where_true=ratio(of["iou_true"], of["true"]),
+                    hit_rate=ratio(of["hit"], of["true"]),
                 )
             )
         return [*rows, mean_overlap(rows)]
@@ -123,9 +108,9 @@ class RunningScores:
         for name, sums in zip(self._classes.names, self._of_classes, strict=True):
             yield name, dict(zip(_COLUMNS, sums.tolist(), strict=True))
 
-    def _weights(self, keys: Keys) -> NDArray[np.uint8]:
+    def _weights(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
         """Return the weight of each strip in each resample, uint8 ``(strips, resamples)``."""
-        hashes = mixed(mixed(keys)[:, None] ^ self._draws)
+        hashes = mixed(mixed(numbers)[:, None] ^ self._draws)
         return np.asarray(_POISSON[hashes.view(np.uint16)])
 
     def _scored(self, over: NDArray[np.float64], drawn: NDArray[np.float64]) -> Scores:
@@ -134,12 +119,12 @@ class RunningScores:
         numbers = {}
         for at, name in enumerate(NUMBERS):
             some, every = bool(over[at] > 0), bool(over[at] == under[at])
-            bounds = interval(shares[:, at], self._groups(at), some, every)
+            bounds = interval(shares[:, at], float(self._contributing[at]), some, every)
             numbers[name] = Estimate(float(values[at]), *bounds)
         return Scores(
             **numbers,
             strips=self._strips,
-            groups=round(self._groups(0)),
+            groups=self._strips,
             defect_pairs=int(under[1]),
             clean_pairs=int(under[2]),
             defective=int(under[3]),
@@ -147,18 +132,6 @@ class RunningScores:
             escaped=int(over[3]),
             stopped=int(over[4]),
         )
-
-    def _groups(self, at: int) -> float:
-        """Return how many groups contribute to a number.
-
-        Counting groups would take memory for each, so with groups this is the effective number
-        from the variance of the resamples (Kish 1965).
-        """
-        if not self._grouped:
-            return float(self._contributing[at])
-        drawn = self._drawn[:, 5 + at]
-        variance = float(drawn.var())
-        return float(drawn.mean() ** 2 / variance) if variance else 0.0
 
 
 _COLUMNS = ("true", "predicted", "hit", "dice", "dice_true", "iou_true", "shared", "union")
@@ -208,7 +181,3 @@ def _poisson_table() -> NDArray[np.uint8]:
 
 
 _POISSON = _poisson_table()
-
-
-def _over(value: float, count: float) -> float:
-    return value / count if count else nan

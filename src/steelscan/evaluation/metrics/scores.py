@@ -7,10 +7,11 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.evaluation.metrics.pairs import Pairs, dice
+from steelscan.evaluation.metrics.pairs import Pairs, check_classes, dice
 from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
 from steelscan.pages import plain_table, plain_value
-from steelscan.strip import Classes, InputError
+from steelscan.strip import Classes
+from steelscan.strip.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,7 @@ class ClassRow:
 
 def class_rows(pairs: Pairs, classes: Classes) -> list[ClassRow]:
     """Return one row per class. Raises InputError for another number of classes."""
-    if pairs.classes != len(classes):
-        problem = f"are {len(classes)}, the pairs have {pairs.classes}"
-        raise InputError("classes", problem, "Name the classes that the masks were made for")
+    check_classes(pairs, classes)
     values = dice(pairs)
     overlap = values / np.maximum(2 - values, 1)
     rows = []

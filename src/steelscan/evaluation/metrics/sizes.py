@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.statistics import Estimate, estimate_shares, sums_by
-from steelscan.strip import Frame, InputError, Masks, check_masks, label_components
+from steelscan.strip import Frame, Masks, check_masks, label_components
+from steelscan.strip.errors import InputError
 
 Defects = NDArray[np.int64]
 """int64 ``(defects, 3)``: class counted from 0, pixels, and how many of them were predicted."""

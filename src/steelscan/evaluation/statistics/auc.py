@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.evaluation.statistics.bootstrap import LEVEL, Estimate
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 _NOISE = 1e-12
 """A standard error below this is rounding."""

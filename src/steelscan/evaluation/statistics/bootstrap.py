@@ -6,9 +6,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan, nan
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
 
 LEVEL = 0.95
 """Confidence of all intervals."""
@@ -36,15 +39,13 @@ class Estimate:
         return f"{value} [{scale * self.low:{form}}, {scale * self.high:{form}}]"
 
 
-def sums_by(
-    member: NDArray[np.int64], values: NDArray[np.float64], groups: int
-) -> NDArray[np.float64]:
+def sums_by(member: NDArray[np.int64], values: Floats, groups: int) -> Floats:
     """Sum ``values``, ``(strips, shares)``, over each group: ``(groups, shares)``."""
     columns = [np.bincount(member, column, minlength=groups) for column in values.T]
     return np.stack(columns, axis=1)
 
 
-def ratios_of(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
+def ratios_of(over: Floats, under: Floats) -> Floats:
     """Return the quotients; nan if the divisor is 0."""
     ratios = np.full(over.shape, nan)
     np.divide(over, under, out=ratios, where=under != 0)
@@ -52,10 +53,7 @@ def ratios_of(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[
 
 
 def estimate_shares(
-    over: NDArray[np.float64],
-    under: NDArray[np.float64],
-    resamples: int = 1000,
-    seed: int = 0,
+    over: Floats, under: Floats, resamples: int = 1000, seed: int = 0
 ) -> list[Estimate]:
     """Return each share with its interval from the sums of groups, ``(groups, shares)``.
 
@@ -75,10 +73,7 @@ def estimate_shares(
 
 
 def estimate_gains(
-    gained: NDArray[np.float64],
-    under: NDArray[np.float64],
-    resamples: int = 1000,
-    seed: int = 0,
+    gained: Floats, under: Floats, resamples: int = 1000, seed: int = 0
 ) -> list[Estimate]:
     """Return each gain with its interval from the sums of groups, ``(groups, gains)``.
 
@@ -88,16 +83,14 @@ def estimate_gains(
     return [_estimate_gain(*columns) for columns in zip(drawn.T, gained.T, under.T, strict=True)]
 
 
-def _resampled_ratios(
-    over: NDArray[np.float64], under: NDArray[np.float64], resamples: int, seed: int
-) -> NDArray[np.float64]:
+def _resampled_ratios(over: Floats, under: Floats, resamples: int, seed: int) -> Floats:
     """Return the ratios of each resample of groups, float64 ``(resamples, columns)``."""
     weights = resample_weights(len(over), resamples, seed)
     drawn = [ratios_of(weight @ over, weight @ under) for weight in weights]
     return np.concatenate(drawn) if drawn else np.empty((0, over.shape[1]))
 
 
-def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[Floats]:
     """Yield how often each group is drawn, ``(some resamples, groups)`` at a time."""
     random = np.random.default_rng(seed)
     step = max(1, _DRAWS_AT_ONCE // max(groups, 1))
@@ -108,9 +101,7 @@ def resample_weights(groups: int, resamples: int, seed: int) -> Iterator[NDArray
         yield times.reshape(rows, groups).astype(np.float64)
 
 
-def interval(
-    drawn: NDArray[np.float64], groups: float, some: bool, every: bool
-) -> tuple[float, float]:
+def interval(drawn: Floats, groups: float, some: bool, every: bool) -> tuple[float, float]:
     """Return the interval of one share from its resamples, ``(resamples,)``, nan if undefined.
 
     ``groups`` is how many groups contribute; ``some`` and ``every`` are whether the share is
@@ -131,11 +122,7 @@ def interval(
     return float(low), float(high)
 
 
-def _estimate_gain(
-    drawn: NDArray[np.float64],
-    gained: NDArray[np.float64],
-    under: NDArray[np.float64],
-) -> Estimate:
+def _estimate_gain(drawn: Floats, gained: Floats, under: Floats) -> Estimate:
     """Return one gain from its resamples, ``(resamples,)``, and the sums of groups."""
     value = float(gained.sum() / under.sum()) if under.any() else nan
     known = drawn[~np.isnan(drawn)]

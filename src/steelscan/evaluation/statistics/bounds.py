@@ -4,7 +4,7 @@ All of it assumes independent trials. If strips of one piece of steel are alike,
 piece.
 """
 
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 _SMALLEST_SHARE = 1e-9
 """A smaller share would take more trials than any plant counts."""

@@ -17,7 +17,7 @@ from steelscan.evaluation.tuning.objectives import (
 )
 from steelscan.evaluation.tuning.surfaces import Axes, RuleKind, ScoreSurfaces, smoothed_argmax
 from steelscan.postprocess import lowest_u8_above
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 SearchMethod: TypeAlias = Literal["search", "auto"]
 """Try all combinations, or derive one threshold from the expected Dice (`decision_threshold`)."""

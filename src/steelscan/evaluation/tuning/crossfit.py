@@ -23,7 +23,8 @@ from pydantic import Field
 
 from steelscan.evaluation.statistics import Estimate
 from steelscan.evaluation.tuning.class_search import SearchMethod
-from steelscan.strip import InputError, Spec
+from steelscan.strip import Spec
+from steelscan.strip.errors import InputError
 
 T = TypeVar("T")
 

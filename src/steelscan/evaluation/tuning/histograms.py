@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.strip import Frame, MaskError, Masks, check_masks
+from steelscan.strip import Frame, Masks, check_masks
+from steelscan.strip.errors import MaskError
 
 LEVELS = 256
 """Values that a stored probability can have."""

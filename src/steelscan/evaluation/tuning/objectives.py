@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
 from steelscan.evaluation.metrics import Pairs, dice
-from steelscan.strip import InputError, Share, Spec
+from steelscan.strip import Share, Spec
+from steelscan.strip.errors import InputError
 
 
 class MeanDice(Spec):

@@ -21,7 +21,8 @@ from steelscan.evaluation.tuning.objectives import (
     pair_scores,
     strip_weights,
 )
-from steelscan.strip import MaskError, PerClass, RecipeError, Spec, per_class
+from steelscan.strip import PerClass, Spec, per_class
+from steelscan.strip.errors import MaskError, RecipeError
 
 
 class Tune(Spec):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from steelscan.data.folds import split_groups
 from steelscan.evaluation.statistics import Estimate, estimate_gains, sums_by
-from steelscan.strip import InputError
+from steelscan.strip.errors import InputError
 
 Members: TypeAlias = tuple[int, ...]
 """Indices of some members of an ensemble, in rising order."""

@@ -28,7 +28,7 @@ from steelscan.pipeline.forecast.speed import (
     read_facts,
     remember_facts,
 )
-from steelscan.strip import RunError
+from steelscan.strip.errors import RunError
 from steelscan.training import TrainingData
 
 _WIDTH = 80

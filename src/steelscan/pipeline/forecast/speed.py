@@ -15,7 +15,9 @@ from torch import Tensor
 from steelscan.data import cache_folder
 from steelscan.models import StripNetwork, build_network
 from steelscan.pipeline.forecast.fits import Fit
-from steelscan.strip import Frame, OutputError, Spec, write_text
+from steelscan.strip import Frame, Spec
+from steelscan.strip.errors import OutputError
+from steelscan.strip.files import write_text
 from steelscan.training import CHECKSUM
 from steelscan.training.crops import EpochCrops
 

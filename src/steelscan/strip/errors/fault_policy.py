@@ -3,9 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
-from steelscan.strip.errors import InputError
-from steelscan.strip.faults import Fault
+from steelscan.strip.errors.faults import Fault
+from steelscan.strip.errors.tree import InputError
+
+OnError = Literal["stop", "skip"]
+"""What to do if a file cannot be read."""
 
 
 class FaultPolicy:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from steelscan.strip.errors import TableError
-from steelscan.strip.output import replacing
+from steelscan.strip.files import replacing
 
 _LONGEST = 1 << 30
 """Most characters of a line: a mask of a long strip has many runs."""

@@ -19,7 +19,7 @@ The command line prints it as one line and exits with status 2.
 import re
 from typing import TypeVar
 
-from steelscan.strip.faults import Fault
+from steelscan.strip.errors.faults import Fault
 
 E = TypeVar("E", bound="SteelscanError")
 

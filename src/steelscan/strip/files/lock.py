@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from steelscan.strip.errors import RunError
-from steelscan.strip.output import output_folder, writing
+from steelscan.strip.files.output import output_folder, writing
 
 
 @contextmanager

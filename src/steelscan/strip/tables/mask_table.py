@@ -15,11 +15,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from steelscan.strip.csv_rows import CsvRows, write_rows
 from steelscan.strip.errors import TableError
+from steelscan.strip.files import FileKind
 from steelscan.strip.frame import Classes
-from steelscan.strip.overwriting import FileKind
 from steelscan.strip.runlength import UNREAD
+from steelscan.strip.tables.csv_rows import CsvRows, write_rows
 
 Layout = Literal["joined", "columns"]
 
@@ -53,12 +53,6 @@ class MaskTable:
     def unread(self) -> frozenset[str]:
         """The images that could not be read when the table was predicted."""
         return frozenset(image for image, row in self.rows.items() if UNREAD in row.values())
-
-    def without_unread(self) -> "MaskTable":
-        """The same table without the images that could not be read."""
-        unread = self.unread
-        kept = {image: row for image, row in self.rows.items() if image not in unread}
-        return MaskTable(kept, self.layout)
 
     def texts(self, image: str, classes: int) -> tuple[str, ...]:
         """The run lengths of one image, one text per class; empty if the table has no row."""

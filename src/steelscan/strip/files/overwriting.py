@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from steelscan.strip.errors import OutputError
-from steelscan.strip.output import hidden_path, remove_leftovers
+from steelscan.strip.files.output import hidden_path, remove_leftovers
 
 OF_A_RUN = frozenset(
     (
