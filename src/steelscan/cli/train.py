@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Data, Device, OnError, Out, Seed, Weights, Workers
+from steelscan.cli.options import (
+    Data,
+    Device,
+    OnError,
+    Out,
+    Seed,
+    Weights,
+    WeightsDir,
+    Workers,
+    refuse_unused,
+)
 
 if TYPE_CHECKING:
     from steelscan.pipeline import Outcome
@@ -14,6 +24,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: steelscan train quick --data data/severstal --out runs/first")
 def train(
+    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
     data: Data,
     out: Out,
@@ -21,6 +32,7 @@ def train(
     device: Device = "auto",
     workers: Workers = 0,
     weights: Weights = "auto",
+    weights_dir: WeightsDir = None,
     on_error: OnError = "stop",
     budget: Annotated[
         Literal["full", "small", "tiny"],
@@ -41,16 +53,19 @@ def train(
     read and --on-error skip is given: their rows in the submission contain "unread".
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options, plan_run
+    from steelscan.pipeline import Options, plan_run, prepare_weights
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.recipes import with_budget
 
+    if weights == "random":
+        refuse_unused(context, "weights_dir", "with --weights random")
+    if plan and weights == "hub":
+        refuse_unused(context, "weights", "with --plan, which downloads nothing")
     chosen = with_budget(recipes.load(recipe), budget)
+    chosen = prepare_weights(chosen, weights, weights_dir, lambda line: print(line, flush=True))
     for change in chosen.changes:
         print(change)
-    if weights == "random":
-        chosen = chosen.with_random_weights()
-    options = Options(seed, device, workers, on_error, folds)
+    options = Options(seed, device, workers, on_error, folds, weights_dir)
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
@@ -63,7 +78,12 @@ def train(
 
 
 @app.command(epilog="Example: steelscan demo --out runs/demo")
-def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
+def demo(
+    out: Out = Path("runs/demo"),
+    seed: Seed = 0,
+    device: Device = "auto",
+    weights_dir: WeightsDir = None,
+) -> None:
     """Make synthetic strips, train `quick` on them, and outline defects on new ones."""
     from steelscan import recipes
     from steelscan.mill import Mill, write_mill
@@ -74,7 +94,8 @@ def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") 
     data, run = out / "strips", out / "run"
     if not (data / "train.csv").exists():
         write_mill(Mill(strips=480, seed=seed), data, test_strips=20)
-    outcome = train_recipe(recipes.load("quick"), data, run, Options(seed=seed, device=device))
+    options = Options(seed=seed, device=device, weights_dir=weights_dir)
+    outcome = train_recipe(recipes.load("quick"), data, run, options)
     predict_pictures(run, str(data / "test_images"), out / "predicted", device=device)
     _print_outcome(outcome, "quick", run)
     print(f"Overlays of test strips: {out / 'predicted' / 'overlays'}")

@@ -66,6 +66,8 @@ class Options:
     on_error: Literal["stop", "skip"] = "stop"
     folds: Path | None = None
     """A given table of folds; None: the run makes its own."""
+    weights_dir: Path | None = None
+    """The store of pretrained weights; None: the user's."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
-from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
+from steelscan.models import Network, StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
@@ -22,6 +22,7 @@ from steelscan.prediction import (
     predict_classes,
     predict_masks,
 )
+from steelscan.strip import write_text
 from steelscan.training import Metrics, Training, TrainingData, load_network
 from steelscan.training.fit import fit
 
@@ -52,13 +53,33 @@ def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
     """Fit one network unless it is fitted; return a sentence on the source of its first weights."""
     torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
-    network, source = build_network(member.network, class_count(member, context.classes))
+    network, source = _build(context, member.network, member)
     match member.start:
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
             source = _start_fitted(context, start, task, data, network)
+    source = _recorded(folder, source)
     _fit(context, task, member.stages, data, network, folder, task.label)
+    return source
+
+
+def _build(context: RunContext, spec: Network, member: Member) -> tuple[StripNetwork, str]:
+    """Build a network of a member with its first weights; return it and their source."""
+    classes = class_count(member, context.classes)
+    return build_network(spec, classes, context.options.weights_dir)
+
+
+def _recorded(folder: Path, source: str) -> str:
+    """Return the source of the weights with which a fit began; record it if the fit begins now.
+
+    Weights may have been added or removed since an interrupted fit began.
+    """
+    path = folder / "first_weights.txt"
+    begun = [folder / "checkpoint.safetensors", folder / "last" / "state.safetensors"]
+    if any(file.exists() for file in begun):
+        return path.read_text(encoding="utf-8").strip() if path.exists() else source
+    write_text(path, f"{source}\n")
     return source
 
 
@@ -111,7 +132,7 @@ def _start_fitted(
     network: StripNetwork,
 ) -> str:
     """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
-    other, source = build_network(start.network, class_count(task.member, context.classes))
+    other, source = _build(context, start.network, task.member)
     folder = context.run.encoder(task)
     _fit(context, task, start.stages, data, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
@@ -126,7 +147,8 @@ def _start_from(context: RunContext, start: EncoderOf, task: Task, network: Stri
         for other in tasks(context.recipe, (task.fold,), context.round)
         if (other.step, other.member.name) == (start.step, start.member)
     )
-    fitted, _ = build_network(source.member.network, class_count(source.member, context.classes))
+    spec = without_weights(source.member.network)
+    fitted, _ = build_network(spec, class_count(source.member, context.classes))
     load_network(context.run.network(source) / "checkpoint.safetensors", fitted)
     copy_encoder(fitted, network)
     return f"the encoder of {start.step} {start.member}"

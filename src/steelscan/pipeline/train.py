@@ -30,6 +30,7 @@ from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, Tuned
+from steelscan.pipeline.wanted_weights import missing_sentence
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, OutputError, write_json
 
@@ -123,7 +124,8 @@ def begin_run(
         folds, remarks = assign_folds(run, recipe.folds, dataset, groups, options.seed)
     else:
         folds, remarks = use_given_folds(run, given, dataset, groups)
-    split = (*duplicates.notes(dataset.names), *remarks, *ignored_variables())
+    lacking = missing_sentence(recipe, options.weights_dir)
+    split = (*duplicates.notes(dataset.names), *remarks, *ignored_variables(), *lacking)
     context = RunContext(run, recipe, dataset, groups, folds, options, split=split)
     return context, [*notes, *split]
 
