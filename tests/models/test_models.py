@@ -316,9 +316,10 @@ def test_dropout_and_channels_work_as_named():
 
 
 @every_kind
-def test_an_encoder_that_timm_does_not_have_is_refused(kind):
-    with pytest.raises(RecipeError, match="encoder resnet35: is not an encoder of timm"):
-        build_network(of_kind(kind, encoder="resnet35"), CLASSES)
+@pytest.mark.parametrize("encoder", ["resnet35", "resnet34.nothing"])
+def test_an_encoder_that_timm_does_not_have_is_refused(kind, encoder):
+    with pytest.raises(RecipeError, match=f"encoder {encoder}: is not an encoder of timm"):
+        build_network(of_kind(kind, encoder=encoder), CLASSES)
 
 
 @every_kind

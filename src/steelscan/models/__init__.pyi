@@ -1,4 +1,5 @@
 from .build import build_network as build_network
+from .build import check_encoder as check_encoder
 from .first_weights import find_weights as find_weights
 from .network import Outputs as Outputs
 from .network import StripNetwork as StripNetwork

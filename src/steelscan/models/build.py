@@ -66,6 +66,14 @@ def build_network(
     return network, source
 
 
+def check_encoder(encoder: str) -> None:
+    """Raise RecipeError unless timm has an encoder of this name."""
+    _, _, tag = encoder.partition(".")
+    if not timm.is_model(encoder) or (tag and not timm.is_model_pretrained(encoder)):
+        remedy = "See timm.list_models(), or timm.list_pretrained() for names with a tag"
+        raise RecipeError(f"encoder {encoder}", "is not an encoder of timm", remedy)
+
+
 def _head(spec: Network) -> Literal["masks", "classes", "both"]:
     match spec:
         case Classifier():
@@ -78,8 +86,7 @@ def _head(spec: Network) -> Literal["masks", "classes", "both"]:
 
 def _check(spec: Encoder) -> None:
     where = f"encoder {spec.encoder}"
-    if not timm.is_model(spec.encoder):
-        raise RecipeError(where, "is not an encoder of timm", "See timm.list_models()")
+    check_encoder(spec.encoder)
     if spec.stem == "deep" and not is_model_in_modules(spec.encoder, ["resnet"]):
         remedy = 'Use one of timm.list_models(module="resnet"), or stem "plain"'
         raise RecipeError(where, 'does not take stem "deep", which only ResNets do', remedy)

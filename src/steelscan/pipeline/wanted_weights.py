@@ -9,23 +9,16 @@ import timm
 from steelscan.models import (
     WeightRecord,
     WeightStore,
+    check_encoder,
     fetch_weights,
     find_weights,
     package_of,
 )
 from steelscan.recipes import Recipe, load, names, wanted_encoders
-from steelscan.strip import MissingPartError, RecipeError
+from steelscan.strip import MissingPartError
 
 WeightsMode = Literal["auto", "random", "required", "hub"]
 """What a run does for pretrained weights: use those that are here, none, insist, or download."""
-
-
-def check_encoder(encoder: str) -> None:
-    """Raise RecipeError unless timm has an encoder of this name."""
-    _, _, tag = encoder.partition(".")
-    if not timm.is_model(encoder) or (tag and not timm.is_model_pretrained(encoder)):
-        remedy = "See timm.list_models(), or timm.list_pretrained() for names with a tag"
-        raise RecipeError(f"encoder {encoder}", "is not an encoder of timm", remedy)
 
 
 def missing_weights(recipe: Recipe, folder: Path | None) -> list[str]:

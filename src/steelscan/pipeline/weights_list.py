@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from steelscan.models import (
     NOT_STATED,
     WeightStore,
+    check_encoder,
     encoder_bytes,
     find_weights,
     package_of,
     remote_weights,
 )
 from steelscan.pages import plain_table
-from steelscan.pipeline.wanted_weights import check_encoder, fetch_command
+from steelscan.pipeline.wanted_weights import fetch_command
 from steelscan.recipes import load, names, wanted_encoders, with_budget
 from steelscan.strip import InputError
 
