@@ -42,6 +42,10 @@ WeightsDir = Annotated[
         help="Store of pretrained weights; else $STEELSCAN_WEIGHTS, or the user's data folder."
     ),
 ]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(help="Run, or checkpoint, with whose weights every network starts (fine-tuning)."),
+]
 OnError = Annotated[
     Literal["stop", "skip"], typer.Option(help="What to do if a file cannot be read.")
 ]

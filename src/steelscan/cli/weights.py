@@ -18,7 +18,8 @@ weights = Group(
 @weights.command(name="list", epilog="Example: steelscan weights list first_place")
 def list_(
     recipe: Annotated[
-        str | None, typer.Argument(help="Name of a recipe, or a JSON file; all if not given.")
+        str | None,
+        typer.Argument(help="Name of a recipe, or a JSON or Python file; all if not given."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     weights_dir: WeightsDir = None,

@@ -89,7 +89,7 @@ def add_file(encoder: str, file: Path, licence: str, folder: Path | None) -> str
 def _encoders_of(targets: Iterable[str], folder: Path | None) -> Sequence[str]:
     encoders: list[str] = []
     for target in targets:
-        if target in names() or target.endswith(".json"):
+        if target in names() or target.endswith((".json", ".py")):
             encoders += missing_weights(load(target), folder)
         else:
             check_encoder(target)
