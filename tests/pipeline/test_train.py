@@ -39,7 +39,8 @@ def test_a_run_folder_holds_all_results(finished: tuple[Path, Outcome]) -> None:
     fitted = sorted(path.name for path in (run / "networks").iterdir())
     assert fitted == ["classify-0-fold0", "classify-0-fold1", "segment-0-fold0", "segment-0-fold1"]
     for folder in (run / "networks").iterdir():
-        assert {path.name for path in folder.iterdir()} == {"checkpoint.safetensors", "metrics.csv"}
+        files = {"checkpoint.safetensors", "first_weights.txt", "metrics.csv"}
+        assert {path.name for path in folder.iterdir()} == files
 
 
 def test_the_submission_has_every_test_strip(finished: tuple[Path, Outcome], strips: Path) -> None:

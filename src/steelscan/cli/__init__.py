@@ -25,6 +25,7 @@ try:
         train,
         tune,
         verify,
+        weights,
     )
     from steelscan.cli.app import app, main
 except KeyboardInterrupt:  # before any verb has begun

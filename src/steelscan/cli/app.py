@@ -18,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 PANELS = {
     "Data": ("mill", "convert", "check", "explore", "folds", "shift", "audit"),
-    "Train": ("demo", "list", "show", "train", "runs"),
+    "Train": ("demo", "list", "show", "weights", "train", "runs"),
     "Evaluate": (
         *("predict", "score", "tune", "escapes", "compare", "ensemble", "submit", "agreement"),
     ),
@@ -73,11 +73,27 @@ class App(typer.Typer):
             paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
             text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
             command = super(App, self).command(
-                verb, cls=Verb, rich_help_panel=_PANEL_OF[verb], help=text, **settings
+                verb, cls=Verb, rich_help_panel=self.panel(verb), help=text, **settings
             )
             return command(function)
 
         return add
+
+    def panel(self, verb: str) -> str | None:
+        """Return the panel of a verb in the help."""
+        return _PANEL_OF[verb]
+
+
+class Group(App):
+    """A verb with verbs of its own, which need no panels."""
+
+    def __init__(self, name: str, text: str, epilog: str) -> None:
+        super().__init__(no_args_is_help=True)
+        app.add_typer(self, name=name, help=text, epilog=epilog, rich_help_panel=_PANEL_OF[name])
+
+    def panel(self, verb: str) -> str | None:  # noqa: ARG002
+        """Return None."""
+        return None
 
 
 app = App(

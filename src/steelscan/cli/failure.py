@@ -7,6 +7,8 @@ import traceback
 _TRAIN = {
     "accelerate",
     "albumentations",
+    "huggingface_hub",
+    "platformdirs",
     "safetensors",
     "segmentation_models_pytorch",
     "timm",

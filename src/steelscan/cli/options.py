@@ -30,8 +30,17 @@ Workers = Annotated[
     typer.Option(min=0, max=256, help="Processes that load training strips; 0: none besides this."),
 ]
 Weights = Annotated[
-    Literal["auto", "random"],
-    typer.Option(help="Initial weights: the recipe's if they are installed, or random ones."),
+    Literal["auto", "random", "required", "hub"],
+    typer.Option(
+        help="Initial weights. auto: the recipe's if they are here; random; required: stop if the "
+        "recipe's are not here; hub: download those first."
+    ),
+]
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Store of pretrained weights; else $STEELSCAN_WEIGHTS, or the user's data folder."
+    ),
 ]
 StartFrom = Annotated[
     Path | None,

@@ -14,6 +14,7 @@ from steelscan.cli.options import (
     Seed,
     StartFrom,
     Weights,
+    WeightsDir,
     Workers,
     refuse_unused,
 )
@@ -32,6 +33,7 @@ def train(
     device: Device = "auto",
     workers: Workers = 0,
     weights: Weights = "auto",
+    weights_dir: WeightsDir = None,
     on_error: OnError = "stop",
     budget: Annotated[
         Literal["full", "small", "tiny"],
@@ -62,19 +64,23 @@ def train(
     read and --on-error skip is given: their rows in the submission contain "unread".
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options, plan_run
+    from steelscan.pipeline import Options, plan_run, prepare_weights
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.recipes import with_budget, with_overrides
 
     if start_from is not None:
-        refuse_unused(context, "weights", "with --start-from, which gives all weights")
+        refuse_unused(context, "weights weights_dir", "with --start-from, which gives all weights")
+    if weights == "random":
+        refuse_unused(context, "weights_dir", "with --weights random")
+    if plan and weights == "hub":
+        refuse_unused(context, "weights", "with --plan, which downloads nothing")
     chosen = with_overrides(with_budget(recipes.load(recipe), budget), settings or ())
+    if start_from is None:
+        chosen = prepare_weights(chosen, weights, weights_dir, lambda line: print(line, flush=True))
     for change in chosen.changes:
         print(change)
-    if weights == "random":
-        chosen = chosen.with_random_weights()
     source = Path(recipe).read_bytes() if recipe.endswith(".py") else None
-    options = Options(seed, device, workers, on_error, folds, start_from, source)
+    options = Options(seed, device, workers, on_error, folds, start_from, source, weights_dir)
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
@@ -87,7 +93,12 @@ def train(
 
 
 @app.command(epilog="Example: steelscan demo --out runs/demo")
-def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
+def demo(
+    out: Out = Path("runs/demo"),
+    seed: Seed = 0,
+    device: Device = "auto",
+    weights_dir: WeightsDir = None,
+) -> None:
     """Make synthetic strips, train `quick` on them, and outline defects on new ones."""
     from steelscan import recipes
     from steelscan.mill import Mill, write_mill
@@ -98,7 +109,8 @@ def demo(out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") 
     data, run = out / "strips", out / "run"
     if not (data / "train.csv").exists():
         write_mill(Mill(strips=480, seed=seed), data, test_strips=20)
-    outcome = train_recipe(recipes.load("quick"), data, run, Options(seed=seed, device=device))
+    options = Options(seed=seed, device=device, weights_dir=weights_dir)
+    outcome = train_recipe(recipes.load("quick"), data, run, options)
     predict_pictures(run, str(data / "test_images"), out / "predicted", device=device)
     _print_outcome(outcome, "quick", run)
     print(f"Overlays of test strips: {out / 'predicted' / 'overlays'}")

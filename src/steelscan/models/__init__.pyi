@@ -1,4 +1,6 @@
 from .build import build_network as build_network
+from .build import check_encoder as check_encoder
+from .first_weights import find_weights as find_weights
 from .network import Outputs as Outputs
 from .network import StripNetwork as StripNetwork
 from .network import copy_encoder as copy_encoder
@@ -14,4 +16,11 @@ from .specs import TwoHeaded as TwoHeaded
 from .specs import Unet as Unet
 from .specs import encoder_of as encoder_of
 from .specs import without_weights as without_weights
-from .weights import find_weights as find_weights
+from .weight_hub import encoder_bytes as encoder_bytes
+from .weight_hub import fetch_weights as fetch_weights
+from .weight_hub import remote_weights as remote_weights
+from .weight_packages import package_of as package_of
+from .weight_record import NOT_STATED as NOT_STATED
+from .weight_record import EncoderWeights as EncoderWeights
+from .weight_record import WeightRecord as WeightRecord
+from .weight_store import WeightStore as WeightStore

@@ -1,5 +1,6 @@
 """Build networks from settings, with their initial weights."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import segmentation_models_pytorch as smp
@@ -11,11 +12,12 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import is_model_in_modules
 from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
-from torch import Tensor, nn
+from torch import nn
 
 from steelscan.models.asymmetric import AsymmetricDecoder, half_size_head
 from steelscan.models.blocks import EncoderDecoder, use_mish
-from steelscan.models.network import StripNetwork, shared_name
+from steelscan.models.first_weights import load_first_weights
+from steelscan.models.network import StripNetwork
 from steelscan.models.pyramid import PyramidDecoder
 from steelscan.models.specs import (
     FPN,
@@ -30,16 +32,19 @@ from steelscan.models.specs import (
     Unet,
     encoder_of,
 )
-from steelscan.models.weights import find_weights
 from steelscan.strip.errors import RecipeError
 
 
-def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:
+def build_network(
+    spec: Network, classes: int, weights: Path | None = None
+) -> tuple[StripNetwork, str]:
     """Build a network with its initial weights; return it and the source of those weights.
 
-    If the encoder's first layer takes one grey channel, pretrained weights are summed over the
-    three colours: the result is the same as with three equal channels.
-    Raises RecipeError if timm does not have the encoder, or other settings do not fit it.
+    ``weights`` is the folder of a store, None: the user's (`WeightStore.at`). If the encoder's
+    first layer takes one grey channel, pretrained weights are summed over the three colours: the
+    result is the same as with three equal channels.
+    Raises RecipeError if timm does not have the encoder, or other settings do not fit it, and
+    InputError if a file of weights is damaged or does not fit.
     """
     encoder = encoder_of(spec)
     _check(encoder)
@@ -47,7 +52,7 @@ def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:
     if encoder.mish:
         use_mish(body)
     path = "" if isinstance(spec, Classifier) else "encoder.model"
-    source = _load_weights(body.get_submodule(path), encoder)
+    source = load_first_weights(body.get_submodule(path), encoder, weights)
     mean, std = _normalisation(encoder)
     network = StripNetwork(
         body,
@@ -59,6 +64,14 @@ def build_network(spec: Network, classes: int) -> tuple[StripNetwork, str]:
         output=encoder.output if isinstance(encoder, SegmentationNetwork) else "sigmoid",
     )
     return network, source
+
+
+def check_encoder(encoder: str) -> None:
+    """Raise RecipeError unless timm has an encoder of this name."""
+    _, _, tag = encoder.partition(".")
+    if not timm.is_model(encoder) or (tag and not timm.is_model_pretrained(encoder)):
+        remedy = "See timm.list_models(), or timm.list_pretrained() for names with a tag"
+        raise RecipeError(f"encoder {encoder}", "is not an encoder of timm", remedy)
 
 
 def _head(spec: Network) -> Literal["masks", "classes", "both"]:
@@ -73,8 +86,7 @@ def _head(spec: Network) -> Literal["masks", "classes", "both"]:
 
 def _check(spec: Encoder) -> None:
     where = f"encoder {spec.encoder}"
-    if not timm.is_model(spec.encoder):
-        raise RecipeError(where, "is not an encoder of timm", "See timm.list_models()")
+    check_encoder(spec.encoder)
     if spec.stem == "deep" and not is_model_in_modules(spec.encoder, ["resnet"]):
         remedy = 'Use one of timm.list_models(module="resnet"), or stem "plain"'
         raise RecipeError(where, 'does not take stem "deep", which only ResNets do', remedy)
@@ -210,30 +222,3 @@ def _drop_unused_blocks(encoder: nn.Module) -> None:
     """Remove the blocks of an encoder after its last map, which timm's EfficientNets still run."""
     if isinstance(encoder, EfficientNetFeatures | MobileNetV3Features):
         encoder.blocks = encoder.blocks[: max(encoder.feature_info.get("stage"))]
-
-
-def _load_weights(encoder: nn.Module, spec: Encoder) -> str:
-    """Load pretrained weights into an encoder, if installed; return their source."""
-    if spec.weights == "random":
-        return "random, as set in the recipe"
-    weights = find_weights(spec.encoder)
-    if weights is None:
-        return "random: no ImageNet weights of this encoder are installed"
-    own = encoder.state_dict()
-    encoder.load_state_dict({**own, **_fitting(own, weights.state)})
-    return weights.source
-
-
-def _fitting(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights that fit an encoder's tensors, summed over colours for a grey input."""
-    theirs = {shared_name(name): weight for name, weight in state.items()}
-    fitting = {}
-    for name, tensor in own.items():
-        weight = theirs.get(shared_name(name))
-        if weight is None:
-            continue
-        if tensor.ndim == 4 and tensor.shape[1] == 1 and weight.shape[1] == 3:
-            weight = weight.sum(1, keepdim=True)
-        if tensor.shape == weight.shape:
-            fitting[name] = weight
-    return fitting

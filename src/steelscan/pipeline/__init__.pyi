@@ -28,3 +28,7 @@ from .tuned_thresholds import TunedGate as TunedGate
 from .tuned_thresholds import TunedScore as TunedScore
 from .tuned_thresholds import TunedThresholds as TunedThresholds
 from .tuned_thresholds import check_independent as check_independent
+from .wanted_weights import add_file as add_file
+from .wanted_weights import fetch_targets as fetch_targets
+from .wanted_weights import prepare_weights as prepare_weights
+from .weights_list import list_weights as list_weights

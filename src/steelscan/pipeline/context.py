@@ -72,6 +72,8 @@ class Options:
     """A run or a checkpoint with whose weights all networks start; None: as the recipe gives."""
     source: bytes | None = None
     """The Python file that the recipe was read from."""
+    weights_dir: Path | None = None
+    """The store of pretrained weights; None: the user's."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips
-from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
+from steelscan.models import Network, StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
@@ -20,6 +20,7 @@ from steelscan.prediction import (
     Member,
     TorchModel,
 )
+from steelscan.strip.files import write_text
 from steelscan.training import Training, TrainingData, load_network
 from steelscan.training.fit import fit
 
@@ -53,7 +54,7 @@ def fit_task(context: RunContext, task: Task, data: TrainingData, strips: Valida
     """
     torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
-    network, source = build_network(member.network, class_count(member, context.classes))
+    network, source = _build(context, member.network, member)
     match member.start:
         case _ if context.start and context.options.start_from:
             origin = context.options.start_from
@@ -62,7 +63,28 @@ def fit_task(context: RunContext, task: Task, data: TrainingData, strips: Valida
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
             source = _start_fitted(context, start, task, data, network)
+    source = _recorded(folder, source)
     _fit(context, task, member.stages, data, strips, network, folder, task.label)
+    return source
+
+
+def _build(context: RunContext, spec: Network, member: Member) -> tuple[StripNetwork, str]:
+    """Build a network of a member with its first weights; return it and their source."""
+    if context.start is not None:  # the weights of another run replace these
+        spec = without_weights(spec)
+    return build_network(spec, class_count(member, context.classes), context.options.weights_dir)
+
+
+def _recorded(folder: Path, source: str) -> str:
+    """Return the source of the weights with which a fit began; record it if the fit begins now.
+
+    Weights may have been added or removed since an interrupted fit began.
+    """
+    path = folder / "first_weights.txt"
+    begun = [folder / "checkpoint.safetensors", folder / "last" / "state.safetensors"]
+    if any(file.exists() for file in begun):
+        return path.read_text(encoding="utf-8").strip() if path.exists() else source
+    write_text(path, f"{source}\n")
     return source
 
 
@@ -115,7 +137,7 @@ def _start_fitted(
     network: StripNetwork,
 ) -> str:
     """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
-    other, source = build_network(start.network, class_count(task.member, context.classes))
+    other, source = _build(context, start.network, task.member)
     folder = context.run.encoder(task)
     rows = context.rows(task.fold)[: start.stages[-1].validate_on]
     strips = ValidationStrips.ungated(rows, context.classes)
@@ -132,7 +154,8 @@ def _start_from(context: RunContext, start: EncoderOf, task: Task, network: Stri
         for other in tasks(context.recipe, (task.fold,), context.round)
         if (other.step, other.member.name) == (start.step, start.member)
     )
-    fitted, _ = build_network(source.member.network, class_count(source.member, context.classes))
+    spec = without_weights(source.member.network)
+    fitted, _ = build_network(spec, class_count(source.member, context.classes))
     load_network(context.run.network(source) / "checkpoint.safetensors", fitted)
     copy_encoder(fitted, network)
     return f"the encoder of {start.step} {start.member}"

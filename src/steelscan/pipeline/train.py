@@ -33,6 +33,7 @@ from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.validation_strips import validation_strips
+from steelscan.pipeline.wanted_weights import missing_sentence
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks
 from steelscan.strip.errors import InputError, OutputError
@@ -138,7 +139,8 @@ def begin_run(
         folds, remarks = use_given_folds(run, given, dataset, groups)
     context = RunContext(run, recipe, dataset, groups, folds, options, start=start)
     started = [] if start is None else _start_notes(context, start, fresh=fresh)
-    split = (*duplicates.notes(dataset.names), *remarks, *started, *ignored_variables())
+    lacking = missing_sentence(recipe, options.weights_dir) if start is None else []
+    split = (*duplicates.notes(dataset.names), *remarks, *started, *ignored_variables(), *lacking)
     return replace(context, split=split), [*notes, *split]
 
 

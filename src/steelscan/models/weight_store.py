@@ -1,0 +1,98 @@
+"""The store of pretrained weights: a folder that can be copied to a machine without a network.
+
+Each encoder has a file of tensors (safetensors) and a record (JSON), which names it by its hash.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from steelscan.models.weight_files import fit_encoder, read_tensors
+from steelscan.models.weight_record import EncoderWeights, WeightRecord, file_sha256
+from steelscan.strip.errors import InputError
+from steelscan.strip.files import replacing, write_text
+
+VARIABLE = "STEELSCAN_WEIGHTS"
+"""The variable of the environment that names the folder of the store."""
+
+
+@dataclass(frozen=True)
+class WeightStore:
+    """A folder of weights, which need not exist."""
+
+    folder: Path
+
+    @classmethod
+    def at(cls, folder: Path | None = None) -> "WeightStore":
+        """Return the store in a folder, in $STEELSCAN_WEIGHTS, or in the user's data folder."""
+        named = os.environ.get(VARIABLE)
+        default = user_data_path("steelscan", appauthor=False) / "weights"
+        return cls(folder or (Path(named).expanduser() if named else default))
+
+    def find(self, encoder: str) -> EncoderWeights | None:
+        """Return the weights of an encoder, or None if there are none.
+
+        Raises InputError if the record cannot be read, or if the file is missing or cut.
+        """
+        path = self._record(encoder)
+        remedy = f"Replace it: steelscan weights fetch {encoder}, or weights add {encoder} FILE"
+        try:
+            record = WeightRecord.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", remedy) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "file"
+            problem = f"is no record of weights ({field}: {first['msg']})"
+            raise InputError(path, problem, remedy) from None
+        file = self._tensors(encoder, record.sha256)
+        weights = EncoderWeights(record, "store", file, load_file, remedy)
+        weights.check_size()
+        return weights
+
+    def add(
+        self, encoder: str, tensors: Mapping[str, Tensor], source: str, licence: str
+    ) -> WeightRecord:
+        """Write the tensors of an encoder, in timm's names, and their record.
+
+        Weights of the same encoder are replaced. Raises OutputError.
+        """
+        path, new = self._record(encoder), self._tensors(encoder, "new")
+        with replacing(new) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+            sha256, size = file_sha256(temporary), temporary.stat().st_size
+        record = WeightRecord(
+            encoder=encoder,
+            source=source,
+            licence=licence,
+            sha256=sha256,
+            size=size,
+            added=f"{datetime.now(UTC):%Y-%m-%d}",
+        )
+        file = new.replace(self._tensors(encoder, sha256))
+        write_text(path, record.model_dump_json(indent=2) + "\n")
+        for other in self.folder.glob(f"{encoder}-*.safetensors"):
+            if other != file:
+                other.unlink()
+        return record
+
+    def add_file(self, encoder: str, path: Path, licence: str) -> WeightRecord:
+        """Add a file of weights. Raises InputError if it does not fit the encoder, OutputError."""
+        tensors = fit_encoder(encoder, read_tensors(path), path)
+        source = f"file {path.name} (sha256 {file_sha256(path)[:12]})"
+        return self.add(encoder, tensors, source, licence)
+
+    def _record(self, encoder: str) -> Path:
+        return self.folder / f"{encoder}.json"
+
+    def _tensors(self, encoder: str, sha256: str) -> Path:
+        return self.folder / f"{encoder}-{sha256[:8]}.safetensors"

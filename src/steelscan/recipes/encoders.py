@@ -1,0 +1,17 @@
+"""The encoders that a recipe starts from pretrained weights. No torch here."""
+
+from steelscan.models import encoder_of
+from steelscan.prediction import EncoderFittedFor
+from steelscan.recipes.spec import Recipe
+
+
+def wanted_encoders(recipe: Recipe) -> tuple[str, ...]:
+    """Return the names of the encoders that start from ImageNet weights, each once, in order."""
+    members = [member for step in recipe.network_steps for member in step.ensemble.members]
+    starts = [member.start for member in members]
+    networks = [
+        *(member.network for member in members),
+        *(start.network for start in starts if isinstance(start, EncoderFittedFor)),
+    ]
+    encoders = map(encoder_of, networks)
+    return tuple(dict.fromkeys(each.encoder for each in encoders if each.weights == "imagenet"))
