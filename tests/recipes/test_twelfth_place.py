@@ -65,6 +65,7 @@ def test_numbers_of_the_middle_step_of_the_twelfth(kinds):
         assert [(stage.crop, stage.loss) for stage in member.stages] == [(crop, BCE())]
         assert isinstance(member.start, EncoderFittedFor)
         assert [(stage.crop, stage.loss) for stage in member.start.stages] == [(crop, BCE())]
+    assert (pspnet.network.dilated, custom[1].network.dilated) == (False, True)
     between = recipe.steps[2:7]
     assert between[0] == Threshold(label=0.0, pixel=0.5)
     assert kinds(between[1:]) == [
