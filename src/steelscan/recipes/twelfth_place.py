@@ -14,6 +14,7 @@ Ours:       lines marked "ours", and:
 
 from steelscan.augment import BrightnessContrast, HFlip, Jpeg, Rotate180, ShiftScaleRotate, VFlip
 from steelscan.data import Folds, RandomCrop, Shrink, WholeStrip
+from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Focal, Jaccard, Loss, Mix
 from steelscan.models import FPN, Classifier, PSPNet, Unet
 from steelscan.postprocess import FillHoles, MinArea, RemoveSmallComponents, Threshold
@@ -92,7 +93,7 @@ recipe = Recipe(
     written_for=("1", "2", "3", "4"),
     folds=Folds(count=5, validation=(0, 1, 2, 3)),
     steps=(
-        Classify(ensemble=Ensemble(members=(classifier,)), threshold=0.5),  # ours
+        Classify(ensemble=Ensemble(members=(classifier,))),
         Segment(ensemble=Ensemble(members=deciders, views=views)),
         Threshold(label=0.0, pixel=0.5),
         RemoveSmallComponents(pixels=100),  # ours
@@ -102,5 +103,6 @@ recipe = Recipe(
         Segment(ensemble=Ensemble(members=segmenters, views=views)),  # ours: the views
         Threshold(label=0.0, pixel=0.5),
     ),
+    tune=Tune(gates="f1", label=False, pixel=False, area=False),
     pseudo_labels=PseudoLabels(rule=ConfidentStrips(margin=0.45), predicted_by="all"),  # ours
 )

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.out_of_fold import steps_to_tune
 from steelscan.pipeline.pseudo_labels import pseudo_label_folds
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Segment
@@ -82,10 +83,9 @@ def predictions_of(
 
 def _validated_early(context: RunContext) -> Sequence[str]:
     """Return the steps whose networks predict the validation strips before the last round."""
-    if context.recipe.tune is not None:
-        return list(context.recipe.named)
+    steps = steps_to_tune(context.recipe)
     wanted = any(task.member.needs_class_probabilities for task in context.new_tasks)
-    return ["classify"] if wanted else []
+    return ["classify", *steps] if wanted and "classify" not in steps else steps
 
 
 def _validation(context: RunContext, name: str, number: int) -> tuple[Sequence[_Group], float]:
