@@ -13,7 +13,15 @@ from steelscan.analysis.tune import tune_run, tuning_text, write_tuning
 from steelscan.data import open_dataset
 from steelscan.decision import Decision, HardGate
 from steelscan.evaluation.tuning import CrossFitOptions, Tune
-from steelscan.pipeline import Options, RunFolder, StoredOutputs, open_run, predict
+from steelscan.pipeline import (
+    Options,
+    RunFolder,
+    StoredOutputs,
+    open_run,
+    predict,
+    tune_gates,
+    with_gates,
+)
 from steelscan.pipeline.out_of_fold import steps_to_tune
 from steelscan.pipeline.train import train
 from steelscan.prediction import ProbabilityStore
@@ -147,7 +155,27 @@ def test_which_steps_have_gates_and_which_outputs_they_need(tiny: Recipe) -> Non
     with pytest.raises(ValidationError, match="no step has a gate"):
         tiny.but(steps=(segment, *rules), tune=ONLY_GATES)
     assert tiny.but(steps=(segment, *rules), tune=Tune()).tune == Tune()
-    assert HardGate().threshold == 0.5
+
+
+def test_a_hard_gate_of_aux_heads_is_tuned_like_a_classifier() -> None:
+    recipe = recipes.load("fourteenth_place")
+    random = np.random.default_rng(0)
+    present = random.random((80, 4)) < 0.3
+    values = np.where(present, 0.6, 0.1) + random.random((80, 4)) * 0.3
+    values[:, 3] = np.nan
+    given = {"segment": values.astype(np.float32)}
+    found = tune_gates(recipe, given.__getitem__, present, np.arange(80), QUICK, 8)
+    (gate,) = found.gates
+    thresholds = rounded(gate.threshold)
+    assert all(0.4 < value < 0.6 for value in (thresholds[1], thresholds[2]))
+    assert thresholds[0] == 0.55  # it is among the best already
+    assert thresholds[3] == 0.5
+    assert gate.reasons[3] == "no network predicts this class"
+    changed = with_gates(recipe, found.gates).segment.gate
+    assert isinstance(changed, HardGate)
+    assert changed.threshold == gate.threshold
+    assert len(found.without_own) == 80
+    assert {each.step for gates in found.without_own for each in gates} == {"segment"}
 
 
 def test_other_classes_get_tuned_masks_too() -> None:

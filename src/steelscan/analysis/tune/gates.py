@@ -42,7 +42,7 @@ def gates_by_f1(
         evaluated.pairs.truth > 0,
         evaluated.groups,
         options,
-        Tune().positives,
+        (recipe.tune or Tune()).positives,
     )
 
 

@@ -251,8 +251,8 @@ def notes_on(done: Tuned) -> Sequence[str]:
     notes = []
     if done.gates:
         notes.append(
-            "Gates were chosen first, by F1. The scores of masks below are behind these gates, for "
-            "each strip those that were chosen without it, also with the recipe's thresholds."
+            "Gates were chosen first, by F1. All scores of masks out of fold, also those with the "
+            "recipe's thresholds, are behind gates that were chosen without the strip itself."
         )
     if done.run_searched:
         notes.append(
