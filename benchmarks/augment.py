@@ -153,7 +153,7 @@ def plain_medium() -> list[Any]:
         ),
         al.OneOf(
             [
-                al.GaussNoise(std_range=(0, 0.03), p=0.35),
+                al.GaussNoise(std_range=(10**0.5 / 255, 50**0.5 / 255), p=0.35),
                 al.SaltAndPepper(amount=(0, 0.0002), p=0.7),
                 al.ISONoise(p=0.7),
             ],

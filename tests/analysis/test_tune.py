@@ -11,7 +11,7 @@ import pytest
 
 from steelscan.analysis.tune import Tuned, tune_run, tuning_text, write_tuning
 from steelscan.analysis.tune import histograms as run_histograms
-from steelscan.analysis.tune.histograms import default_thresholds, last_gate, read_histograms
+from steelscan.analysis.tune.histograms import PartReader, default_thresholds, last_gate
 from steelscan.analysis.tune.tune import rules_of
 from steelscan.data import Dataset, open_dataset
 from steelscan.decision import GivenOutputs, HardGate, StepOutput, run_steps
@@ -26,8 +26,9 @@ from steelscan.pipeline import (
     predict,
     read_evaluated,
     submit,
+    with_gates,
 )
-from steelscan.pipeline.tuned_thresholds import check_independent, read_tuned, with_gate
+from steelscan.pipeline.tuned_thresholds import check_independent, read_tuned
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
 from steelscan.recipes import Classify, ConfidentStrips, PseudoLabels, Recipe, Segment
 from steelscan.strip import decode
@@ -81,8 +82,7 @@ def test_a_run_is_tuned_and_left_as_it_was(run: Path, strips: Path) -> None:
     assert done.held_out is not None
     tuned = read_tuned(done.thresholds_file, RunFolder(run))
     assert tuned.rules == rules_of([each.used for each in done.tuning.classes], "threshold")
-    assert tuned.gate is not None
-    assert tuned.gate.step == "classify"
+    assert [gate.step for gate in tuned.gates] == ["classify"]
     assert tuned.in_sample.value == pytest.approx(done.tuning.best.scores.in_sample)
     text = tuning_text(done)
     assert "best, other strips" in text
@@ -120,7 +120,7 @@ def test_the_decision_rule_leaves_the_gate_of_the_image(
     assert searched.held_out is not None
     assert decided.held_out is not None
     assert decided.held_out[0] == searched.held_out[0]
-    assert decided.thresholds.gate == TunedGate(step="classify", threshold=0.2)
+    assert decided.thresholds.gates == (TunedGate(step="classify", threshold=0.2),)
 
 
 def test_predict_and_submit_take_the_file_and_others_do_not_mix(
@@ -133,7 +133,7 @@ def test_predict_and_submit_take_the_file_and_others_do_not_mix(
     closed = tmp_path / "closed.json"
     for changed in (
         tuned.but(rules=(Threshold(label=1.0, pixel=0.5),)),
-        tuned.but(gate=TunedGate(step="classify", threshold=1.0)),
+        tuned.but(gates=(TunedGate(step="classify", threshold=1.0),)),
     ):
         closed.write_text(changed.model_dump_json())
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
@@ -143,7 +143,8 @@ def test_predict_and_submit_take_the_file_and_others_do_not_mix(
             predict(run, pictures, out, device="cpu", overlays=False)
     answers = tmp_path / "open.csv"
     wide = tuned.but(
-        rules=(Threshold(label=0.0, pixel=0.0),), gate=TunedGate(step="classify", threshold=0.0)
+        rules=(Threshold(label=0.0, pixel=0.0),),
+        gates=(TunedGate(step="classify", threshold=0.0),),
     )
     closed.write_text(wide.model_dump_json())
     done_ = submit(run, answers, images=pictures, device="cpu", thresholds=closed)
@@ -221,16 +222,16 @@ def test_which_gate_is_searched(tiny: Recipe) -> None:
 
 
 def test_a_gate_is_put_in_its_step(tiny: Recipe) -> None:
-    changed = with_gate(tiny, TunedGate(step="classify", threshold=0.75))
+    changed = with_gates(tiny, [TunedGate(step="classify", threshold=0.75)])
     assert changed.classify is not None
     assert changed.classify.threshold == 0.75
     assert changed.steps[1:] == tiny.steps[1:]
     assert tiny.classify is not None
     assert changed.but(steps=(tiny.classify, *changed.steps[1:])) == tiny
     with pytest.raises(RunError, match="no gate at step segment"):
-        with_gate(tiny, TunedGate(step="segment", threshold=0.5))
+        with_gates(tiny, [TunedGate(step="segment", threshold=0.5)])
     with pytest.raises(RunError, match="no gate at step other"):
-        with_gate(tiny, TunedGate(step="other", threshold=0.5))
+        with_gates(tiny, [TunedGate(step="other", threshold=0.5)])
 
 
 def test_a_triplet_takes_the_place_of_thresholds_that_it_can_stand_for(
@@ -295,10 +296,7 @@ def test_histograms_need_every_strip(run: Path, strips: Path, tmp_path: Path) ->
     parts = read_evaluated(folder, 4)
     row = int(log.read_text().split()[-1])
     kept = next(part for part in parts.values() if dataset.names[row] in part.images)
-    assert len(
-        read_histograms(
-            folder, folder.load_recipe(), 0, dataset, _only(kept, row, dataset)
-        ).histograms
-    )
+    reader, gate = PartReader(folder, folder.load_recipe(), 0, dataset), None
+    assert len(reader.histograms(_only(kept, row, dataset), gate).histograms)
     with pytest.raises(RunError, match=r"holds no probabilities of "):
-        read_histograms(folder, folder.load_recipe(), 0, dataset, parts["held out"])
+        reader.histograms(parts["held out"], gate)

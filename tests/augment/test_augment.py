@@ -36,6 +36,7 @@ from steelscan.augment import (
     UpTo,
     VFlip,
 )
+from steelscan.augment.functional import distort_like_lens
 
 KINDS = get_args(get_args(Augment)[0])
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -280,14 +281,36 @@ def test_motion_blur_spreads_a_point_along_a_line(length, longest):
     assert set(np.unique(on_flat(MotionBlur(p=1.0)))) == {128}
 
 
-def test_normal_noise_has_no_bias_and_at_most_its_deviation():
-    deviations = []
+@pytest.mark.parametrize(
+    ("spec", "variances"),
+    [
+        (GaussNoise(p=1.0), (10.0, 50.0)),  # the default of 2019
+        (GaussNoise(low=2.55, high=12.75, drawn="deviation", p=1.0), (2.55**2, 12.75**2)),
+    ],
+)
+def test_normal_noise_has_mean_0_and_a_variance_in_its_range(spec, variances):
+    low, high = variances
+    shape = (256, 256)
+    exact = 4 * np.sqrt(2 / (256 * 256))  # four standard errors of a variance, as a share of it
+    drawn = []
     for seed in range(60):
-        noise = on_flat(GaussNoise(deviation=0.1, p=1.0), seed=seed) - 128.0
-        assert abs(noise.mean()) < 1.2
-        deviations.append(noise.std())
-    assert 23 < max(deviations) < 26.5
-    assert min(deviations) < 4
+        noise = on_flat(spec, shape=shape, seed=seed) - 128.0
+        variance = noise.var() - 1 / 12  # rounding to whole greys adds a twelfth
+        assert low * (1 - exact) < variance < high * (1 + exact)
+        assert abs(noise.mean()) < 4 * np.sqrt(high / noise.size)
+        assert abs(np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]) < 0.02
+        drawn.append(variance if spec.drawn == "variance" else np.sqrt(variance))
+    share = (np.array(drawn) - spec.low) / (spec.high - spec.low)
+    assert share.min() < 0.1
+    assert share.max() > 0.9
+    assert share.mean() == pytest.approx(0.5, abs=4 / np.sqrt(12 * 60))  # uniform
+
+
+def test_normal_noise_stops_at_black_and_white():
+    for value in (0, 255):
+        noisy = on_flat(GaussNoise(low=900, high=900, p=1.0), value)
+        assert abs(noisy.astype(int) - value).max() > 60
+        assert (noisy == value).mean() == pytest.approx(0.5, abs=0.05)  # the half that is cut
 
 
 def test_camera_noise_only_brightens_dark_pixels_more_and_by_its_intensity():
@@ -440,13 +463,63 @@ def test_a_picture_too_small_for_a_grid_is_not_changed():
         assert np.array_equal(changed, before)
 
 
-def test_the_lens_bends_around_the_middle():
-    for seed in range(20):
-        rows, columns = coordinates(OpticalDistortion(p=1.0), seed)
-        assert rows[40, 60] == pytest.approx(40, abs=1)
-        assert columns[40, 60] == pytest.approx(60, abs=1)
-        left, right = columns[40, 60] - columns[40, 20], columns[40, 100] - columns[40, 60]
-        assert left == pytest.approx(right, abs=1.5)
+def reflected(index, count):
+    """The pixel that a reflecting border shows at an index."""
+    index = np.mod(index, 2 * count)
+    return np.where(index < count, index, 2 * count - 1 - index)
+
+
+@pytest.mark.parametrize("shape", [(64, 128), (90, 60), (72, 72)])
+@pytest.mark.parametrize("limit", [0.3, 2.0])
+def test_the_lens_is_that_of_2019_in_picture_and_masks(shape, limit):
+    """By numpy alone: r (1 + k r^2 + k r^4), r in widths of the picture in both directions."""
+    height, width = shape
+    rows, columns = np.mgrid[:height, :width]
+    # linear sampling of a plane is exact, apart from rounding and OpenCV's 32nds of a pixel
+    planes = (columns * 255 // (width - 1), rows * 255 // (height - 1))
+    mask = (rows // 5 + columns // 7) % 2 == 0
+    masks = np.stack([mask, np.zeros_like(mask), ~mask])
+    signs = set()
+    for seed in range(8):
+        k = np.random.default_rng(seed).uniform(-limit, limit)
+        x, y = (columns - (width - 1) / 2) / width, (rows - (height - 1) / 2) / width
+        square = x**2 + y**2
+        factor = 1 + k * square + k * square**2
+        from_column = x * factor * width + (width - 1) / 2
+        from_row = y * factor * width + (height - 1) / 2
+        inside = (from_column >= 0) & (from_column <= width - 1)
+        inside &= (from_row >= 0) & (from_row <= height - 1)
+        for plane, source, last in zip(
+            planes, (from_column, from_row), (width - 1, height - 1), strict=True
+        ):
+            changed, bent = distort_like_lens(
+                plane.astype(np.uint8), masks, np.random.default_rng(seed), limit=limit
+            )
+            off = np.abs(changed - 255 * source / last)[inside]
+            assert off.max() < 2 + 255 / last / 16
+        near = np.zeros(shape, bool)
+        for source in (from_column, from_row):
+            near |= np.abs(source % 1 - 0.5) < 1 / 16
+        nearest = (
+            reflected(np.rint(from_row).astype(int), height),
+            reflected(np.rint(from_column).astype(int), width),
+        )
+        assert near.mean() < 0.5
+        assert np.array_equal(bent[0][~near], mask[nearest][~near])
+        assert np.array_equal(bent[2][~near], ~mask[nearest][~near])
+        assert not bent[1].any()
+        signs.add(k > 0)
+    assert signs == {True, False}
+
+
+def test_a_lens_without_strength_changes_nothing_and_both_signs_are_drawn():
+    picture, masks = sample(3, 24, 37)
+    changed, planes = apply((OpticalDistortion(limit=1e-9, p=1.0),), picture, masks)
+    assert np.array_equal(changed, picture)
+    assert np.array_equal(planes, masks)
+    moved = [coordinates(OpticalDistortion(p=1.0), seed)[1, 40, 100] for seed in range(30)]
+    assert min(moved) < 98.5
+    assert max(moved) > 101.5
 
 
 # ours
@@ -722,6 +795,8 @@ def test_nested_settings_round_trip_through_json():
         (ShiftScaleRotate, {"scale": 1.0}),
         (Elastic, {"sigma": 0.5}),
         (Jpeg, {"min_quality": 0}),
+        (GaussNoise, {"low": 5.0, "high": 4.0}),
+        (GaussNoise, {"low": -1.0}),
         (Cutout, {"side": 0}),
         (DefectBlackout, {"margin": -1}),
     ],
@@ -735,8 +810,8 @@ EDGES = (
     Gamma(limit=0.99, p=1.0),
     Gamma(limit=0.0, p=1.0),
     Clahe(clip=1.0, p=1.0),
-    GaussNoise(deviation=1.0, p=1.0),
-    GaussNoise(deviation=0.0, p=1.0),
+    GaussNoise(low=255.0, high=255.0, drawn="deviation", p=1.0),
+    GaussNoise(low=0.0, high=0.0, p=1.0),
     IsoNoise(intensity=0.0, p=1.0),
     SaltPepper(amount=1.0, p=1.0),
     Jpeg(min_quality=1, p=1.0),

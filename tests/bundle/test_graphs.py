@@ -31,13 +31,18 @@ def cases():
         for step in with_budget(recipes.load(name), "tiny").network_steps
         for member in step.ensemble.members
     ]
-    found = {member.network.kind: (ensemble, member) for ensemble, member in members}
+    found = {name_of(member.network): (ensemble, member) for ensemble, member in members}
     softmax = next(
         (ensemble, member)
         for ensemble, member in members
         if getattr(member.network, "output", "") == "softmax" and isinstance(ensemble.average, Mean)
     )
-    return {kind: found[kind] for kind in ("psp", "two_headed")} | {"softmax": softmax}
+    names = ("psp", "dilated psp", "two_headed")
+    return {name: found[name] for name in names} | {"softmax": softmax}
+
+
+def name_of(network):
+    return "dilated psp" if getattr(network, "dilated", False) else network.kind
 
 
 CASES = cases()

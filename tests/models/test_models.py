@@ -508,6 +508,11 @@ def test_unit_scale_divides_by_255_and_does_nothing_else(channels):
         (TwoHeaded(segmenter=PSPNet(**small)), Unet(**small, attention="scse")),
         (Classifier(**small), FPN(**small, finest=2, coarsest=16)),
         (Classifier(**small), FPN(**small, finest=2)),
+        (Classifier(encoder=PACKAGED), PSPNet(encoder=PACKAGED, dilated=True)),
+        (
+            Classifier(encoder="legacy_seresnet18"),
+            PSPNet(encoder="legacy_seresnet18", dilated=True),
+        ),
         (PSPNet(encoder=PACKAGED), Classifier(encoder=PACKAGED)),
         (Classifier(encoder=PACKAGED), PSPNet(encoder=PACKAGED)),
         # timm takes a DenseNet apart for its maps, and names its tensors anew

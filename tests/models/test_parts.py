@@ -3,14 +3,18 @@
 import cv2
 import numpy as np
 import pytest
+import timm
 import torch
 from segmentation_models_pytorch.base.modules import SCSEModule
 from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from timm.models.senet import SEModule
 from torch import nn
 
 from steelscan.models import FPN, AsymmetricUnet, Classifier, PSPNet, TwoHeaded, Unet, build_network
 from steelscan.models.blocks import ChannelAttention, SpatialAttention
+from steelscan.models.dilation import dilate, timm_dilates
 from steelscan.models.pyramid import PyramidDecoder
+from steelscan.strip.errors import RecipeError
 
 small = {"encoder": "resnet10t", "weights": "random"}
 asymmetric = AsymmetricUnet(
@@ -28,14 +32,14 @@ def strips(height=64, width=96):
     return torch.from_numpy(random.integers(0, 256, (2, 1, height, width)).astype(np.uint8))
 
 
-def outputs_of(network, *names):
+def outputs_of(network, *names, pixels=None):
     """The shapes that parts of the body give for strips of 64x96, by their names."""
     seen = {}
     for name in names:
         part = network.body.get_submodule(name)
         part.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out}))
     with torch.inference_mode():
-        network(strips())
+        network(strips() if pixels is None else pixels)
     return [seen[name] for name in names]
 
 
@@ -130,6 +134,67 @@ def test_pspnet_works_at_stride_8_and_has_no_deeper_encoder():
         assert maps.shape == (2, 48, 8, 12)
         whole = build(Unet(encoder=encoder, weights="random"))
         assert len(network.features()) < 0.6 * len(whole.features())
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0", "mobilenetv2_050"])
+def test_our_dilation_is_that_of_timm(encoder):
+    torch.manual_seed(0)
+    ours = timm.create_model(encoder, features_only=True).eval()
+    theirs = timm.create_model(encoder, features_only=True, output_stride=8).eval()
+    theirs.load_state_dict(ours.state_dict())
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    dilate(ours, encoder, channels=3, stride=8)
+    assert all(torch.equal(before[name], tensor) for name, tensor in ours.state_dict().items())
+    with torch.inference_mode():
+        maps, expected = (each(strips().float().expand(-1, 3, -1, -1)) for each in (ours, theirs))
+    for own, other in zip(maps, expected, strict=True):
+        assert torch.allclose(own, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "by_timm"),
+    [
+        ("resnet10t", True),
+        ("tf_efficientnet_lite0", True),
+        ("legacy_seresnet18", False),
+        ("legacy_senet154", False),
+    ],
+)
+def test_a_dilated_pspnet_has_the_deepest_map_at_stride_8(encoder, by_timm, of_shapes, only_shapes):
+    assert timm_dilates(encoder) == by_timm
+    network = of_shapes(
+        PSPNet(encoder=encoder, weights="random", decoder_channels=48, dilated=True)
+    )
+    with only_shapes():
+        pixels = torch.empty(2, 1, 64, 96)
+        names = ("encoder", "decoder", "segmentation_head")
+        maps, decoded, masks = outputs_of(network, *names, pixels=pixels)
+    whole = of_shapes(Unet(encoder=encoder, weights="random")).encoder.feature_info.channels()
+    assert [64 // one.shape[2] for one in maps] == [1, 2, 4, 8, 8, 8]
+    assert [one.shape[1] for one in maps] == [1, *whole]
+    assert decoded.shape == (2, 48, 8, 12)
+    assert masks.shape == (2, 4, 64, 96)
+
+
+@pytest.mark.parametrize("encoder", ["legacy_seresnet18", "legacy_seresnext26_32x4d"])
+def test_a_dilated_senet_keeps_every_value_and_adds_those_between(encoder, monkeypatch):
+    """Without its attention, which pools whole maps: then each kernel meets the same pixels."""
+    monkeypatch.setattr(SEModule, "forward", lambda _, maps: maps)
+    with pytest.raises(TypeError, match="output_stride"):  # timm cannot dilate these
+        timm.create_model(encoder, features_only=True, output_stride=8)
+    (fine,) = outputs_of(build(PSPNet(encoder=encoder, weights="random", dilated=True)), "encoder")
+    (coarse,) = outputs_of(build(Unet(encoder=encoder, weights="random")), "encoder")
+    for own, other, step in zip(fine, coarse, (1, 1, 1, 1, 2, 4), strict=True):
+        assert own.shape[2] == step * other.shape[2]
+        assert torch.allclose(own[:, :, ::step, ::step], other, atol=1e-5, rtol=1e-4)
+        assert own.std() > 0
+
+
+def test_an_encoder_that_strides_by_pooling_is_not_dilated():
+    with pytest.raises(RecipeError, match="densenet121: cannot be dilated to stride 8"):
+        build(PSPNet(encoder="densenet121", weights="random", dilated=True))
+    with pytest.raises(RecipeError, match="resnet10t: cannot be dilated"):
+        dilate(timm.create_model("resnet10t", features_only=True), "resnet10t", 3, 8)
 
 
 def test_the_asymmetric_decoder_stops_at_stride_2():

@@ -16,6 +16,7 @@ from steelscan.models import (
     TwoHeaded,
     Unet,
     WeightRecord,
+    copy_encoder,
     encoder_of,
     first_weights,
 )
@@ -63,8 +64,24 @@ def test_it_is_built_and_predicts(spec, of_shapes, only_shapes):
         assert outputs.masks.shape == (1, planes, HEIGHT, WIDTH)
         assert probabilities.masks.shape == (1, CLASSES, HEIGHT, WIDTH)
         strides = [HEIGHT // one.shape[2] for one in maps]
-        assert strides == [1, 2, 4, 8] + [16, 32] * (not isinstance(spec, PSPNet))
+        dilated = isinstance(spec, PSPNet) and spec.dilated
+        deep = [8, 8] if dilated else [16, 32] * (not isinstance(spec, PSPNet))
+        assert strides == [1, 2, 4, 8, *deep]
         assert [WIDTH // one.shape[3] for one in maps] == strides
+
+
+def test_the_pspnet_of_the_12th_uses_the_encoder_of_its_crop_classifier(of_shapes):
+    """K:114309: the custom PSPNet on SENet154 starts from a classifier of crops."""
+    plain, dilated = (spec for spec in networks_of("twelfth_place") if spec.kind == "psp")
+    assert (plain.encoder, plain.dilated) == ("legacy_seresnext101_32x4d", False)
+    assert (dilated.encoder, dilated.dilated) == ("legacy_senet154", True)
+    for spec, least, most in ((dilated, 0.99, 1.0), (dilated.but(dilated=False), 0.0, 0.06)):
+        source, target = of_shapes(Classifier(encoder=spec.encoder)), of_shapes(spec)
+        theirs, own = source.features(), target.features()
+        copied = sum(own[name].numel() for name in own if own[name].shape == theirs[name].shape)
+        assert copied > 5e6
+        assert least < copied / sum(tensor.numel() for tensor in theirs.values()) <= most
+        copy_encoder(source, target)  # raises if they do not fit
 
 
 def the(**wanted):

@@ -19,6 +19,7 @@ from steelscan.pipeline import Options, Outcome, RunContext, RunFolder
 from steelscan.pipeline import networks as networks_module
 from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.train import begin_run, plan_run, train
+from steelscan.pipeline.validation import ValidationStrips
 from steelscan.prediction import EncoderFittedFor, EncoderOf
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import InputError, RunError, SteelscanError
@@ -57,7 +58,10 @@ def first_weights(monkeypatch: pytest.MonkeyPatch) -> FirstWeights:
         monkeypatch.setattr(networks_module, "fit", fit)
         for task in context.new_tasks:
             none = np.zeros(0, np.int64)
-            fit_task(context, task, training_data(context, task, context.dataset, none, None))
+            strips = ValidationStrips.ungated(none, context.classes)
+            fit_task(
+                context, task, training_data(context, task, context.dataset, none, None), strips
+            )
         monkeypatch.undo()
         return begun
 

@@ -98,6 +98,8 @@ def test_augmentations_of_the_fourteenth(stages, kinds):
     assert place == ShiftScaleRotate(shift=0.0625, scale=0.1, degrees=12.0)
     assert [type(each) for each in noise.of] == [GaussNoise, SaltPepper, IsoNoise]
     assert [each.p for each in noise.of] == [0.35, 0.7, 0.7]
+    normal = noise.of[0]  # GaussNoise of albumentations in 2019: var_limit=(10.0, 50.0)
+    assert (normal.low, normal.high, normal.drawn) == (10.0, 50.0, "variance")
     assert noise.of[1].amount == 0.0002
     assert holes == Cutout(holes=3, side=8, p=0.25)
 

@@ -86,6 +86,9 @@ def test_augmentations_of_the_tenth(stages, kinds):
         (False, True),
     ]
     assert {each.p for each in up_to.of} == {1.0}
+    noise = up_to.of[3]  # IAAAdditiveGaussianNoise of albumentations 0.3.3: 0.01 to 0.05 of white
+    assert (noise.low, noise.high) == pytest.approx((0.01 * 255, 0.05 * 255))
+    assert noise.drawn == "deviation"
 
 
 def pyramid_strides(built, only_shapes):

@@ -10,6 +10,7 @@ from steelscan import recipes
 from steelscan.augment import BrightnessContrast, HFlip, Jpeg, Rotate180, ShiftScaleRotate, VFlip
 from steelscan.data import RandomCrop, WholeStrip, crop_frame, cut
 from steelscan.decision import StepOutput
+from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Focal, Jaccard, Mix
 from steelscan.postprocess import FillHoles, Threshold
 from steelscan.prediction import EncoderFittedFor, Mean
@@ -65,6 +66,7 @@ def test_numbers_of_the_middle_step_of_the_twelfth(kinds):
         assert [(stage.crop, stage.loss) for stage in member.stages] == [(crop, BCE())]
         assert isinstance(member.start, EncoderFittedFor)
         assert [(stage.crop, stage.loss) for stage in member.start.stages] == [(crop, BCE())]
+    assert (pspnet.network.dilated, custom[1].network.dilated) == (False, True)
     between = recipe.steps[2:7]
     assert between[0] == Threshold(label=0.0, pixel=0.5)
     assert kinds(between[1:]) == [
@@ -98,7 +100,8 @@ def test_numbers_of_the_last_step_of_the_twelfth(stages):
     (scaled,) = (each for each in stage.augment if isinstance(each, ShiftScaleRotate))
     assert (scaled.scale, scaled.shift, scaled.degrees) == (0.1, 0.0, 0.0)
     assert recipe.rules == (Threshold(label=0.0, pixel=0.5),)
-    assert recipe.tune is None
+    # K:114309: thresholds of best F1 for the classifier, none for masks
+    assert recipe.tune == Tune(gates="f1", label=False, pixel=False, area=False)
     assert isinstance(recipe.pseudo_labels.rule, ConfidentStrips)
     # pseudo-labels were for the classifier: no segmenter is trained on them
     segmenters = [m for step in recipe.network_steps[1:] for m in step.ensemble.members]

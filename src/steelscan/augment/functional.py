@@ -1,4 +1,4 @@
-"""Augmentations that albumentations lacks: blackout, camera noise and the shift of steel."""
+"""Augmentations that albumentations lacks, or that it has changed since 2019."""
 
 import cv2
 import numpy as np
@@ -47,6 +47,50 @@ def add_camera_noise(picture: Picture, rng: np.random.Generator, *, intensity: f
     draws = rng.poisson(intensity * float(picture.std()), picture.shape)
     brighter = picture + draws * (1 - picture / 255)
     return np.rint(brighter).clip(0, 255).astype(np.uint8)
+
+
+def add_normal_noise(
+    picture: Picture, rng: np.random.Generator, *, strengths: tuple[float, float], squared: bool
+) -> Picture:
+    """Return a copy of uint8 ``(height, width)`` with normal noise of mean 0, rounded and cut.
+
+    The standard deviation in grey levels is drawn uniformly from ``strengths``; with ``squared``
+    its square is.
+    """
+    strength = rng.uniform(*strengths)
+    deviation = np.float32(np.sqrt(strength) if squared else strength)
+    noisy = picture + deviation * rng.standard_normal(picture.shape, np.float32)
+    return np.rint(noisy).clip(0, 255).astype(np.uint8)
+
+
+def distort_like_lens(
+    picture: Picture, masks: Masks, rng: np.random.Generator, *, limit: float
+) -> tuple[Picture, Masks]:
+    """Distort like a lens with a strength k drawn uniformly between ``-limit`` and ``limit``.
+
+    ``picture`` is uint8 ``(height, width)``, ``masks`` bool ``(classes, height, width)``. A pixel
+    at the distance r from the middle, in widths of the picture, gets the value at the distance
+    r (1 + k r^2 + k r^4), in the same direction. That is OpticalDistortion of albumentations 0.3.3
+    (September 2019), whose camera has the width as focal length in both directions; later versions
+    have the height vertically, which bends wide crops more. Two things are left out: a shift by
+    half a pixel, and ``shift_limit``, which was rounded to whole pixels: with 0.5, the value of
+    the 14th, nothing was shifted.
+    """
+    height, width = picture.shape
+    k = rng.uniform(-limit, limit)
+    camera = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]])
+    columns, rows = cv2.initUndistortRectifyMap(
+        camera, np.array([k, k, 0, 0, 0]), None, camera, (width, height), cv2.CV_32FC1
+    )
+
+    def warped(plane: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
+        moved = cv2.remap(plane, columns, rows, interpolation, borderMode=cv2.BORDER_REFLECT)
+        return np.asarray(moved, np.uint8)
+
+    bent = masks.copy()
+    for index in np.flatnonzero(masks.any((1, 2))):
+        bent[index] = warped(masks[index].astype(np.uint8), cv2.INTER_NEAREST)
+    return warped(picture, cv2.INTER_LINEAR), bent
 
 
 def shift_steel(

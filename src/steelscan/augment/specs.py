@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from steelscan.strip import Share, Spec
 
@@ -80,10 +87,24 @@ class MotionBlur(Randomized):
 
 
 class GaussNoise(Randomized):
-    """Add normal noise with a standard deviation of up to ``deviation``, as a share of 255."""
+    """Add normal noise with mean 0, whose strength is drawn uniformly from ``low`` to ``high``.
+
+    With ``drawn`` "variance" that is the variance in grey levels squared: GaussNoise of
+    albumentations 0.4 (October 2019), 10 to 50 by default. Version 0.3 also brightened by the first
+    variance that it drew, against its own documentation. With "deviation" it is the standard
+    deviation in grey levels: IAAAdditiveGaussianNoise of 2019, 2.55 to 12.75 by default.
+    """
 
     kind: Literal["gauss_noise"] = "gauss_noise"
-    deviation: Share = 0.03
+    low: NonNegativeFloat = 10.0
+    high: NonNegativeFloat = 50.0
+    drawn: Literal["variance", "deviation"] = "variance"
+
+    @model_validator(mode="after")
+    def _low_is_not_above_high(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low, {self.low:g}, is above high, {self.high:g}")
+        return self
 
 
 class IsoNoise(Randomized):
@@ -141,7 +162,10 @@ class GridDistortion(Randomized):
 
 
 class OpticalDistortion(Randomized):
-    """Distort like a lens by up to ``limit``; from about 0.4, corners can fold over."""
+    """Distort like a lens by up to ``limit`` (see `functional.distort_like_lens`).
+
+    From 0.36 in squares, and 0.7 in pictures twice as wide as high, corners can fold over.
+    """
 
     kind: Literal["optical_distortion"] = "optical_distortion"
     limit: PositiveFloat = 0.5

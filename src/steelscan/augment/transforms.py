@@ -15,7 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.augment.functional import add_camera_noise, black_out, shift_steel
+from steelscan.augment.functional import (
+    add_camera_noise,
+    add_normal_noise,
+    black_out,
+    distort_like_lens,
+    shift_steel,
+)
 from steelscan.augment.specs import (
     Augment,
     Blur,
@@ -110,10 +116,11 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
             return al.MotionBlur(
                 blur_limit=_odd(length), allow_shifted=False, direction_range=(0.0, 0.0), p=p
             )
-        case GaussNoise(deviation=deviation, p=p):
-            return al.GaussNoise(std_range=(0.0, deviation), p=p)
+        case GaussNoise(low=low, high=high, drawn=drawn, p=p):
+            squared = drawn == "variance"
+            return _Grey(partial(add_normal_noise, strengths=(low, high), squared=squared), p)
         case IsoNoise(intensity=intensity, p=p):
-            return _CameraNoise(intensity, p)
+            return _Grey(partial(_add_camera_noise, strongest=intensity), p)
         case SaltPepper(amount=amount, p=p):
             return al.SaltAndPepper(amount=(0.0, amount), salt_vs_pepper=(0.0, 1.0), p=p)
         case Jpeg(min_quality=quality, p=p):
@@ -138,7 +145,7 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
         case GridDistortion(limit=limit, p=p):
             return _Grid(num_steps=_GRID, distort_limit=limit, border_mode=cv2.BORDER_REFLECT, p=p)
         case OpticalDistortion(limit=limit, p=p):
-            return al.OpticalDistortion(distort_limit=limit, border_mode=cv2.BORDER_REFLECT, p=p)
+            return _Both(partial(distort_like_lens, limit=limit), p)
         case Cutout(holes=holes, side=side, p=p):
             return _Holes(holes, side, p)
         case DefectBlackout(component=component, margin=margin, p=p):
@@ -183,15 +190,19 @@ class _Both(al.DualTransform):  # type: ignore[misc]
         return masks
 
 
-class _CameraNoise(al.ImageOnlyTransform):  # type: ignore[misc]
-    def __init__(self, intensity: float, p: float) -> None:
+class _Grey(al.ImageOnlyTransform):  # type: ignore[misc]
+    """A function of picture and random generator as an albumentations transform."""
+
+    def __init__(self, change: Callable[[Picture, np.random.Generator], Picture], p: float) -> None:
         super().__init__(p=p)
-        self._range = intensity / 5, intensity
+        self._change = change
 
     def apply(self, img: Planes, **_: Any) -> Planes:
-        intensity = self.py_random.uniform(*self._range)
-        noisy = add_camera_noise(img[..., 0], self.random_generator, intensity=intensity)
-        return noisy[..., None]
+        return self._change(img[..., 0], self.random_generator)[..., None]
+
+
+def _add_camera_noise(picture: Picture, rng: np.random.Generator, strongest: float) -> Picture:
+    return add_camera_noise(picture, rng, intensity=rng.uniform(strongest / 5, strongest))
 
 
 class _Grid(al.GridDistortion):  # type: ignore[misc]

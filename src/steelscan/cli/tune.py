@@ -34,6 +34,13 @@ def tune(
             min=0, max=1000, help="Penalty per escape, in Dice, with --objective escapes."
         ),
     ] = 1.0,
+    gate: Annotated[
+        Literal["objective", "f1"] | None,
+        typer.Option(
+            help="Search the last gate by the objective, or choose all gates by the F1 of each "
+            "class; as the recipe does if not given."
+        ),
+    ] = None,
     by: Annotated[
         Literal["search", "auto"],
         typer.Option(help="Try all settings, or derive them from the expected Dice."),
@@ -79,6 +86,7 @@ def tune(
         out,
         objective=chosen,
         name=name,
+        gates=gate,
         triplet=triplet,
         options=CrossFitOptions(by=by, gain=gain, seed=seed),
         on_error=on_error,

@@ -16,6 +16,7 @@ from torch import nn
 
 from steelscan.models.asymmetric import AsymmetricDecoder, half_size_head
 from steelscan.models.blocks import EncoderDecoder, use_mish
+from steelscan.models.dilation import dilate, timm_dilates
 from steelscan.models.first_weights import load_first_weights
 from steelscan.models.network import StripNetwork
 from steelscan.models.pyramid import PyramidDecoder
@@ -135,7 +136,10 @@ def _segmenter(spec: Segmenter, classes: int, aux: dict[str, Any] | None) -> nn.
         body = _from_our_parts(spec, planes, aux)
     else:
         body = _from_smp(spec, planes, aux)
-    _drop_unused_blocks(body.get_submodule("encoder.model"))
+    encoder = body.get_submodule("encoder.model")
+    _drop_unused_blocks(encoder)
+    if isinstance(spec, PSPNet) and spec.dilated and not timm_dilates(spec.encoder):
+        dilate(encoder, spec.encoder, spec.channels, stride=8)
     return body
 
 
@@ -174,7 +178,8 @@ def _from_smp(spec: Unet | FPN | PSPNet, planes: int, aux: dict[str, Any] | None
         case PSPNet():
             body = smp.PSPNet(
                 name,
-                encoder_depth=3,
+                encoder_depth=5 if spec.dilated else 3,
+                output_stride=8 if spec.dilated and timm_dilates(spec.encoder) else 32,
                 psp_out_channels=spec.decoder_channels,
                 psp_dropout=spec.dropout,
                 upsampling=8,

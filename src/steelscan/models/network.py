@@ -99,7 +99,7 @@ class StripNetwork(nn.Module):
 def copy_encoder(source: StripNetwork, target: StripNetwork) -> None:
     """Copy the encoder of one network into another; heads stay as they are.
 
-    If one encoder is less deep than the other (PSPNet), the common part is copied.
+    If one encoder is less deep than the other (PSPNet without dilation), the common part is copied.
     Raises RecipeError if the encoders are of different kinds or have different first layers.
     """
     theirs, own = source.features(), target.features()

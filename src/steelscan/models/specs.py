@@ -95,10 +95,13 @@ class FPN(SegmentationNetwork):
 class PSPNet(SegmentationNetwork):
     """PSPNet (Zhao et al. 2017, arXiv:1612.01105): pooling over grids of 1, 2, 3 and 6 cells.
 
-    It uses the encoder's map of stride 8; its output is upsampled.
+    It uses the encoder's map of stride 8, and nothing behind that; its output is upsampled. With
+    ``dilated`` it uses the deepest map, of the whole encoder, in which dilation replaces the
+    strides beyond 8, as in the paper: the map has stride 8 too, but takes many times as long.
     """
 
     kind: Literal["psp"] = "psp"
+    dilated: bool = False
     decoder_channels: Channels = 512
     dropout: Dropout = 0.2
 

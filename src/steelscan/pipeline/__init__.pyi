@@ -3,6 +3,12 @@ from .context import Options as Options
 from .context import RunContext as RunContext
 from .context import accelerator as accelerator
 from .fit_tasks import tasks as tasks
+from .gates import F1Gates as F1Gates
+from .gates import TunedGate as TunedGate
+from .gates import gate_sentences as gate_sentences
+from .gates import gate_thresholds as gate_thresholds
+from .gates import tune_gates as tune_gates
+from .gates import with_gates as with_gates
 from .networks import load_models as load_models
 from .open_run import open_folds as open_folds
 from .open_run import open_run as open_run
@@ -24,7 +30,6 @@ from .stored import open_stores as open_stores
 from .submission import submit as submit
 from .train import Outcome as Outcome
 from .train import plan_run as plan_run
-from .tuned_thresholds import TunedGate as TunedGate
 from .tuned_thresholds import TunedScore as TunedScore
 from .tuned_thresholds import TunedThresholds as TunedThresholds
 from .tuned_thresholds import check_independent as check_independent

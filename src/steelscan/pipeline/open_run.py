@@ -13,10 +13,11 @@ from steelscan.decision import (
 )
 from steelscan.pipeline.context import Device, accelerator
 from steelscan.pipeline.fit_tasks import tasks
+from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.networks import load_models
 from steelscan.pipeline.predicted_strips import predicted_frames
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
+from steelscan.pipeline.tuned_thresholds import read_tuned
 from steelscan.postprocess import Rule
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import OnError
@@ -28,12 +29,12 @@ def open_run(run: RunFolder, device: torch.device, thresholds: Path | None = Non
     ``thresholds`` is a file that `steelscan.analysis.tune.tune_run` wrote for this run. Raises
     RunError for a run that is not finished, and for thresholds of another one.
     """
-    recipe, tuned = run.load_recipe(), run.load_tuned()
+    recipe, tuned = run.load_tuned_recipe(), run.load_tuned()
     rules = tuned.rules
     if thresholds is not None:
         later = read_tuned(thresholds, run)
         rules = later.rules
-        recipe = recipe if later.gate is None else with_gate(recipe, later.gate)
+        recipe = with_gates(run.load_recipe(), later.gates)
     return open_folds(run, recipe, rules, tuned.round, recipe.folds.validation, device)
 
 

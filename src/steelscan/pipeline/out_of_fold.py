@@ -1,28 +1,31 @@
 """The strips that evaluate a run: the outputs of its networks, and the rules tuned on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.decision import Detector, masks_of, rules_with, thresholds_of
 from steelscan.evaluation.metrics import Pairs, count_pixels
-from steelscan.evaluation.tuning import search_thresholds, strip_histograms
+from steelscan.evaluation.tuning import CrossFitOptions, search_thresholds, strip_histograms
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.gates import TunedGate, gate_thresholds, tune_gates, with_gates
 from steelscan.pipeline.networks import load_models
 from steelscan.pipeline.run_record import Tuned
 from steelscan.pipeline.stored import RunOutputs, StepStores, store_folders
 from steelscan.postprocess import Rule
 from steelscan.prediction import ProbabilityStore
+from steelscan.recipes import Recipe
 from steelscan.strip import Masks, track
 
 
 class OutOfFold(RunOutputs):
     """The outputs of the networks for every evaluated strip, kept in the run's stores."""
 
-    def __init__(self, context: RunContext) -> None:
-        """Predict each strip whose outputs are not stored yet."""
-        stores = {name: step_outputs(context, name) for name in context.recipe.named}
+    def __init__(self, context: RunContext, steps: Iterable[str] | None = None) -> None:
+        """Predict each strip whose outputs are not stored yet, by these ``steps`` or by all."""
+        named = context.recipe.named if steps is None else steps
+        stores = {name: step_outputs(context, name) for name in named}
         super().__init__(context.recipe, context.dataset, stores)
 
     def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
@@ -70,21 +73,51 @@ def step_outputs(context: RunContext, name: str) -> StepStores:
     return stores
 
 
-def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
-    """Return the last rules of the recipe, with tuned numbers if it tunes them.
+def steps_to_tune(recipe: Recipe) -> Sequence[str]:
+    """Return the steps whose out-of-fold outputs `tune` needs."""
+    if recipe.tune is None:
+        return []
+    return list(recipe.named if recipe.tune.masks else gate_thresholds(recipe))
 
-    They are tuned out-of-fold, behind all gates. Rules before `KeepPresent` are not tuned.
+
+def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
+    """Return the last rules of the recipe and its gates, with tuned numbers if it tunes them.
+
+    Gates are tuned first; the rules are tuned behind all gates. Both use the validation strips,
+    which no network was fitted on. Rules before `KeepPresent` are not tuned.
     """
     rules, wanted = context.recipe.rules, context.recipe.tune
     if wanted is None:
         return Tuned(rules=rules, round=context.round)
     rows = context.rows(*context.recipe.folds.validation).tolist()
+    gates = _tuned_gates(context, outputs, rows) if wanted.gates == "f1" else ()
+    if not wanted.masks:
+        return Tuned(rules=rules, gates=gates, round=context.round)
+    outputs = outputs.decided_by(with_gates(context.recipe, gates).decision)
     histograms = [
         strip_histograms(outputs.rule_input(row).pixels, context.dataset.masks(row))
         for row in track(rows, "Searching thresholds", len(rows))
     ]
     found = search_thresholds(np.stack(histograms), thresholds_of(rules, context.classes), wanted)
-    return Tuned(rules=rules_with(found), search=found, round=context.round)
+    return Tuned(rules=rules_with(found), gates=gates, search=found, round=context.round)
+
+
+def _tuned_gates(
+    context: RunContext, outputs: OutOfFold, rows: Sequence[int]
+) -> tuple[TunedGate, ...]:
+    """Tune the gates of the recipe by F1, without intervals."""
+    every, wanted = np.ones(context.classes, np.bool_), context.recipe.tune
+    assert wanted is not None
+
+    def probabilities_of(step: str) -> NDArray[np.float32]:
+        found = [outputs.outputs(row).output(step, every).classes for row in rows]
+        return np.array(found, np.float32)
+
+    present, groups = context.dataset.present[rows], context.groups[rows]
+    options = CrossFitOptions(resamples=0, seed=context.options.seed)
+    return tune_gates(
+        context.recipe, probabilities_of, present, groups, options, wanted.positives
+    ).gates
 
 
 def pairs_of(

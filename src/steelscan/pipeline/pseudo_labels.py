@@ -12,8 +12,10 @@ from steelscan.data import Dataset, JoinedStrips
 from steelscan.decision import PredictionLog, RuleInput, masks_of
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
+from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.open_run import open_folds
-from steelscan.pipeline.out_of_fold import OutOfFold, tune
+from steelscan.pipeline.out_of_fold import OutOfFold, steps_to_tune, tune
+from steelscan.pipeline.run_record import Tuned
 from steelscan.postprocess import Rule
 from steelscan.recipes import PseudoRule, StripPrediction, accepted_classes
 from steelscan.strip import UNSURE, Mask
@@ -32,10 +34,10 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     """
     spec = context.recipe.pseudo_labels
     assert spec is not None
-    rules = tune(context, OutOfFold(context)).rules if context.recipe.tune else context.recipe.rules
+    tuned = tune(context, OutOfFold(context, steps_to_tune(context.recipe)))
     tables, notes = [], []
     for fold in pseudo_label_folds(context):
-        notes += _predict(context, round_, fold, rules)
+        notes += _predict(context, round_, fold, tuned)
         tables.append(context.run.load_pseudo_labels(round_, fold))
     kept = [len(table.rows) for table in tables]
     tests = len(context.dataset.test_names)
@@ -71,9 +73,7 @@ def pseudo_label_folds(context: RunContext) -> tuple[int | None, ...]:
     return (None,) if together else context.recipe.folds.validation
 
 
-def _predict(
-    context: RunContext, round_: int, fold: int | None, rules: Sequence[Rule]
-) -> list[str]:
+def _predict(context: RunContext, round_: int, fold: int | None, tuned: Tuned) -> list[str]:
     """Write the pseudo-labels of a fold, None for all; returns sentences on strips left out."""
     path = context.run.pseudo_labels(round_, fold)
     if path.exists():
@@ -82,7 +82,8 @@ def _predict(
     assert spec is not None
     folds = context.recipe.folds.validation if fold is None else (fold,)
     device = context.accelerator.device
-    detector = open_folds(context.run, context.recipe, rules, context.round, folds, device)
+    recipe, rules = with_gates(context.recipe, tuned.gates), tuned.rules
+    detector = open_folds(context.run, recipe, rules, context.round, folds, device)
     rows = {name: row for row, name in enumerate(dataset.test_names)}
     fitted = tasks(context.recipe, folds, context.round)
     segmented = _segmented(context, fitted)
@@ -101,6 +102,7 @@ def _predict(
         "program": f"steelscan {__version__}",
         "rule": spec.rule.model_dump(mode="json"),
         "masks": [rule.model_dump(mode="json") for rule in rules],
+        "gates": [gate.model_dump(mode="json") for gate in tuned.gates],
         "predicted": len(rows),
         "kept": sum(1 for _ in log.rows()),
         "accepted": dict(zip(dataset.classes.names, accepted.tolist(), strict=True)),

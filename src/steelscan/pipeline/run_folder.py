@@ -16,6 +16,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from steelscan.data import Dataset, open_dataset
 from steelscan.data.files import PREDICT_MARKER
 from steelscan.data.folds import read_folds, write_folds
+from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.run_paths import RunPaths
 from steelscan.pipeline.run_record import RunRecord, Tuned, changed_fields
 from steelscan.recipes import Recipe
@@ -231,6 +232,10 @@ class RunFolder(RunPaths):
         """Write the rules of the run, and how they were tuned. Raises OutputError."""
         write_text(self.thresholds, tuned.model_dump_json(indent=2) + "\n")
         self.seal(self.thresholds)
+
+    def load_tuned_recipe(self) -> Recipe:
+        """Load the recipe with the gates that the run tuned. Raises RunError as `load_tuned`."""
+        return with_gates(self.load_recipe(), self.load_tuned().gates)
 
     def load_tuned(self) -> Tuned:
         """Read the rules of the run. Raises RunError if training has not written them yet."""

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pydantic import NonNegativeInt, PositiveInt
 
 from steelscan.evaluation.tuning import Thresholds
+from steelscan.pipeline.gates import TunedGate
 from steelscan.postprocess import Rule
 from steelscan.strip import Classes, Spec
 from steelscan.strip.tables import Layout
@@ -97,10 +98,12 @@ class RunRecord(Spec):
 class Tuned(Spec):
     """The rules that make the masks of a run, and the search that chose their thresholds.
 
-    ``round`` is the last round of pseudo-labels, whose networks predict.
+    ``gates`` are the gates that were tuned; all others are those of the recipe. ``round`` is the
+    last round of pseudo-labels, whose networks predict.
     """
 
     rules: tuple[Rule, ...]
+    gates: tuple[TunedGate, ...] = ()
     search: Thresholds | None = None
     round: NonNegativeInt = 0
 

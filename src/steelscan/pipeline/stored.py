@@ -1,15 +1,17 @@
 """The out-of-fold and held-out outputs of a run, as its folder stores them. No torch here."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset
 from steelscan.decision import (
+    Decision,
     RuleInput,
     StepOutput,
     StripOutputs,
@@ -68,6 +70,12 @@ class RunOutputs:
         self.decision = recipe.decision
         self._dataset, self._stores = dataset, stores
 
+    def decided_by(self, decision: Decision) -> Self:
+        """Return the same outputs with another decision, such as one with tuned gates."""
+        other = copy(self)
+        other.decision = decision
+        return other
+
     def outputs(self, row: int) -> StripOutputs:
         """Return the outputs of a strip; they are read when they are needed."""
         return _StripOfRun(self._stores, row)
@@ -87,7 +95,7 @@ class StoredOutputs(RunOutputs):
         Raises RunError if the folder is no run, not finished, without its probabilities, or of
         another data set.
         """
-        self.recipe: Recipe = run.load_recipe()
+        self.recipe: Recipe = run.load_tuned_recipe()
         self.record: RunRecord = run.load_record()
         self._tuned = run.load_tuned()
         run.check_data(dataset)

@@ -21,6 +21,7 @@ from steelscan.pipeline.context import (
 )
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast.forecast import Forecast, forecast, speed_recorded
+from steelscan.pipeline.gates import gate_sentences, with_gates
 from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, pairs_of, tune
@@ -109,7 +110,7 @@ def begin_run(
     recipe, changes = fit_to_classes(recipe, dataset.classes)
     notes += changes
     check_classes(recipe, len(dataset.classes))
-    if recipe.tune is not None:
+    if recipe.tune is not None and recipe.tune.masks:
         thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
     start = None
     if options.start_from is not None:
@@ -166,6 +167,7 @@ def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     outputs = OutOfFold(context)
     tuned = tune(context, outputs)
     context.run.write_tuned(tuned)
+    outputs = outputs.decided_by(with_gates(context.recipe, tuned.gates).decision)
     left_out = _submit(context, outputs, tuned)
     notes += _tuning(context, tuned)
     notes += [f"Left out {name}: {reason}" for name, reason in left_out]
@@ -229,11 +231,13 @@ def _fit(context: RunContext) -> set[str]:
 
 
 def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
-    """Return a sentence on the thresholds of each class."""
+    """Return sentences on the gates and thresholds of each class."""
+    names = context.dataset.classes.names
+    notes = gate_sentences(tuned.gates, names)
     if tuned.search is None:
-        return []
-    rows = zip(context.dataset.classes.names, tuned.search.tuned, tuned.search.reasons, strict=True)
-    return [
+        return notes
+    rows = zip(names, tuned.search.tuned, tuned.search.reasons, strict=True)
+    return notes + [
         f"Thresholds of class {name}: {'tuned' if changed else 'as in the recipe'} ({reason})."
         for name, changed, reason in rows
     ]

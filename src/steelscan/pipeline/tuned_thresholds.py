@@ -9,20 +9,12 @@ from typing import Self
 
 from pydantic import NonNegativeInt, ValidationError
 
-from steelscan.decision import HardGate
 from steelscan.evaluation.statistics import Estimate
+from steelscan.pipeline.gates import TunedGate
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.postprocess import Rule
-from steelscan.recipes import Classify, Recipe, Segment
-from steelscan.strip import PerClass, Share, Spec
+from steelscan.strip import Spec
 from steelscan.strip.errors import RunError
-
-
-class TunedGate(Spec):
-    """The threshold of a step's gate; ``step`` is its name in the run."""
-
-    step: str
-    threshold: PerClass[Share]
 
 
 class TunedScore(Spec):
@@ -41,7 +33,7 @@ class TunedScore(Spec):
 
 
 class TunedThresholds(Spec):
-    """Tuned thresholds for the last rules of a run, perhaps for a gate, and their scores.
+    """Tuned thresholds for the last rules of a run, perhaps for gates, and their scores.
 
     ``default``, ``in_sample`` and ``out_of_sample`` are the score with the recipe's thresholds,
     with the best ones on the strips searched, and on strips that were not searched. The last is
@@ -52,7 +44,7 @@ class TunedThresholds(Spec):
     """SHA-256 of what the run was made from."""
     round: NonNegativeInt
     rules: tuple[Rule, ...]
-    gate: TunedGate | None = None
+    gates: tuple[TunedGate, ...] = ()
     objective: str
     default: TunedScore
     in_sample: TunedScore
@@ -93,14 +85,3 @@ def check_independent(run: RunFolder) -> None:
         )
         remedy = 'Tune a run whose recipe has pseudo-labels with predicted_by "fold"'
         raise RunError(run.path, problem, remedy)
-
-
-def with_gate(recipe: Recipe, gate: TunedGate) -> Recipe:
-    """Replace the threshold of a gate. Raises RunError if the recipe has no such gate."""
-    match recipe.named.get(gate.step):
-        case Classify() as step:
-            return recipe.with_steps({gate.step: step.but(threshold=gate.threshold)})
-        case Segment(gate=HardGate() as hard) as step:
-            changed = hard.but(threshold=gate.threshold)
-            return recipe.with_steps({gate.step: step.but(gate=changed)})
-    raise RunError("tuned thresholds", f"has no gate at step {gate.step}", "Tune this run")

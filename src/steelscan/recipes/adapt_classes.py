@@ -230,9 +230,12 @@ def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
         kinds = ", ".join(rule.kind for rule in recipe.rules)
         return recipe, [f"The rules {kinds} cannot be tuned: their values are those given here."]
     tune = recipe.tune or Tune()
+    if not tune.masks:
+        tune = Tune(gates=tune.gates)
     searched = {"label": tune.label, "pixel": tune.pixel, "area": tune.area}
     tuned = ", ".join(name for name, wanted in searched.items() if wanted) or "nothing"
-    notes = [f"Tuned out-of-fold from these values: {tuned} of the last rules, nothing else."]
+    gates = "all gates, by F1" if tune.gates == "f1" else "nothing else"
+    notes = [f"Tuned out-of-fold from these values: {tuned} of the last rules, {gates}."]
     labels = recipe.pseudo_labels
     if labels is not None and labels.predicted_by == "all":
         labels = labels.but(predicted_by="fold")

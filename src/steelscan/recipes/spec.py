@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from steelscan.data import Folds, LikeTest
-from steelscan.decision import ClassifyStep, Decision, Gate, OwnGate, SegmentStep, Stage
+from steelscan.decision import (
+    ClassifyStep,
+    Decision,
+    Gate,
+    HardGate,
+    OwnGate,
+    SegmentStep,
+    Stage,
+)
 from steelscan.evaluation.tuning import Tune
 from steelscan.models import Network, encoder_of, without_weights
 from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea
@@ -104,6 +112,14 @@ class Recipe(Spec):
                     classified |= step.gate is not None
                 case ScaledMinArea() if not classified:
                     raise ValueError("scaled_min_area needs a classifier, and no step has one")
+        return self
+
+    @model_validator(mode="after")
+    def _tuned_gates_exist(self) -> Self:
+        if self.tune is not None and self.tune.gates == "f1":
+            hard = (isinstance(step, Segment) and step.gate for step in self.steps)
+            if self.classify is None and not any(isinstance(gate, HardGate) for gate in hard):
+                raise ValueError("tune has gates by F1, and no step has a gate with a threshold")
         return self
 
     @model_validator(mode="after")

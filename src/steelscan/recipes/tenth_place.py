@@ -28,7 +28,8 @@ from steelscan.recipes.spec import Classify, Recipe, Segment
 from steelscan.training import SGD, Cosine, RAdam, Training
 
 flips = (aug.HFlip(p=1.0), aug.VFlip(p=1.0))
-noises = (aug.IsoNoise(p=1.0), aug.GaussNoise(p=1.0), aug.Cutout(p=1.0))
+normal = aug.GaussNoise(low=2.55, high=12.75, drawn="deviation", p=1.0)
+noises = (aug.IsoNoise(p=1.0), normal, aug.Cutout(p=1.0))
 tones = (aug.BrightnessContrast(contrast=0.0, p=1.0), aug.Gamma(p=1.0))
 blurs = (aug.Sharpen(p=1.0), aug.Blur(p=1.0), aug.MotionBlur(p=1.0))
 contrast = aug.BrightnessContrast(brightness=0.0, p=1.0)

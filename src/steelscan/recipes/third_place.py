@@ -6,7 +6,7 @@ Reproduced: not yet
 Costs:      9 networks
 Ours:       lines marked "ours", and:
             - Which network is fitted on which fold.
-            - The heavy augmentations are those of the 14th place.
+            - The heavy augmentations are those of the 14th place, as written there.
             - Pyramids are those of segmentation-models-pytorch.
             - The loss, the scale of the input and the label threshold on the highest pixel are
               those of the public starter pipeline, on which the authors built.

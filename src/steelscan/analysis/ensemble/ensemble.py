@@ -111,7 +111,7 @@ def compare_ensemble(
     ``out``, InputError for members that do not exist or too many of them.
     """
     folder = RunFolder(run)
-    recipe = folder.load_recipe()
+    recipe = folder.load_tuned_recipe()
     evaluated = _out_of_fold(folder)
     count = _count_members(run, last_segment(recipe).ensemble)
     free = _free(run, count, members) if sets else ()

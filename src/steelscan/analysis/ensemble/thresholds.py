@@ -52,7 +52,8 @@ class RuleEvaluator:
         self._parts = np.zeros(len(rows), np.int64)
         if not self.refusal:
             self._parts = make_folds(setup.dataset.present[list(rows)], groups, parts, 0)
-        tune = setup.recipe.tune or Tune()
+        wanted = setup.recipe.tune
+        tune = wanted if wanted is not None and wanted.masks else Tune()
         self._tune = tune if self.searched == 2 else tune.but(area=False)
 
     def held_and_refitted(self, rule: int) -> tuple[Pairs, Pairs | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision import HardGate, StepOutput, run_steps
+from steelscan.decision import Decision, HardGate, StepOutput, run_steps
 from steelscan.evaluation.tuning import ClassThresholds, strip_histograms
 from steelscan.pipeline import Evaluated, RunFolder, StepStores, check_stored, open_stores
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
@@ -87,28 +87,48 @@ def default_thresholds(
     return tuple(ClassThresholds(*of_class) for of_class in zip(gates, *columns, strict=True))
 
 
-def read_histograms(
-    run: RunFolder, recipe: Recipe, round_: int, dataset: "Dataset", evaluated: Evaluated
-) -> PartHistograms:
-    """Count the stored probabilities of the strips of a part, in one pass over the run's stores.
+class PartReader:
+    """Reads the stored outputs of a run, for the strips of one part after another."""
 
-    Raises RunError if no output is stored for a strip.
-    """
-    gate = last_gate(recipe, len(dataset.classes))
-    stores = open_stores(run, recipe, round_, dataset)
-    row_of = {name: row for row, name in enumerate(dataset.names)}
-    counts, probabilities = [], []
-    for image in track(evaluated.images, "Reading probabilities", len(evaluated.images)):
-        row = row_of[image]
-        check_stored(run, stores, row, image)
-        outputs = _WithOpenGate(stores, row, gate)
-        frame, classes = dataset.frames[row], len(dataset.classes)
-        rule_input = run_steps(recipe.decision, outputs, classes, frame)
-        counts.append(strip_histograms(rule_input.pixels, dataset.masks(row)))
-        if gate is not None:
-            probabilities.append(outputs.of_classes(gate.step))
-    stacked = np.stack(probabilities) if probabilities else None
-    return PartHistograms(np.stack(counts), stacked, evaluated)
+    def __init__(self, run: RunFolder, recipe: Recipe, round_: int, dataset: "Dataset") -> None:
+        """Open the stores of a finished run. Raises RunError if one is missing."""
+        self._run, self._recipe, self._dataset = run, recipe, dataset
+        self._stores = open_stores(run, recipe, round_, dataset)
+        self._row_of = {name: row for row, name in enumerate(dataset.names)}
+
+    def rows(self, images: Sequence[str]) -> list[int]:
+        """Return the rows of strips. Raises RunError if an output of one is not stored."""
+        rows = [self._row_of[image] for image in images]
+        for row, image in zip(rows, images, strict=True):
+            check_stored(self._run, self._stores, row, image)
+        return rows
+
+    def class_probabilities(self, rows: Sequence[int], step: str) -> NDArray[np.float32]:
+        """Return the class probabilities of a step, float32 ``(strips, classes)``."""
+        return np.stack([_WithOpenGate(self._stores, row, None).of_classes(step) for row in rows])
+
+    def histograms(
+        self,
+        evaluated: Evaluated,
+        gate: SearchedGate | None,
+        decisions: Sequence[Decision] | None = None,
+    ) -> PartHistograms:
+        """Count the probabilities of the strips of a part, as if ``gate`` let everything pass.
+
+        ``decisions`` are those of each strip; None: that of the recipe. Raises RunError if an
+        output of a strip is not stored.
+        """
+        rows = self.rows(evaluated.images)
+        if decisions is None:
+            decisions = [self._recipe.decision] * len(rows)
+        classes, counts = len(self._dataset.classes), []
+        tracked = track(rows, "Reading probabilities", len(rows))
+        for row, decision in zip(tracked, decisions, strict=True):
+            outputs = _WithOpenGate(self._stores, row, gate)
+            rule_input = run_steps(decision, outputs, classes, self._dataset.frames[row])
+            counts.append(strip_histograms(rule_input.pixels, self._dataset.masks(row)))
+        probabilities = None if gate is None else self.class_probabilities(rows, gate.step)
+        return PartHistograms(np.stack(counts), probabilities, evaluated)
 
 
 class _WithOpenGate:

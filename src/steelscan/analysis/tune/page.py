@@ -61,6 +61,7 @@ def _content(done: Tuned) -> dict[str, Any]:
         "rows": [(name, _text(score), meaning) for name, score, meaning in rows],
         "optimism": _text(tuning.best.optimism, sign=True),
         "gate": _gate(tuning.image_gate),
+        "gates": done.gates,
         "classes": [
             _of_class(done.kind, at, name, choice) for at, (name, choice) in enumerate(named)
         ],

@@ -38,6 +38,8 @@ def tuning_text(done: Tuned) -> str:
         gate = tuning.image_gate
         changed = f"{gate.default:.2f} -> {gate.used:.2f}" if gate.tuned else f"{gate.used:.2f}"
         blocks.append(f"classifier's threshold: {changed} ({gate.reason})")
+    if done.gates:
+        blocks.append("\n".join(done.gates))
     blocks += [_of_class(name, choice, done.kind) for name, choice in named]
     if done.held_out is not None:
         columns = ("recipe", "best", "used")

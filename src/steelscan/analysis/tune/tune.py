@@ -1,23 +1,28 @@
 """Tune a finished run on its validation strips, and measure the optimism. No torch here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
+from steelscan.analysis.tune.gates import (
+    GateTarget,
+    decisions_behind,
+    gates_by_f1,
+    wants_f1,
+)
+from steelscan.analysis.tune.held_out import held_out_scores
 from steelscan.analysis.tune.histograms import (
     PartHistograms,
+    PartReader,
     SearchedGate,
-    default_thresholds,
     last_gate,
-    read_histograms,
 )
-from steelscan.evaluation.metrics import Pairs, Scores, dice, score
+from steelscan.analysis.tune.start import Start, start_of
+from steelscan.evaluation.metrics import Scores, dice
 from steelscan.evaluation.tuning import (
-    ClassSearch,
     ClassThresholds,
     CrossFitOptions,
     MeanDice,
@@ -25,24 +30,24 @@ from steelscan.evaluation.tuning import (
     RuleKind,
     Tuning,
     TuningChoice,
-    apply_image_gate,
     strip_weights,
     tune_thresholds,
 )
 from steelscan.pipeline import (
     EVALUATED_PARTS,
     Evaluated,
+    F1Gates,
     RunFolder,
     TunedGate,
     TunedScore,
     TunedThresholds,
     check_independent,
+    gate_sentences,
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
-from steelscan.recipes import Recipe
 from steelscan.strip import Classes, PerClass, per_class
-from steelscan.strip.errors import InputError, RecipeError, RunError
+from steelscan.strip.errors import InputError, RunError
 from steelscan.strip.files import FileKind, check_output, output_folder
 
 _THRESHOLDS_KIND = FileKind.json("file of steelscan tune", "rules", "objective", "out_of_sample")
@@ -62,7 +67,10 @@ class Tuned:
     run_searched: bool
     """Whether the run's own thresholds were searched on these strips."""
     held_out: tuple[Scores, Scores, Scores] | None
-    """Of strips never searched: with the recipe's thresholds, the best ones, and those used."""
+    """Of strips never searched: with the recipe's thresholds, the best ones, and those used; the
+    last two behind the gates used, if these were chosen by F1."""
+    gates: tuple[str, ...]
+    """Sentences on the gates that were chosen by F1; empty if none were."""
     thresholds: TunedThresholds
     """For `predict` and `submit`."""
     out: Path
@@ -78,19 +86,6 @@ class Tuned:
         return self.out / "tuning.html"
 
 
-class _Start(NamedTuple):
-    """The rules of a recipe that are tuned, and the thresholds that the search starts from."""
-
-    kind: RuleKind
-    gate: SearchedGate | None
-    thresholds: tuple[ClassThresholds, ...]
-
-    @property
-    def image_gate(self) -> float | None:
-        """The threshold of a gate of the image; None without such a gate."""
-        return None if self.gate is None else self.gate.image_threshold
-
-
 def tune_run(
     run: Path,
     data: Path,
@@ -98,6 +93,7 @@ def tune_run(
     *,
     objective: PerClass[Objective] | None = None,
     name: str = "mean Dice",
+    gates: GateTarget | None = None,
     triplet: bool = False,
     options: CrossFitOptions | None = None,
     on_error: Literal["stop", "skip"] = "stop",
@@ -108,6 +104,10 @@ def tune_run(
     same strips. ``out`` is made for `write_tuning`, by default the folder ``tuned`` of the run;
     the run itself is not changed. ``name`` describes the objective.
 
+    With ``gates`` "f1" the thresholds of all gates are chosen first, by F1 (`tune_gates`). Each
+    strip is then searched and scored behind gates that were chosen without it. "objective" searches
+    the last gate together with the rules; None: as the recipe tunes its gates.
+
     Raises RunError for a run that is not finished, made from other data, or with pseudo-labels from
     the networks of all folds, RecipeError for rules that cannot be tuned exactly, OutputError.
     """
@@ -117,7 +117,8 @@ def tune_run(
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()
     check_independent(folder)
     classes = len(record.classes)
-    start = _start(recipe, classes, triplet)
+    by_f1 = wants_f1(recipe, gates)
+    start = start_of(recipe, None if by_f1 else last_gate(recipe, classes), classes, triplet)
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_evaluated(folder, classes)
@@ -125,10 +126,15 @@ def tune_run(
     dataset = folder.open_data(data, on_error)
     output_folder(target)
 
-    read = partial(read_histograms, folder, recipe, own.round, dataset)
-    validation = read(parts[EVALUATED_PARTS[1]])
+    reader = PartReader(folder, recipe, own.round, dataset)
+    evaluated, held_out = parts[EVALUATED_PARTS[1]], parts.get(EVALUATED_PARTS[0])
+    found = gates_by_f1(recipe, reader, evaluated, options) if by_f1 else None
+    validation = reader.histograms(
+        evaluated,
+        start.gate,
+        None if found is None else decisions_behind(recipe, found.without_own),
+    )
     tuning = _tune(validation, start, objectives, options)
-    held_out = parts.get(EVALUATED_PARTS[0])
     return Tuned(
         title=f"{recipe.name} on {dataset.root.name}: thresholds and optimism",
         classes=record.classes,
@@ -137,15 +143,18 @@ def tune_run(
         kind=start.kind,
         recorded=float(dice(validation.evaluated.pairs).mean()),
         run_searched=own.search is not None and any(own.search.tuned),
-        held_out=None if held_out is None else _held_out_scores(tuning, start, read(held_out)),
-        thresholds=_tuned_thresholds(tuning, start, folder.digest(), own.round, name),
+        held_out=None
+        if held_out is None
+        else held_out_scores(tuning, start, recipe, reader, held_out, found),
+        gates=() if found is None else tuple(gate_sentences(found.gates, record.classes.names)),
+        thresholds=_tuned_thresholds(tuning, start, found, folder.digest(), own.round, name),
         out=target,
     )
 
 
 def _tune(
     validation: PartHistograms,
-    start: _Start,
+    start: Start,
     objectives: Sequence[Objective],
     options: CrossFitOptions,
 ) -> Tuning:
@@ -159,17 +168,6 @@ def _tune(
         class_probabilities=validation.class_probabilities,
         image_gate=start.image_gate,
     )
-
-
-def _start(recipe: Recipe, classes: int, triplet: bool) -> _Start:
-    """Return what a recipe's search starts from. Raises RecipeError for other rules."""
-    gate = last_gate(recipe, classes)
-    thresholds = default_thresholds(recipe.rules, classes, gate)
-    if isinstance(recipe.rules[0], Triplet):
-        return _Start("triplet", gate, thresholds)
-    if triplet:
-        return _Start("triplet", gate, _as_triplets(thresholds))
-    return _Start("threshold", gate, thresholds)
 
 
 def _check_tunable(
@@ -201,61 +199,21 @@ def _check_tunable(
             raise InputError(f"class {name}", problem, f"{remedy}: use mean_dice") from None
 
 
-def _as_triplets(defaults: tuple[ClassThresholds, ...]) -> tuple[ClassThresholds, ...]:
-    """Return the triplets that decide as the recipe does. Raises RecipeError if there are none."""
-    if any(each.area > 1 for each in defaults):
-        problem = "sets a least area of the mask, which no triplet has"
-        raise RecipeError("min_area", problem, "Tune without --triplet, or set min_area to 0")
-    return tuple(each._replace(area=1) for each in defaults)
-
-
-def _held_out_scores(
-    tuning: Tuning, start: _Start, held_out: PartHistograms
-) -> tuple[Scores, Scores, Scores]:
-    """Score strips that were never searched, with the default, the best and the used thresholds."""
-
-    def scored(choice_of: Callable[[TuningChoice[Any]], Any]) -> Scores:
-        image_gate = start.image_gate
-        if tuning.image_gate is not None:
-            image_gate = choice_of(tuning.image_gate)
-        thresholds = [choice_of(choice) for choice in tuning.classes]
-        pairs = _pairs(held_out, thresholds, start.kind, image_gate)
-        return score(pairs, held_out.evaluated.groups)
-
-    return (
-        scored(lambda choice: choice.default),
-        scored(lambda choice: choice.best),
-        scored(lambda choice: choice.used),
-    )
-
-
-def _pairs(
-    part: PartHistograms,
-    thresholds: Sequence[ClassThresholds],
-    kind: RuleKind,
-    image_gate: float | None,
-) -> Pairs:
-    """Count the pixels that thresholds predict on the strips of a part."""
-    counts, probabilities = part.histograms, part.class_probabilities
-    if image_gate is not None and probabilities is not None:
-        counts = apply_image_gate(counts, probabilities, image_gate)
-    columns = []
-    for at, each in enumerate(thresholds):
-        of_class = None if probabilities is None else probabilities[:, at]
-        search = ClassSearch(counts[:, :, at], of_class, each, MeanDice(), kind)
-        columns.append(search.pairs(each))
-    return Pairs.of_classes(columns)
-
-
 def _tuned_thresholds(
-    tuning: Tuning, start: _Start, digest: str, round_: int, objective: str
+    tuning: Tuning,
+    start: Start,
+    by_f1: F1Gates | None,
+    digest: str,
+    round_: int,
+    objective: str,
 ) -> TunedThresholds:
-    """Return what `predict` and `submit` read: rules, gate, and the scores that led to them."""
+    """Return what `predict` and `submit` read: rules, gates, and the scores that led to them."""
+    gates = () if start.gate is None else (_tuned_gate(tuning, start.gate),)
     return TunedThresholds(
         run=digest,
         round=round_,
         rules=rules_of([choice.used for choice in tuning.classes], start.kind),
-        gate=None if start.gate is None else _tuned_gate(tuning, start.gate),
+        gates=gates if by_f1 is None else by_f1.gates,
         objective=objective,
         default=TunedScore.of(tuning.best.score(0)),
         in_sample=TunedScore.of(tuning.best.score(1)),
@@ -286,6 +244,11 @@ def rules_of(thresholds: Sequence[ClassThresholds], kind: RuleKind) -> tuple[Rul
 def notes_on(done: Tuned) -> Sequence[str]:
     """Return what the numbers do not show, as sentences."""
     notes = []
+    if done.gates:
+        notes.append(
+            "Gates were chosen first, by F1. All scores of masks out of fold, also those with the "
+            "recipe's thresholds, are behind gates that were chosen without the strip itself."
+        )
     if done.run_searched:
         notes.append(
             f"The run's own thresholds were searched on the same strips, so the mean Dice of "

@@ -92,9 +92,14 @@ def _optimism(run: RunFolder, thresholds: Path | None, held_out: bool) -> Iterat
         yield f"Thresholds were tuned: {searched:.4f} on the strips searched, {unsearched:.4f} on"
         yield f"others, an optimism of {searched - unsearched:.4f}."
         return
-    search, names = run.load_tuned().search, run.load_record().classes.names
+    own, names = run.load_tuned(), run.load_record().classes.names
+    search = own.search
+    if own.gates:
+        yield f"Gates of {', '.join(gate.step for gate in own.gates)} were chosen by F1 on the"
+        yield "out-of-fold strips, so their scores are a little optimistic."
     if search is None or not any(search.tuned):
-        yield "Thresholds are those of the recipe: the scores have no optimism from a search."
+        gained = "" if own.gates else ": the scores have no optimism from a search"
+        yield f"Thresholds{' of masks' if own.gates else ''} are those of the recipe{gained}."
         return
     changed = (name for name, tuned in zip(names, search.tuned, strict=True) if tuned)
     yield f"Thresholds of {', '.join(changed)} were searched on the out-of-fold strips, so their"

@@ -9,13 +9,16 @@ from typing import Any, TypeAlias
 import torch
 from segmentation_models_pytorch.decoders.fpn.decoder import MergeBlock
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
-from timm.layers import Conv2dSame
+from timm.layers import AvgPool2dSame, Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional
 
 from steelscan.prediction import NetworkOfViews, OutputKind, TorchModel, View
 
 _OPSET = 18
+
+_PAIRS = ((2, 2), (1, 1))
+"""Sides and strides of the pooling in shortcuts of dilated ResNets."""
 
 
 def exportable(
@@ -65,6 +68,8 @@ def _replace(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, Conv2dSame):
             setattr(module, name, _SameConv(child))
+        elif isinstance(child, AvgPool2dSame) and (child.kernel_size, child.stride) == _PAIRS:
+            setattr(module, name, _PairPool())
         elif isinstance(child, MergeBlock) and child.policy == "add":
             setattr(module, name, _Sum())
         elif isinstance(child, nn.Mish):
@@ -73,6 +78,14 @@ def _replace(module: nn.Module) -> None:
             setattr(module, name, _Bins(child))
         else:
             _replace(child)
+
+
+class _PairPool(nn.Module):
+    """A mean over 2x2 pixels that keeps the size: zeros follow the last row and column."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pad on all sides and leave out the first row and column, because pads cannot differ."""
+        return functional.avg_pool2d(maps, 2, stride=1, padding=1)[..., 1:, 1:]
 
 
 class _Sum(nn.Module):

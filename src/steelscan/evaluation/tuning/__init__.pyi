@@ -2,6 +2,8 @@ from .class_search import ClassSearch as ClassSearch
 from .class_search import ClassThresholds as ClassThresholds
 from .crossfit import CrossFit as CrossFit
 from .crossfit import CrossFitOptions as CrossFitOptions
+from .f1 import GateChoice as GateChoice
+from .f1 import tune_f1 as tune_f1
 from .histograms import LEVELS as LEVELS
 from .histograms import apply_image_gate as apply_image_gate
 from .histograms import strip_histograms as strip_histograms

@@ -116,6 +116,10 @@ class ClassSearch:
         """Return the weight of each strip in a resample, float64 ``(strips, 1)``."""
         return strip_weights(self.true, self._objective, times)[:, None]
 
+    def total(self, times: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+        """Return the weighted sum of the strips' scores in a resample."""
+        return float((self.weights(times) * scores).sum())
+
     def defined(self, times: NDArray[np.float64]) -> bool:
         """Return whether the objective is defined on all resamples, ``(resamples, strips)``."""
         return all(is_defined(self.true, self._objective, each) for each in times)

@@ -74,8 +74,8 @@ class Search(Protocol[T]):
     def strip_scores(self, chosen: T) -> NDArray[np.float64]:
         """Return the score of each strip with a choice, float64 ``(strips, columns)``."""
 
-    def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weights of these scores in one resample, ``(strips, columns)``, sum 1."""
+    def total(self, times: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+        """Return the score of one resample, ``times`` float64 ``(strips,)``, from its strips'."""
 
 
 class FixedSearch(Generic[T]):
@@ -83,7 +83,7 @@ class FixedSearch(Generic[T]):
 
     def __init__(self, search: Search[T]) -> None:
         self.default, self.positive = search.default, search.positive
-        self.strip_scores, self.weights = search.strip_scores, search.weights
+        self.strip_scores, self.total = search.strip_scores, search.total
         self._defined = search.defined
 
     def defined(self, times: NDArray[np.float64]) -> bool:
@@ -190,9 +190,8 @@ def crossfit(
             for part, choice in enumerate(choices_of_split):
                 rows = part_of == part
                 out_of_sample[rows] += strip_scores(choice)[rows] / len(draw.parts)
-        weights = search.weights(draw.times)
         three = (default, in_sample, out_of_sample)
-        totals.append([float((weights * scores).sum()) for scores in three])
+        totals.append([search.total(draw.times, scores) for scores in three])
         if first is None:
             first = chosen, tuple(chain.from_iterable(without)), out_of_sample - default
     assert first is not None  # the first draw is all strips

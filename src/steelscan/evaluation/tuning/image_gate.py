@@ -46,6 +46,10 @@ class ImageGateSearch:
         """Return the weight of each pair in a resample, float64 ``(strips, classes)``."""
         return np.hstack([each.weights(times) for each in self._classes]) / len(self._classes)
 
+    def total(self, times: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+        """Return the weighted sum of the strips' scores in a resample."""
+        return float((self.weights(times) * scores).sum())
+
     def defined(self, times: NDArray[np.float64]) -> bool:
         """Return whether the objectives are defined on all resamples, ``(resamples, strips)``."""
         return all(each.defined(times) for each in self._classes)

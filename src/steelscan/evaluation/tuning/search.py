@@ -31,16 +31,27 @@ class Tune(Spec):
     Areas are tried from nothing to 2.56 % of the frame, label and pixel thresholds from 0.05 to
     0.95 in steps of 0.05. The recipe's thresholds are kept unless the score of the class grows by
     more than ``gain`` and by more than ``errors`` standard errors of that growth.
+
+    With ``gates`` "f1" the threshold of each class of every classifier, and of aux heads with a
+    hard gate, is the one with the best F1 of that class on all validation strips, whether the gate
+    opens single classes or whole strips (12th, K:114309). It is chosen before the thresholds of
+    masks; the recipe's is kept if F1 does not grow on strips outside the search.
     """
 
     kind: Literal["tune"] = "tune"
     label: bool = True
     pixel: bool = True
     area: bool = True
+    gates: Literal["keep", "f1"] = "keep"
     positives: int = Field(default=8, ge=1)
     """A class on fewer strips than this is not tuned."""
     gain: float = Field(default=0.001, ge=0)
     errors: float = Field(default=2.0, ge=0)
+
+    @property
+    def masks(self) -> bool:
+        """Whether any threshold of the masks is tuned."""
+        return self.label or self.pixel or self.area
 
 
 class Thresholds(Spec):

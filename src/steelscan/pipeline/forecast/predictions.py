@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import fitted_before
+from steelscan.pipeline.out_of_fold import steps_to_tune
 from steelscan.pipeline.pseudo_labels import pseudo_label_folds
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Segment
@@ -83,9 +84,7 @@ def predictions_of(
 
 def _validated_early(context: RunContext) -> Sequence[str]:
     """Return the steps whose networks predict the validation strips before the last round."""
-    if context.recipe.tune is not None:
-        return list(context.recipe.named)
-    steps = set[str]()
+    steps = set(steps_to_tune(context.recipe))
     for task in context.new_tasks:
         steps.update(fitted_before(context.recipe, task))
         if task.member.needs_class_probabilities:
