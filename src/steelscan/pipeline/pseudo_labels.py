@@ -30,7 +30,11 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     """
     spec = context.recipe.pseudo_labels
     assert spec is not None
-    rules = tune(context, OutOfFold(context)).rules if context.recipe.tune else context.recipe.rules
+    exist = [
+        context.run.pseudo_labels(round_, fold).exists() for fold in pseudo_label_folds(context)
+    ]
+    tuned = context.recipe.tune and not all(exist)
+    rules = tune(context, OutOfFold(context)).rules if tuned else context.recipe.rules
     kept, notes = [], []
     for fold in pseudo_label_folds(context):
         notes += _predict(context, round_, fold, rules)

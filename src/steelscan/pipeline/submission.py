@@ -25,7 +25,7 @@ from steelscan.strip import (
 )
 
 if TYPE_CHECKING:
-    from steelscan.pipeline.context import Device
+    from steelscan.pipeline.device import Device
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _predict(
     thresholds: Path | None,
 ) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Predict pictures and write their submission; return run lengths, and unread pictures."""
-    from steelscan.pipeline.context import accelerator
+    from steelscan.pipeline.device import accelerator
     from steelscan.pipeline.open_run import open_run
 
     sources = find_pictures(images)
