@@ -37,6 +37,10 @@ Weights = Annotated[
     Literal["auto", "random"],
     typer.Option(help="Initial weights: the recipe's if they are installed, or random ones."),
 ]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(help="Run, or checkpoint, with whose weights every network starts (fine-tuning)."),
+]
 OnError = Annotated[
     Literal["stop", "skip"], typer.Option(help="What to do if a file cannot be read.")
 ]

@@ -14,6 +14,7 @@ from steelscan.data import Dataset
 from steelscan.pipeline.device import Device, accelerator
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import StartFrom
 from steelscan.recipes import Recipe
 from steelscan.strip import Frame, RecipeError
 from steelscan.training import AllStrips
@@ -21,7 +22,7 @@ from steelscan.training import AllStrips
 
 @dataclass(frozen=True)
 class Options:
-    """Where and on what a run is made; nothing here changes what the recipe does."""
+    """Where and on what a run is made, and what it starts from; nothing here changes the recipe."""
 
     seed: int = 0
     device: Device = "auto"
@@ -29,6 +30,10 @@ class Options:
     on_error: Literal["stop", "skip"] = "stop"
     folds: Path | None = None
     """A given table of folds; None: the run makes its own."""
+    start_from: Path | None = None
+    """A run or a checkpoint with whose weights all networks start; None: as the recipe gives."""
+    source: bytes | None = None
+    """The Python file that the recipe was read from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,8 @@ class RunContext:
     """Everything that the steps of a run need.
 
     ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` is the pseudo-label round, 0 for
-    none. ``split`` are sentences on groups and folds, shown before anything is fitted.
+    none. ``split`` are sentences on groups, folds and ``start`` (the weights of another run with
+    which all networks start), shown before anything is fitted.
     """
 
     run: RunFolder
@@ -47,6 +53,7 @@ class RunContext:
     options: Options
     round: int = 0
     split: tuple[str, ...] = ()
+    start: StartFrom | None = None
 
     @property
     def classes(self) -> int:

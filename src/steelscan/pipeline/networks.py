@@ -13,6 +13,7 @@ from steelscan.models import StripNetwork, build_network, copy_encoder, without_
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.start_from import load_start
 from steelscan.postprocess import Threshold, threshold
 from steelscan.prediction import (
     EncoderFittedFor,
@@ -54,6 +55,9 @@ def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
     member, folder = task.member, context.run.network(task)
     network, source = build_network(member.network, class_count(member, context.classes))
     match member.start:
+        case _ if context.start and context.options.start_from:
+            origin = context.options.start_from
+            source = load_start(context.start, origin, context.run, task, network)
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
