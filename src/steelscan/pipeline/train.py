@@ -29,6 +29,7 @@ from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
+from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import InputError, Masks, OutputError, write_json
 
@@ -223,9 +224,11 @@ def _fit(context: RunContext) -> set[str]:
             with context.accelerator.main_process_first():
                 probabilities = first_classifier(context, len(strips.frames))
         data = training_data(context, task, strips, pseudo, probabilities)
+        validated = validation_strips(context, task)
         first = context.accelerator.is_main_process
-        with speed_recorded(context, task, data) if first else nullcontext():
-            source = fit_task(context, task, data)
+        timed = speed_recorded(context, task, data, len(validated.rows)) if first else nullcontext()
+        with timed:
+            source = fit_task(context, task, data, validated)
         sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 

@@ -26,7 +26,7 @@ class Fit:
     """One network to be fitted; those of one ``name`` differ by fold and round.
 
     ``network`` has random weights and ``classes`` outputs. ``strip`` is the mean frame of a strip
-    as the network predicts it. Each validation predicts ``validation`` strips.
+    as the network predicts it. Each validation predicts at most ``validation`` strips.
     """
 
     name: str
