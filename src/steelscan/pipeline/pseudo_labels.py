@@ -30,13 +30,12 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     """
     spec = context.recipe.pseudo_labels
     assert spec is not None
-    exist = [  # then no rules are needed
-        context.run.pseudo_labels(round_, fold).exists() for fold in pseudo_label_folds(context)
-    ]
-    tuned = context.recipe.tune and not all(exist)
-    rules = tune(context, OutOfFold(context)).rules if tuned else context.recipe.rules
+    folds = pseudo_label_folds(context)
+    made = all(context.run.pseudo_labels(round_, fold).exists() for fold in folds)
+    tunes = context.recipe.tune is not None and not made  # rules are for strips still to predict
+    rules = tune(context, OutOfFold(context)).rules if tunes else context.recipe.rules
     tables, notes = [], []
-    for fold in pseudo_label_folds(context):
+    for fold in folds:
         notes += _predict(context, round_, fold, rules)
         tables.append(context.run.load_pseudo_labels(round_, fold))
     kept = [len(table.rows) for table in tables]
