@@ -1,5 +1,6 @@
 """The crops of an epoch: a function of seed, epoch and position; pictures and masks fit."""
 
+import multiprocessing
 import pickle
 from dataclasses import replace
 
@@ -22,13 +23,15 @@ from steelscan.strip import Frame
 from steelscan.training import (
     AdamW,
     BalancedSampler,
+    CropPass,
     DefectiveStrips,
     EveryStrip,
     SuspectStrips,
     Training,
     TrainingData,
 )
-from steelscan.training.crops import EpochCrops, loader, similar_frames, split
+from steelscan.training.crops import EpochCrops, similar_frames, split
+from steelscan.training.loading import CropLoader, StageCrops
 from steelscan.training.resized import ResizedStrips
 
 TRAINING = Training(
@@ -64,6 +67,18 @@ def strips(tmp_path_factory):
 def crops_of(strips, training=TRAINING, resize=None, seed=(7, 0, 0), rows=None):
     rows = np.arange(len(strips)) if rows is None else np.array(rows)
     return EpochCrops(ResizedStrips(strips, resize), rows, training, seed)
+
+
+def loader_of(strips, training=TRAINING, workers=0, **shared):
+    """Return the loader of the first stage of a fit with the seed 7."""
+    resized = ResizedStrips(strips, None)
+    data = TrainingData(strips, np.arange(len(strips)), None, 7)
+    return CropLoader(StageCrops(resized, data, training, 0), workers, **shared)
+
+
+def loaded(strips, training=TRAINING, workers=0):
+    """Return the batches of the first epoch."""
+    return list(loader_of(strips, training, workers).batches(0, 0))
 
 
 @pytest.mark.parametrize(("pseudo", "others"), [("all", 2), (0.0, 0), (0.5, 5), (0.75, 15)])
@@ -164,7 +179,7 @@ def test_where_a_strip_is_cut_changes_too_and_not_only_which_strip_comes(strips,
 
 def test_worker_processes_give_the_same_batches(strips):
     crops = crops_of(strips)
-    alone, shared = (list(loader(crops, 3, workers)) for workers in (0, 2))
+    alone, shared = (loaded(strips, workers=workers) for workers in (0, 2))
     assert len(alone) == len(shared) == 3  # the tenth crop is left out
     for [mine], [theirs] in zip(alone, shared, strict=True):
         assert as_bytes(mine[:2]) == as_bytes(theirs[:2])
@@ -178,9 +193,59 @@ def test_worker_processes_give_the_same_batches(strips):
 
 @pytest.mark.parametrize(("count", "batch", "batches"), [(7, 7, 1), (7, 8, 1), (7, 3, 2)])
 def test_a_smaller_batch_is_left_out_unless_it_is_the_only_one(strips, count, batch, batches):
-    loaded = list(loader(crops_of(strips, TRAINING.but(sampler=EveryStrip())), batch, 0))
-    assert len(loaded) == batches
-    assert [len(part.pictures) for part in loaded[0]] == [min(count, batch)]
+    found = loaded(strips, TRAINING.but(sampler=EveryStrip(), batch=batch))
+    assert len(found) == batches
+    assert [len(part.pictures) for part in found[0]] == [min(count, batch)]
+
+
+def test_workers_that_are_started_once_load_all_epochs_and_passes(strips):
+    """Also after a pass that was not read to its end, and without a change of torch's own draws."""
+    more = (CropPass(crop=WholeStrip(), batch=4),)
+    training = TRAINING.but(extra_passes=more)
+    passes = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0)]
+    found = []
+    for workers in (0, 2):
+        loader = loader_of(strips, training, workers)
+        next(loader.batches(2, 0))
+        torch.manual_seed(0)
+        batches = [list(loader.batches(*which)) for which in passes]
+        found.append((batches, torch.rand(1)))
+        processes = {process.pid for process in multiprocessing.active_children()}
+        list(loader.batches(3, 0))
+        assert {process.pid for process in multiprocessing.active_children()} == processes
+    (alone, mine), (shared, theirs) = found
+    assert torch.equal(mine, theirs)
+    for (epoch, at), one, other in zip(passes, alone, shared, strict=True):
+        assert len(one) == len(other) == loader.count(at)
+        for batch, same in zip(one, other, strict=True):
+            for part, copy in zip(batch, same, strict=True):
+                assert as_bytes(part[:2]) == as_bytes(copy[:2])
+        if at == 0:
+            crops = crops_of(strips, training, seed=(7, 0, epoch))
+            first = torch.stack([crops[position][0] for position in range(3)])
+            assert torch.equal(one[0][0].pictures, first)
+        else:
+            assert sum(round(4 * part.share) for part in one[0]) == 4
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_each_batch_and_their_mean_is_that_of_the_batch(strips, processes):
+    training = TRAINING.but(sampler=BalancedSampler(samples=10), batch=5)
+    whole = list(loader_of(strips, training).batches(0, 0))
+    shares = [
+        list(loader_of(strips, training, rank=rank, processes=processes).batches(0, 0))
+        for rank in range(processes)
+    ]
+    for number, [(pictures, masks, share)] in enumerate(whole):
+        assert share == 1.0
+        parts = [batches[number] for batches in shares]
+        own = [part for [part] in parts]
+        counts = {2: [2, 3], 3: [2, 2, 2]}  # of three processes one has a single crop, twice
+        assert sorted(len(part.pictures) for part in own) == counts[processes]
+        mean = sum(part.share * part.masks.float().mean() for part in own) / processes
+        assert float(mean) == pytest.approx(float(masks.float().mean()))
+        crops = {as_bytes(pair) for part in own for pair in zip(*part[:2], strict=True)}
+        assert crops == {as_bytes(pair) for pair in zip(pictures, masks, strict=True)}
 
 
 @pytest.mark.parametrize("crop", [WholeStrip(), RandomCrop(height=32, width=32, defect=1.0)])
@@ -268,7 +333,7 @@ def test_in_a_part_smaller_crops_are_mirrored_to_its_frame():
 def test_strips_of_different_sizes_take_the_memory_of_their_own_pixels(strips):
     training = TRAINING.but(crop=WholeStrip(), sampler=EveryStrip(), augment=())
     crops = crops_of(strips, training)
-    sizes = [part.pictures.numel() for batch in loader(crops, 3, 0) for part in batch]
+    sizes = [part.pictures.numel() for batch in loaded(strips, training) for part in batch]
     assert crops.most_pixels(3) == max(sizes)
     equal = crops_of(strips, training, rows=[0, 6])  # of one frame
     assert equal.most_pixels(3) == 2 * 64 * 96

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from steelscan import __version__
 from steelscan.cli.failure import report, shortened
 from steelscan.cli.interruption import interruptible
+from steelscan.cli.processes import check_verb, one_process_prints
 from steelscan.cli.terminal import safe_streams
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -116,6 +117,7 @@ def _common(
         print(f"steelscan {__version__}")
         raise typer.Exit
     _common_state.update(debug=debug, verb=context.invoked_subcommand)
+    check_verb(context.invoked_subcommand)
 
 
 _common_state: dict[str, Any] = {"debug": False, "verb": None}
@@ -124,7 +126,7 @@ _common_state: dict[str, Any] = {"debug": False, "verb": None}
 def main() -> None:
     """Run the command line; an error of the user is one line and exit status 2."""
     _common_state.update(debug=False, verb=None)
-    with safe_streams(), interruptible() as interruption:
+    with safe_streams(), one_process_prints() as first_to_end, interruptible() as interruption:
         status = 0
         try:
             try:
@@ -136,9 +138,12 @@ def main() -> None:
         except SystemExit:
             raise
         except BaseException as error:
-            status = 130 if interruption.signal else _failed(error)
+            status = 130
+            if not interruption.signal:
+                status = _failed(error) if first_to_end() else 2
         if interruption.signal:
-            print(interruption.text(_common_state["verb"]), file=sys.stderr)
+            if first_to_end():
+                print(interruption.text(_common_state["verb"]), file=sys.stderr)
             status = 128 + interruption.signal
     raise SystemExit(status)
 

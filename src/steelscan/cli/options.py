@@ -23,7 +23,11 @@ Images = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")]
 Device = Annotated[
-    Literal["auto", "cpu"], typer.Option(help="Where networks run; auto: a GPU if there is one.")
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where networks run; auto: a GPU if there is one; cuda:1 is the second GPU.",
+    ),
 ]
 Workers = Annotated[
     int,

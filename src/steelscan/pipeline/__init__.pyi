@@ -1,7 +1,7 @@
-from .context import Device as Device
 from .context import Options as Options
 from .context import RunContext as RunContext
-from .context import accelerator as accelerator
+from .device import Device as Device
+from .device import accelerator as accelerator
 from .fit_tasks import tasks as tasks
 from .gates import F1Gates as F1Gates
 from .gates import TunedGate as TunedGate

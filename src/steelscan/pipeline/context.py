@@ -1,8 +1,6 @@
 """What a run works on: recipe, strips, folds and options, and which strips evaluate it."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +11,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset
+from steelscan.pipeline.device import Device, accelerator
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import StartFrom
@@ -20,42 +19,6 @@ from steelscan.recipes import Recipe
 from steelscan.strip import Frame
 from steelscan.strip.errors import RecipeError
 from steelscan.training import AllStrips
-
-Device = Literal["auto", "cpu"]
-
-_PREFIXES = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
-_OF_MANY = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-"""Set by launchers of several processes: one process fits here, and would wait for the others."""
-
-
-def accelerator(device: Device) -> Accelerator:
-    """Return the accelerator of this process: the fastest device, or the CPU if that is wanted.
-
-    Variables of the environment that configure accelerate are ignored: only the recipe counts.
-    """
-    with _without_variables():
-        return Accelerator(cpu=device == "cpu")
-
-
-def ignored_variables() -> list[str]:
-    """Return a sentence on the ignored variables of the environment, if there are any."""
-    names = _variables()
-    if not names:
-        return []
-    return [f"Ignored in the environment, the recipe alone counts: {', '.join(names)}."]
-
-
-def _variables() -> list[str]:
-    return sorted(name for name in os.environ if name.startswith(_PREFIXES) or name in _OF_MANY)
-
-
-@contextmanager
-def _without_variables() -> Iterator[None]:
-    aside = {name: os.environ.pop(name) for name in _variables()}
-    try:
-        yield
-    finally:
-        os.environ.update(aside)
 
 
 @dataclass(frozen=True)

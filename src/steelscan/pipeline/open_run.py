@@ -11,7 +11,7 @@ from steelscan.decision import (
     distinct_pictures,
     predict_pictures,
 )
-from steelscan.pipeline.context import Device, accelerator
+from steelscan.pipeline.device import Device, accelerator
 from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.networks import load_models

@@ -34,9 +34,17 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     """
     spec = context.recipe.pseudo_labels
     assert spec is not None
-    tuned = tune(context, OutOfFold(context, steps_to_tune(context.recipe)))
+    folds = pseudo_label_folds(context)
+    made = all(context.run.pseudo_labels(round_, fold).exists() for fold in folds)
+    # thresholds are for strips that are still to be predicted
+    steps = [] if made else steps_to_tune(context.recipe)
+    tuned = (
+        tune(context, OutOfFold(context, steps))
+        if steps
+        else Tuned(rules=context.recipe.rules, round=context.round)
+    )
     tables, notes = [], []
-    for fold in pseudo_label_folds(context):
+    for fold in folds:
         notes += _predict(context, round_, fold, tuned)
         tables.append(context.run.load_pseudo_labels(round_, fold))
     kept = [len(table.rows) for table in tables]

@@ -16,7 +16,7 @@ from steelscan.strip.files import check_output, hidden_path, lock_folder
 from steelscan.strip.tables import Layout, MaskTable, read_mask_table, write_mask_table
 
 if TYPE_CHECKING:
-    from steelscan.pipeline.context import Device
+    from steelscan.pipeline.device import Device
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _predict(
     thresholds: Path | None,
 ) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Predict pictures and write their submission; return run lengths, and unread pictures."""
-    from steelscan.pipeline.context import accelerator
+    from steelscan.pipeline.device import accelerator
     from steelscan.pipeline.open_run import open_run
 
     sources = find_pictures(images)

@@ -1,6 +1,7 @@
 """Train a recipe: from a data set to networks, thresholds, scores, submission and report."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,13 +13,8 @@ from steelscan.data.folds import read_given_folds
 from steelscan.decision import PredictionLog, thresholds_of
 from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
-from steelscan.pipeline.context import (
-    Options,
-    RunContext,
-    check_classes,
-    ignored_variables,
-    without_defects,
-)
+from steelscan.pipeline.context import Options, RunContext, check_classes, without_defects
+from steelscan.pipeline.device import accelerator, ignored_variables
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast.forecast import Forecast, forecast, speed_recorded
 from steelscan.pipeline.gates import gate_sentences, with_gates
@@ -27,6 +23,7 @@ from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, pairs_of, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
 from steelscan.pipeline.predicted_strips import write_predicted_strips
+from steelscan.pipeline.processes import fitted_together, leave, lost_process_reported
 from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
@@ -61,7 +58,9 @@ def train(
 ) -> Outcome:
     """Train a recipe on a data set into a run folder; continues where it was stopped.
 
-    ``on_plan`` is called with the forecast before anything is fitted.
+    ``on_plan`` is called with the forecast before anything is fitted. Processes that a launcher
+    started together fit each network together; the first one alone predicts, writes and returns,
+    the others end with SystemExit after the last fit.
 
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
     another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
@@ -69,7 +68,13 @@ def train(
     """
     _check_out(out, data)
     run = RunFolder(out)
-    with run.held():
+    processes = accelerator(options.device)
+    if not processes.is_main_process:
+        with lost_process_reported(processes):
+            processes.wait_for_everyone()  # the first one begins the run
+            _fit_rounds(begin_run(run, recipe, data, options)[0])
+            raise SystemExit(0)
+    with lost_process_reported(processes), run.held():
         context, notes = begin_run(run, recipe, data, options)
         run.write_data(data)
         notes += run.take_tests(context.dataset.test_fingerprint)
@@ -77,6 +82,7 @@ def train(
             expected = forecast(context, timed=False)
             on_plan(expected)
             expected.check_memory()
+        processes.wait_for_everyone()
         return _run_steps(context, notes)
 
 
@@ -161,7 +167,7 @@ def _start_notes(context: RunContext, start: StartFrom, *, fresh: bool) -> list[
 
 
 def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
-    notes = [*notes, *without_defects(context)]
+    notes = [*notes, *without_defects(context), *fitted_together(context.accelerator)]
     context, remarks = _fit_rounds(context)
     notes += remarks
     outputs = OutOfFold(context)
@@ -203,12 +209,14 @@ def _fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
         notes = ["No test strips to pseudo-label: every network was fitted once."]
         spec = None
     for number in range(1, 1 + (spec.rounds if spec else 0)):
-        labelled, remarks = pseudo_label(context, number)
+        with context.accelerator.main_process_first():
+            labelled, remarks = pseudo_label(context, number)
         notes += remarks
         if not labelled:
             break
         context = replace(context, round=number)
         sources |= _fit(context)
+    leave(context.accelerator)
     return context, sorted(sources) + notes
 
 
@@ -217,14 +225,15 @@ def _fit(context: RunContext) -> set[str]:
     sources = set()
     for task in context.new_tasks:
         strips, pseudo = training_strips(context, task.fold, task.member.classes)
-        probabilities = (
-            first_classifier(context, len(strips.frames))
-            if task.member.needs_class_probabilities
-            else None
-        )
+        probabilities = None
+        if task.member.needs_class_probabilities:
+            with context.accelerator.main_process_first():
+                probabilities = first_classifier(context, len(strips.frames))
         data = training_data(context, task, strips, pseudo, probabilities)
         validated = validation_strips(context, task)
-        with speed_recorded(context, task, data, len(validated.rows)):
+        first = context.accelerator.is_main_process
+        timed = speed_recorded(context, task, data, len(validated.rows)) if first else nullcontext()
+        with timed:
             source = fit_task(context, task, data, validated)
         sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources

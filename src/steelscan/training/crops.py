@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from steelscan.augment import Augmenter
 from steelscan.data import WholeStrip, crop_frame, cut, pad
@@ -82,7 +81,7 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         return len(self._rows)
 
     def used(self, batch: int) -> int:
-        """Return how many crops `loader` yields in batches of this size."""
+        """Return how many crops are in batches of this size: a smaller last one is left out."""
         return len(self) // batch * batch or len(self)
 
     @property
@@ -133,16 +132,16 @@ def similar_frames(frames: Sequence[Frame]) -> list[tuple[Frame, list[int]]]:
     return [(frame, sorted(members)) for frame, _, members in groups]
 
 
-def split(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-    """Return the parts of a batch.
+def split(crops: Sequence[tuple[Tensor, Tensor]], *, shared: bool = False) -> Batch:
+    """Return the parts of a batch, or of one process's share of a batch.
 
-    A crop alone in one of several parts is used twice: where a layer leaves one value per crop,
-    batch norms need a second one.
+    A crop alone in one of several parts or in a share is used twice: where a layer leaves one value
+    per crop, batch norms need a second one.
     """
     groups = similar_frames([Frame(*picture.shape[1:]) for picture, _ in crops])
     parts = []
     for frame, members in groups:
-        used = members * 2 if len(groups) > 1 and len(members) == 1 else members
+        used = members * 2 if (shared or len(groups) > 1) and len(members) == 1 else members
         pictures, masks = (
             torch.stack([_padded(crops[member][at], frame) for member in used]) for at in (0, 1)
         )
@@ -154,25 +153,3 @@ def _padded(planes: Tensor, frame: Frame) -> Tensor:
     if tuple(planes.shape[1:]) == tuple(frame):
         return planes
     return torch.from_numpy(np.stack([pad(plane, frame) for plane in planes.numpy()]))
-
-
-def loader(crops: EpochCrops, batch: int, workers: int) -> DataLoader[Batch]:
-    """Return batches of crops in order; a smaller last batch is dropped if it is not the only one.
-
-    Worker processes use one thread each.
-    """
-    return DataLoader(  # typed as if it yielded items of the data set, not batches of `split`
-        crops,  # type: ignore[arg-type]
-        batch_size=batch,
-        num_workers=workers,
-        collate_fn=split,
-        drop_last=len(crops) >= batch,
-        worker_init_fn=_one_thread,
-        # a plain fork of a process with OpenCV threads can hang
-        multiprocessing_context="forkserver" if workers else None,
-    )
-
-
-def _one_thread(worker: int) -> None:
-    assert get_worker_info() is not None, worker
-    cv2.setNumThreads(1)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -24,9 +24,11 @@ from steelscan.training.checkpoint import (
     save_network,
     save_state,
 )
+from steelscan.training.divergence import diverged
 from steelscan.training.resized import ResizedStrips
 from steelscan.training.specs import BestAverage, Last, Training
-from steelscan.training.stage import Stage, diverged
+from steelscan.training.stage import Stage
+from steelscan.training.together import numbers_of_first
 from steelscan.training.training_data import TrainingData
 
 Metrics = Mapping[str, float]
@@ -66,35 +68,45 @@ def fit(
     """Fit a network and write ``checkpoint.safetensors`` and ``metrics.csv`` into ``folder``.
 
     An interrupted fit continues after its last complete epoch and ends with the same numbers; a
-    complete fit is left alone. Raises RunError as soon as a loss, a weight, an output or a score
-    is not finite, and if a half-done fit cannot be read; raises RecipeError if a stage monitors a
-    number that its validation does not return.
+    complete fit is left alone. Several processes of an accelerator call this together: they share
+    each batch, the first one writes, and its validation counts.
+
+    Raises RunError if a loss, a weight, an output or a score is not finite, and if a half-done fit
+    cannot be read; RecipeError if a stage monitors a number that its validation does not return;
+    InputError if a batch has fewer crops than there are processes.
     """
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        rmtree(folder / "last", ignore_errors=True)
+    checkpoint, saved = folder / "checkpoint.safetensors", folder / "last" / "state.safetensors"
+    files = [float(path.exists()) for path in (checkpoint, saved)]
+    fitted, begun = numbers_of_first(accelerator, files)  # others may see its files later
+    if fitted:
+        if accelerator.is_main_process:
+            rmtree(folder / "last", ignore_errors=True)
         return
     network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    saved = folder / "last" / "state.safetensors"
     strips = ResizedStrips(data.strips, data.resize, classes=data.classes)
     state, resumed = _FitState(), None
-    if saved.exists():
+    if begun:
         document, optimizer, average = load_state(saved, network)
         state, resumed = _FitState(**document), (optimizer, average)
     for number in range(state.stage, len(stages)):
-        stage = Stage(network, stages[number], number, data, accelerator, workers, strips)
-        if resumed is not None:
-            stage.resume(*resumed, state.stage_state)
-        with show_progress(label, len(stage)) as shown:
-            shown.advance(len(stage) * state.epoch // stages[number].epochs)
-            for epoch in range(state.epoch, stages[number].epochs):
-                with _located(label, stage, epoch):
-                    loss = stage.epoch(epoch, shown)
-                    _record(stage, state, epoch, loss, validate, folder)
-        _keep(stage, state, validate, folder)
+        made = Stage(network, stages[number], number, data, accelerator, workers, strips)
+        with closing(made) as stage:
+            if resumed is not None:
+                stage.resume(*resumed, state.stage_state)
+            with show_progress(label, len(stage)) as shown:
+                shown.advance(len(stage) * state.epoch // stages[number].epochs)
+                for epoch in range(state.epoch, stages[number].epochs):
+                    with _located(label, stage, epoch):
+                        loss = stage.epoch(epoch, shown)
+                        _record(stage, state, epoch, loss, validate, folder)
+            accelerator.wait_for_everyone()  # the first process has written
+            _keep(stage, state, validate, folder)
+            accelerator.wait_for_everyone()  # all have read
         state, resumed = _FitState(stage=number + 1, metrics=state.metrics), None
-    save_network(checkpoint, network)
-    rmtree(folder / "last")
+    if accelerator.is_main_process:
+        save_network(checkpoint, network)
+        rmtree(folder / "last")
+    accelerator.wait_for_everyone()
 
 
 @contextmanager
@@ -123,6 +135,14 @@ def _record(
     state.stage, state.epoch = stage.number, epoch + 1
     state.metrics.append(row)
     state.stage_state = stage.state()
+    if stage.accelerator.is_main_process:
+        _write(stage, state, folder)
+        for _, gone in dropped:  # only now: until here the fit could continue from the epoch before
+            _candidate(folder, stage.number, gone).unlink(missing_ok=True)
+
+
+def _write(stage: Stage, state: _FitState, folder: Path) -> None:
+    """Write the metrics, and all that is needed to continue."""
     table = pl.DataFrame(state.metrics, infer_schema_length=None).write_csv()
     write_text(folder / "metrics.csv", table)
     save_state(
@@ -132,13 +152,13 @@ def _record(
         stage.average.module.state_dict() if stage.average is not None else {},
         asdict(state),
     )
-    for _, gone in dropped:  # only now: until here the fit could continue from the epoch before
-        _candidate(folder, stage.number, gone).unlink(missing_ok=True)
 
 
 def _validated(stage: Stage, validate: Validate, row: Metrics) -> Metrics:
     """Return the validation of a stage's network. Raises RunError if it is not finite."""
     metrics = validate(stage.result.eval())
+    numbers = numbers_of_first(stage.accelerator, list(metrics.values()))
+    metrics = dict(zip(metrics, numbers, strict=True))
     monitor = stage.training.monitor
     if monitor not in ("score", *metrics):
         found = f"is {monitor}; a validation of this network returns {', '.join(metrics)}"
@@ -163,7 +183,7 @@ def _save_candidate(
     most = 0 if isinstance(keep, Last) else keep.count if isinstance(keep, BestAverage) else 1
     ranked = sorted([*state.candidates, (score, epoch)], key=lambda each: (-each[0], each[1]))
     state.candidates, dropped = ranked[:most], ranked[most:]
-    if (score, epoch) in state.candidates:
+    if (score, epoch) in state.candidates and stage.accelerator.is_main_process:
         save_network(_candidate(folder, stage.number, epoch), stage.result)
     return [each for each in dropped if each[1] != epoch]
 
@@ -193,7 +213,8 @@ def _keep(stage: Stage, state: _FitState, validate: Validate, folder: Path) -> N
     def score(weights: State) -> float:
         load(weights)
         shown.advance()
-        return _ranked_by(stage.training, validate(stage.network.eval()))
+        found = _ranked_by(stage.training, validate(stage.network.eval()))
+        return numbers_of_first(stage.accelerator, [found])[0]
 
     with show_progress("Averaging checkpoints", 2 ** len(paths) - 1) as shown:
         _, best = best_mean([load_weights(path) for path in paths], score)
