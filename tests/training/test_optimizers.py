@@ -150,3 +150,14 @@ def test_steps_that_would_split_a_batch_are_refused():
     )
     with pytest.raises(ValidationError, match=r"not a multiple of \[8\]"):
         whole.but(accumulate_to=20)
+
+
+def test_learning_rates_are_those_of_the_optimizer_at_that_moment():
+    network = build_network(FPN(encoder="test_resnet", weights="random"), 1)[0]
+    optimizer = build_optimizer(AdamW(lr=1e-3), network)
+    assert learning_rates(optimizer) == {"lr": 1e-3}
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+    assert learning_rates(optimizer) == {"lr": 5e-4}
+    two = build_optimizer(AdamW(lr=1e-3, encoder_lr=1e-5), network)
+    assert learning_rates(two) == {"lr": 1e-3, "encoder_lr": 1e-5}

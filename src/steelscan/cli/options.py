@@ -33,6 +33,10 @@ Weights = Annotated[
     Literal["auto", "random"],
     typer.Option(help="Initial weights: the recipe's if they are installed, or random ones."),
 ]
+Track = Annotated[
+    Literal["tensorboard", "mlflow", "wandb"] | None,
+    typer.Option(help="Tracker that settings, losses, rates, validations and overlays go to, too."),
+]
 OnError = Annotated[
     Literal["stop", "skip"], typer.Option(help="What to do if a file cannot be read.")
 ]

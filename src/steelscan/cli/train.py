@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Data, Device, OnError, Out, Seed, Weights, Workers
+from steelscan.cli.options import (
+    Data,
+    Device,
+    OnError,
+    Out,
+    Seed,
+    Track,
+    Weights,
+    Workers,
+    refuse_unused,
+)
 
 if TYPE_CHECKING:
     from steelscan.pipeline import Outcome
@@ -14,6 +24,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: steelscan train quick --data data/severstal --out runs/first")
 def train(
+    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
     data: Data,
     out: Out,
@@ -21,6 +32,7 @@ def train(
     device: Device = "auto",
     workers: Workers = 0,
     weights: Weights = "auto",
+    track: Track = None,
     on_error: OnError = "stop",
     budget: Annotated[
         Literal["full", "small", "tiny"],
@@ -42,15 +54,18 @@ def train(
     """
     from steelscan import recipes
     from steelscan.pipeline import Options, plan_run
+    from steelscan.pipeline.trackers import how_to_view
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.recipes import with_budget
 
+    if plan:
+        refuse_unused(context, "track", "with --plan, which fits nothing")
     chosen = with_budget(recipes.load(recipe), budget)
     for change in chosen.changes:
         print(change)
     if weights == "random":
         chosen = chosen.with_random_weights()
-    options = Options(seed, device, workers, on_error, folds)
+    options = Options(seed, device, workers, on_error, folds, track=track)
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
@@ -58,6 +73,8 @@ def train(
         chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
     )
     _print_outcome(done, recipe, out, chosen.changes)
+    if track is not None:
+        print(f"Tracked: {how_to_view(track, out)}")
     if done.unread:
         raise typer.Exit(3)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.trackers import TrackerKind
 from steelscan.recipes import Recipe
 from steelscan.strip import Frame, RecipeError
 from steelscan.training import AllStrips
@@ -66,6 +67,8 @@ class Options:
     on_error: Literal["stop", "skip"] = "stop"
     folds: Path | None = None
     """A given table of folds; None: the run makes its own."""
+    track: TrackerKind | None = None
+    """Where the settings and numbers of each fit go too; None: only into the run folder."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from steelscan.models import StripNetwork, build_network, copy_encoder, without_
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.tracking import tracked
 from steelscan.postprocess import Threshold, threshold
 from steelscan.prediction import (
     EncoderFittedFor,
@@ -91,16 +92,18 @@ def _fit(
 ) -> None:
     """Fit a network on the train strips of a task, and validate it on those of its fold."""
     validation = context.rows(task.fold)[: stages[-1].validate_on]
-    fit(
-        network,
-        stages,
-        data,
-        lambda candidate: _validate(_model(task.member, candidate), context.dataset, validation),
-        folder,
-        accelerator=context.accelerator,
-        workers=context.options.workers,
-        label=f"Fitting {label}",
-    )
+    with tracked(context, task, stages, network, folder, label) as log:
+        fit(
+            network,
+            stages,
+            data,
+            lambda network: _validate(_model(task.member, network), context.dataset, validation),
+            folder,
+            accelerator=context.accelerator,
+            workers=context.options.workers,
+            label=f"Fitting {label}",
+            log=log,
+        )
 
 
 def _start_fitted(

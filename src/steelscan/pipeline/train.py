@@ -30,6 +30,7 @@ from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, Tuned
+from steelscan.pipeline.trackers import check_tracker
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks, OutputError, write_json
 
@@ -58,9 +59,11 @@ def train(
 
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
     another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
-    OutputError if something cannot be written, RecipeError for a recipe that cannot be run.
+    OutputError if something cannot be written, RecipeError for a recipe that cannot be run,
+    MissingPartError for a tracker that is not installed.
     """
     _check_out(out, data)
+    check_tracker(options.track)
     run = RunFolder(out)
     with run.held():
         context, notes = begin_run(run, recipe, data, options)

@@ -1,7 +1,7 @@
 """Fit one network: the loop over stages and epochs, and how an interrupted fit continues."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from steelscan.training.checkpoint import (
     save_network,
     save_state,
 )
+from steelscan.training.optimizers import learning_rates
 from steelscan.training.resized import ResizedStrips
 from steelscan.training.specs import BestAverage, Last, Training
 from steelscan.training.stage import Stage, diverged
@@ -32,6 +33,10 @@ Metrics = Mapping[str, float]
 
 Validate = Callable[[StripNetwork], Metrics]
 """Scores a network, which is in eval mode."""
+
+Log = Callable[[Sequence[Metrics]], None]
+"""Takes the rows of all epochs so far, with "stage", "epoch" (from 1), "loss", "lr" (of the last
+step), and the results of validations."""
 
 
 @dataclass
@@ -59,13 +64,15 @@ def fit(
     accelerator: Accelerator,
     workers: int = 0,
     label: str = "training",
+    log: Log | None = None,
 ) -> None:
     """Fit a network and write ``checkpoint.safetensors`` and ``metrics.csv`` into ``folder``.
 
     An interrupted fit continues after its last complete epoch and ends with the same numbers; a
     complete fit is left alone. Raises RunError as soon as a loss, a weight, an output or a score
     is not finite, and if a half-done fit cannot be read; raises RecipeError if a stage monitors a
-    number that its validation does not return.
+    number that its validation does not return. ``log`` is called with all epochs after each one,
+    when that is on disk.
     """
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
@@ -88,6 +95,8 @@ def fit(
                 with _located(label, stage, epoch):
                     loss = stage.epoch(epoch, shown)
                     _record(stage, state, epoch, loss, validate, folder)
+                if log is not None:
+                    log(state.metrics)
         _keep(stage, state, validate, folder)
         state, resumed = _FitState(stage=number + 1, metrics=state.metrics), None
     save_network(checkpoint, network)
@@ -109,6 +118,7 @@ def _record(
 ) -> None:
     """Validate if it is time to, and save how far the fit has come."""
     row = {"stage": float(stage.number), "epoch": float(len(state.metrics) + 1), "loss": loss}
+    row |= learning_rates(stage.optimizer)
     training = stage.training
     dropped: list[tuple[float, int]] = []
     if (epoch + 1) % training.validate_every == 0 or epoch + 1 == training.epochs:
