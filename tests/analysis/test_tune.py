@@ -27,9 +27,9 @@ from steelscan.pipeline import (
     read_evaluated,
     submit,
 )
-from steelscan.pipeline.tuned_thresholds import read_tuned, with_gate
+from steelscan.pipeline.tuned_thresholds import check_independent, read_tuned, with_gate
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
-from steelscan.recipes import Classify, Recipe, Segment
+from steelscan.recipes import Classify, ConfidentStrips, PseudoLabels, Recipe, Segment
 from steelscan.strip import InputError, RecipeError, RunError, decode, read_mask_table
 
 Finished = tuple[Path, Outcome]
@@ -48,6 +48,25 @@ def tuned_and_written(*arguments: Path, **options: Any) -> Tuned:
     done = tune_run(*arguments, options=QUICK, **options)
     write_tuning(done)
     return done
+
+
+def test_a_run_whose_networks_depend_on_its_strips_is_not_tuned(
+    run: Path, strips: Path, tmp_path: Path
+) -> None:
+    """Through pseudo-labels by the networks of all folds; without a round there are none."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    folder = RunFolder(copy)
+    labels = PseudoLabels(rule=ConfidentStrips(), predicted_by="all")
+    untuned = folder.load_recipe().but(tune=None, pseudo_labels=labels)
+    folder.recipe.write_text(untuned.model_dump_json())
+    tune_run(copy, strips, options=QUICK)
+    folder.write_tuned(folder.load_tuned().but(round=1))
+    with pytest.raises(RunError, match="out-of-fold scores depend on the strips"):
+        tune_run(copy, strips, options=QUICK)
+    by_fold = untuned.but(pseudo_labels=labels.but(predicted_by="fold"))
+    folder.recipe.write_text(by_fold.model_dump_json())
+    check_independent(folder)
 
 
 def test_a_run_is_tuned_and_left_as_it_was(run: Path, strips: Path) -> None:

@@ -141,6 +141,10 @@ def test_an_absurd_number_in_a_text_is_one_line(
         (("predict", "bundle", "pictures", "--out", "o", "--device", "cpu"), "--device"),
         (("ensemble", "run", "--out", "o", "--rules-only", "--members", "1"), "--members"),
         (("score", "a.csv", "b.csv", "--classes", "4"), "--classes"),
+        (
+            ("train", "r", "--data", "d", "--out", "o", "--start-from", "s", "--weights", "auto"),
+            "--weights",
+        ),
         (("compare", "a", "b", "--data", "data"), "--data"),
     ],
 )

@@ -25,8 +25,9 @@ from steelscan.pipeline.forecast import memory, speed
 from steelscan.pipeline.forecast.fits import fits_of
 from steelscan.pipeline.forecast.forecast import Forecast, forecast
 from steelscan.pipeline.train import train
+from steelscan.postprocess import Threshold
 from steelscan.prediction import EncoderFittedFor, Ensemble
-from steelscan.recipes import Classify, Recipe, Segment
+from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
 from steelscan.strip import RunError
 from steelscan.training import SGD, BalancedSampler, BestAverage
 from steelscan.training.specs import Ema
@@ -93,12 +94,20 @@ def averaged(recipe: Recipe) -> Recipe:
     return recipe.but(name="averaged", steps=tuple(steps))
 
 
-@pytest.fixture(params=["rounds", "averaged"])
+def gated(recipe: Recipe) -> Recipe:
+    """The same without tuning, with a second stage: its networks are validated behind the first."""
+    *_, segment = recipe.network_steps
+    open_all = Threshold(label=0.0, pixel=0.0)
+    steps = (*recipe.network_steps, open_all, KeepPresent(), segment, *recipe.rules)
+    return recipe.but(name="gated", steps=steps, tune=None)
+
+
+@pytest.fixture(params=["rounds", "averaged", "gated"])
 def case(request: pytest.FixtureRequest, tiny: Recipe) -> Recipe:
     rounds: Recipe = request.getfixturevalue("rounds")
     assert rounds.pseudo_labels is not None
     once = rounds.but(pseudo_labels=rounds.pseudo_labels.but(rounds=1))
-    return once if request.param == "rounds" else averaged(tiny)
+    return {"rounds": once, "averaged": averaged(tiny), "gated": gated(once)}[request.param]
 
 
 @pytest.mark.usefixtures("unreported")

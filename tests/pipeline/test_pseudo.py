@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,17 @@ from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.decision import RuleInput
 from steelscan.pipeline import Options, RunContext, RunFolder, open_folds, open_run, tasks
+from steelscan.pipeline.networks import training_data
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier
-from steelscan.pipeline.pseudo_labels import confident_masks, training_strips
-from steelscan.pipeline.train import train
+from steelscan.pipeline.pseudo_labels import (
+    _warning,
+    confident_masks,
+    pseudo_label,
+    training_strips,
+)
+from steelscan.pipeline.train import begin_run, train
 from steelscan.postprocess import MinArea, ScaledMinArea, Threshold
+from steelscan.prediction import Ensemble
 from steelscan.recipes import (
     ConfidentAndAgreed,
     ConfidentPixels,
@@ -24,7 +33,8 @@ from steelscan.recipes import (
     PseudoLabels,
     Recipe,
 )
-from steelscan.strip import decode, read_mask_table
+from steelscan.strip import MaskError, RunError, decode, read_mask_table
+from steelscan.training.resized import ResizedStrips
 
 CPU = Options(device="cpu")
 pytestmark = pytest.mark.usefixtures("unreported")
@@ -93,7 +103,7 @@ def test_pseudo_labels_of_a_fold_come_from_networks_not_trained_on_it(
                 texts = table.texts(name, len(dataset.classes))
                 frame = dataset.test_frame(row)
                 assert np.array_equal(masks, [decode(text, frame) for text in texts])
-            joined, pseudo = training_strips(context_of(recipe, strips, run, round_), fold)
+            joined, pseudo = training_strips(context_of(recipe, strips, run, round_), fold, None)
             assert pseudo.tolist() == [len(dataset), len(dataset) + 1, len(dataset) + 2]
             assert [joined.frames[row] for row in pseudo] == [
                 dataset.test_frame(row) for row in range(3)
@@ -188,20 +198,120 @@ def test_without_test_strips_there_are_no_rounds(
     assert "No test strips to pseudo-label: every network was fitted once." in outcome.notes
 
 
+class Stub:
+    """A detector with these pixels for the test strips, in turn."""
+
+    def __init__(self, pixels: list[np.ndarray]) -> None:
+        self.pixels = iter(pixels)
+
+    def rule_input(self, picture: np.ndarray) -> RuleInput:
+        planes = next(self.pixels)[:, None, None]
+        return RuleInput(np.broadcast_to(planes, (4, *picture.shape)).astype(np.uint8), None)
+
+
+@pytest.fixture
+def by_class(
+    tiny: Recipe, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> RunContext:
+    """A run in round 1 of a recipe with networks of class 1, of class 3, and of both.
+
+    The first test strip is sure in class 1 alone, the second in classes 1 and 3, the third in none.
+    """
+    (plain,) = tiny.segment.ensemble.members
+    members = tuple(
+        plain.but(name=f"net{at}", classes=classes, start=None)
+        for at, classes in enumerate(((1,), (3,), (1, 3)))
+    )
+    rule = ConfidentPixels(dilation=0)
+    recipe = tiny.but(
+        steps=(tiny.segment.but(ensemble=Ensemble(members=members)), Threshold()),
+        pseudo_labels=PseudoLabels(rule=rule, predicted_by="all"),
+        tune=None,
+    )
+    context, _ = begin_run(RunFolder(tmp_path / "run"), recipe, strips, CPU)
+    for task in tasks(recipe, recipe.folds.validation):
+        folder = context.run.network(task)
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.safetensors").write_bytes(task.label.encode())
+    pixels = [np.array(each) for each in ((250, 0, 120, 0), (10, 0, 250, 0), (130, 0, 60, 0))]
+    module = import_module("steelscan.pipeline.pseudo_labels")
+    monkeypatch.setattr(module, "open_folds", lambda *_: Stub(pixels))
+    assert pseudo_label(context, 1) == (
+        True,
+        [
+            "Round 1: 2 of 3 test strips became pseudo-labels.",
+            "Round 1 has pseudo-labels of class 1 on 2, class 2 on 0, class 3 on 1, class 4 on 0 "
+            "test strips.",
+            *_warning("all"),
+        ],
+    )
+    return replace(context, round=1)
+
+
+def test_a_strip_that_is_sure_in_one_class_trains_the_networks_of_that_class(
+    by_class: RunContext,
+) -> None:
+    """K:114465 has networks per class. A network of two classes needs both of them."""
+    size = len(by_class.dataset)
+    expected = {(1,): ["first", "second"], (3,): ["second"], (1, 3): ["second"]}
+    whole = {"first": (1, 0), "second": (0, 1)}  # masks of classes 1 and 3
+    names = dict(zip(("first", "second"), by_class.dataset.test_names, strict=False))
+    for task in by_class.new_tasks:
+        assert task.member.classes is not None
+        joined, pseudo = training_strips(by_class, task.fold, task.member.classes)
+        data = training_data(by_class, task, joined, pseudo, None)
+        assert data.pseudo.tolist() == [size + at for at in range(len(expected[data.classes]))]
+        seen = ResizedStrips(data.strips, None, classes=data.classes)
+        for row, strip in zip(data.pseudo.tolist(), expected[data.classes], strict=True):
+            position = by_class.dataset.test_names.index(names[strip])
+            assert np.array_equal(seen.picture(row), by_class.dataset.test_picture(position))
+            masks = [whole[strip][(1, 3).index(class_id)] for class_id in data.classes]
+            assert seen.masks(row).all((1, 2)).tolist() == [bool(mask) for mask in masks]
+            assert seen.masks(row).any((1, 2)).tolist() == seen.present[row].tolist()
+    assert {task.member.classes for task in by_class.new_tasks} == set(expected)
+    assert training_strips(by_class, 0, None)[1].tolist() == []  # no class 2 was predicted
+
+
+def test_a_class_that_was_not_accepted_is_not_read_as_clean(by_class: RunContext) -> None:
+    path = by_class.run.pseudo_labels(1, None)
+    table, dataset = by_class.run.load_pseudo_labels(1, None), by_class.dataset
+    first, second = dataset.test_names[:2]
+    frame = dataset.test_frame(0)
+    full = f"1 {frame.pixels}"
+    assert table.rows == {
+        first: {1: full, 2: "unsure", 3: "unsure", 4: "unsure"},
+        second: {1: "", 2: "unsure", 3: full, 4: "unsure"},
+    }
+    with pytest.raises(MaskError, match="a class whose pseudo-label was not accepted"):
+        decode(table.rows[first][3], frame)
+    provenance = json.loads(path.with_suffix(".json").read_text())
+    assert provenance["accepted"] == dict(zip(dataset.classes.names, (2, 0, 1, 0), strict=True))
+    text = path.read_text()
+    path.write_text(text.replace("unsure", "", 1))  # a class becomes clean
+    with pytest.raises(RunError, match="is damaged"):
+        training_strips(by_class, 0, (1,))
+    rows = text.splitlines(keepends=True)
+    path.write_text("".join(row for row in rows if not row.startswith(f"{second}_3")))
+    by_class.run.seal(path)
+    assert len(training_strips(by_class, 0, (1,))[1]) == 2
+    assert len(training_strips(by_class, 0, (3,))[1]) == 0  # a class without row is unsure
+
+
 def test_a_class_without_classifier_has_the_probability_of_its_highest_pixel() -> None:
     levels = np.zeros((3, 8, 8), np.uint8)
     levels[1, 2:5, 2:5] = 255
     levels[2, 0, 0] = 2
     rules = (Threshold(),)
-    rule = ConfidentAndAgreed(low=0.05, high=0.95)
-    masks = confident_masks(RuleInput(levels, None), rules, rule)
+    rule, every = ConfidentAndAgreed(low=0.05, high=0.95), np.ones(3, np.bool_)
+    masks = confident_masks(RuleInput(levels, None), rules, rule, every)
     assert masks is not None
+    assert all(mask is not None for mask in masks)
     assert np.array_equal(masks, levels > 127)
     doubtful = np.array([0.5, np.nan, np.nan], np.float32)
-    assert confident_masks(RuleInput(levels, doubtful), rules, rule) is None
+    assert confident_masks(RuleInput(levels, doubtful), rules, rule, every) is None
     contradicted = np.array([0.0, 0.01, np.nan], np.float32)
-    assert confident_masks(RuleInput(levels, contradicted), rules, rule) is None
+    assert confident_masks(RuleInput(levels, contradicted), rules, rule, every) is None
     confident = np.array([0.01, 0.99, np.nan], np.float32)
-    assert confident_masks(RuleInput(levels, confident), rules, rule) is not None
+    assert confident_masks(RuleInput(levels, confident), rules, rule, every) is not None
     levels[2, 0, 0] = 90
-    assert confident_masks(RuleInput(levels, confident), rules, rule) is None
+    assert confident_masks(RuleInput(levels, confident), rules, rule, every) is None

@@ -28,7 +28,7 @@ from steelscan.recipes import (
     Recipe,
     Segment,
     StripPrediction,
-    accepts,
+    accepted_classes,
     fit_to_classes,
 )
 from steelscan.recipes.adapt_classes import NEUTRAL
@@ -269,8 +269,24 @@ def test_every_part_works_for_as_many_classes(name, count):
     for stage in fitted.decision.stages:
         assert clean(levels, stage.rules, probabilities).shape == levels.shape
     if fitted.pseudo_labels:
-        prediction = StripPrediction(probabilities, levels / 255, probabilities > 0.5)
-        assert accepts(fitted.pseudo_labels.rule, prediction) in (True, False)
+        every = np.ones(count, np.bool_)
+        prediction = StripPrediction(probabilities, levels / 255, probabilities > 0.5, every)
+        assert accepted_classes(fitted.pseudo_labels.rule, prediction).shape == (count,)
+
+
+@every_winner
+def test_recipes_that_are_tuned_get_pseudo_labels_by_fold(name):
+    """Of all networks together they would depend on the strips on which thresholds are tuned."""
+    before, (after, notes) = load(name), fit_to_classes(load(name), own(3))
+    old, new = before.pseudo_labels, after.pseudo_labels
+    assert (old is None) == (new is None)
+    if old is None:
+        return
+    by_fold = old.predicted_by == "fold" or after.tune is not None
+    assert new.predicted_by == ("fold" if by_fold else "all")
+    changed = [note for note in notes if note.startswith("Pseudo-labels of each fold")]
+    assert len(changed) == (new.predicted_by != old.predicted_by)
+    assert bool(changed) == (name == "third_place")
 
 
 def recipe(

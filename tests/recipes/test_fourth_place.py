@@ -37,6 +37,7 @@ def test_numbers_of_the_fourth(fitted, stages):
         BothHeads(masks=Focal(), classes=Focal()),
         BothHeads(masks=both, classes=both),
     }
+    assert "smoothing" not in Focal.model_fields  # which the authors tried and dropped
     assert all(stage.precision.endswith("float16") for stage in stages(segment))
     assert {stage.monitor for stage in stages(segment)} == {"defect_dice"}
     assert (segment.ensemble.views, segment.ensemble.average) == (THREE, LogitMean())

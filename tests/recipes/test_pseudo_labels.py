@@ -1,5 +1,6 @@
 """Which predictions become pseudo-labels: cases for the rule of each solution."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -13,8 +14,9 @@ from steelscan.recipes import (
     ConfidentStrips,
     PseudoRule,
     StripPrediction,
-    accepts,
+    accepted_classes,
 )
+from steelscan.recipes.catalog import load
 from steelscan.strip import RecipeError
 
 RULES = [
@@ -25,7 +27,7 @@ RULES = [
 ]
 
 
-def prediction(classes, present=(), pixels=None):
+def prediction(classes, present=(), pixels=None, segmented=None):
     """Return the prediction for a strip; present classes count from 0."""
     if pixels is None:
         pixels = np.zeros((len(classes), 8, 8))
@@ -33,7 +35,16 @@ def prediction(classes, present=(), pixels=None):
         np.array(classes, np.float32),
         np.asarray(pixels, np.float32),
         np.isin(np.arange(len(classes)), present),
+        np.ones(len(classes), np.bool_) if segmented is None else np.array(segmented),
     )
+
+
+def accepts(rule, given):
+    """Return whether a rule accepts all classes of a strip; one of whole strips: all or none."""
+    accepted = accepted_classes(rule, given)
+    assert (accepted.dtype, accepted.shape) == (np.bool_, given.classes.shape)
+    assert isinstance(rule, ConfidentPixels) or len(set(accepted.tolist())) == 1
+    return bool(accepted.all())
 
 
 def test_the_suite_holds_every_rule():
@@ -90,8 +101,47 @@ def test_the_tenth_accepts_strips_if_only_boundaries_are_uncertain():
     both = prediction((0.5, 0.5), pixels=np.stack([plane, wide]))
     assert not accepts(ConfidentPixels(dilation=2, min_share=0.99), both)
     assert accepts(ConfidentPixels(dilation=(2, 20), min_share=0.99), both)
+    by_class = accepted_classes(ConfidentPixels(dilation=2, min_share=0.99), both)
+    assert by_class.tolist() == [True, False]
     edge = prediction((0.5,), pixels=np.full((1, 4, 4), 0.2))
     assert not accepts(ConfidentPixels(dilation=0), edge)  # neither below 0.2 nor above 0.8
+
+
+def test_the_tenth_accepts_each_class_of_a_strip_by_itself():
+    """K:114465: a network per class; a pixel is confident below 0.2 or above 0.8."""
+    rule = load("tenth_place").pseudo_labels.rule
+    planes = np.full((4, 40, 500), 0.02)
+    planes[0] = 0.5
+    planes[2, :, :250] = 0.95
+    planes[3, :10, :11] = 0.5  # 110 of 20,000 pixels are 0.55 %, but within the dilation
+    planes[1] = 0.0
+    given = prediction(
+        (0.5, 0.0, 0.95, 0.5), (2,), pixels=planes, segmented=(True, False, True, True)
+    )
+    assert accepted_classes(rule, given).tolist() == [False, False, True, True]
+    assert rule.min_share == 0.995
+    shares = {0.81: True, 0.79: False, 0.21: False, 0.19: True}
+    for value, accepted in shares.items():
+        plane = prediction((value,), pixels=np.full((1, 40, 500), value))
+        assert accepted_classes(rule.but(dilation=0), plane).tolist() == [accepted]
+
+
+def test_a_class_without_segmenter_is_never_a_clean_pseudo_label():
+    lax = ConfidentPixels(min_share=0.0)
+    given = prediction((0.0, 0.0), segmented=(False, True))
+    assert accepted_classes(lax, given).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("probability", "pixel", "accepted"),
+    [(0.1, 0.0, True), (0.2, 0.0, False), (0.45, 0.0, False), (0.45, 0.05, True)],
+)
+def test_a_closed_class_is_a_clean_pseudo_label_if_the_classifier_is_confident(
+    probability, pixel, accepted
+):
+    """A gate at one half closes it for 0.45, which is not below 0.2; no segmenter predicted it."""
+    given = prediction((probability,), pixels=np.full((1, 8, 8), pixel))
+    assert accepted_classes(ConfidentPixels(), given).tolist() == [accepted]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +163,7 @@ def test_the_fourteenth_refuses_strips_with_an_uncertain_predicted_class(
     classes, present, accepted
 ):
     given = prediction(np.array(classes, np.float64), present)
-    given = StripPrediction(np.array(classes, np.float64), given.pixels, given.present)
+    given = replace(given, classes=np.array(classes, np.float64))
     assert accepts(ConfidentClasses(min_probability=(0.85, 0.0, 0.75, 0.0)), given) == accepted
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 import steelscan.recipes
+from steelscan.models import encoder_of
+from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import Recipe
 from steelscan.recipes.catalog import load, names, source, summary
 from steelscan.strip import RecipeError
 
 FOLDER = Path(inspect.getfile(steelscan.recipes)).parent
 FILES = sorted(path for path in FOLDER.glob("*.py") if "\nrecipe = " in path.read_text())
+GREY = ("fourth_place", "quick")
 HEADINGS = ["Run", "Published", "Reproduced", "Costs", "Ours"]
 every_recipe = pytest.mark.parametrize("name", names())
 
@@ -79,6 +82,16 @@ def test_a_recipe_states_how_many_networks_it_fits(name):
 
 
 @every_recipe
+def test_a_recipe_states_the_channels_of_its_networks(name):
+    """One grey channel in the 4th (K:114716) and in ours, three equal ones in the others."""
+    members = [member for step in load(name).network_steps for member in step.ensemble.members]
+    starts = [member.start for member in members if isinstance(member.start, EncoderFittedFor)]
+    encoders = [encoder_of(each.network) for each in (*members, *starts)]
+    assert all("channels" in each.model_fields_set for each in encoders)
+    assert {each.channels for each in encoders} == {1 if name in GREY else 3}
+
+
+@every_recipe
 def test_numbers_of_a_solution_are_for_its_four_classes(name):
     """Every per-class setting has four values, or one for all; quick is for any data."""
     text = load(name).model_dump_json()
@@ -122,7 +135,7 @@ for name in names():
     assert done.stdout.splitlines() == [f'{name} {{"name":"mine"' for name in names()]
 
 
-@pytest.mark.parametrize("name", ["qiuck", "", "__init__", "quick.py", "steelscan.recipes.quick"])
+@pytest.mark.parametrize("name", ["qiuck", "", "__init__", "quick.txt", "steelscan.recipes.quick"])
 def test_a_wrong_name_is_refused_with_the_names_there_are(name):
     for read in (load, source, summary):
         with pytest.raises(RecipeError, match=r"there are .*quick"):

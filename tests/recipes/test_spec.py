@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from steelscan.augment import Mixup
 from steelscan.data import Folds, WholeStrip
 from steelscan.decision import HardGate
+from steelscan.evaluation.tuning import Tune
 from steelscan.losses import (
     BCE,
     BothHeads,
@@ -33,7 +34,15 @@ from steelscan.postprocess import (
     Triplet,
 )
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
-from steelscan.recipes import Classify, KeepPresent, Recipe, Segment, Step
+from steelscan.recipes import (
+    Classify,
+    ConfidentStrips,
+    KeepPresent,
+    PseudoLabels,
+    Recipe,
+    Segment,
+    Step,
+)
 from steelscan.training import AdamW, SuspectStrips, Training
 
 STAGE = Training(crop=WholeStrip(), loss=BCE(), optimizer=AdamW(lr=1e-3), batch=1, epochs=1)
@@ -148,6 +157,17 @@ def test_a_network_trains_on_pseudo_labels_if_it_or_the_source_of_its_encoder_do
         other.but(start=fitted_for.but(stages=(never,)))
     )
     assert recipe("st").trains_on_pseudo_labels(other.but(stages=(never, STAGE.but(pseudo=0.3))))
+
+
+def test_no_recipe_tunes_on_strips_that_its_networks_depend_on():
+    """Networks of all folds carry the truth of each fold into pseudo-labels, and so into others."""
+    everyone, own = (
+        PseudoLabels(rule=ConfidentStrips(), predicted_by=by) for by in ("all", "fold")
+    )
+    assert recipe("st").but(tune=Tune(), pseudo_labels=own)
+    assert recipe("st").but(tune=None, pseudo_labels=everyone)
+    with pytest.raises(ValidationError, match='set predicted_by to "fold", or tune to null'):
+        recipe("st").but(tune=Tune(), pseudo_labels=everyone)
 
 
 def test_the_order_of_the_12th_place():

@@ -43,6 +43,8 @@ def test_numbers_of_the_tenth(kinds):
     rule = recipe.pseudo_labels.rule
     assert isinstance(rule, ConfidentPixels)
     assert (rule.low, rule.high) == (0.2, 0.8)
+    assert recipe.pseudo_labels.predicted_by == "fold"  # its thresholds are tuned
+    assert {stage.pseudo for m in segment.ensemble.members for stage in m.stages} == {"all"}
 
 
 def test_the_classifier_of_the_tenth_is_that_of_the_public_starter_pipeline():
@@ -52,7 +54,7 @@ def test_the_classifier_of_the_tenth_is_that_of_the_public_starter_pipeline():
     network, (stage,) = member.network, member.stages
     assert (network.kind, network.encoder, network.dropout) == ("classifier", "resnet34", 0.5)
     assert stage.crop == RandomCrop(height=224, width=1568)
-    assert (stage.loss, stage.batch) == (BCE(), 20)
+    assert (stage.loss, stage.batch, stage.pseudo) == (BCE(), 20, 0.0)
     assert (stage.optimizer.kind, stage.optimizer.lr) == ("sgd", 1e-3)
     assert classify.ensemble.views == THREE
     assert classify.ensemble.average == PowerMean(t=0.5, form="starter")

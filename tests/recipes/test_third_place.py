@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from torch import nn
 
 from steelscan import recipes
 from steelscan.data import RandomCrop
@@ -84,6 +85,18 @@ def test_the_third_has_no_mask_if_no_pixel_reaches_the_label_threshold(blocks):
         masks = clean(np.stack([maps] * 4), rules)
         assert masks.any((1, 2)).tolist() == [bool(one) for one in present]
         assert all(np.array_equal(mask, defect) for mask in masks if mask.any())
+
+
+def test_mish_of_the_third_is_in_the_decoder(of_shapes):
+    """Ours: it replaces ReLU, which EfficientNets do not have (Tan and Le 2019: SiLU)."""
+    members = recipes.load("third_place").segment.ensemble.members
+    (mish,) = (member.network for member in members if member.network.mish)
+    body = of_shapes(mish).body
+    kinds = [
+        {type(layer) for layer in part.modules()} & {nn.Mish, nn.ReLU, nn.SiLU}
+        for part in (body.encoder, body.decoder)
+    ]
+    assert kinds == [{nn.SiLU}, {nn.Mish}]
 
 
 def test_the_weights_of_the_third_draw_every_label_equally_often(stages):

@@ -33,6 +33,10 @@ Weights = Annotated[
     Literal["auto", "random"],
     typer.Option(help="Initial weights: the recipe's if they are installed, or random ones."),
 ]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(help="Run, or checkpoint, with whose weights every network starts (fine-tuning)."),
+]
 Track = Annotated[
     Literal["tensorboard", "mlflow", "wandb"] | None,
     typer.Option(help="Tracker that settings, losses, rates, validations and overlays go to, too."),

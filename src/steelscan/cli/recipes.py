@@ -18,7 +18,7 @@ def list_recipes() -> None:
 
 @app.command(epilog="Example: steelscan show quick --json > mine.json")
 def show(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON or Python file.")],
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON, which you can edit and train.")
     ] = False,

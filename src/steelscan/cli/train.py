@@ -12,6 +12,7 @@ from steelscan.cli.options import (
     OnError,
     Out,
     Seed,
+    StartFrom,
     Track,
     Weights,
     Workers,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: steelscan train quick --data data/severstal --out runs/first")
 def train(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON file.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON or Python file.")],
     data: Data,
     out: Out,
     seed: Seed = 0,
@@ -43,6 +44,16 @@ def train(
     folds: Annotated[
         Path | None, typer.Option(help="CSV of image,fold, to use instead of the recipe's folds.")
     ] = None,
+    start_from: StartFrom = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change epochs, batch, encoder or lr; of a part: segment.epochs=20, "
+            "segment.MEMBER.lr=1e-4. Can be repeated.",
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what would be trained and how long, then stop.")
     ] = False,
@@ -55,23 +66,26 @@ def train(
     from steelscan import recipes
     from steelscan.pipeline import Options, how_to_view, plan_run
     from steelscan.pipeline.train import train as train_recipe
-    from steelscan.recipes import with_budget
+    from steelscan.recipes import with_budget, with_overrides
 
     if plan:
         refuse_unused(context, "track", "with --plan, which fits nothing")
-    chosen = with_budget(recipes.load(recipe), budget)
+    if start_from is not None:
+        refuse_unused(context, "weights", "with --start-from, which gives all weights")
+    chosen = with_overrides(with_budget(recipes.load(recipe), budget), settings or ())
     for change in chosen.changes:
         print(change)
     if weights == "random":
         chosen = chosen.with_random_weights()
-    options = Options(seed, device, workers, on_error, folds, track=track)
+    source = Path(recipe).read_bytes() if recipe.endswith(".py") else None
+    options = Options(seed, device, workers, on_error, folds, start_from, source, track)
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
     done = train_recipe(
         chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
     )
-    _print_outcome(done, recipe, out, chosen.changes)
+    _print_outcome(done, chosen.name, out, chosen.changes)
     if track is not None:
         print(f"Tracked: {how_to_view(track, out)}")
     if done.unread:

@@ -77,6 +77,12 @@ class Dataset:
         labels = self.group_labels
         return None if labels is None else hashlib.sha256(repr(labels).encode()).hexdigest()
 
+    @property
+    def picture_hashes(self) -> list[str]:
+        """The hash of each strip's picture file; "" for one that cannot be read."""
+        files = self._files.under(self._annotations.folder)
+        return list(content_hashes(files, self.names).values())
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -5,20 +5,33 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from steelscan.data.dataset import Dataset
-from steelscan.strip import Frame, Masks, Picture, decode
+from steelscan.strip import UNSURE, Frame, Masks, Picture, decode
 
 
 class JoinedStrips:
     """The strips of a data set, and after them some of its test strips with predicted masks.
 
     ``predicted`` has the run lengths per class by the names of test strips; names that are not in
-    the data set are ignored. Pictures are read on demand, except for their headers.
+    the data set are ignored. Strips on which one of ``classes``, ids from 1 (None: all), is
+    `UNSURE` are left out: masks of other classes that are unsure are empty, and must not be used.
+    Pictures are read on demand, except for their headers.
     """
 
-    def __init__(self, dataset: Dataset, predicted: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        predicted: Mapping[str, Sequence[str]],
+        classes: tuple[int, ...] | None = None,
+    ) -> None:
         self._dataset, self._own = dataset, len(dataset)
-        self._tests = [row for row, name in enumerate(dataset.test_names) if name in predicted]
-        self._texts = [tuple(predicted[dataset.test_names[row]]) for row in self._tests]
+        planes = [each - 1 for each in classes or range(1, len(dataset.classes) + 1)]
+        usable = {
+            name: tuple("" if text == UNSURE else text for text in texts)
+            for name, texts in predicted.items()
+            if all(texts[plane] != UNSURE for plane in planes)
+        }
+        self._tests = [row for row, name in enumerate(dataset.test_names) if name in usable]
+        self._texts = [usable[dataset.test_names[row]] for row in self._tests]
         self.frames: tuple[Frame, ...] = (
             *dataset.frames,
             *(dataset.test_frame(row) for row in self._tests),

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 
 from steelscan.strip import (
     UNREAD,
+    UNSURE,
     Layout,
-    Masks,
+    Mask,
     PictureError,
     RunError,
     encode,
@@ -25,8 +26,8 @@ OnError = Literal["stop", "skip"]
 class Predicted(NamedTuple):
     """What was predicted for a picture."""
 
-    masks: Masks | None
-    """bool ``(classes, height, width)``; None: the picture gets no row in the CSV file."""
+    masks: Iterable[Mask | None] | None
+    """A mask per class, None for `UNSURE`; None alone: the picture gets no row in the CSV file."""
     content: str = ""
     """The `content_hash` of the picture."""
 
@@ -67,7 +68,7 @@ class PredictionLog:
         return set(self.contents)
 
     def fill(
-        self, masks_of: Callable[[str], Masks | None], label: str, on_error: OnError
+        self, masks_of: Callable[[str], Iterable[Mask | None] | None], label: str, on_error: OnError
     ) -> list[tuple[str, str]]:
         """Add the masks of each picture that has none yet, with a progress bar.
 
@@ -103,7 +104,9 @@ class PredictionLog:
     def add(self, image: str, predicted: Predicted) -> None:
         """Append what was predicted for a picture. Raises OutputError."""
         masks, content = predicted
-        texts = None if masks is None else [encode(mask) for mask in masks]
+        texts = None
+        if masks is not None:
+            texts = [UNSURE if mask is None else encode(mask) for mask in masks]
         row = json.dumps([image, texts, content])
         line = f"{content_hash(row.encode())} {row}\n"
         with writing(self._path), self._path.open("ab") as log:

@@ -14,11 +14,12 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Encoder(Spec):
     """Settings of all networks: the encoder, its first layer, and the scale of its input.
 
-    ``channels``: one grey channel, with the pretrained weights summed over the colours, or three
-    equal channels as in most solutions. ``scale``: grey values are normalised by mean and
-    deviation of ImageNet, or divided by 255. ``stem``: "plain" is one 7x7 convolution, "deep" three
-    3x3 ones with pooled shortcuts, only for ResNets (He et al. 2018, arXiv:1812.01187). ``mish``
-    replaces every ReLU, in the decoder too, by Mish (Misra 2019, arXiv:1908.08681).
+    ``channels``: one grey channel, with the pretrained weights summed over the colours (4th,
+    K:114716), or three equal ones as in the other solutions. ``scale``: grey values are normalised
+    by mean and deviation of ImageNet, with three channels each by its own, or divided by 255.
+    ``stem``: "plain" is one 7x7 convolution, "deep" three 3x3 ones with pooled shortcuts, only for
+    ResNets (He et al. 2018, arXiv:1812.01187). ``mish`` replaces every ReLU, in the decoder too, by
+    Mish (Misra 2019, arXiv:1908.08681); other activations stay, as the SiLU of EfficientNets.
     """
 
     encoder: str

@@ -16,10 +16,14 @@ _DASHES = ("solid", "dashed", "dotted")
 
 @dataclass(frozen=True)
 class Curve:
-    """The log of one network's training: rows with "epoch", "loss" and other metrics."""
+    """The log of one network's training: rows with "epoch", "loss" and other metrics.
+
+    ``kept`` is a phrase on which of its weights were kept.
+    """
 
     network: str
     rows: Sequence[Mapping[str, float]]
+    kept: str = ""
 
 
 def line_style(index: int) -> tuple[str, str]:

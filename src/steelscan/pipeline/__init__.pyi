@@ -28,3 +28,4 @@ from .train import plan_run as plan_run
 from .tuned_thresholds import TunedGate as TunedGate
 from .tuned_thresholds import TunedScore as TunedScore
 from .tuned_thresholds import TunedThresholds as TunedThresholds
+from .tuned_thresholds import check_independent as check_independent

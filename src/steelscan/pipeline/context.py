@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.run_record import StartFrom
 from steelscan.pipeline.trackers import TrackerKind
 from steelscan.recipes import Recipe
 from steelscan.strip import Frame, RecipeError
@@ -59,7 +60,7 @@ def _without_variables() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Options:
-    """Where and on what a run is made; nothing here changes what the recipe does."""
+    """Where and on what a run is made, and what it starts from; nothing here changes the recipe."""
 
     seed: int = 0
     device: Device = "auto"
@@ -67,6 +68,10 @@ class Options:
     on_error: Literal["stop", "skip"] = "stop"
     folds: Path | None = None
     """A given table of folds; None: the run makes its own."""
+    start_from: Path | None = None
+    """A run or a checkpoint with whose weights all networks start; None: as the recipe gives."""
+    source: bytes | None = None
+    """The Python file that the recipe was read from."""
     track: TrackerKind | None = None
     """Where the settings and numbers of each fit go too; None: only into the run folder."""
 
@@ -76,7 +81,8 @@ class RunContext:
     """Everything that the steps of a run need.
 
     ``groups`` and ``folds`` are int64 ``(strips,)``; ``round`` is the pseudo-label round, 0 for
-    none. ``split`` are sentences on groups and folds, shown before anything is fitted.
+    none. ``split`` are sentences on groups, folds and ``start`` (the weights of another run with
+    which all networks start), shown before anything is fitted.
     """
 
     run: RunFolder
@@ -87,6 +93,7 @@ class RunContext:
     options: Options
     round: int = 0
     split: tuple[str, ...] = ()
+    start: StartFrom | None = None
 
     @property
     def classes(self) -> int:

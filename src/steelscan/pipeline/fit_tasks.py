@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from steelscan.prediction import EncoderOf, Member
 from steelscan.recipes import Recipe
@@ -41,4 +42,18 @@ def tasks(recipe: Recipe, folds: Sequence[int], round_: int = 0) -> list[Task]:
         for fold in folds
         if member.folds is None or fold in member.folds
     ]
-    return sorted(unsorted, key=lambda task: isinstance(task.member.start, EncoderOf))
+    return sorted(unsorted, key=lambda task: _waits(task.member))
+
+
+def fitted_before(recipe: Recipe, task: Task) -> tuple[str, ...]:
+    """Return the steps before a task's own whose networks are all fitted when it is."""
+    earlier = takewhile(lambda named: named[0] != task.step, recipe.named.items())
+    waits = _waits(task.member)
+    return tuple(
+        name for name, step in earlier if waits or not any(map(_waits, step.ensemble.members))
+    )
+
+
+def _waits(member: Member) -> bool:
+    """Return whether a member is fitted after the others, because it starts from one of them."""
+    return isinstance(member.start, EncoderOf)

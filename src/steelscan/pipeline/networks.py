@@ -1,4 +1,4 @@
-"""The networks of a run: fitting, validating and loading them."""
+"""The networks of a run: fitting and loading them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,22 +8,20 @@ import torch
 from numpy.typing import NDArray
 
 from steelscan.data import Dataset, JoinedStrips
-from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.models import StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
+from steelscan.pipeline.start_from import load_start
 from steelscan.pipeline.tracking import tracked
-from steelscan.postprocess import Threshold, threshold
+from steelscan.pipeline.validation import Validation, ValidationStrips
 from steelscan.prediction import (
     EncoderFittedFor,
     EncoderOf,
     Member,
     TorchModel,
-    predict_classes,
-    predict_masks,
 )
-from steelscan.training import Metrics, Training, TrainingData, load_network
+from steelscan.training import Training, TrainingData, load_network
 from steelscan.training.fit import fit
 
 
@@ -49,17 +47,23 @@ def training_data(
     )
 
 
-def fit_task(context: RunContext, task: Task, data: TrainingData) -> str:
-    """Fit one network unless it is fitted; return a sentence on the source of its first weights."""
+def fit_task(context: RunContext, task: Task, data: TrainingData, strips: ValidationStrips) -> str:
+    """Fit one network unless it is fitted; return a sentence on the source of its first weights.
+
+    ``strips`` validate it.
+    """
     torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
     network, source = build_network(member.network, class_count(member, context.classes))
     match member.start:
+        case _ if context.start and context.options.start_from:
+            origin = context.options.start_from
+            source = load_start(context.start, origin, context.run, task, network)
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
             source = _start_fitted(context, start, task, data, network)
-    _fit(context, task, member.stages, data, network, folder, task.label)
+    _fit(context, task, member.stages, data, strips, network, folder, task.label)
     return source
 
 
@@ -86,18 +90,18 @@ def _fit(
     task: Task,
     stages: tuple[Training, ...],
     data: TrainingData,
+    strips: ValidationStrips,
     network: StripNetwork,
     folder: Path,
     label: str,
 ) -> None:
-    """Fit a network on the train strips of a task, and validate it on those of its fold."""
-    validation = context.rows(task.fold)[: stages[-1].validate_on]
+    """Fit a network on the train strips of a task, and validate it on strips of its fold."""
     with tracked(context, task, stages, network, folder, label) as log:
         fit(
             network,
             stages,
             data,
-            lambda network: _validate(_model(task.member, network), context.dataset, validation),
+            Validation(context, task, strips),
             folder,
             accelerator=context.accelerator,
             workers=context.options.workers,
@@ -116,7 +120,9 @@ def _start_fitted(
     """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
     other, source = build_network(start.network, class_count(task.member, context.classes))
     folder = context.run.encoder(task)
-    _fit(context, task, start.stages, data, other, folder, f"an encoder for {task.label}")
+    rows = context.rows(task.fold)[: start.stages[-1].validate_on]
+    strips = ValidationStrips.ungated(rows, context.classes)
+    _fit(context, task, start.stages, data, strips, other, folder, f"an encoder for {task.label}")
     load_network(folder / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"{source}; then the encoder of a classifier fitted for it"
@@ -147,42 +153,3 @@ def load_models(
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         models.append(_model(member, network.eval()))
     return models
-
-
-def _validate(model: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    if model.network.head == "classes":
-        return _validate_classes(model, dataset, rows)
-    return _validate_masks(model, dataset, rows)
-
-
-def _validate_classes(model: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    """Return the cross entropy over its classes, and the accuracy of 'any or none' at one half."""
-    outputs = [predict_classes([model], ("identity",), dataset.picture(row)) for row in rows]
-    planes = _planes(model, dataset)
-    probabilities = np.clip(np.stack(outputs)[:, planes].astype(np.float64), 1e-7, 1 - 1e-7)
-    truth = dataset.present[rows][:, planes]
-    entropy = -np.log(np.where(truth, probabilities, 1 - probabilities)).mean()
-    right = ((probabilities > 0.5).any(1) == truth.any(1)).mean()
-    return {"score": float(-entropy), "clean_or_not": float(right)}
-
-
-def _validate_masks(model: TorchModel, dataset: Dataset, rows: NDArray[np.int64]) -> Metrics:
-    """Return the mean Dice over its classes at one half, and that on pairs with a defect."""
-    counts = []
-    planes = _planes(model, dataset)
-    for row in rows:
-        probabilities = predict_masks([model], ("identity",), dataset.picture(row))[planes]
-        masks = threshold(probabilities, Threshold())
-        counts.append(count_pixels(masks, dataset.masks(row)[planes]))
-    pairs = Pairs.of(counts)
-    values = dice(pairs)
-    defect = values[pairs.truth > 0]
-    return {
-        "score": float(values.mean()),
-        "defect_dice": float(defect.mean()) if defect.size else 0.0,
-    }
-
-
-def _planes(model: TorchModel, dataset: Dataset) -> list[int]:
-    """Return the positions of a model's classes among all."""
-    return [class_id - 1 for class_id in model.classes or range(1, len(dataset.classes) + 1)]

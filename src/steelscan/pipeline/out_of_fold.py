@@ -22,7 +22,7 @@ class OutOfFold(RunOutputs):
 
     def __init__(self, context: RunContext) -> None:
         """Predict each strip whose outputs are not stored yet."""
-        stores = {name: _predicted(context, name) for name in context.recipe.named}
+        stores = {name: step_outputs(context, name) for name in context.recipe.named}
         super().__init__(context.recipe, context.dataset, stores)
 
     def masks(self, row: int, rules: Sequence[Rule]) -> Masks:
@@ -36,7 +36,7 @@ def first_classifier(context: RunContext, strips: int) -> NDArray[np.float32]:
     The rows are those of the data set, then pseudo-labelled ones up to ``strips`` rows in all. A
     row is 0 if no network evaluates the strip, as for all pseudo-labelled ones.
     """
-    _, stored = _predicted(context, "classify")
+    _, stored = step_outputs(context, "classify")
     assert stored is not None
     probabilities = np.zeros((strips, context.classes), np.float32)
     for _, rows in context.evaluated_by:
@@ -45,7 +45,7 @@ def first_classifier(context: RunContext, strips: int) -> NDArray[np.float32]:
     return probabilities
 
 
-def _predicted(context: RunContext, name: str) -> StepStores:
+def step_outputs(context: RunContext, name: str) -> StepStores:
     """Return the stores of a step, after predicting each strip that is not in them."""
     recipe, dataset, classes = context.recipe, context.dataset, context.classes
     folders = store_folders(context.run, recipe, name, recipe.named[name], context.round)

@@ -15,8 +15,8 @@ from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.open_run import open_folds
 from steelscan.pipeline.out_of_fold import OutOfFold, tune
 from steelscan.postprocess import Rule
-from steelscan.recipes import PseudoRule, StripPrediction, accepts
-from steelscan.strip import Masks, write_json
+from steelscan.recipes import PseudoRule, StripPrediction, accepted_classes
+from steelscan.strip import UNSURE, Mask, MaskTable, write_json
 
 TrainStrips: TypeAlias = tuple[Dataset | JoinedStrips, NDArray[np.int64]]
 """Strips to train on, and the rows of those that are pseudo-labelled."""
@@ -31,26 +31,34 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     spec = context.recipe.pseudo_labels
     assert spec is not None
     rules = tune(context, OutOfFold(context)).rules if context.recipe.tune else context.recipe.rules
-    kept, notes = [], []
+    tables, notes = [], []
     for fold in pseudo_label_folds(context):
         notes += _predict(context, round_, fold, rules)
-        kept.append(len(context.run.load_pseudo_labels(round_, fold).rows))
-    count = str(kept[0]) if len(kept) == 1 else f"{min(kept)} to {max(kept)} (per fold)"
+        tables.append(context.run.load_pseudo_labels(round_, fold))
+    kept = [len(table.rows) for table in tables]
     tests = len(context.dataset.test_names)
-    note = f"Round {round_}: {count} of {tests} test strips became pseudo-labels"
+    note = f"Round {round_}: {_range(kept)} of {tests} test strips became pseudo-labels"
     if any(kept):
-        return True, [*notes, f"{note}.", *_warning(spec.predicted_by)]
+        notes += [f"{note}.", *_per_class(context, round_, tables)]
+        return True, [*notes, *_warning(spec.predicted_by)]
     return False, [*notes, f"{note}: no network was fitted again."]
 
 
-def training_strips(context: RunContext, fold: int) -> TrainStrips:
-    """Return all strips that networks of a fold may be trained on in the context's round."""
+def training_strips(context: RunContext, fold: int, classes: tuple[int, ...] | None) -> TrainStrips:
+    """Return all strips that a network may be trained on in the context's round.
+
+    ``fold`` and ``classes``, ids from 1 (None: all), are those of the network. A test strip is
+    among them if its pseudo-labels of all of these classes were accepted.
+    """
     if context.round == 0:
         return context.dataset, np.empty(0, np.int64)
     own = fold if fold in pseudo_label_folds(context) else None
     table = context.run.load_pseudo_labels(context.round, own)
-    labels = {name: table.texts(name, context.classes) for name in table.rows}
-    strips = JoinedStrips(context.dataset, labels)
+    ids = range(1, context.classes + 1)
+    labels = {
+        name: [row.get(class_id, UNSURE) for class_id in ids] for name, row in table.rows.items()
+    }
+    strips = JoinedStrips(context.dataset, labels, classes)
     return strips, strips.rows
 
 
@@ -74,21 +82,26 @@ def _predict(
     device = context.accelerator.device
     detector = open_folds(context.run, context.recipe, rules, context.round, folds, device)
     rows = {name: row for row, name in enumerate(dataset.test_names)}
+    fitted = tasks(context.recipe, folds, context.round)
+    segmented = _segmented(context, fitted)
 
-    def masks_of(name: str) -> Masks | None:
+    def masks_of(name: str) -> list[Mask | None] | None:
         rule_input = detector.rule_input(dataset.test_picture(rows[name]))
-        return confident_masks(rule_input, rules, spec.rule)
+        return confident_masks(rule_input, rules, spec.rule, segmented)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     log = PredictionLog(path.with_suffix(".jsonl"), rows)
     left_out = log.fill(masks_of, f"Pseudo-labels, round {round_}", context.options.on_error)
-    fitted = tasks(context.recipe, folds, context.round)
+    accepted = np.zeros(context.classes, np.int64)
+    for _, texts in log.rows():
+        accepted += [text != UNSURE for text in texts]
     provenance = {
         "program": f"steelscan {__version__}",
         "rule": spec.rule.model_dump(mode="json"),
         "masks": [rule.model_dump(mode="json") for rule in rules],
         "predicted": len(rows),
         "kept": sum(1 for _ in log.rows()),
+        "accepted": dict(zip(dataset.classes.names, accepted.tolist(), strict=True)),
         "networks": {task.label: _digest(context, task) for task in fitted},
     }
     write_json(path.with_suffix(".json"), provenance)
@@ -98,23 +111,57 @@ def _predict(
     return [f"Left out {name} of round {round_}: {reason}" for name, reason in left_out]
 
 
-def confident_masks(rule_input: RuleInput, rules: Sequence[Rule], rule: PseudoRule) -> Masks | None:
-    """Return the masks of a strip if they are confident enough to train on, else None.
+def confident_masks(
+    rule_input: RuleInput,
+    rules: Sequence[Rule],
+    rule: PseudoRule,
+    segmented: NDArray[np.bool_],
+) -> list[Mask | None] | None:
+    """Return the masks of the classes of a strip that are confident enough to train on.
 
-    The probability of a class without classifier and aux head is that of its highest pixel.
+    A class that is not has None, a strip without any is None. ``segmented`` is as in
+    `StripPrediction`. The probability of a class without classifier and aux head is that of its
+    highest pixel.
     """
     masks = masks_of(rule_input, rules)
     pixels = rule_input.pixels.astype(np.float32) / np.float32(255)
     highest = pixels.max((1, 2))
     classes = highest if rule_input.classes is None else rule_input.classes
     classes = np.where(np.isnan(classes), highest, classes)
-    confident = accepts(rule, StripPrediction(classes, pixels, np.asarray(masks.any((1, 2)))))
-    return masks if confident else None
+    present = np.asarray(masks.any((1, 2)))
+    accepted = accepted_classes(rule, StripPrediction(classes, pixels, present, segmented))
+    if not accepted.any():
+        return None
+    return [mask if sure else None for mask, sure in zip(masks, accepted, strict=True)]
+
+
+def _segmented(context: RunContext, fitted: Sequence[Task]) -> NDArray[np.bool_]:
+    """Return the classes that networks of the last step predict, bool ``(classes,)``."""
+    every, last = range(1, context.classes + 1), context.recipe.decision.last.segmenter.name
+    members = [task.member for task in fitted if task.step == last]
+    return np.isin(every, [each for member in members for each in member.classes or every])
 
 
 def _digest(context: RunContext, task: Task) -> str:
     with (context.run.network(task) / "checkpoint.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _range(counts: Sequence[int]) -> str:
+    """Return the counts of all folds as a text."""
+    return str(counts[0]) if len(counts) == 1 else f"{min(counts)} to {max(counts)} (per fold)"
+
+
+def _per_class(context: RunContext, round_: int, tables: Sequence[MaskTable]) -> list[str]:
+    """Return a sentence on the accepted strips of each class, unless all have all classes."""
+    rows = [list(table.rows.values()) for table in tables]
+    if not any(UNSURE in row.values() for each in rows for row in each):
+        return []
+    counts = (
+        f"{name} on {_range([sum(row.get(at, UNSURE) != UNSURE for row in each) for each in rows])}"
+        for at, name in enumerate(context.dataset.classes.names, start=1)
+    )
+    return [f"Round {round_} has pseudo-labels of class {', class '.join(counts)} test strips."]
 
 
 def _warning(predicted_by: str) -> list[str]:

@@ -16,6 +16,7 @@ from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
 from steelscan.pipeline.run_record import Tuned, versions
 from steelscan.strip import RunError
+from steelscan.training import BestAverage, Last, Training
 
 _EXAMPLES = 3
 
@@ -52,8 +53,18 @@ def _curves(context: RunContext) -> list[Curve]:
             {name: value for name, value in row.items() if value is not None}
             for row in metrics.to_dicts()
         ]
-        curves.append(Curve(task.label, rows))
+        curves.append(Curve(task.label, rows, _kept(task.member.stages[-1], metrics.columns)))
     return curves
+
+
+def _kept(stage: Training, columns: Sequence[str]) -> str:
+    """Return which weights a stage keeps, from the names of the numbers that it logs."""
+    if isinstance(stage.keep, Last):
+        return "last epoch"
+    _, _, *numbers = columns  # epoch, loss, and the numbers of validations, the score first
+    number = numbers[0] if numbers and stage.monitor == "score" else stage.monitor
+    most = "average of epochs" if isinstance(stage.keep, BestAverage) else "epoch"
+    return f"{most} chosen by {number.replace('_', ' ')}"
 
 
 def _metrics(path: Path) -> pl.DataFrame:

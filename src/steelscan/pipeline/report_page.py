@@ -118,7 +118,7 @@ def _content(report: Report) -> dict[str, Any]:
         ],
         "thresholds": _threshold_rows(report.thresholds, report.classes),
         "curves": Markup(draw_curves(report.curves)) if report.curves else "",
-        "lines": [(curve.network, *line_style(i)) for i, curve in enumerate(report.curves)],
+        "lines": [(curve, *line_style(at)) for at, curve in enumerate(report.curves)],
         "examples": {
             title: [_shown(example, report.classes) for example in examples]
             for title, examples in report.examples.items()

@@ -61,10 +61,11 @@ class RunFolder(RunPaths):
                     unfinished.unlink()
             yield
 
-    def begin(self, recipe: Recipe, record: RunRecord) -> None:
+    def begin(self, recipe: Recipe, record: RunRecord, source: bytes | None = None) -> None:
         """Write what the run is made from, or check that a run begun here was made from the same.
 
-        Raises RunError, naming what changed.
+        ``source`` is the Python file of the recipe; only the recipe's values are compared. Raises
+        RunError, naming what changed.
         """
         if not self.record.exists() and (self.path / PREDICT_MARKER).exists():
             problem = "holds predictions: training would replace their submission.csv"
@@ -80,8 +81,23 @@ class RunFolder(RunPaths):
                 remedy = "Choose another --out, or use the recipe, data and options it began with"
                 raise RunError(self.path, problem, remedy)
             return
+        if source is not None:
+            write_bytes(self.source, source)
         write_text(self.recipe, recipe.model_dump_json(indent=2) + "\n")
         write_text(self.record, record.model_dump_json(indent=2) + "\n")
+
+    def source_notes(self) -> list[str]:
+        """Return a sentence on the Python file of the recipe, if it was read from one."""
+        if not self.source.exists():
+            return []
+        digest = hashlib.sha256(self.source.read_bytes()).hexdigest()
+        return [f"Recipe: from a Python file with sha256 {digest}, kept as {self.source.name}."]
+
+    def forget(self) -> None:
+        """Remove what was written when the run began; for a run that is refused after that."""
+        begun = (self.folds, self.likeness, self.checksums, self.source, self.recipe, self.record)
+        for path in begun:
+            path.unlink(missing_ok=True)
 
     def take_tests(self, fingerprint: str) -> list[str]:
         """Record the test pictures; remove predictions of earlier ones if they changed.

@@ -18,6 +18,11 @@ class RunPaths:
         return self.path / "recipe.json"
 
     @property
+    def source(self) -> Path:
+        """The Python file that the recipe was read from."""
+        return self.path / "recipe.py"
+
+    @property
     def record(self) -> Path:
         """What the run was made from."""
         return self.path / "run.json"

@@ -3,11 +3,76 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from steelscan.evaluation.tuning import Thresholds
 from steelscan.postprocess import Rule
 from steelscan.strip import Classes, Layout, Spec
+
+
+class StartNetwork(Spec):
+    """The weights with which one network of a run starts, in all rounds of pseudo-labels."""
+
+    step: str
+    member: str
+    fold: NonNegativeInt
+
+    file: str
+    """The checkpoint in the folder of the other run; "." if only a checkpoint was given."""
+
+    from_fold: NonNegativeInt | None
+    """The fold of the other network; None for a single checkpoint."""
+
+    sha256: str
+    """Of the checkpoint."""
+
+    classes: PositiveInt
+    """How many classes the network predicts."""
+
+    new_head: bool
+    """Whether the layers whose shape depends on the number of classes are new."""
+
+    @property
+    def source(self) -> str:
+        """The fold that it starts from, and the hash of the checkpoint, for a note."""
+        hashed = f"sha256 {self.sha256[:12]}"
+        if self.from_fold is None:
+            return f"fold {self.fold} ({hashed})"
+        return f"fold {self.fold} from fold {self.from_fold} ({hashed})"
+
+
+class StartFrom(Spec):
+    """The networks of another run, or the checkpoint, whose weights a run starts with."""
+
+    origin: str
+    """Its path, as it was given."""
+
+    digest: str
+    """SHA-256 of what the other run was made from, or of the checkpoint."""
+
+    networks: tuple[StartNetwork, ...]
+
+    def of(self, step: str, member: str, fold: int) -> StartNetwork:
+        """Return the start of one network."""
+        key = step, member, fold
+        return next(each for each in self.networks if (each.step, each.member, each.fold) == key)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence per member on what it starts with."""
+        members: dict[str, list[StartNetwork]] = {}
+        for each in self.networks:
+            members.setdefault(f"{each.step} {each.member}", []).append(each)
+        return [
+            f"Start: {name} with the weights in {self.origin} ({self.digest[:8]}), "
+            + ", ".join(each.source for each in networks)
+            + (
+                "; its head is new, because the classes are others."
+                if networks[0].new_head
+                else "."
+            )
+            for name, networks in members.items()
+        ]
 
 
 class RunRecord(Spec):
@@ -24,6 +89,9 @@ class RunRecord(Spec):
     groups: str | None = None
     """SHA-256 of the groups of ``groups.csv``; None if there is no such file."""
 
+    start_from: StartFrom | None = None
+    """The weights of another run that its networks start with; None: those of the recipe."""
+
 
 class Tuned(Spec):
     """The rules that make the masks of a run, and the search that chose their thresholds.
@@ -36,7 +104,11 @@ class Tuned(Spec):
     round: NonNegativeInt = 0
 
 
-_LABELS = {"fingerprint": "fingerprint of the data set", "groups": "groups.csv"}
+_LABELS = {
+    "fingerprint": "fingerprint of the data set",
+    "groups": "groups.csv",
+    "start_from": "--start-from",
+}
 """Names of fields in messages, if the field's own name is not clear."""
 
 

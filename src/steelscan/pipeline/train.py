@@ -29,10 +29,13 @@ from steelscan.pipeline.predicted_strips import write_predicted_strips
 from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.pipeline.run_record import RunRecord, Tuned
+from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
+from steelscan.pipeline.start_from import find_start, without_starts
+from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.trackers import check_tracker
+from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.recipes import Recipe, fit_to_classes
-from steelscan.strip import Masks, OutputError, write_json
+from steelscan.strip import InputError, Masks, OutputError, write_json
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,11 @@ def begin_run(
     check_classes(recipe, len(dataset.classes))
     if recipe.tune is not None:
         thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
+    start = None
+    if options.start_from is not None:
+        start = find_start(options.start_from, run, recipe, dataset.classes)
+        recipe, replaced = without_starts(recipe)
+        notes += replaced
     given = None if options.folds is None else read_given_folds(options.folds, dataset)
     if given is not None:
         check_count(given, recipe.folds)
@@ -118,17 +126,36 @@ def begin_run(
         seed=options.seed,
         folds=None if given is None else given.digest,
         groups=dataset.group_fingerprint,
+        start_from=start,
     )
-    run.begin(recipe, record)
+    fresh = not run.record.exists()
+    run.begin(recipe, record, options.source)
+    notes += run.source_notes()
     duplicates = find_groups(dataset)
     groups = duplicates.numbers
     if given is None:
         folds, remarks = assign_folds(run, recipe.folds, dataset, groups, options.seed)
     else:
         folds, remarks = use_given_folds(run, given, dataset, groups)
-    split = (*duplicates.notes(dataset.names), *remarks, *ignored_variables())
-    context = RunContext(run, recipe, dataset, groups, folds, options, split=split)
-    return context, [*notes, *split]
+    context = RunContext(run, recipe, dataset, groups, folds, options, start=start)
+    started = [] if start is None else _start_notes(context, start, fresh=fresh)
+    split = (*duplicates.notes(dataset.names), *remarks, *started, *ignored_variables())
+    return replace(context, split=split), [*notes, *split]
+
+
+def _start_notes(context: RunContext, start: StartFrom, *, fresh: bool) -> list[str]:
+    """Return sentences on the networks that a run starts with.
+
+    Raises InputError, and removes a ``fresh`` run, if they were trained on its validation strips.
+    """
+    path = context.options.start_from
+    assert path is not None
+    try:
+        return [*start.notes, *check_leak(context, start, path)]
+    except InputError:
+        if fresh:
+            context.run.forget()
+        raise
 
 
 def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
@@ -186,15 +213,16 @@ def _fit(context: RunContext) -> set[str]:
     """Fit the networks of a round; returns a sentence on each source of first weights."""
     sources = set()
     for task in context.new_tasks:
-        strips, pseudo = training_strips(context, task.fold)
+        strips, pseudo = training_strips(context, task.fold, task.member.classes)
         probabilities = (
             first_classifier(context, len(strips.frames))
             if task.member.needs_class_probabilities
             else None
         )
         data = training_data(context, task, strips, pseudo, probabilities)
-        with speed_recorded(context, task, data):
-            source = fit_task(context, task, data)
+        validated = validation_strips(context, task)
+        with speed_recorded(context, task, data, len(validated.rows)):
+            source = fit_task(context, task, data, validated)
         sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
 

@@ -5,6 +5,7 @@ from .catalog import names as names
 from .catalog import public_board as public_board
 from .catalog import source as source
 from .catalog import summary as summary
+from .overrides import with_overrides as with_overrides
 from .pseudo_labels import ConfidentAndAgreed as ConfidentAndAgreed
 from .pseudo_labels import ConfidentClasses as ConfidentClasses
 from .pseudo_labels import ConfidentPixels as ConfidentPixels
@@ -12,7 +13,7 @@ from .pseudo_labels import ConfidentStrips as ConfidentStrips
 from .pseudo_labels import PseudoLabels as PseudoLabels
 from .pseudo_labels import PseudoRule as PseudoRule
 from .pseudo_labels import StripPrediction as StripPrediction
-from .pseudo_labels import accepts as accepts
+from .pseudo_labels import accepted_classes as accepted_classes
 from .spec import Budget as Budget
 from .spec import Classify as Classify
 from .spec import KeepPresent as KeepPresent

@@ -80,7 +80,7 @@ def fit_to_classes(recipe: Recipe, classes: Classes) -> tuple[Recipe, list[str]]
     notes += copied
     if adapted != recipe:
         adapted, tuning = _tuned(adapted, len(classes))
-        notes.append(tuning)
+        notes += tuning
     first = (
         f"Recipe {recipe.name} was written for the classes {', '.join(recipe.written_for)}; the "
         f"data set has {', '.join(classes.names)}. To set values per class, write a recipe file "
@@ -223,16 +223,23 @@ def _notes(
     return notes
 
 
-def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, str]:
-    """Return the recipe with a search of its last rules if it supports them, and a sentence."""
+def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
+    """Return the recipe with a search of its last rules if it supports them, and sentences."""
     if not _can_be_searched(recipe.rules, classes):
         kinds = ", ".join(rule.kind for rule in recipe.rules)
-        return recipe, f"The rules {kinds} cannot be tuned: their values are those given here."
+        return recipe, [f"The rules {kinds} cannot be tuned: their values are those given here."]
     tune = recipe.tune or Tune()
     searched = {"label": tune.label, "pixel": tune.pixel, "area": tune.area}
     tuned = ", ".join(name for name, wanted in searched.items() if wanted) or "nothing"
-    sentence = f"Tuned out-of-fold from these values: {tuned} of the last rules, nothing else."
-    return recipe.but(tune=tune), sentence
+    notes = [f"Tuned out-of-fold from these values: {tuned} of the last rules, nothing else."]
+    labels = recipe.pseudo_labels
+    if labels is not None and labels.predicted_by == "all":
+        labels = labels.but(predicted_by="fold")
+        notes.append(
+            "Pseudo-labels of each fold come from the networks of that fold, not of all, since "
+            "thresholds are tuned on its strips."
+        )
+    return recipe.but(tune=tune, pseudo_labels=labels), notes
 
 
 def _can_be_searched(rules: Sequence[Rule], classes: int) -> bool:

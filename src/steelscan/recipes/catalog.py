@@ -1,13 +1,12 @@
-"""Load recipes by name, from one short file each, or from JSON files."""
+"""Load recipes by name, from one short file each, or from files of the user."""
 
 import inspect
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from pydantic import ValidationError
-
 from steelscan.evaluation.tuning import Prior
+from steelscan.recipes.files import SUFFIXES, read_recipe, read_source
 from steelscan.recipes.spec import Recipe
 from steelscan.strip import RecipeError
 
@@ -34,12 +33,13 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Recipe:
-    """Return the recipe of this name, or the one in a file whose name ends in ``.json``.
+    """Return the recipe of this name, or that of a file whose name ends in ``.json`` or ``.py``.
 
-    Raises RecipeError if it does not exist, or names the field that is not valid.
+    A Python file is executed, and its module-level value ``recipe`` returned. Raises RecipeError if
+    there is no such recipe, naming the field or the line that is not valid.
     """
-    if name.endswith(".json"):
-        return _read(Path(name))
+    if _is_file(name):
+        return read_recipe(Path(name))
     recipe = _module(name).recipe
     assert isinstance(recipe, Recipe)
     return recipe
@@ -51,7 +51,12 @@ def summary(name: str) -> str:
 
 
 def source(name: str) -> str:
-    """Return the Python source of a recipe. Raises RecipeError if it does not exist."""
+    """Return the source of a recipe, or the text of its file.
+
+    Raises RecipeError if it does not exist.
+    """
+    if _is_file(name):
+        return read_source(Path(name)).decode(errors="replace")
     return inspect.getsource(_module(name))
 
 
@@ -60,23 +65,12 @@ def public_board() -> tuple[Prior, ...]:
     return tuple(Prior(positives=held / _PUBLIC_STRIPS) for held in _PUBLIC_DEFECTS)
 
 
+def _is_file(name: str) -> bool:
+    return name.endswith(SUFFIXES)
+
+
 def _module(name: str) -> ModuleType:
     if name not in names():
         found = f"is not a recipe; there are {', '.join(names())}"
-        raise RecipeError(name, found, "Use one of them, or a file that ends in .json")
+        raise RecipeError(name, found, "Use one of them, or a file that ends in .json or .py")
     return import_module(f"steelscan.recipes.{name}")
-
-
-def _read(path: Path) -> Recipe:
-    if path.exists() and not path.is_file():
-        found = "cannot be read (it is a folder, a pipe or a device)"
-        raise RecipeError(path, found, "Make one with: steelscan show quick --json")
-    try:
-        return Recipe.model_validate_json(path.read_bytes())
-    except OSError as error:
-        found = f"cannot be read ({error.strerror})"
-        raise RecipeError(path, found, "Make one with: steelscan show quick --json") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "recipe"
-        raise RecipeError(f"{path}, {field}", first["msg"], "Correct the field") from None

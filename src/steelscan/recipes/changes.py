@@ -1,4 +1,4 @@
-"""Describe in sentences what a budget changed in a recipe. No torch here."""
+"""Describe in sentences what a budget or a setting changed in a recipe. No torch here."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -12,10 +12,15 @@ from steelscan.training import Training
 def changes(before: Recipe, after: Recipe) -> tuple[str, ...]:
     """Return a sentence per topic in which two recipes with the same members and stages differ."""
     lines = (
-        line(topic, zip(labels(before), labels(after), strict=True))
-        for topic, labels in _TOPICS.items()
+        line(topic, zip(labels(topic, before), labels(topic, after), strict=True))
+        for topic in _TOPICS
     )
     return tuple(filter(None, lines))
+
+
+def labels(topic: str, recipe: Recipe) -> Iterable[object]:
+    """Return the labels of a recipe's values of one topic, a key of `_TOPICS`."""
+    return _TOPICS[topic](recipe)
 
 
 def line(topic: str, pairs: Iterable[tuple[object, object]]) -> str:
@@ -77,6 +82,13 @@ def _batches(recipe: Recipe) -> Iterator[str]:
         yield from (str(each.batch) for each in stage.extra_passes)
 
 
+def _rates(recipe: Recipe) -> Iterator[str]:
+    for stage in _stages(recipe):
+        rates = stage.optimizer
+        encoder = "" if rates.encoder_lr is None else f" (encoder {rates.encoder_lr:g})"
+        yield f"{rates.lr:g}{encoder}"
+
+
 def _at_most(number: int | None) -> str:
     return "all" if number is None else f"at most {number}"
 
@@ -92,6 +104,7 @@ _TOPICS: Mapping[str, Callable[[Recipe], Iterable[object]]] = {
     "batch": _batches,
     "strips per epoch:": lambda recipe: (_at_most(stage.max_samples) for stage in _stages(recipe)),
     "precision": lambda recipe: (stage.precision for stage in _stages(recipe)),
+    "learning rate": _rates,
     "epochs": lambda recipe: (stage.epochs for stage in _stages(recipe)),
     "strips in a validation:": lambda recipe: (
         _at_most(stage.validate_on) for stage in _stages(recipe)
@@ -103,4 +116,4 @@ _TOPICS: Mapping[str, Callable[[Recipe], Iterable[object]]] = {
         recipe.pseudo_labels.rounds if recipe.pseudo_labels else None
     ],
 }
-"""What a budget can change: per topic a label for each value in a recipe."""
+"""What a budget or a setting can change: per topic a label for each value in a recipe."""

@@ -5,10 +5,9 @@ Published:  0.92124 public, 0.90883 private mean Dice (K:114254)
 Reproduced: not yet
 Costs:      13 networks
 Ours:       lines marked "ours", and:
-            - Which network is fitted on which fold; the batch of the last U-Net.
-            - Augmentations have our default limits and probabilities.
+            - Folds of networks; batch of the last U-Net; limits and shares of augmentations.
             - Classifiers have one output per class; if any passes, a strip continues with all.
-            - Probabilities are averaged, not logits.
+            - Probabilities are averaged, not logits; the label threshold is on the highest pixel.
 """
 
 from steelscan.augment import BrightnessContrast, DefectBlackout, HFlip, VFlip
@@ -38,7 +37,7 @@ def classifier(encoder: str, batch: int, *folds: int) -> Member:
         accumulate_to=32,
         epochs=40,  # ours
     )
-    return Member(network=Classifier(encoder=encoder), stages=(classify,), folds=folds)
+    return Member(network=Classifier(encoder=encoder, channels=3), stages=(classify,), folds=folds)
 
 
 def segment(batch: int) -> Training:
@@ -67,7 +66,7 @@ def public_unet(encoder: str, batch: int, fold: int) -> Member:
         batch=batch,
         epochs=200,
     )
-    return Member(network=Unet(encoder=encoder), stages=(segment,), folds=(fold,))
+    return Member(network=Unet(encoder=encoder, channels=3), stages=(segment,), folds=(fold,))
 
 
 tuned = segment(12).but(
@@ -76,10 +75,11 @@ tuned = segment(12).but(
     epochs=30,  # ours
 )
 classifiers = (classifier("tf_efficientnet_b1", 8, 0, 1, 2), classifier("resnet34", 16, 3))
+b3 = "tf_efficientnet_b3"
 segmenters = (
-    Member(network=Unet(encoder="tf_efficientnet_b3"), stages=(segment(12),), folds=(3,)),
-    Member(network=FPN(encoder="tf_efficientnet_b3"), stages=(segment(12), tuned), folds=(0, 1, 2)),
-    Member(network=FPN(encoder="tf_efficientnet_b3"), stages=(segment(24),), folds=(3, 0)),
+    Member(network=Unet(encoder=b3, channels=3), stages=(segment(12),), folds=(3,)),
+    Member(network=FPN(encoder=b3, channels=3), stages=(segment(12), tuned), folds=(0, 1, 2)),
+    Member(network=FPN(encoder=b3, channels=3), stages=(segment(24),), folds=(3, 0)),
     public_unet("resnet34", 28, 0),
     public_unet("legacy_seresnext50_32x4d", 20, 1),
     public_unet("mobilenetv2_100", 28, 2),

@@ -9,6 +9,7 @@ Ours:       lines marked "ours", and:
             - Both heads have the same loss, with equal weights.
             - The class head uses average pooling.
             - The weights of the grey channel are the sum over the three colours.
+            - Focal loss has no label smoothing, which the authors tried and dropped.
 """
 
 from steelscan.augment import HFlip, VFlip
@@ -41,11 +42,11 @@ def member(segmenter: Segmenter, loss: Loss, *folds: int) -> Member:
 focal = Focal()
 bce_focal = Mix(parts=((1.0, BCE()), (1.0, Focal())))
 members = (
-    member(FPN(encoder="densenet201"), focal, 0),
-    member(FPN(encoder="tf_efficientnet_b5"), focal, 1),
-    member(FPN(encoder="legacy_seresnext50_32x4d"), bce_focal, 2),
-    member(Unet(encoder="resnet34"), bce_focal, 0, 1, 2, 3, 4),
-    member(Unet(encoder="tf_efficientnet_b5"), focal, 3),
+    member(FPN(encoder="densenet201", channels=1), focal, 0),
+    member(FPN(encoder="tf_efficientnet_b5", channels=1), focal, 1),
+    member(FPN(encoder="legacy_seresnext50_32x4d", channels=1), bce_focal, 2),
+    member(Unet(encoder="resnet34", channels=1), bce_focal, 0, 1, 2, 3, 4),
+    member(Unet(encoder="tf_efficientnet_b5", channels=1), focal, 3),
 )
 recipe = Recipe(
     name="fourth_place",

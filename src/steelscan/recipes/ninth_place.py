@@ -51,7 +51,7 @@ finetune = segment.but(loss=Lovasz(), optimizer=Adam(lr=1e-4))
 def binary(class_id: int, *folds: int) -> Member:
     """Return the binary network of one class."""
     return Member(
-        network=FPN(encoder="tf_efficientnet_b2"),
+        network=FPN(encoder="tf_efficientnet_b2", channels=3),
         stages=(segment, finetune),
         classes=(class_id,),
         folds=folds,
@@ -59,7 +59,7 @@ def binary(class_id: int, *folds: int) -> Member:
 
 
 five = (0, 1, 2, 3, 4)
-classifier = Member(network=Classifier(encoder="resnet34"), stages=(classify,))
+classifier = Member(network=Classifier(encoder="resnet34", channels=3), stages=(classify,))
 segmenters = (binary(1, *five), binary(2, 0), binary(3, *five), binary(4, *five))
 recipe = Recipe(
     name="ninth_place",

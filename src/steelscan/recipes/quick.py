@@ -53,13 +53,15 @@ classify = Training(
 )
 segmenter = Member(
     name="segmenter",
-    network=FPN(encoder=encoder, pyramid_channels=64, segmentation_channels=64, dropout=0.1),
+    network=FPN(
+        encoder=encoder, channels=1, pyramid_channels=64, segmentation_channels=64, dropout=0.1
+    ),
     stages=(segment,),
     resize=resize,
 )
 classifier = Member(
     name="classifier",
-    network=Classifier(encoder=encoder, dropout=0.2),
+    network=Classifier(encoder=encoder, channels=1, dropout=0.2),
     stages=(classify,),
     resize=resize,
     start=EncoderOf(step="segment", member="segmenter"),

@@ -7,7 +7,8 @@ Costs:      5 networks
 Ours:       lines marked "ours", and:
             - Which network is fitted on which fold.
             - Label smoothing of 0.1 is the author's example, here over five outputs, not four.
-            - The numbers 0.8, 0.99, 0.75, 0.75, then 100 and 0.3, are used as a triplet rule.
+            - The numbers 0.8, 0.99, 0.75, 0.75, then 100 and 0.3, are used as a triplet rule: 100
+              pixels above the first; another reading is an area of the mask.
 """
 
 from steelscan.augment import HFlip, Mixup, VFlip
@@ -40,7 +41,7 @@ finetune = segment.but(
 
 def member(encoder: str, *folds: int) -> Member:
     """Return a U-Net that is fitted for some folds."""
-    network = Unet(encoder=encoder, output="softmax")
+    network = Unet(encoder=encoder, channels=3, output="softmax")
     return Member(network=network, stages=(segment, finetune), folds=folds)
 
 

@@ -30,13 +30,13 @@ segment = Training(
     epochs=60,  # ours
 )
 members = (
-    Member(network=Unet(encoder="tf_efficientnet_b3"), stages=(segment,)),  # ours
-    Member(network=FPN(encoder="tf_efficientnet_b5"), stages=(segment,)),  # ours
+    Member(network=Unet(encoder="tf_efficientnet_b3", channels=3), stages=(segment,)),  # ours
+    Member(network=FPN(encoder="tf_efficientnet_b5", channels=3), stages=(segment,)),  # ours
 )
 recipe = Recipe(
     name="seventieth_place",
     written_for=("1", "2", "3", "4"),
-    folds=LikeTest(share=0.2),
+    folds=LikeTest(share=0.2),  # ours: the share
     steps=(
         Segment(
             ensemble=Ensemble(

@@ -65,8 +65,9 @@ class Recipe(Spec):
 
     Steps take pictures and select classes (classify), turn pictures into probabilities (segment),
     probabilities into masks (threshold, triplet), or change masks (the cleaning rules). ``tune``
-    are the thresholds to search out-of-fold; None keeps all as they are. ``written_for`` are the
-    classes that the per-class settings belong to; None: the settings fit any data set.
+    are the thresholds to search out-of-fold, not with pseudo-labels predicted by the networks of
+    all folds; None keeps all as they are. ``written_for`` are the classes that the per-class
+    settings belong to; None: the settings fit any data set.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Recipe(Spec):
     written_for: tuple[str, ...] | None = None
     budget: Budget = "full"
     changes: tuple[str, ...] = ()
-    """What a budget changed, as sentences for the user."""
+    """What a budget or ``--set`` changed, as sentences for the user."""
 
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:
@@ -145,6 +146,16 @@ class Recipe(Spec):
                     _check_encoders(label, member.start.network, member.network)
                 if isinstance(member.start, EncoderOf):
                     self._check_source(label, member, member.start)
+        return self
+
+    @model_validator(mode="after")
+    def _tunes_on_strips_that_no_network_depends_on(self) -> Self:
+        labels = self.pseudo_labels
+        if self.tune is not None and labels is not None and labels.predicted_by == "all":
+            raise ValueError(
+                "tune would search thresholds on strips that networks depend on through "
+                'pseudo-labels with predicted_by "all": set predicted_by to "fold", or tune to null'
+            )
         return self
 
     def _check_source(self, label: str, member: Member, start: EncoderOf) -> None:

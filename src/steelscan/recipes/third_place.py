@@ -10,6 +10,8 @@ Ours:       lines marked "ours", and:
             - Pyramids are those of segmentation-models-pytorch.
             - The loss, the scale of the input and the label threshold on the highest pixel are
               those of the public starter pipeline, on which the authors built.
+            - Another reading of the label threshold is a share of pixels instead of the highest.
+            - Mish replaces ReLU, which EfficientNets have in the decoder only, not their SiLU.
             - Four pixel thresholds, as the authors write; some summaries have three.
 """
 

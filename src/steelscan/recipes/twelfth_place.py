@@ -23,7 +23,7 @@ from steelscan.training import BestAverage, DefectiveStrips, Plateau, RAdam, Tra
 views: tuple[View, ...] = ("identity", "hflip")
 flips = (HFlip(), VFlip())
 scale = ShiftScaleRotate(shift=0.0, scale=0.1)
-se50, senet = "legacy_seresnext50_32x4d", "legacy_senet154"
+se50, se101, senet = "legacy_seresnext50_32x4d", "legacy_seresnext101_32x4d", "legacy_senet154"
 classify = Training(
     crop=WholeStrip(),
     augment=flips,
@@ -66,18 +66,18 @@ segment_class = Training(
     epochs=40,  # ours
     keep=BestAverage(count=5),
 )
-classes = Classifier(encoder=senet)
+classes = Classifier(encoder=senet, channels=3)
 classifier = Member(network=classes, stages=(classify,), resize=Shrink(pixels=128 * 800))
-crop_classifier = EncoderFittedFor(network=classes, stages=(crops,))
+start = EncoderFittedFor(network=classes, stages=(crops,))
 deciders = (
-    Member(network=PSPNet(encoder="legacy_seresnext101_32x4d"), stages=(overlap, finetune)),
-    Member(network=FPN(encoder=senet), stages=(crops,), start=crop_classifier, folds=(0,)),
-    Member(network=PSPNet(encoder=senet), stages=(crops,), start=crop_classifier, folds=(1,)),
+    Member(network=PSPNet(encoder=se101, channels=3), stages=(overlap, finetune)),
+    Member(network=FPN(encoder=senet, channels=3), stages=(crops,), start=start, folds=(0,)),
+    Member(network=PSPNet(encoder=senet, channels=3), stages=(crops,), start=start, folds=(1,)),
 )
-networks = ((Unet(encoder=se50), (0, 1)), (FPN(encoder=se50), (2, 3)), (Unet(encoder=senet), (0,)))
+unet, fpn = Unet(encoder=se50, channels=3), FPN(encoder=se50, channels=3)
 segmenters = tuple(
     Member(network=network, stages=(segment_class,), classes=(class_id,), folds=folds)
-    for network, folds in networks
+    for network, folds in ((unet, (0, 1)), (fpn, (2, 3)), (Unet(encoder=senet, channels=3), (0,)))
     for class_id in (1, 2, 3, 4)
 )
 recipe = Recipe(
@@ -95,5 +95,5 @@ recipe = Recipe(
         Segment(ensemble=Ensemble(members=segmenters, views=views)),  # ours: the views
         Threshold(label=0.0, pixel=0.5),
     ),
-    pseudo_labels=PseudoLabels(rule=ConfidentStrips(margin=0.45), predicted_by="all"),  # ours
+    pseudo_labels=PseudoLabels(rule=ConfidentStrips(margin=0.45), predicted_by="fold"),  # ours
 )

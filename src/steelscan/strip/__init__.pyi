@@ -46,6 +46,7 @@ from .progress import Progress as Progress
 from .progress import show_progress as show_progress
 from .progress import track as track
 from .runlength import UNREAD as UNREAD
+from .runlength import UNSURE as UNSURE
 from .runlength import decode as decode
 from .runlength import encode as encode
 from .runlength import parse_runs as parse_runs

@@ -19,6 +19,12 @@ UNREAD = "unread"
 It is not a valid run length, so that no program mistakes such a picture for a clean strip.
 """
 
+UNSURE = "unsure"
+"""Replaces the run lengths of a class of a strip whose pseudo-label was not accepted.
+
+It is not a valid run length, so that no program mistakes such a class for a clean one.
+"""
+
 _NUMBERS_AND_SPACE = b"0123456789 \t\r\n"
 _REMEDY = "Give pairs 'start length' in ascending order, numbered from 1 down the columns"
 
@@ -32,6 +38,9 @@ def parse_runs(text: str, frame: Frame, where: object = "run lengths") -> NDArra
     if text == UNREAD:
         problem = "marks a picture that could not be read"
         raise MaskError(where, problem, "Predict that picture again, or remove its rows")
+    if text == UNSURE:
+        problem = "marks a class whose pseudo-label was not accepted"
+        raise MaskError(where, problem, "Use the classes with run lengths only")
     if text.encode(errors="replace").translate(None, _NUMBERS_AND_SPACE):
         problem = f"run lengths are not only numbers: {text[:40]!r}"
         raise MaskError(where, problem, _REMEDY, Fault.RUNS)

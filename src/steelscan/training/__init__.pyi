@@ -1,5 +1,6 @@
 from .checkpoint import CHECKSUM as CHECKSUM
 from .checkpoint import load_network as load_network
+from .checkpoint import load_weights as load_weights
 from .fit import Metrics as Metrics
 from .sampling import AllStrips as AllStrips
 from .sampling import BalancedSampler as BalancedSampler

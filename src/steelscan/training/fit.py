@@ -29,7 +29,8 @@ from steelscan.training.stage import Stage, diverged
 from steelscan.training.training_data import TrainingData
 
 Metrics = Mapping[str, float]
-"""The results of a validation; of the one that a stage monitors, higher is better."""
+"""The results of a validation, the score first; of the one that a stage monitors, higher is better.
+"""
 
 Validate = Callable[[StripNetwork], Metrics]
 """Scores a network, which is in eval mode."""
@@ -122,15 +123,16 @@ def _record(
     training = stage.training
     dropped: list[tuple[float, int]] = []
     if (epoch + 1) % training.validate_every == 0 or epoch + 1 == training.epochs:
-        row |= _validated(stage, validate, row)
-        score = row[training.monitor]
+        metrics = _validated(stage, validate, row)
+        row |= metrics
+        score = _ranked_by(training, metrics)
         stage.step_plateau(score)
         dropped = _save_candidate(stage, state, score, epoch, folder)
     state.stage, state.epoch = stage.number, epoch + 1
     state.metrics.append(row)
     state.stage_state = stage.state()
-    metrics = pl.DataFrame(state.metrics, infer_schema_length=None).write_csv()
-    write_text(folder / "metrics.csv", metrics)
+    table = pl.DataFrame(state.metrics, infer_schema_length=None).write_csv()
+    write_text(folder / "metrics.csv", table)
     save_state(
         folder / "last" / "state.safetensors",
         stage.network,
@@ -146,13 +148,19 @@ def _validated(stage: Stage, validate: Validate, row: Metrics) -> Metrics:
     """Return the validation of a stage's network. Raises RunError if it is not finite."""
     metrics = validate(stage.result.eval())
     monitor = stage.training.monitor
-    if monitor not in metrics:
+    if monitor not in ("score", *metrics):
         found = f"is {monitor}; a validation of this network returns {', '.join(metrics)}"
         raise RecipeError("monitor", found, "Use one of those")
     for name, value in {**row, **metrics}.items():
         if not math.isfinite(value):
             raise diverged("its validation", f"returns {name} {value}")
     return metrics
+
+
+def _ranked_by(training: Training, metrics: Metrics) -> float:
+    """Return the number of a validation that a stage monitors."""
+    monitor = training.monitor
+    return next(iter(metrics.values())) if monitor == "score" else metrics[monitor]
 
 
 def _save_candidate(
@@ -193,7 +201,7 @@ def _keep(stage: Stage, state: _FitState, validate: Validate, folder: Path) -> N
     def score(weights: State) -> float:
         load(weights)
         shown.advance()
-        return validate(stage.network.eval())[stage.training.monitor]
+        return _ranked_by(stage.training, validate(stage.network.eval()))
 
     with show_progress("Averaging checkpoints", 2 ** len(paths) - 1) as shown:
         _, best = best_mean([load_weights(path) for path in paths], score)

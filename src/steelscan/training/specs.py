@@ -195,10 +195,10 @@ class Training(Spec):
 
     The optimizer steps every ``batch`` crops, or every ``accumulate_to`` if given. The strips of
     the validation fold, or ``validate_on`` of them, are scored every ``validate_every`` epochs and
-    at the end. ``monitor`` is the score that ranks networks: "score" is mean Dice (for a
-    classifier minus cross entropy), "defect_dice" is Dice on pairs with a defect. ``pseudo`` is
-    the share of pseudo-labelled strips in an epoch, or "all" to add them to the others. An epoch
-    draws at most ``max_samples`` strips if given.
+    at the end. ``monitor`` is the number that ranks networks: "score" is the first of a validation,
+    mean Dice behind the gates of the step (for a classifier minus cross entropy); "defect_dice" is
+    Dice on pairs with a defect. ``pseudo`` is the share of pseudo-labelled strips in an epoch, or
+    "all" to add them to the others. An epoch draws at most ``max_samples`` strips if given.
     """
 
     crop: Crop

@@ -36,6 +36,7 @@ from steelscan.pipeline import (
     TunedGate,
     TunedScore,
     TunedThresholds,
+    check_independent,
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
@@ -115,13 +116,14 @@ def tune_run(
     same strips. ``out`` is made for `write_tuning`, by default the folder ``tuned`` of the run;
     the run itself is not changed. ``name`` describes the objective.
 
-    Raises RunError for a run that is not finished, or made from other data, RecipeError for rules
-    that cannot be tuned exactly, OutputError.
+    Raises RunError for a run that is not finished, made from other data, or with pseudo-labels from
+    the networks of all folds, RecipeError for rules that cannot be tuned exactly, OutputError.
     """
     target = out or run / "tuned"
     check_output(target / "thresholds.json", _THRESHOLDS_KIND)
     folder, options = RunFolder(run), options or CrossFitOptions()
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()
+    check_independent(folder)
     classes = len(record.classes)
     start = _start(recipe, classes, triplet)
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective

@@ -26,7 +26,7 @@ class Fit:
     """One network to be fitted; those of one ``name`` differ by fold and round.
 
     ``network`` has random weights and ``classes`` outputs. ``strip`` is the mean frame of a strip
-    as the network predicts it. Each validation predicts ``validation`` strips.
+    as the network predicts it. Each validation predicts at most ``validation`` strips.
     """
 
     name: str
@@ -128,9 +128,9 @@ def round_contexts(context: RunContext) -> list[RunContext]:
 
 def fits_of(context: RunContext) -> Iterator[Fit]:
     """Yield the networks fitted in the round of a context, in order; all strips are suspected."""
-    strips_of = _strips_of_folds(context)
+    strips_of = _strips_of_networks(context)
     for task in context.new_tasks:
-        strips, pseudo = strips_of(task.fold)
+        strips, pseudo = strips_of(task.fold, task.member.classes)
         suspected = np.ones(strips.present.shape, np.float32)
         data = training_data(context, task, strips, pseudo, suspected)
         yield from fits_of_task(context, task, data)
@@ -171,7 +171,9 @@ def _validations(stage: Training) -> tuple[int, int]:
     return scored, 0 if isinstance(keep, Last) else 1
 
 
-def _strips_of_folds(context: RunContext) -> Callable[[int], TrainStrips]:
+def _strips_of_networks(
+    context: RunContext,
+) -> Callable[[int, tuple[int, ...] | None], TrainStrips]:
     """Return a function like `training_strips`.
 
     Before the pseudo-labels exist, it returns all test strips as pseudo-labelled.
@@ -185,10 +187,10 @@ def _strips_of_folds(context: RunContext) -> Callable[[int], TrainStrips]:
         return strips, strips.rows
 
     @cache
-    def of_fold(fold: int) -> TrainStrips:
+    def of_network(fold: int, classes: tuple[int, ...] | None) -> TrainStrips:
         own = fold if fold in pseudo_label_folds(context) else None
         if context.round == 0 or context.run.pseudo_labels(context.round, own).exists():
-            return training_strips(context, fold)
+            return training_strips(context, fold, classes)
         return all_test_strips()
 
-    return of_fold
+    return of_network

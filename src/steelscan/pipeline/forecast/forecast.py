@@ -7,6 +7,7 @@ test strip becomes a pseudo-label, every strip is suspected, gates skip nothing.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import isnan, nan, prod
 from textwrap import fill
 
@@ -150,10 +151,16 @@ def forecast(context: RunContext, *, timed: bool) -> Forecast:
 
 
 @contextmanager
-def speed_recorded(context: RunContext, task: Task, data: TrainingData) -> Iterator[None]:
-    """Remember how fast a network was fitted, if the block fits it from beginning to end."""
+def speed_recorded(
+    context: RunContext, task: Task, data: TrainingData, validation: int
+) -> Iterator[None]:
+    """Remember how fast a network was fitted, if the block fits it from beginning to end.
+
+    Each of its validations predicts so many strips.
+    """
     device = context.accelerator.device
     *before, fit = fits_of_task(context, task, data)
+    fit = replace(fit, validation=validation)
     whole = not before and fit.left == 1
     start = time.perf_counter()
     yield

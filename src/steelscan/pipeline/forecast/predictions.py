@@ -7,6 +7,7 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_tasks import fitted_before
 from steelscan.pipeline.pseudo_labels import pseudo_label_folds
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Segment
@@ -84,8 +85,12 @@ def _validated_early(context: RunContext) -> Sequence[str]:
     """Return the steps whose networks predict the validation strips before the last round."""
     if context.recipe.tune is not None:
         return list(context.recipe.named)
-    wanted = any(task.member.needs_class_probabilities for task in context.new_tasks)
-    return ["classify"] if wanted else []
+    steps = set[str]()
+    for task in context.new_tasks:
+        steps.update(fitted_before(context.recipe, task))
+        if task.member.needs_class_probabilities:
+            steps.add("classify")
+    return [name for name in context.recipe.named if name in steps]
 
 
 def _validation(context: RunContext, name: str, number: int) -> tuple[Sequence[_Group], float]:
