@@ -221,7 +221,7 @@ def test_a_plateau_follows_the_number_behind_the_gates(
     fitted_stub(last_stage, task, empty_then_painted(last_stage), tmp_path, schedule=schedule)
     assert steps == [(0.0, 1.0), (1.0, 1.0), (1.0, pytest.approx(0.1))]
     table = pl.read_csv(tmp_path / "metrics.csv")
-    assert table.columns == ["stage", "epoch", "loss", "gated_mean_dice", "defect_dice"]
+    assert table.columns == ["stage", "epoch", "loss", "lr", "gated_mean_dice", "defect_dice"]
     assert table["gated_mean_dice"].to_list() == [0, 1, 1]
 
 

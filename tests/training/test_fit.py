@@ -324,7 +324,7 @@ def test_validations_follow_validate_every_and_the_last_epoch(tmp_path):
     validate = Validation(scores=tuple(np.linspace(0.1, 0.9, 9)))
     run(tmp_path, (FIRST.but(epochs=5, validate_every=2), SECOND.but(validate_every=9)), validate)
     table = pl.read_csv(tmp_path / "metrics.csv")
-    assert table.columns == ["stage", "epoch", "loss", "score"]
+    assert table.columns == ["stage", "epoch", "loss", "lr", "score"]
     assert table["stage"].to_list() == [0, 0, 0, 0, 0, 1, 1]
     assert table["epoch"].to_list() == [1, 2, 3, 4, 5, 6, 7]
     scored = [score is not None for score in table["score"].to_list()]

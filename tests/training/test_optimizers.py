@@ -11,7 +11,7 @@ from torch import nn
 from steelscan.data import WholeStrip
 from steelscan.losses import BCE
 from steelscan.training import SGD, Adam, AdamW, RAdam, Training
-from steelscan.training.optimizers import build_optimizer
+from steelscan.training.optimizers import build_optimizer, learning_rates
 from steelscan.training.specs import Optimizer
 
 OPTIMIZERS = [
@@ -150,3 +150,14 @@ def test_steps_that_would_split_a_batch_are_refused():
     )
     with pytest.raises(ValidationError, match=r"not a multiple of \[8\]"):
         whole.but(accumulate_to=20)
+
+
+def test_learning_rates_are_those_of_the_optimizer_at_that_moment():
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 2), "head": nn.Linear(2, 1)})
+    optimizer = build_optimizer(AdamW(lr=1e-3), network)
+    assert learning_rates(optimizer) == {"lr": 1e-3}
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+    assert learning_rates(optimizer) == {"lr": 5e-4}
+    two = build_optimizer(AdamW(lr=1e-3, encoder_lr=1e-5), network)
+    assert learning_rates(two) == {"lr": 1e-3, "encoder_lr": 1e-5}

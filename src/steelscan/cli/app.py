@@ -14,6 +14,7 @@ from steelscan.cli.failure import report, shortened
 from steelscan.cli.interruption import interruptible
 from steelscan.cli.processes import check_verb, one_process_prints
 from steelscan.cli.terminal import safe_streams
+from steelscan.cli.waiting import share_cores
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -126,6 +127,7 @@ _common_state: dict[str, Any] = {"debug": False, "verb": None}
 def main() -> None:
     """Run the command line; an error of the user is one line and exit status 2."""
     _common_state.update(debug=False, verb=None)
+    share_cores()
     with safe_streams(), one_process_prints() as first_to_end, interruptible() as interruption:
         status = 0
         try:

@@ -50,6 +50,10 @@ StartFrom = Annotated[
     Path | None,
     typer.Option(help="Run, or checkpoint, with whose weights every network starts (fine-tuning)."),
 ]
+Track = Annotated[
+    Literal["tensorboard", "mlflow", "wandb"] | None,
+    typer.Option(help="Tracker that settings, losses, rates, validations and overlays go to, too."),
+]
 OnError = Annotated[
     Literal["stop", "skip"], typer.Option(help="What to do if a file cannot be read.")
 ]

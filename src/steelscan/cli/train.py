@@ -13,6 +13,7 @@ from steelscan.cli.options import (
     Out,
     Seed,
     StartFrom,
+    Track,
     Weights,
     WeightsDir,
     Workers,
@@ -34,6 +35,7 @@ def train(
     workers: Workers = 0,
     weights: Weights = "auto",
     weights_dir: WeightsDir = None,
+    track: Track = None,
     on_error: OnError = "stop",
     budget: Annotated[
         Literal["full", "small", "tiny"],
@@ -64,10 +66,12 @@ def train(
     read and --on-error skip is given: their rows in the submission contain "unread".
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options, plan_run, prepare_weights
+    from steelscan.pipeline import Options, how_to_view, plan_run, prepare_weights
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.recipes import with_budget, with_overrides
 
+    if plan:
+        refuse_unused(context, "track", "with --plan, which fits nothing")
     if start_from is not None:
         refuse_unused(context, "weights weights_dir", "with --start-from, which gives all weights")
     if weights == "random":
@@ -80,7 +84,9 @@ def train(
     for change in chosen.changes:
         print(change)
     source = Path(recipe).read_bytes() if recipe.endswith(".py") else None
-    options = Options(seed, device, workers, on_error, folds, start_from, source, weights_dir)
+    options = Options(
+        seed, device, workers, on_error, folds, start_from, source, weights_dir, track
+    )
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
@@ -88,6 +94,8 @@ def train(
         chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
     )
     _print_outcome(done, chosen.name, out, chosen.changes)
+    if track is not None:
+        print(f"Tracked: {how_to_view(track, out)}")
     if done.unread:
         raise typer.Exit(3)
 

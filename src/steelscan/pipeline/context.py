@@ -15,6 +15,7 @@ from steelscan.pipeline.device import Device, accelerator
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import StartFrom
+from steelscan.pipeline.trackers import TrackerKind
 from steelscan.recipes import Recipe
 from steelscan.strip import Frame
 from steelscan.strip.errors import RecipeError
@@ -37,6 +38,8 @@ class Options:
     """The Python file that the recipe was read from."""
     weights_dir: Path | None = None
     """The store of pretrained weights; None: the user's."""
+    track: TrackerKind | None = None
+    """Where the settings and numbers of each fit go too; None: only into the run folder."""
 
 
 @dataclass(frozen=True, eq=False)

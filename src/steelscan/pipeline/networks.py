@@ -13,6 +13,7 @@ from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.start_from import load_start
+from steelscan.pipeline.tracking import tracked
 from steelscan.pipeline.validation import Validation, ValidationStrips
 from steelscan.prediction import (
     EncoderFittedFor,
@@ -117,16 +118,18 @@ def _fit(
     label: str,
 ) -> None:
     """Fit a network on the train strips of a task, and validate it on strips of its fold."""
-    fit(
-        network,
-        stages,
-        data,
-        Validation(context, task, strips),
-        folder,
-        accelerator=context.accelerator,
-        workers=context.options.workers,
-        label=f"Fitting {label}",
-    )
+    with tracked(context, task, stages, network, folder, label) as log:
+        fit(
+            network,
+            stages,
+            data,
+            Validation(context, task, strips),
+            folder,
+            accelerator=context.accelerator,
+            workers=context.options.workers,
+            label=f"Fitting {label}",
+            log=log,
+        )
 
 
 def _start_fitted(

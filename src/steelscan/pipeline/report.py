@@ -70,7 +70,8 @@ def _kept(stage: Training, columns: Sequence[str]) -> str:
 def _metrics(path: Path) -> pl.DataFrame:
     """Read the metrics of a fit's epochs. Raises RunError for a damaged file."""
     try:
-        table = pl.read_csv(path).select("epoch", "loss", pl.exclude("stage", "epoch", "loss"))
+        others = pl.exclude("stage", "epoch", "loss", "lr", "encoder_lr")
+        table = pl.read_csv(path).select("epoch", "loss", others)
         if all(kind.is_numeric() for kind in table.dtypes) and not table.is_empty():
             return table
         found = "holds cells that are not numbers"

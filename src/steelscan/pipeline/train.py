@@ -30,6 +30,7 @@ from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
+from steelscan.pipeline.trackers import check_tracker
 from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.pipeline.wanted_weights import missing_sentence
 from steelscan.recipes import Recipe, fit_to_classes
@@ -64,9 +65,11 @@ def train(
 
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
     another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
-    OutputError if something cannot be written, RecipeError for a recipe that cannot be run.
+    OutputError if something cannot be written, RecipeError for a recipe that cannot be run,
+    MissingPartError for a tracker that is not installed.
     """
     _check_out(out, data)
+    check_tracker(options.track)
     run = RunFolder(out)
     processes = accelerator(options.device)
     if not processes.is_main_process:

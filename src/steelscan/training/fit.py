@@ -1,7 +1,7 @@
 """Fit one network: the loop over stages and epochs, and how an interrupted fit continues."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from steelscan.training.checkpoint import (
     save_state,
 )
 from steelscan.training.divergence import diverged
+from steelscan.training.optimizers import learning_rates
 from steelscan.training.resized import ResizedStrips
 from steelscan.training.specs import BestAverage, Last, Training
 from steelscan.training.stage import Stage
@@ -37,6 +38,10 @@ Metrics = Mapping[str, float]
 
 Validate = Callable[[StripNetwork], Metrics]
 """Scores a network, which is in eval mode."""
+
+Log = Callable[[Sequence[Metrics]], None]
+"""Takes the rows of all epochs so far, with "stage", "epoch" (from 1), "loss", "lr" (of the last
+step), and the results of validations."""
 
 
 @dataclass
@@ -64,12 +69,14 @@ def fit(
     accelerator: Accelerator,
     workers: int = 0,
     label: str = "training",
+    log: Log | None = None,
 ) -> None:
     """Fit a network and write ``checkpoint.safetensors`` and ``metrics.csv`` into ``folder``.
 
     An interrupted fit continues after its last complete epoch and ends with the same numbers; a
     complete fit is left alone. Several processes of an accelerator call this together: they share
-    each batch, the first one writes, and its validation counts.
+    each batch, the first one writes, and its validation counts. ``log`` is called there with all
+    epochs after each one, when that is on disk.
 
     Raises RunError if a loss, a weight, an output or a score is not finite, and if a half-done fit
     cannot be read; RecipeError if a stage monitors a number that its validation does not return;
@@ -99,6 +106,8 @@ def fit(
                     with _located(label, stage, epoch):
                         loss = stage.epoch(epoch, shown)
                         _record(stage, state, epoch, loss, validate, folder)
+                    if log is not None and accelerator.is_main_process:
+                        log(state.metrics)
             accelerator.wait_for_everyone()  # the first process has written
             _keep(stage, state, validate, folder)
             accelerator.wait_for_everyone()  # all have read
@@ -124,6 +133,7 @@ def _record(
 ) -> None:
     """Validate if it is time to, and save how far the fit has come."""
     row = {"stage": float(stage.number), "epoch": float(len(state.metrics) + 1), "loss": loss}
+    row |= learning_rates(stage.optimizer)
     training = stage.training
     dropped: list[tuple[float, int]] = []
     if (epoch + 1) % training.validate_every == 0 or epoch + 1 == training.epochs:

@@ -24,6 +24,13 @@ def freeze(network: StripNetwork, what: Literal["nothing", "encoder", "encoder_b
             module.train(module.training and what == "encoder_but_norms")
 
 
+def learning_rates(optimizer: optim.Optimizer) -> dict[str, float]:
+    """Return the present rate as "lr", and the encoder's as "encoder_lr" if it has its own."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups]  # the encoder comes first
+    own = {"encoder_lr": rates[0]} if rates[0] != rates[-1] else {}
+    return {"lr": rates[-1], **own}
+
+
 def build_optimizer(spec: Optimizer, network: nn.Module) -> optim.Optimizer:
     """Build the optimizer of a network's parameters, without the frozen ones.
 

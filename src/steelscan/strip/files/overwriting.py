@@ -22,6 +22,7 @@ OF_A_RUN = frozenset(
         "data.txt",
         "folds.csv",
         "likeness.json",
+        "mlruns",
         "networks",
         "notes.json",
         "pairs.csv",
@@ -36,6 +37,8 @@ OF_A_RUN = frozenset(
         "submission.jsonl",
         "tests.txt",
         "thresholds.json",
+        "track",
+        "wandb",
     )
 )
 """Files and folders of a run folder that only training writes."""
