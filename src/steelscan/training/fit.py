@@ -188,10 +188,13 @@ def _ranked_by(training: Training, metrics: Metrics) -> float:
 def _save_candidate(
     stage: Stage, state: _FitState, score: float, epoch: int, folder: Path
 ) -> list[tuple[float, int]]:
-    """Save the network if it is among the best of its stage; return those that no longer are."""
+    """Save the network if it is among the best of its stage; return those that no longer are.
+
+    Of equal scores the later one is better: a network that predicts no mask yet has learnt more.
+    """
     keep = stage.training.keep
     most = 0 if isinstance(keep, Last) else keep.count if isinstance(keep, BestAverage) else 1
-    ranked = sorted([*state.candidates, (score, epoch)], key=lambda each: (-each[0], each[1]))
+    ranked = sorted([*state.candidates, (score, epoch)], reverse=True)
     state.candidates, dropped = ranked[:most], ranked[most:]
     if (score, epoch) in state.candidates and stage.accelerator.is_main_process:
         save_network(_candidate(folder, stage.number, epoch), stage.result)
