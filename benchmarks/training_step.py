@@ -219,7 +219,7 @@ def cases(quick: bool, device: torch.device, crops: int) -> dict[str, tuple[Memb
     small = recipes.load("quick").segment.ensemble.members[0]
     fpn = recipes.load("first_place").segment.ensemble.members[2]
     as_published = fpn.stages[0].but(accumulate_to=None, max_samples=max(crops, 96))
-    on_cpu = as_published.but(batch=4, max_samples=max(4, crops // 4))
+    on_cpu = as_published.but(batch=4, max_samples=max(4, crops // 2))
     on_cpu = on_cpu.but(crop=RandomCrop(height=128, width=128 if quick else 256))
     return {
         "quick": (small, small.stages[0].but(max_samples=crops)),

@@ -477,5 +477,5 @@ def test_the_report_names_the_number_that_chose_a_network(
     assert "classify 1, fold 0: epoch chosen by minus cross entropy" in text
     assert "segment 1, fold 1: last epoch" in text
     columns = pl.read_csv(finished[0] / "networks" / "segment-0-fold0" / "metrics.csv").columns
-    assert columns[3] in ("gated_mean_dice", "mean_dice")
+    assert columns[4] in ("gated_mean_dice", "mean_dice")
     assert json.loads((finished[0] / "recipe.json").read_text())["name"] == tiny.name
