@@ -123,7 +123,11 @@ def _filled(texts: dict[int, str], frame: Frame) -> NDArray[np.float32]:
 
 def plain_first() -> list[Any]:
     """Return flips and brightness of the 1st place."""
-    return [al.HorizontalFlip(), al.VerticalFlip(), al.RandomBrightnessContrast()]
+    return [
+        al.HorizontalFlip(),
+        al.VerticalFlip(),
+        al.RandomBrightnessContrast(brightness_by_max=False),
+    ]
 
 
 def plain_medium() -> list[Any]:
@@ -136,7 +140,7 @@ def plain_medium() -> list[Any]:
             [
                 al.RandomBrightnessContrast(brightness_limit=0),
                 al.RandomGamma(),
-                al.RandomBrightnessContrast(contrast_limit=0),
+                al.RandomBrightnessContrast(contrast_limit=0, brightness_by_max=False),
             ],
             p=0.3,
         ),

@@ -102,9 +102,12 @@ def _plain(spec: Any) -> Any:
             return al.HorizontalFlip(p=p)
         case VFlip(p=p):
             return al.VerticalFlip(p=p)
-        case BrightnessContrast(brightness=brightness, contrast=contrast, p=p):
+        case BrightnessContrast(brightness=brightness, contrast=contrast, brightness_of=of, p=p):
             return al.RandomBrightnessContrast(
-                brightness_limit=brightness, contrast_limit=contrast, p=p
+                brightness_limit=brightness,
+                contrast_limit=contrast,
+                brightness_by_max=of == "white",
+                p=p,
             )
     raise NotImplementedError(spec.kind)
 

@@ -192,12 +192,13 @@ def test_brightness_changes_whether_mirrored_or_not():
     assert all(count == pytest.approx(250, abs=60) for count in counts.values())
 
 
-def test_brightness_and_contrast_are_one_straight_line_within_their_limits():
+@pytest.mark.parametrize(("of", "tenth"), [("mean", 9.475), ("white", 25.5)])
+def test_brightness_and_contrast_are_one_straight_line_within_their_limits(of, tenth):
     greys, masks = sample(2)
     greys = (greys.astype(int) // 2 + 60).astype(np.uint8)  # far from black and white
     lines = []
     for seed in range(150):
-        spec = BrightnessContrast(brightness=0.1, contrast=0.2, p=1.0)
+        spec = BrightnessContrast(brightness=0.1, contrast=0.2, brightness_of=of, p=1.0)
         changed, planes = apply((spec,), greys, masks, seed)
         assert np.array_equal(planes, masks)
         slope, offset = np.polyfit(greys.ravel(), changed.ravel(), 1)
@@ -206,14 +207,45 @@ def test_brightness_and_contrast_are_one_straight_line_within_their_limits():
     slopes, offsets = np.transpose(lines)
     assert 0.79 < slopes.min() < 0.83
     assert 1.17 < slopes.max() < 1.21
-    assert -27 < offsets.min() < -19  # a tenth of 255
-    assert 19 < offsets.max() < 27
+    assert -tenth - 1.5 < offsets.min() < -0.75 * tenth
+    assert 0.75 * tenth < offsets.max() < tenth + 1.5
     assert abs(slopes.mean() - 1) < 0.04
     assert abs(offsets.mean()) < 4
+    assert abs(np.corrcoef(slopes, offsets)[0, 1]) < 4 / np.sqrt(150)  # drawn apart
+
+
+@pytest.mark.parametrize(
+    ("of", "greys", "darkest", "brightest"),
+    [
+        ("mean", (40, 40), (32, 32), (48, 48)),  # a fifth of 40 is 8
+        ("mean", (200, 200), (160, 160), (240, 240)),
+        ("mean", (0, 100), (0, 90), (10, 110)),  # a fifth of the mean, 50, is 10
+        ("white", (40, 40), (0, 0), (91, 91)),  # a fifth of 255 is 51
+        ("white", (100, 140), (49, 89), (151, 191)),
+    ],
+)
+def test_brightness_adds_up_to_a_share_of_the_mean_or_of_white(of, greys, darkest, brightest):
+    """The mean: albumentations 0.3.3 of September 2019. White: since 0.4."""
+    picture = np.repeat(np.array(greys, np.uint8), 50)[None].repeat(10, 0)
+    spec = BrightnessContrast(brightness=0.2, contrast=0.0, brightness_of=of, p=1.0)
+    ends = []
+    for seed in range(200):
+        changed, _ = apply((spec,), picture, picture[None] > 300, seed)
+        assert len(np.unique(changed[:, :50])) == len(np.unique(changed[:, 50:])) == 1
+        ends.append(changed[0, [0, -1]].astype(int))
+    assert np.min(ends, 0) == pytest.approx(darkest, abs=1.5)  # and fractions are cut off
+    assert np.max(ends, 0) == pytest.approx(brightest, abs=1.5)
+
+
+def test_contrast_multiplies_and_is_not_centred_on_the_mean():
+    spec = BrightnessContrast(brightness=0.0, contrast=0.2, p=1.0)
+    flat = [on_flat(spec, 100, seed=seed)[0, 0] for seed in range(200)]
+    assert (min(flat), max(flat)) == pytest.approx((80, 120), abs=1.5)
 
 
 def test_brightness_stops_at_black_and_white():
-    for value, spec in ((255, BrightnessContrast(p=1.0)), (0, BrightnessContrast(p=1.0))):
+    for value, of in product((255, 0), ("mean", "white")):
+        spec = BrightnessContrast(brightness_of=of, p=1.0)
         flat = np.full((4, 4), value, np.uint8)
         for seed in range(20):
             changed, _ = apply((spec,), flat, flat[None] > 0, seed)
@@ -221,17 +253,19 @@ def test_brightness_stops_at_black_and_white():
             assert abs(int(changed[0, 0]) - value) <= 0.4 * 255 + 1  # and never wraps around
 
 
-@pytest.mark.parametrize("limit", [0.2, 0.99])
-def test_gamma_is_one_power_within_its_limits(limit):
+@pytest.mark.parametrize("limit", [0.2, 0.6])
+def test_gamma_is_the_inverse_of_one_power_within_its_limits(limit):
+    """RandomGamma of albumentations 0.3.3 (September 2019)."""
     greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    powers = []
+    gammas = []
     for seed in range(100):
         changed, _ = apply((Gamma(limit=limit, p=1.0),), greys, greys[None] > 300, seed)
         power = np.log((changed[8, 0] + 0.5) / 255) / np.log(128 / 255)
         assert np.abs(changed - 255 * (greys / 255) ** power).max() < 3
-        powers.append(power)
-    assert 0.97 - limit < min(powers) < 1.1 - limit
-    assert 0.9 + limit < max(powers) < 1.03 + limit
+        gammas.append(1 / power)
+    assert 1 - limit == pytest.approx(min(gammas), abs=0.03)
+    assert 1 + limit == pytest.approx(max(gammas), abs=0.03)
+    assert np.mean(gammas) == pytest.approx(1, abs=4 * 2 * limit / np.sqrt(12 * 100))
 
 
 def test_even_tiles_raise_a_low_contrast():
@@ -353,6 +387,7 @@ def test_jpeg_has_a_quality_from_the_least_to_100():
     }
     assert min(qualities) == 90
     assert max(qualities) == 100
+    assert Jpeg().min_quality == 99  # JpegCompression of albumentations 0.3.3
 
 
 @pytest.mark.parametrize(("holes", "side"), [(1, 5), (3, 8), (8, 1)])

@@ -45,15 +45,26 @@ class Rotate180(Randomized):
 
 
 class BrightnessContrast(Randomized):
-    """Change brightness and contrast by up to these shares, each drawn uniformly."""
+    """Multiply by 1 plus or minus up to ``contrast``; add up to ``brightness``, or subtract it.
+
+    Both are drawn uniformly. ``brightness`` is a share of the mean of the crop:
+    RandomBrightnessContrast of albumentations 0.3.3 (September 2019). With ``brightness_of``
+    "white" it is a share of 255, as since version 0.4 (October 2019): on a crop with a mean of 64
+    four times as much.
+    """
 
     kind: Literal["brightness_contrast"] = "brightness_contrast"
     brightness: Share = 0.2
     contrast: Share = 0.2
+    brightness_of: Literal["mean", "white"] = "mean"
 
 
 class Gamma(Randomized):
-    """Raise grey levels to a power between ``1 - limit`` and ``1 + limit``."""
+    """Raise grey levels to the power ``1 / gamma``.
+
+    ``gamma`` is drawn uniformly from ``1 - limit`` to ``1 + limit``: RandomGamma of albumentations
+    0.3.3 (September 2019), where 2.0.8 raises to ``gamma``.
+    """
 
     kind: Literal["gamma"] = "gamma"
     limit: Annotated[float, Field(ge=0, le=0.99)] = 0.2
@@ -125,10 +136,13 @@ class SaltPepper(Randomized):
 
 
 class Jpeg(Randomized):
-    """Save as JPEG with a quality from ``min_quality`` to 100, and read again."""
+    """Save as JPEG with a quality from ``min_quality`` to 100, and read again.
+
+    The default is that of JpegCompression of albumentations 0.3.3 (September 2019).
+    """
 
     kind: Literal["jpeg"] = "jpeg"
-    min_quality: Annotated[int, Field(ge=1, le=100)] = 80
+    min_quality: Annotated[int, Field(ge=1, le=100)] = 99
 
 
 class ShiftScaleRotate(Randomized):

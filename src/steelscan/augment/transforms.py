@@ -98,13 +98,16 @@ def _transform(augment: Augment) -> al.BasicTransform:  # noqa: PLR0911, PLR0912
             return al.VerticalFlip(p=p)
         case Rotate180(p=p):
             return al.Sequential([al.HorizontalFlip(p=1.0), al.VerticalFlip(p=1.0)], p=p)
-        case BrightnessContrast(brightness=brightness, contrast=contrast, p=p):
+        case BrightnessContrast(brightness=brightness, contrast=contrast, brightness_of=of, p=p):
             return al.RandomBrightnessContrast(
-                brightness_limit=brightness, contrast_limit=contrast, p=p
+                brightness_limit=brightness,
+                contrast_limit=contrast,
+                brightness_by_max=of == "white",
+                p=p,
             )
         case Gamma(limit=limit, p=p):
             percent = 100 * (1 - limit), 100 * (1 + limit)
-            return al.RandomGamma(gamma_limit=percent, p=p)
+            return _Gamma(gamma_limit=percent, p=p)
         case Clahe(clip=clip, p=p):
             return al.CLAHE(clip_limit=(1.0, clip), p=p)
         case Sharpen(p=p):
@@ -203,6 +206,15 @@ class _Grey(al.ImageOnlyTransform):  # type: ignore[misc]
 
 def _add_camera_noise(picture: Picture, rng: np.random.Generator, strongest: float) -> Picture:
     return add_camera_noise(picture, rng, intensity=rng.uniform(strongest / 5, strongest))
+
+
+class _Gamma(al.RandomGamma):  # type: ignore[misc]
+    """Raises to the power 1 / gamma, as albumentations did in 2019."""
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {"gamma": 1 / super().get_params_dependent_on_data(params, data)["gamma"]}
 
 
 class _Grid(al.GridDistortion):  # type: ignore[misc]

@@ -8,6 +8,7 @@ Ours:       lines marked "ours", and:
             - Which network is fitted on which fold.
             - The elastic deformation has no affine part; the normal noise has mean 0, as its
               documentation had it: versions of that time also brightened by up to 50 grey levels.
+            - The grid distortion moves no end of a crop; versions of that time moved the far ends.
             - Crops are cut before they are augmented, as in the author's code, not as in his text.
             - Masks of classes 1, 2 and 4 are trained on crops that hold the class; some summaries
               have the predictions of the aux head decide that.

@@ -21,7 +21,7 @@ from steelscan.recipes.spec import Classify, Recipe, Segment
 from steelscan.training import AdamW, BalancedSampler, Cosine, Last, Training
 
 encoder = "tf_efficientnet_lite0"
-augment = (HFlip(), VFlip(), BrightnessContrast())
+augment = (HFlip(), VFlip(), BrightnessContrast(brightness_of="white"))
 resize = Shrink(pixels=128 * 800)
 views: tuple[View, ...] = ("identity", "hflip")
 

@@ -7,7 +7,7 @@ Costs:      30 networks, and 2 classifiers for their encoders
 Ours:       lines marked "ours", and:
             - Which network is fitted on which fold; four classifiers, not the best three.
             - The PSPNet on SENet154 is dilated, so that it starts from the whole classifier.
-            - JPEGs have a quality of 80 or more; the default of that time, 99, changes little.
+            - Brightness, contrast and JPEG quality (99 to 100) have the default limits of 2019.
             - A strip continues if any class passes; each class has all five binary networks.
             - All 31 averages of the five best checkpoints are tried, with those of batch norms.
 """
