@@ -24,8 +24,7 @@ from steelscan.recipes.spec import Classify, KeepPresent, Recipe, Segment
 from steelscan.training import AllStrips, BestAverage, DefectiveStrips, Plateau, RAdam, Training
 
 views: tuple[View, ...] = ("identity", "hflip")
-flips = (aug.HFlip(), aug.VFlip())
-scale = aug.ShiftScaleRotate(shift=0.0, scale=0.1)
+flips, scale = (aug.HFlip(), aug.VFlip()), aug.ShiftScaleRotate(shift=0.0, scale=0.1)
 se50, se101, senet = "legacy_seresnext50_32x4d", "legacy_seresnext101_32x4d", "legacy_senet154"
 square = RandomCrop(height=256, width=256, defect=1.0)
 
