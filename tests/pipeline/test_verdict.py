@@ -292,8 +292,8 @@ def test_an_empty_answer_is_named_with_its_reason() -> None:
         first, found = verdict_sentences(verdict(evidence, [few]))
         assert first.startswith(
             "Nothing is predicted on any of the 40 strips held out: mean Dice 0.5000 is that of "
-            "empty masks. Likely because segment net, fold 0 was fitted for only 24 steps (3 "
-            "epochs); the network that predicts pixels started with random weights; "
+            "empty masks. Likely because network segment net, fold 0, was fitted for only 24 "
+            "steps (3 epochs); the network that predicts pixels started with random weights; "
         )
         assert text in first
         assert "found on none" in found
@@ -399,7 +399,7 @@ def test_a_run_keeps_its_verdict_and_its_report_begins_with_it(
     top = page[page.index("<h1>") : page.index("<h2>")]
     assert [line in top for line in outcome.verdict] == [True] * len(outcome.verdict)
     assert outcome.verdict  # six steps with random weights find nothing
-    assert "was fitted for only 6 steps (2 epochs)" in top
+    assert ", was fitted for only 6 steps (2 epochs)" in top
     assert "started with random weights" in top
     assert top.index(outcome.verdict[0]) < top.index(outcome.notes[0])
     assert "lost by the gate" in page

@@ -71,7 +71,7 @@ def _reason(reason: Reason) -> str:
         case FewSteps(network=network):
             steps = f"{network.steps} {plural(network.steps, 'step')}"
             epochs = f"{network.epochs} {plural(network.epochs, 'epoch')}"
-            text = f"{network.label} was fitted for only {steps} ({epochs})"
+            text = f"network {network.label}, was fitted for only {steps} ({epochs})"
         case RandomWeights(networks=count):
             which = "the network" if count == 1 else f"all {count} networks"
             text = f"{which} that predict{'s' * (count == 1)} pixels started with random weights"
