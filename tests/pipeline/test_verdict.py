@@ -26,14 +26,8 @@ from steelscan.pipeline.evidence import ALL_GATES, Cause, Evidence, gather
 from steelscan.pipeline.fitted_networks import fitted_networks
 from steelscan.pipeline.stored import RunOutputs
 from steelscan.pipeline.train import begin_run
-from steelscan.pipeline.verdict import (
-    FittedNetwork,
-    LostBefore,
-    Verdict,
-    gate_costs,
-    never_found,
-    verdict_of,
-)
+from steelscan.pipeline.verdict import Verdict, gate_costs, never_found, verdict_of
+from steelscan.pipeline.verdict_reasons import FittedNetwork, LostBefore
 from steelscan.pipeline.verdict_text import verdict_sentences
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold
 from steelscan.recipes import Recipe, Segment

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.forecast.fits import Fit, fits_of
-from steelscan.pipeline.verdict import FittedNetwork
+from steelscan.pipeline.verdict_reasons import FittedNetwork
 
 
 def fitted_networks(context: RunContext) -> list[FittedNetwork]:

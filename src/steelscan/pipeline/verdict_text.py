@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 from steelscan.pages import plural
 from steelscan.pipeline.evidence import Cause
-from steelscan.pipeline.verdict import (
+from steelscan.pipeline.verdict import NeverFound, Verdict
+from steelscan.pipeline.verdict_reasons import (
     FalseAlarms,
     FewGroups,
     FewSteps,
     LostBefore,
-    NeverFound,
     NoPositives,
     RandomWeights,
     Reason,
-    Verdict,
 )
 
 _TINY = (
