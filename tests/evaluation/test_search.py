@@ -218,6 +218,41 @@ def test_a_class_with_few_positives_keeps_the_recipes_numbers_with_the_reason():
     assert found.reasons[0].startswith("gain +0.")
 
 
+def rare_class(highest, false_alarms=0):
+    """Strips of which three have the class, with true pixels of ``highest`` / 255."""
+    maps, truth = np.zeros((2, 30, 1, 20, 20))
+    maps, truth = maps.astype(np.uint8), truth.astype(np.bool_)
+    truth[:3, 0, :5, :5] = True
+    maps[:3, 0, :5, :5] = highest
+    maps[3 : 3 + false_alarms, 0, 9:12, 9:12] = highest
+    return histograms_of(maps, truth)
+
+
+def test_a_rare_class_that_is_never_found_gets_neutral_thresholds():
+    strict, neutral = thresholds(0.8, 0.6, 0, classes=1), Tune(neutral=True)
+    few = "3 strips have this class, 8 are needed"
+    missed = f"{few}; it is found on none of them"
+    seen = rare_class(180)  # 0.71: above 0.5 and 0.6, below 0.8
+    found = search_thresholds(seen, strict, neutral)
+    assert (found.of_class(0), found.tuned) == ((None, 0.5, 0.5, 0), (True,))
+    assert found.reasons == (f"{missed}, therefore 0.5 instead",)
+    assert (found.before, found.after) == (pytest.approx((0.9,)), pytest.approx((1.0,)))
+    kept = [
+        (search_thresholds(seen, strict), few),  # of a recipe for these classes
+        (search_thresholds(rare_class(210), strict, neutral), few),  # it is found
+        (search_thresholds(rare_class(100), strict, neutral), f"{missed}, and 0.5 is no better"),
+        (search_thresholds(rare_class(180, 4), strict, neutral), f"{missed}, and 0.5 is no better"),
+    ]
+    for each, reason in kept:
+        assert (each.of_class(0), each.tuned, each.reasons) == (
+            (None, 0.8, 0.6, 0), (False,), (reason,),
+        )  # fmt: skip
+    only_label = search_thresholds(seen, strict, neutral.but(pixel=False))
+    assert only_label.of_class(0) == (None, 0.5, 0.6, 0)
+    lower = search_thresholds(rare_class(180), thresholds(0.8, 0.3, 0, classes=1), neutral)
+    assert lower.of_class(0) == (None, 0.5, 0.3, 0)
+
+
 def noise_only_histograms(random, strips=40):
     """Histograms in which every lower threshold adds true or false pixels by a fair toss.
 

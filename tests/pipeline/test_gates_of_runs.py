@@ -182,5 +182,5 @@ def test_other_classes_get_tuned_masks_too() -> None:
     """The 12th tunes its gates alone; with other classes its masks have no published thresholds."""
     recipe = recipes.load("twelfth_place")
     adapted, notes = fit_to_classes(recipe, Classes(names=("scratch", "dent", "rust")))
-    assert adapted.tune == Tune(gates="f1")
+    assert adapted.tune == Tune(gates="f1", neutral=True)
     assert any("all gates, by F1" in note for note in notes)

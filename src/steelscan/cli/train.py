@@ -139,3 +139,7 @@ def _print_outcome(
             print(f"Note: {note}")
     print(f"Submission: {run / 'submission.csv'}")
     print(f"Report: {run / 'report.html'}")
+    if outcome.verdict:
+        print()
+    for line in outcome.verdict:
+        print(line)

@@ -18,6 +18,7 @@ from .steps import OpenClasses as OpenClasses
 from .steps import RuleInput as RuleInput
 from .steps import StepOutput as StepOutput
 from .steps import StripOutputs as StripOutputs
+from .steps import gate_steps as gate_steps
 from .steps import gated as gated
 from .steps import masks_of as masks_of
 from .steps import open_classes as open_classes

@@ -4,7 +4,7 @@ A run stores outputs as they are before any gate, those of aux heads too, so tha
 decided again with other thresholds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -73,39 +73,71 @@ class GivenOutputs:
         return self.outputs[step]
 
 
-def run_steps(decision: Decision, outputs: StripOutputs, classes: int, frame: Frame) -> RuleInput:
+def run_steps(
+    decision: Decision,
+    outputs: StripOutputs,
+    classes: int,
+    frame: Frame,
+    ungated: Collection[str] = (),
+) -> RuleInput:
     """Go through all stages of a decision, up to the rules of the last one.
 
     In each stage the classifiers predict, then the segmenter; classes that its rules leave empty
-    are closed for the next stage. A step predicts only while a class is open.
+    are closed for the next stage. A step predicts only while a class is open. The steps named in
+    ``ungated`` (`gate_steps`) close nothing.
     """
-    before = open_classes(decision, outputs, classes)
+    before = open_classes(decision, outputs, classes, ungated)
     if not before.open.any():
         return RuleInput(np.zeros((classes, *frame), np.uint8), before.classes)
     segmenter = decision.last.segmenter
-    return rule_input(segmenter.gate, outputs.output(segmenter.name, before.open), before)
+    gate = None if segmenter.name in ungated else segmenter.gate
+    return rule_input(gate, outputs.output(segmenter.name, before.open), before)
 
 
-def open_classes(decision: Decision, outputs: StripOutputs, classes: int) -> OpenClasses:
-    """Return the classes that all steps before the last segmenter leave open."""
+def gate_steps(decision: Decision) -> tuple[str, ...]:
+    """Return the names of the steps that may close a class, in order.
+
+    These are all classifiers, the segmenters before the last one, and the last one if it has a
+    gate.
+    """
+    last = decision.last.segmenter
+    open_always = {last.name} if last.gate is None else set()
+    return tuple(name for name in decision.steps if name not in open_always)
+
+
+def open_classes(
+    decision: Decision, outputs: StripOutputs, classes: int, ungated: Collection[str] = ()
+) -> OpenClasses:
+    """Return the classes that all steps before the last segmenter leave open.
+
+    The steps named in ``ungated`` close nothing.
+    """
     state = OpenClasses(np.ones(classes, np.bool_), None)
     for stage in decision.stages[:-1]:
-        state = _classify(stage, outputs, state)
+        state = _classify(stage, outputs, state, ungated)
         if not state.open.any():
             return state
         segmenter = stage.segmenter
         given = rule_input(segmenter.gate, outputs.output(segmenter.name, state.open), state)
-        state = OpenClasses(state.open & masks_of(given, stage.rules).any((1, 2)), given.classes)
-    return _classify(decision.last, outputs, state)
+        opened = state.open
+        if segmenter.name not in ungated:
+            opened = opened & masks_of(given, stage.rules).any((1, 2))
+        state = OpenClasses(opened, given.classes)
+    return _classify(decision.last, outputs, state, ungated)
 
 
-def _classify(stage: Stage, outputs: StripOutputs, state: OpenClasses) -> OpenClasses:
+def _classify(
+    stage: Stage, outputs: StripOutputs, state: OpenClasses, ungated: Collection[str]
+) -> OpenClasses:
     """Close the classes that the classifiers of a stage do not let pass."""
     for step in stage.classifiers:
         if state.open.any():
             probabilities = outputs.output(step.name, state.open).classes
             assert probabilities is not None
-            state = OpenClasses(state.open & passing(step, probabilities), probabilities)
+            opened = state.open
+            if step.name not in ungated:
+                opened = opened & passing(step, probabilities)
+            state = OpenClasses(opened, probabilities)
     return state
 
 

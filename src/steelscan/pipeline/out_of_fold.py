@@ -1,12 +1,11 @@
 """The strips that evaluate a run: the outputs of its networks, and the rules tuned on them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.decision import Detector, masks_of, rules_with, thresholds_of
-from steelscan.evaluation.metrics import Pairs, count_pixels
 from steelscan.evaluation.tuning import CrossFitOptions, search_thresholds, strip_histograms
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.gates import TunedGate, gate_thresholds, tune_gates, with_gates
@@ -118,17 +117,3 @@ def _tuned_gates(
     return tune_gates(
         context.recipe, probabilities_of, present, groups, options, wanted.positives
     ).gates
-
-
-def pairs_of(
-    context: RunContext, outputs: OutOfFold, rules: Sequence[Rule], rows: NDArray[np.int64]
-) -> Pairs:
-    """Count predicted, true and shared pixels of some strips."""
-    return Pairs.of(list(_counted(context, outputs, rules, rows.tolist())))
-
-
-def _counted(
-    context: RunContext, outputs: OutOfFold, rules: Sequence[Rule], rows: Sequence[int]
-) -> Iterator[NDArray[np.int64]]:
-    for row in track(rows, "Scoring", len(rows)):
-        yield count_pixels(outputs.masks(row, rules), context.dataset.masks(row))

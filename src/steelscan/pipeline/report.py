@@ -15,6 +15,8 @@ from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.report_page import Example, Report, pick_examples, write_report
 from steelscan.pipeline.run_record import Tuned, versions
+from steelscan.pipeline.verdict import Verdict
+from steelscan.pipeline.verdict_text import verdict_sentences
 from steelscan.strip.errors import RunError
 from steelscan.training import BestAverage, Last, Training
 
@@ -27,6 +29,7 @@ def report_run(
     tuned: Tuned,
     pairs: Mapping[str, Pairs],
     notes: Sequence[str],
+    verdict: Verdict,
 ) -> None:
     """Write ``report.html`` of a run. Raises OutputError."""
     report = Report(
@@ -41,6 +44,8 @@ def report_run(
         examples=_examples(context, outputs, tuned, pairs),
         about=_about(context),
         notes=notes,
+        verdict=verdict_sentences(verdict),
+        gates=verdict.gates,
     )
     write_report(context.run.report, report)
 

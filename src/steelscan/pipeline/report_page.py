@@ -23,6 +23,7 @@ from steelscan.pages import (
     shown_width,
 )
 from steelscan.pages.outline import outline
+from steelscan.pipeline.verdict import GateCost
 from steelscan.strip import Classes, Masks, Picture
 from steelscan.strip.errors import RecipeError
 from steelscan.strip.files import write_text
@@ -54,6 +55,8 @@ class Report:
     examples: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    verdict: Sequence[str] = ()
+    gates: Sequence[GateCost] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -128,6 +131,8 @@ def _content(report: Report) -> dict[str, Any]:
         },
         "about": report.about,
         "notes": report.notes,
+        "verdict": report.verdict,
+        "gates": report.gates,
     }
 
 

@@ -58,6 +58,11 @@ class RunPaths:
         return self.path / "scores.json"
 
     @property
+    def verdict(self) -> Path:
+        """Whether the run finds anything, classes that it never finds, and costs of gates."""
+        return self.path / "verdict.json"
+
+    @property
     def notes(self) -> Path:
         """Sentences on first weights, on how strips were split, and on thresholds."""
         return self.path / "notes.json"

@@ -7,6 +7,9 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+from numpy.typing import NDArray
+
 from steelscan.data import check_trainable, open_dataset
 from steelscan.data.duplicates import find_groups
 from steelscan.data.folds import read_given_folds
@@ -15,12 +18,14 @@ from steelscan.evaluation.metrics import Scores, score
 from steelscan.models import encoder_of
 from steelscan.pipeline.context import Options, RunContext, check_classes, without_defects
 from steelscan.pipeline.device import accelerator, ignored_variables
+from steelscan.pipeline.evidence import Evidence, gather
+from steelscan.pipeline.fitted_networks import fitted_networks, trained_classes
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast.forecast import Forecast, forecast, speed_recorded
 from steelscan.pipeline.gates import gate_sentences, with_gates
 from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.open_run import open_run
-from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, pairs_of, tune
+from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
 from steelscan.pipeline.predicted_strips import write_predicted_strips
 from steelscan.pipeline.processes import fitted_together, leave, lost_process_reported
@@ -32,11 +37,13 @@ from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.trackers import check_tracker
 from steelscan.pipeline.validation_strips import validation_strips
+from steelscan.pipeline.verdict import Verdict, verdict_of
+from steelscan.pipeline.verdict_text import verdict_sentences
 from steelscan.pipeline.wanted_weights import missing_sentence
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks
 from steelscan.strip.errors import InputError, OutputError
-from steelscan.strip.files import write_json
+from steelscan.strip.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Outcome:
     notes: tuple[str, ...]
     unread: tuple[str, ...] = ()
     """Pictures of the submission that could not be read; their rows are marked as unread."""
+    verdict: tuple[str, ...] = ()
+    """Sentences on what the run does not find; none if it works."""
 
 
 def train(
@@ -180,23 +189,28 @@ def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     left_out = _submit(context, outputs, tuned)
     notes += _tuning(context, tuned)
     notes += [f"Left out {name}: {reason}" for name, reason in left_out]
-    pairs = {
-        name: pairs_of(context, outputs, tuned.rules, rows) for name, rows in context.parts.items()
+    evidence = {
+        name: gather(outputs, context.dataset, tuned.rules, rows)
+        for name, rows in context.parts.items()
     }
+    pairs = {name: each.pairs for name, each in evidence.items()}
     groups = {name: context.groups[rows] for name, rows in context.parts.items()}
+    verdict = _verdict(context, evidence, groups)
     outcome = Outcome(
         {name: score(part, groups[name]) for name, part in pairs.items()},
         {name: score(part.emptied(), groups[name]) for name, part in pairs.items()},
         tuple(notes),
         tuple(name for name, _ in left_out),
+        tuple(verdict_sentences(verdict)),
     )
     scored = {name: part.to_dict() for name, part in outcome.scores.items()}
     scored |= {f"{name}, all empty": part.to_dict() for name, part in outcome.empty.items()}
     write_evaluated(context.run, evaluated_parts(context, pairs))
+    write_text(context.run.verdict, verdict.model_dump_json(indent=2) + "\n")
     write_json(context.run.notes, list(outcome.notes))
     write_json(context.run.scores, scored)
-    context.run.seal(context.run.notes, context.run.scores)
-    report_run(context, outputs, tuned, pairs, outcome.notes)
+    context.run.seal(context.run.verdict, context.run.notes, context.run.scores)
+    report_run(context, outputs, tuned, pairs, outcome.notes, verdict)
     return outcome
 
 
@@ -240,6 +254,20 @@ def _fit(context: RunContext) -> set[str]:
             source = fit_task(context, task, data, validated)
         sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
     return sources
+
+
+def _verdict(
+    context: RunContext, evidence: Mapping[str, Evidence], groups: Mapping[str, NDArray[np.int64]]
+) -> Verdict:
+    """Return whether the run finds anything."""
+    return verdict_of(
+        evidence,
+        groups,
+        context.dataset.classes.names,
+        context.recipe.budget,
+        fitted_networks(context),
+        trained_classes(context),
+    )
 
 
 def _tuning(context: RunContext, tuned: Tuned) -> list[str]:

@@ -232,6 +232,7 @@ def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
     tune = recipe.tune or Tune()
     if not tune.masks:
         tune = Tune(gates=tune.gates)
+    tune = tune.but(neutral=True)
     searched = {"label": tune.label, "pixel": tune.pixel, "area": tune.area}
     tuned = ", ".join(name for name, wanted in searched.items() if wanted) or "nothing"
     gates = "all gates, by F1" if tune.gates == "f1" else "nothing else"

@@ -75,5 +75,5 @@ recipe = Recipe(
         Threshold(label=0.8, pixel=0.4),
         MinArea(pixels=0),
     ),
-    tune=Tune(),
+    tune=Tune(neutral=True),
 )

@@ -5,6 +5,7 @@ class is predicted on a strip only when its highest probability is above the lab
 mask of fewer pixels than the area becomes empty. All in this order, each class by itself.
 """
 
+from collections.abc import Collection
 from math import sqrt
 from typing import Any, Literal, NamedTuple, Self
 
@@ -23,6 +24,9 @@ from steelscan.evaluation.tuning.objectives import (
 )
 from steelscan.strip import PerClass, Spec, per_class
 from steelscan.strip.errors import MaskError, RecipeError
+
+_NEUTRAL = 0.5
+"""The threshold of a probability without any other knowledge."""
 
 
 class Tune(Spec):
@@ -45,6 +49,10 @@ class Tune(Spec):
     gates: Literal["keep", "f1"] = "keep"
     positives: int = Field(default=8, ge=1)
     """A class on fewer strips than this is not tuned."""
+    neutral: bool = False
+    """Whether label and pixel thresholds above 0.5 become 0.5 for a class that is not tuned, is on
+    a strip, and is found on none. For thresholds that were not chosen for these classes. They are
+    kept if 0.5 finds nothing either, or if the mean Dice of the class falls."""
     gain: float = Field(default=0.001, ge=0)
     errors: float = Field(default=2.0, ge=0)
 
@@ -174,7 +182,10 @@ def _search_class(
     positives = int(search.positive.sum())
     if positives < tune.positives:
         few = f"{positives} strip{'s have' if positives != 1 else ' has'} this class"
-        return kept(f"{few}, {tune.positives} are needed")
+        few = f"{few}, {tune.positives} are needed"
+        if not (tune.neutral and positives) or old.shared.any():
+            return kept(few)
+        return _neutral(search, fixed, f"{few}; it is found on none of them")
     (best,) = search.choose(np.ones((1, len(old))))
     if best == start:
         return kept("no setting is better")
@@ -185,6 +196,24 @@ def _search_class(
     if gain <= tune.errors * error:
         return kept(f"the best gain, {gain:+.4f}, may be luck (standard error {error:.4f})")
     return _Result(best, True, before, float(dice(new).mean()), f"gain {gain:+.4f}")
+
+
+def _neutral(search: ClassSearch, fixed: Collection[str], few: str) -> _Result:
+    """Lower label and pixel thresholds to 0.5 if that finds the class and costs no Dice.
+
+    ``fixed`` names thresholds that stay; ``few`` is the reason why the class is not tuned.
+    """
+    start = search.default
+    label, pixel = (
+        value if name in fixed else min(value, _NEUTRAL)
+        for name, value in (("label", start.label), ("pixel", start.pixel))
+    )
+    neutral = start._replace(label=label, pixel=pixel)
+    old, new = search.pairs(start), search.pairs(neutral)
+    before, after = float(dice(old).mean()), float(dice(new).mean())
+    if not new.shared.any() or after < before:
+        return _Result(start, False, before, before, f"{few}, and 0.5 is no better")
+    return _Result(neutral, True, before, after, f"{few}, therefore 0.5 instead")
 
 
 def _gain(old: Pairs, new: Pairs, objective: Objective) -> tuple[float, float]:

@@ -39,6 +39,7 @@ OF_A_RUN = frozenset(
         "tests.txt",
         "thresholds.json",
         "track",
+        "verdict.json",
         "wandb",
     )
 )
