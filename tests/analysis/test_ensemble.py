@@ -37,12 +37,12 @@ from steelscan.pipeline.pixel_counts import write_evaluated
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
 from steelscan.prediction import (
     Ensemble,
+    EnsembleMean,
     LogitMean,
     Mean,
     Member,
     PowerMean,
     TorchModel,
-    predict_masks,
     to_uint8,
 )
 from steelscan.recipes import Recipe, Segment
@@ -309,8 +309,8 @@ def test_sets_are_refitted_as_ensembles_of_their_members_would_be(
         models = [voter(eyes[at]) for at in chosen]
         levels = []
         for row in range(STRIPS):
-            maps = predict_masks(models, ("identity", "hflip"), world.dataset.picture(row))
-            levels.append(strip_histograms(to_uint8(maps), world.dataset.masks(row)))
+            mean = EnsembleMean(("identity", "hflip"), world.dataset.picture(row), models=models)
+            levels.append(strip_histograms(to_uint8(mean.masks()), world.dataset.masks(row)))
         both = np.stack(levels)
         total = 0.0
         for part in (0, 1):

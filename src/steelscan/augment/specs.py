@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from steelscan.strip import Share, Spec
+from steelscan.strip import Share, ShareBelowOne, Spec
 
 
 class Randomized(Spec):
@@ -53,7 +53,10 @@ class BrightnessContrast(Randomized):
 
 
 class Gamma(Randomized):
-    """Raise grey levels to a power between ``1 - limit`` and ``1 + limit``."""
+    """Raise grey levels, as shares of 255, to a power between ``1 - limit`` and ``1 + limit``.
+
+    A power above 1 darkens.
+    """
 
     kind: Literal["gamma"] = "gamma"
     limit: Annotated[float, Field(ge=0, le=0.99)] = 0.2
@@ -118,7 +121,10 @@ class IsoNoise(Randomized):
 
 
 class SaltPepper(Randomized):
-    """Set up to the share ``amount`` of the pixels to black or white (14th, K:114367)."""
+    """Set up to the share ``amount`` of the pixels to black or white (14th, K:114367).
+
+    The share is drawn uniformly, and how many of these pixels become white.
+    """
 
     kind: Literal["salt_pepper"] = "salt_pepper"
     amount: Share = 0.0002
@@ -136,7 +142,7 @@ class ShiftScaleRotate(Randomized):
 
     kind: Literal["shift_scale_rotate"] = "shift_scale_rotate"
     shift: Share = 0.0625
-    scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale: ShareBelowOne = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
 
 
