@@ -14,7 +14,10 @@ from steelscan.strip.errors import RunError
 
 
 class F1Scores(Spec):
-    """F1 of a class with the recipe's threshold, and with the best one on these and on others."""
+    """F1 of a class with the recipe's threshold and with the best one.
+
+    The latter on the strips that were searched, and on others.
+    """
 
     default: float
     in_sample: float

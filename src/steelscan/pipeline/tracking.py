@@ -42,10 +42,10 @@ def tracked(
     folder: Path,
     label: str,
 ) -> Iterator[Log | None]:
-    """Give a fit that the block makes in ``folder`` a run of the tracker that the user chose.
+    """Track the fit that the block makes in ``folder``, with the tracker that the user chose.
 
-    Yields the ``log`` for `fit`, or None if there is nothing to track. Afterwards the run has each
-    epoch of ``metrics.csv`` once, however often the fit was interrupted, and, if the network
+    Yields the ``log`` for `fit`, or None if there is nothing to track. Afterwards the tracker has
+    each epoch of ``metrics.csv`` once, however often the fit was interrupted, and, if the network
     predicts pixels, overlays of validation strips. ``network`` then has its final weights.
     Raises RunError if the tracker fails.
     """
