@@ -45,6 +45,7 @@ from steelscan.losses import BothHeads, Loss, Mix, WherePresent, loss_of_classes
 from steelscan.mill import Mill, write_mill
 from steelscan.models import Network, build_network, encoder_of
 from steelscan.prediction import EncoderFittedFor
+from steelscan.recipes import with_random_weights
 from steelscan.strip import Frame, show_progress
 from steelscan.training import AllStrips, CropPass, EveryStrip, Stage, Training, TrainingData
 
@@ -184,7 +185,7 @@ def solutions() -> list[str]:
 
 def fits(name: str) -> Iterator[Case]:
     """Yield every stage of every member of a recipe, with repetitions."""
-    for step in recipes.load(name).with_random_weights().network_steps:
+    for step in with_random_weights(recipes.load(name)).network_steps:
         for member in step.ensemble.members:
             fitted = [(member.network, member.stages)]
             if isinstance(member.start, EncoderFittedFor):

@@ -33,7 +33,7 @@ from zarr.codecs import BloscCodec
 
 from quick import mill_strips, print_result
 from steelscan.models import build_network, without_weights
-from steelscan.prediction import ProbabilityStore, TorchModel, View, predict_masks, to_uint8
+from steelscan.prediction import EnsembleMean, ProbabilityStore, TorchModel, View, to_uint8
 from steelscan.recipes import first_place
 from steelscan.strip import Frame, decode
 from steelscan.strip.tables import MaskTable, read_mask_table
@@ -258,7 +258,7 @@ def peaks(
             probabilities = maps[strip % len(maps)]
             if networks:
                 picture = rng.integers(0, 256, FRAME, np.uint8)
-                probabilities = to_uint8(predict_masks(networks, views, picture))
+                probabilities = to_uint8(EnsembleMean(views, picture, models=networks).masks())
             kept[strip] = probabilities
         for strip in range(strips):
             kept[strip]

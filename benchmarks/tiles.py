@@ -20,7 +20,7 @@ from steelscan.data import RandomCrop, open_dataset
 from steelscan.losses import BCE, Dice, Mix
 from steelscan.mill import Mill, write_mill
 from steelscan.models import FPN, PSPNet, Unet, build_network
-from steelscan.prediction import Tiles, TorchModel, predict_masks
+from steelscan.prediction import EnsembleMean, Tiles, TorchModel
 from steelscan.training import AdamW, BalancedSampler, Cosine, Last, Training, TrainingData
 from steelscan.training.fit import fit
 
@@ -72,11 +72,16 @@ def main() -> None:
             network.eval()
             pictures = [long.picture(row) for row in range(len(long))]
             whole = np.stack(
-                [predict_masks([TorchModel(network, None)], ("identity",), p) for p in pictures]
+                [
+                    EnsembleMean(("identity",), p, models=[TorchModel(network, None)]).masks()
+                    for p in pictures
+                ]
             )
             for width, overlap in TILES:
                 model = TorchModel(network, None, tiles=Tiles(width=width, overlap=overlap))
-                tiled = np.stack([predict_masks([model], ("identity",), p) for p in pictures])
+                tiled = np.stack(
+                    [EnsembleMean(("identity",), p, models=[model]).masks() for p in pictures]
+                )
                 difference = np.abs(tiled - whole)
                 changed = (tiled > 0.5) != (whole > 0.5)
                 sys.stdout.write(

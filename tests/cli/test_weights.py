@@ -93,7 +93,7 @@ def test_the_list_names_all_encoders_of_a_recipe_and_the_command_that_gets_them(
 
 def test_the_list_as_json_covers_all_recipes(run, tmp_path, monkeypatch):
     assert encoder_bytes("legacy_senet154") == pytest.approx(115.09e6 * 4, rel=1e-3)  # timm's table
-    monkeypatch.setattr("steelscan.pipeline.weights_list.encoder_bytes", len)
+    monkeypatch.setattr("steelscan.pipeline.weights.listing.encoder_bytes", len)
     status, text, _ = run("weights", "list", "--json", "--weights-dir", tmp_path)
     assert status == 0
     found = json.loads(text)
@@ -218,7 +218,7 @@ def test_a_recipe_stands_for_what_it_lacks(run, weights_file, recipe_file, tmp_p
         report(f"fetching {encoder}")
         return store.add_file(encoder, weights_file, "MIT")
 
-    monkeypatch.setattr("steelscan.pipeline.wanted_weights.fetch_weights", fetched)
+    monkeypatch.setattr("steelscan.pipeline.weights.wanted.fetch_weights", fetched)
     arguments = ("weights", "fetch", recipe_file, "--weights-dir", tmp_path / "store")
     assert run(*arguments)[1].startswith(f"fetching {SMALL}\n{SMALL} is in ")
     assert run(*arguments)[1] == "All weights are on this machine.\n"
@@ -271,7 +271,7 @@ def test_required_weights_stop_before_anything_is_done(run, recipe_file, trained
 
 def test_hub_downloads_first(run, recipe_file, weights_file, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "steelscan.pipeline.wanted_weights.fetch_weights",
+        "steelscan.pipeline.weights.wanted.fetch_weights",
         lambda encoder, store, _: store.add_file(encoder, weights_file, "MIT"),
     )
     arguments = ("train", recipe_file, "--data", "d", "--out", tmp_path / "run")

@@ -14,7 +14,8 @@ from steelscan.data.folds import read_folds
 from steelscan.decision import HardGate, RuleInput, SoftGate, masks_of
 from steelscan.losses import BCE, BothHeads, Dice, Mix
 from steelscan.models import TwoHeaded
-from steelscan.pipeline import Options, RunContext, RunFolder, open_run
+from steelscan.pipeline import Options, RunFolder, open_run
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.out_of_fold import OutOfFold
 from steelscan.pipeline.train import train
 from steelscan.postprocess import MinArea, Threshold

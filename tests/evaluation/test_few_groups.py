@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from steelscan.analysis.ensemble.selection import choose_honestly
 from steelscan.analysis.escapes.figures import draw_operating
 from steelscan.analysis.escapes.operating import ScoredStrips, operating_curve, promises
 from steelscan.analysis.escapes.review import Rates, choose_review
@@ -26,7 +27,6 @@ from steelscan.evaluation.tuning import (
     EscapeWeighted,
     MeanDice,
     Prior,
-    choose_honestly,
     tune_thresholds,
 )
 from steelscan.strip.errors import InputError

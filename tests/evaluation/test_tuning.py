@@ -19,8 +19,8 @@ from steelscan.evaluation.tuning import (
 )
 from steelscan.evaluation.tuning.class_search import decision_threshold, dice_if_predicted
 from steelscan.evaluation.tuning.crossfit import assign_parts, crossfit
+from steelscan.evaluation.tuning.groups_needed import fewest_groups, groups_for_gain
 from steelscan.evaluation.tuning.tolerance import as_good, plateau
-from steelscan.evaluation.tuning.tune import fewest_groups, groups_for_gain
 from steelscan.strip.errors import InputError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

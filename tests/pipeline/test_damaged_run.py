@@ -20,11 +20,11 @@ from steelscan.pipeline import (
     Outcome,
     RunFolder,
     StoredOutputs,
-    find_runs,
     open_run,
     plan_run,
     submit,
 )
+from steelscan.pipeline.runs import find_runs
 from steelscan.pipeline.train import train
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import RunError, SteelscanError

@@ -69,9 +69,9 @@ def test_a_variable_without_effect_is_not_named(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "gpus", "found"),
     [
-        ("gpu", 1, "--device: is gpu, which is no device"),
-        ("cuda:-1", 1, "is cuda:-1, which is no device"),
-        ("cpu:0", 1, "is cpu:0, which is no device"),
+        ("gpu", 1, "--device: is gpu, which is not a device"),
+        ("cuda:-1", 1, "is cuda:-1, which is not a device"),
+        ("cpu:0", 1, "is cpu:0, which is not a device"),
         ("cuda", 0, "cuda:0 does not exist: PyTorch finds no GPU"),
         ("cuda:2", 2, "cuda:2 does not exist: the last one is cuda:1"),
         ("mps", 2, "mps does not exist: PyTorch finds no Apple GPU"),

@@ -20,7 +20,8 @@ from steelscan.data import Folds, WholeStrip, cache_folder, open_dataset
 from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.models import Classifier, StripNetwork
-from steelscan.pipeline import Options, Outcome, RunContext, RunFolder, plan_run, tasks
+from steelscan.pipeline import Options, Outcome, RunFolder, plan_run, tasks
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.forecast import memory, speed
 from steelscan.pipeline.forecast.fits import fits_of
 from steelscan.pipeline.forecast.forecast import Forecast, forecast

@@ -14,7 +14,8 @@ from steelscan.data import open_dataset
 from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.decision import RuleInput
-from steelscan.pipeline import Options, RunContext, RunFolder, open_folds, open_run, tasks
+from steelscan.pipeline import Options, RunFolder, open_folds, open_run, tasks
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.networks import training_data
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier
 from steelscan.pipeline.pseudo_labels import (

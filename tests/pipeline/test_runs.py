@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from steelscan.losses import BCE
-from steelscan.pipeline import Outcome, RunFolder, find_runs, runs_json, runs_table
+from steelscan.pipeline import Outcome, RunFolder
+from steelscan.pipeline.runs import find_runs, runs_json, runs_table
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import InputError, RunError

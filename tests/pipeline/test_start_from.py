@@ -15,8 +15,9 @@ from torch import Tensor
 
 from steelscan.mill import Mill, write_mill
 from steelscan.models import PSPNet
-from steelscan.pipeline import Options, Outcome, RunContext, RunFolder
+from steelscan.pipeline import Options, Outcome, RunFolder
 from steelscan.pipeline import networks as networks_module
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.train import begin_run, plan_run, train
 from steelscan.pipeline.validation import ValidationStrips

@@ -21,7 +21,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from steelscan import cli
 from steelscan.models import build_network
-from steelscan.pipeline import Options, Outcome, RunContext, RunFolder, tasks, trackers
+from steelscan.pipeline import Options, Outcome, RunFolder, tasks, trackers
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task
 from steelscan.pipeline.networks import load_models
 from steelscan.pipeline.tracking import tracked

@@ -357,7 +357,7 @@ def test_ignored_variables_of_the_environment_are_noted(
 ) -> None:
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     plan, notes = begin_run(RunFolder(tmp_path / "run"), tiny, strips, CPU)
-    begin = "Ignored in the environment, the recipe alone counts: ACCELERATE_GRADIENT_ACCUMULATION_"
+    begin = "Ignored environment variables, because only the recipe counts: ACCELERATE_GRADIENT_"
     assert [note for note in notes if note.startswith(begin)]
     assert plan.split[-1].startswith(begin)
 

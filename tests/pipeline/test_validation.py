@@ -19,7 +19,8 @@ from steelscan.data import WholeStrip
 from steelscan.decision import Gate, HardGate, OwnGate, SoftGate
 from steelscan.losses import BCE, BothHeads
 from steelscan.models import Outputs, StripNetwork, TwoHeaded
-from steelscan.pipeline import Options, RunContext, RunFolder, tasks, validation
+from steelscan.pipeline import Options, RunFolder, tasks, validation
+from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, fitted_before
 from steelscan.pipeline.networks import training_data
 from steelscan.pipeline.train import begin_run

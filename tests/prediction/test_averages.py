@@ -19,8 +19,6 @@ from steelscan.prediction import (
     Member,
     PowerMean,
     TorchModel,
-    predict_classes,
-    predict_masks,
 )
 from steelscan.prediction.averages import inverse, mean_of, transform
 from steelscan.training import AdamW, Training
@@ -160,7 +158,9 @@ def test_networks_and_views_are_averaged_together(average, output, views):
     logits = [FLIPS[view](logits_of(own, FLIPS[view](picture))) for own in slopes for view in views]
     mirrored = [view != "identity" for _ in slopes for view in views]
     expected = by_numpy(average, logits, mirrored, output == "softmax")
-    outputs = predict_masks([model(own, output=output) for own in slopes], views, picture, average)
+    outputs = EnsembleMean(
+        views, picture, average, models=[model(own, output=output) for own in slopes]
+    ).masks()
     assert outputs.dtype == np.float32
     assert np.allclose(outputs, expected, atol=1e-5)
 
@@ -175,8 +175,10 @@ def test_both_heads_are_averaged_alike_from_one_prediction(average):
         mean.add(each)
     masks, classes = mean.masks(None), mean.classes(None)
     assert [each.network.body.calls for each in models] == [[(1, 1, 32, 64)] * 3] * 2
-    assert np.array_equal(masks, predict_masks(models, VIEWS, picture, average))
-    assert np.array_equal(classes, predict_classes(models, VIEWS, picture, average))
+    assert np.array_equal(masks, EnsembleMean(VIEWS, picture, average, models=models).masks())
+    assert np.array_equal(
+        classes, EnsembleMean(VIEWS, picture, average, {"classes"}, models).classes()
+    )
     logits = [logits_of(own, FLIPS[view](picture)).mean((1, 2)) for own in slopes for view in VIEWS]
     expected = by_numpy(average, logits, [view != "identity" for _ in slopes for view in VIEWS])
     assert classes.dtype == np.float32
@@ -193,7 +195,7 @@ def test_each_class_is_averaged_over_the_networks_that_predict_it(average, outpu
     own = {ids: slopes if sound is None else (sound, *slopes) for ids, slopes in predicts.items()}
     models = [model(slopes, classes=ids, output=output) for ids, slopes in own.items()]
     picture = strip()
-    outputs = predict_masks(models, ("identity",), picture, average, 6)
+    outputs = EnsembleMean(("identity",), picture, average, models=models).masks(6)
     logits = {ids: logits_of(slopes, picture) for ids, slopes in own.items()}
     assert outputs.shape == (6, 32, 64)
     assert not outputs[[1, 2, 5]].any()
@@ -227,7 +229,7 @@ def test_a_class_that_no_network_predicts_is_nan():
     models = [model((1.0, 2.0), head="both", classes=(2, 3)), model((3.0,), head="both")]
     models[1] = TorchModel(models[1].network, None, (3,))
     picture = strip()
-    outputs = predict_classes(models, ("identity",), picture, classes=4)
+    outputs = EnsembleMean(("identity",), picture, heads={"classes"}, models=models).classes(4)
     first, second = (sigmoid(logits_of(own, picture).mean((1, 2))) for own in ((1.0, 2.0), (3.0,)))
     assert np.isnan(outputs[[0, 3]]).all()
     assert np.allclose(outputs[1:3], [first[0], (first[1] + second[0]) / 2], atol=1e-6)
@@ -240,9 +242,9 @@ def test_the_mean_of_masks_is_to_the_bit_what_numpy_says():
     ]
     for shape in ((33, 70), (64, 128)):
         picture = strip(*shape)
-        parts = [predict_masks([each], VIEWS, picture) for each in models]
+        parts = [EnsembleMean(VIEWS, picture, models=[each]).masks() for each in models]
         expected = np.mean(parts, axis=0, dtype=np.float32)
-        assert np.array_equal(predict_masks(models, VIEWS, picture), expected)
+        assert np.array_equal(EnsembleMean(VIEWS, picture, models=models).masks(), expected)
 
 
 def test_a_smaller_view_of_the_strip_is_enlarged_before_the_power_and_as_logits():
@@ -252,10 +254,10 @@ def test_a_smaller_view_of_the_strip_is_enlarged_before_the_power_and_as_logits(
     small = 0.02 * 6.0 * np.arange(128) + 6.0 * (128 / 255 * 2 - 1)
     places = (np.arange(256) + 0.5) / 2 - 0.5
     ramp = np.interp(places, np.arange(128), small)
-    outputs = predict_masks([half], ("identity",), picture, LogitMean())
+    outputs = EnsembleMean(("identity",), picture, LogitMean(), models=[half]).masks()
     assert np.allclose(outputs[0], sigmoid(ramp), atol=1e-5)
     between = np.interp(places, np.arange(128), sigmoid(small))
-    outputs = predict_masks([half], ("identity",), picture, PowerMean(t=3.0))
+    outputs = EnsembleMean(("identity",), picture, PowerMean(t=3.0), models=[half]).masks()
     assert np.allclose(outputs[0], between**3, atol=1e-5)
 
 

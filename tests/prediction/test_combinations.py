@@ -10,14 +10,13 @@ from torch import nn
 from steelscan.data import Shrink
 from steelscan.models import StripNetwork
 from steelscan.prediction import (
+    EnsembleMean,
     LogitMean,
     Mean,
     PowerMean,
     Tiles,
     TorchModel,
-    predict_classes,
     predict_each,
-    predict_masks,
     to_uint8,
 )
 
@@ -71,9 +70,9 @@ def planes_of(kind):
 
 
 def predicted_again(models, average, classes):
-    masks = to_uint8(predict_masks(models, VIEWS, STRIP, average, classes))
+    masks = to_uint8(EnsembleMean(VIEWS, STRIP, average, models=models).masks(classes))
     if models[0].network.head == "both":
-        return masks, predict_classes(models, VIEWS, STRIP, average, classes)
+        return masks, EnsembleMean(VIEWS, STRIP, average, {"classes"}, models).classes(classes)
     return masks, None
 
 
@@ -125,7 +124,9 @@ def test_models_that_stay_are_in_every_subset():
 def test_the_majority_is_that_of_the_votes(count):
     models = [model(2, seed) for seed in range(count)]
     pixels = predict_each(models, VIEWS, STRIP, LogitMean(), (), 2).majority()
-    alone = np.stack([to_uint8(predict_masks([each], VIEWS, STRIP)) for each in models])
+    alone = np.stack(
+        [to_uint8(EnsembleMean(VIEWS, STRIP, models=[each]).masks()) for each in models]
+    )
     for threshold in range(0, 255, 17):
         votes = (alone > threshold).sum(axis=0)
         assert np.array_equal(pixels > threshold, 2 * votes > count)
@@ -133,7 +134,7 @@ def test_the_majority_is_that_of_the_votes(count):
 
 def test_only_models_that_predict_a_class_vote_on_it():
     pixels = predict_each(MODELS["some classes"], VIEWS, STRIP, Mean(), (), 4).majority()
-    first = predict_masks(MODELS["some classes"][:1], VIEWS, STRIP)
+    first = EnsembleMean(VIEWS, STRIP, models=MODELS["some classes"][:1]).masks()
     assert np.array_equal(pixels[1], to_uint8(first)[1])
     assert not pixels[3].any()
 
@@ -174,8 +175,8 @@ def test_the_box_is_empty_if_nothing_is_reached():
     assert found.box(100) == (slice(0), slice(0))
 
 
-def test_class_probabilities_are_those_of_predict_classes():
+def test_class_probabilities_are_those_of_the_ensemble_mean():
     models = MODELS["two heads"]
     found = predict_each(models, VIEWS, STRIP, Mean(), (LogitMean(),), 2)
-    classes = predict_classes(models, VIEWS, STRIP, LogitMean(), 2)
+    classes = EnsembleMean(VIEWS, STRIP, LogitMean(), {"classes"}, models).classes(2)
     assert np.array_equal(found.by_average[LogitMean()][1], classes)

@@ -9,7 +9,7 @@ from torch import nn
 
 from steelscan.data import Shrink
 from steelscan.models import FPN, StripNetwork, Unet, build_network
-from steelscan.prediction import TorchModel, predict_classes, predict_masks, to_uint8
+from steelscan.prediction import EnsembleMean, TorchModel, to_uint8
 
 VIEWS = [("identity",), ("hflip",), ("identity", "hflip"), ("identity", "hflip", "vflip")]
 SHAPES = [(1, 1), (1, 40), (33, 1), (32, 64), (31, 65), (50, 90)]
@@ -80,7 +80,7 @@ def padded(plane):
 @pytest.mark.parametrize("views", VIEWS)
 def test_what_depends_on_the_pixel_alone_comes_back_at_its_pixel(shape, views):
     strip = picture(*shape)
-    outputs = predict_masks([model()], views, strip)
+    outputs = EnsembleMean(views, strip, models=[model()]).masks()
     assert outputs.dtype == np.float32
     grey = strip / 255 * 2 - 1
     expected = sigmoid([grey + 0.25, -2 * grey + 0.25])
@@ -100,15 +100,15 @@ def test_the_answer_is_the_mean_over_views_and_networks_by_hand(shape, views):
     ]
     expected = np.mean(parts, axis=0)
     models = [model(ByPlace, own) for own in slopes]
-    outputs = predict_masks(models, views, strip)
+    outputs = EnsembleMean(views, strip, models=models).masks()
     assert np.allclose(outputs, expected, atol=1e-5)
-    assert np.allclose(predict_masks(models[::-1], views, strip), outputs, atol=1e-6)
+    assert np.allclose(EnsembleMean(views, strip, models=models[::-1]).masks(), outputs, atol=1e-6)
 
 
 def test_probabilities_are_averaged_and_not_logits():
     sure, unsure = model(slopes=(40.0,)), model(slopes=(0.0,))
     white = np.full((32, 32), 255, np.uint8)
-    outputs = predict_masks([sure, unsure], ("identity",), white)
+    outputs = EnsembleMean(("identity",), white, models=[sure, unsure]).masks()
     assert np.allclose(outputs, (1 + sigmoid(0.25)) / 2, atol=1e-6)
 
 
@@ -117,7 +117,12 @@ def test_classes_are_averaged_over_views_and_networks(views):
     strip = picture(20, 70)
     means = [(padded(strip) / 255 * 2 - 1).mean() for view in views]
     slopes = [(5.0, -2.0), (0.5, 30.0)]
-    outputs = predict_classes([model(slopes=own, head="classes") for own in slopes], views, strip)
+    outputs = EnsembleMean(
+        views,
+        strip,
+        heads={"classes"},
+        models=[model(slopes=own, head="classes") for own in slopes],
+    ).classes()
     assert outputs.dtype == np.float32
     each = [sigmoid(mean * np.array(own) + 0.25) for own in slopes for mean in means]
     expected = np.mean(each, axis=0)
@@ -148,7 +153,7 @@ def test_a_strip_seen_at_half_size_is_answered_at_its_own(views):
     blocks = strip.reshape(20, 2, 30, 2).astype(float)
     seen = np.floor(blocks.mean((1, 3)) + 0.5)
     half = model(resize=Shrink(pixels=600))
-    outputs = predict_masks([half], views, strip)
+    outputs = EnsembleMean(views, strip, models=[half]).masks()
     grey = seen / 255 * 2 - 1
     expected = [two_way_mean(plane, (40, 60)) for plane in sigmoid([grey + 0.25, -2 * grey + 0.25])]
     assert outputs.shape == (2, 40, 60)
@@ -160,12 +165,14 @@ def test_a_strip_seen_at_half_size_is_answered_at_its_own(views):
 def test_every_size_of_strip_gives_maps_of_its_frame(shape, pixels):
     models = [model(resize=Shrink(pixels=pixels)), model()]
     flat = np.full(shape, 51, np.uint8)
-    outputs = predict_masks(models, ("identity", "hflip"), flat)
+    outputs = EnsembleMean(("identity", "hflip"), flat, models=models).masks()
     assert outputs.shape == (2, *shape)
     grey = 51 / 255 * 2 - 1
     for plane, slope in zip(outputs, (1.0, -2.0), strict=True):
         assert np.allclose(plane, sigmoid(grey * slope + 0.25), atol=1e-6)
-    assert predict_classes([model(head="classes")], ("vflip",), flat).shape == (2,)
+    assert EnsembleMean(
+        ("vflip",), flat, heads={"classes"}, models=[model(head="classes")]
+    ).classes().shape == (2,)
 
 
 def mixing_network():
@@ -178,8 +185,10 @@ def mixing_network():
 def mirrored_apart(strip, views):
     """How far the outputs for the mirrored strip is from the mirrored outputs."""
     models = [mixing_network()]
-    direct = predict_masks(models, views, strip)
-    mirrored = predict_masks(models, views, np.ascontiguousarray(strip[:, ::-1]))[..., ::-1]
+    direct = EnsembleMean(views, strip, models=models).masks()
+    mirrored = EnsembleMean(views, np.ascontiguousarray(strip[:, ::-1]), models=models).masks()[
+        ..., ::-1
+    ]
     return np.abs(direct - mirrored).max()
 
 
@@ -194,7 +203,7 @@ def test_with_both_views_a_mirrored_strip_has_the_mirrored_answer():
 @pytest.mark.parametrize("dress", ["mirrored", "read-only", "part"])
 def test_pictures_may_be_views_of_other_arrays(dress):
     strip = picture(32, 64)
-    plain = predict_masks([model()], ("identity",), strip)
+    plain = EnsembleMean(("identity",), strip, models=[model()]).masks()
     if dress == "mirrored":
         dressed, expected = strip[:, ::-1], plain[..., ::-1]
     elif dress == "part":
@@ -203,14 +212,16 @@ def test_pictures_may_be_views_of_other_arrays(dress):
     else:
         strip.flags.writeable = False
         dressed, expected = strip, plain
-    assert np.allclose(predict_masks([model()], ("identity",), dressed), expected, atol=1e-6)
+    assert np.allclose(
+        EnsembleMean(("identity",), dressed, models=[model()]).masks(), expected, atol=1e-6
+    )
 
 
 def test_asking_leaves_picture_and_network_as_they_were():
     strip, asked = picture(40, 70), mixing_network()
     before = strip.copy(), {n: t.clone() for n, t in asked.network.state_dict().items()}
-    first = predict_masks([asked], ("identity", "vflip"), strip)
-    assert np.array_equal(predict_masks([asked], ("identity", "vflip"), strip), first)
+    first = EnsembleMean(("identity", "vflip"), strip, models=[asked]).masks()
+    assert np.array_equal(EnsembleMean(("identity", "vflip"), strip, models=[asked]).masks(), first)
     assert np.array_equal(strip, before[0])
     assert all(torch.equal(t, before[1][n]) for n, t in asked.network.state_dict().items())
     assert not asked.network.training
@@ -230,7 +241,9 @@ def test_a_picture_of_one_deepest_cell_is_answered_by_networks_with_group_norms(
     network, _ = build_network(
         FPN(encoder="resnet10t", weights="random", segmentation_channels=32), 2
     )
-    outputs = predict_masks([TorchModel(network.eval(), None)], ("identity",), picture(*shape))
+    outputs = EnsembleMean(
+        ("identity",), picture(*shape), models=[TorchModel(network.eval(), None)]
+    ).masks()
     assert outputs.shape == (2, *shape)
     assert np.isfinite(outputs).all()
 

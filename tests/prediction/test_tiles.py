@@ -13,14 +13,13 @@ from torch import nn
 from steelscan.data import Shrink
 from steelscan.models import StripNetwork
 from steelscan.prediction import (
+    EnsembleMean,
     LogitMean,
     Mean,
     ModelOutputs,
     PowerMean,
     Tiles,
     TorchModel,
-    predict_classes,
-    predict_masks,
 )
 from steelscan.prediction.tiles import in_tiles, starts, weights
 
@@ -127,16 +126,16 @@ def test_tiles_make_no_difference_if_the_receptive_field_is_smaller_than_the_ove
     picture = np.random.default_rng(0).integers(0, 256, (50, 500)).astype(np.uint8)
     views = ("identity", "hflip", "vflip")
     alone = [TorchModel(local, resize)]
-    whole = predict_masks(alone, views, picture, average)
-    of_whole = predict_classes(alone, views, picture, average)
+    whole = EnsembleMean(views, picture, average, models=alone).masks()
+    of_whole = EnsembleMean(views, picture, average, {"classes"}, alone).classes()
     for spec in (tiles(4, 2), tiles(5, 2), tiles(7, 3), tiles(40, 2)):
         models = [TorchModel(local, resize, tiles=spec)]
-        masks = predict_masks(models, views, picture, average)
-        classes = predict_classes(models, views, picture, average)
+        masks = EnsembleMean(views, picture, average, models=models).masks()
+        classes = EnsembleMean(views, picture, average, {"classes"}, models).classes()
         assert masks.shape == whole.shape
         assert np.abs(masks - whole).max() < 1e-5
         assert np.abs(classes - of_whole).max() < 0.05  # its maximum may lie at a tile's edge
-    unblended = predict_masks(
-        [TorchModel(local, resize, tiles=tiles(4, 0))], views, picture, average
-    )
+    unblended = EnsembleMean(
+        views, picture, average, models=[TorchModel(local, resize, tiles=tiles(4, 0))]
+    ).masks()
     assert np.abs(unblended - whole).max() > 1e-3

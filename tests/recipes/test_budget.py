@@ -12,7 +12,7 @@ from steelscan import cli, recipes
 from steelscan.data import RandomCrop, Shrink, WholeStrip, crop_frame
 from steelscan.models import Classifier, PSPNet, TwoHeaded, copy_encoder, encoder_of
 from steelscan.prediction import EncoderFittedFor, EncoderOf
-from steelscan.recipes import Classify, Recipe, Segment, with_budget
+from steelscan.recipes import Classify, Recipe, Segment, with_budget, with_random_weights
 from steelscan.strip import Frame
 from steelscan.training import BestAverage, CropPass
 
@@ -475,5 +475,5 @@ def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, ca
     with pytest.raises(SystemExit):
         cli.main()
     recipe = with_budget(recipes.load("ninth_place"), budget)
-    assert given == [recipe.with_random_weights()]
+    assert given == [with_random_weights(recipe)]
     assert capsys.readouterr().out.splitlines() == list(recipe.changes)

@@ -9,7 +9,7 @@ from steelscan.decision import SoftGate, StepOutput
 from steelscan.losses import BCE, BothHeads, Focal, Mix
 from steelscan.models import encoder_of
 from steelscan.postprocess import MinArea, Threshold
-from steelscan.prediction import LogitMean, predict_classes, predict_masks, to_uint8
+from steelscan.prediction import EnsembleMean, LogitMean, to_uint8
 from steelscan.strip import Frame
 
 THREE = ("identity", "hflip", "vflip")
@@ -54,8 +54,8 @@ def test_the_fourth_averages_the_logits_of_each_head_before_its_gate(steady, sig
     class_logits = np.array([[3.0, 5.0, -4.0, 2.0], [0.5, -1.0, 8.0, -2.0]])
     models = [steady(*map(list, pair)) for pair in zip(mask_logits, class_logits, strict=True)]
     picture = np.full(frame, 90, np.uint8)
-    masks = predict_masks(models, ensemble.views, picture, ensemble.average, 4)
-    labels = predict_classes(models, ensemble.views, picture, ensemble.average, 4)
+    masks = EnsembleMean(ensemble.views, picture, ensemble.average, models=models).masks(4)
+    labels = EnsembleMean(ensemble.views, picture, ensemble.average, {"classes"}, models).classes(4)
     levels, found = decided(recipe, {"segment": StepOutput(to_uint8(masks), labels)}, frame)
     expected = sigmoid(mask_logits.mean(0)) * sigmoid(class_logits.mean(0))
     earlier = (sigmoid(mask_logits) * sigmoid(class_logits)).mean(0)  # each network gated by itself

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from steelscan.recipes import with_random_weights
 from steelscan.recipes.catalog import load, names
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -96,7 +97,7 @@ def test_each_case_names_the_recipes_that_need_it(steps):
 
 
 def test_the_classifier_that_lends_its_encoder_is_a_case(steps):
-    start = load("twelfth_place").with_random_weights().segment.ensemble.members[1].start
+    start = with_random_weights(load("twelfth_place")).segment.ensemble.members[1].start
     assert any(
         (case.network, case.training) == (start.network, start.stages[0]) for case in steps.cases()
     )

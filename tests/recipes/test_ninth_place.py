@@ -8,7 +8,7 @@ from steelscan.data import crop_frame, cut
 from steelscan.decision import StepOutput
 from steelscan.losses import BCE, Lovasz
 from steelscan.postprocess import MinArea, Threshold
-from steelscan.prediction import Mean, predict_masks, to_uint8
+from steelscan.prediction import EnsembleMean, Mean, to_uint8
 from steelscan.strip import Frame
 from steelscan.training import Plateau, SuspectStrips
 from steelscan.training.sampling import select_strips
@@ -90,7 +90,7 @@ def test_each_class_that_passes_in_the_ninth_goes_to_its_own_network(steady, sig
     ensemble, logits = recipe.segment.ensemble, {1: 0.4, 2: 1.1, 3: 2.0, 4: 0.2}
     models = [steady([logits[m.classes[0]]], classes=m.classes) for m in ensemble.members]
     picture = np.full(frame, 90, np.uint8)
-    maps = predict_masks(models, ensemble.views, picture, ensemble.average, 4)
+    maps = EnsembleMean(ensemble.views, picture, ensemble.average, models=models).masks(4)
     assert maps[:, 5, 5] == pytest.approx(sigmoid(list(logits.values())), abs=1e-6)
     for probabilities, opened in (
         ((0.31, 0.31, 0.26, 0.11), (1, 1, 1, 1)),

@@ -42,6 +42,7 @@ from steelscan.recipes import (
     Recipe,
     Segment,
     Step,
+    with_random_weights,
 )
 from steelscan.training import AdamW, SuspectStrips, Training
 
@@ -206,7 +207,7 @@ def test_a_changed_copy_is_checked_again():
 
 def test_random_weights_are_given_to_every_network_and_to_nothing_else():
     before = recipe("csta")
-    bare = before.with_random_weights()
+    bare = with_random_weights(before)
     networks = [
         member.network for step in (bare.classify, bare.segment) for member in step.ensemble.members
     ]

@@ -10,7 +10,7 @@ from steelscan.augment import BrightnessContrast, HFlip, SteelShift, UpTo
 from steelscan.data import Folds, RandomCrop, WholeStrip
 from steelscan.decision import StepOutput
 from steelscan.losses import BCE, Lovasz, Mix
-from steelscan.prediction import Mean, PowerMean, predict_masks, to_uint8
+from steelscan.prediction import EnsembleMean, Mean, PowerMean, to_uint8
 from steelscan.prediction.averages import inverse, mean_of, transform
 from steelscan.recipes import ConfidentPixels
 from steelscan.strip import Frame
@@ -127,7 +127,7 @@ def test_the_tenth_never_predicts_the_second_class(steady, decided):
     ensemble = recipe.segment.ensemble
     models = [steady([9.0], classes=member.classes) for member in ensemble.members]
     picture = np.full(frame, 90, np.uint8)
-    maps = predict_masks(models, ensemble.views, picture, ensemble.average, 4)
+    maps = EnsembleMean(ensemble.views, picture, ensemble.average, models=models).masks(4)
     for probability, found in ((0.6, [True, False, True, True]), (0.4, [False, False, True, True])):
         classes = np.array([probability, np.nan, np.nan, np.nan], np.float32)
         outputs = {

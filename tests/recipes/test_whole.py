@@ -25,7 +25,7 @@ from steelscan import recipes
 from steelscan.mill import Mill, write_mill
 from steelscan.pipeline import Options
 from steelscan.pipeline.train import train
-from steelscan.recipes import limits, with_budget
+from steelscan.recipes import limits, with_budget, with_random_weights
 from steelscan.strip.tables import read_mask_table
 
 CURVES = Path(__file__).with_name("curves.json")
@@ -95,7 +95,7 @@ def test_the_suite_holds_nine():
 def test_a_recipe_runs_and_its_losses_stay_the_same(name, strips, tmp_path):
     recipe = with_budget(recipes.load(name), "tiny")
     run = tmp_path / "run"
-    train(recipe.with_random_weights(), strips, run, Options(device="cpu"))
+    train(with_random_weights(recipe), strips, run, Options(device="cpu"))
     table = read_mask_table(run / "submission.csv")
     assert set(table.rows) <= {path.name for path in (strips / "test_images").iterdir()}
     assert (run / "report.html").stat().st_size > 10_000

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from steelscan.strip import Share, Spec
+from steelscan.strip import Share, ShareBelowOne, Spec
 
 
 class Randomized(Spec):
@@ -129,7 +129,10 @@ class IsoNoise(Randomized):
 
 
 class SaltPepper(Randomized):
-    """Set up to the share ``amount`` of the pixels to black or white (14th, K:114367)."""
+    """Set up to the share ``amount`` of the pixels to black or white (14th, K:114367).
+
+    The share is drawn uniformly, and how many of these pixels become white.
+    """
 
     kind: Literal["salt_pepper"] = "salt_pepper"
     amount: Share = 0.0002
@@ -150,7 +153,7 @@ class ShiftScaleRotate(Randomized):
 
     kind: Literal["shift_scale_rotate"] = "shift_scale_rotate"
     shift: Share = 0.0625
-    scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale: ShareBelowOne = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
 
 

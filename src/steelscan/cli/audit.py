@@ -16,7 +16,10 @@ def audit(
     out: Out,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a finished run on this data set; its predictions help."),
+        typer.Option(
+            help="Folder of a finished run on this data set; labels are compared with its "
+            "predictions too."
+        ),
     ] = None,
     most: Annotated[
         int,

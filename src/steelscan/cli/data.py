@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.inputs import AnyDataSet, From
+from steelscan.cli.inputs import AnyDataSet, From, To
 from steelscan.cli.options import Images, OnError, Seed
 
 
@@ -34,13 +34,7 @@ def mill(
 def convert(
     source: AnyDataSet,
     target: Annotated[Path, typer.Argument(help="New or empty folder.")],
-    to: Annotated[
-        str,
-        typer.Option(
-            help="Format: class_pngs, coco, cvat, index_pngs, label_studio, labelme, run_lengths, "
-            "voc or yolo."
-        ),
-    ],
+    to: To,
     from_: From = None,
     pictures: Annotated[bool, typer.Option(help="Copy the pictures as well.")] = True,
     images: Images = None,

@@ -11,6 +11,13 @@ From = Annotated[
     str | None,
     typer.Option("--from", help="Format of the annotations; detected if not given."),
 ]
+To = Annotated[
+    str,
+    typer.Option(
+        help="Format: class_pngs, coco, cvat, index_pngs, label_studio, labelme, run_lengths, "
+        "voc or yolo."
+    ),
+]
 Strips = Annotated[
     str | None,
     typer.Option(help="Strips to scan: folder, zip or pattern; the bundle's own if not given."),

@@ -27,17 +27,17 @@ def line(
         Literal["width", "height"],
         typer.Option(help="Side of a picture that is parallel to the rolling direction."),
     ] = "width",
+    data: Strips = None,
+    strips: Scans = 100,
     cores: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=10_000,
-            help="Number of CPU cores used; for more than this machine has the time is "
-            "extrapolated. All if not given.",
+            help="Number of CPU cores used, all if not given; for more than this machine has, the "
+            "time is extrapolated.",
         ),
     ] = None,
-    data: Strips = None,
-    strips: Scans = 100,
     json: JsonFile = None,
 ) -> None:
     """Measure whether this machine keeps up with a line, on real strips.

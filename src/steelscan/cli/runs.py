@@ -17,7 +17,7 @@ def runs(
     json: PrintJson = False,
 ) -> None:
     """List all runs in folders, up to three levels deep: progress, scores and size."""
-    from steelscan.pipeline import find_runs, runs_json, runs_table
+    from steelscan.pipeline.runs import find_runs, runs_json, runs_table
 
     result = find_runs(folders or [Path("runs")])
     print(runs_json(result) if json else runs_table(result))

@@ -66,8 +66,9 @@ def train(
     read and --on-error skip is given: their rows in the submission contain "unread".
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options, how_to_view, plan_run, prepare_weights
+    from steelscan.pipeline import Options, how_to_view, plan_run
     from steelscan.pipeline.train import train as train_recipe
+    from steelscan.pipeline.weights import prepare_weights
     from steelscan.recipes import with_budget, with_overrides
 
     if plan:

@@ -28,7 +28,7 @@ def list_(
 
     Uses no network. Sizes of weights that are not here are estimated.
     """
-    from steelscan.pipeline import list_weights
+    from steelscan.pipeline.weights import list_weights
 
     found = list_weights(recipe, weights_dir)
     print(found.model_dump_json(indent=2) if json else found.table())
@@ -47,7 +47,7 @@ def fetch(
     A recipe stands for those of its encoders that are not here; a named encoder is replaced.
     Prints licence and size first. The store is a folder that can be copied to an offline machine.
     """
-    from steelscan.pipeline import fetch_targets
+    from steelscan.pipeline.weights import fetch_targets
 
     fetch_targets(targets, weights_dir, lambda line: print(line, flush=True))
 
@@ -62,6 +62,6 @@ def add(
     weights_dir: WeightsDir = None,
 ) -> None:
     """Add a file of weights to the store, after checking that it fits the encoder."""
-    from steelscan.pipeline import add_file
+    from steelscan.pipeline.weights import add_file
 
     print(add_file(encoder, file, licence, weights_dir))

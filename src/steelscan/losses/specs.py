@@ -6,9 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from steelscan.strip import PerClass, Spec, per_class
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from steelscan.strip import PerClass, ShareBelowOne, Spec, per_class
 
 T = TypeVar("T")
 
@@ -18,12 +16,15 @@ class BCE(Spec):
 
     kind: Literal["bce"] = "bce"
     pos_weight: PerClass[PositiveFloat] = 1.0
-    smoothing: Share = 0.0
+    smoothing: ShareBelowOne = 0.0
     """Targets 0 and 1 become s / 2 and 1 - s / 2."""
 
 
 class Focal(Spec):
-    """Binary cross entropy times (1 - p_true) to the power ``gamma``."""
+    """Binary cross entropy times (1 - p_true) to the power ``gamma``.
+
+    Lin et al. 2017, arXiv:1708.02002, without the weight alpha.
+    """
 
     kind: Literal["focal"] = "focal"
     gamma: NonNegativeFloat = 2.0
@@ -61,7 +62,7 @@ class CrossEntropy(Spec):
     """Cross entropy of mutually exclusive classes, for networks with output "softmax"."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    smoothing: Share = 0.0
+    smoothing: ShareBelowOne = 0.0
     """This share of a target is distributed evenly over all classes and the background."""
 
 

@@ -1,4 +1,4 @@
-"""Dilate encoders of which timm cannot: deep maps keep a finer stride, with the same weights."""
+"""Dilate encoders that timm cannot dilate: deep maps keep a finer stride, with their weights."""
 
 from functools import cache
 from typing import Any
@@ -28,11 +28,11 @@ def timm_dilates(encoder: str) -> bool:
 def dilate(encoder: nn.Module, name: str, channels: int, stride: int) -> None:
     """Replace all strides of an encoder beyond ``stride`` by dilation, in place.
 
-    Convolutions behind a removed stride skip as many pixels as it did, so every kernel meets the
+    Convolutions behind a removed stride skip as many pixels as it did, so every kernel covers the
     same pixels as before, and pretrained weights keep their meaning (Chen et al. 2016,
     arXiv:1606.00915). ``encoder`` takes pixels ``(strips, channels, height, width)`` and returns
-    its maps. Raises RecipeError, with ``name``, for an encoder that strides by other layers than
-    convolutions of odd sides.
+    its maps. Raises RecipeError, with ``name``, for an encoder with strides in other layers than
+    convolutions with odd sides.
     """
     for layer, before in _strides(encoder, channels).items():
         if before < stride:
@@ -43,7 +43,7 @@ def dilate(encoder: nn.Module, name: str, channels: int, stride: int) -> None:
         if isinstance(layer.padding, tuple):
             layer.padding = tuple(pixels * reach for pixels in layer.padding)
     if not _has_maps_up_to(stride, encoder, channels):
-        problem = f"cannot be dilated to stride {stride}: other layers than convolutions stride"
+        problem = f"cannot be dilated to stride {stride}: not only convolutions have strides"
         raise RecipeError(f"encoder {name}", problem, "Use another encoder, or dilated false")
 
 
@@ -62,7 +62,7 @@ def _strides(encoder: nn.Module, channels: int) -> dict[nn.Conv2d, int]:
 
     def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, nn.Conv2d)
-        if given[0].shape[2] > 1 or layer.kernel_size != (1, 1):  # else of pooled channels
+        if given[0].shape[2] > 1 or layer.kernel_size != (1, 1):  # one pixel: pooled channels
             strides[layer] = _SIDE // given[0].shape[2]
 
     convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]

@@ -31,7 +31,7 @@ def load_first_weights(encoder: nn.Module, spec: Encoder, folder: Path | None) -
     """Load pretrained weights into every tensor of an encoder; return their source.
 
     Where the encoder takes one grey channel, weights are summed over the three colours. If the
-    recipe sets random weights, or if there are no others on this machine, the encoder stays as it
+    recipe sets random weights, or if no others are on this machine, the encoder stays as it
     is, and the returned sentence states it. Raises InputError if the file is damaged or lacks a
     tensor of the encoder.
     """

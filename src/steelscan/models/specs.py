@@ -4,11 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from steelscan.strip import Spec
+from steelscan.strip import ShareBelowOne, Spec
 
 Channels = Annotated[int, Field(gt=0, le=8192)]
-
-Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Encoder(Spec):
@@ -39,7 +37,7 @@ class Classifier(Encoder):
 
     kind: Literal["classifier"] = "classifier"
     pool: Literal["avg", "max"] = "avg"
-    dropout: Dropout = 0.0
+    dropout: ShareBelowOne = 0.0
 
 
 class SegmentationNetwork(Encoder):
@@ -81,7 +79,7 @@ class FPN(SegmentationNetwork):
     pyramid_channels: Channels = 256
     segmentation_channels: Annotated[Channels, Field(multiple_of=32)] = 128
     merge: Literal["add", "cat"] = "add"
-    dropout: Dropout = 0.2
+    dropout: ShareBelowOne = 0.2
 
     @model_validator(mode="after")
     def _four_or_five_maps(self) -> Self:
@@ -103,7 +101,7 @@ class PSPNet(SegmentationNetwork):
     kind: Literal["psp"] = "psp"
     dilated: bool = False
     decoder_channels: Channels = 512
-    dropout: Dropout = 0.2
+    dropout: ShareBelowOne = 0.2
 
 
 class AsymmetricUnet(SegmentationNetwork):
@@ -132,7 +130,7 @@ class TwoHeaded(Spec):
     kind: Literal["two_headed"] = "two_headed"
     segmenter: Segmenter
     pool: Literal["avg", "max"] = "avg"
-    dropout: Dropout = 0.0
+    dropout: ShareBelowOne = 0.0
 
 
 Network = Annotated[

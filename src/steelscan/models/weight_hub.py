@@ -1,4 +1,4 @@
-"""Weights from the network, by way of timm: only when a user requests it."""
+"""Download the weights that timm names, only when a user requests it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def remote_weights(encoder: str) -> RemoteWeights | None:
         return None
     tagged = [f"{encoder}.{tag}" for tag in _TAGS_OF_2019 if "." not in encoder]
     for older in map(timm.get_pretrained_cfg, filter(timm.is_model_pretrained, tagged)):
-        if (older.mean, older.std) == (config.mean, config.std):  # networks have timm's choice
+        if (older.mean, older.std) == (config.mean, config.std):  # as networks normalise
             config = older
             break
     if not (config.hf_hub_id or config.url):
@@ -80,7 +80,7 @@ def fetch_weights(encoder: str, store: WeightStore, report: Callable[[str], None
     remote = remote_weights(encoder)
     if remote is None:
         remedy = f"Add a file: steelscan weights add {encoder} FILE"
-        raise MissingPartError(encoder, "timm names no weights of it on the network", remedy)
+        raise MissingPartError(encoder, "timm names no weights of it to download", remedy)
     with TemporaryDirectory() as folder:
         try:
             if remote.hub:

@@ -70,13 +70,9 @@ class WeightStore:
         with replacing(new) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
             sha256, size = file_sha256(temporary), temporary.stat().st_size
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
         record = WeightRecord(
-            encoder=encoder,
-            source=source,
-            licence=licence,
-            sha256=sha256,
-            size=size,
-            added=f"{datetime.now(UTC):%Y-%m-%d}",
+            encoder=encoder, source=source, licence=licence, sha256=sha256, size=size, added=today
         )
         file = new.replace(self._tensors(encoder, sha256))
         write_text(path, record.model_dump_json(indent=2) + "\n")

@@ -1,15 +1,12 @@
 from .context import Options as Options
-from .context import RunContext as RunContext
 from .device import Device as Device
 from .device import accelerator as accelerator
 from .fit_tasks import tasks as tasks
 from .gates import F1Gates as F1Gates
 from .gates import TunedGate as TunedGate
-from .gates import gate_sentences as gate_sentences
 from .gates import gate_thresholds as gate_thresholds
 from .gates import tune_gates as tune_gates
 from .gates import with_gates as with_gates
-from .networks import load_models as load_models
 from .open_run import open_folds as open_folds
 from .open_run import open_run as open_run
 from .open_run import predict as predict
@@ -19,9 +16,6 @@ from .pixel_counts import read_evaluated as read_evaluated
 from .run_folder import RunFolder as RunFolder
 from .run_record import RunRecord as RunRecord
 from .run_record import Tuned as Tuned
-from .runs import find_runs as find_runs
-from .runs import runs_json as runs_json
-from .runs import runs_table as runs_table
 from .stored import EvaluatedOutputs as EvaluatedOutputs
 from .stored import StepStores as StepStores
 from .stored import StoredOutputs as StoredOutputs
@@ -34,7 +28,3 @@ from .train import plan_run as plan_run
 from .tuned_thresholds import TunedScore as TunedScore
 from .tuned_thresholds import TunedThresholds as TunedThresholds
 from .tuned_thresholds import check_independent as check_independent
-from .wanted_weights import add_file as add_file
-from .wanted_weights import fetch_targets as fetch_targets
-from .wanted_weights import prepare_weights as prepare_weights
-from .weights_list import list_weights as list_weights

@@ -1,4 +1,4 @@
-"""Where networks run: the device, and accelerate's view of it and of other processes."""
+"""The device on which networks run, and the accelerator of this process."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ _OF_MANY = ("LOCAL_RANK", "RANK", *_SIZES)
 
 _NO_EFFECT = ("", "0", "no", "none", "false", "default")
 _LONGEST_WAIT = timedelta(days=30)
-"""Other processes wait while the first one predicts; one that ends is noticed by its connection."""
+"""Other processes wait while the first one predicts; if one ends, its connection breaks at once."""
 
 
 def accelerator(device: Device) -> Accelerator:
@@ -64,7 +64,7 @@ def ignored_variables() -> list[str]:
     notes = []
     if names:
         given = ", ".join(names)
-        notes.append(f"Ignored in the environment, the recipe alone counts: {given}.")
+        notes.append(f"Ignored environment variables, because only the recipe counts: {given}.")
     if launch() is None and "ACCELERATE_DYNAMO_BACKEND" in values and "MASTER_PORT" in os.environ:
         notes.append(
             "accelerate launch started one process, as it does without GPUs. "
@@ -107,7 +107,7 @@ def _alone(device: Device) -> str | None:
             raise _missing(device, "PyTorch finds no Apple GPU")
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     elif device != "cpu":
-        found = f"is {device}, which is no device"
+        found = f"is {device}, which is not a device"
         raise InputError("--device", found, "Use auto, cpu, cuda, cuda:N or mps")
     return device
 

@@ -14,7 +14,10 @@ from steelscan.strip.errors import RunError
 
 
 class F1Scores(Spec):
-    """F1 of a class with the recipe's threshold, and with the best one on these and on others."""
+    """F1 of a class with the recipe's threshold and with the best one.
+
+    The latter on the strips that were searched, and on others.
+    """
 
     default: float
     in_sample: float
@@ -33,6 +36,16 @@ class TunedGate(Spec):
     f1: tuple[F1Scores | None, ...] = ()
     reasons: tuple[str, ...] = ()
 
+    def sentences(self, names: Sequence[str]) -> list[str]:
+        """Return a sentence per class if it was tuned; ``names`` are those of the classes."""
+        thresholds = per_class(self.threshold, len(names), "gate")
+        if not self.reasons:
+            return []
+        return [
+            f"Gate of step {self.step}, class {name}: {value:.4g} ({reason})."
+            for name, value, reason in zip(names, thresholds, self.reasons, strict=True)
+        ]
+
 
 class F1Gates(NamedTuple):
     """All gates of a recipe, tuned by F1."""
@@ -40,6 +53,10 @@ class F1Gates(NamedTuple):
     gates: tuple[TunedGate, ...]
     without_own: tuple[tuple[TunedGate, ...], ...]
     """For each strip the gates that are chosen without its part of the groups."""
+
+    def sentences(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return a sentence per gate and class; ``names`` are those of the classes."""
+        return tuple(sentence for gate in self.gates for sentence in gate.sentences(names))
 
 
 def gate_thresholds(recipe: Recipe) -> dict[str, PerClass[float]]:
@@ -91,17 +108,6 @@ def _gate(name: str, choices: Sequence[GateChoice]) -> TunedGate:
         ),
         reasons=tuple(choice.reason for choice in choices),
     )
-
-
-def gate_sentences(gates: Iterable[TunedGate], names: Sequence[str]) -> list[str]:
-    """Return a sentence per class on each gate that was tuned; ``names`` are those of classes."""
-    return [
-        f"Gate of step {gate.step}, class {name}: {value:.4g} ({reason})."
-        for gate in gates
-        for name, value, reason in zip(
-            names, per_class(gate.threshold, len(names), "gate"), gate.reasons, strict=True
-        )
-    ]
 
 
 def with_gates(recipe: Recipe, gates: Iterable[TunedGate]) -> Recipe:

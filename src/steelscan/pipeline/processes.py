@@ -24,7 +24,7 @@ def fitted_together(accelerator: Accelerator) -> list[str]:
 
 
 def leave(accelerator: Accelerator) -> None:
-    """End the connections between the processes, when all of them have fitted the last network."""
+    """End the connections between the processes, after all of them have fitted the last network."""
     accelerator.wait_for_everyone()
     accelerator.state.destroy_process_group()
 

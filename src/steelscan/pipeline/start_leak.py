@@ -1,4 +1,4 @@
-"""Whether networks that start from another run have seen the strips that evaluate them."""
+"""Whether networks that start from another run were trained on the strips that evaluate them."""
 
 from collections.abc import Mapping
 from pathlib import Path

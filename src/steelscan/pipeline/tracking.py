@@ -23,7 +23,7 @@ from steelscan.pipeline.trackers import (
     tracker_folder,
 )
 from steelscan.postprocess import Threshold, threshold
-from steelscan.prediction import EncoderFittedFor, TorchModel, predict_masks
+from steelscan.prediction import EncoderFittedFor, EnsembleMean, TorchModel
 from steelscan.strip.files import write_json
 from steelscan.training import Training, load_network
 from steelscan.training.fit import Log, Metrics
@@ -42,10 +42,10 @@ def tracked(
     folder: Path,
     label: str,
 ) -> Iterator[Log | None]:
-    """Give a fit that the block makes in ``folder`` a run of the tracker that the user chose.
+    """Track the fit that the block makes in ``folder``, with the tracker that the user chose.
 
-    Yields the ``log`` for `fit`, or None if there is nothing to track. Afterwards the run has each
-    epoch of ``metrics.csv`` once, however often the fit was interrupted, and, if the network
+    Yields the ``log`` for `fit`, or None if there is nothing to track. Afterwards the tracker has
+    each epoch of ``metrics.csv`` once, however often the fit was interrupted, and, if the network
     predicts pixels, overlays of validation strips. ``network`` then has its final weights.
     Raises RunError if the tracker fails.
     """
@@ -167,7 +167,7 @@ def overlays(
     for row in rows[chosen].tolist():
         picture, truth = dataset.picture(row), np.zeros_like(dataset.masks(row))
         truth[planes] = dataset.masks(row)[planes]
-        shares = predict_masks([model], ("identity",), picture, classes=context.classes)
+        shares = EnsembleMean(("identity",), picture, models=[model]).masks(context.classes)
         width = min(_WIDEST, picture.shape[1])
         predicted = threshold(shares, Threshold())
         above, below = (outline(picture, masks, width=width) for masks in (truth, predicted))

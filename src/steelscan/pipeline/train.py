@@ -22,7 +22,7 @@ from steelscan.pipeline.evidence import Evidence, gather
 from steelscan.pipeline.fitted_networks import fitted_networks, trained_classes
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast.forecast import Forecast, forecast, speed_recorded
-from steelscan.pipeline.gates import gate_sentences, with_gates
+from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, tune
@@ -39,7 +39,7 @@ from steelscan.pipeline.trackers import check_tracker
 from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.pipeline.verdict import Verdict, verdict_of
 from steelscan.pipeline.verdict_text import verdict_sentences
-from steelscan.pipeline.wanted_weights import missing_sentence
+from steelscan.pipeline.weights.wanted import missing_sentence
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks
 from steelscan.strip.errors import InputError, OutputError
@@ -273,7 +273,7 @@ def _verdict(
 def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
     """Return sentences on the gates and thresholds of each class."""
     names = context.dataset.classes.names
-    notes = gate_sentences(tuned.gates, names)
+    notes = [sentence for gate in tuned.gates for sentence in gate.sentences(names)]
     if tuned.search is None:
         return notes
     rows = zip(names, tuned.search.tuned, tuned.search.reasons, strict=True)

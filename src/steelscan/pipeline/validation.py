@@ -14,7 +14,7 @@ from steelscan.models import StripNetwork
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task
 from steelscan.postprocess import Rule
-from steelscan.prediction import EnsembleMean, Head, Model, TorchModel, predict_classes
+from steelscan.prediction import EnsembleMean, Head, Model, TorchModel
 from steelscan.training import Metrics
 
 Value = TypeVar("Value")
@@ -74,7 +74,8 @@ class Validation:
     def _probabilities(self, model: Model, at: int) -> NDArray[np.float32]:
         """Return the probability of each class on a strip."""
         picture = self.context.dataset.picture(self.strips.rows[at])
-        return predict_classes([model], ("identity",), picture, classes=self.context.classes)
+        mean = EnsembleMean(("identity",), picture, heads={"classes"}, models=[model])
+        return mean.classes(self.context.classes)
 
     def _counts(self, model: Model, at: int) -> NDArray[np.int64]:
         """Count the pixels of the masks that the step makes of a strip, int64 ``(3, classes)``."""

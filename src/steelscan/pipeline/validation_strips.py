@@ -22,8 +22,8 @@ def validation_strips(context: RunContext, task: Task) -> ValidationStrips:
     count. The outputs of the steps before are out-of-fold; those that are not stored yet are
     predicted. If no open pair of strip and class has a defect, as with a classifier that lets
     nothing pass, a network that predicts nothing would be best: then the gates are left out, and
-    all classes of the fold's first strips are open. So they are for a fitted network, which is not
-    validated again.
+    all classes of the fold's first strips are open. The same holds for a network that is already
+    fitted, because it is not validated again.
     """
     rows, limit = context.rows(task.fold), task.member.stages[-1].validate_on
     decision, gates = decision_before(context.recipe, task), fitted_before(context.recipe, task)

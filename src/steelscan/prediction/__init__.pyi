@@ -2,8 +2,6 @@ from .combinations import Combinations as Combinations
 from .combinations import Combined as Combined
 from .combinations import predict_each as predict_each
 from .ensemble import EnsembleMean as EnsembleMean
-from .ensemble import predict_classes as predict_classes
-from .ensemble import predict_masks as predict_masks
 from .ensemble import to_uint8 as to_uint8
 from .model import Head as Head
 from .model import Model as Model

@@ -1,7 +1,7 @@
 """Each model of an ensemble predicts a strip once; many ways to combine their outputs.
 
-The results are those of `predict_masks` and `predict_classes` with each average, for any subset of
-the models, and of a majority vote.
+The results are those of `EnsembleMean` with each average, for any subset of the models, and of a
+majority vote.
 """
 
 import time

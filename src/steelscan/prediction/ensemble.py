@@ -1,6 +1,6 @@
 """The mean of an ensemble's outputs for one strip, at the size of the strip. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import cv2
 import numpy as np
@@ -15,47 +15,22 @@ from steelscan.strip import Frame, Picture
 from steelscan.strip.errors import RunError
 
 _MEAN = Mean()
-
-
-def predict_classes(
-    models: Sequence[Model],
-    views: Sequence[View],
-    picture: Picture,
-    average: Average = _MEAN,
-    classes: int | None = None,
-) -> NDArray[np.float32]:
-    """Return the probability of each class on the whole strip, float32 ``(classes,)``.
-
-    Each class is averaged over the views and over the models that predict it; a class that no
-    model predicts is NaN. ``classes`` is their number; None: as many as the models predict.
-    """
-    return EnsembleMean(views, picture, average, {"classes"}, models).classes(classes)
-
-
-def predict_masks(
-    models: Sequence[Model],
-    views: Sequence[View],
-    picture: Picture,
-    average: Average = _MEAN,
-    classes: int | None = None,
-) -> NDArray[np.float32]:
-    """Return the probability of each class and pixel, float32 ``(classes, height, width)``.
-
-    As `predict_classes`, but a class that no model predicts has probability 0. The maps of a model
-    that sees the strip smaller are enlarged before they are averaged.
-    """
-    return EnsembleMean(views, picture, average, {"masks"}, models).masks(classes)
+_MASKS: Set[Head] = frozenset({"masks"})
 
 
 class EnsembleMean:
-    """The running mean of an ensemble for one strip: models are added one by one."""
+    """The running mean of an ensemble for one strip: models are added one by one.
+
+    Each class is averaged over the views and over the models that predict it. The maps of a model
+    that sees the strip smaller are enlarged before they are averaged.
+    """
 
     def __init__(
         self,
         views: Sequence[View],
         picture: Picture,
-        average: Average,
-        heads: set[Head],
+        average: Average = _MEAN,
+        heads: Set[Head] = _MASKS,
         models: Sequence[Model] = (),
     ) -> None:
         """Begin with the mean of some models; ``heads`` are the outputs that are wanted."""
@@ -79,11 +54,14 @@ class EnsembleMean:
             terms = class_terms(self._average, outputs.classes, self._views)
             self._classes.add(terms, model.classes)
 
-    def masks(self, classes: int | None, remaining: Remaining | None = None) -> NDArray[np.float32]:
-        """Return the probabilities of pixels, as `predict_masks` does.
+    def masks(
+        self, classes: int | None = None, remaining: Remaining | None = None
+    ) -> NDArray[np.float32]:
+        """Return the probability of each class and pixel, float32 ``(classes, height, width)``.
 
-        With ``remaining`` models: what they become if these give all pixels that probability. That
-        is a bound unless logits are averaged, which have none.
+        It is 0 for a class that no model predicts. ``classes`` is their number; None: as many as
+        the models predict. With ``remaining`` models: what it becomes if these give all pixels
+        that probability. That is a bound unless logits are averaged, which have none.
         """
         ids, means = self._masks.means(remaining)
         return for_all_classes(ids, inverse(self._average, means, self._softmax), classes, 0.0)
@@ -98,9 +76,12 @@ class EnsembleMean:
         return whole
 
     def classes(
-        self, classes: int | None, remaining: Remaining | None = None
+        self, classes: int | None = None, remaining: Remaining | None = None
     ) -> NDArray[np.float32]:
-        """Return the probabilities of classes, as `predict_classes` does."""
+        """Return the probability of each class on the whole strip, float32 ``(classes,)``.
+
+        It is NaN for a class that no model predicts; the arguments are those of `masks`.
+        """
         ids, means = self._classes.means(remaining)
         return for_all_classes(ids, inverse(self._average, means), classes, np.nan)
 

@@ -6,6 +6,7 @@ from .catalog import public_board as public_board
 from .catalog import source as source
 from .catalog import summary as summary
 from .encoders import wanted_encoders as wanted_encoders
+from .encoders import with_random_weights as with_random_weights
 from .overrides import with_overrides as with_overrides
 from .pseudo_labels import ConfidentAndAgreed as ConfidentAndAgreed
 from .pseudo_labels import ConfidentClasses as ConfidentClasses

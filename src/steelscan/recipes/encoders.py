@@ -1,7 +1,7 @@
 """The encoders that a recipe starts from pretrained weights. No torch here."""
 
-from steelscan.models import encoder_of
-from steelscan.prediction import EncoderFittedFor
+from steelscan.models import encoder_of, without_weights
+from steelscan.prediction import EncoderFittedFor, Member
 from steelscan.recipes.spec import Recipe
 
 
@@ -15,3 +15,18 @@ def wanted_encoders(recipe: Recipe) -> tuple[str, ...]:
     ]
     encoders = map(encoder_of, networks)
     return tuple(dict.fromkeys(each.encoder for each in encoders if each.weights == "imagenet"))
+
+
+def with_random_weights(recipe: Recipe) -> Recipe:
+    """Return the same recipe with random initial weights."""
+    named = recipe.named.items()
+    return recipe.with_members(
+        {name: list(map(_without_weights, step.ensemble.members)) for name, step in named}
+    )
+
+
+def _without_weights(member: Member) -> Member:
+    start = member.start
+    if isinstance(start, EncoderFittedFor):
+        start = start.but(network=without_weights(start.network))
+    return member.but(network=without_weights(member.network), start=start)

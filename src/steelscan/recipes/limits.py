@@ -1,7 +1,7 @@
 """The limits of the budgets "small" and "tiny". No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,28 @@ ImageNet weights of Lite0 can be installed as a package; the encoders named ``te
 miniatures with at most half a million weights. All have maps of strides 2 to 32.
 """
 
-LIMITS = {
-    "small": Limits(
-        pixels=128 * 800,
-        folds=1,
-        epochs=8,
-        batch=8,
-        area=64 * 128 * 256,
-        validate_on=24,
-        checkpoints=3,
-        rounds=None,
-        width=2,
-        encoders={name: small for name, (small, _) in _SMALLER.items()},
-    ),
-    "tiny": Limits(
-        pixels=128 * 800,
-        folds=1,
-        epochs=3,
-        batch=4,
-        area=32 * 128 * 256,
-        validate_on=16,
-        checkpoints=2,
-        rounds=1,
-        width=1,
-        encoders={name: tiny for name, (_, tiny) in _SMALLER.items()},
-    ),
-}
+_SMALL = Limits(
+    pixels=128 * 800,
+    folds=1,
+    epochs=8,
+    batch=8,
+    area=64 * 128 * 256,
+    validate_on=24,
+    checkpoints=3,
+    rounds=None,
+    width=2,
+    encoders={name: small for name, (small, _) in _SMALLER.items()},
+)
+_TINY = replace(
+    _SMALL,
+    epochs=3,
+    batch=4,
+    area=32 * 128 * 256,
+    validate_on=16,
+    checkpoints=2,
+    rounds=1,
+    width=1,
+    encoders={name: tiny for name, (_, tiny) in _SMALLER.items()},
+)
+
+LIMITS = {"small": _SMALL, "tiny": _TINY}

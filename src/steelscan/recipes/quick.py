@@ -38,18 +38,13 @@ segment = Training(
     validate_on=100,
     keep=Last(),
 )
-classify = Training(
+classify = segment.but(
     crop=WholeStrip(),
-    augment=augment,
     sampler=BalancedSampler(samples=128, clean=0.5),
     loss=BCE(),
     optimizer=AdamW(lr=3e-4),
-    schedule=Cosine(warmup=0.1),
-    batch=8,
     epochs=4,
     validate_every=2,
-    validate_on=100,
-    keep=Last(),
 )
 segmenter = Member(
     name="segmenter",

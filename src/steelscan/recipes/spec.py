@@ -16,7 +16,7 @@ from steelscan.decision import (
     Stage,
 )
 from steelscan.evaluation.tuning import Tune
-from steelscan.models import Network, encoder_of, without_weights
+from steelscan.models import Network, encoder_of
 from steelscan.postprocess import Binarizer, Cleaner, Rule, ScaledMinArea
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Ensemble, Member
 from steelscan.recipes.pseudo_labels import PseudoLabels
@@ -201,15 +201,6 @@ class Recipe(Spec):
             return True
         return any(stage.pseudo != 0.0 for stage in member.all_stages)
 
-    def with_random_weights(self) -> Self:
-        """Return the same recipe with random initial weights."""
-        return self.with_members(
-            {
-                name: list(map(_without_weights, step.ensemble.members))
-                for name, step in self.named.items()
-            }
-        )
-
     def with_members(self, members: Mapping[str, Sequence[Member]], **fields: Any) -> Self:
         """Return the same recipe with other members in the steps of these names.
 
@@ -304,10 +295,3 @@ def _check_encoders(label: str, source: Network, target: Network) -> None:
     one, other = encoder_of(source), encoder_of(target)
     if (one.encoder, one.channels, one.stem) != (other.encoder, other.channels, other.stem):
         raise ValueError(f"{label} starts from a network with another encoder")
-
-
-def _without_weights(member: Member) -> Member:
-    start = member.start
-    if isinstance(start, EncoderFittedFor):
-        start = start.but(network=without_weights(start.network))
-    return member.but(network=without_weights(member.network), start=start)

@@ -17,5 +17,6 @@ from .runlength import encode as encode
 from .runlength import parse_runs as parse_runs
 from .spec import PerClass as PerClass
 from .spec import Share as Share
+from .spec import ShareBelowOne as ShareBelowOne
 from .spec import Spec as Spec
 from .spec import per_class as per_class

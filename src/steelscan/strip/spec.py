@@ -14,6 +14,9 @@ _LARGEST = 2**63 - 1
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or a probability, from 0 to 1."""
 
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
+"""A share from 0 on that is not all."""
+
 PerClass: TypeAlias = T | tuple[T, ...]
 """One value for all classes, or one per class in the order of the classes."""
 

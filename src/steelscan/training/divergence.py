@@ -1,4 +1,4 @@
-"""Losses and weights that are no longer finite: noticed in blocks, reported with their step."""
+"""Detect losses and weights that are no longer finite, and report the step."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from steelscan.strip.errors import RunError
 
 _BLOCK = 20
-"""Batches between two readings of the losses; for each, the device must finish all its work."""
+"""Batches between two readings of the losses; a reading waits until the device has finished."""
 
 
 def diverged(where: str, found: str) -> RunError:

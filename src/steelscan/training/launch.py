@@ -18,9 +18,9 @@ class Launch(NamedTuple):
 def launch() -> Launch | None:
     """Return this process's place among those of a launcher, or None if it works alone.
 
-    That needs ``TORCHELASTIC_RUN_ID``, which ``torchrun`` and ``accelerate launch`` set, besides
-    `NAMES`: a cluster's scheduler sets some of these for processes that work alone, which would
-    wait forever for each other.
+    A process has a place only if `NAMES` and ``TORCHELASTIC_RUN_ID`` are set, as ``torchrun`` and
+    ``accelerate launch`` do. A cluster's scheduler sets some of `NAMES` for processes that work
+    alone; they would wait for each other forever.
     """
     values = [os.environ.get(name, "") for name in NAMES]
     if "TORCHELASTIC_RUN_ID" not in os.environ or not all(values):

@@ -1,8 +1,8 @@
 """Batches of crops for all epochs of a stage, from worker processes that are started once.
 
 An item of the data set is named by epoch, pass and position, so that the same workers serve every
-epoch. Of several processes that share a training, each loads its share of every batch: the batches
-of a recipe stay those of the recipe.
+epoch. If several processes share a training, each loads its share of every batch, so that batches
+keep the size that the recipe sets.
 """
 
 from collections.abc import Iterator
@@ -119,11 +119,11 @@ class CropLoader:
     def batches(self, epoch: int, at: int) -> Iterator[Batch]:
         """Yield the batches of a pass of an epoch, both counted from 0.
 
-        The shares of the parts are such that the mean over all processes of what they multiply is
-        the mean over the crops of the whole batch.
+        Each part has a share. The losses of the parts times their shares, averaged over all
+        processes, are the mean loss of the crops of the whole batch.
         """
-        # One draw per pass, with and without workers: torch draws one each time it starts to load,
-        # but with workers only the first time. Dropout would depend on their number.
+        # One random number is drawn per pass, with and without workers. torch itself draws one each
+        # time it starts to load, with workers only the first time; dropout would depend on that.
         torch.empty((), dtype=torch.int64).random_()
         self._keys.epoch, self._keys.at = epoch, at
         batch = self._batch(at)

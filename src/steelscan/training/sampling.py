@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from steelscan.strip import Spec
+from steelscan.strip import Share, Spec
 from steelscan.strip.errors import RecipeError
 
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
@@ -27,7 +27,7 @@ class BalancedSampler(Spec):
 
     kind: Literal["balanced"] = "balanced"
     samples: Count
-    clean: Annotated[float, Field(ge=0, le=1)] = 0.5
+    clean: Share = 0.5
 
 
 class WeightedSampler(Spec):
@@ -78,7 +78,7 @@ class SuspectStrips(Spec):
     """
 
     kind: Literal["suspect"] = "suspect"
-    above: Annotated[float, Field(ge=0, le=1)] = 0.01
+    above: Share = 0.01
 
 
 StripSelection = Annotated[AllStrips | DefectiveStrips | SuspectStrips, Field(discriminator="kind")]

@@ -13,10 +13,11 @@ from pydantic import (
 from steelscan.augment import Augment, Mixup
 from steelscan.data import Crop
 from steelscan.losses import Loss, Lovasz, single_losses
-from steelscan.strip import Spec
+from steelscan.strip import Share, ShareBelowOne, Spec
 from steelscan.training.sampling import AllStrips, Count, EveryStrip, Sampler, StripSelection
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+InnerShare = Annotated[float, Field(gt=0, lt=1)]
+"""A share that is neither nothing nor all."""
 
 
 class Rates(Spec):
@@ -28,10 +29,13 @@ class Rates(Spec):
 
 
 class SGD(Rates):
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum, in torch's form.
+
+    Decay is added to the gradient.
+    """
 
     kind: Literal["sgd"] = "sgd"
-    momentum: Share = 0.9
+    momentum: ShareBelowOne = 0.9
 
 
 class Adam(Rates):
@@ -69,7 +73,7 @@ class Cosine(Spec):
     """
 
     kind: Literal["cosine"] = "cosine"
-    warmup: Share = 0.0
+    warmup: ShareBelowOne = 0.0
 
 
 class FlatCosine(Spec):
@@ -79,8 +83,8 @@ class FlatCosine(Spec):
     """
 
     kind: Literal["flat_cosine"] = "flat_cosine"
-    warmup: Share = 0.0
-    flat: Share = 0.5
+    warmup: ShareBelowOne = 0.0
+    flat: ShareBelowOne = 0.5
 
     @model_validator(mode="after")
     def _leaves_a_cosine(self) -> Self:
@@ -96,7 +100,7 @@ class Noam(Spec):
     """
 
     kind: Literal["noam"] = "noam"
-    warmup: Annotated[float, Field(gt=0, lt=1)]
+    warmup: InnerShare
 
 
 class OneCycle(Spec):
@@ -106,9 +110,9 @@ class OneCycle(Spec):
     """
 
     kind: Literal["one_cycle"] = "one_cycle"
-    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.35
+    warmup: InnerShare = 0.35
     start: Annotated[float, Field(gt=0, le=1)] = 0.04
-    end: Annotated[float, Field(ge=0, le=1)] = 0.01
+    end: Share = 0.01
 
 
 class Plateau(Spec):
@@ -120,7 +124,7 @@ class Plateau(Spec):
     """
 
     kind: Literal["plateau"] = "plateau"
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    factor: InnerShare = 0.5
     patience: NonNegativeInt = 3
     cooldown: NonNegativeInt = 0
     min_lr: NonNegativeFloat = 0.0
@@ -167,7 +171,7 @@ class Ema(Spec):
     """
 
     kind: Literal["ema"] = "ema"
-    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    decay: InnerShare = 0.999
 
 
 class Swa(Spec):
@@ -177,7 +181,7 @@ class Swa(Spec):
     """
 
     kind: Literal["swa"] = "swa"
-    start: Share = 0.75
+    start: ShareBelowOne = 0.75
 
 
 Averaging = Annotated[Ema | Swa, Field(discriminator="kind")]
@@ -208,7 +212,7 @@ class Training(Spec):
     strips: StripSelection = AllStrips()
     sampler: Sampler = EveryStrip()
     max_samples: Count | None = None
-    pseudo: Share | Literal["all"] = "all"
+    pseudo: ShareBelowOne | Literal["all"] = "all"
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule = Constant()

@@ -11,12 +11,12 @@ from pydantic import BaseModel, PlainSerializer
 
 from steelscan.analysis.ensemble.members import EnsembleSetup, StripFiles, predict_members
 from steelscan.analysis.ensemble.rules import combining_rules, last_segment
+from steelscan.analysis.ensemble.selection import Members
 from steelscan.analysis.ensemble.subsets import Picker, Sets
 from steelscan.analysis.ensemble.thresholds import RuleEvaluator
 from steelscan.data import Dataset
 from steelscan.decision.claim import claim
 from steelscan.evaluation.metrics import Differences, Pairs, dice, paired_differences
-from steelscan.evaluation.tuning import Members
 from steelscan.models import encoder_of
 from steelscan.pipeline import (
     EVALUATED_PARTS,

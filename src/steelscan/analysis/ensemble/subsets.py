@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelscan.analysis.ensemble.members import EnsembleSetup, StripFiles
-from steelscan.analysis.ensemble.thresholds import RuleEvaluator
-from steelscan.evaluation.metrics import Differences, Pairs, dice, paired_differences
-from steelscan.evaluation.tuning import (
-    LEVELS,
+from steelscan.analysis.ensemble.selection import (
     Choose,
     Chosen,
     Members,
@@ -21,6 +18,9 @@ from steelscan.evaluation.tuning import (
     greedy_set,
     subsets,
 )
+from steelscan.analysis.ensemble.thresholds import RuleEvaluator
+from steelscan.evaluation.metrics import Differences, Pairs, dice, paired_differences
+from steelscan.evaluation.tuning import LEVELS
 from steelscan.pipeline import Evaluated
 from steelscan.strip import track
 

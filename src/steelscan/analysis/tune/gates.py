@@ -47,6 +47,6 @@ def gates_by_f1(
 
 
 def decisions_behind(recipe: Recipe, gates: Sequence[tuple[TunedGate, ...]]) -> list[Decision]:
-    """Return the decision of each strip, behind its own gates."""
+    """Return the decision for each strip, with its own gates."""
     decision_with = cache(lambda each: with_gates(recipe, each).decision)
     return [decision_with(each) for each in gates]

@@ -42,7 +42,6 @@ from steelscan.pipeline import (
     TunedScore,
     TunedThresholds,
     check_independent,
-    gate_sentences,
     read_evaluated,
 )
 from steelscan.postprocess import MinArea, Rule, Threshold, Triplet
@@ -146,7 +145,7 @@ def tune_run(
         held_out=None
         if held_out is None
         else held_out_scores(tuning, start, recipe, reader, held_out, found),
-        gates=() if found is None else tuple(gate_sentences(found.gates, record.classes.names)),
+        gates=() if found is None else found.sentences(record.classes.names),
         thresholds=_tuned_thresholds(tuning, start, found, folder.digest(), own.round, name),
         out=target,
     )

@@ -16,13 +16,6 @@ from .search import Thresholds as Thresholds
 from .search import Tune as Tune
 from .search import pairs_at as pairs_at
 from .search import search_thresholds as search_thresholds
-from .selection import Choose as Choose
-from .selection import Chosen as Chosen
-from .selection import Members as Members
-from .selection import best_set as best_set
-from .selection import choose_honestly as choose_honestly
-from .selection import greedy_set as greedy_set
-from .selection import subsets as subsets
 from .surfaces import RuleKind as RuleKind
 from .tolerance import Plateau as Plateau
 from .tolerance import Tolerance as Tolerance

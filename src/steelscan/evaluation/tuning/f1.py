@@ -52,9 +52,10 @@ class F1Search:
         return bool((times @ self.positive > 0).all())
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[float]:
-        """Return the threshold with the best F1 of each resample, the nearest to the default.
+        """Return the threshold with the best F1 of each resample.
 
-        Thresholds lie midway between two probabilities, or are the default.
+        Thresholds lie midway between two probabilities, or are the default. Of those with equal F1
+        the one nearest to the default is returned.
         """
         nothing = np.zeros((len(times), 1))
         ordered = times[:, self._order]

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import ceil, log
-from statistics import NormalDist
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -19,6 +17,13 @@ from steelscan.evaluation.tuning.crossfit import (
     can_crossfit,
     crossfit,
     mean_crossfit,
+)
+from steelscan.evaluation.tuning.groups_needed import (
+    count_positives,
+    fewest_groups,
+    group_variance,
+    groups_needed,
+    pooled_variance,
 )
 from steelscan.evaluation.tuning.histograms import apply_image_gate
 from steelscan.evaluation.tuning.image_gate import ImageGateSearch
@@ -159,26 +164,6 @@ def _with_gate(
     )
 
 
-def fewest_groups(confidence: float, parts: int) -> int:
-    """Return the fewest groups with a class for which a search can show more than chance.
-
-    If fewer groups differ, all may favour one side by chance; a search sees all parts but one.
-    """
-    differing = ceil(log((1 - confidence) / 2) / log(0.5))
-    return ceil(differing * parts / (parts - 1))
-
-
-def groups_for_gain(variance: float, gain: float, confidence: float, power: float) -> int:
-    """Return how many groups with the class show a gain of ``gain`` each, with chance ``power``.
-
-    ``variance`` is that of the paired difference between two settings, per group with the class:
-    what groups without it add is divided among them.
-    """
-    normal = NormalDist()
-    distance = normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(power)
-    return ceil(distance**2 * variance / gain**2)
-
-
 def _tune_gate(
     search: ImageGateSearch, groups: NDArray[np.int64], options: CrossFitOptions
 ) -> TuningChoice[float]:
@@ -186,9 +171,9 @@ def _tune_gate(
     enough = len(np.unique(groups)) >= fewest
     searched = enough and can_crossfit(search, groups, options)
     fit = crossfit(search if searched else FixedSearch(search), groups, options)
-    strips, positive_groups = _positives(search.positive, groups)
-    variance = _variance(fit.gains.sum(axis=1), groups, positive_groups)
-    needed = _groups_needed(variance, options)
+    strips, positive_groups = count_positives(search.positive, groups)
+    variance = group_variance(fit.gains.sum(axis=1), groups, positive_groups)
+    needed = groups_needed(variance, options)
     accepted, reason = _accepted(fit, search.default, needed, positive_groups, options, "a defect")
     if not enough:
         reason = f"too few groups to search; {fewest} are needed"
@@ -205,14 +190,15 @@ def _tune_classes(
 ) -> list[TuningChoice[ClassThresholds]]:
     fewest = fewest_groups(options.confidence, options.parts)
     can_search = [
-        _positives(search.positive, groups)[1] >= fewest and can_crossfit(search, groups, options)
+        count_positives(search.positive, groups)[1] >= fewest
+        and can_crossfit(search, groups, options)
         for search in searches
     ]
     fits = [
         crossfit(search if can else FixedSearch(search), groups, options)
         for search, can in zip(track(searches, "Tuning", len(searches)), can_search, strict=True)
     ]
-    pooled = _pooled_variance(searches, groups)
+    pooled = pooled_variance(searches, groups)
     return [
         _class_choice(search, fit, can, pooled, groups, options)
         for search, fit, can in zip(searches, fits, can_search, strict=True)
@@ -228,9 +214,9 @@ def _class_choice(
     options: CrossFitOptions,
 ) -> TuningChoice[ClassThresholds]:
     """Choose the thresholds of a class; if it was not searched, ``fit`` keeps the default."""
-    strips, of_class = _positives(search.positive, groups)
-    variance = _variance(fit.gains[:, 0], groups, of_class) if searched else pooled_variance
-    needed = _groups_needed(variance, options)
+    strips, of_class = count_positives(search.positive, groups)
+    variance = group_variance(fit.gains[:, 0], groups, of_class) if searched else pooled_variance
+    needed = groups_needed(variance, options)
     accepted, reason = _accepted(fit, search.default, needed, of_class, options, "the class")
     if not searched and of_class >= fewest_groups(options.confidence, options.parts):
         reason = "too few groups without the class to search"
@@ -272,32 +258,3 @@ def _accepted(
 
 def _to_show(options: CrossFitOptions) -> str:
     return f" to show a gain of {options.gain:g} in each"
-
-
-def _groups_needed(variance: float, options: CrossFitOptions) -> int:
-    least = fewest_groups(options.confidence, options.parts)
-    return max(least, groups_for_gain(variance, options.gain, options.confidence, options.power))
-
-
-def _positives(positive: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[int, int]:
-    """Return how many strips, and how many groups, are positive."""
-    return int(positive.sum()), len(np.unique(groups[positive]))
-
-
-def _variance(gains: NDArray[np.float64], groups: NDArray[np.int64], positive_groups: int) -> float:
-    """Return the sum of squares of the gains of groups around their mean, per positive group."""
-    _, member = np.unique(groups, return_inverse=True)
-    sums = np.bincount(member, gains)
-    return float(np.square(sums - sums.mean()).sum()) / max(positive_groups, 1)
-
-
-def _pooled_variance(searches: Sequence[ClassSearch], groups: NDArray[np.int64]) -> float:
-    """Return the variance between best and default thresholds, over all classes."""
-    squares, positive_groups = 0.0, 0
-    for search in searches:
-        if search.positive.any():
-            (best,) = search.choose(np.ones((1, len(groups))))
-            gains = (search.strip_scores(best) - search.strip_scores(search.default))[:, 0]
-            squares += _variance(gains, groups, 1)
-            positive_groups += _positives(search.positive, groups)[1]
-    return squares / max(positive_groups, 1)

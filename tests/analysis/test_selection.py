@@ -6,7 +6,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from steelscan.evaluation.tuning import best_set, choose_honestly, greedy_set, subsets
+from steelscan.analysis.ensemble.selection import best_set, choose_honestly, greedy_set, subsets
 from steelscan.strip.errors import InputError
 
 

@@ -1,14 +1,13 @@
 """All run folders below some folders, and the scores of each. No torch here."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from math import nan
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, Field, PlainSerializer
 
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pages import plain_table
 from steelscan.pipeline.fit_tasks import tasks
 from steelscan.pipeline.pixel_counts import EVALUATED_PARTS
 from steelscan.pipeline.run_folder import TRAIN_AGAIN, RunFolder
@@ -17,18 +16,8 @@ from steelscan.recipes import Recipe
 from steelscan.strip.errors import InputError, RunError, printable
 
 _DEPTH = 3
-_NUMBERS = ("mean_dice", "defect_dice", "escapes", "overkill")
-_HEAD: tuple[str, ...] = (
-    "run",
-    "state",
-    "recipe, budget",
-    "networks",
-    "mean Dice held out",
-    "mean Dice out of fold",
-    "escapes",
-    "overkill",
-    "size",
-)
+NUMBERS = ("mean_dice", "defect_dice", "escapes", "overkill")
+"""The scores that are shown."""
 
 
 class RunSummary(BaseModel, frozen=True):
@@ -101,22 +90,6 @@ def summarize(path: Path) -> RunSummary:
     )
 
 
-def runs_table(runs: Sequence[RunSummary]) -> str:
-    """Return runs as a table, one row each.
-
-    Escapes and overkill are those of the strips held out, or of the strips out of fold if none
-    were held out. `runs_json` has more: data, seed, rounds and Dice on pairs with a defect.
-    """
-    rows = [_row(run) for run in runs]
-    broken = [f"{run.path}: {run.state}" for run in runs if run.recipe is None]
-    return "\n".join([plain_table([_HEAD, *rows]), *broken])
-
-
-def runs_json(runs: Sequence[RunSummary]) -> str:
-    """Return runs as a JSON list; undefined numbers are null."""
-    return TypeAdapter(list[RunSummary]).dump_json(list(runs), indent=2).decode()
-
-
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
     run = RunFolder(folder)
     if run.record.exists() or run.recipe.exists():
@@ -136,7 +109,7 @@ def _scores(run: RunFolder) -> dict[str, dict[str, Estimate]]:
     try:
         content = run.load_json(run.scores)
         parts = [part for part in EVALUATED_PARTS if part in content] or EVALUATED_PARTS
-        return {part: {name: _estimate(content[part][name]) for name in _NUMBERS} for part in parts}
+        return {part: {name: _estimate(content[part][name]) for name in NUMBERS} for part in parts}
     except (ValueError, KeyError, TypeError):
         raise RunError(run.scores, "does not hold the scores of a run", TRAIN_AGAIN) from None
 
@@ -154,26 +127,3 @@ def _network_folders(run: RunFolder, recipe: Recipe, rounds: int) -> Iterator[Pa
                 yield run.network(task)
                 if isinstance(task.member.start, EncoderFittedFor):
                     yield run.encoder(task)
-
-
-def _row(run: RunSummary) -> tuple[str, ...]:
-    size = f"{run.bytes / 1e6:.1f} MB"
-    if run.recipe is None:
-        return (str(run.path), "broken", *[""] * (len(_HEAD) - 3), size)
-    first = next((run.scores[part] for part in EVALUATED_PARTS if part in run.scores), {})
-    return (
-        str(run.path),
-        run.state,
-        f"{run.recipe}, {run.budget}",
-        f"{run.fitted} of {run.networks}",
-        *(_cell(run.scores.get(part, {}), "mean_dice") for part in EVALUATED_PARTS),
-        *(_cell(first, name, interval=False) for name in _NUMBERS[2:]),
-        size,
-    )
-
-
-def _cell(scores: Mapping[str, Estimate], name: str, *, interval: bool = True) -> str:
-    if name not in scores:
-        return ""
-    score = scores[name] if interval else Estimate(scores[name].value)
-    return score.text(percent=name in ("escapes", "overkill"))

@@ -14,7 +14,7 @@ from steelscan.models import (
     find_weights,
     package_of,
 )
-from steelscan.recipes import Recipe, load, names, wanted_encoders
+from steelscan.recipes import Recipe, load, names, wanted_encoders, with_random_weights
 from steelscan.strip.errors import MissingPartError
 
 WeightsMode = Literal["auto", "random", "required", "hub"]
@@ -50,7 +50,7 @@ def prepare_weights(
     MissingPartError if weights are "required" and not on this machine, or cannot be downloaded.
     """
     if mode == "random":
-        return recipe.with_random_weights()
+        return with_random_weights(recipe)
     missing = missing_weights(recipe, folder)
     if mode == "required" and missing:
         remedy = f"Get them with: {fetch_command(missing, folder)}; or train with --weights auto"

@@ -17,7 +17,7 @@ from steelscan.models import (
     remote_weights,
 )
 from steelscan.pages import plain_table
-from steelscan.pipeline.wanted_weights import fetch_command
+from steelscan.pipeline.weights.wanted import fetch_command
 from steelscan.recipes import load, names, wanted_encoders, with_budget
 from steelscan.strip.errors import InputError
 
