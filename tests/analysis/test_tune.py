@@ -22,13 +22,14 @@ from steelscan.pipeline import (
     Outcome,
     RunFolder,
     TunedGate,
+    check_independent,
     open_run,
     predict,
     read_evaluated,
     submit,
     with_gates,
 )
-from steelscan.pipeline.tuned_thresholds import check_independent, read_tuned
+from steelscan.pipeline.tuned_thresholds import read_tuned
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
 from steelscan.recipes import Classify, ConfidentStrips, PseudoLabels, Recipe, Segment
 from steelscan.strip import decode

@@ -9,6 +9,8 @@ from .gates import gate_sentences as gate_sentences
 from .gates import gate_thresholds as gate_thresholds
 from .gates import tune_gates as tune_gates
 from .gates import with_gates as with_gates
+from .independence import check_independent as check_independent
+from .independence import dependence_of as dependence_of
 from .networks import load_models as load_models
 from .open_run import open_folds as open_folds
 from .open_run import open_run as open_run
@@ -33,7 +35,6 @@ from .train import Outcome as Outcome
 from .train import plan_run as plan_run
 from .tuned_thresholds import TunedScore as TunedScore
 from .tuned_thresholds import TunedThresholds as TunedThresholds
-from .tuned_thresholds import check_independent as check_independent
 from .wanted_weights import add_file as add_file
 from .wanted_weights import fetch_targets as fetch_targets
 from .wanted_weights import prepare_weights as prepare_weights

@@ -70,18 +70,3 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     if (tuned.run, tuned.round) != (run.digest(), run.load_tuned().round):
         raise RunError(path, f"was tuned for another run than {run.path}", remedy)
     return tuned
-
-
-def check_independent(run: RunFolder) -> None:
-    """Raise RunError if networks of a finished run depend on the strips that validate them.
-
-    They do after pseudo-labels from the networks of all folds. Thresholds must not be tuned then.
-    """
-    labels = run.load_recipe().pseudo_labels
-    if labels is not None and labels.predicted_by == "all" and run.load_tuned().round > 0:
-        problem = (
-            "has pseudo-labels from the networks of all folds: its out-of-fold scores depend on "
-            "the strips that they are measured on"
-        )
-        remedy = 'Tune a run whose recipe has pseudo-labels with predicted_by "fold"'
-        raise RunError(run.path, problem, remedy)
