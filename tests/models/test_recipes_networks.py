@@ -76,7 +76,7 @@ def test_the_pspnet_of_the_12th_uses_the_encoder_of_its_crop_classifier(of_shape
     assert (plain.encoder, plain.dilated) == ("legacy_seresnext101_32x4d", False)
     assert (dilated.encoder, dilated.dilated) == ("legacy_senet154", True)
     for spec, least, most in ((dilated, 0.99, 1.0), (dilated.but(dilated=False), 0.0, 0.06)):
-        source, target = of_shapes(Classifier(encoder=spec.encoder)), of_shapes(spec)
+        source, target = of_shapes(Classifier(encoder=spec.encoder, channels=3)), of_shapes(spec)
         theirs, own = source.features(), target.features()
         copied = sum(own[name].numel() for name in own if own[name].shape == theirs[name].shape)
         assert copied > 5e6

@@ -264,7 +264,7 @@ def test_what_is_not_a_finished_run_or_a_checkpoint_is_refused(
     empty.mkdir()
     for start, problem in (
         (tmp_path / "nowhere", "nowhere: does not exist"),
-        (empty, "is not a run: it has no recipe.json"),
+        (empty, "is not a run, or was stopped before it began: it has no recipe.json"),
         (unfitted, "has not fitted classify 1 yet"),
         (cut, r"segment-0-fold1/checkpoint.safetensors: is not a whole checkpoint"),
         (tmp_path / "run", "is the folder of this run itself"),

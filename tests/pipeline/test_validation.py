@@ -199,7 +199,7 @@ def test_in_the_last_stage_an_empty_network_loses_against_one_that_is_perfect_on
     empty, perfect = (plain_mean(context, each, every_pair(context)) for each in masks)
     assert empty == pytest.approx(1 - perfect)
     assert empty > perfect + 0.2  # on all pairs the empty network would win
-    assert fitted_stub(context, task, predict, tmp_path / "best", keep=Best()) == 2
+    assert fitted_stub(context, task, predict, tmp_path / "best", keep=Best()) == 3
     average = BestAverage(count=2)
     assert fitted_stub(context, task, predict, tmp_path / "average", keep=average) >= 2
 

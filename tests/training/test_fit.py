@@ -252,11 +252,11 @@ def test_the_best_network_of_a_stage_is_kept_or_the_last(tmp_path):
         assert not torch.equal(checkpoint["body.0.weight"], other["body.0.weight"])
 
 
-def test_the_first_of_equal_scores_is_the_best(tmp_path):
-    validate = Validation(scores=(0.5, 0.5, 0.5))
+def test_the_last_of_equal_scores_is_the_best(tmp_path):
+    validate = Validation(scores=(0.5, 0.5, 0.4))
     run(tmp_path, (FIRST,), validate)
     checkpoint = load_file(tmp_path / "checkpoint.safetensors")
-    assert torch.equal(checkpoint["body.0.weight"], validate.states[0]["body.0.weight"])
+    assert torch.equal(checkpoint["body.0.weight"], validate.states[1]["body.0.weight"])
 
 
 def test_the_next_stage_begins_with_what_the_one_before_kept(tmp_path):

@@ -12,7 +12,7 @@ Ours:       lines marked "ours", and:
             - All 31 averages of the five best checkpoints are tried, with those of batch norms.
 """
 
-from steelscan.augment import BrightnessContrast, HFlip, Jpeg, Rotate180, ShiftScaleRotate, VFlip
+from steelscan import augment as aug
 from steelscan.data import Crop, Folds, RandomCrop, Shrink, WholeStrip
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Focal, Jaccard, Loss, Mix
@@ -21,20 +21,30 @@ from steelscan.postprocess import FillHoles, MinArea, RemoveSmallComponents, Thr
 from steelscan.prediction import EncoderFittedFor, Ensemble, Member, View
 from steelscan.recipes.pseudo_labels import ConfidentStrips, PseudoLabels
 from steelscan.recipes.spec import Classify, KeepPresent, Recipe, Segment
-from steelscan.training import BestAverage, DefectiveStrips, Plateau, RAdam, Training
+from steelscan.training import AllStrips, BestAverage, DefectiveStrips, Plateau, RAdam, Training
 
 views: tuple[View, ...] = ("identity", "hflip")
-flips = (HFlip(), VFlip())
-scale = ShiftScaleRotate(shift=0.0, scale=0.1)
+flips = (aug.HFlip(), aug.VFlip())
+scale = aug.ShiftScaleRotate(shift=0.0, scale=0.1)
 se50, se101, senet = "legacy_seresnext50_32x4d", "legacy_seresnext101_32x4d", "legacy_senet154"
 square = RandomCrop(height=256, width=256, defect=1.0)
 
 
-def training(crop: Crop, loss: Loss, batch: int) -> Training:
+def training(
+    crop: Crop,
+    loss: Loss,
+    batch: int,
+    augment: tuple[aug.Augment, ...] = flips,
+    *,
+    defective: bool = False,
+    pseudo: bool = False,
+) -> Training:
     """Return a training with what all networks have in common."""
     return Training(
         crop=crop,
-        augment=flips,
+        augment=augment,
+        strips=DefectiveStrips() if defective else AllStrips(),
+        pseudo="all" if pseudo else 0.0,
         loss=loss,
         optimizer=RAdam(lr=1e-3),  # ours
         schedule=Plateau(),  # ours
@@ -44,17 +54,16 @@ def training(crop: Crop, loss: Loss, batch: int) -> Training:
     )
 
 
-classify = training(WholeStrip(), BCE(), batch=16)  # ours: the batch
-crops = training(square, BCE(), batch=32).but(pseudo=0.0)
-bce_jaccard = Mix(parts=((1.0, BCE()), (1.0, Jaccard())))
-overlap = training(square, bce_jaccard, batch=32).but(pseudo=0.0)
+classify = training(WholeStrip(), BCE(), batch=16, pseudo=True)  # ours: the batch
+crops = training(square, BCE(), batch=32)
+overlap = training(square, Mix(parts=((1.0, BCE()), (1.0, Jaccard()))), batch=32)
 finetune = overlap.but(crop=WholeStrip(), optimizer=RAdam(lr=1e-4), batch=4, accumulate_to=20)
-dice_focal = Mix(parts=((1.0, Dice()), (1.0, Focal(gamma=2.0))))
-wide = RandomCrop(height=256, width=768, defect=1.0)
-segment_class = training(wide, dice_focal, batch=16).but(  # ours: the batch
-    augment=(*flips, Rotate180(), BrightnessContrast(), Jpeg(), scale),
-    strips=DefectiveStrips(),
-    pseudo=0.0,
+segment_class = training(
+    RandomCrop(height=256, width=768, defect=1.0),
+    Mix(parts=((1.0, Dice()), (1.0, Focal(gamma=2.0)))),
+    batch=16,  # ours
+    augment=(*flips, aug.Rotate180(), aug.BrightnessContrast(), aug.Jpeg(), scale),
+    defective=True,
 )
 classes = Classifier(encoder=senet, channels=3)
 classifier = Member(network=classes, stages=(classify,), resize=Shrink(pixels=128 * 800))

@@ -194,7 +194,7 @@ def _save_candidate(
     """
     keep = stage.training.keep
     most = 0 if isinstance(keep, Last) else keep.count if isinstance(keep, BestAverage) else 1
-    ranked = sorted([*state.candidates, (score, epoch)], reverse=True)
+    ranked = sorted([*state.candidates, (score, epoch)], key=lambda each: (-each[0], -each[1]))
     state.candidates, dropped = ranked[:most], ranked[most:]
     if (score, epoch) in state.candidates and stage.accelerator.is_main_process:
         save_network(_candidate(folder, stage.number, epoch), stage.result)

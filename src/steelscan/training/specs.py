@@ -134,7 +134,7 @@ Schedule = Annotated[
 
 
 class Best(Spec):
-    """Keep the network of the best validation."""
+    """Keep the network of the best validation, of equal ones the last."""
 
     kind: Literal["best"] = "best"
 

@@ -29,6 +29,7 @@ OF_A_RUN = frozenset(
         "predicted.csv",
         "probabilities",
         "recipe.json",
+        "recipe.py",
         "report.html",
         "rounds",
         "run.json",
