@@ -171,6 +171,11 @@ def test_thresholds_of_another_run_or_none_are_refused(
     other.write_text("{}")
     with pytest.raises(RunError, match="no valid tuned thresholds"):
         read_tuned(other, RunFolder(run))
+    older = {name: value for name, value in stored.items() if name != "gates"} | {"gate": None}
+    other.write_text(json.dumps(older))
+    with pytest.raises(RunError, match=r"another version \(gate: Extra inputs") as refused:
+        read_tuned(other, RunFolder(run))
+    assert "\n" not in str(refused.value)
     with pytest.raises(RunError, match="cannot be read"):
         read_tuned(tmp_path / "nothing.json", RunFolder(run))
 

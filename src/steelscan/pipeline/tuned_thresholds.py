@@ -65,7 +65,9 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     except OSError as error:
         raise RunError(path, f"cannot be read ({error.strerror})", remedy) from None
     except ValidationError as error:
-        found = f"has no valid tuned thresholds ({error.errors()[0]['msg']})"
+        first = error.errors()[0]
+        reason = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        found = f"has no valid tuned thresholds, or is of another version ({reason})"
         raise RunError(path, found, remedy) from None
     if (tuned.run, tuned.round) != (run.digest(), run.load_tuned().round):
         raise RunError(path, f"was tuned for another run than {run.path}", remedy)
