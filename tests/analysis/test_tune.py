@@ -22,13 +22,14 @@ from steelscan.pipeline import (
     Outcome,
     RunFolder,
     TunedGate,
+    check_independent,
     open_run,
     predict,
     read_evaluated,
     submit,
     with_gates,
 )
-from steelscan.pipeline.tuned_thresholds import check_independent, read_tuned
+from steelscan.pipeline.tuned_thresholds import read_tuned
 from steelscan.postprocess import MinArea, RemoveSmallComponents, Threshold, Triplet
 from steelscan.recipes import Classify, ConfidentStrips, PseudoLabels, Recipe, Segment
 from steelscan.strip import decode
@@ -170,6 +171,11 @@ def test_thresholds_of_another_run_or_none_are_refused(
     other.write_text("{}")
     with pytest.raises(RunError, match="no valid tuned thresholds"):
         read_tuned(other, RunFolder(run))
+    older = {name: value for name, value in stored.items() if name != "gates"} | {"gate": None}
+    other.write_text(json.dumps(older))
+    with pytest.raises(RunError, match=r"another version \(gate: Extra inputs") as refused:
+        read_tuned(other, RunFolder(run))
+    assert "\n" not in str(refused.value)
     with pytest.raises(RunError, match="cannot be read"):
         read_tuned(tmp_path / "nothing.json", RunFolder(run))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from steelscan.bundle import load
-from steelscan.bundle.export.early_exit import early_exit
+from steelscan.bundle.export.early_exit import early_exit, find_early_exit
 from steelscan.bundle.export.export import export
 from steelscan.data import open_dataset
 from steelscan.decision import Detector
@@ -101,5 +101,13 @@ def test_a_bundle_with_a_budget_skips_networks_for_strips_that_the_first_finds_c
         left.append(len(used) < 2)
         assert left[-1] == (pixels[is_open].max(initial=0) <= done.early.value)
     assert 0 < sum(left) < len(left)
+    folder = RunFolder(run)
+    (stage,) = detector.decision.stages  # other thresholds than the run's, as tuned later
+    shut = stage.but(classifiers=tuple(each.but(threshold=1.0) for each in stage.classifiers))
+    assert find_early_exit(folder, detector.decision.but(stages=(shut,)), dataset, 0.6) is None
+    folds = folder.load_folds(dataset.names)  # as given folds that separate a group
+    folder.record.write_text(folder.load_record().but(folds="given").model_dump_json())
+    folder.write_folds(dataset.names, np.zeros(len(folds), np.int64), folds)
+    assert find_early_exit(folder, detector.decision, dataset, 0.6) == done.early
     with pytest.raises(RunError, match="no early exit threshold"):  # of one segmenter
         export(finished[0], tmp_path / "none", strips=4, escape_budget=0.6)

@@ -16,10 +16,10 @@ from steelscan.data.folds import read_folds
 from steelscan.decision import RuleInput
 from steelscan.pipeline import Options, RunFolder, open_folds, open_run, tasks
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.independence import dependence_notes
 from steelscan.pipeline.networks import training_data
 from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier
 from steelscan.pipeline.pseudo_labels import (
-    _warning,
     confident_masks,
     pseudo_label,
     training_strips,
@@ -245,7 +245,7 @@ def by_class(
             "Round 1: 2 of 3 test strips became pseudo-labels.",
             "Round 1 has pseudo-labels of class 1 on 2, class 2 on 0, class 3 on 1, class 4 on 0 "
             "test strips.",
-            *_warning("all"),
+            *dependence_notes(recipe.pseudo_labels, 1),
         ],
     )
     return replace(context, round=1)

@@ -7,6 +7,8 @@ from .gates import TunedGate as TunedGate
 from .gates import gate_thresholds as gate_thresholds
 from .gates import tune_gates as tune_gates
 from .gates import with_gates as with_gates
+from .independence import check_independent as check_independent
+from .independence import dependence_of as dependence_of
 from .open_run import open_folds as open_folds
 from .open_run import open_run as open_run
 from .open_run import predict as predict
@@ -27,4 +29,3 @@ from .train import Outcome as Outcome
 from .train import plan_run as plan_run
 from .tuned_thresholds import TunedScore as TunedScore
 from .tuned_thresholds import TunedThresholds as TunedThresholds
-from .tuned_thresholds import check_independent as check_independent

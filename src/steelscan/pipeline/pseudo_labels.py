@@ -13,6 +13,7 @@ from steelscan.decision import PredictionLog, RuleInput, masks_of
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.gates import with_gates
+from steelscan.pipeline.independence import dependence_notes
 from steelscan.pipeline.open_run import open_folds
 from steelscan.pipeline.out_of_fold import OutOfFold, steps_to_tune, tune
 from steelscan.pipeline.run_record import Tuned
@@ -52,7 +53,7 @@ def pseudo_label(context: RunContext, round_: int) -> tuple[bool, list[str]]:
     note = f"Round {round_}: {_range(kept)} of {tests} test strips became pseudo-labels"
     if any(kept):
         notes += [f"{note}.", *_per_class(context, round_, tables)]
-        return True, [*notes, *_warning(spec.predicted_by)]
+        return True, [*notes, *dependence_notes(spec, round_)]
     return False, [*notes, f"{note}: no network was fitted again."]
 
 
@@ -174,12 +175,3 @@ def _per_class(context: RunContext, round_: int, tables: Sequence[MaskTable]) ->
         for at, name in enumerate(context.dataset.classes.names, start=1)
     )
     return [f"Round {round_} has pseudo-labels of class {', class '.join(counts)} test strips."]
-
-
-def _warning(predicted_by: str) -> list[str]:
-    if predicted_by == "fold":
-        return []
-    return [
-        "Pseudo-labels came from the networks of all folds, which were trained on each other's "
-        "validation strips: out-of-fold scores are too high by an unknown, small amount."
-    ]

@@ -97,14 +97,17 @@ class StoredOutputs(RunOutputs):
         """
         self.recipe: Recipe = run.load_tuned_recipe()
         self.record: RunRecord = run.load_record()
-        self._tuned = run.load_tuned()
+        tuned = run.load_tuned()
         run.check_data(dataset)
-        stores = open_stores(run, self.recipe, self._tuned.round, dataset)
+        stores = open_stores(run, self.recipe, tuned.round, dataset)
         super().__init__(self.recipe, dataset, stores)
+        self.decision = self.decision.with_rules(tuned.rules)
         folds = run.load_folds(dataset.names, parted=self.record.folds is not None)
         evaluated = (*self.recipe.folds.holdout, *self.recipe.folds.validation)
         self.rows: NDArray[np.int64] = np.flatnonzero(np.isin(folds, evaluated))
         """The evaluated strips, int64, by their positions in the data set."""
+        self.folds: NDArray[np.int64] = folds[self.rows]
+        """The fold of each of them, int64."""
         for row in self.rows.tolist():
             check_stored(run, stores, row, dataset.names[row])
 
@@ -117,8 +120,8 @@ class StoredOutputs(RunOutputs):
         return gated(step.gate, self._stores[step.name].output(row))
 
     def masks(self, row: int) -> Masks:
-        """Return the masks of the run, bool ``(classes, height, width)``."""
-        return masks_of(self.rule_input(row), self._tuned.rules)
+        """Return the masks of a strip, bool ``(classes, height, width)``."""
+        return masks_of(self.rule_input(row), self.decision.last.rules)
 
 
 class EvaluatedOutputs(StoredOutputs):

@@ -65,23 +65,10 @@ def read_tuned(path: Path, run: RunFolder) -> TunedThresholds:
     except OSError as error:
         raise RunError(path, f"cannot be read ({error.strerror})", remedy) from None
     except ValidationError as error:
-        found = f"has no valid tuned thresholds ({error.errors()[0]['msg']})"
+        first = error.errors()[0]
+        reason = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        found = f"has no valid tuned thresholds, or is of another version ({reason})"
         raise RunError(path, found, remedy) from None
     if (tuned.run, tuned.round) != (run.digest(), run.load_tuned().round):
         raise RunError(path, f"was tuned for another run than {run.path}", remedy)
     return tuned
-
-
-def check_independent(run: RunFolder) -> None:
-    """Raise RunError if networks of a finished run depend on the strips that validate them.
-
-    They do after pseudo-labels from the networks of all folds. Thresholds must not be tuned then.
-    """
-    labels = run.load_recipe().pseudo_labels
-    if labels is not None and labels.predicted_by == "all" and run.load_tuned().round > 0:
-        problem = (
-            "has pseudo-labels from the networks of all folds: its out-of-fold scores depend on "
-            "the strips that they are measured on"
-        )
-        remedy = 'Tune a run whose recipe has pseudo-labels with predicted_by "fold"'
-        raise RunError(run.path, problem, remedy)

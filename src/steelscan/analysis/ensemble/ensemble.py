@@ -24,6 +24,7 @@ from steelscan.pipeline import (
     Evaluated,
     RunFolder,
     accelerator,
+    dependence_of,
     read_evaluated,
 )
 from steelscan.prediction import Ensemble, Member
@@ -221,7 +222,7 @@ def _compared(
         same_pairs=int(same.sum()),
         pairs=same.size,
         bytes=files.bytes(),
-        notes=(*_notes(setup, evaluator), *_own_gain(own_held, own_refitted, evaluated)),
+        notes=(*_notes(setup, evaluator), *_own_gain(setup, own_held, own_refitted, evaluated)),
     )
 
 
@@ -253,6 +254,7 @@ def _network(member: Member) -> str:
 
 def _notes(setup: EnsembleSetup, evaluator: RuleEvaluator) -> Iterator[str]:
     """Yield remarks on the numbers."""
+    yield from dependence_of(setup.run)
     if setup.tuned.search is not None and any(setup.tuned.search.tuned):
         yield (
             "The run's thresholds were tuned on these strips with its own rule; with thresholds "
@@ -273,14 +275,17 @@ def _notes(setup: EnsembleSetup, evaluator: RuleEvaluator) -> Iterator[str]:
         yield "The step has one member: no sets of members are compared."
 
 
-def _own_gain(held: Pairs, refitted: Pairs | None, evaluated: Evaluated) -> Iterator[str]:
+def _own_gain(
+    setup: EnsembleSetup, held: Pairs, refitted: Pairs | None, evaluated: Evaluated
+) -> Iterator[str]:
     """Yield a sentence if refitted thresholds improve the run's own rule."""
     if refitted is None:
         return
     gain = paired_differences(held, refitted, evaluated.groups).mean_dice
     if gain.verdict == "better":
+        advice = "" if dependence_of(setup.run) else " Tune them first."
         yield (
             f"Refitted thresholds improve its own rule by {gain.estimate.text(sign=True)}: with "
             "thresholds held, differences between rules and between members are mostly "
-            "differences of thresholds. Tune them first."
+            f"differences of thresholds.{advice}"
         )

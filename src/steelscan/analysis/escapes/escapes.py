@@ -16,7 +16,14 @@ from steelscan.analysis.escapes.operating import (
 from steelscan.analysis.escapes.review import Rates, Review, Sorted, choose_review
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Scores, SizeRow, by_size, measure_defects, score
-from steelscan.pipeline import EVALUATED_PARTS, Evaluated, EvaluatedOutputs, RunFolder
+from steelscan.pipeline import (
+    EVALUATED_PARTS,
+    Evaluated,
+    EvaluatedOutputs,
+    RunFolder,
+    check_independent,
+    dependence_of,
+)
 from steelscan.strip import Classes, track
 from steelscan.strip.errors import InputError
 
@@ -94,10 +101,13 @@ def count_escapes(
     `class_scores`), that of a strip the highest of its classes. With ``rates``, two thresholds are
     chosen that keep these rates. ``data`` is the run's data set, if it has been moved.
 
-    Raises RunError if the folder is no finished run or belongs to other data, InputError if there
-    are too few strips to promise the rates, or if ``mm_per_pixel`` is not positive.
+    Raises RunError if the folder is no finished run or belongs to other data, or with ``rates`` if
+    it has pseudo-labels from the networks of all folds; InputError if there are too few strips to
+    promise the rates, or if ``mm_per_pixel`` is not positive.
     """
     folder = RunFolder(run)
+    if rates is not None:
+        check_independent(folder, "Leave out --escape-rate, or use")
     dataset = folder.open_data(data)
     outputs = EvaluatedOutputs(folder, dataset)
     evaluated = outputs.parts[EVALUATED_PARTS[1]]
@@ -125,7 +135,7 @@ def count_escapes(
         sorted_held_out=review.sort(held_out) if review and held_out else None,
         sizes=tuple(_sizes(outputs, evaluated, dataset, mm_per_pixel)),
         size_unit="px" if mm_per_pixel is None else "mm2",
-        notes=tuple(_notes(strips, review)),
+        notes=(*dependence_of(folder), *_notes(strips, review)),
     )
 
 

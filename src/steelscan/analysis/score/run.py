@@ -7,7 +7,7 @@ import numpy as np
 from steelscan.analysis.score.result import ScoreOptions, ScoreResult, StripCounts, score_result
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import reliability_of_classes, score
-from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder
+from steelscan.pipeline import EVALUATED_PARTS, EvaluatedOutputs, RunFolder, dependence_of
 from steelscan.strip import track
 from steelscan.strip.errors import RunError
 
@@ -18,7 +18,8 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
     Masks are made again from the stored probabilities. Raises RunError for a run that is not
     finished, or whose masks differ from the recorded ones.
     """
-    outputs = EvaluatedOutputs(RunFolder(folder), dataset)
+    run = RunFolder(folder)
+    outputs = EvaluatedOutputs(run, dataset)
     row_of = {name: row for row, name in enumerate(dataset.names)}
     parts = outputs.parts.values()
     images = [image for part in parts for image in part.images]
@@ -32,7 +33,7 @@ def score_run(folder: Path, dataset: Dataset, options: ScoreOptions) -> ScoreRes
     if not np.array_equal(recorded, pairs.predicted):
         remedy = "Train again into a new folder"
         raise RunError(folder, "has other probabilities than those it was scored with", remedy)
-    notes = []
+    notes = dependence_of(run)
     if EVALUATED_PARTS[1] in outputs.parts:
         count = len(outputs.parts[EVALUATED_PARTS[1]].images)
         notes.append(

@@ -22,9 +22,10 @@ def find_early_exit(
     """Return the highest value that loses at most this share of the defective strips.
 
     None if there is none, if no strip is skipped with it, or if a fold has a single segmenter.
-    Raises RunError for a run without its stored outputs.
+    Masks are those of the ``decision``, which may have other thresholds than the run. Raises
+    RunError for a run without its stored outputs.
     """
-    stored = StoredOutputs(run, dataset)
+    stored = StoredOutputs(run, dataset).decided_by(decision)
     truth = np.asarray(dataset.present[stored.rows].any(1))
     detected = np.array([bool(stored.masks(row).any()) for row in stored.rows.tolist()])
     highest = _highest_of_first(run, decision, dataset, stored)
@@ -72,13 +73,13 @@ def _highest_of_first(
     """Return the highest probability, of open classes, of the first segmenter of a fold."""
     recipe, step = run.load_recipe(), decision.last.segmenter
     every = np.ones(len(dataset.classes), np.bool_)
-    folds = run.load_folds(dataset.names)[stored.rows]
     validation = recipe.folds.validation
     highest = np.full(len(stored.rows), -1, np.int64)
     for fold in validation:
-        evaluated = folds == fold
+        evaluated = stored.folds == fold
         if fold == validation[0]:
-            evaluated |= ~np.isin(folds, validation)  # held out: no network was fitted on them
+            # held out: no network was fitted on them
+            evaluated |= ~np.isin(stored.folds, validation)
         rows = np.flatnonzero(evaluated).tolist()
         device = torch.device("cpu")
         of_fold = open_folds(run, recipe, recipe.rules, run.load_tuned().round, (fold,), device)

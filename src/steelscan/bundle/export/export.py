@@ -46,7 +46,7 @@ from steelscan.decision import (
     GivenOutputs,
     masks_of,
 )
-from steelscan.pipeline import RunFolder, StoredOutputs, open_run
+from steelscan.pipeline import RunFolder, StoredOutputs, check_independent, open_run
 from steelscan.prediction import LogitMean, Mean, TorchModel, kind_for
 from steelscan.strip import Picture, track
 from steelscan.strip.errors import BundleError, InputError, RunError
@@ -87,12 +87,15 @@ def export(
     escapes. ``sign`` is a file with a private key.
 
     Raises BundleError if the bundle decides otherwise (nothing is written then), RunError for a
-    run that is not finished, DatasetError if its strips are missing, InputError for impossible
-    numbers and for a file without a key, MissingPartError, OutputError.
+    run that is not finished, or with an ``escape_budget`` if it has pseudo-labels from the networks
+    of all folds, DatasetError if its strips are missing, InputError for impossible numbers and for
+    a file without a key, MissingPartError, OutputError.
     """
     _check_numbers(mm_per_pixel, escape_budget)
     key = None if sign is None else private_key(sign)
     folder = RunFolder(run)
+    if escape_budget is not None:
+        check_independent(folder, "Leave out --escape-budget, or use")
     detector = open_run(folder, torch.device("cpu"), thresholds)
     dataset = folder.open_data(data)
     manifest, graphs = _networks(folder, detector, dataset, written_for, mm_per_pixel)
