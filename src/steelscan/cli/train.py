@@ -66,7 +66,8 @@ def train(
     read and --on-error skip is given: their rows in the submission contain "unread".
     """
     from steelscan import recipes
-    from steelscan.pipeline import Options, how_to_view, plan_run
+    from steelscan.pipeline import Options, plan_run
+    from steelscan.pipeline.trackers import how_to_view
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.pipeline.weights import prepare_weights
     from steelscan.recipes import with_budget, with_overrides

@@ -24,7 +24,6 @@ from .stored import StoredOutputs as StoredOutputs
 from .stored import check_stored as check_stored
 from .stored import open_stores as open_stores
 from .submission import submit as submit
-from .trackers import how_to_view as how_to_view
 from .train import Outcome as Outcome
 from .train import plan_run as plan_run
 from .tuned_thresholds import TunedScore as TunedScore

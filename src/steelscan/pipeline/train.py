@@ -1,7 +1,6 @@
 """Train a recipe: from a data set to networks, thresholds, scores, submission and report."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -15,28 +14,25 @@ from steelscan.data.duplicates import find_groups
 from steelscan.data.folds import read_given_folds
 from steelscan.decision import PredictionLog, thresholds_of
 from steelscan.evaluation.metrics import Scores, score
-from steelscan.models import encoder_of
 from steelscan.pipeline.context import Options, RunContext, check_classes, without_defects
 from steelscan.pipeline.device import accelerator, ignored_variables
 from steelscan.pipeline.evidence import Evidence, gather
+from steelscan.pipeline.fit_rounds import fit_rounds
 from steelscan.pipeline.fitted_networks import fitted_networks, trained_classes
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
-from steelscan.pipeline.forecast.forecast import Forecast, forecast, speed_recorded
+from steelscan.pipeline.forecast.forecast import Forecast, forecast
 from steelscan.pipeline.gates import with_gates
-from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.open_run import open_run
-from steelscan.pipeline.out_of_fold import OutOfFold, first_classifier, tune
+from steelscan.pipeline.out_of_fold import OutOfFold, tune
 from steelscan.pipeline.pixel_counts import evaluated_parts, write_evaluated
 from steelscan.pipeline.predicted_strips import write_predicted_strips
-from steelscan.pipeline.processes import fitted_together, leave, lost_process_reported
-from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
+from steelscan.pipeline.processes import fitted_together, lost_process_reported
 from steelscan.pipeline.report import report_run
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.trackers import check_tracker
-from steelscan.pipeline.validation_strips import validation_strips
 from steelscan.pipeline.verdict import Verdict, verdict_of
 from steelscan.pipeline.verdict_text import verdict_sentences
 from steelscan.pipeline.weights.wanted import missing_sentence
@@ -84,7 +80,7 @@ def train(
     if not processes.is_main_process:
         with lost_process_reported(processes):
             processes.wait_for_everyone()  # the first one begins the run
-            _fit_rounds(begin_run(run, recipe, data, options)[0])
+            fit_rounds(begin_run(run, recipe, data, options)[0])
             raise SystemExit(0)
     with lost_process_reported(processes), run.held():
         context, notes = begin_run(run, recipe, data, options)
@@ -180,7 +176,7 @@ def _start_notes(context: RunContext, start: StartFrom, *, fresh: bool) -> list[
 
 def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     notes = [*notes, *without_defects(context), *fitted_together(context.accelerator)]
-    context, remarks = _fit_rounds(context)
+    context, remarks = fit_rounds(context)
     notes += remarks
     outputs = OutOfFold(context)
     tuned = tune(context, outputs)
@@ -212,48 +208,6 @@ def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     context.run.seal(context.run.verdict, context.run.notes, context.run.scores)
     report_run(context, outputs, tuned, pairs, outcome.notes, verdict)
     return outcome
-
-
-def _fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
-    """Fit every network, then again in each round of pseudo-labels.
-
-    Returns the context of the last round, and a sentence on each source of first weights and on
-    each round.
-    """
-    sources, notes = _fit(context), []
-    spec = context.recipe.pseudo_labels
-    if spec is not None and not context.dataset.test_names:
-        notes = ["No test strips to pseudo-label: every network was fitted once."]
-        spec = None
-    for number in range(1, 1 + (spec.rounds if spec else 0)):
-        with context.accelerator.main_process_first():
-            labelled, remarks = pseudo_label(context, number)
-        notes += remarks
-        if not labelled:
-            break
-        context = replace(context, round=number)
-        sources |= _fit(context)
-    leave(context.accelerator)
-    return context, sorted(sources) + notes
-
-
-def _fit(context: RunContext) -> set[str]:
-    """Fit the networks of a round; returns a sentence on each source of first weights."""
-    sources = set()
-    for task in context.new_tasks:
-        strips, pseudo = training_strips(context, task.fold, task.member.classes)
-        probabilities = None
-        if task.member.needs_class_probabilities:
-            with context.accelerator.main_process_first():
-                probabilities = first_classifier(context, len(strips.frames))
-        data = training_data(context, task, strips, pseudo, probabilities)
-        validated = validation_strips(context, task)
-        first = context.accelerator.is_main_process
-        timed = speed_recorded(context, task, data, len(validated.rows)) if first else nullcontext()
-        with timed:
-            source = fit_task(context, task, data, validated)
-        sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
-    return sources
 
 
 def _verdict(
