@@ -293,6 +293,19 @@ def test_the_card_shows_scores_without_interval_or_strips(
     assert "- escapes (defective strips passed): there are no such strips\n" in card
 
 
+def test_the_card_states_that_networks_started_with_those_of_another_run(
+    exported: Path, finished: Finished, tmp_path: Path
+) -> None:
+    package, run = read_package(exported), tmp_path / "run"
+    assert "fine-tuned" not in package.contents["card.md"].decode()
+    shutil.copytree(finished[0], run)
+    record = json.loads((run / "run.json").read_text())
+    record["start_from"] = {"origin": "runs/synthetic", "digest": "12ab34cd" * 8, "networks": []}
+    (run / "run.json").write_text(json.dumps(record))
+    card = card_of(RunFolder(run), package.manifest, verify(exported), None, None)
+    assert "started with weights of\nruns/synthetic (12ab34cd)." in card
+
+
 @pytest.mark.parametrize("content", [None, b"", b"relative/path\n", b"\xff\x00" * 99, b"/9" * 9999])
 def test_a_run_that_does_not_say_where_its_data_lay_asks_for_data(
     finished: Finished, tmp_path: Path, content: bytes | None

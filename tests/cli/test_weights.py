@@ -145,7 +145,7 @@ def test_add_states_what_it_stored_and_refuses_what_does_not_fit(run, weights_fi
         assert status == 2
         assert len(errors) == 1
         assert message in errors[0]
-    assert {path.name.partition(".")[0][: len(SMALL)] for path in tmp_path.iterdir()} == {SMALL}
+    assert {path.name.partition(".")[0][: len(SMALL)] for path in tmp_path.glob("[!.]*")} == {SMALL}
 
 
 # weights fetch

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_new_weights_replace_the_old_ones(store, file, tmp_path):
     second = store.add_file(SMALL, other, "MIT")
     assert first.sha256 != second.sha256
     assert store.find(SMALL).record == second
-    assert len(list(store.folder.iterdir())) == 2
+    assert len(list(store.folder.glob("[!.]*"))) == 2  # .lock stays
 
 
 def test_a_changed_file_is_refused_by_its_hash(store, file):
@@ -141,6 +142,27 @@ def test_a_store_that_cannot_be_written_is_an_error(file, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(OutputError):
         WeightStore(tmp_path / "taken").add_file(SMALL, file, "CC0-1.0")
+
+
+def test_processes_that_add_at_once_leave_a_whole_store(store):
+    """Each adds other weights of the same encoder; the last one stays, with its own record."""
+    states = [random_state(SMALL, seed)[1] for seed in range(4)]
+    with ThreadPoolExecutor(len(states)) as pool:
+        adding = [pool.submit(store.add, SMALL, state, "a test", "MIT") for state in states * 3]
+    records = [each.result() for each in adding]
+    assert store.find(SMALL).record in records
+    assert store.find(SMALL).state
+    assert len(list(store.folder.glob("*.safetensors"))) == 1
+
+
+def test_other_users_can_read_the_store_if_the_umask_lets_them(store, file):
+    previous = os.umask(0o022)
+    try:
+        store.add_file(SMALL, file, "MIT")
+    finally:
+        os.umask(previous)
+    modes = {path.stat().st_mode & 0o777 for path in store.folder.glob(f"{SMALL}*")}
+    assert modes == {0o644}
 
 
 # Files

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from steelscan.data import Folds
 from steelscan.mill import Mill, write_mill
 from steelscan.models import PSPNet
 from steelscan.pipeline import Options, Outcome, RunFolder
@@ -239,6 +241,23 @@ def test_another_architecture_is_refused_before_anything_is_written(
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"folds": Folds(count=99, validation=(0,), holdout=())}, "cannot fill 99 folds"),
+        ({"encoder": "resnet99"}, "resnet99: is not an encoder of timm"),
+    ],
+)
+def test_a_refused_new_run_leaves_its_folder_to_the_corrected_command(
+    other_strips: Path, tiny: Recipe, tmp_path: Path, changes: dict[str, object], problem: str
+) -> None:
+    run, chosen = RunFolder(tmp_path / "run"), Options(device="cpu")
+    recipe = tiny.but(**changes) if "folds" in changes else with_network(tiny, "segment", **changes)
+    with pytest.raises(SteelscanError, match=problem):
+        train(recipe, other_strips, run.path, chosen)
+    begin_run(run, tiny, other_strips, chosen)
+
+
 def test_another_kind_of_network_or_another_name_is_refused(
     finished: Finished, other_strips: Path, tiny: Recipe, tmp_path: Path
 ) -> None:
@@ -404,7 +423,13 @@ def test_a_run_that_started_from_another_continues_when_that_has_moved(
     shutil.copytree(finished[0], other)
     first = train(tiny, other_strips, run, options(other))
     assert any(note.startswith("Start: segment 1 with the weights in ") for note in first.notes)
-    assert f"those of the same member in {other} (" in " ".join(first.notes)
+    for path in other.glob("networks/*/first_weights.txt"):
+        began = path.read_text().strip()
+        assert re.search(
+            rf"those of the same member in {re.escape(str(other))} \(\w+\), which started with "
+            + re.escape(began),
+            " ".join(first.notes),
+        )
     assert json.loads((run / "notes.json").read_text()) == list(first.notes)
     fitted = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
     assert len(fitted) == 4

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -97,10 +98,19 @@ def _from_hub(remote: RemoteWeights, report: Callable[[str], None]) -> tuple[Pat
     """Return the file in the cache of the Hugging Face hub, and its source with its revision."""
     assert remote.hub is not None
     repository, _, revision = remote.hub.partition("@")
+    getLogger("huggingface_hub").setLevel(ERROR)  # no lines on each of its retries
+    unreachable = False
     for file in remote.files:
         try:
-            info = hf_hub_download(repository, file, revision=revision or None, dry_run=True)
-        except LocalEntryNotFoundError:  # no network: there may still be the other file
+            info = hf_hub_download(
+                repository,
+                file,
+                revision=revision or None,
+                dry_run=True,
+                local_files_only=unreachable,
+            )
+        except LocalEntryNotFoundError:  # no network: the other file may still be in the cache
+            unreachable = True
             if file == remote.files[-1]:
                 raise
             continue

@@ -3,21 +3,23 @@
 Each encoder has a file of tensors (safetensors) and a record (JSON), which names it by its hash.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock
 from platformdirs import user_data_path
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from steelscan.models.weight_files import fit_encoder, read_tensors
 from steelscan.models.weight_record import EncoderWeights, WeightRecord, file_sha256
 from steelscan.strip.errors import InputError
-from steelscan.strip.files import replacing, write_text
+from steelscan.strip.files import output_folder, write_bytes, write_text, writing
 
 VARIABLE = "STEELSCAN_WEIGHTS"
 """The variable of the environment that names the folder of the store."""
@@ -64,21 +66,26 @@ class WeightStore:
     ) -> WeightRecord:
         """Write the tensors of an encoder, in timm's names, and their record.
 
-        Weights of the same encoder are replaced. Raises OutputError.
+        Weights of the same encoder are replaced. Waits while another process adds weights. Raises
+        OutputError.
         """
-        path, new = self._record(encoder), self._tensors(encoder, "new")
-        with replacing(new) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-            sha256, size = file_sha256(temporary), temporary.stat().st_size
-        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        sha256 = hashlib.sha256(content).hexdigest()
         record = WeightRecord(
-            encoder=encoder, source=source, licence=licence, sha256=sha256, size=size, added=today
+            encoder=encoder,
+            source=source,
+            licence=licence,
+            sha256=sha256,
+            size=len(content),
+            added=f"{datetime.now(UTC):%Y-%m-%d}",
         )
-        file = new.replace(self._tensors(encoder, sha256))
-        write_text(path, record.model_dump_json(indent=2) + "\n")
-        for other in self.folder.glob(f"{encoder}-*.safetensors"):
-            if other != file:
-                other.unlink()
+        file = self._tensors(encoder, sha256)
+        with writing(self.folder), FileLock(output_folder(self.folder) / ".lock"):
+            write_bytes(file, content)  # `save_file` makes files that other users cannot read
+            write_text(self._record(encoder), record.model_dump_json(indent=2) + "\n")
+            for other in self.folder.glob(f"{encoder}-*.safetensors"):
+                if other != file:
+                    other.unlink()
         return record
 
     def add_file(self, encoder: str, path: Path, licence: str) -> WeightRecord:

@@ -12,7 +12,7 @@ from steelscan.models import Network, StripNetwork, build_network, copy_encoder,
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task, tasks
 from steelscan.pipeline.run_folder import RunFolder
-from steelscan.pipeline.start_from import load_start
+from steelscan.pipeline.start_from import FIRST_WEIGHTS, load_start
 from steelscan.pipeline.tracking import tracked
 from steelscan.pipeline.validation import Validation, ValidationStrips
 from steelscan.prediction import (
@@ -81,7 +81,7 @@ def _recorded(folder: Path, source: str) -> str:
 
     Weights may have been added or removed since an interrupted fit began.
     """
-    path = folder / "first_weights.txt"
+    path = folder / FIRST_WEIGHTS
     begun = [folder / "checkpoint.safetensors", folder / "last" / "state.safetensors"]
     if any(file.exists() for file in begun):
         return path.read_text(encoding="utf-8").strip() if path.exists() else source

@@ -18,6 +18,9 @@ from steelscan.strip import Classes
 from steelscan.strip.errors import InputError, RunError
 from steelscan.training import load_weights
 
+FIRST_WEIGHTS = "first_weights.txt"
+"""The file next to a checkpoint with the source of the weights that its fit began with."""
+
 _CHECKPOINT = "checkpoint.safetensors"
 _FREE = frozenset(("weights", "dropout"))
 """Settings in which networks with the same weights may differ."""
@@ -72,6 +75,7 @@ def load_start(
 ) -> str:
     """Load the weights with which a network starts; return a sentence on their source.
 
+    The sentence includes what that other network started with, as far as it is recorded.
     ``path`` is where the other run or the checkpoint is now; it is not read if the network is
     fitted. Raises InputError if the weights are gone, or are not those that the run began with.
     """
@@ -87,7 +91,16 @@ def load_start(
     new = _shapes(task.member.network, used.classes)[1] if used.new_head else ()
     taken = {name: tensor for name, tensor in load_weights(file).items() if name not in new}
     network.load_state_dict({**network.state_dict(), **taken})
-    return source
+    return source + _began_with(file)
+
+
+def _began_with(file: Path) -> str:
+    """Return what the network of a checkpoint started with, or "" if it is not recorded."""
+    try:
+        text = file.with_name(FIRST_WEIGHTS).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    return f", which started with {text}"
 
 
 def _of_run(path: Path, recipe: Recipe, classes: Classes) -> StartFrom:

@@ -35,10 +35,10 @@ from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.trackers import check_tracker
 from steelscan.pipeline.verdict import Verdict, verdict_of
 from steelscan.pipeline.verdict_text import verdict_sentences
-from steelscan.pipeline.weights.wanted import missing_sentence
+from steelscan.pipeline.weights.wanted import check_encoders, missing_sentence
 from steelscan.recipes import Recipe, fit_to_classes
 from steelscan.strip import Masks
-from steelscan.strip.errors import InputError, OutputError
+from steelscan.strip.errors import OutputError, SteelscanError
 from steelscan.strip.files import write_json, write_text
 
 
@@ -117,13 +117,17 @@ def _check_out(out: Path, data: Path) -> None:
 def begin_run(
     run: RunFolder, recipe: Recipe, data: Path, options: Options
 ) -> tuple[RunContext, list[str]]:
-    """Open the data, begin the run and split its folds; returns its context and notes."""
+    """Open the data, begin the run and split its folds; returns its context and notes.
+
+    A new run that is refused leaves no files, so that a corrected command may use its folder.
+    """
     dataset = open_dataset(data, options.on_error)
     notes = [*recipe.changes, *check_trainable(dataset)]
     notes += [f"Left out {name}: {reason}" for name, reason in dataset.skipped]
     recipe, changes = fit_to_classes(recipe, dataset.classes)
     notes += changes
     check_classes(recipe, len(dataset.classes))
+    check_encoders(recipe)
     if recipe.tune is not None and recipe.tune.masks:
         thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
     start = None
@@ -148,30 +152,30 @@ def begin_run(
     notes += run.source_notes()
     duplicates = find_groups(dataset)
     groups = duplicates.numbers
-    if given is None:
-        folds, remarks = assign_folds(run, recipe.folds, dataset, groups, options.seed)
-    else:
-        folds, remarks = use_given_folds(run, given, dataset, groups)
-    context = RunContext(run, recipe, dataset, groups, folds, options, start=start)
-    started = [] if start is None else _start_notes(context, start, fresh=fresh)
+    try:
+        if given is None:
+            folds, remarks = assign_folds(run, recipe.folds, dataset, groups, options.seed)
+        else:
+            folds, remarks = use_given_folds(run, given, dataset, groups)
+        context = RunContext(run, recipe, dataset, groups, folds, options, start=start)
+        started = [] if start is None else _start_notes(context, start)
+    except SteelscanError:
+        if fresh:
+            run.forget()
+        raise
     lacking = missing_sentence(recipe, options.weights_dir) if start is None else []
     split = (*duplicates.notes(dataset.names), *remarks, *started, *ignored_variables(), *lacking)
     return replace(context, split=split), [*notes, *split]
 
 
-def _start_notes(context: RunContext, start: StartFrom, *, fresh: bool) -> list[str]:
+def _start_notes(context: RunContext, start: StartFrom) -> list[str]:
     """Return sentences on the networks that a run starts with.
 
-    Raises InputError, and removes a ``fresh`` run, if they were trained on its validation strips.
+    Raises InputError if they were trained on its validation strips.
     """
     path = context.options.start_from
     assert path is not None
-    try:
-        return [*start.notes, *check_leak(context, start, path)]
-    except InputError:
-        if fresh:
-            context.run.forget()
-        raise
+    return [*start.notes, *check_leak(context, start, path)]
 
 
 def _run_steps(context: RunContext, notes: list[str]) -> Outcome:

@@ -115,7 +115,13 @@ def _networks(manifest: Manifest) -> Iterator[str]:
 
 
 def _weights(run: RunFolder) -> Iterator[str]:
-    yield "All networks were trained in this run. Its notes, on first weights, licences and more:"
+    start = run.load_record().start_from
+    if start is None:
+        yield "All networks were trained in this run."
+    else:
+        yield "All networks were fine-tuned in this run. They started with weights of"
+        yield f"{start.origin} ({start.digest[:8]})."
+    yield "The notes of the run, on first weights, licences and more:"
     yield ""
     if run.notes.exists():
         yield from _list(run.load_json(run.notes))

@@ -10,6 +10,7 @@ from steelscan.models import (
     WeightRecord,
     WeightStore,
     check_encoder,
+    encoder_of,
     fetch_weights,
     find_weights,
     package_of,
@@ -28,6 +29,13 @@ def missing_weights(recipe: Recipe, folder: Path | None) -> list[str]:
     """
     wanted = [encoder for encoder in wanted_encoders(recipe) if timm.is_model(encoder)]
     return [encoder for encoder in wanted if find_weights(encoder, folder) is None]
+
+
+def check_encoders(recipe: Recipe) -> None:
+    """Raise RecipeError unless timm has the encoder of every network of a recipe."""
+    for step in recipe.named.values():
+        for member in step.ensemble.members:
+            check_encoder(encoder_of(member.network).encoder)
 
 
 def missing_sentence(recipe: Recipe, folder: Path | None) -> list[str]:
