@@ -151,6 +151,14 @@ def test_add_states_what_it_stored_and_refuses_what_does_not_fit(run, weights_fi
 # weights fetch
 
 
+def test_a_misspelled_recipe_is_refused_with_the_names_of_all(run, tmp_path):
+    status, _, errors = run("weights", "fetch", "firstplace", "--weights-dir", tmp_path)
+    assert status == 2
+    assert len(errors) == 1
+    assert "neither a recipe" in errors[0]
+    assert "first_place" in errors[0]
+
+
 def fake_hub(home, repository, file):
     """Lay out the cache of the Hugging Face hub with one file."""
     digest, commit = hashlib.sha256(file.read_bytes()).hexdigest(), "c0ffee" * 6 + "c0de"

@@ -62,8 +62,11 @@ def test_an_error_in_a_file_is_one_line_with_its_place(tmp_path, text, line, pro
     [
         ("", "has no value named recipe"),
         ("recipes = 1\n", "has no value named recipe"),
-        ("recipe = {'name': 'mine'}\n", "has a dict named recipe"),
-        ("from steelscan.recipes import Recipe as recipe\n", "has a ModelMetaclass named recipe"),
+        ("recipe = {'name': 'mine'}\n", "has a value of type dict named recipe"),
+        (
+            "from steelscan.recipes import Recipe as recipe\n",
+            "of type ModelMetaclass named recipe",
+        ),
         (
             CHANGED + "class Mine(type(recipe)):\n    pass\nrecipe = Mine.model_validate("
             "dict(recipe))\n",

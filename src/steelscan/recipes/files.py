@@ -64,7 +64,7 @@ def _from_python(path: Path, content: bytes) -> Recipe:
         raise RecipeError(where, f"raised {_text_of(error)}", "Correct the file") from None
     recipe = module.__dict__.get("recipe")
     if not isinstance(recipe, Recipe):
-        kind = "has no value" if recipe is None else f"has a {type(recipe).__name__}"
+        kind = "has no value" if recipe is None else f"has a value of type {type(recipe).__name__}"
         found = f"{kind} named recipe, which must be a steelscan.recipes.Recipe"
         raise RecipeError(path, found, _remedy(path))
     if not _survives_json(recipe):

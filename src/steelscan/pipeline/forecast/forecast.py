@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel
 
 from steelscan.models import encoder_of
-from steelscan.pages import plain_table
+from steelscan.pages import plain_table, plural
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_tasks import Task
 from steelscan.pipeline.forecast.fits import Fit, fits_of, fits_of_task, round_contexts
@@ -101,7 +101,7 @@ class Forecast(BaseModel, frozen=True):
         done = sum(row.done for row in self.fits)
         free = "" if self.free is None else f"; {_size(self.free)} are free"
         lines = [
-            f"{count} fits, {done} done. {self._times()}",
+            f"{count} {plural(count, 'fit')}, {done} done. {self._times()}",
             f"On disk: {_size(self.bytes)} at the end, {_size(self.peak)} at most.",
             f"In memory: about {_size(self.memory)} at most{free}.",
             "Upper bounds: they assume that each test strip becomes a pseudo-label and that gates "

@@ -16,7 +16,7 @@ from steelscan.models import (
     package_of,
 )
 from steelscan.recipes import Recipe, load, names, wanted_encoders, with_random_weights
-from steelscan.strip.errors import MissingPartError
+from steelscan.strip.errors import InputError, MissingPartError, RecipeError
 
 WeightsMode = Literal["auto", "random", "required", "hub"]
 """What a run does for pretrained weights: use those that are here, none, insist, or download."""
@@ -100,7 +100,11 @@ def _encoders_of(targets: Iterable[str], folder: Path | None) -> Sequence[str]:
         if target in names() or target.endswith((".json", ".py")):
             encoders += missing_weights(load(target), folder)
         else:
-            check_encoder(target)
+            try:
+                check_encoder(target)
+            except RecipeError as error:
+                found = f"is neither a recipe ({', '.join(names())}) nor an encoder of timm"
+                raise InputError(target, found, error.remedy) from None
             encoders.append(target)
     return list(dict.fromkeys(encoders))
 
