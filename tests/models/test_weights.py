@@ -144,6 +144,11 @@ def test_a_store_that_cannot_be_written_is_an_error(file, tmp_path):
         WeightStore(tmp_path / "taken").add_file(SMALL, file, "CC0-1.0")
 
 
+def test_a_file_in_place_of_a_store_is_an_error_and_not_an_empty_store(file):
+    with pytest.raises(InputError, match="is not a folder"):
+        WeightStore(file).find(SMALL)
+
+
 def test_processes_that_add_at_once_leave_a_whole_store(store):
     """Each adds other weights of the same encoder; the last one stays, with its own record."""
     states = [random_state(SMALL, seed)[1] for seed in range(4)]

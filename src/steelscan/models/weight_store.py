@@ -41,14 +41,18 @@ class WeightStore:
     def find(self, encoder: str) -> EncoderWeights | None:
         """Return the weights of an encoder, or None if there are none.
 
-        Raises InputError if the record cannot be read, or if the file is missing or cut.
+        Raises InputError if the store is not a folder, if the record cannot be read, or if the
+        file is missing or cut.
         """
         path = self._record(encoder)
         remedy = f"Replace it: steelscan weights fetch {encoder}, or weights add {encoder} FILE"
         try:
             record = WeightRecord.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
+        except NotADirectoryError:
+            remedy = f"Name a folder with --weights-dir or ${VARIABLE}"
+            raise InputError(self.folder, "is not a folder", remedy) from None
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})", remedy) from None
         except ValidationError as error:
