@@ -252,6 +252,16 @@ def half_defective(strips: int = 40) -> NDArray[np.int64]:
     return np.where(np.arange(strips) % 2, 100, 0)[:, None]
 
 
+def test_few_steps_are_no_reason_for_a_network_that_was_fine_tuned() -> None:
+    truth, few = half_defective(), NETWORK.but(steps=24)
+    nothing = evidence_of(truth * 0, truth, truth * 0)
+    kinds = [
+        {reason.kind for reason in verdict(nothing, (each,)).reasons}
+        for each in (few, few.but(fine_tuned=True))
+    ]
+    assert ["few_steps" in each for each in kinds] == [True, False]
+
+
 def test_a_run_that_finds_its_defects_gets_no_sentence() -> None:
     truth = half_defective()
     for evidence in (

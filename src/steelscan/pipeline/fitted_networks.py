@@ -21,7 +21,8 @@ def fitted_networks(context: RunContext) -> list[FittedNetwork]:
         for fit in fits_of(replace(context, round=number)):
             task = fit.task
             if fit.folder == context.run.network(task):
-                found[task.step, task.number, task.fold] = _network(fit)
+                network = _network(fit, fine_tuned=context.start is not None)
+                found[task.step, task.number, task.fold] = network
     return list(found.values())
 
 
@@ -34,7 +35,7 @@ def trained_classes(context: RunContext) -> NDArray[np.bool_]:
     return np.asarray(np.any(present, axis=0))
 
 
-def _network(fit: Fit) -> FittedNetwork:
+def _network(fit: Fit, *, fine_tuned: bool) -> FittedNetwork:
     steps = 0
     for training, crops in fit.passes:
         batches = ceil(crops.used(training.batch) / training.batch)
@@ -48,4 +49,5 @@ def _network(fit: Fit) -> FittedNetwork:
         epochs=fit.epochs,
         steps=steps,
         random_weights=text.startswith("random"),
+        fine_tuned=fine_tuned,
     )

@@ -19,7 +19,7 @@ _FEW_GROUPS = 5
 
 
 class FittedNetwork(Spec):
-    """How long a network was fitted, and whether it started with random weights."""
+    """How long a network was fitted, and what it started with."""
 
     step: str
     label: str
@@ -27,6 +27,8 @@ class FittedNetwork(Spec):
     steps: NonNegativeInt
     """Of the optimizer; at most so many, if a classifier selected the training strips."""
     random_weights: bool
+    fine_tuned: bool = False
+    """Whether it started from a fitted network: then few steps are no fault."""
 
 
 class FewSteps(Spec):
@@ -111,7 +113,7 @@ def reasons_of_training(evidence: Evidence, networks: Sequence[FittedNetwork]) -
     gated = _lost_by(evidence, {"gate"}) * 2 > int((evidence.pairs.truth > 0).sum())
     shortest = min(networks if gated else segmenters, key=lambda each: each.steps)
     reasons: list[Reason] = []
-    if shortest.steps < FEW_STEPS:
+    if shortest.steps < FEW_STEPS and not shortest.fine_tuned:
         reasons.append(FewSteps(network=shortest))
     if all(each.random_weights for each in segmenters):
         reasons.append(RandomWeights(networks=len(segmenters)))
