@@ -8,8 +8,9 @@ hang, and ends when this process ends, however that happens.
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from threading import Thread
@@ -28,8 +29,8 @@ from steelscan.strip import show_progress_by
 from steelscan.strip.errors import RunError
 
 _FEWER = "Give the same command with fewer --jobs: it continues where it stopped"
-_SECONDS_TO_END = 5.0
-"""What a process has to end an interrupted fit, such as to close its tracker."""
+_SECONDS_TO_END = 2.0
+"""What all processes have to end their fits, such as to close a tracker."""
 
 
 def fit_side_by_side(context: RunContext) -> set[str]:
@@ -151,8 +152,11 @@ class _Workers:
             worker.connection.close()  # an idle process ends
             if kind is not None:
                 worker.process.terminate()
+        end = time.monotonic() + _SECONDS_TO_END
         for worker in self._workers:
-            worker.process.join(_SECONDS_TO_END)
+            worker.process.join(max(0, end - time.monotonic()))
+            assert worker.process.pid is not None
+            _kill_group(worker.process.pid)
             worker.process.kill()
             worker.process.join()
             worker.display.close()
@@ -174,8 +178,17 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _kill_group(number: int) -> None:
+    """Kill the processes of a group at once: one that fits networks, and those that load for it."""
+    if hasattr(os, "killpg"):  # not on Windows
+        with suppress(ProcessLookupError):
+            os.killpg(number, signal.SIGKILL)
+
+
 def _work(connection: Connection) -> None:
     """Do the tasks that come through a connection until it is closed."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # with the processes that load strips, a group that can be ended whole
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -211,4 +224,5 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
+    _kill_group(os.getpid())
     os._exit(1)
