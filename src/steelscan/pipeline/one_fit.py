@@ -6,7 +6,7 @@ from steelscan.models import encoder_of
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_queue import CoreShare
 from steelscan.pipeline.fit_tasks import Task, steps_needed
-from steelscan.pipeline.forecast.forecast import speed_recorded
+from steelscan.pipeline.forecast.known_speeds import speed_recorded
 from steelscan.pipeline.networks import fit_task, training_data
 from steelscan.pipeline.out_of_fold import first_classifier, step_outputs
 from steelscan.pipeline.pseudo_labels import training_strips

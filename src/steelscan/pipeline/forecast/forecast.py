@@ -4,36 +4,26 @@ Counts are exact, except for what only the run can find out. There they are uppe
 test strip becomes a pseudo-label, every strip is suspected, gates skip nothing.
 """
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 from math import isnan, nan, prod
 from pathlib import Path
 from textwrap import fill
 
-import torch
 from pydantic import BaseModel
 
 from steelscan.models import encoder_of
 from steelscan.pages import plain_table, plural
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.fit_queue import CoreShare, waves
-from steelscan.pipeline.fit_tasks import Task
-from steelscan.pipeline.forecast.fits import Fit, fits_of, fits_of_task, round_contexts
+from steelscan.pipeline.forecast.fits import Fit, fits_of, round_contexts
 from steelscan.pipeline.forecast.jobs import jobs_for, widest_wave
+from steelscan.pipeline.forecast.known_speeds import facts_of, speeds_of
 from steelscan.pipeline.forecast.memory import PROCESS, fit_memory, free_memory
 from steelscan.pipeline.forecast.predictions import PredictionRow, predictions_of
 from steelscan.pipeline.forecast.speed import (
     NetworkFacts,
-    measure,
-    measure_size,
-    read_facts,
-    remember_facts,
 )
 from steelscan.strip.errors import RunError
-from steelscan.training import TrainingData
 
 _WIDTH = 80
 _FITS = ("fit", "folds", "epochs", "crops", "size", "left", "disk", "done", "network")
@@ -145,13 +135,13 @@ def forecast(context: RunContext, *, timed: bool) -> Forecast:
     """
     contexts = round_contexts(context)
     fits = [fit for each in contexts for fit in fits_of(each)]
-    facts = _facts(context, fits, timed=timed)
+    facts = facts_of(context, fits, timed=timed)
     device = context.accelerator.device
     left = [(fit, facts[fit.key]) for fit in fits if not fit.finished]
     wanted = jobs_for(context)
     jobs = max(widest_wave(each, wanted) for each in contexts)
     processes = PROCESS * jobs if jobs > 1 else 0
-    speeds = _speeds(contexts, fits, facts, wanted)
+    speeds = speeds_of(contexts, fits, facts, wanted)
     seconds = {fit.folder: (facts[fit.key].predict or nan) * fit.strip_pixels for fit in fits}
     named: dict[str, list[Fit]] = {}
     for fit in fits:
@@ -171,73 +161,6 @@ def forecast(context: RunContext, *, timed: bool) -> Forecast:
 def _largest(count: int, sizes: Iterable[int]) -> int:
     """Return the sum of the largest sizes, ``count`` of them."""
     return sum(nlargest(count, sizes))
-
-
-def _speeds(
-    contexts: Sequence[RunContext],
-    fits: Sequence[Fit],
-    facts: Mapping[str, NetworkFacts],
-    jobs: int,
-) -> dict[Path, NetworkFacts]:
-    """Return the facts of each fit, by its folder, with its speeds as parts of the run's time.
-
-    If n fits share the cores, the time of each counts as an n-th. Until such a fit was timed, it
-    counts as one that has all cores.
-    """
-    first = contexts[0]
-    device, cores = first.accelerator.device, torch.get_num_threads()
-    together = {
-        task.label: len(wave)
-        for each in contexts
-        for wave in waves(first.recipe, each.new_tasks, jobs)
-        for task in wave
-    }
-    remembered = {n: read_facts(device, CoreShare(cores, n)) for n in set(together.values())}
-
-    def of_fit(fit: Fit) -> NetworkFacts:
-        count, alone = together[fit.task.label], facts[fit.key]
-        shared = remembered[count].get(fit.key)
-        if count == 1 or shared is None or not shared.train or not shared.predict:
-            return alone
-        return alone.but(train=shared.train / count, predict=shared.predict / count)
-
-    return {fit.folder: of_fit(fit) for fit in fits}
-
-
-@contextmanager
-def speed_recorded(
-    context: RunContext, task: Task, data: TrainingData, validation: int, share: CoreShare
-) -> Iterator[None]:
-    """Remember how fast a network was fitted, if the block fits it from beginning to end.
-
-    Each of its validations predicts so many strips. Speeds are remembered by the ``share`` of the
-    cores that the fit has.
-    """
-    device = context.accelerator.device
-    *before, fit = fits_of_task(context, task, data)
-    fit = replace(fit, validation=validation)
-    whole = not before and fit.left == 1
-    start = time.perf_counter()
-    yield
-    seconds = time.perf_counter() - start
-    known = read_facts(device, share).get(fit.key)
-    known = known or read_facts(device, CoreShare(share.cores)).get(fit.key)
-    if whole and known is not None:
-        measured = known.after_fit(seconds, fit.pixels, fit.validated * fit.strip_pixels)
-        remember_facts(device, {fit.key: measured}, share)
-
-
-def _facts(context: RunContext, fits: Sequence[Fit], *, timed: bool) -> dict[str, NetworkFacts]:
-    """Return the facts of all networks, and remember those that were measured."""
-    device, workers = context.accelerator.device, context.options.workers
-    known, new = read_facts(device), {}
-    with torch.random.fork_rng():
-        for fit in fits:
-            if fit.key not in new and (timed or fit.key not in known):
-                new[fit.key] = measure(fit, device, workers) if timed else measure_size(fit)
-    if new:
-        remember_facts(device, new)
-    return known | new
 
 
 def _row(fits: Sequence[Fit], facts: Mapping[Path, NetworkFacts]) -> FitRow:
