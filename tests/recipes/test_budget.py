@@ -106,9 +106,12 @@ def essence(member):
 
 
 def pairs_of(larger, smaller):
-    """Return each member of a recipe with its smaller version."""
-    left = {repr(essence(member)): member for member in members(smaller)}
-    return [(member, left[repr(essence(member))]) for member in members(larger)]
+    """Return each member that is left in a smaller recipe, after the same one of the larger."""
+    pairs = []
+    for before, after in zip(larger.network_steps, smaller.network_steps, strict=True):
+        old = {member.name: member for member in before.ensemble.members}
+        pairs += [(old[member.name], member) for member in after.ensemble.members]
+    return pairs
 
 
 def unique(values):
