@@ -1,7 +1,7 @@
 """The ablations: per solution the recipe without the one idea that it is known for.
 
-A "decision" ablation keeps all networks of the run and decides in another way; a "training" ablation
-fits those networks again that differ (`ablation_runs.unchanged`). No torch here.
+A "decision" ablation keeps all networks of the run and decides in another way; a "training"
+ablation fits those networks again that differ (`ablation_runs.unchanged`). No torch here.
 """
 
 from collections.abc import Callable, Mapping

@@ -35,10 +35,6 @@ class Prepared(NamedTuple):
     run: RunFolder
     recipe: Path
     folds: Path
-    copied: int
-    """Networks that are not fitted again."""
-    networks: int
-    """All networks, of all rounds of pseudo-labels."""
 
 
 def prepare(ablation: Ablation, base: RunFolder, dataset: Dataset, folder: Path) -> Prepared:
@@ -47,9 +43,7 @@ def prepare(ablation: Ablation, base: RunFolder, dataset: Dataset, folder: Path)
     ``base`` is the finished run with the idea, on ``dataset``. Raises RunError if the folder holds
     a run of other settings, and if a run is damaged.
     """
-    recipe, run = base.load_recipe(), RunFolder(folder)
-    chosen = strongest(base, recipe) if ablation.change is None else ""
-    variant = ablation.variant(recipe, chosen)
+    recipe, variant, run = base.load_recipe(), variant_of(ablation, base), RunFolder(folder)
     recipe_file, folds_file = Path(f"{folder}.recipe.json"), Path(f"{folder}.folds.csv")
     write_text(recipe_file, variant.model_dump_json(indent=2) + "\n")
     numbers = base.load_folds(dataset.names, parted=True).tolist()
@@ -67,7 +61,13 @@ def prepare(ablation: Ablation, base: RunFolder, dataset: Dataset, folder: Path)
         for kind in ("", "-classes"):
             source = base.probabilities(ablation.steps.get(step, step) + kind, round_)
             copy_folder(source, run.probabilities(step + kind, round_))
-    return Prepared(run, recipe_file, folds_file, len(copies), len(all_tasks(variant)))
+    return Prepared(run, recipe_file, folds_file)
+
+
+def variant_of(ablation: Ablation, base: RunFolder) -> Recipe:
+    """Return the recipe of a finished run without an idea."""
+    recipe = base.load_recipe()
+    return ablation.variant(recipe, strongest(base, recipe) if ablation.change is None else "")
 
 
 def same_networks(ablation: Ablation, recipe: Recipe, variant: Recipe) -> list[Copy]:
@@ -91,10 +91,9 @@ def unchanged(recipe: Recipe, variant: Recipe) -> list[Task]:
     same_rounds = (recipe.pseudo_labels, recipe.tune) == (variant.pseudo_labels, variant.tune)
     same: list[Task] = []
     for task in all_tasks(variant):  # each after those that it depends on
-        needed = list(_needed(variant, task))
-        if task in fitted and all(each in same for each in needed):
-            if task.round == 0 or same_rounds:
-                same.append(task)
+        alike = task in fitted and (same_rounds or task.round == 0)
+        if alike and all(each in same for each in _needed(variant, task)):
+            same.append(task)
     return same
 
 
@@ -104,7 +103,7 @@ def kept(recipe: Recipe, variant: Recipe, steps: Mapping[str, str]) -> list[Copy
     ``steps`` are steps whose name changed: name in ``variant`` -> name in ``recipe``.
     """
     fitted = {
-        (each.step, each.member.name, each.fold, each.round): each for each in all_tasks(recipe)
+        (task.step, task.member.name, task.fold, task.round): task for task in all_tasks(recipe)
     }
     copies = [
         Copy(fitted[steps.get(task.step, task.step), task.member.name, task.fold, task.round], task)
@@ -114,6 +113,14 @@ def kept(recipe: Recipe, variant: Recipe, steps: Mapping[str, str]) -> list[Copy
         if each.of_run.member != each.of_variant.member:
             raise ValueError(f"{each.of_variant.label} is another network than in {recipe.name}")
     return copies
+
+
+def copied_and_all(ablation: Ablation, base: RunFolder, run: RunFolder) -> tuple[int, int]:
+    """Return how many fitted networks of a run without an idea are copies, and how many it has."""
+    variant = run.load_recipe()
+    copies = same_networks(ablation, base.load_recipe(), variant)
+    copied = sum(_is_fitted(base.network(each.of_run)) for each in copies)
+    return copied, sum(_is_fitted(run.network(task)) for task in all_tasks(variant))
 
 
 def all_tasks(recipe: Recipe) -> list[Task]:
@@ -185,6 +192,10 @@ def _same_outputs(
             predicting = tasks(variant, variant.folds.validation, number)
             if all(task in copied for task in predicting if task.step == name):
                 yield name, number
+
+
+def _is_fitted(folder: Path) -> bool:
+    return (folder / "checkpoint.safetensors").exists()
 
 
 def _score(folder: Path, task: Task) -> float:
