@@ -21,6 +21,7 @@ from steelscan.pipeline.fit_rounds import fit_rounds
 from steelscan.pipeline.fitted_networks import fitted_networks, trained_classes
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast.forecast import Forecast, forecast
+from steelscan.pipeline.forecast.jobs import check_jobs, with_jobs
 from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, tune
@@ -71,9 +72,11 @@ def train(
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
     another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
     OutputError if something cannot be written, RecipeError for a recipe that cannot be run,
-    MissingPartError for a tracker that is not installed.
+    InputError for several jobs in processes that a launcher started, MissingPartError for a tracker
+    that is not installed.
     """
     _check_out(out, data)
+    check_jobs(options.jobs)
     check_tracker(options.track)
     run = RunFolder(out)
     processes = accelerator(options.device)
@@ -86,6 +89,7 @@ def train(
         context, notes = begin_run(run, recipe, data, options)
         run.write_data(data)
         notes += run.take_tests(context.dataset.test_fingerprint)
+        context = with_jobs(context)
         if on_plan is not None:
             expected = forecast(context, timed=False)
             on_plan(expected)
@@ -101,6 +105,7 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     as `train` does.
     """
     _check_out(out, data)
+    check_jobs(options.jobs)
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
