@@ -4,7 +4,6 @@ from .device import accelerator as accelerator
 from .fit_tasks import tasks as tasks
 from .gates import ChosenGates as ChosenGates
 from .gates import TunedGate as TunedGate
-from .gates import gate_thresholds as gate_thresholds
 from .gates import gates_by_cost as gates_by_cost
 from .gates import tune_gates as tune_gates
 from .gates import with_gates as with_gates

@@ -12,11 +12,11 @@ from steelscan.pipeline import (
     ChosenGates,
     Evaluated,
     TunedGate,
-    gate_thresholds,
     gates_by_cost,
     tune_gates,
     with_gates,
 )
+from steelscan.pipeline.gates import gate_thresholds
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import RecipeError
 
