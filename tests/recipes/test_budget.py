@@ -1,6 +1,5 @@
 """Budgets: what stays of a recipe, what shrinks, and that the smaller recipe runs."""
 
-import sys
 from functools import cache
 from itertools import combinations
 from math import lcm
@@ -10,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from steelscan import cli, recipes
+from steelscan import recipes
 from steelscan.data import LikeTest, RandomCrop, Shrink, WholeStrip, crop_frame
 from steelscan.models import Classifier, PSPNet, TwoHeaded, copy_encoder, encoder_of
 from steelscan.prediction import EncoderFittedFor, EncoderOf
-from steelscan.recipes import Classify, Recipe, Segment, with_budget, with_random_weights
+from steelscan.recipes import Classify, Recipe, Segment, with_budget
 from steelscan.recipes.limits import LIMITS, smaller_encoders
 from steelscan.strip import Frame
 from steelscan.training import BalancedSampler, BestAverage, CropPass, Plateau
@@ -492,56 +491,3 @@ def test_a_step_has_few_pixels_but_two_crops(budget, sizes, together):
     for old, one in zip(sizes, passes(stage), strict=True):
         assert one.batch * one.crop.height * one.crop.width <= most or one.batch <= 2
         assert min(2, old) <= one.batch <= old
-
-
-@every_recipe
-@each_way
-def test_each_change_is_described_once_and_briefly(name, budget):
-    _, changes = changes_of(recipes.load(name), budget)
-    assert 1 <= len(changes) <= 14
-    assert len({line.partition(" became ")[0] for line in changes}) == len(changes)
-    for line in changes:
-        assert " became " in line
-        assert "\n" not in line
-        for change in line.split("; "):
-            olds, new = change.split(" became ")
-            assert new not in olds.split(", ")
-
-
-def test_the_changes_of_the_12th():
-    _, changes = changes_of(recipes.load("twelfth_place"), "tiny")
-    senets = "legacy_senet154, legacy_seresnext101_32x4d, legacy_seresnext50_32x4d"
-    for line in (
-        f"encoder {senets} became test_resnet",
-        "validation folds 0, 1, 2, 3 of 5 became 0 of 5",
-        "epochs 40 became 3; 40 became 1",
-        "crop 256x256 became 128x128; 256x768 became 128x384",
-        "averaged checkpoints 5 became 2",
-        "networks of segment2: 12 became 8",
-    ):
-        assert line in changes
-
-
-class StoppedError(Exception):
-    """Raised in the place of a training."""
-
-
-@pytest.mark.parametrize("budget", ["full", "small", "tiny"])
-def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, capsys, tmp_path):
-    given = []
-
-    def train(recipe, *_):
-        given.append(recipe)
-        raise StoppedError
-
-    monkeypatch.setattr("steelscan.pipeline.train.train", train)
-    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--weights", "random"]
-    command = ["steelscan", "train", "ninth_place", *arguments]
-    monkeypatch.setattr(
-        sys, "argv", command if budget == "full" else [*command, "--budget", budget]
-    )
-    with pytest.raises(SystemExit):
-        cli.main()
-    recipe = with_budget(recipes.load("ninth_place"), budget)
-    assert given == [with_random_weights(recipe)]
-    assert capsys.readouterr().out.splitlines() == list(recipe.changes)
