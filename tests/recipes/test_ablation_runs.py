@@ -17,7 +17,7 @@ from steelscan.pipeline.train import begin_run, train
 from steelscan.recipes import Recipe
 
 CPU = Options(device="cpu")
-MODULES = ("ablations", "ablation_report", "ablation_list", "ablation_runs", "ablation_cost")
+MODULES = ("ablations", "ablation_report", "ablation_list", "ablation_runs", "measured_runs")
 pytestmark = pytest.mark.usefixtures("unreported")
 
 
@@ -219,7 +219,7 @@ def test_a_run_of_other_settings_in_the_folder_fails_with_its_reason(
 
 @pytest.mark.usefixtures("benchmark")
 def test_a_command_runs_until_it_succeeds_once(tmp_path: Path) -> None:
-    cost, run = import_module("ablation_cost"), tmp_path / "deep" / "run"
+    cost, run = import_module("measured_runs"), tmp_path / "deep" / "run"
     lines = "import pathlib, sys; path = pathlib.Path(sys.argv[1]); text = path.read_text()"
     count = tmp_path / "count"
     count.write_text("")
