@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steelscan.strip.files import output_folder, write_json
+from steelscan.strip.files import write_json
 
 
 class Job(NamedTuple):
@@ -32,7 +32,7 @@ def run_measured(command: Sequence[str], run: Path, threads: int | None = None) 
     before = cost_of(run)
     if before["done"]:
         return True
-    output_folder(run.parent)
+    run.parent.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)

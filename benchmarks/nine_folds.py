@@ -20,7 +20,7 @@ class Split(NamedTuple):
 
 
 def split_of_quick(dataset: Dataset) -> Split:
-    """Return the split of ``train quick --seed 0``: one of ten folds validates, two are held out."""
+    """Return the split of ``train quick --seed 0``: a tenth validates, a fifth is held out."""
     groups = find_groups(dataset).numbers
     folds = make_folds(dataset.present, groups, 10, 0)
     return Split(groups, np.isin(folds, (8, 9)), folds == 0)
