@@ -10,6 +10,7 @@ Run: python benchmarks/contact_sheet.py OUT.png [--picture FILE [--masks TABLE]]
 
 import argparse
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ from steelscan.augment import (
 )
 from steelscan.data import read_picture
 from steelscan.mill import Mill, make_strip
-from steelscan.pages.outline import outline
+from steelscan.pages.outline import class_color, outline
 from steelscan.recipes.tenth_place import up_to_two
 from steelscan.strip import Frame, Masks, Picture, decode
 from steelscan.strip.tables import read_mask_table
@@ -148,15 +149,19 @@ def sheet(picture: Picture, masks: Masks, width: int) -> NDArray[np.uint8]:
     return np.vstack(rows)
 
 
-def save(shown: NDArray[np.uint8], out: Path) -> None:
-    """Write a PNG with a palette of 96 greys and 64 colours: a third of the bytes."""
+def save(shown: NDArray[np.uint8], out: Path | BinaryIO, greys: int = 96) -> None:
+    """Write a PNG with a palette of so many greys and 64 colours: a third of the bytes.
+
+    The palette also has the colours of the first classes, however few pixels have them.
+    """
     colourful = np.ptp(shown, axis=2) > 16
     colours = Image.fromarray(shown[colourful][None]).quantize(64).getpalette() or []
-    greys = np.linspace(0, 255, 96).round().astype(int).repeat(3).tolist()
+    colours += [channel for index in range(7) for channel in class_color(index)]
+    levels = np.linspace(0, 255, greys).round().astype(int).repeat(3).tolist()
     palette = Image.new("P", (1, 1))
-    palette.putpalette(greys + colours)
+    palette.putpalette(levels + colours)
     picture = Image.fromarray(shown).quantize(palette=palette, dither=Image.Dither.NONE)
-    picture.save(out, optimize=True)
+    picture.save(out, "PNG", optimize=True)
 
 
 def main() -> None:

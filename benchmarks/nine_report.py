@@ -109,7 +109,8 @@ def report(
     yield from ("", "## What the budget changed")
     for name in NINE:
         yield from ("", f"**{name}**", "")
-        yield from (f"- {change}" for change in _changes(out, data, budget, name))
+        changes = _changes(out, data, budget, name) or ["Nothing."]
+        yield from (f"- {change}" for change in changes)
 
 
 def measure(place: Path, data: Path) -> Measured | None:
