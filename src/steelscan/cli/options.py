@@ -33,6 +33,14 @@ Workers = Annotated[
     int,
     typer.Option(min=0, max=256, help="Processes that load training strips; 0: none besides this."),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=256,
+        help="Networks fitted at once, each with a share of the cores; 0: as many as pay off here.",
+    ),
+]
 Weights = Annotated[
     Literal["auto", "random", "required", "hub"],
     typer.Option(

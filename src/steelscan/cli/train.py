@@ -9,6 +9,7 @@ from steelscan.cli.app import app
 from steelscan.cli.options import (
     Data,
     Device,
+    Jobs,
     OnError,
     Out,
     Seed,
@@ -33,6 +34,7 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 0,
     weights: Weights = "auto",
     weights_dir: WeightsDir = None,
     track: Track = None,
@@ -52,8 +54,8 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change epochs, batch, encoder or lr; of a part: segment.epochs=20, "
-            "segment.MEMBER.lr=1e-4. Can be repeated.",
+            help="Change epochs, batch, encoder, lr or the number of validation folds; of a part: "
+            "segment.epochs=20, segment.MEMBER.lr=1e-4. Can be repeated.",
         ),
     ] = None,
     plan: Annotated[
@@ -87,7 +89,7 @@ def train(
         print(change)
     source = Path(recipe).read_bytes() if recipe.endswith(".py") else None
     options = Options(
-        seed, device, workers, on_error, folds, start_from, source, weights_dir, track
+        seed, device, workers, on_error, folds, start_from, source, weights_dir, track, jobs
     )
     if plan:
         print(plan_run(chosen, data, out, options).table())
@@ -119,7 +121,7 @@ def demo(
     data, run = out / "strips", out / "run"
     if not (data / "train.csv").exists():
         write_mill(Mill(strips=480, seed=seed), data, test_strips=20)
-    options = Options(seed=seed, device=device, weights_dir=weights_dir)
+    options = Options(seed=seed, device=device, weights_dir=weights_dir, jobs=0)
     outcome = train_recipe(recipes.load("quick"), data, run, options)
     predict_pictures(run, str(data / "test_images"), out / "predicted", device=device)
     _print_outcome(outcome, "quick", run)

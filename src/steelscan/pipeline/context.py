@@ -40,6 +40,8 @@ class Options:
     """The store of pretrained weights; None: the user's."""
     track: TrackerKind | None = None
     """Where the settings and numbers of each fit go too; None: only into the run folder."""
+    jobs: int = 1
+    """How many networks are fitted at the same time; 0: chosen by `jobs_for`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,15 @@
 """Fit all networks of a run: once, and again in each round of pseudo-labels."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 
-from steelscan.models import encoder_of
+import torch
+
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.forecast.forecast import speed_recorded
-from steelscan.pipeline.networks import fit_task, training_data
-from steelscan.pipeline.out_of_fold import first_classifier
+from steelscan.pipeline.fit_queue import CoreShare, waves
+from steelscan.pipeline.fit_workers import fit_side_by_side
+from steelscan.pipeline.one_fit import fit_one
 from steelscan.pipeline.processes import leave
-from steelscan.pipeline.pseudo_labels import pseudo_label, training_strips
-from steelscan.pipeline.validation_strips import validation_strips
+from steelscan.pipeline.pseudo_labels import pseudo_label
 
 
 def fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
@@ -38,18 +37,8 @@ def fit_rounds(context: RunContext) -> tuple[RunContext, list[str]]:
 
 def _fit(context: RunContext) -> set[str]:
     """Fit the networks of a round; returns a sentence on each source of first weights."""
-    sources = set()
-    for task in context.new_tasks:
-        strips, pseudo = training_strips(context, task.fold, task.member.classes)
-        probabilities = None
-        if task.member.needs_class_probabilities:
-            with context.accelerator.main_process_first():
-                probabilities = first_classifier(context, len(strips.frames))
-        data = training_data(context, task, strips, pseudo, probabilities)
-        validated = validation_strips(context, task)
-        first = context.accelerator.is_main_process
-        timed = speed_recorded(context, task, data, len(validated.rows)) if first else nullcontext()
-        with timed:
-            source = fit_task(context, task, data, validated)
-        sources.add(f"First weights of {encoder_of(task.member.network).encoder}: {source}.")
-    return sources
+    tasks, jobs = context.new_tasks, context.options.jobs
+    if all(len(wave) == 1 for wave in waves(context.recipe, tasks, jobs)):
+        share = CoreShare(torch.get_num_threads())
+        return {fit_one(context, task, share) for task in tasks}
+    return fit_side_by_side(context)

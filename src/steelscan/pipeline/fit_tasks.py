@@ -54,6 +54,37 @@ def fitted_before(recipe: Recipe, task: Task) -> tuple[str, ...]:
     )
 
 
+def steps_needed(recipe: Recipe, task: Task) -> list[str]:
+    """Return the steps whose out-of-fold outputs a task needs: to validate, or to choose strips."""
+    steps = set(fitted_before(recipe, task))
+    if task.member.needs_class_probabilities:
+        steps.add("classify")
+    return [name for name in recipe.named if name in steps]
+
+
+def encoder_source(recipe: Recipe, task: Task, round_: int) -> Task | None:
+    """Return the task of the network whose encoder a task's own starts with; None without one."""
+    start = task.member.start
+    if not isinstance(start, EncoderOf):
+        return None
+    (source,) = (
+        other
+        for other in tasks(recipe, (task.fold,), round_)
+        if (other.step, other.member.name) == (start.step, start.member)
+    )
+    return source
+
+
+def tasks_needed(recipe: Recipe, task: Task, round_: int) -> list[Task]:
+    """Return the tasks that must be done before a task of a round can begin.
+
+    Those of the network that gives its encoder, and of all networks of `steps_needed`.
+    """
+    source, steps = encoder_source(recipe, task, round_), steps_needed(recipe, task)
+    every = tasks(recipe, recipe.folds.validation, round_)
+    return [other for other in every if other == source or other.step in steps]
+
+
 def _waits(member: Member) -> bool:
     """Return whether a member is fitted after the others, because it starts from one of them."""
     return isinstance(member.start, EncoderOf)

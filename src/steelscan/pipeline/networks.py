@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset, JoinedStrips
 from steelscan.models import Network, StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.fit_tasks import Task, tasks
+from steelscan.pipeline.fit_tasks import Task, encoder_source
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.start_from import FIRST_WEIGHTS, load_start
 from steelscan.pipeline.tracking import tracked
@@ -152,11 +152,8 @@ def _start_fitted(
 
 def _start_from(context: RunContext, start: EncoderOf, task: Task, network: StripNetwork) -> str:
     """Copy the encoder of a fitted network into a network; return a sentence on its source."""
-    (source,) = (
-        other
-        for other in tasks(context.recipe, (task.fold,), context.round)
-        if (other.step, other.member.name) == (start.step, start.member)
-    )
+    source = encoder_source(context.recipe, task, context.round)
+    assert source is not None
     spec = without_weights(source.member.network)
     fitted, _ = build_network(spec, class_count(source.member, context.classes))
     load_network(context.run.network(source) / "checkpoint.safetensors", fitted)

@@ -33,6 +33,11 @@ class RunPaths:
         return self.path / "data.txt"
 
     @property
+    def jobs(self) -> Path:
+        """How many networks the run fits at the same time, if the program chose that."""
+        return self.path / "jobs.txt"
+
+    @property
     def tests(self) -> Path:
         """The fingerprint of the test pictures that were predicted last."""
         return self.path / "tests.txt"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from steelscan.models import StripNetwork
@@ -73,14 +74,14 @@ class _Session:
     ) -> None:
         self._kind, self._run, self._label = kind, context.run.path, label
         self._file = tracker_folder(kind, self._run) / "tracked.json"
-        self._known = json.loads(self._file.read_bytes()) if self._file.exists() else {}
-        known = self._known.get(label, {})
+        known = self._read().get(label, {})
         self.complete: bool = known.get("complete", False)
         project = f"{context.recipe.name} {self._run.resolve().name}"
         self._fit = TrackedFit(project, label, values, known.get("id"))
 
     def __enter__(self) -> None:
-        self._tracker: Tracker = open_tracker(self._kind, self._run, self._fit)
+        with self._alone():  # a database is made by one process
+            self._tracker: Tracker = open_tracker(self._kind, self._run, self._fit)
         self._epochs = self._tracker.logged
         self._write(complete=False)
 
@@ -104,9 +105,19 @@ class _Session:
             for name, picture in pictures.items():
                 self._tracker.show(name, picture, self._epochs)
 
+    def _read(self) -> dict[str, Any]:
+        known: dict[str, Any] = json.loads(self._file.read_bytes()) if self._file.exists() else {}
+        return known
+
     def _write(self, complete: bool) -> None:
         known = {"id": self._tracker.run_id, "complete": complete}
-        write_json(self._file, {**self._known, self._label: known})
+        with self._alone():  # networks that are fitted at the same time share the file
+            write_json(self._file, {**self._read(), self._label: known})
+
+    def _alone(self) -> FileLock:
+        """Return a lock that other processes that fit networks of this run wait for."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._file.with_suffix(".lock"))
 
 
 def settings(

@@ -21,6 +21,7 @@ from steelscan.pipeline.fit_rounds import fit_rounds
 from steelscan.pipeline.fitted_networks import fitted_networks, trained_classes
 from steelscan.pipeline.folds import assign_folds, check_count, use_given_folds
 from steelscan.pipeline.forecast.forecast import Forecast, forecast
+from steelscan.pipeline.forecast.jobs import check_jobs, with_jobs
 from steelscan.pipeline.gates import with_gates
 from steelscan.pipeline.open_run import open_run
 from steelscan.pipeline.out_of_fold import OutOfFold, tune
@@ -33,6 +34,7 @@ from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.trackers import check_tracker
+from steelscan.pipeline.tuning_notes import tuning_notes
 from steelscan.pipeline.verdict import Verdict, verdict_of
 from steelscan.pipeline.verdict_text import verdict_sentences
 from steelscan.pipeline.weights.wanted import check_encoders, missing_sentence
@@ -71,9 +73,11 @@ def train(
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
     another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
     OutputError if something cannot be written, RecipeError for a recipe that cannot be run,
-    MissingPartError for a tracker that is not installed.
+    InputError for several jobs in processes that a launcher started, MissingPartError for a tracker
+    that is not installed.
     """
     _check_out(out, data)
+    check_jobs(options.jobs)
     check_tracker(options.track)
     run = RunFolder(out)
     processes = accelerator(options.device)
@@ -86,6 +90,7 @@ def train(
         context, notes = begin_run(run, recipe, data, options)
         run.write_data(data)
         notes += run.take_tests(context.dataset.test_fingerprint)
+        context = with_jobs(context)
         if on_plan is not None:
             expected = forecast(context, timed=False)
             on_plan(expected)
@@ -101,6 +106,7 @@ def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecas
     as `train` does.
     """
     _check_out(out, data)
+    check_jobs(options.jobs)
     run = RunFolder(out)
     with TemporaryDirectory() as folder:
         begun = run.record.exists() and run.folds.exists()
@@ -128,7 +134,7 @@ def begin_run(
     notes += changes
     check_classes(recipe, len(dataset.classes))
     check_encoders(recipe)
-    if recipe.tune is not None and recipe.tune.masks:
+    if recipe.tune is not None and (recipe.tune.masks or recipe.tune.gates == "cost"):
         thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
     start = None
     if options.start_from is not None:
@@ -150,6 +156,8 @@ def begin_run(
     fresh = not run.record.exists()
     run.begin(recipe, record, options.source)
     notes += run.source_notes()
+    if not run.folds.exists():  # folds may depend on the test pictures
+        run.take_tests(dataset.test_fingerprint)
     duplicates = find_groups(dataset)
     groups = duplicates.numbers
     try:
@@ -187,7 +195,7 @@ def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     context.run.write_tuned(tuned)
     outputs = outputs.decided_by(with_gates(context.recipe, tuned.gates).decision)
     left_out = _submit(context, outputs, tuned)
-    notes += _tuning(context, tuned)
+    notes += tuning_notes(context, tuned)
     notes += [f"Left out {name}: {reason}" for name, reason in left_out]
     evidence = {
         name: gather(outputs, context.dataset, tuned.rules, rows)
@@ -226,19 +234,6 @@ def _verdict(
         fitted_networks(context),
         trained_classes(context),
     )
-
-
-def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
-    """Return sentences on the gates and thresholds of each class."""
-    names = context.dataset.classes.names
-    notes = [sentence for gate in tuned.gates for sentence in gate.sentences(names)]
-    if tuned.search is None:
-        return notes
-    rows = zip(names, tuned.search.tuned, tuned.search.reasons, strict=True)
-    return notes + [
-        f"Thresholds of class {name}: {'tuned' if changed else 'as in the recipe'} ({reason})."
-        for name, changed, reason in rows
-    ]
 
 
 def _submit(context: RunContext, outputs: OutOfFold, tuned: Tuned) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from .frame import Picture as Picture
 from .frame import check_masks as check_masks
 from .progress import Progress as Progress
 from .progress import show_progress as show_progress
+from .progress import show_progress_by as show_progress_by
 from .progress import track as track
 from .runlength import UNREAD as UNREAD
 from .runlength import UNSURE as UNSURE

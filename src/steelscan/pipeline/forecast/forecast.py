@@ -4,32 +4,26 @@ Counts are exact, except for what only the run can find out. There they are uppe
 test strip becomes a pseudo-label, every strip is suspected, gates skip nothing.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
 from math import isnan, nan, prod
+from pathlib import Path
 from textwrap import fill
 
-import torch
 from pydantic import BaseModel
 
 from steelscan.models import encoder_of
 from steelscan.pages import plain_table, plural
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.fit_tasks import Task
-from steelscan.pipeline.forecast.fits import Fit, fits_of, fits_of_task, round_contexts
-from steelscan.pipeline.forecast.memory import fit_memory, free_memory
+from steelscan.pipeline.forecast.fits import Fit, fits_of, round_contexts
+from steelscan.pipeline.forecast.jobs import jobs_for, widest_wave
+from steelscan.pipeline.forecast.known_speeds import facts_of, speeds_of
+from steelscan.pipeline.forecast.memory import PROCESS, fit_memory, free_memory
 from steelscan.pipeline.forecast.predictions import PredictionRow, predictions_of
 from steelscan.pipeline.forecast.speed import (
     NetworkFacts,
-    measure,
-    measure_size,
-    read_facts,
-    remember_facts,
 )
 from steelscan.strip.errors import RunError
-from steelscan.training import TrainingData
 
 _WIDTH = 80
 _FITS = ("fit", "folds", "epochs", "crops", "size", "left", "disk", "done", "network")
@@ -60,9 +54,9 @@ class FitRow(BaseModel, frozen=True):
 class Forecast(BaseModel, frozen=True):
     """What a run will fit and predict, and what of it is done, for one ``device``.
 
-    ``temporary`` are bytes that the largest fit left needs on disk only until it ends; ``split``
-    are sentences on how strips were grouped and split. ``memory`` are bytes that the largest fit
-    takes, of those that are ``free`` (None: unknown).
+    ``temporary`` are bytes that the largest fits left need on disk only until they end; ``split``
+    are sentences on how strips were grouped and split. ``memory`` are bytes that the largest fits
+    take, of those that are ``free`` (None: unknown). Both hold for ``jobs`` fits at once.
     """
 
     fits: tuple[FitRow, ...]
@@ -72,6 +66,7 @@ class Forecast(BaseModel, frozen=True):
     split: tuple[str, ...] = ()
     memory: int = 0
     free: int | None = None
+    jobs: int = 1
 
     @property
     def seconds(self) -> float:
@@ -93,7 +88,12 @@ class Forecast(BaseModel, frozen=True):
         if self.free is not None and self.memory > self.free:
             found = f"takes about {_size(self.memory)}, and {_size(self.free)} are free"
             remedy = "Give a smaller --budget, a recipe with crops or a smaller batch, or cut the "
-            raise RunError("memory", found, remedy + "pictures into smaller ones")
+            remedy += "pictures into smaller ones"
+            if self.jobs > 1:
+                remedy = (
+                    f"Give --jobs {self.jobs - 1} or less" if self.jobs > 2 else "Give --jobs 1"
+                )
+            raise RunError("memory", found, remedy)
 
     def table(self) -> str:
         """Return the forecast as text; its last lines state what was estimated."""
@@ -101,7 +101,7 @@ class Forecast(BaseModel, frozen=True):
         done = sum(row.done for row in self.fits)
         free = "" if self.free is None else f"; {_size(self.free)} are free"
         lines = [
-            f"{count} {plural(count, 'fit')}, {done} done. {self._times()}",
+            f"{count} {plural(count, 'fit')}, {done} done{self._together()}. {self._times()}",
             f"On disk: {_size(self.bytes)} at the end, {_size(self.peak)} at most.",
             f"In memory: about {_size(self.memory)} at most{free}.",
             "Upper bounds: they assume that each test strip becomes a pseudo-label and that gates "
@@ -112,6 +112,9 @@ class Forecast(BaseModel, frozen=True):
         predictions = plain_table([_PREDICTIONS, *map(_prediction_cells, self.predictions)])
         text = "\n".join(fill(line, _WIDTH) for line in lines)
         return f"{fits}\n\n{predictions}\n\n{text}"
+
+    def _together(self) -> str:
+        return f", up to {self.jobs} at the same time" if self.jobs > 1 else ""
 
     def _times(self) -> str:
         if isnan(self.seconds):
@@ -132,58 +135,35 @@ def forecast(context: RunContext, *, timed: bool) -> Forecast:
     """
     contexts = round_contexts(context)
     fits = [fit for each in contexts for fit in fits_of(each)]
-    facts = _facts(context, fits, timed=timed)
+    facts = facts_of(context, fits, timed=timed)
     device = context.accelerator.device
     left = [(fit, facts[fit.key]) for fit in fits if not fit.finished]
+    wanted = jobs_for(context)
+    jobs = max(widest_wave(each, wanted) for each in contexts)
+    processes = PROCESS * jobs if jobs > 1 else 0
+    speeds = speeds_of(contexts, fits, facts, wanted)
     seconds = {fit.folder: (facts[fit.key].predict or nan) * fit.strip_pixels for fit in fits}
     named: dict[str, list[Fit]] = {}
     for fit in fits:
         named.setdefault(fit.name, []).append(fit)
     return Forecast(
-        fits=tuple(_row(same, facts) for same in named.values()),
+        fits=tuple(_row(same, speeds) for same in named.values()),
         predictions=tuple(predictions_of(contexts, seconds)),
-        temporary=max((fit.temporary * known.bytes for fit, known in left), default=0),
+        temporary=_largest(jobs, (fit.temporary * known.bytes for fit, known in left)),
         device=device.type.upper(),
         split=context.split,
-        memory=max((fit_memory(fit, known) for fit, known in left), default=0),
+        memory=_largest(jobs, (fit_memory(fit, known) for fit, known in left)) + processes,
         free=free_memory(device),
+        jobs=jobs,
     )
 
 
-@contextmanager
-def speed_recorded(
-    context: RunContext, task: Task, data: TrainingData, validation: int
-) -> Iterator[None]:
-    """Remember how fast a network was fitted, if the block fits it from beginning to end.
-
-    Each of its validations predicts so many strips.
-    """
-    device = context.accelerator.device
-    *before, fit = fits_of_task(context, task, data)
-    fit = replace(fit, validation=validation)
-    whole = not before and fit.left == 1
-    start = time.perf_counter()
-    yield
-    seconds, known = time.perf_counter() - start, read_facts(device).get(fit.key)
-    if whole and known is not None:
-        measured = known.after_fit(seconds, fit.pixels, fit.validated * fit.strip_pixels)
-        remember_facts(device, {fit.key: measured})
+def _largest(count: int, sizes: Iterable[int]) -> int:
+    """Return the sum of the largest sizes, ``count`` of them."""
+    return sum(nlargest(count, sizes))
 
 
-def _facts(context: RunContext, fits: Sequence[Fit], *, timed: bool) -> dict[str, NetworkFacts]:
-    """Return the facts of all networks, and remember those that were measured."""
-    device, workers = context.accelerator.device, context.options.workers
-    known, new = read_facts(device), {}
-    with torch.random.fork_rng():
-        for fit in fits:
-            if fit.key not in new and (timed or fit.key not in known):
-                new[fit.key] = measure(fit, device, workers) if timed else measure_size(fit)
-    if new:
-        remember_facts(device, new)
-    return known | new
-
-
-def _row(fits: Sequence[Fit], facts: Mapping[str, NetworkFacts]) -> FitRow:
+def _row(fits: Sequence[Fit], facts: Mapping[Path, NetworkFacts]) -> FitRow:
     """Return all fits of one name as a row."""
     network, frames = fits[0].network, [crops.frame for fit in fits for _, crops in fit.passes]
     encoder = encoder_of(network).encoder.removeprefix("legacy_")
@@ -196,8 +176,8 @@ def _row(fits: Sequence[Fit], facts: Mapping[str, NetworkFacts]) -> FitRow:
         crops=sum(sum(fit.crops) for fit in fits),
         size="x".join(map(str, max(frames, key=prod))),
         validated=sum(fit.validated for fit in fits),
-        seconds=sum(_seconds(fit, facts[fit.key]) for fit in fits if not fit.finished),
-        bytes=sum(facts[fit.key].bytes for fit in fits),
+        seconds=sum(_seconds(fit, facts[fit.folder]) for fit in fits if not fit.finished),
+        bytes=sum(facts[fit.folder].bytes for fit in fits),
         done=sum(fit.finished for fit in fits),
     )
 

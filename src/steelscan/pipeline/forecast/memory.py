@@ -20,6 +20,9 @@ _ROUNDED_UP = 2.0
 _PREDICTION = 0.5
 """Memory to predict a pixel, as a share of that to train on it."""
 
+PROCESS = 2**30
+"""Bytes of one more process that fits networks: its libraries, and strips cached in memory."""
+
 _GROUPS = Path("/sys/fs/cgroup")
 _VERSION_1 = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from steelscan.data import cache_folder
 from steelscan.models import StripNetwork, build_network
+from steelscan.pipeline.fit_queue import CoreShare
 from steelscan.pipeline.forecast.fits import Fit
 from steelscan.strip import Frame, Spec
 from steelscan.strip.errors import OutputError
@@ -48,24 +49,32 @@ _FACTS = TypeAdapter(dict[str, NetworkFacts])
 """Facts by `Fit.key`."""
 
 
-def read_facts(device: torch.device) -> dict[str, NetworkFacts]:
-    """Return what is remembered of networks on this machine; nothing if the file is unreadable."""
+def read_facts(device: torch.device, share: CoreShare | None = None) -> dict[str, NetworkFacts]:
+    """Return what is remembered of networks with a share of this machine's cores (None: all).
+
+    Nothing if the file is unreadable.
+    """
     with suppress(OSError, RuntimeError, ValueError):
-        return _FACTS.validate_json(_path(device).read_bytes())
+        return _FACTS.validate_json(_path(device, share).read_bytes())
     return {}
 
 
-def remember_facts(device: torch.device, facts: dict[str, NetworkFacts]) -> None:
+def remember_facts(
+    device: torch.device, facts: dict[str, NetworkFacts], share: CoreShare | None = None
+) -> None:
     """Add facts to the file of this machine; a folder that cannot be written is ignored."""
     with suppress(OutputError, RuntimeError):
-        content = _FACTS.dump_json(read_facts(device) | facts, indent=1).decode()
-        write_text(_path(device), content + "\n")
+        content = _FACTS.dump_json(read_facts(device, share) | facts, indent=1).decode()
+        write_text(_path(device, share), content + "\n")
 
 
-def _path(device: torch.device) -> Path:
+def _path(device: torch.device, share: CoreShare | None) -> Path:
     """Return the file of this machine. Raises RuntimeError for a user without a home folder."""
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    machine = f"{platform.node()} {platform.machine()} {chip} {torch.get_num_threads()}"
+    share = share or CoreShare(torch.get_num_threads())
+    machine = f"{platform.node()} {platform.machine()} {chip} {share.cores}"
+    if share.fits > 1:
+        machine += f" for {share.fits}"
     name = hashlib.blake2b(machine.encode(), digest_size=16).hexdigest()
     return cache_folder().expanduser() / "speeds" / f"{name}.json"
 
