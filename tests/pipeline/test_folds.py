@@ -1,11 +1,14 @@
 """The folds of a run: made once, read again, like the test strips, or given by the user."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from steelscan.data import Dataset, Folds, LikeTest, open_dataset
 from steelscan.data.duplicates import group_strips
@@ -63,6 +66,55 @@ def test_the_validation_fold_is_random_if_test_strips_are_not_separable(tmp_path
     assert 0.15 < np.mean(folds == 0) < 0.25
     assert set(folds.tolist()) == {0, 1}
     assert notes[0].endswith("which may be chance; the validation fold is random.")
+
+
+@pytest.mark.parametrize("tests", [9, 30])
+def test_strips_are_held_out_before_the_others_are_compared_with_the_test(
+    darker: Path, tests: int, tmp_path: Path
+) -> None:
+    """Held-out strips are random: as many of them as of the others are dark."""
+    few = tmp_path / "few"
+    shutil.copytree(darker, few)
+    for path in sorted((few / "test_images").iterdir())[tests:]:
+        path.unlink()
+    dataset = open_dataset(few)
+    groups = group_strips(dataset)
+    spec = LikeTest(count=3, holdout=(2,), share=0.25, holdout_share=0.3)
+    folds, _ = assign_folds(RunFolder(tmp_path / "run"), spec, dataset, groups, 0)
+    assert set(folds.tolist()) == {0, 1, 2}
+    assert np.mean(folds == 2) == pytest.approx(0.3, abs=0.1)
+    assert np.mean(folds[folds < 2] == 0) == pytest.approx(0.25, abs=0.15)
+    for group in set(groups.tolist()):
+        assert len(set(folds[groups == group].tolist())) == 1
+    light = np.array([dataset.picture(row).mean() for row in range(len(dataset))])
+    means = [light[folds == fold].mean() for fold in (0, 1, 2)]
+    if tests == 30:
+        assert means[0] < 0.7 * means[1]
+        assert means[2] > 1.2 * means[0]
+
+
+def test_a_run_takes_the_test_strips_that_its_folds_depend_on(
+    darker: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """A new run has them; with other ones it is refused, since they decided its folds."""
+    root, run = tmp_path / "strips", RunFolder(tmp_path / "run")
+    shutil.copytree(darker, root)
+    recipe = tiny.but(folds=LikeTest())
+    context, _ = begin_run(run, recipe, root, Options(device="cpu"))
+    assert run.likeness.exists()
+    assert run.take_tests(context.dataset.test_fingerprint) == []
+    next((root / "test_images").iterdir()).unlink()
+    context, _ = begin_run(run, recipe, root, Options(device="cpu"))
+    with pytest.raises(RunError, match="was made from other test pictures"):
+        run.take_tests(context.dataset.test_fingerprint)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"count": 3}, {"holdout": (2,)}, {"count": 3, "holdout": (2,), "share": 0.8}]
+)
+def test_folds_like_the_test_are_two_or_three(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        LikeTest(**wrong)
 
 
 @pytest.mark.parametrize("tests", [0, 9])

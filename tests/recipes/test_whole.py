@@ -78,7 +78,7 @@ def same_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit a fit to two epochs of about four crops, and its validation to four strips."""
-    fewer = replace(limits.LIMITS["tiny"], epochs=2, area=4 * 128 * 256, validate_on=4)
+    fewer = replace(limits.LIMITS["tiny"], epochs=2, fit_area=8 * 128 * 256, validate_on=4)
     monkeypatch.setitem(limits.LIMITS, "tiny", fewer)
 
 

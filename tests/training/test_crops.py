@@ -24,13 +24,14 @@ from steelscan.training import (
     AdamW,
     BalancedSampler,
     CropPass,
+    CycledSampler,
     DefectiveStrips,
     EveryStrip,
     SuspectStrips,
     Training,
     TrainingData,
 )
-from steelscan.training.crops import EpochCrops, similar_frames, split
+from steelscan.training.crops import EpochCrops, draw_epoch, similar_frames, split
 from steelscan.training.loading import CropLoader, StageCrops
 from steelscan.training.resized import ResizedStrips
 
@@ -118,6 +119,28 @@ def test_an_epoch_draws_at_most_max_samples(strips, most):
     half = TRAINING.but(max_samples=most, pseudo=0.5)
     joined = EpochCrops(strips, np.arange(3), half, (7, 0, 0), np.array([3]))
     assert len(joined) == 2 * min(most, len(whole))
+
+
+@pytest.mark.parametrize("sampler", [EveryStrip(), BalancedSampler(samples=4), CycledSampler()])
+@pytest.mark.parametrize("least", [1, 7, 25])
+def test_an_epoch_draws_at_least_min_samples(strips, sampler, least):
+    """It draws all strips again, in another order, before any is drawn a third time."""
+    training = TRAINING.but(sampler=sampler)
+    once = crops_of(strips, training)
+    more = crops_of(strips, training.but(min_samples=least))
+    assert len(more) == max(least, len(once))
+    exactly = crops_of(strips, training.but(min_samples=least, max_samples=least))
+    assert len(exactly) == least
+    with pytest.raises(ValueError, match="min_samples is above max_samples, 6"):
+        TRAINING.but(min_samples=7, max_samples=6)
+
+
+def test_strips_that_are_drawn_again_are_drawn_equally_often(strips):
+    often = TRAINING.but(sampler=EveryStrip(), min_samples=18)
+    rows = draw_epoch(often, strips.present[:5], np.random.default_rng(3), 0)
+    assert sorted(np.bincount(rows).tolist()) == [3, 3, 4, 4, 4]
+    assert [sorted(rows[at : at + 5]) for at in (0, 5, 10)] == [list(range(5))] * 3
+    assert rows[:5].tolist() != rows[5:10].tolist()
 
 
 def test_a_stage_has_only_the_strips_that_it_selects(strips):

@@ -52,10 +52,8 @@ def assign_folds(
     if not run.folds.exists():
         if isinstance(spec, Folds):
             folds = make_folds(dataset.present, groups, spec.count, seed)
-        elif _has_enough_strips(dataset):
-            folds = _like_test(run, spec, dataset, groups, seed)
         else:
-            folds = _random_validation(spec, dataset, groups, seed)
+            folds = _like_test(run, spec, dataset, groups, seed)
         run.write_folds(dataset.names, groups, folds)
     notes = _likeness_notes(run, dataset) if isinstance(spec, LikeTest) else []
     return run.load_folds(dataset.names), notes
@@ -79,17 +77,35 @@ def _has_enough_strips(dataset: Dataset) -> bool:
     return min(len(dataset), len(dataset.test_names)) >= FEWEST_STRIPS
 
 
-def _random_validation(
-    spec: LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
-) -> NDArray[np.int64]:
-    """Return two folds; fold 0, for validation, has the share of strips in the spec."""
-    folds = make_folds(dataset.present, groups, round(1 / spec.share), seed)
-    return np.minimum(folds, 1)
-
-
 def _like_test(
     run: RunFolder, spec: LikeTest, dataset: Dataset, groups: NDArray[np.int64], seed: int
 ) -> NDArray[np.int64]:
+    """Return folds 0, for validation, and 1, and 2 for the strips that are held out."""
+    folds = np.full(len(dataset), 2, np.int64)
+    rows = np.arange(len(dataset))
+    if spec.holdout:
+        rows = np.flatnonzero(_random_share(spec.holdout_share, dataset, rows, groups, seed))
+    if _has_enough_strips(dataset):
+        likeness = _likeness(run, dataset, groups, seed)
+        if likeness is not None:
+            folds[rows] = like_test_folds(likeness[rows], groups[rows], spec.share)
+            return folds
+    folds[rows] = _random_share(spec.share, dataset, rows, groups, seed)
+    return folds
+
+
+def _random_share(
+    share: float, dataset: Dataset, rows: NDArray[np.int64], groups: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """Return 0 for a share of some strips, chosen at random by whole groups, and 1 for others."""
+    folds = make_folds(dataset.present[rows], groups[rows], round(1 / share), seed)
+    return np.minimum(folds, 1)
+
+
+def _likeness(
+    run: RunFolder, dataset: Dataset, groups: NDArray[np.int64], seed: int
+) -> NDArray[np.float64] | None:
+    """Return how like the test strips each strip is; None if they cannot be separated."""
     train = (dataset.picture(row) for row in range(len(dataset)))
     test = (dataset.test_picture(row) for row in range(len(dataset.test_names)))
     of_train = appearance_features(track(train, "Measuring training strips", len(dataset)))
@@ -97,9 +113,7 @@ def _like_test(
     scores = likeness_to_test(of_train, of_test, groups, seed)
     write_json(run.likeness, {"auc": scores.auc, "separable": scores.separable})
     run.seal(run.likeness)
-    if scores.separable:
-        return like_test_folds(scores.likeness, groups, spec.share)
-    return _random_validation(spec, dataset, groups, seed)
+    return scores.likeness if scores.separable else None
 
 
 def _likeness_notes(run: RunFolder, dataset: Dataset) -> list[str]:

@@ -155,6 +155,8 @@ def begin_run(
     fresh = not run.record.exists()
     run.begin(recipe, record, options.source)
     notes += run.source_notes()
+    if not run.folds.exists():  # folds may depend on the test pictures
+        run.take_tests(dataset.test_fingerprint)
     duplicates = find_groups(dataset)
     groups = duplicates.numbers
     try:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from math import sqrt
 
-from steelscan.data import Shrink
+from steelscan.data import Folds, LikeTest, Shrink
+from steelscan.models import encoder_of
 from steelscan.prediction import EncoderFittedFor, EncoderOf, Member
-from steelscan.recipes.changes import changes, line, members_of
-from steelscan.recipes.limits import LIMITS, Limits
-from steelscan.recipes.shrink import shrink_network, shrink_stage
+from steelscan.recipes.changes import changes, line, members_of, networks_of
+from steelscan.recipes.limits import LIMITS, Limits, smaller_encoders
+from steelscan.recipes.shrink import shrink_network, shrink_stages, with_samples
 from steelscan.recipes.spec import Budget, NetworkStep, Recipe
 
 
@@ -15,28 +16,35 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
     """Return a smaller recipe, whose ``changes`` describe how it differs.
 
     Steps, heads, losses, samplers, augmentations, views and rules stay. Strips and crops get
-    smaller, encoders too, and decoders narrower; there are fewer folds, epochs, strips per epoch,
-    averaged checkpoints, and smaller batches. Members of a step that become equal are merged. Half
-    precision, which saves time only on devices that support it, becomes single precision.
-    Nothing grows, and the same budget again changes nothing. "full" changes nothing.
+    smaller, encoders too, and decoders narrower; there are fewer folds, epochs, averaged
+    checkpoints and rounds of pseudo-labels, and smaller batches. Members of a step that become
+    equal are merged. All fits draw about equally many pixels of crops, whatever the number of
+    strips. "small" raises learning rates that are published for far more steps, and holds strips
+    out. Half precision, which saves time only on devices that support it, becomes single precision.
+    The same budget again changes nothing. "full" changes nothing.
     """
-    if budget == "full":
+    if budget in ("full", recipe.budget):
         return recipe
     limits = LIMITS[budget]
-    validation = recipe.folds.validation
-    out_of_fold = any(member.needs_class_probabilities for member in members_of(recipe))
-    # out-of-fold probabilities of a fold's training strips need a second fold
-    left = validation[: max(limits.folds, 2 if out_of_fold else 1)]
-    folds = {fold: left[at % len(left)] for at, fold in enumerate(validation)}
+    folds, new_fold = _fewer_folds(recipe, limits)
     pseudo = recipe.pseudo_labels
-    if pseudo is not None and limits.rounds is not None:
+    if pseudo is not None:
         pseudo = pseudo.but(rounds=min(pseudo.rounds, limits.rounds))
+    encoders = smaller_encoders((encoder_of(each).encoder for each in networks_of(recipe)), limits)
     members = {
-        name: [_shrink_member(member, folds, limits) for member in step.ensemble.members]
+        name: [
+            _shrink_member(member, new_fold, encoders, limits) for member in step.ensemble.members
+        ]
         for name, step in recipe.named.items()
     }
-    fewer_folds = recipe.folds.but(validation=left)
-    shrunk = recipe.with_members(members, folds=fewer_folds, pseudo_labels=pseudo)
+    shrunk = recipe.with_members(members, folds=folds, pseudo_labels=pseudo)
+    area = _fit_area(_merge_equal_members(shrunk), limits)
+    shrunk = shrunk.with_members(
+        {
+            name: [_with_samples(member, area, limits) for member in step.ensemble.members]
+            for name, step in shrunk.named.items()
+        }
+    )
     merged = _merge_equal_members(shrunk)
     fewer = (
         line(f"networks of {name}:", [(len(old), len(merged.named[name].ensemble.members))])
@@ -47,19 +55,63 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
     return merged.but(budget=budget, changes=(*recipe.changes, *described))
 
 
-def _shrink_member(member: Member, folds: Mapping[int, int], limits: Limits) -> Member:
+def _fewer_folds(recipe: Recipe, limits: Limits) -> tuple[Folds | LikeTest, dict[int, int]]:
+    """Return the folds of a smaller recipe, and the new number of each validation fold.
+
+    Without held-out folds one validation fold is left, or two if networks are trained on strips by
+    their out-of-fold probabilities. With them those need validation folds that cover all strips
+    that are not held out.
+    """
+    out_of_fold = any(member.needs_class_probabilities for member in members_of(recipe))
+    folds, before = recipe.folds, recipe.folds.validation
+    if not limits.held_out or folds.holdout:
+        folds = folds.but(validation=before[: 2 if out_of_fold else 1])
+    elif isinstance(folds, LikeTest):
+        folds = folds.but(count=3, holdout=(2,))
+    elif out_of_fold:
+        folds = Folds(count=4, validation=(0, 1, 2), holdout=(3,))
+    else:
+        folds = Folds(count=10, validation=(0,), holdout=(8, 9))
+    left = folds.validation
+    return folds, {fold: left[at % len(left)] for at, fold in enumerate(before)}
+
+
+def _shrink_member(
+    member: Member, folds: Mapping[int, int], encoders: Mapping[str, str], limits: Limits
+) -> Member:
     scale = _scale(member.resize, limits)
     start = member.start
     if isinstance(start, EncoderFittedFor):
-        stages = tuple(shrink_stage(stage, scale, limits) for stage in start.stages)
-        start = start.but(network=shrink_network(start.network, limits), stages=stages)
+        start = start.but(
+            network=shrink_network(start.network, encoders),
+            stages=shrink_stages(start.stages, scale, limits),
+        )
     return member.but(
-        network=shrink_network(member.network, limits),
-        stages=tuple(shrink_stage(stage, scale, limits) for stage in member.stages),
+        network=shrink_network(member.network, encoders),
+        stages=shrink_stages(member.stages, scale, limits),
         resize=Shrink(pixels=limits.pixels) if scale < 1 else member.resize,
         start=start,
         folds=member.folds and tuple(dict.fromkeys(folds[fold] for fold in member.folds)),
     )
+
+
+def _fit_area(recipe: Recipe, limits: Limits) -> int:
+    """Return the pixels of all crops of each fit of a smaller recipe."""
+    if limits.area is None:
+        return limits.fit_area
+    fits, labels = 0, recipe.pseudo_labels
+    for member in members_of(recipe):
+        rounds = labels.rounds if labels and recipe.trains_on_pseudo_labels(member) else 0
+        networks = 2 if isinstance(member.start, EncoderFittedFor) else 1
+        fits += len(recipe.folds_of(member)) * networks * (1 + rounds)
+    return min(limits.fit_area, limits.area // fits)
+
+
+def _with_samples(member: Member, area: int, limits: Limits) -> Member:
+    start = member.start
+    if isinstance(start, EncoderFittedFor):
+        start = start.but(stages=with_samples(start.stages, area, limits))
+    return member.but(stages=with_samples(member.stages, area, limits), start=start)
 
 
 def _scale(resize: Shrink | None, limits: Limits) -> float:

@@ -38,7 +38,7 @@ def members_of(recipe: Recipe) -> Iterator[Member]:
     return (member for step in recipe.network_steps for member in step.ensemble.members)
 
 
-def _networks(recipe: Recipe) -> Iterator[Network]:
+def networks_of(recipe: Recipe) -> Iterator[Network]:
     """Yield all networks that are fitted, including those fitted only for their encoders."""
     for member in members_of(recipe):
         yield member.network
@@ -89,20 +89,40 @@ def _rates(recipe: Recipe) -> Iterator[str]:
         yield f"{rates.lr:g}{encoder}"
 
 
+def _folds(recipe: Recipe) -> str:
+    """Return "0, 1 of 5", with the held-out folds."""
+    folds = recipe.folds
+    held_out = f" ({' and '.join(map(str, folds.holdout))} held out)" if folds.holdout else ""
+    return f"{', '.join(map(str, folds.validation))} of {folds.count}{held_out}"
+
+
+def _samples(stage: Training) -> str:
+    if stage.min_samples is not None and stage.min_samples == stage.max_samples:
+        return str(stage.max_samples)
+    return _at_most(stage.max_samples)
+
+
 def _at_most(number: int | None) -> str:
     return "all" if number is None else f"at most {number}"
 
 
 _TOPICS: Mapping[str, Callable[[Recipe], Iterable[object]]] = {
-    "encoder": lambda recipe: (encoder_of(each).encoder for each in _networks(recipe)),
-    "decoder channels": lambda recipe: map(_channels, _networks(recipe)),
-    "validation folds": lambda recipe: [", ".join(map(str, recipe.folds.validation))],
+    "encoder": lambda recipe: (encoder_of(each).encoder for each in networks_of(recipe)),
+    "decoder channels": lambda recipe: map(_channels, networks_of(recipe)),
+    "stem": lambda recipe: (encoder_of(each).stem for each in networks_of(recipe)),
+    "validation folds": lambda recipe: [_folds(recipe)],
     "pixels of a strip in a network:": lambda recipe: (
         _at_most(member.resize.pixels if member.resize else None) for member in members_of(recipe)
     ),
     "crop": _crops,
     "batch": _batches,
-    "strips per epoch:": lambda recipe: (_at_most(stage.max_samples) for stage in _stages(recipe)),
+    "strips per epoch:": lambda recipe: map(_samples, _stages(recipe)),
+    "patience": lambda recipe: (
+        getattr(stage.schedule, "patience", None) for stage in _stages(recipe)
+    ),
+    "cooldown": lambda recipe: (
+        getattr(stage.schedule, "cooldown", None) for stage in _stages(recipe)
+    ),
     "precision": lambda recipe: (stage.precision for stage in _stages(recipe)),
     "learning rate": _rates,
     "epochs": lambda recipe: (stage.epochs for stage in _stages(recipe)),

@@ -1,7 +1,11 @@
 """The limits of the budgets "small" and "tiny". No torch here."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+CROP = 128 * 256
+"""Pixels of a crop of 128x256, the unit in which the work of a fit is counted here."""
 
 
 @dataclass(frozen=True)
@@ -10,65 +14,96 @@ class Limits:
 
     pixels: int
     """Of a resized strip."""
-    folds: int
+    area: int | None
+    """Pixels of all crops of all fits of a run together."""
+    fit_area: int
+    """Pixels of all crops of one fit."""
+    step_area: int
+    """Pixels of the crops of a batch, unless it has only two."""
     epochs: int
-    batch: int
-    area: int
-    """Pixels of all crops of an epoch together."""
+    """Of all stages of a fit together."""
     validate_on: int
     """Strips in a validation during a fit."""
     checkpoints: int
-    rounds: int | None
-    width: int
-    """Of decoders, as a multiple of the narrowest."""
-    encoders: Mapping[str, str]
-    """Encoder -> the smaller one that replaces it."""
+    rounds: int
+    encoders: tuple[str, ...] | Mapping[str, str]
+    """The encoders that replace those of a recipe, in the order of their sizes, or by family."""
+    least_rates: Mapping[str, float] | None
+    """Kind of optimizer, or "encoder" -> the lowest initial rate; None: rates stay."""
+    held_out: bool
+    """Whether a part of the strips is held out."""
 
 
-_EFFICIENTNETS = tuple(f"tf_efficientnet_b{size}" for size in range(8))
-_SE_RESNETS = ("legacy_senet154", "legacy_seresnext101_32x4d", "legacy_seresnext50_32x4d")
-
-_SMALLER = {
-    **dict.fromkeys(_EFFICIENTNETS, ("tf_efficientnet_lite0", "test_efficientnet")),
-    **dict.fromkeys(_SE_RESNETS, ("legacy_seresnext26_32x4d", "test_resnet")),
-    "legacy_seresnext26_32x4d": ("legacy_seresnext26_32x4d", "test_resnet"),
-    "seresnext50_32x4d": ("seresnext26d_32x4d", "test_resnet"),
-    "seresnext26d_32x4d": ("seresnext26d_32x4d", "test_resnet"),
-    "resnet34": ("resnet18", "test_resnet"),
-    "resnet18": ("resnet18", "test_resnet"),
-    "densenet201": ("densenet121", "test_resnet"),
-    "densenet121": ("densenet121", "test_resnet"),
-    "mobilenetv2_100": ("mobilenetv2_050", "mobilenetv2_035"),
-    "mobilenetv2_050": ("mobilenetv2_050", "mobilenetv2_035"),
+SIZES: Mapping[str, tuple[Literal["efficientnet", "resnet", "mobilenet"], float]] = {
+    "mobilenetv2_100": ("mobilenet", 2.2),
+    "tf_efficientnet_b0": ("efficientnet", 4.0),
+    "tf_efficientnet_b1": ("efficientnet", 6.5),
+    "tf_efficientnet_b2": ("efficientnet", 7.7),
+    "tf_efficientnet_b3": ("efficientnet", 10.7),
+    "tf_efficientnet_b4": ("efficientnet", 17.5),
+    "tf_efficientnet_b5": ("efficientnet", 28.3),
+    "tf_efficientnet_b6": ("efficientnet", 40.7),
+    "tf_efficientnet_b7": ("efficientnet", 63.8),
+    "resnet18": ("resnet", 11.2),
+    "resnet34": ("resnet", 21.3),
+    "densenet121": ("resnet", 7.0),
+    "densenet201": ("resnet", 18.1),
+    "legacy_seresnext26_32x4d": ("resnet", 14.7),
+    "seresnext26d_32x4d": ("resnet", 14.8),
+    "legacy_seresnext50_32x4d": ("resnet", 25.5),
+    "seresnext50_32x4d": ("resnet", 25.5),
+    "legacy_seresnext101_32x4d": ("resnet", 46.9),
+    "legacy_senet154": ("resnet", 113.0),
 }
-"""Encoder -> its replacements in the budgets small and tiny. Others stay as they are.
+"""Encoders that a budget replaces -> their family and millions of parameters."""
 
-ImageNet weights of Lite0 can be installed as a package; the encoders named ``test`` are timm's
-miniatures with at most half a million weights. All have maps of strides 2 to 32.
-"""
+
+def smaller_encoders(encoders: Iterable[str], limits: Limits) -> dict[str, str]:
+    """Return the encoder that replaces each of a recipe's; others stay.
+
+    Different encoders become different ones if there are enough, larger ones larger ones.
+    """
+    known = sorted({each for each in encoders if each in SIZES}, key=lambda each: SIZES[each][1])
+    if isinstance(limits.encoders, Mapping):
+        return {each: limits.encoders[SIZES[each][0]] for each in known}
+    left, count = limits.encoders, len(known)
+    return {
+        each: left[at if count <= len(left) else at * len(left) // count]
+        for at, each in enumerate(known)
+    }
+
 
 _SMALL = Limits(
     pixels=128 * 800,
-    folds=1,
+    area=24_000 * CROP,
+    fit_area=8_000 * CROP,
+    step_area=6 * CROP,
     epochs=8,
-    batch=8,
-    area=64 * 128 * 256,
-    validate_on=24,
+    validate_on=32,
     checkpoints=3,
-    rounds=None,
-    width=2,
-    encoders={name: small for name, (small, _) in _SMALLER.items()},
+    rounds=1,
+    encoders=("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"),
+    least_rates={"adam": 1e-3, "adamw": 1e-3, "radam": 1e-3, "sgd": 1e-2, "encoder": 1e-4},
+    held_out=True,
 )
-_TINY = replace(
-    _SMALL,
+_TINY = Limits(
+    pixels=128 * 800,
+    area=None,
+    fit_area=96 * CROP,
+    step_area=4 * CROP,
     epochs=3,
-    batch=4,
-    area=32 * 128 * 256,
     validate_on=16,
     checkpoints=2,
     rounds=1,
-    width=1,
-    encoders={name: tiny for name, (_, tiny) in _SMALLER.items()},
+    encoders={
+        "efficientnet": "test_efficientnet",
+        "resnet": "test_resnet",
+        "mobilenet": "mobilenetv2_035",
+    },
+    least_rates=None,
+    held_out=False,
 )
 
 LIMITS = {"small": _SMALL, "tiny": _TINY}
+"""ImageNet weights of the Lite encoders can be installed as packages; the encoders named ``test``
+are timm's miniatures with at most half a million weights. All have maps of strides 2 to 32."""

@@ -1,62 +1,113 @@
-"""Shrink one network and one training stage to the limits of a budget. No torch here."""
+"""Shrink one network and the stages of one fit to the limits of a budget. No torch here."""
 
-from collections.abc import Sequence
-from math import lcm
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 
 from steelscan.data import Crop, WholeStrip
 from steelscan.models import FPN, Network, PSPNet, Segmenter, TwoHeaded, Unet
 from steelscan.recipes.limits import Limits
-from steelscan.training import BestAverage, Training
+from steelscan.training import BalancedSampler, BestAverage, Plateau, Training
 
 _STRIDE = 32
 """The sides of crops are multiples of this."""
 
 
-def shrink_network(network: Network, limits: Limits) -> Network:
+def shrink_network(network: Network, encoders: Mapping[str, str]) -> Network:
     """Return the network with a smaller encoder and a narrower decoder."""
     if isinstance(network, TwoHeaded):
-        return network.but(segmenter=shrink_network(network.segmenter, limits))
-    network = network.but(encoder=limits.encoders.get(network.encoder, network.encoder))
-    return network if network.kind == "classifier" else _narrow(network, limits.width)
+        return network.but(segmenter=shrink_network(network.segmenter, encoders))
+    encoder = encoders.get(network.encoder, network.encoder)
+    stem = network.stem if "resnet" in encoder else "plain"
+    network = network.but(encoder=encoder, stem=stem)
+    return network if network.kind == "classifier" else _narrow(network)
 
 
-def shrink_stage(stage: Training, scale: float, limits: Limits) -> Training:
-    """Return the stage with fewer epochs and strips, and sides of crops times ``scale``."""
+def shrink_stages(stages: Sequence[Training], scale: float, limits: Limits) -> tuple[Training, ...]:
+    """Return the stages of a fit with fewer epochs and smaller batches, and scaled crops.
+
+    Sides of crops are multiplied by ``scale``.
+    """
+    whole = sum(stage.epochs for stage in stages)
+    return tuple(
+        _shrink_stage(stage, scale, max(1, limits.epochs * stage.epochs // whole), limits)
+        for stage in _with_least_rates(stages, limits)
+    )
+
+
+def with_samples(stages: Iterable[Training], area: int, limits: Limits) -> tuple[Training, ...]:
+    """Return the stages of a fit with so many strips per epoch that their crops fill an area.
+
+    Each stage gets a share of the ``area``, in pixels, by its epochs. A sampler with a number of
+    samples of its own draws no more than that.
+    """
+    stages = tuple(stages)
+    whole = sum(stage.epochs for stage in stages)
+    sized = []
+    for stage in stages:
+        each = sum(_pixels(one.crop, limits) for one in stage.passes)
+        most = max(stage.batch, area // (each * whole))
+        if stage.max_samples is not None:
+            most = min(most, stage.max_samples)
+        least = None if isinstance(stage.sampler, BalancedSampler) else most
+        sized.append(stage.but(max_samples=most, min_samples=least))
+    return tuple(sized)
+
+
+def _shrink_stage(stage: Training, scale: float, epochs: int, limits: Limits) -> Training:
     crops = _crops([each.crop for each in stage.passes], scale)
-    sizes = [each.batch for each in stage.passes]
-    batches = _batches(sizes, limits.batch)
-    per_step = stage.accumulate_to
-    if per_step is not None and batches != sizes:
-        whole = lcm(*batches)
-        per_step = max(1, per_step // stage.batch * batches[0] // whole) * whole
-    keep = stage.keep
+    first, *others = (
+        each.but(crop=crop, batch=_batch(each.batch, crop, limits))
+        for each, crop in zip(stage.passes, crops, strict=True)
+    )
+    epochs = min(stage.epochs, epochs)
+    keep, schedule = stage.keep, stage.schedule
     if isinstance(keep, BestAverage):
         keep = keep.but(count=min(keep.count, limits.checkpoints))
+    if isinstance(schedule, Plateau):
+        schedule = schedule.but(
+            patience=ceil(schedule.patience * epochs / stage.epochs),
+            cooldown=ceil(schedule.cooldown * epochs / stage.epochs),
+        )
     return stage.but(
-        crop=crops[0],
-        extra_passes=tuple(
-            each.but(crop=crop, batch=batch)
-            for each, crop, batch in zip(stage.extra_passes, crops[1:], batches[1:], strict=True)
-        ),
-        max_samples=_max_samples(stage, crops, limits),
-        batch=batches[0],
-        accumulate_to=per_step,
-        epochs=min(stage.epochs, limits.epochs),
+        crop=first.crop,
+        batch=first.batch,
+        extra_passes=tuple(others),
+        accumulate_to=None,
+        schedule=schedule,
+        epochs=epochs,
         precision="float32",
         validate_on=min(stage.validate_on or limits.validate_on, limits.validate_on),
         keep=keep,
     )
 
 
-def _narrow(network: Segmenter, width: int) -> Segmenter:
-    """Return the network with at most ``width`` times the fewest possible decoder channels.
+def _with_least_rates(stages: Sequence[Training], limits: Limits) -> list[Training]:
+    """Return the stages with rates multiplied until that of the first is high enough.
+
+    A later stage keeps its ratio to the first one. The rate of an encoder has its own least value.
+    Rates of a fit that is not shortened stay.
+    """
+    if limits.least_rates is None or sum(stage.epochs for stage in stages) <= limits.epochs:
+        return list(stages)
+    first = stages[0].optimizer
+    factor = max(1.0, limits.least_rates[first.kind] / first.lr)
+    least, raised = limits.least_rates["encoder"], []
+    for stage in stages:
+        rates = stage.optimizer
+        encoder = None if rates.encoder_lr is None else max(rates.encoder_lr * factor, least)
+        optimizer = rates.but(lr=rates.lr * factor, encoder_lr=encoder)
+        raised.append(stage.but(optimizer=optimizer))
+    return raised
+
+
+def _narrow(network: Segmenter) -> Segmenter:
+    """Return the network with the fewest decoder channels.
 
     Attention needs 16 channels, group norms need 32.
     """
 
     def most(channels: Sequence[int], *fewest: int) -> tuple[int, ...]:
-        pairs = zip(channels, fewest, strict=False)
-        return tuple(min(channel, width * few) for channel, few in pairs)
+        return tuple(map(min, channels, fewest))
 
     match network:
         case Unet():
@@ -67,14 +118,12 @@ def _narrow(network: Segmenter, width: int) -> Segmenter:
             )
             return network.but(pyramid_channels=pyramid, segmentation_channels=segmentation)
         case PSPNet():
-            (channels,) = most((network.decoder_channels,), 64)
-            return network.but(decoder_channels=channels)
+            return network.but(decoder_channels=min(network.decoder_channels, 64))
         case _:
-            (block,) = most((network.block_channels,), 16)
             return network.but(
                 centre_channels=most(network.centre_channels, 64, 32),
                 middle_channels=most(network.middle_channels, 32, 32, 32, 32),
-                block_channels=block,
+                block_channels=min(network.block_channels, 16),
             )
 
 
@@ -101,21 +150,10 @@ def _side(side: int, scale: float) -> int:
     return max(_STRIDE, int(side * scale) // _STRIDE * _STRIDE)
 
 
-def _batches(sizes: Sequence[int], most: int) -> list[int]:
-    """Return batch sizes, halved until none exceeds ``most``, which roughly keeps their ratios.
-
-    None falls below 2: batch norms need two values.
-    """
-    batches = list(sizes)
-    while max(batches) > most:
-        batches = [max(size // 2, min(size, 2)) for size in batches]
-    return batches
+def _batch(batch: int, crop: Crop, limits: Limits) -> int:
+    """Return a batch size within the area of a step, or 2: batch norms need two values."""
+    return min(batch, max(2, limits.step_area // _pixels(crop, limits)))
 
 
-def _max_samples(stage: Training, crops: Sequence[Crop], limits: Limits) -> int:
-    """Return how many strips an epoch may draw so that its crops stay within the area limit."""
-    each = sum(
-        limits.pixels if crop.kind == "whole" else crop.height * crop.width for crop in crops
-    )
-    most = max(limits.batch, limits.area // each)
-    return most if stage.max_samples is None else min(most, stage.max_samples)
+def _pixels(crop: Crop, limits: Limits) -> int:
+    return limits.pixels if isinstance(crop, WholeStrip) else crop.height * crop.width

@@ -43,6 +43,18 @@ class Part(NamedTuple):
 Batch = list[Part]
 
 
+def draw_epoch(
+    training: Training, present: NDArray[np.bool_], rng: np.random.Generator, epoch: int
+) -> NDArray[np.int64]:
+    """Return the strips of one epoch, counted from 0, as rows of ``present``."""
+    drawn = draw(training.sampler, present, rng, epoch)
+    times = -(-(training.min_samples or 0) // len(drawn))
+    if times > 1:
+        rounds = (draw(training.sampler, present, rng, epoch * times + at) for at in range(times))
+        drawn = np.concatenate(list(rounds))[: training.min_samples]
+    return drawn[: training.max_samples]
+
+
 class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
     """The crops of one epoch, in order: uint8 ``(1, h, w)`` and masks uint8 ``(classes, h, w)``.
 
@@ -64,8 +76,7 @@ class EpochCrops(Dataset[tuple[Tensor, Tensor]]):
         _, _, epoch, *_ = seed
         rng = np.random.default_rng(seed)
         pool = np.concatenate([rows, pseudo]) if training.pseudo == "all" else rows
-        drawn = draw(training.sampler, strips.present[pool], rng, epoch)
-        self._rows = pool[drawn[: training.max_samples]]
+        self._rows = pool[draw_epoch(training, strips.present[pool], rng, epoch)]
         if training.pseudo != "all":
             self._rows = insert_share(self._rows, pseudo, training.pseudo, rng)
         frames = {strips.frames[row] for row in np.concatenate([rows, pseudo]).tolist()}

@@ -202,7 +202,8 @@ class Training(Spec):
     at the end. ``monitor`` is the number that ranks networks: "score" is the first of a validation,
     mean Dice behind the gates of the step (for a classifier minus cross entropy); "defect_dice" is
     Dice on pairs with a defect. ``pseudo`` is the share of pseudo-labelled strips in an epoch, or
-    "all" to add them to the others. An epoch draws at most ``max_samples`` strips if given.
+    "all" to add them to the others. An epoch draws at most ``max_samples`` strips if given, and at
+    least ``min_samples``: if there are fewer, the sampler draws them again.
     """
 
     crop: Crop
@@ -212,6 +213,7 @@ class Training(Spec):
     strips: StripSelection = AllStrips()
     sampler: Sampler = EveryStrip()
     max_samples: Count | None = None
+    min_samples: Count | None = None
     pseudo: ShareBelowOne | Literal["all"] = "all"
     loss: Loss
     optimizer: Optimizer
@@ -231,6 +233,12 @@ class Training(Spec):
     def passes(self) -> tuple[CropPass, ...]:
         """All passes over an epoch's strips, in order."""
         return (CropPass(crop=self.crop, batch=self.batch), *self.extra_passes)
+
+    @model_validator(mode="after")
+    def _draws_a_possible_number(self) -> Self:
+        if self.min_samples and self.max_samples and self.min_samples > self.max_samples:
+            raise ValueError(f"min_samples is above max_samples, {self.max_samples}")
+        return self
 
     @model_validator(mode="after")
     def _loss_takes_mixup(self) -> Self:

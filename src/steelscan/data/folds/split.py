@@ -37,17 +37,27 @@ class Folds(Spec):
 
 
 class LikeTest(Spec):
-    """Two folds: fold 0, for validation, has the ``share`` of strips most like the test strips.
+    """Fold 0, for validation, has the ``share`` of strips most like the test strips.
 
     A model that separates training from test strips ranks them, by whole groups. If it cannot
-    separate them, an equally large fold is split at random (adversarial validation; 70th).
+    separate them, an equally large fold is split at random (adversarial validation; 70th). With
+    ``holdout`` fold 2, random strips of ``holdout_share`` are held out before.
     """
 
     kind: Literal["like_test"] = "like_test"
     share: float = Field(default=0.2, gt=0, lt=1)
-    count: Literal[2] = 2
-    validation: tuple[int, ...] = (0,)
-    holdout: tuple[int, ...] = ()
+    holdout_share: float = Field(default=0.2, gt=0, lt=1)
+    count: Literal[2, 3] = 2
+    validation: tuple[Literal[0]] = (0,)
+    holdout: tuple[()] | tuple[Literal[2]] = ()
+
+    @model_validator(mode="after")
+    def _leaves_strips(self) -> Self:
+        if self.count != 2 + len(self.holdout):
+            raise ValueError("count is 2, or 3 with fold 2 held out")
+        if self.holdout and self.share + self.holdout_share >= 1:
+            raise ValueError("share and holdout_share leave no strips to train on")
+        return self
 
 
 def make_folds(
