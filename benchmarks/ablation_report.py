@@ -10,9 +10,9 @@ from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
-from ablation_cost import minutes_of
 from ablation_list import ABLATIONS, Ablation
 from ablation_runs import copied_and_all, variant_of
+from measured_runs import minutes_of
 from steelscan.analysis.compare import Comparison
 from steelscan.analysis.compare.compare import compare
 from steelscan.evaluation.metrics import Difference

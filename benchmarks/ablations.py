@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation_cost import run_measured
 from ablation_list import ABLATIONS
 from ablation_report import Place, report
 from ablation_runs import Prepared, prepare
+from measured_runs import run_measured
 from steelscan.pipeline import RunFolder
 from steelscan.strip.errors import SteelscanError
 from steelscan.strip.files import write_text

@@ -1,40 +1,35 @@
-"""Train all nine solutions from the command line, and write one report on the results.
+"""Train all nine solutions, `quick` and a plain U-Net, and write one report on the results.
 
 Each recipe is one call of `steelscan train` in its own process, whose minutes and peak memory are
 reported. A finished recipe is not run again; an interrupted one continues (its minutes are then
-those of all calls).
+those of all calls). All are evaluated on the same held-out strips, which none was fitted or tuned
+on. A data set named severstal is evaluated by repeated cross-validation, starting from the runs on
+synthetic strips.
 
-Run: scripts/nine --budget tiny --data ../shared/data/severstal
+Run: scripts/nine --budget small --data DATA/neu DATA/severstal
 """
 
 import argparse
-import json
-import os
-import platform
+import math
 import shutil
-import subprocess
+import statistics
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+from measured_runs import Job, minutes_of, run_measured, side_by_side
+from nine_cross_validation import cross_validation
+from nine_folds import folds_of, split_of_quick, write_folds
+from nine_report import NINE, report
 from quick import FOLDER, mill_strips, print_result
 from steelscan import recipes
 from steelscan.data import open_dataset
 from steelscan.mill import Mill, write_mill
-from steelscan.recipes import with_budget
-from steelscan.strip.files import output_folder, write_json, write_text
+from steelscan.recipes import Recipe, with_budget
+from steelscan.strip.files import output_folder, write_text
 
-NINE = [name for name in recipes.names() if name.endswith("_place")]
-NUMBERS = {
-    "mean_dice": "mean Dice",
-    "defect_dice": "Dice where defect",
-    "clean_kept": "clean pairs kept",
-    "escapes": "escapes",
-    "overkill": "overkill",
-}
+STRIPS = {"tiny": 48, "small": 480, "full": 480}
+TESTS = {"tiny": 12, "small": 20, "full": 20}
 
 
 def main() -> None:
@@ -42,9 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", choices=["tiny", "small", "full"], default="tiny")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
-    parser.add_argument("--strips", type=int, default=48, help="Synthetic strips, with masks.")
     parser.add_argument("--out", type=Path, default=Path("runs/nine"))
     parser.add_argument("--report", type=Path, default=Path("reports/nine.md"))
+    parser.add_argument("--only", nargs="+", default=[*NINE, "quick", "plain_unet"])
+    parser.add_argument("--side-by-side", type=int, default=1, help="Recipes at the same time.")
+    parser.add_argument("--jobs", type=int, help="For train: networks at the same time.")
+    parser.add_argument("--unet-minutes", type=float, help="Default: those of the median recipe.")
+    parser.add_argument("--repeats", type=int, default=2, help="Of the cross-validation.")
+    parser.add_argument("--report-only", action="store_true")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
@@ -52,124 +52,77 @@ def main() -> None:
         return
     mill = output_folder(options.out) / "mill"
     if not (mill / "train.csv").exists():
-        write_mill(Mill(strips=options.strips, seed=0), mill, test_strips=options.strips // 4)
+        strips, tests = STRIPS[options.budget], TESTS[options.budget]
+        write_mill(Mill(strips=strips, seed=0), mill, test_strips=tests)
     failed = []
-    for data in [mill, *options.data]:
-        for name in NINE:
-            run = options.out / options.budget / data.name / name
-            print(f"{name} on {data.name}", flush=True)
-            if not run_recipe(name, data, run, options.budget):
-                failed.append(f"{name} on {data.name}: {run}.log")
-    write_text(
-        options.report, "\n".join(report(options.out, [mill, *options.data], options.budget)) + "\n"
-    )
+    for data in [] if options.report_only else [mill, *options.data]:
+        place = options.out / options.budget / data.name
+        if data.name == "severstal" and options.budget != "tiny":
+            failed += cross_validation(options, data, place)
+            continue
+        failed += side_by_side(train_jobs(options, data, place), options.side_by_side)
+        if options.budget != "tiny" and "plain_unet" in options.only:
+            failed += fit_unet(options, data, place)
+    lines = report(options.out, [mill, *options.data], options.budget)
+    write_text(options.report, "\n".join(lines) + "\n")
     print(f"Report: {options.report}")
     if failed:
-        sys.exit("Failed: " + "; ".join(failed))
+        sys.exit("Failed: " + "; ".join(f"{each.run}.log" for each in failed))
+
+
+def train_jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:
+    """Yield the training of each recipe on a data set; folds are written beside its run."""
+    dataset = open_dataset(data)
+    split = None if options.budget == "tiny" else split_of_quick(dataset)
+    for name in [each for each in options.only if each != "plain_unet"]:
+        recipe, budget = budgeted(name, options.budget)
+        command = train_command(recipe.name, budget, data, place / name, options.jobs)
+        if split is not None:
+            table = output_folder(place) / f"{name}.folds.csv"
+            write_folds(table, dataset, folds_of(recipe.folds, split))
+            command += ["--folds", str(table)]
+        yield Job(command, place / name)
+
+
+def budgeted(name: str, budget: str) -> tuple[Recipe, str]:
+    """Return a recipe at a budget, and the budget; `quick` is small as it is."""
+    own = "full" if name == "quick" and budget != "tiny" else budget
+    return with_budget(recipes.load(name), own), own
+
+
+def train_command(name: str, budget: str, data: Path, run: Path, jobs: int | None) -> list[str]:
+    """Return a call of `steelscan train`."""
+    command = [sys.executable, "-m", "steelscan", "train", name, "--budget", budget]
+    command += ["--data", str(data), "--out", str(run)]
+    return command if jobs is None else [*command, "--jobs", str(jobs)]
+
+
+def fit_unet(options: argparse.Namespace, data: Path, place: Path) -> list[Job]:
+    """Fit the plain U-Net for as long as the median recipe took; return it if it failed."""
+    run, table = place / "plain_unet", output_folder(place) / "plain_unet.folds.csv"
+    dataset, folds = open_dataset(data), recipes.load("quick").folds
+    write_folds(table, dataset, folds_of(folds, split_of_quick(dataset)))
+    minutes = options.unet_minutes or median_minutes(place / name for name in NINE)
+    command = [sys.executable, str(Path(__file__).with_name("plain_unet.py")), "--data", str(data)]
+    command += ["--folds", str(table), "--held-out", *map(str, folds.holdout)]
+    command += ["--minutes", f"{minutes:g}", "--out", str(run)]
+    return [] if run_measured(command, run) else [Job(command, run)]
+
+
+def median_minutes(runs: Iterable[Path]) -> float:
+    """Return the median of the minutes of runs, rounded up; 10 if there are none."""
+    spent = [minutes for run in runs if (minutes := minutes_of(run))]
+    return math.ceil(statistics.median(spent)) if spent else 10.0
 
 
 def run_quick(name: str) -> None:
     """Train one recipe at the tiny budget from the beginning, and print the result line."""
     run = FOLDER / "nine" / name
     shutil.rmtree(run.parent, ignore_errors=True)
-    start = time.monotonic()
-    done = run_recipe(name, mill_strips(), run, "tiny")
-    minutes = (time.monotonic() - start) / 60
-    if not done:
+    if not run_measured(train_command(name, "tiny", mill_strips(), run, None), run):
         sys.exit(f"{name} failed: {run}.log")
+    minutes = minutes_of(run)
     print_result(f"{name}, tiny, images to report, minutes", "a limit", minutes, "<= 5")
-
-
-def run_recipe(name: str, data: Path, run: Path, budget: str) -> bool:
-    """Train a recipe unless it is finished; return whether it succeeded."""
-    cost = run.with_suffix(".json")
-    before = json.loads(cost.read_text()) if cost.exists() else {"seconds": 0.0, "gib": 0.0}
-    if before.get("done"):
-        return True
-    command = [sys.executable, "-m", "steelscan", "train", name, "--budget", budget]
-    command += ["--data", str(data), "--out", str(run)]
-    output_folder(run.parent)
-    start = time.monotonic()
-    with Path(f"{run}.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = status
-    done = status == 0
-    spent = {
-        "seconds": before["seconds"] + time.monotonic() - start,
-        "gib": max(before["gib"], used.ru_maxrss / 2**20),
-        "done": done,
-    }
-    write_json(cost, spent)
-    return done
-
-
-def report(out: Path, data: Sequence[Path], budget: str) -> Iterator[str]:
-    """Yield the lines of the report."""
-    commit = output_of("git", "rev-parse", "--short", "HEAD")
-    yield f"# The nine solutions, budget {budget}"
-    yield ""
-    yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}` at commit {commit},"
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), no GPU."
-    yield ""
-    yield "This shows that each recipe runs from images to submission and report. With miniature"
-    yield "encoders, random initial weights, few epochs and few strips the numbers do not tell how"
-    yield "good a solution is at its full budget. All of them are out-of-fold, the first with the"
-    yield "interval of a bootstrap over groups."
-    for folder in data:
-        yield ""
-        yield from table(out / budget / folder.name, folder)
-    yield ""
-    yield "## What the budget changed"
-    for name in NINE:
-        yield ""
-        yield f"**{name}**"
-        yield ""
-        for change in with_budget(recipes.load(name), budget).changes:
-            yield f"- {change}"
-
-
-def table(runs: Path, data: Path) -> Iterator[str]:
-    """Yield the five numbers and the costs of each recipe on a data set."""
-    rows = {name: runs / name for name in NINE if (runs / name / "scores.json").exists()}
-    if not rows:
-        return
-    scores = {name: json.loads((run / "scores.json").read_text()) for name, run in rows.items()}
-    strips = open_dataset(data)
-    yield f"## {data.name}: {len(strips)} strips, {len(strips.test_names)} test strips"
-    yield ""
-    yield (
-        "| recipe | "
-        + " | ".join(NUMBERS.values())
-        + " | strips | all empty | networks | min | GiB |"
-    )
-    yield "|---" * (len(NUMBERS) + 6) + "|"
-    total = 0.0
-    for name, run in rows.items():
-        cost = json.loads(run.with_suffix(".json").read_text())
-        networks = sum(1 for _ in (run / "networks").rglob("checkpoint.safetensors"))
-        total += cost["seconds"]
-        empty = scores[name]["out of fold, all empty"]["mean_dice"]["value"]
-        yield (
-            f"| `{name}` | {numbers(scores[name]['out of fold'])} | {empty:.4f} | {networks} "
-            f"| {cost['seconds'] / 60:.1f} | {cost['gib']:.2f} |"
-        )
-    yield ""
-    yield f"{total / 60:.1f} minutes in total."
-
-
-def numbers(scores: Mapping[str, Any]) -> str:
-    """Return the five numbers as cells, then the number of strips."""
-    first = scores["mean_dice"]
-    cells = [f"{first['value']:.4f} [{first['low']:.3f}, {first['high']:.3f}]"]
-    cells += [f"{scores[name]['value']:.4f}" for name in list(NUMBERS)[1:]]
-    return " | ".join([*cells, str(scores["strips"])])
-
-
-def output_of(*command: str) -> str:
-    """Return what a command prints; a question mark if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "?"
 
 
 if __name__ == "__main__":

@@ -272,17 +272,17 @@ def test_a_searched_hard_gate_closes_no_class_in_histograms(tiny: Recipe) -> Non
     random = np.random.default_rng(0)
     pixels = random.integers(1, 256, (4, 64, 160)).astype(np.uint8)
     classes = np.array([0.1, 0.9, 0.5, 0.0], np.float32)
-    gate = run_histograms.SearchedGate("segment", "class", (0.4,) * 4)
     stores = {"segment": StepStores({0: pixels}, {0: classes})}  # type: ignore[arg-type]
-    outputs = run_histograms._WithOpenGate(stores, 0, gate)
+    outputs = run_histograms._Outputs(stores, 0)
     _, segment, *rules = tiny.steps
     assert isinstance(segment, Segment)
     recipe = tiny.model_copy(
         update={"steps": (segment.model_copy(update={"gate": HardGate(threshold=1.0)}), *rules)}
     )
-    found = run_steps(recipe.decision, outputs, 4, Frame(64, 160))
+    found = run_steps(recipe.decision, outputs, 4, Frame(64, 160), ("segment",))
     assert np.array_equal(found.pixels, pixels)
-    assert np.array_equal(outputs.of_classes("segment"), classes)
+    assert found.classes is not None
+    assert np.array_equal(found.classes, classes)
     given = GivenOutputs({"segment": StepOutput(pixels, classes)})
     closed = run_steps(recipe.decision, given, 4, Frame(64, 160))
     assert not closed.pixels.any()

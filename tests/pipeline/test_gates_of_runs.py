@@ -1,6 +1,6 @@
 """Gates that a run tunes by F1: chosen before the masks, and used by everything that decides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,21 @@ from pydantic import ValidationError
 
 from steelscan import recipes
 from steelscan.analysis.tune import tune_run, tuning_text, write_tuning
+from steelscan.analysis.tune.gates import chosen_first
 from steelscan.data import open_dataset
 from steelscan.decision import Decision, HardGate
-from steelscan.evaluation.tuning import CrossFitOptions, Tune
+from steelscan.evaluation.tuning import (
+    ClassSearch,
+    ClassThresholds,
+    CrossFitOptions,
+    MeanDice,
+    Tune,
+)
 from steelscan.pipeline import (
     Options,
     RunFolder,
     StoredOutputs,
+    gates_by_cost,
     open_run,
     predict,
     tune_gates,
@@ -26,7 +34,7 @@ from steelscan.pipeline.out_of_fold import steps_to_tune
 from steelscan.pipeline.train import train
 from steelscan.prediction import ProbabilityStore
 from steelscan.recipes import Classify, Recipe, Segment, fit_to_classes
-from steelscan.strip import Classes, PerClass
+from steelscan.strip import Classes, PerClass, per_class
 
 CPU = Options(device="cpu")
 ONLY_GATES = Tune(gates="f1", label=False, pixel=False, area=False, positives=2)
@@ -126,6 +134,75 @@ def test_the_tune_verb_chooses_gates_as_the_recipe_does_and_the_file_is_used(
     assert found.pictures == 3
 
 
+def test_a_gate_that_loses_every_defect_and_saves_nothing_is_lowered_for_each_class(
+    planted: Callable[[Recipe], Path], strips: Path, tiny: Recipe, tmp_path: Path
+) -> None:
+    """All masks are right, so each defect that the recipe's gate of 0.2 closes is a cost."""
+    recipe = tiny.but(tune=Tune(gates="cost"))
+    run = planted(recipe)
+    outcome = train(recipe, strips, run, CPU)
+    dataset, folder = open_dataset(strips), RunFolder(run)
+    rows = np.isin(folder.load_folds(dataset.names), recipe.folds.validation)
+    counts = dataset.present[rows].sum(0)
+    (gate,) = folder.load_tuned().gates
+    assert gate.f1 == ()
+    # on strips with several classes, an earlier one may have opened all strips of a later one
+    lowered = [value < 0.2 for value in rounded(gate.threshold)]
+    assert lowered[int(np.flatnonzero(counts)[0])]
+    assert not any(low and not count for low, count in zip(lowered, counts, strict=True))
+    assert all(value <= 0.1 for value, low in zip(gate.threshold, lowered, strict=True) if low)
+    sentences = [note for note in outcome.notes if note.startswith("Gate of step classify")]
+    for sentence, count, low in zip(sentences, counts, lowered, strict=True):
+        assert ("lowered from 0.2: it lost" in sentence) == low
+        assert f"it lost {count} of {count} strips with the class out of fold" in sentence
+    assert outcome.scores["out of fold"].mean_dice.value == 1.0
+    done = tune_run(run, strips, tmp_path / "tuned", options=QUICK)
+    write_tuning(done)
+    assert done.thresholds.gates[0].threshold == gate.threshold
+    assert "chosen first, by their cost" in tuning_text(done)
+    assert "Gates, chosen by their cost" in done.page.read_text()
+    assert done.tuning.used.scores.out_of_sample > done.recorded - 0.2
+    detector = open_run(folder, torch.device("cpu"), done.thresholds_file)
+    assert gate_of(detector.decision) == rounded(gate.threshold)
+
+
+def test_a_gate_behind_another_is_measured_behind_what_was_chosen_for_the_first(
+    tiny: Recipe,
+) -> None:
+    """All gates after the one that is measured are open, those before it as they were chosen."""
+    classify, *others = tiny.steps
+    assert isinstance(classify, Classify)
+    first, last = classify.but(threshold=0.4), classify.but(threshold=0.2, gate="class")
+    recipe = tiny.but(steps=(first, last, *others), tune=Tune(gates="cost"))
+    histograms = np.zeros((6, 2, 4, 256), np.int32)
+    histograms[:, 0, :, 0] = 16
+    histograms[:2, 0, 0], histograms[:2, 1, 0] = 0, 0  # two strips with class 1, found wholly
+    histograms[:2, :, 0, 255] = 16
+    asked: list[tuple[tuple[float, ...], tuple[str, ...]]] = []
+
+    def searches_of(decision: Decision, ungated: Collection[str]) -> list[ClassSearch]:
+        thresholds = per_class(decision.stages[0].classifiers[0].threshold, 4, "gate")
+        asked.append((tuple(round(each, 6) for each in thresholds), tuple(ungated)))
+        masks = ClassThresholds(None, 0.5, 0.5, 0)
+        return [ClassSearch(histograms[:, :, at], None, masks, MeanDice()) for at in range(4)]
+
+    values = {"classify": np.full((6, 4), 0.3), "classify2": np.full((6, 4), 0.3)}
+    found = gates_by_cost(
+        recipe,
+        searches_of,
+        lambda step: values[step].astype(np.float32),
+        np.arange(6),
+        QUICK,
+    )
+    assert asked == [
+        ((0.4,) * 4, ("classify", "classify2")),
+        ((0.2, 0.4, 0.4, 0.4), ("classify2",)),
+    ]
+    assert [rounded(gate.threshold) for gate in found.gates] == [[0.2, 0.4, 0.4, 0.4], [0.2] * 4]
+    assert len(found.without_own) == 6
+    assert with_gates(recipe, found.gates).decision.stages[0].classifiers[1].gate == "class"
+
+
 def test_masks_are_tuned_behind_the_gates_of_best_f1(
     planted: Callable[[Recipe], Path], strips: Path, tiny: Recipe
 ) -> None:
@@ -149,12 +226,19 @@ def test_which_steps_have_gates_and_which_outputs_they_need(tiny: Recipe) -> Non
     assert steps_to_tune(tiny.but(tune=None)) == []
     assert steps_to_tune(tiny) == ["classify", "segment"]
     assert steps_to_tune(tiny.but(tune=ONLY_GATES)) == ["classify"]
+    only_costs = ONLY_GATES.but(gates="cost")  # which depend on the masks behind the gates
+    assert steps_to_tune(tiny.but(tune=only_costs)) == ["classify", "segment"]
     classify, segment, *rules = tiny.steps
     assert isinstance(classify, Classify)
     assert isinstance(segment, Segment)
     with pytest.raises(ValidationError, match="no step has a gate"):
         tiny.but(steps=(segment, *rules), tune=ONLY_GATES)
     assert tiny.but(steps=(segment, *rules), tune=Tune()).tune == Tune()
+    nothing_to_lower = tiny.but(steps=(segment, *rules), tune=Tune(gates="cost"))
+    assert chosen_first(nothing_to_lower, None) is None
+    assert chosen_first(nothing_to_lower, "cost") == "cost"  # which is then refused
+    assert chosen_first(tiny.but(tune=Tune(gates="cost")), None) == "cost"
+    assert chosen_first(tiny.but(tune=Tune(gates="cost")), "objective") is None
 
 
 def test_a_hard_gate_of_aux_heads_is_tuned_like_a_classifier() -> None:

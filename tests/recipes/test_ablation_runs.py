@@ -13,11 +13,11 @@ from steelscan.analysis.compare.compare import compare
 from steelscan.data import open_dataset
 from steelscan.pipeline import Options, RunFolder, StoredOutputs, read_evaluated
 from steelscan.pipeline.evidence import gather
-from steelscan.pipeline.train import train
+from steelscan.pipeline.train import begin_run, train
 from steelscan.recipes import Recipe
 
 CPU = Options(device="cpu")
-MODULES = ("ablations", "ablation_report", "ablation_list", "ablation_runs", "ablation_cost")
+MODULES = ("ablations", "ablation_report", "ablation_list", "ablation_runs", "measured_runs")
 pytestmark = pytest.mark.usefixtures("unreported")
 
 
@@ -49,9 +49,25 @@ def base(finished, strips, tiny: Recipe, tmp_path_factory) -> RunFolder:
     recipe = tiny.with_steps({"classify": gate}, tune=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(import_module("steelscan.pipeline.train"), "report_run", lambda *_: None)
-        begun = import_module("steelscan.pipeline.train").begin_run
-        begun(RunFolder(run), recipe, strips, CPU)
+        begin_run(RunFolder(run), recipe, strips, CPU)
         shutil.copytree(finished[0] / "networks", run / "networks")
+        train(recipe, strips, run, CPU)
+    return RunFolder(run)
+
+
+@pytest.fixture(scope="module")
+def in_rounds(finished, strips, rounds: Recipe, tmp_path_factory) -> RunFolder:
+    """A run with two rounds of pseudo-labels, all of whose networks are those of another run."""
+    recipe, run = rounds.but(tune=None), tmp_path_factory.mktemp("rounds") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("steelscan.pipeline.train"), "report_run", lambda *_: None)
+        begin_run(RunFolder(run), recipe, strips, CPU)
+        shutil.copytree(finished[0] / "networks", run / "networks")
+        for number in (1, 2):
+            for fold in (0, 1):
+                name = f"segment-0-fold{fold}"
+                folder = run / "networks" / f"round{number}" / name
+                shutil.copytree(finished[0] / "networks" / name, folder)
         train(recipe, strips, run, CPU)
     return RunFolder(run)
 
@@ -115,6 +131,33 @@ def test_networks_that_stay_and_those_fitted_again_are_those_of_a_whole_run(
         assert all(map(np.array_equal, counts(place.run, part), counts(whole, part)))
 
 
+def test_networks_and_pseudo_labels_of_all_rounds_are_kept_or_left_out(
+    benchmark, in_rounds: RunFolder, tmp_path: Path
+) -> None:
+    def without_area(recipe: Recipe) -> Recipe:
+        return recipe.but(steps=recipe.steps[:-1])
+
+    before = checkpoints(in_rounds)
+    assert len(before) == 8
+    place = place_of(benchmark, in_rounds, tmp_path / "kept", "decision", without_area)
+    assert benchmark.ablate(place)
+    assert checkpoints(place.run) == before
+    labels = [
+        path.relative_to(in_rounds.path) for path in in_rounds.path.rglob("pseudo_labels*.csv")
+    ]
+    assert len(labels) == 4
+    for label in labels:
+        assert (place.run.path / label).read_bytes() == (in_rounds.path / label).read_bytes()
+    assert place.run.load_tuned().round == 2
+    change = import_module("ablation_list").without_pseudo_labels
+    place = place_of(benchmark, in_rounds, tmp_path / "none", "training", change)
+    assert benchmark.ablate(place)
+    first = {name: each for name, each in before.items() if "round" not in name}
+    assert checkpoints(place.run) == first
+    assert not (place.run.path / "rounds").exists()
+    assert place.run.load_tuned().round == 0
+
+
 def test_the_report_has_the_comparison_and_leaves_out_runs_of_another_recipe(
     benchmark, base: RunFolder, tmp_path: Path, monkeypatch
 ) -> None:
@@ -176,7 +219,7 @@ def test_a_run_of_other_settings_in_the_folder_fails_with_its_reason(
 
 @pytest.mark.usefixtures("benchmark")
 def test_a_command_runs_until_it_succeeds_once(tmp_path: Path) -> None:
-    cost, run = import_module("ablation_cost"), tmp_path / "deep" / "run"
+    cost, run = import_module("measured_runs"), tmp_path / "deep" / "run"
     lines = "import pathlib, sys; path = pathlib.Path(sys.argv[1]); text = path.read_text()"
     count = tmp_path / "count"
     count.write_text("")

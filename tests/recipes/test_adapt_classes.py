@@ -13,7 +13,7 @@ import pytest
 
 import steelscan
 from steelscan.data import Folds, WholeStrip
-from steelscan.decision import ClassifyStep, StepOutput, gated
+from steelscan.decision import ClassifyStep, HardGate, StepOutput, gated
 from steelscan.decision.steps import passing
 from steelscan.evaluation.tuning import Tune
 from steelscan.losses import BCE, Dice, Mix, loss_of_classes
@@ -240,9 +240,10 @@ def test_rules_are_tuned_if_anything_changed_and_the_search_supports_them(name):
         assert (recipe.tune, tuned, refused) == (None, [], [])
     elif kinds in (["threshold"], ["threshold", "min_area"]):
         only_gates = name == "twelfth_place"  # the authors tuned no mask for their own classes
-        assert recipe.tune == (Tune(gates="f1") if only_gates else before.tune or Tune()).but(
-            neutral=True
-        )
+        gated = before.classify is not None or isinstance(before.segment.gate, HardGate)
+        by = "f1" if only_gates else "cost" if gated else "keep"
+        expected = Tune() if only_gates else before.tune or Tune()
+        assert recipe.tune == expected.but(gates=by, neutral=True)
         assert [len(tuned), len(refused)] == [1, 0]
         assert ("label" in tuned[0]) == recipe.tune.label
     else:

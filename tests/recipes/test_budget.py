@@ -1,19 +1,19 @@
 """Budgets: what stays of a recipe, what shrinks, and that the smaller recipe runs."""
 
-import sys
 from functools import cache
 from itertools import combinations
 from math import lcm
+from operator import attrgetter
 
 import pytest
 import torch
 from torch import nn
 
-from steelscan import cli, recipes
+from steelscan import recipes
 from steelscan.data import LikeTest, RandomCrop, Shrink, WholeStrip, crop_frame
 from steelscan.models import Classifier, PSPNet, TwoHeaded, copy_encoder, encoder_of
 from steelscan.prediction import EncoderFittedFor, EncoderOf
-from steelscan.recipes import Classify, Recipe, Segment, with_budget, with_random_weights
+from steelscan.recipes import Classify, Recipe, Segment, with_budget
 from steelscan.recipes.limits import LIMITS, smaller_encoders
 from steelscan.strip import Frame
 from steelscan.training import BalancedSampler, BestAverage, CropPass, Plateau
@@ -105,9 +105,12 @@ def essence(member):
 
 
 def pairs_of(larger, smaller):
-    """Return each member of a recipe with its smaller version."""
-    left = {repr(essence(member)): member for member in members(smaller)}
-    return [(member, left[repr(essence(member))]) for member in members(larger)]
+    """Return each member that is left in a smaller recipe, after the same one of the larger."""
+    pairs = []
+    for before, after in zip(larger.network_steps, smaller.network_steps, strict=True):
+        old = {member.name: member for member in before.ensemble.members}
+        pairs += [(old[member.name], member) for member in after.ensemble.members]
+    return pairs
 
 
 def unique(values):
@@ -195,12 +198,12 @@ def check_no_larger(old, new):
             assert narrow.crop.width <= wide.crop.width
 
 
-LEAST = {"adam": 1e-3, "adamw": 1e-3, "radam": 1e-3, "sgd": 1e-2}
+LEAST = {"adam": 2e-3, "adamw": 2e-3, "radam": 4e-3, "sgd": 1e-2}
 
 
 @every_recipe
 def test_small_raises_rates_that_are_published_for_far_more_steps(name):
-    """All rates of a fit by one factor; the encoder's own rate at least to 1e-4."""
+    """All rates of a fit by one factor; the encoder's own rate at least to 5e-4."""
     for old, new in pairs_of(recipes.load(name), shrunk(name, "small")):
         kept = sum(stage.epochs for stage in old.stages) <= 8
         first = old.stages[0].optimizer
@@ -208,7 +211,7 @@ def test_small_raises_rates_that_are_published_for_far_more_steps(name):
         for was, now in zip(old.stages, new.stages, strict=True):
             assert now.optimizer.lr == pytest.approx(factor * was.optimizer.lr)
             if was.optimizer.encoder_lr is not None:
-                assert now.optimizer.encoder_lr == pytest.approx(1e-4)
+                assert now.optimizer.encoder_lr == pytest.approx(5e-4)
     for old, new in pairs_of(recipes.load(name), shrunk(name, "tiny")):
         for was, now in zip(old.all_stages, new.all_stages, strict=True):
             assert now.optimizer == was.optimizer
@@ -262,29 +265,32 @@ def test_small_holds_a_fifth_of_the_strips_out(name):
 
 
 @every_recipe
-def test_crops_show_as_much_of_a_strip_as_before(name):
-    """At most one stride less, on the competition's strips."""
+@each_way
+def test_crops_show_as_much_of_a_strip_as_before(name, budget):
+    """To half a stride, on the competition's strips; different widths of passes may differ more."""
     strip = Frame(256, 1600)
-    for old, new in pairs_of(recipes.load(name), shrunk(name, "small")):
+    for old, new in pairs_of(recipes.load(name), shrunk(name, budget)):
         before, after = (
             (each.resize or Shrink(pixels=strip.pixels)).frame(strip) for each in (old, new)
         )
         for wide, narrow in zip(old.all_stages, new.all_stages, strict=True):
+            slack = 16 if len(passes(wide)) == 1 else 32
             for one, other in zip(passes(wide), passes(narrow), strict=True):
                 was, now = crop_frame(one.crop, before), crop_frame(other.crop, after)
-                assert (
-                    -32 / after.height < now.height / after.height - was.height / before.height <= 0
-                )
-                assert -32 / after.width < now.width / after.width - was.width / before.width <= 0
-    sizes = {each.crop for stage in stages(shrunk(name, "small")) for each in passes(stage)}
-    assert sizes == {each.crop for stage in stages(shrunk(name, "tiny")) for each in passes(stage)}
+                for part, whole, was_part, was_whole in (
+                    (now.height, after.height, was.height, before.height),
+                    (now.width, after.width, was.width, before.width),
+                ):
+                    assert abs(part / whole - was_part / was_whole) <= slack / whole + 1e-9
 
 
 def test_widths_and_batches_of_the_9th():
-    for budget, batches in (("small", [12, 8, 5]), ("tiny", [8, 5, 3])):
+    for budget, sides, batches in (
+        ("small", [(64, 64), (64, 96), (64, 160)], [12, 12, 8]),
+        ("tiny", [(128, 128), (128, 192), (128, 320)], [8, 5, 3]),
+    ):
         stage = shrunk("ninth_place", budget).segment.ensemble.members[0].stages[1]
-        widths = [(each.crop.height, each.crop.width) for each in passes(stage)]
-        assert widths == [(128, 128), (128, 192), (128, 288)]
+        assert [(each.crop.height, each.crop.width) for each in passes(stage)] == sides
         assert [each.batch for each in passes(stage)] == batches
 
 
@@ -298,21 +304,22 @@ def test_the_remaining_folds():
     assert folds == [(0, 1, 2), (0, 1, 2), (0,), (0, 1, 2), (0, 1, 2)]
 
 
-def pixels_of(stage):
-    """Return the pixels of a stage's crops of a strip, of which a whole one is 128x800."""
+def pixels_of(stage, budget):
+    """Return the pixels of a stage's crops of a strip."""
+    whole = {"small": 64 * 400, "tiny": 128 * 800}[budget]
     crops = [each.crop for each in passes(stage)]
     return sum(
-        128 * 800 if isinstance(crop, WholeStrip) else crop.height * crop.width for crop in crops
+        whole if isinstance(crop, WholeStrip) else crop.height * crop.width for crop in crops
     )
 
 
 @every_recipe
 @each_way
 def test_a_run_has_few_pixels_in_single_precision(name, budget):
-    """All fits together, each with about the same; a batch never has fewer than two crops."""
+    """All fits together, each with about the same; an epoch has at least one batch."""
     recipe, total = shrunk(name, budget), 0
     refits = 1 if recipe.pseudo_labels else 0
-    most = {"small": 8_000, "tiny": 96}[budget] * 128 * 256
+    most = {"small": 6_000, "tiny": 96}[budget] * 128 * 256
     for member in members(recipe):
         fitted = [member.stages]
         if isinstance(member.start, EncoderFittedFor):
@@ -320,8 +327,10 @@ def test_a_run_has_few_pixels_in_single_precision(name, budget):
         times = len(recipe.folds_of(member))
         times *= 1 + refits * recipe.trains_on_pseudo_labels(member)
         for fit in fitted:
-            pixels = sum(stage.epochs * stage.max_samples * pixels_of(stage) for stage in fit)
-            smallest = sum(stage.epochs * stage.batch * pixels_of(stage) for stage in fit)
+            pixels, smallest = (
+                sum(stage.epochs * samples(stage) * pixels_of(stage, budget) for stage in fit)
+                for samples in (attrgetter("max_samples"), attrgetter("batch"))
+            )
             assert pixels <= max(most, smallest)
             total += times * pixels
     assert all(stage.precision == "float32" for stage in stages(recipe))
@@ -478,60 +487,7 @@ def test_a_step_has_few_pixels_but_two_crops(budget, sizes, together):
 
     stage = with_budget(changed(stepping), budget).segment.ensemble.members[0].stages[0]
     assert stage.accumulate_to is None
-    most = {"small": 6, "tiny": 4}[budget] * 128 * 256
+    most = {"small": 3, "tiny": 4}[budget] * 128 * 256
     for old, one in zip(sizes, passes(stage), strict=True):
         assert one.batch * one.crop.height * one.crop.width <= most or one.batch <= 2
         assert min(2, old) <= one.batch <= old
-
-
-@every_recipe
-@each_way
-def test_each_change_is_described_once_and_briefly(name, budget):
-    _, changes = changes_of(recipes.load(name), budget)
-    assert 1 <= len(changes) <= 14
-    assert len({line.partition(" became ")[0] for line in changes}) == len(changes)
-    for line in changes:
-        assert " became " in line
-        assert "\n" not in line
-        for change in line.split("; "):
-            olds, new = change.split(" became ")
-            assert new not in olds.split(", ")
-
-
-def test_the_changes_of_the_12th():
-    _, changes = changes_of(recipes.load("twelfth_place"), "tiny")
-    senets = "legacy_senet154, legacy_seresnext101_32x4d, legacy_seresnext50_32x4d"
-    for line in (
-        f"encoder {senets} became test_resnet",
-        "validation folds 0, 1, 2, 3 of 5 became 0 of 5",
-        "epochs 40 became 3; 40 became 1",
-        "crop 256x256 became 128x128; 256x768 became 128x384",
-        "averaged checkpoints 5 became 2",
-        "networks of segment2: 12 became 8",
-    ):
-        assert line in changes
-
-
-class StoppedError(Exception):
-    """Raised in the place of a training."""
-
-
-@pytest.mark.parametrize("budget", ["full", "small", "tiny"])
-def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, capsys, tmp_path):
-    given = []
-
-    def train(recipe, *_):
-        given.append(recipe)
-        raise StoppedError
-
-    monkeypatch.setattr("steelscan.pipeline.train.train", train)
-    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--weights", "random"]
-    command = ["steelscan", "train", "ninth_place", *arguments]
-    monkeypatch.setattr(
-        sys, "argv", command if budget == "full" else [*command, "--budget", budget]
-    )
-    with pytest.raises(SystemExit):
-        cli.main()
-    recipe = with_budget(recipes.load("ninth_place"), budget)
-    assert given == [with_random_weights(recipe)]
-    assert capsys.readouterr().out.splitlines() == list(recipe.changes)

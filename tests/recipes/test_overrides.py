@@ -5,11 +5,12 @@ from itertools import chain
 
 import pytest
 
+from steelscan.data import LikeTest
 from steelscan.models import encoder_of
 from steelscan.prediction import EncoderFittedFor
 from steelscan.recipes import load, names, with_budget, with_overrides
 from steelscan.strip.errors import RecipeError
-from steelscan.training import Plateau
+from steelscan.training import Plateau, SuspectStrips
 
 
 def members(recipe):
@@ -123,6 +124,53 @@ def test_settings_apply_in_order_after_a_budget_and_are_described():
     assert after.budget == "tiny"
 
 
+@pytest.mark.parametrize("budget", ["full", "small", "tiny"])
+@pytest.mark.parametrize("name", names())
+def test_more_validation_folds_are_the_first_that_are_not_held_out(name, budget):
+    """Each network is fitted for all of them; recipes with networks of single folds refuse."""
+    before = with_budget(load(name), budget)
+    free = [fold for fold in range(before.folds.count) if fold not in before.folds.holdout]
+    own = {tuple(sorted(before.folds_of(each))) for each in members(before)}
+    for count in range(2, len(free) + 1):
+        if isinstance(before.folds, LikeTest) or own != {before.folds.validation}:
+            with pytest.raises(RecipeError, match="is not possible"):
+                with_overrides(before, [f"folds={count}"])
+            continue
+        after = with_overrides(before, [f"folds={count}"])
+        assert after.folds == before.folds.but(validation=tuple(free[:count]))
+        assert {after.folds_of(each) for each in members(after)} == {tuple(free[:count])}
+        assert networks(after) == networks(before)
+        assert stages(after) == stages(before)
+        if after.folds != before.folds:
+            became = f"became {', '.join(map(str, free[:count]))}."
+            assert after.changes[:-1] == before.changes
+            assert after.changes[-1].startswith("Set folds: validation folds ")
+            assert after.changes[-1].endswith(became)
+
+
+def test_after_a_budget_most_solutions_can_have_more_folds():
+    for name in ("first_place", "third_place", "fourth_place", "seventh_place", "twelfth_place"):
+        recipe = with_budget(load(name), "small")
+        assert len(with_overrides(recipe, ["folds=4"]).folds.validation) == 4
+        with pytest.raises(RecipeError, match="alone"):
+            with_overrides(load(name), ["folds=4"])
+
+
+def test_networks_that_need_out_of_fold_probabilities_need_two_folds():
+    recipe = load("quick")
+    (segmenter,) = recipe.segment.ensemble.members
+    (classifier,) = recipe.classify.ensemble.members
+    (stage,) = segmenter.stages
+    chosen = segmenter.but(stages=(stage.but(strips=SuspectStrips()),))
+    recipe = recipe.with_members(
+        {"classify": [classifier.but(start=None)], "segment": [chosen]},
+        folds=recipe.folds.but(validation=(0, 1)),
+    )
+    assert chosen.needs_class_probabilities
+    with pytest.raises(RecipeError, match=r"need a second fold\. Give 2 or more"):
+        with_overrides(recipe, ["folds=1"])
+
+
 def test_a_setting_that_changes_nothing_leaves_the_recipe():
     recipe = load("quick")
     assert with_overrides(recipe, ["batch=8", "segment.epochs=12"]) == recipe
@@ -134,8 +182,8 @@ def test_a_setting_that_changes_nothing_leaves_the_recipe():
     [
         ("epochs", "has no value. Write KEY=VALUE"),
         ("epochs=", "has no value"),
-        ("=20", "unknown key ''; there are epochs, batch, encoder, lr"),
-        ("colour=red", "unknown key 'colour'; there are epochs, batch, encoder, lr"),
+        ("=20", "unknown key ''; there are epochs, batch, encoder, lr, folds"),
+        ("colour=red", "unknown key 'colour'; there are epochs, batch, encoder, lr, folds"),
         ("segment.colour=red", "unknown key 'colour'"),
         ("epochs=0", "greater than 0"),
         ("epochs=-1", "greater than 0"),
@@ -151,6 +199,10 @@ def test_a_setting_that_changes_nothing_leaves_the_recipe():
         ("lr=nan", "a finite number"),
         ("lr=1e999", "a finite number"),
         ("lr=-1e-3", "greater than 0"),
+        ("folds=0", "the recipe has 10 folds, and holds 2 of them out. Give a number from 1 to 8"),
+        ("folds=9", "Give a number from 1 to 8"),
+        ("folds=two", "'two' is not a whole number"),
+        ("segment.folds=2", "all of a recipe has the same folds. Use folds=N"),
         ("masks.epochs=2", "names the step 'masks'; the recipe has classify, segment"),
         ("segment.9.epochs=2", "names the member '9'; segment has segmenter"),
         ("segment..epochs=2", "names the member ''; segment has segmenter"),

@@ -54,8 +54,8 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change epochs, batch, encoder or lr; of a part: segment.epochs=20, "
-            "segment.MEMBER.lr=1e-4. Can be repeated.",
+            help="Change epochs, batch, encoder, lr or the number of validation folds; of a part: "
+            "segment.epochs=20, segment.MEMBER.lr=1e-4. Can be repeated.",
         ),
     ] = None,
     plan: Annotated[

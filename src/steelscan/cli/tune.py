@@ -35,10 +35,10 @@ def tune(
         ),
     ] = 1.0,
     gate: Annotated[
-        Literal["objective", "f1"] | None,
+        Literal["objective", "f1", "cost"] | None,
         typer.Option(
-            help="Search the last gate by the objective, or choose all gates by the F1 of each "
-            "class; as the recipe does if not given."
+            help="Search the last gate by the objective, choose all gates by the F1 of each class, "
+            "or lower those that cost more than they save; as the recipe does if not given."
         ),
     ] = None,
     by: Annotated[

@@ -2,9 +2,9 @@ from .context import Options as Options
 from .device import Device as Device
 from .device import accelerator as accelerator
 from .fit_tasks import tasks as tasks
-from .gates import F1Gates as F1Gates
+from .gates import ChosenGates as ChosenGates
 from .gates import TunedGate as TunedGate
-from .gates import gate_thresholds as gate_thresholds
+from .gates import gates_by_cost as gates_by_cost
 from .gates import tune_gates as tune_gates
 from .gates import with_gates as with_gates
 from .independence import check_independent as check_independent

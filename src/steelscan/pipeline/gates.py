@@ -1,13 +1,19 @@
-"""The thresholds of gates, tuned by F1 and put into a recipe. No torch here."""
+"""The thresholds of gates, tuned by F1 or by cost and put into a recipe. No torch here."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision import HardGate
-from steelscan.evaluation.tuning import CrossFitOptions, GateChoice, tune_f1
+from steelscan.decision import Decision, HardGate
+from steelscan.evaluation.tuning import (
+    ClassSearch,
+    CrossFitOptions,
+    GateChoice,
+    tune_by_cost,
+    tune_f1,
+)
 from steelscan.recipes import Classify, Recipe, Segment
 from steelscan.strip import PerClass, Share, Spec, per_class
 from steelscan.strip.errors import RunError
@@ -27,8 +33,9 @@ class F1Scores(Spec):
 class TunedGate(Spec):
     """The threshold of a step's gate; ``step`` is its name in the run.
 
-    If it was tuned by F1, ``f1`` holds the scores of each class, None for a class that was not
-    searched, and ``reasons`` why each was tuned or not, as part of a sentence.
+    If it was tuned first, by F1 or by cost, ``reasons`` are why each class was tuned or not, as
+    part of a sentence. By F1, ``f1`` holds the scores of each class, None for a class that was not
+    searched.
     """
 
     step: str
@@ -42,13 +49,16 @@ class TunedGate(Spec):
         if not self.reasons:
             return []
         return [
-            f"Gate of step {self.step}, class {name}: {value:.4g} ({reason})."
+            f"Gate of step {self.step}, class {name}: {self._shown(value)} ({reason})."
             for name, value, reason in zip(names, thresholds, self.reasons, strict=True)
         ]
 
+    def _shown(self, value: float) -> str:
+        return f"{value:.4g}" if value or self.f1 else "given up"
 
-class F1Gates(NamedTuple):
-    """All gates of a recipe, tuned by F1."""
+
+class ChosenGates(NamedTuple):
+    """All gates of a recipe, tuned before its masks."""
 
     gates: tuple[TunedGate, ...]
     without_own: tuple[tuple[TunedGate, ...], ...]
@@ -78,7 +88,7 @@ def tune_gates(
     groups: NDArray[np.int64],
     options: CrossFitOptions,
     positives: int,
-) -> F1Gates:
+) -> ChosenGates:
     """Tune all gates of a recipe by F1 (`tune_f1`), each on all strips that are given.
 
     ``probabilities_of`` returns the class probabilities of a step, ``(strips, classes)`` like
@@ -90,12 +100,60 @@ def tune_gates(
         values = probabilities_of(name)
         choices = tune_f1(values, present, groups, defaults, options, positives)
         gates.append(_gate(name, choices))
-        columns.append((name, np.stack([choice.without_own for choice in choices], axis=1)))
-    without_own = tuple(
-        tuple(TunedGate(step=name, threshold=tuple(rows[at].tolist())) for name, rows in columns)
-        for at in range(len(groups))
+        columns.append(_thresholds_without_own(choices))
+    return ChosenGates(tuple(gates), _without_own(list(gate_thresholds(recipe)), columns))
+
+
+def gates_by_cost(
+    recipe: Recipe,
+    searches_of: Callable[[Decision, Collection[str]], Sequence[ClassSearch]],
+    probabilities_of: Callable[[str], NDArray[np.float32]],
+    groups: NDArray[np.int64],
+    options: CrossFitOptions,
+) -> ChosenGates:
+    """Lower the gates of a recipe that cost more than they save (`tune_by_cost`).
+
+    One after another in the order of the steps: those before as they were chosen, those after it
+    open, so that none hides what another one costs.
+
+    ``searches_of`` returns the search of each class, with the recipe's thresholds, behind a
+    decision in which some steps close nothing; ``probabilities_of`` the class probabilities of a
+    step, ``(strips, classes)``; ``groups`` is int64 ``(strips,)``.
+    """
+    thresholds, gates, columns = gate_thresholds(recipe), list[TunedGate](), []
+    neutral = recipe.tune is not None and recipe.tune.neutral
+    for at, (name, threshold) in enumerate(thresholds.items()):
+        step = recipe.named[name]
+        classes = searches_of(with_gates(recipe, gates).decision, list(thresholds)[at:])
+        choices = tune_by_cost(
+            classes,
+            probabilities_of(name),
+            groups,
+            per_class(threshold, len(classes), "gate"),
+            options,
+            whole_strips=isinstance(step, Classify) and step.gate == "image",
+            neutral=neutral,
+        )
+        gates.append(_gate(name, choices).but(f1=()))
+        columns.append(_thresholds_without_own(choices))
+    return ChosenGates(tuple(gates), _without_own(list(thresholds), columns))
+
+
+def _thresholds_without_own(choices: Sequence[GateChoice]) -> NDArray[np.float64]:
+    return np.stack([choice.without_own for choice in choices], axis=1)
+
+
+def _without_own(
+    steps: Sequence[str], columns: Sequence[NDArray[np.float64]]
+) -> tuple[tuple[TunedGate, ...], ...]:
+    """Return the gates of each strip, from their thresholds ``(strips, classes)`` per step."""
+    return tuple(
+        tuple(
+            TunedGate(step=step, threshold=tuple(row.tolist()))
+            for step, row in zip(steps, rows, strict=True)
+        )
+        for rows in zip(*columns, strict=True)
     )
-    return F1Gates(tuple(gates), without_own)
 
 
 def _gate(name: str, choices: Sequence[GateChoice]) -> TunedGate:

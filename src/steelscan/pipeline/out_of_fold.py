@@ -1,14 +1,26 @@
 """The strips that evaluate a run: the outputs of its networks, and the rules tuned on them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelscan.decision import Detector, masks_of, rules_with, thresholds_of
-from steelscan.evaluation.tuning import CrossFitOptions, search_thresholds, strip_histograms
+from steelscan.decision import Decision, Detector, masks_of, rules_with, thresholds_of
+from steelscan.evaluation.tuning import (
+    ClassSearch,
+    CrossFitOptions,
+    MeanDice,
+    search_thresholds,
+    strip_histograms,
+)
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.gates import TunedGate, gate_thresholds, tune_gates, with_gates
+from steelscan.pipeline.gates import (
+    TunedGate,
+    gate_thresholds,
+    gates_by_cost,
+    tune_gates,
+    with_gates,
+)
 from steelscan.pipeline.networks import load_models
 from steelscan.pipeline.run_record import Tuned
 from steelscan.pipeline.stored import RunOutputs, StepStores, store_folders
@@ -76,7 +88,8 @@ def steps_to_tune(recipe: Recipe) -> Sequence[str]:
     """Return the steps whose out-of-fold outputs `tune` needs."""
     if recipe.tune is None:
         return []
-    return list(recipe.named if recipe.tune.masks else gate_thresholds(recipe))
+    masks = recipe.tune.masks or recipe.tune.gates == "cost"
+    return list(recipe.named if masks else gate_thresholds(recipe))
 
 
 def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
@@ -89,22 +102,19 @@ def tune(context: RunContext, outputs: OutOfFold) -> Tuned:
     if wanted is None:
         return Tuned(rules=rules, round=context.round)
     rows = context.rows(*context.recipe.folds.validation).tolist()
-    gates = _tuned_gates(context, outputs, rows) if wanted.gates == "f1" else ()
+    gates = () if wanted.gates == "keep" else _tuned_gates(context, outputs, rows)
     if not wanted.masks:
         return Tuned(rules=rules, gates=gates, round=context.round)
     outputs = outputs.decided_by(with_gates(context.recipe, gates).decision)
-    histograms = [
-        strip_histograms(outputs.rule_input(row).pixels, context.dataset.masks(row))
-        for row in track(rows, "Searching thresholds", len(rows))
-    ]
-    found = search_thresholds(np.stack(histograms), thresholds_of(rules, context.classes), wanted)
+    histograms = _histograms(context, outputs, rows, "Searching thresholds")
+    found = search_thresholds(histograms, thresholds_of(rules, context.classes), wanted)
     return Tuned(rules=rules_with(found), gates=gates, search=found, round=context.round)
 
 
 def _tuned_gates(
     context: RunContext, outputs: OutOfFold, rows: Sequence[int]
 ) -> tuple[TunedGate, ...]:
-    """Tune the gates of the recipe by F1, without intervals."""
+    """Tune the gates of the recipe by F1 or by cost, without intervals."""
     every, wanted = np.ones(context.classes, np.bool_), context.recipe.tune
     assert wanted is not None
 
@@ -113,7 +123,33 @@ def _tuned_gates(
         return np.array(found, np.float32)
 
     present, groups = context.dataset.present[rows], context.groups[rows]
-    options = CrossFitOptions(resamples=0, seed=context.options.seed)
-    return tune_gates(
-        context.recipe, probabilities_of, present, groups, options, wanted.positives
-    ).gates
+
+    def searches_of(decision: Decision, ungated: Collection[str]) -> list[ClassSearch]:
+        opened = outputs.decided_by(decision)
+        histograms = _histograms(context, opened, rows, "Measuring gates", ungated)
+        start, fixed = thresholds_of(context.recipe.rules, context.classes), wanted.fixed
+        return [
+            ClassSearch(histograms[:, :, at], None, start.of_class(at), MeanDice(), fixed=fixed)
+            for at in range(context.classes)
+        ]
+
+    recipe, options = context.recipe, CrossFitOptions(resamples=0, seed=context.options.seed)
+    if wanted.gates == "cost":
+        return gates_by_cost(recipe, searches_of, probabilities_of, groups, options).gates
+    return tune_gates(recipe, probabilities_of, present, groups, options, wanted.positives).gates
+
+
+def _histograms(
+    context: RunContext,
+    outputs: OutOfFold,
+    rows: Sequence[int],
+    title: str,
+    ungated: Collection[str] = (),
+) -> NDArray[np.int32]:
+    """Return the histograms of some strips, int32 ``(strips, 2, classes, 256)``."""
+    return np.stack(
+        [
+            strip_histograms(outputs.rule_input(row, ungated).pixels, context.dataset.masks(row))
+            for row in track(rows, title, len(rows))
+        ]
+    )

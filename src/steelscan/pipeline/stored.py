@@ -1,6 +1,6 @@
 """The out-of-fold and held-out outputs of a run, as its folder stores them. No torch here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +80,13 @@ class RunOutputs:
         """Return the outputs of a strip; they are read when they are needed."""
         return _StripOfRun(self._stores, row)
 
-    def rule_input(self, row: int) -> RuleInput:
-        """Return what the last rules of the recipe get for a strip."""
-        classes = len(self._dataset.classes)
-        return run_steps(self.decision, self.outputs(row), classes, self._dataset.frames[row])
+    def rule_input(self, row: int, ungated: Collection[str] = ()) -> RuleInput:
+        """Return what the last rules of the recipe get for a strip.
+
+        The steps named in ``ungated`` close nothing.
+        """
+        classes, frame = len(self._dataset.classes), self._dataset.frames[row]
+        return run_steps(self.decision, self.outputs(row), classes, frame, ungated)
 
 
 class StoredOutputs(RunOutputs):

@@ -34,6 +34,7 @@ from steelscan.pipeline.run_record import RunRecord, StartFrom, Tuned
 from steelscan.pipeline.start_from import find_start, without_starts
 from steelscan.pipeline.start_leak import check_leak
 from steelscan.pipeline.trackers import check_tracker
+from steelscan.pipeline.tuning_notes import tuning_notes
 from steelscan.pipeline.verdict import Verdict, verdict_of
 from steelscan.pipeline.verdict_text import verdict_sentences
 from steelscan.pipeline.weights.wanted import check_encoders, missing_sentence
@@ -133,7 +134,7 @@ def begin_run(
     notes += changes
     check_classes(recipe, len(dataset.classes))
     check_encoders(recipe)
-    if recipe.tune is not None and recipe.tune.masks:
+    if recipe.tune is not None and (recipe.tune.masks or recipe.tune.gates == "cost"):
         thresholds_of(recipe.rules, len(dataset.classes))  # refuses now what cannot be tuned later
     start = None
     if options.start_from is not None:
@@ -194,7 +195,7 @@ def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
     context.run.write_tuned(tuned)
     outputs = outputs.decided_by(with_gates(context.recipe, tuned.gates).decision)
     left_out = _submit(context, outputs, tuned)
-    notes += _tuning(context, tuned)
+    notes += tuning_notes(context, tuned)
     notes += [f"Left out {name}: {reason}" for name, reason in left_out]
     evidence = {
         name: gather(outputs, context.dataset, tuned.rules, rows)
@@ -233,19 +234,6 @@ def _verdict(
         fitted_networks(context),
         trained_classes(context),
     )
-
-
-def _tuning(context: RunContext, tuned: Tuned) -> list[str]:
-    """Return sentences on the gates and thresholds of each class."""
-    names = context.dataset.classes.names
-    notes = [sentence for gate in tuned.gates for sentence in gate.sentences(names)]
-    if tuned.search is None:
-        return notes
-    rows = zip(names, tuned.search.tuned, tuned.search.reasons, strict=True)
-    return notes + [
-        f"Thresholds of class {name}: {'tuned' if changed else 'as in the recipe'} ({reason})."
-        for name, changed, reason in rows
-    ]
 
 
 def _submit(context: RunContext, outputs: OutOfFold, tuned: Tuned) -> list[tuple[str, str]]:

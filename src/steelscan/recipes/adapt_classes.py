@@ -232,10 +232,16 @@ def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
     tune = recipe.tune or Tune()
     if not tune.masks:
         tune = Tune(gates=tune.gates)
+    if tune.gates == "keep" and _has_thresholded_gate(recipe):
+        tune = tune.but(gates="cost")
     tune = tune.but(neutral=True)
     searched = {"label": tune.label, "pixel": tune.pixel, "area": tune.area}
     tuned = ", ".join(name for name, wanted in searched.items() if wanted) or "nothing"
-    gates = "all gates, by F1" if tune.gates == "f1" else "nothing else"
+    gates = {
+        "f1": "all gates, by F1",
+        "cost": "lower gates for classes that they cost more than they save",
+        "keep": "nothing else",
+    }[tune.gates]
     notes = [f"Tuned out-of-fold from these values: {tuned} of the last rules, {gates}."]
     labels = recipe.pseudo_labels
     if labels is not None and labels.predicted_by == "all":
@@ -245,6 +251,13 @@ def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
             "thresholds are tuned on its strips."
         )
     return recipe.but(tune=tune, pseudo_labels=labels), notes
+
+
+def _has_thresholded_gate(recipe: Recipe) -> bool:
+    return any(
+        isinstance(step, Classify) or isinstance(step.gate, HardGate)
+        for step in recipe.network_steps
+    )
 
 
 def _can_be_searched(rules: Sequence[Rule], classes: int) -> bool:

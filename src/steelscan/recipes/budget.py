@@ -117,9 +117,10 @@ def _with_samples(member: Member, area: int, limits: Limits) -> Member:
 def _scale(resize: Shrink | None, limits: Limits) -> float:
     """Return the factor for the sides of crops, so that they show as much of a strip as before.
 
-    The size of strips without ``resize`` is unknown here; half is right for the competition.
+    The size of strips without ``resize`` is unknown here; that of the competition's is taken.
     """
-    return 0.5 if resize is None else min(1.0, sqrt(limits.pixels / resize.pixels))
+    pixels = 256 * 1600 if resize is None else resize.pixels
+    return min(1.0, sqrt(limits.pixels / pixels))
 
 
 def _merge_equal_members(recipe: Recipe) -> Recipe:

@@ -7,7 +7,7 @@ Costs:      9 networks
 Ours:       lines marked "ours", and:
             - Which encoder has which decoder, loss and folds.
             - Both heads have the same loss, with equal weights.
-            - The class head uses average pooling.
+            - The class head uses max pooling: a crop and the strip around it give one output.
             - The weights of the grey channel are the sum over the three colours.
             - Focal loss has no label smoothing, which the authors tried and dropped.
 """
@@ -26,7 +26,7 @@ from steelscan.training import Cosine, RAdam, Training
 def member(segmenter: Segmenter, loss: Loss, *folds: int) -> Member:
     """Return a two-headed network that is fitted for some folds."""
     segment = Training(
-        crop=RandomCrop(height=256, width=512),  # ours
+        crop=RandomCrop(height=256, width=512, defect=0.5),  # ours
         augment=(HFlip(), VFlip()),  # ours
         loss=BothHeads(masks=loss, classes=loss),
         optimizer=RAdam(lr=1e-3),  # ours
@@ -36,7 +36,8 @@ def member(segmenter: Segmenter, loss: Loss, *folds: int) -> Member:
         precision="bfloat16",  # ours: the author's half precision was float16
         monitor="defect_dice",
     )
-    return Member(network=TwoHeaded(segmenter=segmenter), stages=(segment,), folds=folds)
+    network = TwoHeaded(segmenter=segmenter, pool="max")  # ours
+    return Member(network=network, stages=(segment,), folds=folds)
 
 
 focal = Focal()

@@ -74,16 +74,16 @@ def smaller_encoders(encoders: Iterable[str], limits: Limits) -> dict[str, str]:
 
 
 _SMALL = Limits(
-    pixels=128 * 800,
+    pixels=64 * 400,
     area=24_000 * CROP,
-    fit_area=8_000 * CROP,
-    step_area=6 * CROP,
+    fit_area=6_000 * CROP,
+    step_area=3 * CROP,
     epochs=8,
     validate_on=32,
     checkpoints=3,
     rounds=1,
     encoders=("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"),
-    least_rates={"adam": 1e-3, "adamw": 1e-3, "radam": 1e-3, "sgd": 1e-2, "encoder": 1e-4},
+    least_rates={"adam": 2e-3, "adamw": 2e-3, "radam": 4e-3, "sgd": 1e-2, "encoder": 5e-4},
     held_out=True,
 )
 _TINY = Limits(

@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from steelscan.data import Folds
 from steelscan.models import Network, TwoHeaded
 from steelscan.prediction import EncoderFittedFor, Member
-from steelscan.recipes.changes import labels, line
+from steelscan.recipes.changes import labels, line, members_of
 from steelscan.recipes.files import reason_of
 from steelscan.recipes.spec import Recipe
 from steelscan.strip.errors import RecipeError
@@ -25,6 +26,8 @@ def with_overrides(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     - ``batch``: of every stage. Further passes keep their ratio to it; an accumulated batch stays,
       rounded down to whole batches, at least one.
     - ``encoder``: of every network, also of those that are fitted only for their encoder.
+    - ``folds``: how many validation folds there are, the first ones that are not held out; only
+      for the whole recipe.
     - ``lr``: of the first stage of each member. All its other rates (of further stages, of
       encoders, the lowest one of a plateau schedule) keep their ratio to it.
 
@@ -41,8 +44,12 @@ def _with_override(recipe: Recipe, setting: str) -> Recipe:
     scope, _, name = key.rpartition(".")
     if not equals or not text:
         raise RecipeError(where, "has no value", "Write KEY=VALUE, for example epochs=20")
+    if name == _FOLDS and scope:
+        raise RecipeError(where, "is for a part; all of a recipe has the same folds", "Use folds=N")
+    if name == _FOLDS:
+        return _with_folds(recipe, _converted(text, int, where), where)
     if name not in _KEYS:
-        found = f"has the unknown key {name!r}; there are {', '.join(_KEYS)}"
+        found = f"has the unknown key {name!r}; there are {', '.join((*_KEYS, _FOLDS))}"
         raise RecipeError(where, found, "Change other values in a recipe file (steelscan show)")
     topic, convert, change = _KEYS[name]
     chosen = _chosen(recipe, scope, where)
@@ -65,6 +72,43 @@ def _with_override(recipe: Recipe, setting: str) -> Recipe:
     if not sentence:
         return recipe
     return changed.but(changes=(*recipe.changes, f"Set {key}:{sentence}."))
+
+
+def _with_folds(recipe: Recipe, count: int, where: str) -> Recipe:
+    """Return the recipe with so many validation folds. Raises RecipeError if it cannot have them.
+
+    Every member must be fitted for all validation folds, and is then fitted for all new ones.
+    """
+    folds, members = recipe.folds, list(members_of(recipe))
+    if not isinstance(folds, Folds):
+        found = "is not possible: the validation strips of this recipe are those most like the test"
+        raise RecipeError(where, found, "Leave it out")
+    free = [fold for fold in range(folds.count) if fold not in folds.holdout]
+    if not 1 <= count <= len(free):
+        held = f", and holds {len(folds.holdout)} of them out" if folds.holdout else ""
+        found = f"is not possible: the recipe has {folds.count} folds{held}"
+        raise RecipeError(where, found, f"Give a number from 1 to {len(free)}")
+    for member in members:
+        own = recipe.folds_of(member)
+        if set(own) != set(folds.validation):
+            numbers = ", ".join(map(str, own))
+            found = f"is not possible: network {member.name} is fitted for fold {numbers} alone"
+            raise RecipeError(where, found, "Change the folds in a recipe file (steelscan show)")
+    if count == 1 and any(member.needs_class_probabilities for member in members):
+        found = "is too few: networks train on class probabilities that need a second fold"
+        raise RecipeError(where, found, "Give 2 or more")
+    changed = recipe.with_members(
+        {
+            name: [member.but(folds=None) for member in step.ensemble.members]
+            for name, step in recipe.named.items()
+        },
+        folds=folds.but(validation=tuple(free[:count])),
+    )
+    topic = "validation folds"
+    sentence = line(topic, zip(labels(topic, recipe), labels(topic, changed), strict=True))
+    if not sentence:
+        return recipe
+    return changed.but(changes=(*recipe.changes, f"Set folds: {sentence}."))
 
 
 def _converted(text: str, convert: Callable[[str], Any], where: str) -> Any:
@@ -150,6 +194,9 @@ def _with_lr(member: Member, lr: float) -> Member:
 
     return _each_stage(member, changed)
 
+
+_FOLDS = "folds"
+"""The key of the validation folds, which no part has for itself."""
 
 _KEYS: Mapping[str, tuple[str, Callable[[str], Any], Callable[[Member, Any], Member]]] = {
     "epochs": ("epochs", int, _with_epochs),

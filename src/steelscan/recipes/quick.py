@@ -70,5 +70,5 @@ recipe = Recipe(
         Threshold(label=0.8, pixel=0.4),
         MinArea(pixels=0),
     ),
-    tune=Tune(neutral=True),
+    tune=Tune(gates="cost", neutral=True),
 )

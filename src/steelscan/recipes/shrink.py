@@ -128,7 +128,7 @@ def _narrow(network: Segmenter) -> Segmenter:
 
 
 def _crops(crops: Sequence[Crop], scale: float) -> tuple[Crop, ...]:
-    """Return crops with sides times ``scale``, rounded down to multiples of the stride.
+    """Return crops with sides times ``scale``, rounded to multiples of the stride.
 
     Different widths stay different as far as possible.
     """
@@ -147,7 +147,7 @@ def _crops(crops: Sequence[Crop], scale: float) -> tuple[Crop, ...]:
 
 
 def _side(side: int, scale: float) -> int:
-    return max(_STRIDE, int(side * scale) // _STRIDE * _STRIDE)
+    return max(1, round(side * scale / _STRIDE)) * _STRIDE
 
 
 def _batch(batch: int, crop: Crop, limits: Limits) -> int:

@@ -15,7 +15,7 @@ from steelscan.evaluation.tuning import (
     TuningChoice,
     apply_image_gate,
 )
-from steelscan.pipeline import Evaluated, F1Gates, with_gates
+from steelscan.pipeline import ChosenGates, Evaluated, with_gates
 from steelscan.recipes import Recipe
 
 
@@ -25,12 +25,12 @@ def held_out_scores(
     recipe: Recipe,
     reader: PartReader,
     evaluated: Evaluated,
-    by_f1: F1Gates | None,
+    chosen: ChosenGates | None,
 ) -> tuple[Scores, Scores, Scores]:
     """Score strips that were never searched, with the default, the best and the used thresholds."""
     own = tuned = reader.histograms(evaluated, start.gate)
-    if by_f1 is not None:
-        decision = with_gates(recipe, by_f1.gates).decision
+    if chosen is not None:
+        decision = with_gates(recipe, chosen.gates).decision
         tuned = reader.histograms(evaluated, None, [decision] * len(evaluated.images))
 
     def scored(held_out: PartHistograms, choice_of: Callable[[TuningChoice[Any]], Any]) -> Scores:

@@ -1,6 +1,6 @@
 """Histograms of the stored probabilities of a run's validation strips. No torch here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -105,7 +105,8 @@ class PartReader:
 
     def class_probabilities(self, rows: Sequence[int], step: str) -> NDArray[np.float32]:
         """Return the class probabilities of a step, float32 ``(strips, classes)``."""
-        return np.stack([_WithOpenGate(self._stores, row, None).of_classes(step) for row in rows])
+        found = [self._stores[step].output(row).classes for row in rows]
+        return np.array(found, np.float32)
 
     def histograms(
         self,
@@ -118,37 +119,38 @@ class PartReader:
         ``decisions`` are those of each strip; None: that of the recipe. Raises RunError if an
         output of a strip is not stored.
         """
-        rows = self.rows(evaluated.images)
         if decisions is None:
-            decisions = [self._recipe.decision] * len(rows)
-        classes, counts = len(self._dataset.classes), []
+            decisions = [self._recipe.decision] * len(evaluated.images)
+        if gate is None:
+            return PartHistograms(self.counts(evaluated, decisions), None, evaluated)
+        counts = self.counts(evaluated, decisions, (gate.step,))
+        probabilities = self.class_probabilities(self.rows(evaluated.images), gate.step)
+        return PartHistograms(counts, probabilities, evaluated)
+
+    def counts(
+        self, evaluated: Evaluated, decisions: Sequence[Decision], ungated: Collection[str] = ()
+    ) -> NDArray[np.int32]:
+        """Count the probabilities of strips, each behind its own decision.
+
+        The steps named in ``ungated`` close nothing. Returns int32 ``(strips, 2, classes, 256)``.
+        Raises RunError if an output of a strip is not stored.
+        """
+        rows, classes, counts = self.rows(evaluated.images), len(self._dataset.classes), []
         tracked = track(rows, "Reading probabilities", len(rows))
         for row, decision in zip(tracked, decisions, strict=True):
-            outputs = _WithOpenGate(self._stores, row, gate)
-            rule_input = run_steps(decision, outputs, classes, self._dataset.frames[row])
+            outputs, frame = _Outputs(self._stores, row), self._dataset.frames[row]
+            rule_input = run_steps(decision, outputs, classes, frame, ungated)
             counts.append(strip_histograms(rule_input.pixels, self._dataset.masks(row)))
-        probabilities = None if gate is None else self.class_probabilities(rows, gate.step)
-        return PartHistograms(np.stack(counts), probabilities, evaluated)
+        return np.stack(counts)
 
 
-class _WithOpenGate:
-    """The stored outputs of one strip, as if the searched gate let everything pass."""
+class _Outputs(NamedTuple):
+    """The stored outputs of one strip; `StripOutputs`."""
 
-    def __init__(
-        self, stores: Mapping[str, StepStores], row: int, gate: SearchedGate | None
-    ) -> None:
-        self._stores, self._row, self._gate = stores, row, gate
+    stores: Mapping[str, StepStores]
+    row: int
 
     def output(self, step: str, open_classes: NDArray[np.bool_]) -> StepOutput:
         """Return the output of a step."""
         del open_classes
-        output = self._stores[step].output(self._row)
-        if output.classes is None or self._gate is None or step != self._gate.step:
-            return output
-        return output._replace(classes=np.full_like(output.classes, np.inf))
-
-    def of_classes(self, step: str) -> NDArray[np.float32]:
-        """Return the class probabilities of a step, ``(classes,)``."""
-        classes = self._stores[step].output(self._row).classes
-        assert classes is not None
-        return classes
+        return self.stores[step].output(self.row)

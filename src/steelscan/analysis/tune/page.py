@@ -21,6 +21,20 @@ from steelscan.strip.files import write_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_HOW_CHOSEN = {
+    "f1": (
+        "The threshold of each class is the one with the best F1 of that class, over the strips "
+        "that no network was fitted on. It changes if F1 grows on groups outside the search by "
+        "more than chance."
+    ),
+    "cost": (
+        "A gate costs the defects on strips that it closes, and saves the false alarms there. Its "
+        "threshold is lowered for a class, down to 0, if that raises the score on the strips that "
+        "no network was fitted on, and either spoils no strip or also raises it on groups outside "
+        "the search by more than chance."
+    ),
+}
+
 _STEEL, _AMBER = "#2f5d8a", "#c8702a"
 
 
@@ -62,6 +76,8 @@ def _content(done: Tuned) -> dict[str, Any]:
         "optimism": _text(tuning.best.optimism, sign=True),
         "gate": _gate(tuning.image_gate),
         "gates": done.gates,
+        "how": done.how,
+        "how_chosen": _HOW_CHOSEN.get(done.gates_by or ""),
         "classes": [
             _of_class(done.kind, at, name, choice) for at, (name, choice) in enumerate(named)
         ],

@@ -9,9 +9,9 @@ import numpy as np
 
 from steelscan.analysis.tune.gates import (
     GateTarget,
+    choose_gates,
+    chosen_first,
     decisions_behind,
-    gates_by_f1,
-    wants_f1,
 )
 from steelscan.analysis.tune.held_out import held_out_scores
 from steelscan.analysis.tune.histograms import (
@@ -35,8 +35,8 @@ from steelscan.evaluation.tuning import (
 )
 from steelscan.pipeline import (
     EVALUATED_PARTS,
+    ChosenGates,
     Evaluated,
-    F1Gates,
     RunFolder,
     TunedGate,
     TunedScore,
@@ -67,12 +67,19 @@ class Tuned:
     """Whether the run's own thresholds were searched on these strips."""
     held_out: tuple[Scores, Scores, Scores] | None
     """Of strips never searched: with the recipe's thresholds, the best ones, and those used; the
-    last two behind the gates used, if these were chosen by F1."""
+    last two behind the gates used, if these were chosen before the masks."""
+    gates_by: Literal["f1", "cost"] | None
+    """How gates were chosen before the masks; None: they were not."""
     gates: tuple[str, ...]
-    """Sentences on the gates that were chosen by F1; empty if none were."""
+    """Sentences on the gates that were chosen before the masks; empty if none were."""
     thresholds: TunedThresholds
     """For `predict` and `submit`."""
     out: Path
+
+    @property
+    def how(self) -> str:
+        """How gates were chosen before the masks, as part of a sentence."""
+        return {"f1": "by F1", "cost": "by their cost", None: ""}[self.gates_by]
 
     @property
     def thresholds_file(self) -> Path:
@@ -103,9 +110,10 @@ def tune_run(
     same strips. ``out`` is made for `write_tuning`, by default the folder ``tuned`` of the run;
     the run itself is not changed. ``name`` describes the objective.
 
-    With ``gates`` "f1" the thresholds of all gates are chosen first, by F1 (`tune_gates`). Each
-    strip is then searched and scored behind gates that were chosen without it. "objective" searches
-    the last gate together with the rules; None: as the recipe tunes its gates.
+    With ``gates`` "f1" the thresholds of all gates are chosen first, by F1 (`tune_gates`), and
+    with "cost" by what they cost (`gates_by_cost`). Each strip is then searched and scored behind
+    gates that were chosen without it. "objective" searches the last gate together with the rules;
+    None: as the recipe tunes its gates.
 
     Raises RunError for a run that is not finished, made from other data, or with pseudo-labels from
     the networks of all folds, RecipeError for rules that cannot be tuned exactly, OutputError.
@@ -116,8 +124,8 @@ def tune_run(
     recipe, record, own = folder.load_recipe(), folder.load_record(), folder.load_tuned()
     check_independent(folder)
     classes = len(record.classes)
-    by_f1 = wants_f1(recipe, gates)
-    start = start_of(recipe, None if by_f1 else last_gate(recipe, classes), classes, triplet)
+    by = chosen_first(recipe, gates)
+    start = start_of(recipe, None if by else last_gate(recipe, classes), classes, triplet)
     wanted: PerClass[Objective] = MeanDice() if objective is None else objective
     objectives: tuple[Objective, ...] = per_class(wanted, classes, "objective")
     parts = read_evaluated(folder, classes)
@@ -127,7 +135,9 @@ def tune_run(
 
     reader = PartReader(folder, recipe, own.round, dataset)
     evaluated, held_out = parts[EVALUATED_PARTS[1]], parts.get(EVALUATED_PARTS[0])
-    found = gates_by_f1(recipe, reader, evaluated, options) if by_f1 else None
+    found = None
+    if by is not None:
+        found = choose_gates(by, recipe, start, reader, evaluated, objectives, options)
     validation = reader.histograms(
         evaluated,
         start.gate,
@@ -145,6 +155,7 @@ def tune_run(
         held_out=None
         if held_out is None
         else held_out_scores(tuning, start, recipe, reader, held_out, found),
+        gates_by=by,
         gates=() if found is None else found.sentences(record.classes.names),
         thresholds=_tuned_thresholds(tuning, start, found, folder.digest(), own.round, name),
         out=target,
@@ -187,7 +198,8 @@ def _check_tunable(
     groups = len(np.unique(evaluated.groups))
     if groups < needed:
         problem = f"has {groups} groups of strips out of fold, a search needs {needed}"
-        raise RunError(run, problem, "Use a run of more strips, or keep the recipe's thresholds")
+        remedy = "Train with more validation folds (--set folds=N) or more strips"
+        raise RunError(run, problem, f"{remedy}, or keep the recipe's thresholds")
     for at, (name, objective) in enumerate(zip(classes.names, objectives, strict=True)):
         true = evaluated.pairs.truth[:, at]
         try:
@@ -201,7 +213,7 @@ def _check_tunable(
 def _tuned_thresholds(
     tuning: Tuning,
     start: Start,
-    by_f1: F1Gates | None,
+    chosen: ChosenGates | None,
     digest: str,
     round_: int,
     objective: str,
@@ -212,7 +224,7 @@ def _tuned_thresholds(
         run=digest,
         round=round_,
         rules=rules_of([choice.used for choice in tuning.classes], start.kind),
-        gates=gates if by_f1 is None else by_f1.gates,
+        gates=gates if chosen is None else chosen.gates,
         objective=objective,
         default=TunedScore.of(tuning.best.score(0)),
         in_sample=TunedScore.of(tuning.best.score(1)),
@@ -245,8 +257,9 @@ def notes_on(done: Tuned) -> Sequence[str]:
     notes = []
     if done.gates:
         notes.append(
-            "Gates were chosen first, by F1. All scores of masks out of fold, also those with the "
-            "recipe's thresholds, are behind gates that were chosen without the strip itself."
+            f"Gates were chosen first, {done.how}. All scores of masks out of fold, also those "
+            "with the recipe's thresholds, are behind gates that were chosen without the strip "
+            "itself."
         )
     if done.run_searched:
         notes.append(

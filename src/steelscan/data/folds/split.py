@@ -78,7 +78,10 @@ def make_folds(
     sizes = np.bincount(group_of)
     if len(sizes) < count:
         problem = f"{len(sizes)} groups of strips cannot fill {count} folds"
-        most = f"Use at most {len(sizes)} folds, or more strips"
+        most = (
+            f"Use at most {len(sizes)} folds (count in a recipe file), more strips, or a table of "
+            "your own: --folds"
+        )
         remedy = most if len(sizes) > 1 else "Use strips of two or more groups"
         raise DatasetError("folds", problem, remedy)
     labels = np.zeros((len(sizes), strip_labels.shape[1]), np.int64)

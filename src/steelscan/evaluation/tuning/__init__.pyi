@@ -4,6 +4,7 @@ from .crossfit import CrossFit as CrossFit
 from .crossfit import CrossFitOptions as CrossFitOptions
 from .f1 import GateChoice as GateChoice
 from .f1 import tune_f1 as tune_f1
+from .gate_cost import tune_by_cost as tune_by_cost
 from .histograms import LEVELS as LEVELS
 from .histograms import apply_image_gate as apply_image_gate
 from .histograms import strip_histograms as strip_histograms

@@ -1,8 +1,9 @@
 """The search for the thresholds of one class: axes, scores, and the best combination."""
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from steelscan.strip.errors import InputError
 
 SearchMethod: TypeAlias = Literal["search", "auto"]
 """Try all combinations, or derive one threshold from the expected Dice (`decision_threshold`)."""
+
+_NEUTRAL = 0.5
+"""The threshold of a probability without any other knowledge."""
 
 _SCORES_AT_ONCE = 1 << 23
 
@@ -75,6 +79,24 @@ class ClassSearch:
         self._counts = pixels_above(histograms)
         self.true = self._counts.true
         self.positive = np.asarray(self.true > 0)
+
+    def with_default(self, default: ClassThresholds) -> Self:
+        """Return the same search with another default."""
+        other = copy(self)
+        other.default = default
+        for cached in ("axes", "_surfaces"):
+            other.__dict__.pop(cached, None)
+        return other
+
+    @property
+    def neutral(self) -> ClassThresholds:
+        """The default with label and pixel thresholds of at most 0.5, unless they are fixed."""
+        default = self.default
+        label, pixel = (
+            value if name in self._fixed else min(value, _NEUTRAL)
+            for name, value in (("label", default.label), ("pixel", default.pixel))
+        )
+        return default._replace(label=label, pixel=pixel)
 
     @cached_property
     def axes(self) -> Axes:

@@ -243,7 +243,7 @@ def assign_parts(
     sizes = np.bincount(member)
     if len(sizes) < parts:
         problem = f"are {len(sizes)}, too few for {parts} parts"
-        remedy = f"Use a run with {parts} or more groups of validation strips"
+        remedy = f"Use a run with {parts} or more groups of validation strips: --set folds=N"
         raise InputError("groups of strips", problem, remedy)
     positives = np.bincount(member, positive)
     order = np.lexsort((np.random.default_rng(seed).random(len(sizes)), -sizes, -positives))

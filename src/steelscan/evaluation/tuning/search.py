@@ -5,7 +5,6 @@ class is predicted on a strip only when its highest probability is above the lab
 mask of fewer pixels than the area becomes empty. All in this order, each class by itself.
 """
 
-from collections.abc import Collection
 from math import sqrt
 from typing import Any, Literal, NamedTuple, Self
 
@@ -25,9 +24,6 @@ from steelscan.evaluation.tuning.objectives import (
 from steelscan.strip import PerClass, Spec, per_class
 from steelscan.strip.errors import MaskError, RecipeError
 
-_NEUTRAL = 0.5
-"""The threshold of a probability without any other knowledge."""
-
 
 class Tune(Spec):
     """Which thresholds are tuned in training, and when a better setting is accepted.
@@ -40,13 +36,17 @@ class Tune(Spec):
     hard gate, is the one with the best F1 of that class on all validation strips, whether the gate
     opens single classes or whole strips (12th, K:114309). It is chosen before the thresholds of
     masks; the recipe's is kept if F1 does not grow on strips outside the search.
+
+    With "cost" the threshold of each class of these gates is lowered, down to 0, if the gate costs
+    more Dice than it saves (`tune_by_cost`). It is chosen before the thresholds of masks, too.
+    A recipe without such gates has nothing to lower.
     """
 
     kind: Literal["tune"] = "tune"
     label: bool = True
     pixel: bool = True
     area: bool = True
-    gates: Literal["keep", "f1"] = "keep"
+    gates: Literal["keep", "f1", "cost"] = "keep"
     positives: int = Field(default=8, ge=1)
     """A class on fewer strips than this is not tuned."""
     neutral: bool = False
@@ -60,6 +60,11 @@ class Tune(Spec):
     def masks(self) -> bool:
         """Whether any threshold of the masks is tuned."""
         return self.label or self.pixel or self.area
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The names of the thresholds of masks that are not tuned."""
+        return tuple(name for name in ("label", "pixel", "area") if not getattr(self, name))
 
 
 class Thresholds(Spec):
@@ -171,8 +176,7 @@ def _search_class(
     histograms: NDArray[np.int32], start: ClassThresholds, tune: Tune, objective: Objective
 ) -> _Result:
     """Search one class; ``histograms`` is ``(strips, 2, 256)``."""
-    fixed = [name for name in ("label", "pixel", "area") if not getattr(tune, name)]
-    search = ClassSearch(histograms, None, start, objective, fixed=fixed)
+    search = ClassSearch(histograms, None, start, objective, fixed=tune.fixed)
     old = search.pairs(start)
     before = float(dice(old).mean()) if len(old) else None
 
@@ -185,7 +189,7 @@ def _search_class(
         few = f"{few}, {tune.positives} are needed"
         if not (tune.neutral and positives) or old.shared.any():
             return kept(few)
-        return _neutral(search, fixed, f"{few}; it is found on none of them")
+        return _neutral(search, f"{few}; it is found on none of them")
     (best,) = search.choose(np.ones((1, len(old))))
     if best == start:
         return kept("no setting is better")
@@ -198,17 +202,12 @@ def _search_class(
     return _Result(best, True, before, float(dice(new).mean()), f"gain {gain:+.4f}")
 
 
-def _neutral(search: ClassSearch, fixed: Collection[str], few: str) -> _Result:
+def _neutral(search: ClassSearch, few: str) -> _Result:
     """Lower label and pixel thresholds to 0.5 if that finds the class and costs no Dice.
 
-    ``fixed`` names thresholds that stay; ``few`` is the reason why the class is not tuned.
+    ``few`` is the reason why the class is not tuned.
     """
-    start = search.default
-    label, pixel = (
-        value if name in fixed else min(value, _NEUTRAL)
-        for name, value in (("label", start.label), ("pixel", start.pixel))
-    )
-    neutral = start._replace(label=label, pixel=pixel)
+    start, neutral = search.default, search.neutral
     old, new = search.pairs(start), search.pairs(neutral)
     before, after = float(dice(old).mean()), float(dice(new).mean())
     if not new.shared.any() or after < before:
