@@ -1,18 +1,33 @@
-"""Run commands until each has succeeded once, and record what they cost over all calls."""
+"""Run commands until each has succeeded once, and record what they cost over all calls.
+
+A command runs in a process group of its own, which Ctrl-C and SIGTERM end. ``RUN.log`` has its
+output, ``RUN.json`` its cost so far, also while it runs: its wall time, without that in which it
+was stopped by a signal, its processor time, and the peak memory of it and its child processes
+together, where memory that several of them share counts once (Linux).
+"""
 
 import json
 import os
 import platform
-import resource
+import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
+
+import psutil
 
 from steelscan.strip.files import write_json
+
+_SAMPLE = 0.25
+"""Seconds between two looks at the running commands."""
+
+_RECORD = 20.0
+"""Seconds between two records of a running command."""
 
 
 class Job(NamedTuple):
@@ -25,32 +40,9 @@ class Job(NamedTuple):
 def run_measured(command: Sequence[str], run: Path, threads: int | None = None) -> bool:
     """Run a command that makes a run folder, unless it has succeeded; return whether it has.
 
-    Its output is appended to ``RUN.log``. ``RUN.json`` has the seconds of all calls together, the
-    peak memory, the commit of the last call and the processor. ``threads`` are the cores that
-    PyTorch uses (None: all).
+    ``threads`` are the cores that PyTorch uses (None: all).
     """
-    before = cost_of(run)
-    if before["done"]:
-        return True
-    run.parent.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ)
-    if threads is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    start = time.monotonic()
-    with Path(f"{run}.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        with _Watch(process.pid) as watch:
-            done = process.wait() == 0
-    cost = {
-        "seconds": before["seconds"] + time.monotonic() - start,
-        "gib": max(before["gib"], watch.peak / 2**30),
-        "threads": threads or os.cpu_count(),
-        "commit": output_of("git", "rev-parse", "--short", "HEAD"),
-        "processor": _processor(),
-        "done": done,
-    }
-    write_json(Path(f"{run}.json"), cost)
-    return done
+    return not _run([Job(command, run)], 1, threads)
 
 
 def side_by_side(jobs: Iterable[Job], count: int) -> list[Job]:
@@ -58,84 +50,162 @@ def side_by_side(jobs: Iterable[Job], count: int) -> list[Job]:
 
     Goes on if one fails. Returns those that failed.
     """
-    jobs = list(jobs)
-    threads = None if count == 1 else max(1, (os.cpu_count() or 1) // count)
-
-    def run(job: Job) -> bool:
-        print(f"{job.run}", flush=True)
-        return run_measured(job.command, job.run, threads)
-
-    with ThreadPoolExecutor(count) as pool:
-        return [job for job, done in zip(jobs, pool.map(run, jobs), strict=True) if not done]
+    return _run(list(jobs), count, None if count == 1 else max(1, cores() // count))
 
 
 def cost_of(run: Path) -> Mapping[str, Any]:
-    """Return what `run_measured` recorded for a run; nothing spent if it never ran."""
+    """Return what was recorded for a run; nothing spent if it never ran."""
     path = Path(f"{run}.json")
-    if not path.exists():
-        return {"seconds": 0.0, "gib": 0.0, "done": False}
-    return {"gib": 0.0, **json.loads(path.read_text(encoding="utf-8"))}
+    nothing = {"seconds": 0.0, "cpu_seconds": 0.0, "gib": 0.0, "done": False}
+    return {**nothing, **json.loads(path.read_text(encoding="utf-8"))} if path.exists() else nothing
 
 
 def minutes_of(run: Path) -> float:
-    """Return the minutes of all calls of `run_measured` for a run."""
+    """Return the minutes of all calls for a run."""
     return float(cost_of(run)["seconds"]) / 60
 
 
-def output_of(*command: str) -> str:
-    """Return what a command prints; a question mark if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "?"
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-class _Watch:
-    """The peak of the memory of a process and all processes that it started, in bytes."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid, self._ended = pid, threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self.peak = 0
-
-    def __enter__(self) -> "_Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.5):
-            self.peak = max(self.peak, sum(map(_resident, _tree(self._pid))))
+def commit() -> str:
+    """Return the commit of this program, with a + if its files differ from it; else "?"."""
+    here = Path(__file__).parent
+    head, changes = (
+        subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=False)
+        for command in (
+            ("rev-parse", "--short", "HEAD"),
+            ("status", "--porcelain", "--untracked-files=no", "--", "../src", "."),
+        )
+    )
+    if head.returncode:
+        return "?"
+    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
 
 
-def _tree(pid: int) -> list[int]:
-    """Return a process and all that it started, directly or not (Linux)."""
-    found, left = [], [pid]
-    while left:
-        current = left.pop()
-        found.append(current)
-        for listed in Path(f"/proc/{current}/task").glob("*/children"):
-            try:
-                left += map(int, listed.read_text(encoding="ascii").split())
-            except OSError:  # the process has ended
-                continue
-    return found
-
-
-def _resident(pid: int) -> int:
-    """Return the bytes of a process in memory; pages that processes share count in each."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    except OSError:
-        return 0
-    return int(pages) * resource.getpagesize()
-
-
-def _processor() -> str:
+def processor() -> str:
     """Return the name of the processor, and whether it has AVX-512."""
     path = Path("/proc/cpuinfo")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
     name = names[0] if names else platform.machine()
     return f"{name}, {'AVX-512' if 'avx512f' in text else 'without AVX-512'}"
+
+
+def _run(jobs: list[Job], count: int, threads: int | None) -> list[Job]:
+    """Run the jobs that are not done, so many at the same time; return those that failed."""
+    waiting = [job for job in jobs if not cost_of(job.run)["done"]]
+    running, failed = list[_Running](), list[Job]()
+    with _terminable():
+        try:
+            while waiting or running:
+                while waiting and len(running) < count:
+                    running.append(_Running(waiting.pop(0), threads, count))
+                time.sleep(_SAMPLE)
+                for each in [each for each in running if each.has_ended()]:
+                    running.remove(each)
+                    if not each.cost["done"]:
+                        failed.append(each.job)
+                        print(f"{each.job.run} failed, see {each.job.run}.log", flush=True)
+        finally:
+            for each in running:
+                each.end()
+    return failed
+
+
+class _Running:
+    """A command that runs, and its cost together with that of its calls before."""
+
+    def __init__(self, job: Job, threads: int | None, side_by_side: int) -> None:
+        print(f"{time.strftime('%H:%M')} {job.run}", flush=True)
+        job.run.parent.mkdir(parents=True, exist_ok=True)
+        self.job, self.cost = job, dict(cost_of(job.run))
+        self._before = float(self.cost["cpu_seconds"])
+        self.cost |= {
+            "threads": threads or cores(),
+            "side_by_side": side_by_side,
+            "commit": commit(),
+            "processor": processor(),
+        }
+        environment = dict(os.environ)
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        with Path(f"{job.run}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                job.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        self._root = psutil.Process(self._process.pid)
+        self._looked = self._recorded = time.monotonic()
+
+    def has_ended(self) -> bool:
+        """Measure the command; record its cost now and then, and at its end."""
+        self._sample()
+        process, status, used = os.wait4(self._process.pid, os.WNOHANG)
+        if process:
+            code = self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.cost["cpu_seconds"] = self._before + used.ru_utime + used.ru_stime
+            self.cost["done"] = code == 0
+        if process or self._looked - self._recorded > _RECORD:
+            self._recorded = self._looked
+            write_json(Path(f"{self.job.run}.json"), self.cost)
+        return bool(process)
+
+    def end(self) -> None:
+        """Interrupt the command and its child processes, and record its cost."""
+        for kind in (signal.SIGINT, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGCONT)
+                os.killpg(self._process.pid, kind)
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                if self.has_ended():
+                    return
+                time.sleep(_SAMPLE)
+
+    def _sample(self) -> None:
+        """Add the time since the last look, unless the command is stopped, and see its memory."""
+        now, size, cpu = time.monotonic(), 0, 0.0
+        with suppress(psutil.Error):
+            if self._root.status() != psutil.STATUS_STOPPED:
+                self.cost["seconds"] += now - self._looked
+            for each in (self._root, *self._root.children(recursive=True)):
+                with suppress(psutil.Error):
+                    size += _memory(each)
+                    cpu += sum(each.cpu_times()[:2])
+            cpu += sum(self._root.cpu_times()[2:4])  # of child processes that have ended
+        self._looked = now
+        self.cost["gib"] = max(self.cost["gib"], size / 2**30)
+        self.cost["cpu_seconds"] = max(self.cost["cpu_seconds"], self._before + cpu)
+
+
+def _memory(process: psutil.Process) -> int:
+    """Return the bytes of a process; those that it shares with others in part, if known."""
+    with suppress(psutil.Error, AttributeError):
+        return int(process.memory_full_info().pss)
+    return int(process.memory_info().rss)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does; only the main thread can receive it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> NoReturn:
+        sys.exit(143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
