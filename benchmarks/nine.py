@@ -20,6 +20,7 @@ from pathlib import Path
 from measured_runs import Job, minutes_of, run_measured, side_by_side
 from nine_cross_validation import cross_validation
 from nine_folds import folds_of, split_of_quick, write_folds
+from nine_pages import measured_sets, write_pictures
 from nine_report import NINE, report
 from quick import FOLDER, mill_strips, print_result
 from steelscan import recipes
@@ -66,7 +67,10 @@ def main() -> None:
         failed += side_by_side(train_jobs(options, data, place), options.side_by_side)
         if options.budget != "tiny" and "plain_unet" in options.only:
             failed += fit_unet(options, data, place)
-    lines = report(options.out, [mill, *options.data], options.budget)
+    if options.budget != "tiny":
+        sets = measured_sets(options.out / options.budget, [mill, *options.data])
+        write_pictures(options.out / options.budget, sets, options.report.parent)
+    lines = report(options.out, [mill, *options.data], options.budget, options.report.parent)
     write_text(options.report, "\n".join(lines) + "\n")
     print(f"Report: {options.report}")
     if failed:

@@ -75,7 +75,7 @@ def place_labels(panel: "Axes", points: Sequence[Point]) -> list["Annotation"]:
     for point in sorted(points, key=lambda each: each.score):
         for right, up in _offsets():
             label = _write(panel, point, right, up)
-            box = label.get_window_extent().padded(1)
+            box = text_box(label).padded(1)
             within = inside.x0 <= box.x0 and box.x1 <= inside.x1
             within = within and inside.y0 <= box.y0 and box.y1 <= inside.y1
             if within and not any(box.overlaps(each) for each in taken):
@@ -83,10 +83,18 @@ def place_labels(panel: "Axes", points: Sequence[Point]) -> list["Annotation"]:
             label.remove()
         else:
             label = _write(panel, point, 7, 0)
-            box = label.get_window_extent()
+            box = text_box(label)
         labels.append(label)
         taken.append(box)
     return labels
+
+
+def text_box(label: "Annotation") -> "Bbox":
+    """Return the box of a label's text, without the line to its point, in pixels of the figure."""
+    from matplotlib.text import Text
+
+    label.get_window_extent()  # moves the text to its place
+    return Text.get_window_extent(label)
 
 
 def _scatter(panel: "Axes", title: str, points: Sequence[Point]) -> None:

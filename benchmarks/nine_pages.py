@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nine_minutes import points_of, write_minutes
 from nine_pictures import write_found, write_strip
-from nine_report import Measured, cost_cells, gain_cell, measure
+from nine_report import BARS, Measured, cost_cells, gain_cell, measure
 from nine_results import NINE, folders_of
 from steelscan.evaluation.statistics import Estimate
 from steelscan.strip.files import write_text
@@ -89,7 +89,7 @@ def solution_section(name: str, place: Path, sets: Sets, budget: str, picture: b
         title = "Two synthetic strips with true and predicted outlines"
         lines += ["", f"![{title}](found-{name}.png)", ""]
         lines.append("*Two held-out synthetic strips, chosen by their true masks: most classes,")
-        lines.append("then most defects.*")
+        lines.append("then most pieces.*")
     return "\n".join([*lines, END, "", ""])
 
 
@@ -104,12 +104,11 @@ def with_section(page: str, section: str) -> str:
 def reproduced_lines(sets: Sets, budget: str) -> Iterator[str]:
     """Yield each recipe's name and the line of its docstring."""
     for name in NINE:
+        units = ((" mean Dice", " on defects"), *[("", "")] * len(sets))
         figures = "; ".join(
             f"{data.name} {_short(scores['mean_dice'])}{mean}, "
             f"{_short(scores['defect_dice'])}{defect}"
-            for (data, scores), (mean, defect) in zip(
-                _figures(sets, name), _units(sets, name), strict=True
-            )
+            for (data, scores), (mean, defect) in zip(_figures(sets, name), units, strict=False)
         )
         if figures:
             yield f"{name}: Reproduced: {figures} ({budget}, reports/nine.md)"
@@ -130,19 +129,15 @@ def readme_rows(sets: Sets, readme: str) -> Iterator[str]:
 
 
 def _introduction(budget: str) -> Iterator[str]:
-    yield f"At the budget `{budget}`, on strips that no network was fitted on and no threshold tuned"
-    yield "on; with 95 % intervals. Protocol and comparison: [all nine](../../reports/nine.md)."
+    yield f"At the budget `{budget}`, on strips that no network was fitted on and no threshold was"
+    yield "tuned on, with 95 % intervals. Protocol and comparison:"
+    yield "[all nine](../../reports/nine.md)."
 
 
 def _figures(sets: Sets, name: str) -> list[tuple[Path, Mapping[str, Estimate]]]:
-    """Return the scores of a recipe on each data set."""
-    return [(data, each.scores[name]) for data, each in sets.items() if name in each.scores]
-
-
-def _units(sets: Sets, name: str) -> Iterator[tuple[str, str]]:
-    """Yield what the numbers of each data set are: named once, at the first."""
-    for at, _ in enumerate(_figures(sets, name)):
-        yield ("", "") if at else (" mean Dice", " on defects")
+    """Return the scores of a recipe on each data set on which it is to reach something."""
+    of_name = {data: each.scores.get(name) for data, each in sets.items() if data.name in BARS}
+    return [(data, scores) for data, scores in of_name.items() if scores is not None]
 
 
 def _short(estimate: Estimate) -> str:
