@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -63,6 +64,12 @@ def cost_of(run: Path) -> Mapping[str, Any]:
 def minutes_of(run: Path) -> float:
     """Return the minutes of all calls for a run."""
     return float(cost_of(run)["seconds"]) / 60
+
+
+def median_minutes(runs: Iterable[Path]) -> float | None:
+    """Return the median of the minutes of the finished runs among these; None if there are none."""
+    minutes = [minutes_of(run) for run in runs if cost_of(run)["done"]]
+    return statistics.median(minutes) if minutes else None
 
 
 def cores() -> int:
