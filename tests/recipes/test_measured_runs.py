@@ -28,7 +28,7 @@ def wait_for(condition) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interruption_ends_the_command_and_its_minutes_add_up(
     measured, tmp_path: Path, end: signal.Signals
 ) -> None:
