@@ -26,18 +26,20 @@ from steelscan.mill import Mill, write_mill
 from steelscan.recipes import Recipe, with_budget
 from steelscan.strip.files import output_folder, write_text
 
-STRIPS = {"tiny": 48, "small": 480, "full": 480}
-TESTS = {"tiny": 12, "small": 20, "full": 20}
+STRIPS = {"tiny": 48, "small": 480}
+TESTS = {"tiny": 12, "small": 20}
 
 
 def main() -> None:
     """Run the recipes that are not done yet, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budget", choices=["tiny", "small", "full"], default="tiny")
+    parser.add_argument("--budget", choices=list(STRIPS), default="tiny")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
+    parser.add_argument("--strips", type=int, help=f"Synthetic strips. Default: {STRIPS}.")
     parser.add_argument("--out", type=Path, default=Path("runs/nine"))
     parser.add_argument("--report", type=Path, default=Path("reports/nine.md"))
-    parser.add_argument("--only", nargs="+", default=[*NINE, "quick", "plain_unet"])
+    names = [*NINE, "quick", "plain_unet"]
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names)
     parser.add_argument("--side-by-side", type=int, default=1, help="Recipes at the same time.")
     parser.add_argument("--jobs", type=int, help="For train: networks at the same time.")
     parser.add_argument("--unet-minutes", type=float, help="Default: those of the median recipe.")
@@ -48,10 +50,11 @@ def main() -> None:
     if options.quick:
         run_quick("fourteenth_place")
         return
-    mill = output_folder(options.out) / "mill"
-    if not (mill / "train.csv").exists():
-        strips, tests = STRIPS[options.budget], TESTS[options.budget]
-        write_mill(Mill(strips=strips, seed=0), mill, test_strips=tests)
+    mill, strips = options.out / "mill", options.strips or STRIPS[options.budget]
+    if not options.report_only:
+        make_mill(mill, strips, TESTS[options.budget])
+    elif not mill.exists():
+        parser.error(f"{options.out} has no runs to report; start without --report-only")
     failed = []
     for data in [] if options.report_only else [mill, *options.data]:
         place = options.out / options.budget / data.name
@@ -66,6 +69,17 @@ def main() -> None:
     print(f"Report: {options.report}")
     if failed:
         sys.exit("Failed: " + "; ".join(f"{each.run}.log" for each in failed))
+
+
+def make_mill(mill: Path, strips: int, tests: int) -> None:
+    """Make synthetic strips once; end the program if there are more or fewer of another call."""
+    if not (mill / "train.csv").exists():
+        write_mill(
+            Mill(strips=strips, seed=0), output_folder(mill.parent) / mill.name, test_strips=tests
+        )
+    elif (there := len(open_dataset(mill))) != strips:
+        way_out = f"Choose another --out, or give --strips {there}"
+        sys.exit(f"{mill}: has {there} strips, {strips} were asked for. {way_out}.")
 
 
 def train_jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:

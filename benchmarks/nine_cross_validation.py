@@ -46,7 +46,7 @@ def _jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]
             for name in options.only:
                 start, table = place.parent / "mill" / name, folder / f"{name}.folds.csv"
                 plain = name == "plain_unet"
-                if not (start / ("unet.safetensors" if plain else "scores.json")).exists():
+                if not (start / ("pairs.json" if plain else "scores.json")).exists():
                     continue
                 budget = "full" if name == "quick" else options.budget
                 recipe = with_budget(recipes.load("quick" if plain else name), budget)

@@ -3,30 +3,32 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isnan
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from measured_runs import cost_of
+from nine_results import (
+    ALL,
+    NINE,
+    PLACES,
+    Result,
+    folders_of,
+    label_of,
+    repeats_of,
+    results_of,
+)
 from steelscan import recipes
-from steelscan.data import open_dataset
-from steelscan.data.duplicates import find_groups
-from steelscan.evaluation.metrics import Pairs, Scores, paired_differences, score
-from steelscan.pipeline import RunFolder, read_evaluated
+from steelscan.evaluation.metrics import paired_differences, score
+from steelscan.evaluation.statistics import Estimate
+from steelscan.pipeline import RunFolder
 from steelscan.recipes import with_budget
-from steelscan.strip.errors import RunError
 
-PLACES = {
-    "first": 1, "third": 3, "fourth": 4, "seventh": 7, "ninth": 9,
-    "tenth": 10, "twelfth": 12, "fourteenth": 14, "seventieth": 70,
-}  # fmt: skip
-NINE = tuple(f"{place}_place" for place in PLACES)
-OTHERS = ("quick", "plain_unet")
+__all__ = ["NINE", "PLACES", "Result", "results_of"]
+
 NUMBERS = {
     "mean_dice": "mean Dice",
     "defect_dice": "Dice where defect",
@@ -37,154 +39,226 @@ NUMBERS = {
 BARS = {"mill": 0.55, "neu": 0.75}
 """Dice where defect that each solution is to reach on held-out strips at the budget small."""
 
+BASELINES = ("all empty", "plain_unet", "quick")
+PICTURES = {
+    "nine-minutes.png": "Dice where defect against minutes",
+    "nine-strip.png": "A held-out synthetic strip: its true masks, and those of each recipe",
+}
 TINY = (
     "**Budget tiny is a proof of wiring: its scores are no results, and none are shown.** With\n"
     "miniature encoders, random weights and few steps, networks do not learn to find defects."
 )
+INTRODUCTION = """\
+All numbers are of held-out strips, the same for all rows of a table: no network was fitted on them,
+no threshold tuned on them. Intervals have a confidence of 95 % and are of a bootstrap over groups
+of near-duplicates; they cover other strips of the same kind, not training with another seed.
+Minutes are those of all calls of `steelscan train`, from pictures to report."""
+REPEATED = """\
+Repeated cross-validation: in each repeat, every strip is held out once, and the held-out
+predictions of all folds together are one prediction of all strips. Numbers and the bounds of their
+intervals are means over repeats. Minutes and networks are those of all folds and repeats together;
+each run starts from the networks of the same recipe on the synthetic strips."""
 
 
-class Result(NamedTuple):
-    """What a recipe or the plain U-Net predicts on the held-out strips of a data set."""
+@dataclass(frozen=True)
+class Measured:
+    """What is measured on one data set, by recipe: scores, gains over others, and costs."""
 
-    images: tuple[str, ...]
-    groups: NDArray[np.int64]
-    pairs: Pairs
+    strips: int
+    groups: int
+    repeats: int
+    scores: Mapping[str, Mapping[str, Estimate]]
+    """The five numbers, also of "all empty"."""
+    gains: Mapping[str, Mapping[str, Estimate]]
+    """Mean Dice less that of each of `BASELINES` that is there; none over itself."""
+
+    def above(self, baseline: str) -> list[str]:
+        """Return which of the nine have a higher mean Dice than a baseline."""
+        return [name for name in self.nine if self.gains[name][baseline].value > 0]
+
+    def surely_above(self, baseline: str) -> list[str]:
+        """Return which of the nine are above a baseline by an interval above 0."""
+        return [name for name in self.nine if self.gains[name][baseline].low > 0]
+
+    @property
+    def nine(self) -> list[str]:
+        """The solutions that are done, in the order of their places."""
+        return [name for name in NINE if name in self.scores]
 
 
-def report(out: Path, data: Sequence[Path], budget: str) -> Iterator[str]:
-    """Yield the lines of the report; what is not done yet is left out."""
+def report(
+    out: Path, data: Sequence[Path], budget: str, pictures: Path | None = None
+) -> Iterator[str]:
+    """Yield the lines of the report; what is not done yet is left out.
+
+    ``pictures`` is the folder of the report: of `PICTURES`, it shows those that are there.
+    """
     if budget == "tiny":
         yield from (TINY, "")
     yield from (f"# The nine solutions, budget {budget}", "")
     yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}`, {datetime.now(UTC):%Y-%m-%d},"
     yield f"{os.cpu_count()} cores, no GPU; {'; '.join(_machines(out / budget))}."
+    if budget != "tiny":
+        yield from ("", INTRODUCTION)
     for folder in data:
         place = out / budget / folder.name
         yield from _wiring(place) if budget == "tiny" else _data_set(place, folder)
+    for name, title in PICTURES.items() if pictures and budget != "tiny" else ():
+        if (pictures / name).exists():
+            yield from ("", f"## {title}", "", f"![{title}]({name})")
     yield from ("", "## What the budget changed")
     for name in NINE:
         yield from ("", f"**{name}**", "")
-        yield from (f"- {change}" for change in with_budget(recipes.load(name), budget).changes)
+        yield from (f"- {change}" for change in _changes(out, data, budget, name))
 
 
-def results_of(place: Path, data: Path) -> dict[str, Result]:
-    """Return the results of all that is done on a data set, in the order of the report."""
-    found: dict[str, Result] = {}
-    classes = len(open_dataset(data).classes)
-    for name in (*NINE, "quick"):
-        try:
-            parts = read_evaluated(RunFolder(place / name), classes)
-        except RunError:
-            continue
-        if "held out" in parts:
-            part = parts["held out"]
-            found[name] = Result(part.images, part.groups, part.pairs)
-    plain = place / "plain_unet" / "pairs.json"
-    if plain.exists():
-        stored = json.loads(plain.read_text(encoding="utf-8"))
-        dataset = open_dataset(data)
-        rows = {name: row for row, name in enumerate(dataset.names)}
-        groups = find_groups(dataset).numbers[[rows[image] for image in stored["images"]]]
-        counts = (np.array(stored[key], np.int64) for key in ("predicted", "truth", "shared"))
-        found["plain_unet"] = Result(tuple(stored["images"]), groups, Pairs(*counts))
-    return found
+def measure(place: Path, data: Path) -> Measured | None:
+    """Return what is measured on a data set; None if nothing is done yet."""
+    repeats = [each for each in repeats_of(place, data) or [results_of(place, data)] if each]
+    if not repeats:
+        return None
+    firsts = [next(iter(each.values())) for each in repeats]
+    names = [name for name in ALL if all(name in each for each in repeats)]
+    scores = {name: _scores([each[name] for each in repeats]) for name in names}
+    scores["all empty"] = _scores([each._replace(pairs=each.pairs.emptied()) for each in firsts])
+    gains = {
+        name: {
+            base: _gain([each[name] for each in repeats], [each.get(base) for each in repeats])
+            for base in BASELINES
+            if base in scores and base != name
+        }
+        for name in names
+    }
+    groups = len(set(firsts[0].groups.tolist()))
+    return Measured(len(firsts[0].images), groups, len(repeats), scores, gains)
+
+
+def cost_cells(runs: Sequence[Path]) -> tuple[str, str, str]:
+    """Return networks, minutes with the cores used, and peak memory in GiB, of runs together."""
+    networks = sum(len(list(run.rglob("checkpoint.safetensors"))) or 1 for run in runs)
+    costs = [cost_of(run) for run in runs]
+    minutes = f"{sum(cost['seconds'] for cost in costs) / 60:.1f}"
+    threads = sorted({cost["threads"] for cost in costs if "threads" in cost})
+    if threads:
+        cores = " to ".join(str(each) for each in (threads[0], threads[-1])[: len(threads)])
+        minutes += f" ({cores} {'core' if threads == [1] else 'cores'})"
+    return str(networks), minutes, f"{max(cost['gib'] for cost in costs):.2f}"
+
+
+def gain_cell(gain: Estimate) -> str:
+    """Return a gain with its interval; bold if the interval does not contain 0."""
+    text = gain.text(sign=True)
+    return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
+
+
+def _data_set(place: Path, data: Path) -> Iterator[str]:
+    """Yield the tables of one data set, and sentences on them."""
+    measured = measure(place, data)
+    if measured is None:
+        return
+    part = "strips" if measured.repeats > 1 else "held-out strips"
+    yield from ("", f"## {place.name}: {measured.strips} {part} in {measured.groups} groups", "")
+    if list(place.glob("repeat*-fold*")):
+        yield from (f"{REPEATED} Repeats: {measured.repeats}.", "")
+    yield from _table(("recipe", *NUMBERS.values()), _score_rows(measured))
+    yield from ("", "Mean Dice less that of others, with paired intervals; bold without 0:", "")
+    bases = [base for base in BASELINES if base in measured.scores]
+    head = ("recipe", *(f"less {label_of(base)}" for base in bases), "networks", "min", "GiB")
+    yield from _table(head, _gain_rows(measured, bases, place))
+    yield from ("", *_sentences(place, measured))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def _score_rows(measured: Measured) -> Iterator[list[str]]:
+    for name, scores in measured.scores.items():
+        yield [label_of(name), *(scores[number].text() for number in NUMBERS)]
+
+
+def _gain_rows(measured: Measured, bases: Sequence[str], place: Path) -> Iterator[list[str]]:
+    for name, gains in measured.gains.items():
+        cells = [gain_cell(gains[base]) if base in gains else "" for base in bases]
+        yield [label_of(name), *cells, *cost_cells(folders_of(place, name))]
+
+
+def _sentences(place: Path, measured: Measured) -> Iterator[str]:
+    """Yield what the nine reach on a data set, and what the plain U-Net was given."""
+    nine = measured.nine
+    if not nine:
+        return
+    sure = measured.surely_above("all empty")
+    yield f"- Above all empty, with an interval above 0: {_share(sure, nine)}."
+    if place.name in BARS:
+        bar = BARS[place.name]
+        reached = [name for name in nine if measured.scores[name]["defect_dice"].value >= bar]
+        yield f"- Dice where defect of at least {bar}: {_share(reached, nine)}."
+    if "plain_unet" in measured.scores:
+        above, surely = measured.above("plain_unet"), measured.surely_above("plain_unet")
+        yield f"- Above the plain U-Net in mean Dice: {_share(above, nine)}."
+        yield f"- Above the plain U-Net with an interval above 0: {_share(surely, nine)}."
+        crops = _crops(folders_of(place, "plain_unet"))
+        yield f"- The plain U-Net (`benchmarks/plain_unet.py`) was fitted on {crops} crops."
+
+
+def _share(reached: Sequence[str], nine: Sequence[str]) -> str:
+    """Return how many of the nine reach something, and which do not."""
+    missing = [label_of(name) for name in nine if name not in reached]
+    return f"{len(reached)} of {len(nine)}" + (f"; not {', '.join(missing)}" if missing else "")
+
+
+def _crops(runs: Sequence[Path]) -> int:
+    """Return how many crops the plain U-Net was fitted on, over all runs."""
+    files = [run / "pairs.json" for run in runs]
+    return sum(json.loads(each.read_text("utf-8"))["crops"] for each in files if each.exists())
+
+
+def _scores(repeats: Sequence[Result]) -> dict[str, Estimate]:
+    """Return the five numbers, as means over repeats."""
+    scored = [score(each.pairs, each.groups) for each in repeats]
+    return {name: _mean([getattr(each, name) for each in scored]) for name in NUMBERS}
+
+
+def _gain(own: Sequence[Result], base: Sequence[Result | None]) -> Estimate:
+    """Return mean Dice less that of others (None: of no prediction), as a mean over repeats."""
+    gains = []
+    for each, other in zip(own, base, strict=True):
+        pairs = each.pairs.emptied() if other is None else other.pairs
+        gains.append(paired_differences(pairs, each.pairs, each.groups).mean_dice.estimate)
+    return _mean(gains)
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    values = np.array([(each.value, each.low, each.high) for each in estimates])
+    return Estimate(*values.mean(axis=0).tolist())
 
 
 def _machines(place: Path) -> list[str]:
     """Return the commits and processors of all runs."""
-    costs = [json.loads(path.read_text("utf-8")) for path in sorted(place.glob("*/*.json"))]
+    files = [*sorted(place.glob("*/*.json")), *sorted(place.glob("*/repeat*/*.json"))]
+    costs = [json.loads(path.read_text("utf-8")) for path in files]
     known = [cost for cost in costs if isinstance(cost, dict) and "commit" in cost]
     return sorted({f"commit {cost['commit']}, {cost['processor']}" for cost in known})
 
 
 def _wiring(place: Path) -> Iterator[str]:
     """Yield which recipes ran whole, and what that took."""
-    yield from ("", f"## {place.name}", "", "| recipe | ran whole | networks | min | GiB |")
-    yield "|---|---|---|---|---|"
-    for name in NINE:
-        cost = cost_of(place / name)
-        if cost["seconds"]:
-            yield f"| `{name}` | {'yes' if cost['done'] else 'no'} | {_costs(place / name)} |"
+    rows = [
+        (label_of(name), "yes" if cost["done"] else "no", *cost_cells([place / name]))
+        for name in ALL
+        if (cost := cost_of(place / name))["seconds"]
+    ]
+    yield from ("", f"## {place.name}", "")
+    yield from _table(("recipe", "ran whole", "networks", "min", "GiB"), rows)
 
 
-def _data_set(place: Path, data: Path) -> Iterator[str]:
-    """Yield the tables of one data set."""
-    results = results_of(place, data)
-    if not results:
-        return
-    first = next(iter(results.values()))
-    scores = {name: score(each.pairs, each.groups) for name, each in results.items()}
-    scores["all empty"] = score(first.pairs.emptied(), first.groups)
-    groups = len(set(first.groups.tolist()))
-    yield from ("", f"## {place.name}: {len(first.images)} held-out strips in {groups} groups", "")
-    yield f"| recipe | {' | '.join(NUMBERS.values())} | networks | min | GiB |"
-    yield "|---" * (len(NUMBERS) + 4) + "|"
-    for name, each in scores.items():
-        costs = _costs(place / name) if name in results else " | | "
-        yield f"| {_label(name)} | {' | '.join(_numbers(each))} | {costs} |"
-    yield from ("", "Mean Dice less that of others, with paired intervals:", "")
-    others = ["all empty", *(name for name in ("plain_unet", "quick") if name in results)]
-    yield f"| recipe | {' | '.join(f'less {_label(each)}' for each in others)} |"
-    yield "|---" * (len(others) + 1) + "|"
-    gains = {name: _gains(results, name, others) for name in results}
-    for name, own in gains.items():
-        yield f"| {_label(name)} | {' | '.join(own)} |"
-    yield from ("", *_bars(place.name, scores, gains))
-
-
-def _gains(results: Mapping[str, Result], name: str, others: Sequence[str]) -> list[str]:
-    """Return the gains of a recipe over others; bold if the interval does not contain 0."""
-    own, cells = results[name], []
-    for other in others:
-        if other == name:
-            cells.append("")
-            continue
-        pairs = own.pairs.emptied() if other == "all empty" else results[other].pairs
-        if other != "all empty" and results[other].images != own.images:
-            raise RunError(name, f"has other held-out strips than {other}", "Remove one of them")
-        gain = paired_differences(pairs, own.pairs, own.groups).mean_dice
-        text = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
-        cells.append(text if gain.verdict == "not distinguishable" else f"**{text}**")
-    return cells
-
-
-def _bars(
-    data: str, scores: Mapping[str, Scores], gains: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
-    """Yield sentences on what is reached."""
-    nine = [name for name in NINE if name in scores]
-    empty = [name for name in nine if gains[name][0].startswith("**+")]
-    yield f"- Above all empty, with an interval above 0: {len(empty)} of {len(nine)}."
-    if data in BARS:
-        below = [name for name in nine if scores[name].defect_dice.value < BARS[data]]
-        yield (
-            f"- Dice where defect of at least {BARS[data]}: {len(nine) - len(below)} of "
-            f"{len(nine)}{'; not ' + ', '.join(below) if below else ''}."
-        )
-    if "plain_unet" in scores:
-        plain = scores["plain_unet"].mean_dice.value
-        above = [name for name in nine if scores[name].mean_dice.value > plain]
-        sure = [name for name in above if gains[name][1].startswith("**+")]
-        yield (
-            f"- Above the plain U-Net in mean Dice: {len(above)} of {len(nine)}, "
-            f"{len(sure)} with an interval above 0."
-        )
-
-
-def _label(name: str) -> str:
-    return {"plain_unet": "plain U-Net", "all empty": name}.get(name, f"`{name}`")
-
-
-def _numbers(scores: Scores) -> Iterator[str]:
-    """Yield the five numbers with their intervals."""
-    for name in NUMBERS:
-        estimate = getattr(scores, name)
-        interval = "" if isnan(estimate.low) else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-        yield f"{estimate.value:.4f}{interval}"
-
-
-def _costs(run: Path) -> str:
-    """Return networks, minutes and memory as cells."""
-    networks = len(list((run / "networks").rglob("checkpoint.safetensors")))
-    cost = cost_of(run)
-    return f"{networks or 1} | {cost['seconds'] / 60:.1f} | {cost['gib']:.2f}"
+def _changes(out: Path, data: Sequence[Path], budget: str, name: str) -> Sequence[str]:
+    """Return what the budget changed in a recipe: as its first run recorded it, or as of now."""
+    for folder in data:
+        for run in folders_of(out / budget / folder.name, name):
+            if (run / "recipe.json").exists():
+                return RunFolder(run).load_recipe().changes
+    return with_budget(recipes.load(name), budget).changes

