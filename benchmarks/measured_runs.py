@@ -1,15 +1,17 @@
 """Run commands until each has succeeded once, and record what they cost over all calls.
 
-A command runs in a process group of its own, which Ctrl-C and SIGTERM end. ``RUN.log`` has its
-output, ``RUN.json`` its cost so far, also while it runs: its wall time, without that in which it
-was stopped by a signal, its processor time, and the peak memory of it and its child processes
-together, where memory that several of them share counts once (Linux).
+A command runs in a process group of its own, which ends with this program: after Ctrl-C, SIGTERM,
+or the end of the terminal. ``RUN.log`` has its output, ``RUN.json`` its cost so far, also while it
+runs: its wall time, without that in which it was stopped by a signal, its processor time, and the
+peak memory of it and its child processes together, where memory that several of them share counts
+once (Linux).
 """
 
 import json
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -63,6 +65,12 @@ def cost_of(run: Path) -> Mapping[str, Any]:
 def minutes_of(run: Path) -> float:
     """Return the minutes of all calls for a run."""
     return float(cost_of(run)["seconds"]) / 60
+
+
+def median_minutes(runs: Iterable[Path]) -> float | None:
+    """Return the median of the minutes of the finished runs among these; None if there are none."""
+    minutes = [minutes_of(run) for run in runs if cost_of(run)["done"]]
+    return statistics.median(minutes) if minutes else None
 
 
 def cores() -> int:
@@ -196,16 +204,23 @@ def _memory(process: psutil.Process) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; only the main thread can receive it."""
+    """Let SIGTERM, and the end of the terminal, end the block as Ctrl-C does.
+
+    Only the main thread can receive them. ``nohup`` still works.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def end(*_: object) -> NoReturn:
-        sys.exit(143)
+    def end(kind: int, _: object) -> NoReturn:
+        sys.exit(128 + kind)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGHUP)}
+    for kind, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(kind, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -10,14 +10,12 @@ Run: scripts/nine --budget small --data DATA/neu DATA/severstal
 """
 
 import argparse
-import math
 import shutil
-import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from measured_runs import Job, minutes_of, run_measured, side_by_side
+from measured_runs import Job, median_minutes, minutes_of, run_measured, side_by_side
 from nine_cross_validation import cross_validation
 from nine_folds import folds_of, split_of_quick, write_folds
 from nine_pages import measured_sets, write_pictures
@@ -116,21 +114,18 @@ def train_command(name: str, budget: str, data: Path, run: Path, jobs: int | Non
 
 
 def fit_unet(options: argparse.Namespace, data: Path, place: Path) -> list[Job]:
-    """Fit the plain U-Net for as long as the median recipe took; return it if it failed."""
+    """Fit the plain U-Net for as long as the median recipe took; return it if it failed.
+
+    It has as many cores as each recipe had. Without a finished recipe it gets 10 minutes.
+    """
     run, table = place / "plain_unet", output_folder(place) / "plain_unet.folds.csv"
     dataset, folds = open_dataset(data), recipes.load("quick").folds
     write_folds(table, dataset, folds_of(folds, split_of_quick(dataset)))
-    minutes = options.unet_minutes or median_minutes(place / name for name in NINE)
+    minutes = options.unet_minutes or median_minutes(place / name for name in NINE) or 10
     command = [sys.executable, str(Path(__file__).with_name("plain_unet.py")), "--data", str(data)]
     command += ["--folds", str(table), "--held-out", *map(str, folds.holdout)]
-    command += ["--minutes", f"{minutes:g}", "--out", str(run)]
-    return [] if run_measured(command, run) else [Job(command, run)]
-
-
-def median_minutes(runs: Iterable[Path]) -> float:
-    """Return the median of the minutes of runs, rounded up; 10 if there are none."""
-    spent = [minutes for run in runs if (minutes := minutes_of(run))]
-    return math.ceil(statistics.median(spent)) if spent else 10.0
+    command += ["--minutes", f"{minutes:.2f}", "--out", str(run)]
+    return side_by_side([Job(command, run)], options.side_by_side)
 
 
 def run_quick(name: str) -> None:

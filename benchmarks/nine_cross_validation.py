@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from measured_runs import Job, side_by_side
+from measured_runs import Job, median_minutes, side_by_side
 from nine_folds import Split, folds_of, write_folds
 from steelscan import recipes
 from steelscan.data import make_folds, open_dataset
@@ -16,17 +16,28 @@ from steelscan.strip.files import output_folder
 FOLDS = 4
 EPOCHS = 2
 UNET_MINUTES = 0.5
+"""Of each fit of the plain U-Net, if none of the nine was run."""
 
 
 def cross_validation(options: argparse.Namespace, data: Path, place: Path) -> list[Job]:
-    """Run every fold of every repeat; return what failed."""
-    return side_by_side(_jobs(options, data, place), options.side_by_side)
+    """Run every fold of every repeat; return what failed.
+
+    The plain U-Net is last: each of its fits gets the minutes of the median run of the nine.
+    """
+    failed = []
+    for plain in (False, True):
+        names = [name for name in options.only if (name == "plain_unet") == plain]
+        chosen = argparse.Namespace(**{**vars(options), "only": names})
+        failed += side_by_side(_jobs(chosen, data, place), options.side_by_side)
+    return failed
 
 
 def _jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:
     """Yield a training for each repeat, held-out fold and recipe whose run on the mill is done."""
     dataset = open_dataset(data)
     groups = find_groups(dataset).numbers
+    recorded = place.glob("repeat*-fold*/*_place.json")
+    minutes = median_minutes(path.with_suffix("") for path in recorded) or UNET_MINUTES
     for repeat in range(options.repeats):
         parts = make_folds(dataset.present, groups, FOLDS, repeat)
         for away in range(FOLDS):
@@ -42,7 +53,7 @@ def _jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]
                 write_folds(table, dataset, folds_of(recipe.folds, split))
                 if plain:
                     command = [sys.executable, str(Path(__file__).with_name("plain_unet.py"))]
-                    command += ["--minutes", str(UNET_MINUTES)]
+                    command += ["--minutes", f"{minutes:.2f}"]
                     command += ["--held-out", *map(str, recipe.folds.holdout)]
                 else:
                     command = [sys.executable, "-m", "steelscan", "train", name]

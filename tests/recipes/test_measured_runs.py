@@ -1,5 +1,6 @@
 """Commands that benchmarks measure: interruptions, stopped time, processor time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def wait_for(condition) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interruption_ends_the_command_and_its_minutes_add_up(
     measured, tmp_path: Path, end: signal.Signals
 ) -> None:
@@ -88,6 +89,15 @@ def test_processor_time_is_that_of_all_processes(measured, tmp_path: Path) -> No
     assert (cost["threads"], cost["side_by_side"]) == (3, 1)
     assert cost["processor"]
     assert cost["commit"]
+
+
+def test_the_median_is_that_of_finished_runs(measured, tmp_path: Path) -> None:
+    runs = [tmp_path / str(number) for number in range(5)]
+    assert measured.median_minutes(runs) is None
+    for run, minutes in zip(runs, (3, 90, 1, 2, 100), strict=True):
+        cost = {"seconds": 60 * minutes, "done": minutes != 100}
+        Path(f"{run}.json").write_text(json.dumps(cost))
+    assert measured.median_minutes([*runs, tmp_path / "never begun"]) == 2.5
 
 
 def test_jobs_share_the_cores(measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
