@@ -294,7 +294,7 @@ def test_a_finished_fit_leaves_its_speed(
     networks = sys.modules["steelscan.pipeline.networks"]
     fit_network = networks.fit  # type: ignore[attr-defined]
     monkeypatch.setattr(networks, "fit", fit)
-    module = sys.modules["steelscan.pipeline.forecast.forecast"]
+    module = sys.modules["steelscan.pipeline.forecast.known_speeds"]
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now))
     train(tiny, strips, tmp_path / "run", CPU, lambda _: None)
     known = forecast(

@@ -85,8 +85,8 @@ class RunFolder(RunPaths):
 
     def forget(self) -> None:
         """Remove what was written when the run began; for a run that is refused after that."""
-        begun = (self.folds, self.likeness, self.checksums, self.source, self.recipe, self.record)
-        for path in begun:
+        made = (self.folds, self.likeness, self.checksums, self.tests)
+        for path in (*made, self.source, self.recipe, self.record):
             path.unlink(missing_ok=True)
 
     def take_tests(self, fingerprint: str) -> list[str]:

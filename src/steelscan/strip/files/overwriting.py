@@ -21,6 +21,7 @@ OF_A_RUN = frozenset(
         "checksums.json",
         "data.txt",
         "folds.csv",
+        "jobs.txt",
         "likeness.json",
         "mlruns",
         "networks",
