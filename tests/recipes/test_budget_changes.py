@@ -1,11 +1,14 @@
 """What a budget says that it changes, and that the command prints it."""
 
+import os
+import subprocess
 import sys
 
 import pytest
 
 from steelscan import cli, recipes
 from steelscan.recipes import with_budget, with_random_weights
+from steelscan.recipes.limits import LIMITS, smaller_encoders
 
 every_recipe = pytest.mark.parametrize("name", recipes.names())
 each_way = pytest.mark.parametrize("budget", ["small", "tiny"])
@@ -70,3 +73,23 @@ def test_train_takes_a_budget_and_prints_what_it_changes(budget, monkeypatch, ca
     recipe = with_budget(recipes.load("ninth_place"), budget)
     assert given == [with_random_weights(recipe)]
     assert capsys.readouterr().out.splitlines() == list(recipe.changes)
+
+
+def test_encoders_of_one_size_are_replaced_in_the_order_of_their_names():
+    """A set has another order in each process."""
+    names = "legacy_seresnext50_32x4d", "seresnext50_32x4d"
+    for given in (names, names[::-1]):
+        found = smaller_encoders(given, LIMITS["small"])
+        assert [found[each] for each in names] == ["tf_efficientnet_lite0", "tf_efficientnet_lite1"]
+    code = "from steelscan import recipes; from steelscan.recipes import with_budget; "
+    code += "print(with_budget(recipes.load('fourteenth_place'), 'small').changes[0])"
+    lines = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(lines) == 1

@@ -63,7 +63,9 @@ def smaller_encoders(encoders: Iterable[str], limits: Limits) -> dict[str, str]:
 
     Different encoders become different ones if there are enough, larger ones larger ones.
     """
-    known = sorted({each for each in encoders if each in SIZES}, key=lambda each: SIZES[each][1])
+    known = sorted(
+        {each for each in encoders if each in SIZES}, key=lambda each: (SIZES[each][1], each)
+    )
     if isinstance(limits.encoders, Mapping):
         return {each: limits.encoders[SIZES[each][0]] for each in known}
     left, count = limits.encoders, len(known)
