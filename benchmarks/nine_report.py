@@ -22,6 +22,7 @@ from nine_results import (
     results_of,
 )
 from steelscan import recipes
+from steelscan.analysis.compare.text import NUMBERS
 from steelscan.evaluation.metrics import paired_differences, score
 from steelscan.evaluation.statistics import Estimate
 from steelscan.pipeline import RunFolder
@@ -29,13 +30,6 @@ from steelscan.recipes import with_budget
 
 __all__ = ["NINE", "PLACES", "Result", "results_of"]
 
-NUMBERS = {
-    "mean_dice": "mean Dice",
-    "defect_dice": "Dice where defect",
-    "clean_kept": "clean pairs kept",
-    "escapes": "escapes",
-    "overkill": "overkill",
-}
 BARS = {"mill": 0.55, "neu": 0.75}
 """Dice where defect that each solution is to reach on held-out strips at the budget small."""
 

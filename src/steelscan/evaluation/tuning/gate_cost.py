@@ -19,6 +19,7 @@ from steelscan.evaluation.tuning.crossfit import (
 )
 from steelscan.evaluation.tuning.f1 import GateChoice
 from steelscan.evaluation.tuning.histograms import nan_passes
+from steelscan.evaluation.tuning.image_gate import AllClasses
 
 _FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
 """The lower thresholds that are tried, as shares of the recipe's; from high to low."""
@@ -31,7 +32,7 @@ def thresholds_to_try(default: float) -> NDArray[np.float64]:
     return np.array([default, *(float(f"{default * share:.6g}") for share in _FRACTIONS)])
 
 
-class GateSearch:
+class GateSearch(AllClasses):
     """A gate that opens a strip with all of its classes: its score, and the best thresholds.
 
     The strip is open if the probability of any class is above the threshold of that class. A gate
@@ -49,7 +50,8 @@ class GateSearch:
 
         Only the thresholds of the classes ``searched``, numbered from 0, are lowered.
         """
-        self._classes, self._probabilities = classes, probabilities
+        super().__init__(classes)
+        self._probabilities = probabilities
         self.default, self._searched = default, searched
         self.positive = np.any([classes[at].positive for at in searched], axis=0)
         self._closed = np.hstack([each.empty_scores() for each in classes])
@@ -63,18 +65,6 @@ class GateSearch:
     def strip_scores(self, chosen: tuple[float, ...]) -> NDArray[np.float64]:
         """Return the score of each strip and class, float64 ``(strips, classes)``."""
         return self._closed + self._gains * self.is_open(chosen)[:, None]
-
-    def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weight of each pair in a resample, float64 ``(strips, classes)``."""
-        return np.hstack([each.weights(times) for each in self._classes]) / len(self._classes)
-
-    def total(self, times: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-        """Return the weighted sum of the pairs' scores in a resample."""
-        return float((self.weights(times) * scores).sum())
-
-    def defined(self, times: NDArray[np.float64]) -> bool:
-        """Return whether the objectives are defined on all resamples, ``(resamples, strips)``."""
-        return all(each.defined(times) for each in self._classes)
 
     def choose(self, times: NDArray[np.float64]) -> Sequence[tuple[float, ...]]:
         """Return the best thresholds of each resample.

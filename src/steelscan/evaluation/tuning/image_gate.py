@@ -15,7 +15,26 @@ _REACH = 5
 """Neighbours up to so many hundredths away smooth a score, as far as on the other axes."""
 
 
-class ImageGateSearch:
+class AllClasses:
+    """The objectives of all classes together, whose pairs a gate opens or closes."""
+
+    def __init__(self, classes: Sequence[ClassSearch]) -> None:
+        self._classes = classes
+
+    def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight of each pair in a resample, float64 ``(strips, classes)``."""
+        return np.hstack([each.weights(times) for each in self._classes]) / len(self._classes)
+
+    def total(self, times: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+        """Return the weighted sum of the pairs' scores in a resample."""
+        return float((self.weights(times) * scores).sum())
+
+    def defined(self, times: NDArray[np.float64]) -> bool:
+        """Return whether the objectives are defined on all resamples, ``(resamples, strips)``."""
+        return all(each.defined(times) for each in self._classes)
+
+
+class ImageGateSearch(AllClasses):
     """A gate of the image: its score at any threshold, the thresholds of the classes fixed."""
 
     def __init__(
@@ -25,7 +44,8 @@ class ImageGateSearch:
         default: float,
     ) -> None:
         """``class_probabilities`` is ``(strips, classes)``: the highest one passes the gate."""
-        self._classes, self.default = classes, default
+        super().__init__(classes)
+        self.default = default
         self._highest = nan_passes(class_probabilities).max(axis=1)
         self.positive = np.any([each.positive for each in classes], axis=0)
         self.gates = np.union1d(_HUNDREDTHS, default)
@@ -41,18 +61,6 @@ class ImageGateSearch:
         """Return the score of each strip at a gate, float64 ``(strips, classes)``."""
         closed, opened = self._closed_and_open
         return np.where((self._highest > chosen)[:, None], opened, closed)
-
-    def weights(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weight of each pair in a resample, float64 ``(strips, classes)``."""
-        return np.hstack([each.weights(times) for each in self._classes]) / len(self._classes)
-
-    def total(self, times: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-        """Return the weighted sum of the strips' scores in a resample."""
-        return float((self.weights(times) * scores).sum())
-
-    def defined(self, times: NDArray[np.float64]) -> bool:
-        """Return whether the objectives are defined on all resamples, ``(resamples, strips)``."""
-        return all(each.defined(times) for each in self._classes)
 
     def scores(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the score of each resample at every gate, float64 ``(resamples, gates)``."""
