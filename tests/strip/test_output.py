@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,10 @@ def test_every_text_is_read_and_written_as_utf_8() -> None:
                 calls[f"{path.name}:{node.lineno}"] = without
     assert [place for place, without in calls.items() if without] == []
     assert len(calls) > 10
+
+
+def test_threads_can_check_one_folder_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        checked = list(pool.map(lambda _: output_folder(tmp_path / "a"), range(400)))
+    assert set(checked) == {tmp_path / "a"}
+    assert list((tmp_path / "a").iterdir()) == []

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from steelscan.strip.errors import OutputError
@@ -120,9 +121,8 @@ def output_folder(path: Path) -> Path:
     """Create a folder for results and check that it can be written. Raises OutputError."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=path):  # each call its own: threads may check one folder at once
+            pass
     return path
 
 
