@@ -63,8 +63,11 @@ def cost_of(run: Path) -> Mapping[str, Any]:
 
 
 def minutes_of(run: Path) -> float:
-    """Return the minutes of all calls for a run."""
-    return float(cost_of(run)["seconds"]) / 60
+    """Return the processor time of all calls for a run, of all cores together, in minutes.
+
+    Other programs that run at the same time change it little, unlike the wall time.
+    """
+    return float(cost_of(run)["cpu_seconds"]) / 60
 
 
 def median_minutes(runs: Iterable[Path]) -> float | None:

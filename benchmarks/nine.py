@@ -1,10 +1,10 @@
 """Train all nine solutions, `quick` and a plain U-Net, and write one report on the results.
 
-Each recipe is one call of `steelscan train` in its own process, whose minutes and peak memory are
-reported. A finished recipe is not run again; an interrupted one continues (its minutes are then
-those of all calls). All are evaluated on the same held-out strips, which none was fitted or tuned
-on. A data set named severstal is evaluated by repeated cross-validation, starting from the runs on
-synthetic strips.
+Each recipe is one call of `steelscan train` in its own process, whose processor time and peak
+memory are reported. A finished recipe is not run again; an interrupted one continues (its time is
+then that of all calls). All are evaluated on the same held-out strips, which none was fitted or
+tuned on. A data set named severstal is evaluated by repeated cross-validation, starting from the
+runs on synthetic strips.
 
 Run: scripts/nine --budget small --data DATA/neu DATA/severstal
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from measured_runs import Job, median_minutes, minutes_of, run_measured, side_by_side
+from measured_runs import Job, cost_of, median_minutes, run_measured, side_by_side
 from nine_cross_validation import cross_validation
 from nine_folds import folds_of, split_of_quick, write_folds
 from nine_pages import measured_sets, write_pictures
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names)
     parser.add_argument("--side-by-side", type=int, default=1, help="Recipes at the same time.")
     parser.add_argument("--jobs", type=int, help="For train: networks at the same time.")
-    parser.add_argument("--unet-minutes", type=float, help="Default: those of the median recipe.")
+    parser.add_argument("--unet-minutes", type=float, help="Processor time. Default: median.")
     parser.add_argument("--repeats", type=int, default=2, help="Of the cross-validation.")
     parser.add_argument("--report-only", action="store_true")
     parser.add_argument("--quick", action="store_true")
@@ -114,7 +114,7 @@ def train_command(name: str, budget: str, data: Path, run: Path, jobs: int | Non
 
 
 def fit_unet(options: argparse.Namespace, data: Path, place: Path) -> list[Job]:
-    """Fit the plain U-Net for as long as the median recipe took; return it if it failed.
+    """Fit the plain U-Net with the processor time of the median recipe; return it if it failed.
 
     It has as many cores as each recipe had. Without a finished recipe it gets 10 minutes.
     """
@@ -134,7 +134,7 @@ def run_quick(name: str) -> None:
     shutil.rmtree(run.parent, ignore_errors=True)
     if not run_measured(train_command(name, "tiny", mill_strips(), run, None), run):
         sys.exit(f"{name} failed: {run}.log")
-    minutes = minutes_of(run)
+    minutes = cost_of(run)["seconds"] / 60
     print_result(f"{name}, tiny, images to report, minutes", "a limit", minutes, "<= 5")
 
 

@@ -103,7 +103,7 @@ def _scatter(panel: "Axes", title: str, points: Sequence[Point]) -> None:
         marker = "o" if point.name in NINE else "D"
         panel.scatter(point.minutes, point.score, s=30, color=point.color, marker=marker, zorder=3)
     panel.set_title(title)
-    panel.set_xlabel("minutes")
+    panel.set_xlabel("core minutes")
     panel.set_ylabel("Dice where defect")
     panel.grid()
     panel.set_xlim(0, 1.15 * max(point.minutes for point in points))

@@ -76,7 +76,8 @@ def write_solution_pages(place: Path, sets: Sets, budget: str, folder: Path) -> 
 def solution_section(name: str, place: Path, sets: Sets, budget: str, picture: bool) -> str:
     """Return the section of a page, with its markers."""
     lines = [BEGIN, "## What it found here", "", *_introduction(budget), ""]
-    lines.append("| data | mean Dice | Dice where defect | less plain U-Net | networks | min |")
+    head = "| data | mean Dice | Dice where defect | less plain U-Net | networks | core min |"
+    lines.append(head)
     lines.append("|---|---|---|---|---:|---:|")
     for data, measured in sets.items():
         if name in measured.scores:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from measured_runs import cost_of
+from measured_runs import cost_of, minutes_of
 from nine_results import (
     ALL,
     NINE,
@@ -46,12 +46,13 @@ INTRODUCTION = """\
 All numbers are of held-out strips, the same for all rows of a table: no network was fitted on them,
 no threshold tuned on them. Intervals have a confidence of 95 % and are of a bootstrap over groups
 of near-duplicates; they cover other strips of the same kind, not training with another seed.
-Minutes are those of all calls of `steelscan train`, from pictures to report."""
+Core minutes are the processor time of `steelscan train`, from pictures to report; with two free
+cores the wait is about half as long, and about as long with one."""
 REPEATED = """\
 Repeated cross-validation: in each repeat, every strip is held out once, and the held-out
 predictions of all folds together are one prediction of all strips. Numbers and the bounds of their
-intervals are means over repeats. Minutes and networks are those of all folds and repeats together;
-each run starts from the networks of the same recipe on the synthetic strips."""
+intervals are means over repeats. Core minutes and networks are those of all folds and repeats
+together; each run starts from the networks of the same recipe on the synthetic strips."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,10 @@ def measure(place: Path, data: Path) -> Measured | None:
 
 
 def cost_cells(runs: Sequence[Path]) -> tuple[str, str, str]:
-    """Return networks, minutes with the cores used, and peak memory in GiB, of runs together."""
+    """Return networks, core minutes with the cores used, and peak memory in GiB, of runs."""
     networks = sum(len(list(run.rglob("checkpoint.safetensors"))) or 1 for run in runs)
     costs = [cost_of(run) for run in runs]
-    minutes = f"{sum(cost['seconds'] for cost in costs) / 60:.1f}"
+    minutes = f"{sum(map(minutes_of, runs)):.1f}"
     threads = sorted({cost["threads"] for cost in costs if "threads" in cost})
     if threads:
         cores = " to ".join(str(each) for each in (threads[0], threads[-1])[: len(threads)])
@@ -158,7 +159,7 @@ def _data_set(place: Path, data: Path) -> Iterator[str]:
     yield from _table(("recipe", *NUMBERS.values()), _score_rows(measured))
     yield from ("", "Mean Dice less that of others, with paired intervals; bold without 0:", "")
     bases = [base for base in BASELINES if base in measured.scores]
-    head = ("recipe", *(f"less {label_of(base)}" for base in bases), "networks", "min", "GiB")
+    head = ("recipe", *(f"less {label_of(base)}" for base in bases), "networks", "core min", "GiB")
     yield from _table(head, _gain_rows(measured, bases, place))
     yield from ("", *_sentences(place, measured))
 
@@ -247,7 +248,7 @@ def _wiring(place: Path) -> Iterator[str]:
         if (cost := cost_of(place / name))["seconds"]
     ]
     yield from ("", f"## {place.name}", "")
-    yield from _table(("recipe", "ran whole", "networks", "min", "GiB"), rows)
+    yield from _table(("recipe", "ran whole", "networks", "core min", "GiB"), rows)
 
 
 def _changes(out: Path, data: Sequence[Path], budget: str, name: str) -> Sequence[str]:

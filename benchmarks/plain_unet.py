@@ -1,4 +1,4 @@
-"""A plain U-Net, as one would write it without steelscan, fitted for a given time.
+"""A plain U-Net, as one would write it without steelscan, fitted for a given processor time.
 
 segmentation-models-pytorch with EfficientNet-lite0 and ImageNet weights, BCE + Dice, flips, AdamW
 with a cosine down to 0, crops of which half hold a defect, threshold 0.5. Strips are shrunk to at
@@ -62,17 +62,17 @@ class PlainUnet:
         )
 
     def fit(self, dataset: Dataset, rows: NDArray[np.int64], seconds: float) -> int:
-        """Fit for so many seconds; return the number of crops used."""
+        """Fit for so many seconds of processor time; return the number of crops used."""
         flips = al.Compose([al.HorizontalFlip(), al.VerticalFlip()], seed=0)
         rng, strips = np.random.default_rng(0), dict[int, tuple[Picture, Masks]]()
         frames = [self.shrink.frame(dataset.frames[row]) for row in rows.tolist()]
         frame = crop_frame(CROP, Frame(*np.max(frames, 0).tolist()))
         bce, dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("multilabel")
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=RATE)
-        start, seen = time.monotonic(), 0
+        start, seen = time.process_time(), 0
         self.net.train()
         for batch in _batches(rows, 8):
-            done = (time.monotonic() - start) / seconds
+            done = (time.process_time() - start) / seconds
             if done >= 1:
                 break
             for group in optimizer.param_groups:
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True)
     parser.add_argument("--held-out", type=int, nargs="+", required=True)
-    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="Of processor time.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start-from", type=Path, help="Folder of a U-Net that was fitted before.")
     parser.add_argument("--pixels", type=int, default=PIXELS, help="The most of a shrunk strip.")

@@ -11,7 +11,7 @@ from timm.models.senet import SEModule
 from torch import nn
 
 from steelscan.models import FPN, AsymmetricUnet, Classifier, PSPNet, TwoHeaded, Unet, build_network
-from steelscan.models.blocks import ChannelAttention, SpatialAttention
+from steelscan.models.blocks import ChannelAttention, MaxOfLogits, SpatialAttention
 from steelscan.models.dilation import dilate, timm_dilates
 from steelscan.models.pyramid import PyramidDecoder
 from steelscan.strip.errors import RecipeError
@@ -239,22 +239,36 @@ def test_the_asymmetric_unet_uses_each_map_from_stride_4_and_not_stride_2():
     ],
     ids=lambda value: getattr(value, "kind", value),
 )
-def test_the_aux_head_is_a_layer_on_the_pooled_deepest_map(segmenter, channels, pool):
+def test_the_aux_head_is_a_linear_layer_on_the_deepest_map(segmenter, channels, pool):
     network = build(TwoHeaded(segmenter=segmenter, pool=pool, dropout=0.5))
     (maps,) = outputs_of(network, "encoder")
     deepest = maps[-1].double().numpy()
     assert deepest.shape[1] == channels
     weight, bias = numbers(network.body.classification_head)
-    pooled = deepest.mean((2, 3)) if pool == "avg" else deepest.max((2, 3))
+    if pool == "avg":
+        logits = deepest.mean((2, 3)) @ weight.T + bias
+    else:
+        everywhere = np.einsum("scyx,kc->skyx", deepest, weight[..., 0, 0])
+        logits = everywhere.max((2, 3)) + bias
     with torch.inference_mode():
         outputs = network(strips())
-    assert np.allclose(outputs.classes.numpy(), pooled @ weight.T + bias, atol=1e-4)
+    assert np.allclose(outputs.classes.numpy(), logits, atol=1e-4)
     alone = build(segmenter, seed=1)
     second = "body.classification_head."
     state = network.state_dict()
     alone.load_state_dict({name: state[name] for name in state if not name.startswith(second)})
     with torch.inference_mode():
         assert torch.equal(alone(strips()).masks, outputs.masks)
+
+
+def test_the_maximum_of_logits_of_a_strip_is_the_highest_of_its_parts():
+    torch.manual_seed(0)
+    head = MaxOfLogits(6, 3, dropout=0.5).eval()
+    left, right = torch.randn(2, 5, 6, 2, 4), torch.randn(2, 5, 6, 2, 7)
+    for one, other in zip(left, right, strict=True):
+        whole = head(torch.cat((one, other), 3))
+        assert torch.allclose(whole, torch.maximum(head(one), head(other)), atol=1e-5)
+        assert not torch.allclose(whole, head(one))
 
 
 def count(network, *kinds):

@@ -95,7 +95,7 @@ def test_the_median_is_that_of_finished_runs(measured, tmp_path: Path) -> None:
     runs = [tmp_path / str(number) for number in range(5)]
     assert measured.median_minutes(runs) is None
     for run, minutes in zip(runs, (3, 90, 1, 2, 100), strict=True):
-        cost = {"seconds": 60 * minutes, "done": minutes != 100}
+        cost = {"seconds": 9.0, "cpu_seconds": 60 * minutes, "done": minutes != 100}
         Path(f"{run}.json").write_text(json.dumps(cost))
     assert measured.median_minutes([*runs, tmp_path / "never begun"]) == 2.5
 

@@ -47,19 +47,20 @@ class SpatialAttention(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder, a decoder of its maps, a head for masks, and optionally an aux head for classes.
+    """An encoder, a decoder of its maps, and a head for masks.
 
-    The parts have the names of segmentation-models-pytorch.
+    The parts have the names of segmentation-models-pytorch. ``classification_head`` is set to an
+    aux head for classes if there is one.
     """
 
-    def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, aux_head: nn.Module | None
-    ) -> None:
+    classification_head: nn.Module | None
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.segmentation_head = head
-        self.classification_head = aux_head
+        self.classification_head = None
 
     def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return logits of the masks, and with an aux head of the classes.
@@ -71,6 +72,23 @@ class EncoderDecoder(nn.Module):
         if self.classification_head is None:
             return masks
         return masks, self.classification_head(maps[-1])
+
+
+class MaxOfLogits(nn.Module):
+    """A linear layer at each place of ``(strips, channels, height, width)``, then the maximum.
+
+    A strip has at least the logits of each of its parts, apart from the context at their borders.
+    """
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Conv2d(channels, classes, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return logits ``(strips, classes)``."""
+        logits: Tensor = self.linear(self.dropout(maps))
+        return logits.amax((2, 3))
 
 
 def conv_norm_relu(in_channels: int, out_channels: int) -> nn.Sequential:

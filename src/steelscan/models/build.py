@@ -15,7 +15,7 @@ from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
 from steelscan.models.asymmetric import AsymmetricDecoder, half_size_head
-from steelscan.models.blocks import EncoderDecoder, use_mish
+from steelscan.models.blocks import EncoderDecoder, MaxOfLogits, use_mish
 from steelscan.models.dilation import dilate, timm_dilates
 from steelscan.models.first_weights import load_first_weights
 from steelscan.models.network import StripNetwork
@@ -108,12 +108,15 @@ def _normalisation(spec: Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 def _body(spec: Network, classes: int) -> nn.Module:
     """Return the network without normalisation."""
+    body: nn.Module
     if isinstance(spec, TwoHeaded):
-        aux = {"classes": classes, "pooling": spec.pool, "dropout": spec.dropout}
-        return _segmenter(spec.segmenter, classes, aux)
+        body = _segmenter(spec.segmenter, classes)
+        encoder: Any = body.encoder
+        body.classification_head = _aux_head(encoder.out_channels[-1], classes, spec)
+        return body
     if not isinstance(spec, Classifier):
-        return _segmenter(spec, classes, None)
-    body: nn.Module = timm.create_model(
+        return _segmenter(spec, classes)
+    body = timm.create_model(
         spec.encoder,
         num_classes=classes,
         in_chans=spec.channels,
@@ -124,18 +127,26 @@ def _body(spec: Network, classes: int) -> nn.Module:
     return body
 
 
-def _segmenter(spec: Segmenter, classes: int, aux: dict[str, Any] | None) -> nn.Module:
-    """Return a segmenter, and with ``aux`` (settings of smp) an aux head on its deepest map.
+def _aux_head(channels: int, classes: int, spec: TwoHeaded) -> nn.Module:
+    """Return the aux head for a deepest map with so many channels."""
+    head: nn.Module
+    if spec.pool == "max":
+        head = MaxOfLogits(channels, classes, spec.dropout)
+    else:
+        head = ClassificationHead(channels, classes, dropout=spec.dropout)
+    initialize_head(head)
+    return head
 
-    The deepest map of its encoder has stride 32, in a PSPNet stride 8.
-    """
+
+def _segmenter(spec: Segmenter, classes: int) -> nn.Module:
+    """Return a segmenter. The deepest map of its encoder has stride 32, in a PSPNet stride 8."""
     planes = classes + (spec.output == "softmax")
     if isinstance(spec, AsymmetricUnet) or (
         isinstance(spec, FPN) and (spec.finest, spec.coarsest) == (2, 32)
     ):
-        body = _from_our_parts(spec, planes, aux)
+        body = _from_our_parts(spec, planes)
     else:
-        body = _from_smp(spec, planes, aux)
+        body = _from_smp(spec, planes)
     encoder = body.get_submodule("encoder.model")
     _drop_unused_blocks(encoder)
     if isinstance(spec, PSPNet) and spec.dilated and not timm_dilates(spec.encoder):
@@ -143,13 +154,12 @@ def _segmenter(spec: Segmenter, classes: int, aux: dict[str, Any] | None) -> nn.
     return body
 
 
-def _from_smp(spec: Unet | FPN | PSPNet, planes: int, aux: dict[str, Any] | None) -> nn.Module:
+def _from_smp(spec: Unet | FPN | PSPNet, planes: int) -> nn.Module:
     name = f"tu-{spec.encoder}"
     common = {
         "in_channels": spec.channels,
         "encoder_weights": None,
         "classes": planes,
-        "aux_params": aux,
         **_stem(spec),
     }
     body: nn.Module
@@ -188,9 +198,7 @@ def _from_smp(spec: Unet | FPN | PSPNet, planes: int, aux: dict[str, Any] | None
     return body
 
 
-def _from_our_parts(
-    spec: FPN | AsymmetricUnet, planes: int, aux: dict[str, Any] | None
-) -> nn.Module:
+def _from_our_parts(spec: FPN | AsymmetricUnet, planes: int) -> nn.Module:
     """Return a network with a decoder that smp does not have, initialised as smp does it."""
     encoder = get_encoder(
         f"tu-{spec.encoder}", in_channels=spec.channels, depth=5, weights=None, **_stem(spec)
@@ -208,12 +216,9 @@ def _from_our_parts(
     else:
         decoder = AsymmetricDecoder(encoder.out_channels, spec)
         head = half_size_head(decoder.out_channels, planes)
-    aux_head = ClassificationHead(encoder.out_channels[-1], **aux) if aux else None
     initialize_decoder(decoder)
     initialize_head(head)
-    if aux_head is not None:
-        initialize_head(aux_head)
-    return EncoderDecoder(encoder, decoder, head, aux_head)
+    return EncoderDecoder(encoder, decoder, head)
 
 
 def _stem(spec: Encoder) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Encoder(Spec):
 class Classifier(Encoder):
     """One logit per class for the whole strip: encoder, global pooling, dropout, linear layer.
 
-    With ``pool`` "max" a crop and a long strip around it give the same logits; with "avg" a small
-    defect counts less in a long strip.
+    ``pool`` is that of each feature over the strip: with "avg" a small defect counts less in a long
+    strip.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -124,7 +124,10 @@ Segmenter = Annotated[Unet | FPN | PSPNet | AsymmetricUnet, Field(discriminator=
 class TwoHeaded(Spec):
     """A segmenter with an aux head: one logit per class for the whole strip.
 
-    The aux head pools the deepest map of the encoder (4th, K:114716; 14th, K:114367).
+    The aux head sees the deepest map of the encoder (4th, K:114716; 14th, K:114367). With ``pool``
+    "avg" it is a linear layer on the mean over the strip. With "max" it is a linear layer at each
+    place of the map, and the highest of these logits counts: a strip around a crop then has at
+    least the logits of the crop, so that the head can be trained on crops.
     """
 
     kind: Literal["two_headed"] = "two_headed"
