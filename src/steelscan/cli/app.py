@@ -10,11 +10,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from steelscan import __version__
+from steelscan.cli.environment import share_cores, use_large_pages
 from steelscan.cli.failure import report, shortened
 from steelscan.cli.interruption import interruptible
 from steelscan.cli.processes import check_verb, one_process_prints
 from steelscan.cli.terminal import safe_streams
-from steelscan.cli.environment import share_cores, use_large_pages
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
