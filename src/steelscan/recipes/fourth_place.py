@@ -7,7 +7,8 @@ Costs:      9 networks
 Ours:       lines marked "ours", and:
             - Which encoder has which decoder, loss and folds.
             - Both heads have the same loss, with equal weights.
-            - The class head uses max pooling: a crop and the strip around it give one output.
+            - The class head takes the highest logit of all places: it is trained on crops, and a
+              strip around a crop has at least the logits of the crop.
             - The weights of the grey channel are the sum over the three colours.
             - Focal loss has no label smoothing, which the authors tried and dropped.
 """
@@ -44,10 +45,10 @@ focal = Focal()
 bce_focal = Mix(parts=((1.0, BCE()), (1.0, Focal())))
 members = (
     member(FPN(encoder="densenet201", channels=1), focal, 0),
-    member(FPN(encoder="tf_efficientnet_b5", channels=1), focal, 1),
+    member(FPN(encoder="tf_efficientnet_b5", channels=1), bce_focal, 1),
     member(FPN(encoder="legacy_seresnext50_32x4d", channels=1), bce_focal, 2),
     member(Unet(encoder="resnet34", channels=1), bce_focal, 0, 1, 2, 3, 4),
-    member(Unet(encoder="tf_efficientnet_b5", channels=1), focal, 3),
+    member(Unet(encoder="tf_efficientnet_b5", channels=1), bce_focal, 3),
 )
 recipe = Recipe(
     name="fourth_place",
