@@ -1,7 +1,7 @@
 """What all tests share: real data if present, small data sets and runs, shape-only networks."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from functools import cache
@@ -340,3 +340,54 @@ def fitted(finished: tuple[Path, Outcome], strips: Path) -> Callable[[Recipe, Pa
         shutil.copytree(finished[0] / "networks", run / "networks")
 
     return begin
+
+
+@pytest.fixture(scope="session")
+def write_bundle() -> Callable[..., Any]:
+    """Writes a bundle with a certificate that fits it: what anyone can do who has no key.
+
+    Called as `steelscan.bundle.package.write_package`; further fields are those of the certificate.
+    """
+    from steelscan.bundle import Certificate, certified, write_package
+    from steelscan.bundle.package import CERTIFICATE
+    from steelscan.bundle.proof import LIMITS, Parity
+    from steelscan.bundle.proof.records import read_json_lines
+
+    def records(contents: Mapping[str, bytes]) -> list[Any]:
+        try:
+            return read_json_lines(contents.get("expected.jsonl", b""))
+        except ValueError:
+            return []
+
+    def write(path: Path, manifest: Any, contents: Mapping[str, bytes], **fields: Any) -> Any:
+        every = records(contents)
+        parity = Parity(
+            strips=len(every),
+            defective=sum(any(each.masks) for each in every),
+            flipped=(),
+            iou=1.0,
+            class_ious=(),
+            changed=(),
+            difference=0.0,
+            nearest=0.0,
+        )
+        if CERTIFICATE in contents:
+            certificate = Certificate.model_validate_json(contents[CERTIFICATE])
+        else:
+            certificate = Certificate(
+                made="now",
+                steelscan="0",
+                code="",
+                run="",
+                data="",
+                weights={},
+                runtime={},
+                precision=manifest.precision,
+                limits=LIMITS[manifest.precision],
+                parity=parity,
+                included_strips=sum(name.startswith("strips/") for name in contents),
+            )
+        certificate = certificate.but(**fields)
+        return write_package(path, manifest, certified(manifest, contents, certificate))
+
+    return write

@@ -5,7 +5,7 @@ layer of each is solved for by least squares, so that it predicts the patterns. 
 by what margin, is known before a test runs, on any processor.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,57 +179,6 @@ def exported(finished: tuple[Path, Outcome], tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("bundle") / "tiny.steelscan"
     export(finished[0], path)
     return path
-
-
-@pytest.fixture(scope="session")
-def write_bundle() -> Callable[..., Any]:
-    """Writes a bundle with a certificate that fits it: what anyone can do who has no key.
-
-    Called as `steelscan.bundle.package.write_package`; further fields are those of the certificate.
-    """
-    from steelscan.bundle import Certificate, certified, write_package
-    from steelscan.bundle.package import CERTIFICATE
-    from steelscan.bundle.proof import LIMITS, Parity
-    from steelscan.bundle.proof.records import read_json_lines
-
-    def records(contents: Mapping[str, bytes]) -> list[Any]:
-        try:
-            return read_json_lines(contents.get("expected.jsonl", b""))
-        except ValueError:
-            return []
-
-    def write(path: Path, manifest: Any, contents: Mapping[str, bytes], **fields: Any) -> Any:
-        every = records(contents)
-        parity = Parity(
-            strips=len(every),
-            defective=sum(any(each.masks) for each in every),
-            flipped=(),
-            iou=1.0,
-            class_ious=(),
-            changed=(),
-            difference=0.0,
-            nearest=0.0,
-        )
-        if CERTIFICATE in contents:
-            certificate = Certificate.model_validate_json(contents[CERTIFICATE])
-        else:
-            certificate = Certificate(
-                made="now",
-                steelscan="0",
-                code="",
-                run="",
-                data="",
-                weights={},
-                runtime={},
-                precision=manifest.precision,
-                limits=LIMITS[manifest.precision],
-                parity=parity,
-                included_strips=sum(name.startswith("strips/") for name in contents),
-            )
-        certificate = certificate.but(**fields)
-        return write_package(path, manifest, certified(manifest, contents, certificate))
-
-    return write
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from steelscan.strip.errors import (
     SteelscanError,
 )
 from steelscan.strip.files import temporary_folder
+from steelscan.strip.files.output import HOST
 
 # Refusals
 
@@ -370,8 +371,8 @@ def test_what_a_killed_conversion_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     for ending in ("part", "unpacked"):
-        (tmp_path / f".out.{ended.pid}.{ending}/images").mkdir(parents=True)
-    alive = tmp_path / f".out.{os.getppid()}.part"
+        (tmp_path / f".out.{HOST}-{ended.pid}-1.{ending}/images").mkdir(parents=True)
+    alive = tmp_path / f".out.{HOST}-{os.getppid()}-1.part"
     alive.mkdir()
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
         for path in (tmp_path / "set").rglob("*.*"):

@@ -23,6 +23,7 @@ from steelscan.strip.files import (
     write_json,
     write_text,
 )
+from steelscan.strip.files.output import HOST
 
 
 def only(folder: Path) -> list[str]:
@@ -207,15 +208,17 @@ def test_leftovers_of_killed_processes_for_the_same_target_are_removed(tmp_path:
     with subprocess.Popen([sys.executable, "-c", ""]) as done:
         pass
     for name in ("target", "other"):
-        (tmp_path / f".{name}.{done.pid}.part" / "masks").mkdir(parents=True)
-    (tmp_path / f".target.{os.getppid()}.part").mkdir()
+        (tmp_path / f".{name}.{HOST}-{done.pid}-1.part" / "masks").mkdir(parents=True)
+    (tmp_path / f".target.{HOST}-{os.getppid()}-1.part").mkdir()
+    (tmp_path / f".target.01234567-{done.pid}-1.part").mkdir()  # of another machine
     (tmp_path / ".target.notes.part").write_text("a user's own")
     with temporary_folder(tmp_path / "target") as folder:
         left = only(tmp_path)
         assert folder.name in left
-        assert f".target.{done.pid}.part" not in left
-        assert f".target.{os.getppid()}.part" in left  # it still runs
-        assert {".target.notes.part", f".other.{done.pid}.part"} < set(left)
+        assert f".target.{HOST}-{done.pid}-1.part" not in left
+        assert f".target.{HOST}-{os.getppid()}-1.part" in left  # it still runs
+        assert f".target.01234567-{done.pid}-1.part" in left
+        assert {".target.notes.part", f".other.{HOST}-{done.pid}-1.part"} < set(left)
 
 
 def _without_encoding(call: ast.Call) -> bool | None:

@@ -11,6 +11,7 @@ import pytest
 from steelscan.pipeline import RunFolder
 from steelscan.strip.errors import OutputError
 from steelscan.strip.files import FileKind, check_output
+from steelscan.strip.files.output import HOST
 from steelscan.strip.files.overwriting import OF_A_RUN
 
 KINDS = {
@@ -109,6 +110,6 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as done:
         pass
     for name in ("a.csv", "b.csv"):
-        (tmp_path / f".{name}.{done.pid}.part").touch()
+        (tmp_path / f".{name}.{HOST}-{done.pid}-1.part").touch()
     check_output(tmp_path / "a.csv")
-    assert [path.name for path in tmp_path.iterdir()] == [f".b.csv.{done.pid}.part"]
+    assert [path.name for path in tmp_path.iterdir()] == [f".b.csv.{HOST}-{done.pid}-1.part"]

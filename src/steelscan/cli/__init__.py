@@ -19,6 +19,7 @@ try:
         quantize,
         recipes,
         runs,
+        scan,
         score,
         shift,
         submit,

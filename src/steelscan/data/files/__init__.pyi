@@ -1,6 +1,8 @@
 from .files import Files as Files
 from .files import Stamp as Stamp
+from .files import check_unicode as check_unicode
 from .files import is_picture as is_picture
+from .files import visible as visible
 from .names import ByStem as ByStem
 from .names import called_otherwise as called_otherwise
 from .names import fault_of as fault_of

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +25,10 @@ _LONGEST = 200
 _lent: set[Path] = set()
 """Temporary folders that this process is using."""
 
-_LEFTOVER = re.compile(r"\..+\.(\d+)\.(?:part|unpacked)")
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+"""This machine in temporary names: several may write into one folder."""
+
+_LEFTOVER = re.compile(rf"\..+\.{HOST}-(\d+)-\d+\.(?:part|unpacked)")
 
 
 @contextmanager
@@ -60,7 +65,7 @@ def temporary_folder(target: Path, ending: str = "part") -> Iterator[Path]:
     cannot be written. Errors from reading in the block pass.
     """
     folder = temporary_path(target, ending)
-    remove_leftovers(target.parent, folder.name.removesuffix(f"{os.getpid()}.{ending}"))
+    remove_leftovers(target.parent, folder.name.rpartition(f"{HOST}-")[0])
     _lent.add(folder)
     try:
         with writing(target):
@@ -73,8 +78,8 @@ def temporary_folder(target: Path, ending: str = "part") -> Iterator[Path]:
 
 
 def temporary_path(path: Path, ending: str) -> Path:
-    """Return a hidden path next to ``path`` that no other process uses."""
-    return hidden_path(path, f"{os.getpid()}.{ending}")
+    """Return a hidden path next to ``path`` that no other thread, process or machine uses."""
+    return hidden_path(path, f"{HOST}-{os.getpid()}-{threading.get_ident()}.{ending}")
 
 
 def hidden_path(path: Path, ending: str) -> Path:
@@ -86,7 +91,7 @@ def hidden_path(path: Path, ending: str) -> Path:
 
 
 def remove_leftovers(folder: Path, start: str = ".") -> None:
-    """Remove temporary files and folders of ended processes whose names begin with ``start``."""
+    """Remove what ended processes of this machine left whose names begin with ``start``."""
     with suppress(OSError):
         for path in list(folder.iterdir()):
             match = _LEFTOVER.fullmatch(path.name)

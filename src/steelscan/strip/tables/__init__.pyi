@@ -6,3 +6,4 @@ from .mask_table import MaskTable as MaskTable
 from .mask_table import StreamedMaskTable as StreamedMaskTable
 from .mask_table import read_mask_table as read_mask_table
 from .mask_table import write_mask_table as write_mask_table
+from .parquet import write_parquet as write_parquet

@@ -1,0 +1,5 @@
+"""Scan any number of pictures with a bundle: shards, engines, and one table at the end."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
