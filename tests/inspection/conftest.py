@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from steelscan.bundle import Graph, Manifest
 from steelscan.decision import Decision, SegmentStep, Stage
+from steelscan.inspection.scan import ScanOptions, scan_source
 from steelscan.postprocess import Threshold
 from steelscan.strip import Classes
 
@@ -63,3 +64,14 @@ def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values.astype(np.uint8)).save(place)
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole(bright: Path, spots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed scan."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    summary = scan_source(bright, str(spots), out, ScanOptions(workers=2, shard_size=5))
+    assert (summary.pictures, summary.clean, summary.defective, summary.errors) == (12, 4, 8, 0)
+    assert summary.per_class == {"spot": 8}
+    assert summary.seconds > 0
+    return out

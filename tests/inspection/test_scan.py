@@ -1,15 +1,12 @@
 """Scans of pictures whose defects are known: bright pixels, found by scipy and not by steelscan."""
 
-import os
 import resource
-import signal
 import subprocess
 import sys
 import time
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image
 from scipy import ndimage
+from tests.inspection.deadly import TABLES, scan_deadly, tables
 
 from steelscan import cli
 from steelscan.bundle import read_package
@@ -25,32 +23,14 @@ from steelscan.inspection.scan.engines import Done
 from steelscan.inspection.scan.local import LocalWorkers
 from steelscan.inspection.scan.schedule import scan_shards
 from steelscan.inspection.scan.shards import ScanFolder
-from steelscan.inspection.scan.source import open_source
-from steelscan.inspection.scan.worker import Setup
 from steelscan.strip import Frame, decode, show_progress
 from steelscan.strip.errors import RunError
 
-TABLES = ("strips.parquet", "defects.parquet", "errors.csv")
 SMALL = ScanOptions(workers=2, shard_size=5)
-
-
-def tables(out):
-    return [(out / name).read_bytes() for name in TABLES]
 
 
 def bright_pixels(path):
     return np.array(Image.open(path)) > 127
-
-
-@pytest.fixture(scope="module")
-def whole(bright: Path, spots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an undisturbed scan."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    summary = scan_source(bright, str(spots), out, SMALL)
-    assert (summary.pictures, summary.clean, summary.defective, summary.errors) == (12, 4, 8, 0)
-    assert summary.per_class == {"spot": 8}
-    assert summary.seconds > 0
-    return out
 
 
 def test_rows_are_the_regions_of_bright_pixels(whole: Path, spots: Path) -> None:
@@ -177,49 +157,10 @@ def test_a_merge_refuses_anything_but_every_picture_once(bright, spots, tmp_path
         merge(out)
 
 
-@dataclass(frozen=True)
-class Deadly:
-    """Reads a picture; ends the process at some names as often as a file for each allows."""
-
-    folder: Path
-    names: tuple[str, ...]
-    times: Path
-    status: int | None = None
-
-    def __call__(self, name: str) -> bytes:
-        if name in self.names:
-            file = self.times / name.replace("/", "-")
-            left = int(file.read_text())
-            if left:
-                file.write_text(str(left - 1))
-                if self.status is None:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                os._exit(self.status)
-        return (self.folder / name).read_bytes()
-
-
-def scan_deadly(bright, spots, out, deaths, status=None, make=LocalWorkers):
-    """Scan with a source that ends its reader so often at these names."""
-    times = out.parent / "times"
-    times.mkdir()
-    for name, count in deaths.items():
-        (times / name.replace("/", "-")).write_text(str(count))
-    package, folder, names = read_package(bright), ScanFolder(out), open_source(str(spots)).names
-    scan_source(bright, str(spots), out, ScanOptions(workers=1, shard_size=5, part="1/999999"))
-    for file in (out / "shards").iterdir():
-        file.unlink()
-    shards = list(folder.all_shards())
-    assert [name for shard in shards for name in shard.inputs] == names
-    setup = Setup(bright, package.sha256, None, out, Deadly(spots, tuple(deaths), times, status))
-    with show_progress("Scanning", 12) as progress, make(setup, 2) as workers:
-        scan_shards(folder, shards, workers, progress)
-    return merge(out)
-
-
-@pytest.mark.parametrize("status", [None, 0, 7])
-def test_a_worker_that_ends_costs_nothing(bright, spots, whole, tmp_path, status) -> None:
+@pytest.mark.parametrize("end", ["kill", "exit 0", "exit 7"])
+def test_a_worker_that_ends_costs_nothing(bright, spots, whole, tmp_path, end) -> None:
     deaths = {"a/00.png": 1, "b/07.png": 2, "b/11.png": 3}
-    summary = scan_deadly(bright, spots, tmp_path / "out", deaths, status)
+    summary = scan_deadly(bright, spots, tmp_path / "out", deaths, end, LocalWorkers)
     assert summary.errors == 0
     assert tables(tmp_path / "out") == tables(whole)
 
@@ -227,7 +168,8 @@ def test_a_worker_that_ends_costs_nothing(bright, spots, whole, tmp_path, status
 def test_a_picture_that_ends_its_workers_again_and_again_is_skipped(
     bright, spots, whole, tmp_path
 ) -> None:
-    summary = scan_deadly(bright, spots, tmp_path / "out", {"a/01.png": 99, "b/10.png": 99})
+    deaths = {"a/01.png": 99, "b/10.png": 99}
+    summary = scan_deadly(bright, spots, tmp_path / "out", deaths, "kill", LocalWorkers)
     assert summary.errors == 2
     found, expected = (pl.read_parquet(each / TABLES[0]) for each in (tmp_path / "out", whole))
     wrong = found.filter(pl.col("verdict") == "error")

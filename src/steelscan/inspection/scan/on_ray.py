@@ -21,7 +21,7 @@ class RayWorkers:
 
         Raises MissingPartError if Ray is not installed, RunError if the cluster cannot be reached.
         """
-        self._ray = connect(address, count)
+        self._ray, self._own = connect(address, count)
         self.count = count or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._setup = setup
         # Ray restarts an actor whose process was killed; one that ended itself is replaced below
@@ -72,16 +72,18 @@ class RayWorkers:
     ) -> None:
         for actor in self._actors:
             self._ray.kill(actor)
-        self._ray.shutdown()
+        if self._own:
+            self._ray.shutdown()
 
 
 _LOGS = "See the logs of Ray; the bundle must have the same path on all machines"
 
 
-def connect(address: str | None, cores: int | None) -> Any:
-    """Return Ray, connected to a cluster or started on this machine with so many cores.
+def connect(address: str | None, cores: int | None) -> tuple[Any, bool]:
+    """Connect to a Ray cluster, or start Ray on this machine with so many cores.
 
-    Raises MissingPartError, RunError.
+    Returns Ray, and whether it was connected here: it may be connected already. Raises
+    MissingPartError, RunError.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -90,6 +92,8 @@ def connect(address: str | None, cores: int | None) -> Any:
     except ImportError as error:
         remedy = "pip install 'steelscan[ray]', or use --engine local"
         raise MissingPartError("ray", "is not installed", remedy) from error
+    if ray.is_initialized():
+        return ray, False
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address is None:
@@ -99,7 +103,7 @@ def connect(address: str | None, cores: int | None) -> Any:
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         problem = f"cannot be reached ({str(error).splitlines()[0]})"
         raise RunError(f"Ray at {address or 'this machine'}", problem, "Check --address") from error
-    return ray
+    return ray, True
 
 
 def _cause(error: Any) -> Exception:
