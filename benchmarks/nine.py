@@ -83,7 +83,7 @@ def make_mill(mill: Path, strips: int, tests: int) -> None:
         )
     elif (there := len(open_dataset(mill))) != strips:
         way_out = f"Choose another --out, or give --strips {there}"
-        sys.exit(f"{mill}: has {there} strips, {strips} were asked for. {way_out}.")
+        sys.exit(f"{mill}: has {there} strips, not {strips}. {way_out}.")
 
 
 def train_jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:

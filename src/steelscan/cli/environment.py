@@ -23,7 +23,7 @@ def share_cores() -> None:
 
 
 def use_large_pages() -> None:
-    """Let PyTorch ask for large pages of memory (Linux), unless the user chose otherwise.
+    """Let PyTorch allocate large pages of memory (Linux), unless the user chose otherwise.
 
     Fits on CPUs are then faster (benchmarks/large_pages.py); the numbers stay the same.
     """
