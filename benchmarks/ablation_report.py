@@ -1,22 +1,17 @@
-"""The report on ablations, as Markdown."""
+"""The report on ablations, as Markdown, from their records."""
 
-import os
-import platform
-import subprocess
-import sys
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
 from ablation_list import ABLATIONS, Ablation
-from ablation_runs import copied_and_all, variant_of
-from measured_runs import minutes_of
-from steelscan.analysis.compare import Comparison
-from steelscan.analysis.compare.compare import compare
-from steelscan.evaluation.metrics import Difference
-from steelscan.pipeline import RunFolder
+from nine_report import gain_cell, places_of
+from records import Record
+from steelscan.evaluation.metrics import Differences, paired_differences
+from steelscan.strip.files import write_text
 
 TINY = (
     "**These scores are no results: the budget `tiny` only shows that all ablations run.** With\n"
@@ -28,7 +23,7 @@ it, on the same held-out strips, which no network was fitted on and no threshold
 interval is a paired bootstrap over groups of near-duplicates; it covers other strips of the same
 kind, not training with another seed. Gains in bold have an interval without 0. "Fitted again" are
 networks that the idea changes, and those that depend on them; all others are those of the run with
-the idea. Minutes are those of the ablation alone."""
+the idea. Core minutes are the processor time of the ablation alone."""
 HEAD = (
     "solution",
     "idea",
@@ -40,7 +35,8 @@ HEAD = (
     "without",
     "gain [95 % interval]",
     "fitted again",
-    "min",
+    "core min",
+    "commit",
 )
 VERDICTS = {
     "better": "These ideas help, by mean Dice",
@@ -49,92 +45,96 @@ VERDICTS = {
 }
 
 
-class Place(NamedTuple):
-    """Where the run with an idea is, and where that without it is made."""
+class Measured(NamedTuple):
+    """An ablation that is done: the runs with the idea and without it, on the same strips."""
 
     ablation: Ablation
-    data: str
-    base: RunFolder
-    run: RunFolder
+    base: Record
+    run: Record
+    fitted: int
+    """Networks that were fitted again."""
+
+    @property
+    def differences(self) -> Differences:
+        """The five numbers with the idea less those without it."""
+        one, other = self.run.result, self.base.result
+        return paired_differences(one.pairs, other.pairs, other.groups)
 
 
-def report(places: Sequence[Place], budget: str) -> Iterator[str]:
-    """Yield the lines of the report."""
+def write_measured(path: Path, measured: Measured) -> None:
+    """Write the record of an ablation. Raises ValueError if the strips of both runs differ."""
+    if list(measured.run.images) != list(measured.base.images):
+        raise ValueError(f"{measured.ablation.label} is evaluated on other strips than its base")
+    records = {"with": measured.base, "without": measured.run}
+    lines = (
+        f' "{key}": {json.dumps(asdict(replace(record, masks={})))}'
+        for key, record in records.items()
+    )
+    content = ",\n".join((f' "fitted": {measured.fitted}', *lines))
+    write_text(path, f"{{\n{content}\n}}\n")
+
+
+def read_measured(place: Path) -> list[Measured]:
+    """Return the ablations of a data set that are done, in the order of the list."""
+    done = []
+    for ablation in ABLATIONS:
+        path = place / f"{ablation.label}.json"
+        if path.exists():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            records = Record(**stored["with"]), Record(**stored["without"])
+            done.append(Measured(ablation, *records, stored["fitted"]))
+    return done
+
+
+def report(records: Path, budget: str) -> Iterator[str]:
+    """Yield the lines of the report on all data sets with records."""
     if budget == "tiny":
         yield from (TINY, "")
     yield from (f"# One idea less, budget {budget}", "")
-    yield f"`{' '.join(['python benchmarks/ablations.py', *sys.argv[1:]])}` at commit {commit()},"
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()})."
+    command = f"python benchmarks/ablations.py --budget {budget}"
+    yield f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, no GPU."
     yield from ("", INTRODUCTION)
-    for name in dict.fromkeys(each.data for each in places):
-        yield from _of_data(name, [each for each in places if each.data == name])
+    for place in places_of(records / budget):
+        yield from _of_data(place)
     yield from ("", "## What was taken away", "")
     for each in ABLATIONS:
         yield f"- `{each.label}` ({each.source}): {each.removed}"
 
 
-def commit() -> str:
-    """Return the commit of this program; a question mark if it is not known."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "?"
-
-
-def _of_data(name: str, places: Sequence[Place]) -> Iterator[str]:
+def _of_data(place: Path) -> Iterator[str]:
     """Yield the table of one data set, and sentences on it."""
-    finished = [each for each in places if each.run.scores.exists()]
-    stale = [each for each in finished if not _is_current(each)]
-    done = [each for each in finished if each not in stale]
-    compared = [(each, compare(each.run.path, each.base.path)) for each in done]
-    if not finished:
+    compared = [(each, each.differences) for each in read_measured(place)]
+    if not compared:
         return
-    yield from ("", f"## {name}", "")
-    if compared:
-        yield f"| {' | '.join(HEAD)} |"
-        yield "|---" * len(HEAD) + "|"
-        yield from (f"| {' | '.join(_cells(*each))} |" for each in compared)
-        yield from ("", *_verdicts(compared))
-    for each in done:
+    yield from ("", f"## {place.name}", "")
+    yield f"| {' | '.join(HEAD)} |"
+    yield "|---" * len(HEAD) + "|"
+    yield from (f"| {' | '.join(_cells(*each))} |" for each in compared)
+    yield from ("", *_verdicts(compared))
+    for each, _ in compared:
         if each.ablation.change is None:
-            yield f"- `{each.ablation.label}`. {each.run.load_recipe().changes[-1]}"
-    for each in stale:
-        yield (
-            f"- `{each.ablation.label}` is left out: `{each.base.path}` now has another recipe. "
-            f"Remove `{each.run.path}` and its files, and run it again."
-        )
+            yield f"- `{each.ablation.label}`. {each.run.changes[-1]}"
 
 
-def _is_current(place: Place) -> bool:
-    """Return whether an ablation was made from the recipe that the run with the idea has now."""
-    return place.run.load_recipe() == variant_of(place.ablation, place.base)
-
-
-def _cells(place: Place, comparison: Comparison) -> Iterator[str]:
+def _cells(measured: Measured, differences: Differences) -> Iterator[str]:
     """Yield the cells of a row, in the order of `HEAD`."""
-    scores = comparison.scores
-    part = "" if comparison.part == "held out" else f", {comparison.part}"
-    yield from (f"`{place.ablation.recipe}`", place.ablation.idea)
-    yield f"{scores.strips} ({scores.groups}){part}"
-    for number in (scores.mean_dice, scores.defect_dice):
-        yield from (f"{number.other:.4f}", f"{number.one:.4f}", _gain(number))
-    copied, every = copied_and_all(place.ablation, place.base, place.run)
-    yield from (f"{every - copied} of {every}", f"{minutes_of(place.run.path):.1f}")
+    run = measured.run
+    part = "" if run.part == "held out" else f", {run.part}"
+    yield from (f"`{measured.ablation.recipe}`", measured.ablation.idea)
+    yield f"{len(run.images)} ({len(set(run.groups))}){part}"
+    for number in (differences.mean_dice, differences.defect_dice):
+        yield from (f"{number.other:.4f}", f"{number.one:.4f}", gain_cell(number.estimate))
+    yield from (f"{measured.fitted} of {run.networks}", f"{run.minutes:.1f}")
+    yield f"{run.cost['commit']}"
 
 
-def _gain(number: Difference) -> str:
-    """Return the gain with its interval; bold if the interval does not contain 0."""
-    interval = "unknown" if isnan(number.low) else f"{number.low:+.4f}, {number.high:+.4f}"
-    text = f"{number.value:+.4f} [{interval}]"
-    return text if number.verdict == "not distinguishable" else f"**{text}**"
-
-
-def _verdicts(compared: Sequence[tuple[Place, Comparison]]) -> Iterator[str]:
+def _verdicts(compared: Sequence[tuple[Measured, Differences]]) -> Iterator[str]:
     """Yield a sentence on the ideas that help by mean Dice, on those that cost, and on the rest."""
     for verdict, sentence in VERDICTS.items():
         labels = [
-            f"{place.ablation.idea} (`{place.ablation.label}`)"
-            for place, comparison in compared
-            if comparison.scores.mean_dice.verdict == verdict
+            f"{measured.ablation.idea} (`{measured.ablation.label}`)"
+            for measured, differences in compared
+            if differences.mean_dice.verdict == verdict
         ]
         if labels:
             yield f"- {sentence}: {'; '.join(labels)}."

@@ -1,25 +1,30 @@
 """Take one idea away from each solution, and compare with the finished run on held-out strips.
 
-The runs with all ideas are those of `scripts/nine`. Where an idea only changes how the networks
-decide, the same networks decide without it; otherwise the networks that differ are fitted again,
-on the same folds, with the same seeds. A finished ablation is not run again; an interrupted one
+The runs with all ideas are those of `scripts/nine`, whose run folders are needed. Where an idea
+only changes how the networks decide, the same networks decide without it; otherwise the networks
+that differ are fitted again, on the same folds, with the same seeds. The result is recorded in a
+small file, from which the report is made. A recorded ablation is not run again; an interrupted one
 continues. `ablation_list.py` lists what is taken away.
 
 Run: python benchmarks/ablations.py --runs runs/nine --budget small
+The report again, from the records in the repository:
+     python benchmarks/ablations.py --budget small --records reports/ablations --report-only
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from ablation_list import ABLATIONS
-from ablation_report import Place, report
-from ablation_runs import Prepared, prepare
-from measured_runs import run_measured
+from ablation_list import ABLATIONS, Ablation
+from ablation_report import Measured, report, write_measured
+from ablation_runs import Prepared, copied_and_all, prepare
+from measured_runs import Job, side_by_side
+from records import record_of
 from steelscan.pipeline import RunFolder
 from steelscan.strip.errors import SteelscanError
-from steelscan.strip.files import write_text
+from steelscan.strip.files import output_folder, write_text
 
 
 def main() -> None:
@@ -31,42 +36,79 @@ def main() -> None:
     labels = [each.label for each in ABLATIONS]
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=labels, help=", ".join(labels))
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--records", type=Path, help="Folder. Default: records in --out.")
     parser.add_argument("--report", type=Path, default=Path("reports/ablations.md"))
+    parser.add_argument("--side-by-side", type=int, default=1, help="Ablations at the same time.")
     parser.add_argument("--report-only", action="store_true", help="Run nothing.")
     options = parser.parse_args()
-    places = places_of(options.runs / options.budget, options.data, options.out / options.budget)
-    if not places:
-        sys.exit(f"{options.runs / options.budget} has no finished run: start with scripts/nine")
-    chosen = [each for each in places if each.ablation.label in (options.only or labels)]
-    failed = [] if options.report_only else [each for each in chosen if not ablate(each)]
-    write_text(options.report, "\n".join(report(places, options.budget)) + "\n")
+    records, failed = (options.records or options.out / "records") / options.budget, []
+    if not options.report_only:
+        runs, out = options.runs / options.budget, options.out / options.budget
+        places = places_of(runs, options.data, out, options.only or labels)
+        if not places:
+            sys.exit(
+                f"{options.runs / options.budget} has no finished run: start with scripts/nine"
+            )
+        failed = ablate(places, records, options.side_by_side)
+    write_text(options.report, "\n".join(report(records.parent, options.budget)) + "\n")
     print(f"Report: {options.report}")
     if failed:
-        sys.exit("Failed: " + "; ".join(f"{each.run.path}.log" for each in failed))
+        sys.exit("Failed: " + "; ".join(failed))
 
 
-def places_of(runs: Path, data: Sequence[str], out: Path) -> list[Place]:
-    """Return each ablation of each finished run, by data set."""
+class Place(NamedTuple):
+    """An ablation on a data set, the finished run with the idea, and where the other is made."""
+
+    ablation: Ablation
+    data: str
+    base: RunFolder
+    run: RunFolder
+
+
+def places_of(runs: Path, data: Sequence[str], out: Path, labels: Sequence[str]) -> list[Place]:
+    """Return each chosen ablation of each finished run, by data set."""
     found = sorted(each.name for each in runs.glob("*") if each.is_dir())
     return [
         Place(each, name, RunFolder(runs / name / each.recipe), RunFolder(out / name / each.label))
         for name in (data or found)
         for each in ABLATIONS
-        if (runs / name / each.recipe / "scores.json").exists()
+        if each.label in labels and (runs / name / each.recipe / "scores.json").exists()
     ]
 
 
-def ablate(place: Place) -> bool:
-    """Run one ablation unless it is finished; return whether it succeeded."""
-    print(f"{place.ablation.label} on {place.data}", flush=True)
-    try:
-        dataset = place.base.open_data()
-        made = prepare(place.ablation, place.base, dataset, place.run.path)
-    except (SteelscanError, ValueError) as error:
-        print(error)
-        write_text(Path(f"{place.run.path}.log"), f"{error}\n")
-        return False
-    return run_measured(command_of(made, place.base, dataset.root), place.run.path)
+def ablate(places: Sequence[Place], records: Path, count: int) -> list[str]:
+    """Run the ablations without a record, several at the same time; return the logs of failures."""
+    failed, jobs, made = list[str](), list[Job](), dict[Path, Place]()
+    for place in places:
+        run = place.run.path
+        if _record(records, place).exists():
+            continue
+        try:
+            dataset = place.base.open_data()
+            prepared = prepare(place.ablation, place.base, dataset, run)
+        except (SteelscanError, ValueError) as error:
+            print(error)
+            write_text(output_folder(run.parent) / f"{run.name}.log", f"{error}\n")
+            failed.append(f"{run}.log")
+            continue
+        made[run] = place
+        jobs.append(Job(command_of(prepared, place.base, dataset.root), run))
+
+    def keep(job: Job) -> None:
+        place = made[job.run]
+        dataset, path = place.base.open_data(), _record(records, place)
+        base, run = record_of(place.base.path, dataset), record_of(job.run, dataset)
+        assert base is not None
+        assert run is not None
+        copied, every = copied_and_all(place.ablation, place.base, place.run)
+        output_folder(path.parent)
+        write_measured(path, Measured(place.ablation, base, run, every - copied))
+
+    return failed + [f"{job.run}.log" for job in side_by_side(jobs, count, keep)]
+
+
+def _record(records: Path, place: Place) -> Path:
+    return records / place.data / f"{place.ablation.label}.json"
 
 
 def command_of(made: Prepared, base: RunFolder, data: Path) -> list[str]:

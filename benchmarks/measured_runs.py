@@ -11,12 +11,11 @@ import json
 import os
 import platform
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -44,15 +43,18 @@ def run_measured(command: Sequence[str], run: Path, threads: int | None = None) 
 
     ``threads`` are the cores that PyTorch uses (None: all).
     """
-    return not _run([Job(command, run)], 1, threads)
+    return not _run([Job(command, run)], 1, threads, lambda _: None)
 
 
-def side_by_side(jobs: Iterable[Job], count: int) -> list[Job]:
+def side_by_side(
+    jobs: Iterable[Job], count: int, done: Callable[[Job], object] = lambda _: None
+) -> list[Job]:
     """Run several commands, ``count`` at the same time with equal shares of the cores.
 
-    Goes on if one fails. Returns those that failed.
+    Goes on if one fails. ``done`` is called with each that has succeeded, earlier or now. Returns
+    those that failed.
     """
-    return _run(list(jobs), count, None if count == 1 else max(1, cores() // count))
+    return _run(list(jobs), count, None if count == 1 else max(1, cores() // count), done)
 
 
 def cost_of(run: Path) -> Mapping[str, Any]:
@@ -60,20 +62,6 @@ def cost_of(run: Path) -> Mapping[str, Any]:
     path = Path(f"{run}.json")
     nothing = {"seconds": 0.0, "cpu_seconds": 0.0, "gib": 0.0, "done": False}
     return {**nothing, **json.loads(path.read_text(encoding="utf-8"))} if path.exists() else nothing
-
-
-def minutes_of(run: Path) -> float:
-    """Return the processor time of all calls for a run, of all cores together, in minutes.
-
-    Other programs that run at the same time change it little, unlike the wall time.
-    """
-    return float(cost_of(run)["cpu_seconds"]) / 60
-
-
-def median_minutes(runs: Iterable[Path]) -> float | None:
-    """Return the median of the minutes of the finished runs among these; None if there are none."""
-    minutes = [minutes_of(run) for run in runs if cost_of(run)["done"]]
-    return statistics.median(minutes) if minutes else None
 
 
 def cores() -> int:
@@ -107,9 +95,14 @@ def processor() -> str:
     return f"{name}, {'AVX-512' if 'avx512f' in text else 'without AVX-512'}"
 
 
-def _run(jobs: list[Job], count: int, threads: int | None) -> list[Job]:
+def _run(
+    jobs: list[Job], count: int, threads: int | None, done: Callable[[Job], object]
+) -> list[Job]:
     """Run the jobs that are not done, so many at the same time; return those that failed."""
     waiting = [job for job in jobs if not cost_of(job.run)["done"]]
+    for job in jobs:
+        if job not in waiting:
+            done(job)
     running, failed = list[_Running](), list[Job]()
     with _terminable():
         try:
@@ -119,7 +112,9 @@ def _run(jobs: list[Job], count: int, threads: int | None) -> list[Job]:
                 time.sleep(_SAMPLE)
                 for each in [each for each in running if each.has_ended()]:
                     running.remove(each)
-                    if not each.cost["done"]:
+                    if each.cost["done"]:
+                        done(each.job)
+                    else:
                         failed.append(each.job)
                         print(f"{each.job.run} failed, see {each.job.run}.log", flush=True)
         finally:

@@ -1,12 +1,15 @@
 """Train all nine solutions, `quick` and a plain U-Net, and write one report on the results.
 
 Each recipe is one call of `steelscan train` in its own process, whose processor time and peak
-memory are reported. A finished recipe is not run again; an interrupted one continues (its time is
-then that of all calls). All are evaluated on the same held-out strips, which none was fitted or
-tuned on. A data set named severstal is evaluated by repeated cross-validation, starting from the
-runs on synthetic strips.
+memory are reported. What a finished run predicts is recorded in a small file, from which the report
+is made. A recipe with a record is not run again; an interrupted one continues (its time is then
+that of all calls). All are evaluated on the same held-out strips, which none was fitted or tuned
+on. A data set named severstal is evaluated by repeated cross-validation, starting from the runs on
+synthetic strips.
 
 Run: scripts/nine --budget small --data DATA/neu DATA/severstal
+The report again, from the records in the repository:
+     scripts/nine --budget small --records reports/nine --report-only
 """
 
 import argparse
@@ -15,12 +18,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from measured_runs import Job, cost_of, median_minutes, run_measured, side_by_side
+from measured_runs import Job, cost_of, run_measured, side_by_side
 from nine_cross_validation import cross_validation
 from nine_folds import folds_of, split_of_quick, write_folds
 from nine_pages import measured_sets, write_pictures
-from nine_report import NINE, report
+from nine_report import report
+from nine_results import NINE, median_minutes
 from quick import FOLDER, mill_strips, print_result
+from records import record_of, write_record
 from steelscan import recipes
 from steelscan.data import open_dataset
 from steelscan.mill import Mill, write_mill
@@ -38,6 +43,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="Data sets of your own.")
     parser.add_argument("--strips", type=int, help=f"Synthetic strips. Default: {STRIPS}.")
     parser.add_argument("--out", type=Path, default=Path("runs/nine"))
+    parser.add_argument("--records", type=Path, help="Folder. Default: records in --out.")
     parser.add_argument("--report", type=Path, default=Path("reports/nine.md"))
     names = [*NINE, "quick", "plain_unet"]
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names)
@@ -51,28 +57,41 @@ def main() -> None:
     if options.quick:
         run_quick("fourteenth_place")
         return
-    mill, strips = options.out / "mill", options.strips or STRIPS[options.budget]
+    options.records = options.records or options.out / "records"
+    mill, failed = options.out / "mill", list[Job]()
     if not options.report_only:
-        make_mill(mill, strips, TESTS[options.budget])
-    elif not mill.exists():
-        parser.error(f"{options.out} has no runs to report; start without --report-only")
-    failed = []
-    for data in [] if options.report_only else [mill, *options.data]:
-        place = options.out / options.budget / data.name
-        if data.name == "severstal" and options.budget != "tiny":
-            failed += cross_validation(options, data, place)
-            continue
-        failed += side_by_side(train_jobs(options, data, place), options.side_by_side)
-        if options.budget != "tiny" and "plain_unet" in options.only:
-            failed += fit_unet(options, data, place)
-    if options.budget != "tiny":
-        sets = measured_sets(options.out / options.budget, [mill, *options.data])
-        write_pictures(options.out / options.budget, sets, options.report.parent)
-    lines = report(options.out, [mill, *options.data], options.budget, options.report.parent)
+        make_mill(mill, options.strips or STRIPS[options.budget], TESTS[options.budget])
+        for data in (mill, *options.data):
+            failed += run_all(options, data)
+    elif not (options.records / options.budget).exists():
+        parser.error(f"{options.records} has no records of this budget: omit --report-only")
+    if options.budget != "tiny" and mill.exists():
+        sets = measured_sets(options.records / options.budget)
+        write_pictures(sets, open_dataset(mill), options.report.parent)
+    lines = report(options.records, options.budget, options.report.parent)
     write_text(options.report, "\n".join(lines) + "\n")
     print(f"Report: {options.report}")
     if failed:
         sys.exit("Failed: " + "; ".join(f"{each.run}.log" for each in failed))
+
+
+def run_all(options: argparse.Namespace, data: Path) -> list[Job]:
+    """Run all recipes on a data set, and record each that is done; return what failed."""
+    runs = options.out / options.budget
+    place, dataset = runs / data.name, open_dataset(data)
+
+    def keep(job: Job) -> None:
+        record = record_of(job.run, dataset)
+        assert record is not None, f"{job.run} has no scores"
+        path = options.records / options.budget / job.run.relative_to(runs)
+        write_record(output_folder(path.parent) / f"{path.name}.json", record)
+
+    if data.name == "severstal" and options.budget != "tiny":
+        return cross_validation(options, data, place, keep)
+    failed = side_by_side(train_jobs(options, data, place), options.side_by_side, keep)
+    if options.budget != "tiny" and "plain_unet" in options.only:
+        failed += side_by_side(unet_job(options, data, place), options.side_by_side, keep)
+    return failed
 
 
 def make_mill(mill: Path, strips: int, tests: int) -> None:
@@ -87,10 +106,12 @@ def make_mill(mill: Path, strips: int, tests: int) -> None:
 
 
 def train_jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:
-    """Yield the training of each recipe on a data set; folds are written beside its run."""
+    """Yield the training of each recipe without a record; folds are written beside its run."""
     dataset = open_dataset(data)
     split = None if options.budget == "tiny" else split_of_quick(dataset)
     for name in [each for each in options.only if each != "plain_unet"]:
+        if (options.records / options.budget / data.name / f"{name}.json").exists():
+            continue
         recipe, budget = budgeted(name, options.budget)
         command = train_command(recipe.name, budget, data, place / name, options.jobs)
         if split is not None:
@@ -113,19 +134,22 @@ def train_command(name: str, budget: str, data: Path, run: Path, jobs: int | Non
     return command if jobs is None else [*command, "--jobs", str(jobs)]
 
 
-def fit_unet(options: argparse.Namespace, data: Path, place: Path) -> list[Job]:
-    """Fit the plain U-Net with the processor time of the median recipe; return it if it failed.
+def unet_job(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:
+    """Yield the fit of the plain U-Net with the processor time of the median recipe, if to be done.
 
     It has as many cores as each recipe had. Without a finished recipe it gets 10 minutes.
     """
+    records = options.records / options.budget / data.name
+    if (records / "plain_unet.json").exists():
+        return
     run, table = place / "plain_unet", output_folder(place) / "plain_unet.folds.csv"
     dataset, folds = open_dataset(data), recipes.load("quick").folds
     write_folds(table, dataset, folds_of(folds, split_of_quick(dataset)))
-    minutes = options.unet_minutes or median_minutes(place / name for name in NINE) or 10
+    minutes = options.unet_minutes or median_minutes(records) or 10
     command = [sys.executable, str(Path(__file__).with_name("plain_unet.py")), "--data", str(data)]
     command += ["--folds", str(table), "--held-out", *map(str, folds.holdout)]
     command += ["--minutes", f"{minutes:.2f}", "--out", str(run)]
-    return side_by_side([Job(command, run)], options.side_by_side)
+    yield Job(command, run)
 
 
 def run_quick(name: str) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from measured_runs import minutes_of
 from nine_report import Measured
-from nine_results import NINE, folders_of, label_of
+from nine_results import NINE, label_of, records_of
 from steelscan.pages import png_of, styled
 from steelscan.strip.files import write_bytes
 
@@ -44,7 +43,7 @@ def points_of(measured: Measured, place: Path) -> list[Point]:
     return [
         Point(
             name,
-            sum(map(minutes_of, folders_of(place, name))),
+            sum(record.minutes for record in records_of(place, name)),
             measured.scores[name]["defect_dice"].value,
         )
         for name in measured.gains

@@ -1,6 +1,6 @@
-"""What the runs of `scripts/nine` found, for the pages of the solutions, recipes and the README.
+"""What `scripts/nine` found, for the pages of the solutions, recipes and the README.
 
-Run: python benchmarks/nine_pages.py --budget small --data DATA/neu DATA/severstal
+Run: python benchmarks/nine_pages.py --records reports/nine
 """
 
 import argparse
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nine_minutes import points_of, write_minutes
 from nine_pictures import write_found, write_strip
-from nine_report import BARS, Measured, cost_cells, gain_cell, measure
-from nine_results import NINE, folders_of
+from nine_report import BARS, Measured, cost_cells, gain_cell, measure, places_of
+from nine_results import NINE, records_of
+from steelscan.data import Dataset, open_dataset
 from steelscan.evaluation.statistics import Estimate
 from steelscan.strip.files import write_text
 
@@ -21,42 +22,41 @@ BEFORE = "## Ours, and where sources disagree"
 """The heading before which a page gets its section."""
 
 Sets = Mapping[Path, Measured]
-"""What is measured on each data set, by its folder."""
+"""What is measured on each data set, by the folder of its records."""
 
 
 def main() -> None:
     """Draw all pictures, write the pages of the solutions, and print lines to copy."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/nine"), help="Of scripts/nine.")
-    parser.add_argument("--budget", choices=["small", "full"], default="small")
-    parser.add_argument("--data", type=Path, nargs="*", default=[], help="As of scripts/nine.")
+    parser.add_argument("--records", type=Path, default=Path("reports/nine"))
+    parser.add_argument("--budget", choices=["small"], default="small")
     options = parser.parse_args()
-    place, data = options.out / options.budget, [options.out / "mill", *options.data]
-    sets = measured_sets(place, data)
-    write_pictures(place, sets, ROOT / "reports")
-    write_solution_pages(place, sets, options.budget, ROOT / "docs" / "solutions")
+    sets, mill = measured_sets(options.records / options.budget), open_dataset(options.out / "mill")
+    write_pictures(sets, mill, ROOT / "reports")
+    write_solution_pages(sets, mill, options.budget, ROOT / "docs" / "solutions")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for line in (*reproduced_lines(sets, options.budget), "", *readme_rows(sets, readme)):
         print(line)
 
 
-def measured_sets(place: Path, data: list[Path]) -> dict[Path, Measured]:
+def measured_sets(records: Path) -> dict[Path, Measured]:
     """Return what is measured on each data set on which anything is done."""
-    every = {folder: measure(place / folder.name, folder) for folder in data}
-    return {folder: measured for folder, measured in every.items() if measured is not None}
+    every = {place: measure(place) for place in places_of(records)}
+    return {place: measured for place, measured in every.items() if measured is not None}
 
 
-def write_pictures(place: Path, sets: Sets, reports: Path) -> None:
+def write_pictures(sets: Sets, mill: Dataset, reports: Path) -> None:
     """Draw the pictures of the report on all data sets, and of one strip of the mill."""
     if sets:
-        points = {each.name: points_of(sets[each], place / each.name) for each in sets}
+        points = {place.name: points_of(sets[place], place) for place in sets}
         write_minutes(reports / "nine-minutes.png", points)
-    for data in sets:
-        if data.name == "mill":
-            write_strip(reports / "nine-strip.png", place / data.name, data)
+    for place in sets:
+        if place.name == "mill":
+            write_strip(reports / "nine-strip.png", place, mill)
 
 
-def write_solution_pages(place: Path, sets: Sets, budget: str, folder: Path) -> None:
+def write_solution_pages(sets: Sets, mill: Dataset, budget: str, folder: Path) -> None:
     """Write the section on what was found into each page, with its picture if the mill is done.
 
     A section that is there is replaced; pages of recipes that are not done stay as they are.
@@ -65,26 +65,26 @@ def write_solution_pages(place: Path, sets: Sets, budget: str, folder: Path) -> 
         if not any(name in measured.scores for measured in sets.values()):
             continue
         picture = folder / f"found-{name}.png"
-        for data in sets:
-            if data.name == "mill":
-                write_found(picture, place / data.name, name, data)
+        for place in sets:
+            for record in records_of(place, name) if place.name == "mill" else ():
+                write_found(picture, record, mill)
         page = folder / f"{name}.md"
-        section = solution_section(name, place, sets, budget, picture.exists())
+        section = solution_section(name, sets, budget, picture.exists())
         write_text(page, with_section(page.read_text(encoding="utf-8"), section))
 
 
-def solution_section(name: str, place: Path, sets: Sets, budget: str, picture: bool) -> str:
+def solution_section(name: str, sets: Sets, budget: str, picture: bool) -> str:
     """Return the section of a page, with its markers."""
     lines = [BEGIN, "## What it found here", "", *_introduction(budget), ""]
     head = "| data | mean Dice | Dice where defect | less plain U-Net | networks | core min |"
     lines.append(head)
     lines.append("|---|---|---|---|---:|---:|")
-    for data, measured in sets.items():
+    for place, measured in sets.items():
         if name in measured.scores:
             scores, gains = measured.scores[name], measured.gains[name]
-            cells = [data.name, scores["mean_dice"].text(), scores["defect_dice"].text()]
+            cells = [place.name, scores["mean_dice"].text(), scores["defect_dice"].text()]
             cells.append(gain_cell(gains["plain_unet"]) if "plain_unet" in gains else "")
-            cells += cost_cells(folders_of(place / data.name, name))[:2]
+            cells += cost_cells(records_of(place, name))[:2]
             lines.append(f"| {' | '.join(cells)} |")
     if picture:
         title = "Two synthetic strips with true and predicted outlines"

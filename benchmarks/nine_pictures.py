@@ -1,4 +1,4 @@
-"""Pictures of what the runs of `scripts/nine` outline on held-out synthetic strips."""
+"""Pictures of what the recipes of `scripts/nine` outline on held-out synthetic strips."""
 
 import io
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from contact_sheet import save
-from nine_results import ALL, MasksOf, label_of, masks_of, opened, results_of
+from nine_results import ALL, label_of, records_of
+from records import Record, shown
 from steelscan.data import Dataset
 from steelscan.evaluation.metrics import Pairs, count_pixels, dice
 from steelscan.pages import class_color
 from steelscan.pages.outline import outline
-from steelscan.strip import Masks, label_components
+from steelscan.strip import Masks, decode
 from steelscan.strip.files import write_bytes
 
 WIDTH = 1000
@@ -29,29 +30,17 @@ MOST_BYTES = 150_000
 Pixels = NDArray[np.uint8]
 
 
-def chosen_strips(dataset: Dataset, images: Sequence[str], count: int) -> list[int]:
-    """Return the rows of the strips to draw: most classes first, then most pieces, then names.
-
-    The choice depends on the true masks alone.
-    """
-    rows = [dataset.names.index(image) for image in images]
-    pieces = {row: sum(label_components(mask)[1] for mask in dataset.masks(row)) for row in rows}
-    rows.sort(key=lambda row: (-dataset.present[row].sum(), -pieces[row], dataset.names[row]))
-    return rows[:count]
-
-
-def write_strip(path: Path, place: Path, data: Path) -> bool:
+def write_strip(path: Path, place: Path, dataset: Dataset) -> bool:
     """Draw one held-out strip outlined by all that is done, with its truth; return if any is."""
-    predicted = _predicted(place, data)
-    if not predicted:
+    done = {name: record for name in ALL for record in records_of(place, name)}
+    if not done:
         return False
-    dataset = opened(data)
-    (row,) = chosen_strips(dataset, _held_out(place, data), 1)
+    (row,) = shown(dataset, next(iter(done.values())).images, 1)
     truth, picture = dataset.masks(row), dataset.picture(row)
     width = (WIDTH - GAP) // 2
     tiles = [_titled("true masks", outline(picture, truth, width=width))]
-    for name, masks_at in predicted.items():
-        masks = masks_at(row)
+    for name, record in done.items():
+        masks = _masks(record, dataset, row)
         title = f"{label_of(name).strip(chr(96))}: Dice {dice_of(masks, truth):.2f}"
         tiles.append(_titled(title, outline(picture, masks, width=width)))
     if len(tiles) % 2:
@@ -62,28 +51,24 @@ def write_strip(path: Path, place: Path, data: Path) -> bool:
     return True
 
 
-def write_found(path: Path, place: Path, name: str, data: Path) -> bool:
-    """Draw two held-out strips, true masks above and predicted ones below; under 150 kB.
-
-    Returns whether the run is finished.
-    """
-    dataset = opened(data)
-    masks_at = masks_of(place / name, dataset)
-    if masks_at is None:
-        return False
-    shown = [_legend(dataset.classes.names)]
-    for row in chosen_strips(dataset, _held_out(place, data), 2):
-        picture, truth, masks = dataset.picture(row), dataset.masks(row), masks_at(row)
-        shown.append(_titled("true masks", outline(picture, truth, width=WIDTH)))
+def write_found(path: Path, record: Record, dataset: Dataset) -> None:
+    """Draw two held-out strips, true masks above and predicted ones below; under 150 kB."""
+    tiles = [_legend(dataset.classes.names)]
+    for row in shown(dataset, record.images):
+        picture, truth, masks = (
+            dataset.picture(row),
+            dataset.masks(row),
+            _masks(record, dataset, row),
+        )
+        tiles.append(_titled("true masks", outline(picture, truth, width=WIDTH)))
         title = f"predicted: Dice {dice_of(masks, truth):.2f}"
-        shown.append(_titled(title, outline(picture, masks, width=WIDTH)))
-    drawn = _below(shown)
+        tiles.append(_titled(title, outline(picture, masks, width=WIDTH)))
+    drawn = _below(tiles)
     for greys in (64, 48, 32, 24, 16, 12, 8):
         content = _palette_png(drawn, greys)
         if len(content) < MOST_BYTES:
             break
     write_bytes(path, content)
-    return True
 
 
 def dice_of(masks: Masks, truth: Masks) -> float:
@@ -92,14 +77,10 @@ def dice_of(masks: Masks, truth: Masks) -> float:
     return float(dice(pairs)[pairs.truth > 0].mean())
 
 
-def _predicted(place: Path, data: Path) -> dict[str, MasksOf]:
-    """Return what gives the masks of all that is done, by name."""
-    made = {name: masks_of(place / name, opened(data)) for name in ALL}
-    return {name: masks_at for name, masks_at in made.items() if masks_at is not None}
-
-
-def _held_out(place: Path, data: Path) -> tuple[str, ...]:
-    return next(iter(results_of(place, data).values())).images
+def _masks(record: Record, dataset: Dataset, row: int) -> Masks:
+    """Return the predicted masks of a strip that the record keeps."""
+    texts = record.masks[dataset.names[row]]
+    return np.stack([decode(text, dataset.frames[row]) for text in texts])
 
 
 def _titled(title: str, picture: Pixels) -> Pixels:

@@ -1,8 +1,5 @@
-"""The report on all nine solutions, `quick` and a plain U-Net, as Markdown, from their folders."""
+"""The report on all nine solutions, `quick` and a plain U-Net, as Markdown, from their records."""
 
-import json
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,25 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from measured_runs import cost_of, minutes_of
-from nine_results import (
-    ALL,
-    NINE,
-    PLACES,
-    Result,
-    folders_of,
-    label_of,
-    repeats_of,
-    results_of,
-)
+from nine_results import ALL, NINE, label_of, records_of, repeats_of, results_of
+from records import Record, Result
 from steelscan import recipes
 from steelscan.analysis.compare.text import NUMBERS
 from steelscan.evaluation.metrics import paired_differences, score
 from steelscan.evaluation.statistics import Estimate
-from steelscan.pipeline import RunFolder
 from steelscan.recipes import with_budget
-
-__all__ = ["NINE", "PLACES", "Result", "results_of"]
 
 BARS = {"mill": 0.55, "neu": 0.75}
 """Dice where defect that each solution is to reach on held-out strips at the budget small."""
@@ -81,36 +66,41 @@ class Measured:
         return [name for name in NINE if name in self.scores]
 
 
-def report(
-    out: Path, data: Sequence[Path], budget: str, pictures: Path | None = None
-) -> Iterator[str]:
-    """Yield the lines of the report; what is not done yet is left out.
+def report(records: Path, budget: str, pictures: Path | None = None) -> Iterator[str]:
+    """Yield the lines of the report on all data sets with records; what is not done is left out.
 
     ``pictures`` is the folder of the report: of `PICTURES`, it shows those that are there.
     """
     if budget == "tiny":
         yield from (TINY, "")
     yield from (f"# The nine solutions, budget {budget}", "")
-    yield f"`{' '.join(['scripts/nine', *sys.argv[1:]])}`, {datetime.now(UTC):%Y-%m-%d},"
-    yield f"{os.cpu_count()} cores, no GPU; {'; '.join(_machines(out / budget))}."
+    yield f"`scripts/nine --budget {budget}`, {datetime.now(UTC):%Y-%m-%d}, no GPU."
     if budget != "tiny":
         yield from ("", INTRODUCTION)
-    for folder in data:
-        place = out / budget / folder.name
-        yield from _wiring(place) if budget == "tiny" else _data_set(place, folder)
+    places = places_of(records / budget)
+    for place in places:
+        yield from _wiring(place) if budget == "tiny" else _data_set(place)
     for name, title in PICTURES.items() if pictures and budget != "tiny" else ():
         if (pictures / name).exists():
             yield from ("", f"## {title}", "", f"![{title}]({name})")
+    yield from ("", "## Where each run was made", "")
+    yield from _table(("data", "recipe", "commit", "processor"), _machines(places))
     yield from ("", "## What the budget changed")
     for name in NINE:
         yield from ("", f"**{name}**", "")
-        changes = _changes(out, data, budget, name) or ["Nothing."]
+        changes = _changes(places, budget, name) or ["Nothing."]
         yield from (f"- {change}" for change in changes)
 
 
-def measure(place: Path, data: Path) -> Measured | None:
+def places_of(records: Path) -> list[Path]:
+    """Return the folder of each data set with records of a budget: the mill first, then by name."""
+    folders = [folder for folder in records.glob("*") if folder.is_dir()]
+    return sorted(folders, key=lambda folder: (folder.name != "mill", folder.name))
+
+
+def measure(place: Path) -> Measured | None:
     """Return what is measured on a data set; None if nothing is done yet."""
-    repeats = [each for each in repeats_of(place, data) or [results_of(place, data)] if each]
+    repeats = [each for each in repeats_of(place) or [results_of(place)] if each]
     if not repeats:
         return None
     firsts = [next(iter(each.values())) for each in repeats]
@@ -129,16 +119,14 @@ def measure(place: Path, data: Path) -> Measured | None:
     return Measured(len(firsts[0].images), groups, len(repeats), scores, gains)
 
 
-def cost_cells(runs: Sequence[Path]) -> tuple[str, str, str]:
+def cost_cells(records: Sequence[Record]) -> tuple[str, str, str]:
     """Return networks, core minutes with the cores used, and peak memory in GiB, of runs."""
-    networks = sum(len(list(run.rglob("checkpoint.safetensors"))) or 1 for run in runs)
-    costs = [cost_of(run) for run in runs]
-    minutes = f"{sum(map(minutes_of, runs)):.1f}"
-    threads = sorted({cost["threads"] for cost in costs if "threads" in cost})
-    if threads:
-        cores = " to ".join(str(each) for each in (threads[0], threads[-1])[: len(threads)])
-        minutes += f" ({cores} {'core' if threads == [1] else 'cores'})"
-    return str(networks), minutes, f"{max(cost['gib'] for cost in costs):.2f}"
+    minutes = f"{sum(each.minutes for each in records):.1f}"
+    threads = sorted({each.cost["threads"] for each in records})
+    cores = " to ".join(str(each) for each in (threads[0], threads[-1])[: len(threads)])
+    minutes += f" ({cores} {'core' if threads == [1] else 'cores'})"
+    memory = max(each.cost["gib"] for each in records)
+    return str(sum(each.networks for each in records)), minutes, f"{memory:.2f}"
 
 
 def gain_cell(gain: Estimate) -> str:
@@ -147,9 +135,9 @@ def gain_cell(gain: Estimate) -> str:
     return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
 
 
-def _data_set(place: Path, data: Path) -> Iterator[str]:
+def _data_set(place: Path) -> Iterator[str]:
     """Yield the tables of one data set, and sentences on them."""
-    measured = measure(place, data)
+    measured = measure(place)
     if measured is None:
         return
     part = "strips" if measured.repeats > 1 else "held-out strips"
@@ -178,7 +166,7 @@ def _score_rows(measured: Measured) -> Iterator[list[str]]:
 def _gain_rows(measured: Measured, bases: Sequence[str], place: Path) -> Iterator[list[str]]:
     for name, gains in measured.gains.items():
         cells = [gain_cell(gains[base]) if base in gains else "" for base in bases]
-        yield [label_of(name), *cells, *cost_cells(folders_of(place, name))]
+        yield [label_of(name), *cells, *cost_cells(records_of(place, name))]
 
 
 def _sentences(place: Path, measured: Measured) -> Iterator[str]:
@@ -196,7 +184,7 @@ def _sentences(place: Path, measured: Measured) -> Iterator[str]:
         above, surely = measured.above("plain_unet"), measured.surely_above("plain_unet")
         yield f"- Above the plain U-Net in mean Dice: {_share(above, nine)}."
         yield f"- Above the plain U-Net with an interval above 0: {_share(surely, nine)}."
-        crops = _crops(folders_of(place, "plain_unet"))
+        crops = sum(record.crops for record in records_of(place, "plain_unet"))
         yield f"- The plain U-Net (`benchmarks/plain_unet.py`) was fitted on {crops} crops."
 
 
@@ -204,12 +192,6 @@ def _share(reached: Sequence[str], nine: Sequence[str]) -> str:
     """Return how many of the nine reach something, and which do not."""
     missing = [label_of(name) for name in nine if name not in reached]
     return f"{len(reached)} of {len(nine)}" + (f"; not {', '.join(missing)}" if missing else "")
-
-
-def _crops(runs: Sequence[Path]) -> int:
-    """Return how many crops the plain U-Net was fitted on, over all runs."""
-    files = [run / "pairs.json" for run in runs]
-    return sum(json.loads(each.read_text("utf-8"))["crops"] for each in files if each.exists())
 
 
 def _scores(repeats: Sequence[Result]) -> dict[str, Estimate]:
@@ -232,29 +214,32 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(*values.mean(axis=0).tolist())
 
 
-def _machines(place: Path) -> list[str]:
-    """Return the commits and processors of all runs."""
-    files = [*sorted(place.glob("*/*.json")), *sorted(place.glob("*/repeat*/*.json"))]
-    costs = [json.loads(path.read_text("utf-8")) for path in files]
-    known = [cost for cost in costs if isinstance(cost, dict) and "commit" in cost]
-    return sorted({f"commit {cost['commit']}, {cost['processor']}" for cost in known})
+def _machines(places: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield data set, recipes, commit and processor: a row for runs that share the last two."""
+    for place in places:
+        ran: dict[tuple[str, str], list[str]] = {}
+        for name in ALL:
+            for record in records_of(place, name):
+                where = record.cost["commit"], record.cost["processor"]
+                ran.setdefault(where, []).append(label_of(name))
+        for where, names in ran.items():
+            yield place.name, ", ".join(dict.fromkeys(names)), *where
 
 
 def _wiring(place: Path) -> Iterator[str]:
     """Yield which recipes ran whole, and what that took."""
-    rows = [
-        (label_of(name), "yes" if cost["done"] else "no", *cost_cells([place / name]))
-        for name in ALL
-        if (cost := cost_of(place / name))["seconds"]
-    ]
+    rows = []
+    for name in (*NINE, "quick"):
+        done = records_of(place, name)
+        cells = ("yes", *cost_cells(done)) if done else ("no", "", "", "")
+        rows.append((label_of(name), *cells))
     yield from ("", f"## {place.name}", "")
     yield from _table(("recipe", "ran whole", "networks", "core min", "GiB"), rows)
 
 
-def _changes(out: Path, data: Sequence[Path], budget: str, name: str) -> Sequence[str]:
-    """Return what the budget changed in a recipe: as its first run recorded it, or as of now."""
-    for folder in data:
-        for run in folders_of(out / budget / folder.name, name):
-            if (run / "recipe.json").exists():
-                return RunFolder(run).load_recipe().changes
+def _changes(places: Sequence[Path], budget: str, name: str) -> Sequence[str]:
+    """Return what the budget changed in a recipe: in its first run, or as of now."""
+    for place in places:
+        for record in records_of(place, name):
+            return record.changes
     return with_budget(recipes.load(name), budget).changes

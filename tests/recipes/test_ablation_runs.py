@@ -1,7 +1,9 @@
 """An ablation from a finished run to its row in the report, on a small recipe."""
 
+import json
 import shutil
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from steelscan.recipes import Recipe
 
 CPU = Options(device="cpu")
 MODULES = ("ablations", "ablation_report", "ablation_list", "ablation_runs", "measured_runs")
+COST = {"cpu_seconds": 75.0, "gib": 1.0, "done": True, "threads": 1, "commit": "abc"}
 pytestmark = pytest.mark.usefixtures("unreported")
 
 
@@ -27,15 +30,22 @@ def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     module = import_module("ablations")
 
-    def run_here(command, run) -> bool:
-        assert command[:3] == [sys.executable, "-m", "steelscan"]
-        assert run == Path(command[command.index("--out") + 1])
-        monkeypatch.setattr(sys, "argv", ["steelscan", *command[3:], "--device", "cpu"])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return not end.value.code
+    def run_here(jobs, _, done) -> list:
+        failed = []
+        for job in jobs:
+            assert job.command[:3] == [sys.executable, "-m", "steelscan"]
+            assert job.run == Path(job.command[job.command.index("--out") + 1])
+            monkeypatch.setattr(sys, "argv", ["steelscan", *job.command[3:], "--device", "cpu"])
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+            if end.value.code:
+                failed.append(job)
+            else:
+                Path(f"{job.run}.json").write_text(json.dumps(COST))
+                done(job)
+        return failed
 
-    monkeypatch.setattr(module, "run_measured", run_here)
+    monkeypatch.setattr(module, "side_by_side", run_here)
     yield module
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -95,7 +105,7 @@ def test_a_decision_is_taken_by_the_networks_of_the_run(
     """Against the masks without the gate that the run itself counts for its verdict."""
     change = import_module("ablation_list").without_classifiers
     place = place_of(benchmark, base, tmp_path / "less", "decision", change)
-    assert benchmark.ablate(place)
+    assert benchmark.ablate([place], tmp_path / "records", 1) == []
     made, before = checkpoints(place.run), checkpoints(base)
     assert made == {name: each for name, each in before.items() if "segment" in name}
     dataset = open_dataset(strips)
@@ -118,7 +128,7 @@ def test_networks_that_stay_and_those_fitted_again_are_those_of_a_whole_run(
         return recipe.with_members({"segment": [member.but(stages=stages)]})
 
     place = place_of(benchmark, base, tmp_path / "less", "training", shorter)
-    assert benchmark.ablate(place)
+    assert benchmark.ablate([place], tmp_path / "records", 1) == []
     made, before = checkpoints(place.run), checkpoints(base)
     assert {name for name in made if made[name] == before[name]} == {
         name for name in before if "classify" in name
@@ -140,7 +150,7 @@ def test_networks_and_pseudo_labels_of_all_rounds_are_kept_or_left_out(
     before = checkpoints(in_rounds)
     assert len(before) == 8
     place = place_of(benchmark, in_rounds, tmp_path / "kept", "decision", without_area)
-    assert benchmark.ablate(place)
+    assert benchmark.ablate([place], tmp_path / "records", 1) == []
     assert checkpoints(place.run) == before
     labels = [
         path.relative_to(in_rounds.path) for path in in_rounds.path.rglob("pseudo_labels*.csv")
@@ -151,58 +161,62 @@ def test_networks_and_pseudo_labels_of_all_rounds_are_kept_or_left_out(
     assert place.run.load_tuned().round == 2
     change = import_module("ablation_list").without_pseudo_labels
     place = place_of(benchmark, in_rounds, tmp_path / "none", "training", change)
-    assert benchmark.ablate(place)
+    assert benchmark.ablate([place], tmp_path / "others", 1) == []
     first = {name: each for name, each in before.items() if "round" not in name}
     assert checkpoints(place.run) == first
     assert not (place.run.path / "rounds").exists()
     assert place.run.load_tuned().round == 0
 
 
-def test_the_report_has_the_comparison_and_leaves_out_runs_of_another_recipe(
-    benchmark, base: RunFolder, tmp_path: Path, monkeypatch
+def test_the_report_has_the_comparison_without_the_runs(
+    benchmark, base: RunFolder, tmp_path: Path
 ) -> None:
     change = import_module("ablation_list").without_classifiers
     place = place_of(benchmark, base, tmp_path / "less", "decision", change)
-    assert list(import_module("ablation_report")._of_data("mill", [place])) == []
-    assert benchmark.ablate(place)
-    monkeypatch.setattr(import_module("ablation_report"), "minutes_of", lambda _: 1.25)
-    lines = list(benchmark.report([place], "small"))
+    records = tmp_path / "records" / "small"
+    known = replace(place.ablation, name="without_gate")
+    place = place._replace(ablation=known, run=RunFolder(tmp_path / "less"))
+    assert benchmark.ablate([place], records, 1) == []
+    lines = list(benchmark.report(records.parent, "small"))
     scores = compare(place.run.path, base.path).scores
     (row,) = [line for line in lines if line.startswith("| `first_place`")]
     cells = [cell.strip(" *") for cell in row.strip("|").split("|")]
-    assert cells[:3] == ["`first_place`", "an idea", f"{scores.strips} ({scores.groups})"]
+    assert cells[2] == f"{scores.strips} ({scores.groups})"
     for number, at in ((scores.mean_dice, 3), (scores.defect_dice, 6)):
         with_it, without, gain = cells[at : at + 3]
         assert [with_it, without] == [f"{number.other:.4f}", f"{number.one:.4f}"]
         value, low, high = gain.translate(str.maketrans("[],", "   ")).split()
         assert float(value) == pytest.approx(number.other - number.one, abs=5.1e-5)
         assert float(low) <= float(value) <= float(high)
-    assert cells[-2:] == ["0 of 2", "1.2"]
+    assert cells[-3:] == ["0 of 2", "1.2", "abc"]
     assert lines[0] == "# One idea less, budget small"
-    assert "no results" in next(benchmark.report([place], "tiny"))
-    other = place._replace(
-        ablation=place_of(benchmark, base, tmp_path, "decision", longer).ablation
-    )
-    text = "\n".join(benchmark.report([other], "small"))
-    assert "is left out" in text
-    assert "| `first_place` |" not in text
+    assert "no results" in next(benchmark.report(records.parent, "tiny"))
+    shutil.rmtree(place.run.path)
+    assert benchmark.ablate([place], records, 1) == []  # recorded: not run again
+    assert not place.run.path.exists()
+    assert list(benchmark.report(records.parent, "small")) == lines
 
 
-def longer(recipe: Recipe) -> Recipe:
-    """A recipe with another threshold."""
-    return recipe.with_steps({"classify": recipe.named["classify"].but(threshold=0.9)})
+@pytest.mark.usefixtures("benchmark")
+def test_runs_of_other_strips_are_not_compared(tmp_path: Path) -> None:
+    record = import_module("records").Record
+    both = (record(COST, 1, images=["a"]), record(COST, 1, images=["b"]))
+    page = import_module("ablation_report")
+    measured = page.Measured(import_module("ablation_list").ABLATIONS[0], *both, 0)
+    with pytest.raises(ValueError, match="on other strips"):
+        page.write_measured(tmp_path / "record.json", measured)
 
 
 def test_runs_are_found_by_data_set(benchmark, base: RunFolder, tmp_path: Path) -> None:
-    runs = base.path.parents[1]
-    labels = [each.ablation.label for each in benchmark.places_of(runs, [], tmp_path)]
+    runs, every = base.path.parents[1], [each.label for each in benchmark.ABLATIONS]
+    labels = [each.ablation.label for each in benchmark.places_of(runs, [], tmp_path, every)]
     assert labels == [
         "first_place_without_gate",
         "first_place_without_blackout",
         "first_place_without_pseudo_labels",
     ]
-    assert benchmark.places_of(runs, ["neu"], tmp_path) == []
-    (place, *_) = benchmark.places_of(runs, ["mill"], tmp_path)
+    assert benchmark.places_of(runs, ["neu"], tmp_path, every) == []
+    (place, *_) = benchmark.places_of(runs, ["mill"], tmp_path, every)
     assert place.run.path == tmp_path / "mill" / "first_place_without_gate"
 
 
@@ -212,7 +226,7 @@ def test_a_run_of_other_settings_in_the_folder_fails_with_its_reason(
     change = import_module("ablation_list").without_classifiers
     place = place_of(benchmark, base, tmp_path / "less", "decision", change)
     place.run.begin(base.load_recipe(), base.load_record())
-    assert not benchmark.ablate(place)
+    assert benchmark.ablate([place], tmp_path / "records", 1) == [f"{place.run.path}.log"]
     assert "other values of: name" in capsys.readouterr().out
     assert "other values of: name" in Path(f"{place.run.path}.log").read_text()
 
@@ -228,4 +242,4 @@ def test_a_command_runs_until_it_succeeds_once(tmp_path: Path) -> None:
     assert [cost.run_measured(command, run) for _ in range(3)] == [False, True, True]
     assert count.read_text() == "xx"
     assert Path(f"{run}.log").read_text() == "call\ncall\n"
-    assert 0 < cost.minutes_of(run) < 10
+    assert 0 < cost.cost_of(run)["cpu_seconds"] < 600

@@ -1,6 +1,5 @@
 """Commands that benchmarks measure: interruptions, stopped time, processor time."""
 
-import json
 import os
 import signal
 import subprocess
@@ -91,13 +90,16 @@ def test_processor_time_is_that_of_all_processes(measured, tmp_path: Path) -> No
     assert cost["commit"]
 
 
-def test_the_median_is_that_of_finished_runs(measured, tmp_path: Path) -> None:
-    runs = [tmp_path / str(number) for number in range(5)]
-    assert measured.median_minutes(runs) is None
-    for run, minutes in zip(runs, (3, 90, 1, 2, 100), strict=True):
-        cost = {"seconds": 9.0, "cpu_seconds": 60 * minutes, "done": minutes != 100}
-        Path(f"{run}.json").write_text(json.dumps(cost))
-    assert measured.median_minutes([*runs, tmp_path / "never begun"]) == 2.5
+def test_what_succeeded_is_reported_whether_now_or_earlier(measured, tmp_path: Path) -> None:
+    codes = {"earlier": "", "now": "", "fails": "raise SystemExit(2)"}
+    jobs = [
+        measured.Job([sys.executable, "-c", code], tmp_path / name) for name, code in codes.items()
+    ]
+    assert measured.run_measured(jobs[0].command, jobs[0].run)
+    told: list[str] = []
+    failed = measured.side_by_side(jobs, 2, lambda job: told.append(job.run.name))
+    assert told == ["earlier", "now"]
+    assert [job.run.name for job in failed] == ["fails"]
 
 
 def test_jobs_share_the_cores(measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

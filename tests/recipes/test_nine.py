@@ -12,6 +12,7 @@ from steelscan import recipes
 from steelscan.data import Folds, LikeTest
 from steelscan.evaluation.metrics import Pairs
 from steelscan.recipes import with_budget
+from steelscan.strip.errors import RunError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -76,19 +77,41 @@ def counted(truth: list[list[int]], found: float) -> Pairs:
     return Pairs(shared, true, shared)
 
 
-def test_the_tables_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+COST = {"cpu_seconds": 90.0, "gib": 1.25, "threads": 1, "commit": "abc", "processor": "P"}
+
+
+def record(place: Path, name: str, pairs: Pairs | None, **values) -> None:
+    """Write the record of a run with these pairs; without them of one that holds nothing out."""
+    module = import_module("records")
+    if pairs is not None:
+        values |= {"images": tuple("abcdefgh"), "groups": list(range(8)), "strips": 8}
+        for key in ("predicted", "truth", "shared"):
+            values[key] = getattr(pairs, key).tolist()
+    place.mkdir(parents=True, exist_ok=True)
+    module.write_record(place / f"{name}.json", module.Record(COST, 1, **values))
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    module, pairs = import_module("records"), counted([[100, 0]] * 8, 0.5)
+    record(tmp_path, "quick", pairs, changes=["a"], masks={"a": ["1 2", ""]})
+    found = module.read_record(tmp_path / "quick.json")
+    assert found.minutes == 1.5
+    assert (found.changes, found.masks) == (["a"], {"a": ["1 2", ""]})
+    for key in ("predicted", "truth", "shared"):
+        assert np.array_equal(getattr(found.result.pairs, key), getattr(pairs, key))
+    assert module.read_record(tmp_path / "none.json") is None
+
+
+TRUTH = [[100, 0], [0, 0], [0, 60], [0, 0], [40, 0], [0, 0], [80, 0], [0, 20]]
+
+
+def test_the_tables_of_the_report(tmp_path: Path) -> None:
     """Dice of a found share s of a defect is 2 s / (1 + s); a clean pair has 1."""
-    page = import_module("nine_report")
-    truth = [[100, 0], [0, 0], [0, 60], [0, 0], [40, 0], [0, 0], [80, 0], [0, 20]]
-    images, groups = tuple("abcdefgh"), np.arange(8)
+    page, place = import_module("nine_report"), tmp_path / "small" / "mill"
     shares = {"first_place": 1.0, "third_place": 0.5, "quick": 0.5, "plain_unet": 0.25}
-    results = {
-        name: page.Result(images, groups, counted(truth, share)) for name, share in shares.items()
-    }
-    monkeypatch.setattr(page, "results_of", lambda *_: results)
-    data, small = tmp_path / "mill", tmp_path / "small"
-    small.mkdir()
-    lines = list(page.report(tmp_path, [data], "small"))
+    for name, share in shares.items():
+        record(place, name, counted(TRUTH, share))
+    lines = list(page.report(tmp_path, "small"))
     rows = {line.split("|")[1].strip(): line.split("|") for line in lines if line.startswith("|")}
     scores = [line for line in lines if line.startswith(("| `first", "| `third", "| plain"))][:3]
     for line, share in zip(scores, (1.0, 0.5, 0.25), strict=True):
@@ -104,17 +127,35 @@ def test_the_tables_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Above all empty, with an interval above 0: " in text
 
 
+@pytest.mark.parametrize("other", [[[100, 1]] * 8, None])
+def test_records_of_other_strips_are_refused(tmp_path: Path, other: list | None) -> None:
+    results, truth = import_module("nine_results"), [[100, 0]] * 8
+    record(tmp_path, "first_place", counted(truth, 0.5))
+    record(tmp_path, "quick", counted(other or truth, 0.5))
+    if other is None:
+        path = tmp_path / "quick.json"
+        path.write_text(path.read_text().replace('"a"', '"z"'))
+    with pytest.raises(RunError, match="other held-out strips than first_place"):
+        results.results_of(tmp_path)
+
+
+def test_the_median_is_that_of_all_runs_of_the_nine(tmp_path: Path) -> None:
+    results = import_module("nine_results")
+    assert results.median_minutes(tmp_path) is None
+    record(tmp_path, "first_place", None)
+    record(tmp_path, "quick", None)
+    assert results.median_minutes(tmp_path) == 1.5
+
+
 def test_the_report_on_the_tiny_budget_shows_no_scores(tmp_path: Path) -> None:
     page = import_module("nine_report")
-    place = tmp_path / "tiny" / "mill"
-    place.mkdir(parents=True)
-    cost = {"seconds": 90.0, "gib": 1.25, "done": True, "commit": "abc", "processor": "P"}
-    (place / "first_place.json").write_text(json.dumps(cost))
-    lines = list(page.report(tmp_path, [tmp_path / "mill"], "tiny"))
+    record(tmp_path / "tiny" / "mill", "first_place", counted(TRUTH, 0.5))
+    lines = list(page.report(tmp_path, "tiny"))
     assert "scores are no results" in lines[0]
-    assert "| `first_place` | yes | 1 | 1.5 | 1.25 |" in lines
+    assert "| `first_place` | yes | 1 | 1.5 (1 core) | 1.25 |" in lines
+    assert "| `third_place` | no |  |  |  |" in lines
     assert not any("Dice" in line for line in lines)
-    assert any("commit abc, P" in line for line in lines)
+    assert "| mill | `first_place` | abc | P |" in lines
 
 
 def test_the_plain_unet_predicts_exactly_the_held_out_strips(

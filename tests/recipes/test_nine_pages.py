@@ -1,9 +1,10 @@
-"""The report, the pictures and the pages of the benchmark of all solutions, from run folders."""
+"""The report, the pictures and the pages of the benchmark of all solutions, from records."""
 
 import csv
 import json
 import re
 import shutil
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -41,12 +42,31 @@ def place(finished, data: Path, tmp_path: Path) -> Path:
     place = tmp_path / "small" / "mill"
     for name in ("first_place", "quick"):
         shutil.copytree(finished[0], place / name)
-        cost = {"seconds": 90.0, "gib": 1.25, "done": True, "threads": 1}
-        (place / f"{name}.json").write_text(json.dumps(cost))
     shutil.copytree(finished[0], place / "third_place")
     (place / "third_place" / "scores.json").unlink()
     held_out(place, data, "plain_unet", lambda truth: np.roll(truth, 5, axis=-1))
     return place
+
+
+@pytest.fixture
+def records(place: Path, data: Path, tmp_path: Path) -> Path:
+    """The folder of records of all that is there."""
+    keep(place, data, tmp_path / "records" / "small" / "mill")
+    return tmp_path / "records"
+
+
+def keep(place: Path, data: Path, folder: Path) -> None:
+    """Record all runs of a place that are finished."""
+    module, dataset = import_module("records"), open_dataset(data)
+    cost = {"cpu_seconds": 90.0, "gib": 1.25, "done": True, "threads": 1}
+    cost |= {"commit": "abc", "processor": "P"}
+    for run in sorted(path for path in place.iterdir() if path.is_dir()):
+        Path(f"{run}.json").write_text(json.dumps(cost))
+        record = module.record_of(run, dataset)
+        assert (record is None) == (run.name == "third_place")
+        if record is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            module.write_record(folder / f"{run.name}.json", record)
 
 
 def held_out(place: Path, data: Path, name: str, change, rows=None) -> None:
@@ -88,9 +108,11 @@ def pixels(path: Path) -> dict[tuple[str, int], set[int]]:
     return found
 
 
-def test_numbers_are_those_of_sets_of_pixels(place: Path, data: Path, tmp_path: Path) -> None:
+def test_numbers_are_those_of_sets_of_pixels(
+    place: Path, records: Path, data: Path, tmp_path: Path
+) -> None:
     """Each of the five numbers, from the tables of run lengths as sets of pixels."""
-    lines = list(import_module("nine_report").report(tmp_path, [data], "small"))
+    lines = list(import_module("nine_report").report(records, "small"))
     truth, names = pixels(data / "train.csv"), open_dataset(data).names
     folds = RunFolder(place / "quick").load_folds(names, parted=True)
     images = [name for name, fold in zip(names, folds.tolist(), strict=True) if fold == 3]
@@ -128,11 +150,8 @@ def test_numbers_are_those_of_sets_of_pixels(place: Path, data: Path, tmp_path: 
             assert not bounds or float(bounds[0]) <= float(value) <= float(bounds[1])
 
 
-@pytest.mark.usefixtures("place")
-def test_equal_runs_do_not_differ_and_unfinished_ones_are_left_out(
-    data: Path, tmp_path: Path
-) -> None:
-    lines = list(import_module("nine_report").report(tmp_path, [data], "small"))
+def test_equal_runs_do_not_differ_and_unfinished_ones_are_left_out(records: Path) -> None:
+    lines = list(import_module("nine_report").report(records, "small"))
     assert not any(line.startswith("| `third_place`") for line in lines)
     _, gains = (line.split("|") for line in lines if line.startswith("| `first_place`"))
     assert gains[4].strip() == "+0.0000 [+0.0000, +0.0000]"
@@ -141,24 +160,27 @@ def test_equal_runs_do_not_differ_and_unfinished_ones_are_left_out(
 
 
 def test_a_cross_validation_is_one_prediction_of_all_strips_per_repeat(
-    place: Path, data: Path
+    place: Path, data: Path, tmp_path: Path
 ) -> None:
     """Two repeats of which one finds all pixels and the other none: the mean is in the middle."""
     page, dataset = import_module("nine_report"), open_dataset(data)
-    folds = place.parent / "folds"
-    for repeat, keep in enumerate((1, 0)):
+    made, folds = place.parent / "folds", tmp_path / "records" / "folds"
+    for repeat, found in enumerate((1, 0)):
         for fold in range(4):
             rows = list(range(fold, len(dataset), 4))
-            folder = folds / f"repeat{repeat}-fold{fold}"
-            held_out(folder, data, "plain_unet", lambda truth, keep=keep: truth & bool(keep), rows)
-    measured = page.measure(folds, data)
+            folder = made / f"repeat{repeat}-fold{fold}"
+            held_out(
+                folder, data, "plain_unet", lambda truth, found=found: truth & bool(found), rows
+            )
+            keep(folder, data, folds / folder.name)
+    measured = page.measure(folds)
     assert (measured.strips, measured.repeats) == (len(dataset), 2)
     empty = 1 - dataset.present.mean()
     assert measured.scores["plain_unet"]["mean_dice"].value == pytest.approx((1 + empty) / 2)
     assert measured.scores["plain_unet"]["defect_dice"].value == pytest.approx(0.5)
     assert measured.gains["plain_unet"]["all empty"].value == pytest.approx((1 - empty) / 2)
     shutil.rmtree(folds / "repeat1-fold2")
-    assert page.measure(folds, data).repeats == 1
+    assert page.measure(folds).repeats == 1
 
 
 def test_strips_are_chosen_by_their_true_masks(data: Path) -> None:
@@ -171,17 +193,17 @@ def test_strips_are_chosen_by_their_true_masks(data: Path) -> None:
         pieces = sum(scipy.ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks)
         return -masks.any((1, 2)).sum(), -pieces, dataset.names[row]
 
-    chosen = import_module("nine_pictures").chosen_strips(dataset, dataset.names, 3)
+    chosen = import_module("records").shown(dataset, dataset.names, 3)
     assert chosen == sorted(range(len(dataset)), key=order)[:3]
 
 
-def test_pages_get_a_section_with_a_picture_once(place: Path, data: Path, tmp_path: Path) -> None:
+def test_pages_get_a_section_with_a_picture_once(records: Path, data: Path, tmp_path: Path) -> None:
     pages, docs = import_module("nine_pages"), tmp_path / "docs"
     shutil.copytree(ROOT / "docs" / "solutions", docs)
     before = {path.name: path.read_text() for path in docs.glob("*.md")}
-    sets = pages.measured_sets(place.parent, [data])
+    sets = pages.measured_sets(records / "small")
     for _ in range(2):
-        pages.write_solution_pages(place.parent, sets, "small", docs)
+        pages.write_solution_pages(sets, open_dataset(data), "small", docs)
     changed = [name for name, text in before.items() if (docs / name).read_text() != text]
     assert changed in ([], ["first_place.md"])
     text = (docs / "first_place.md").read_text()
@@ -198,9 +220,9 @@ def test_pages_get_a_section_with_a_picture_once(place: Path, data: Path, tmp_pa
         assert image.width == 1000
 
 
-def test_lines_to_copy_fit(place: Path, data: Path) -> None:
+def test_lines_to_copy_fit(records: Path) -> None:
     pages = import_module("nine_pages")
-    (measured,) = pages.measured_sets(place.parent, [data]).values()
+    (measured,) = pages.measured_sets(records / "small").values()
     sets = {Path("mill"): measured, Path("neu"): measured, Path("severstal"): measured}
     (line,) = pages.reproduced_lines(sets, "small")
     mean, defect = (
@@ -242,10 +264,10 @@ def test_labels_cover_no_point_and_no_other_label(seed: int) -> None:
             assert left > other[2] or other[0] > right or bottom > other[3] or other[1] > top
 
 
-def test_the_pictures_of_the_report_are_shown(place: Path, data: Path, tmp_path: Path) -> None:
+def test_the_pictures_of_the_report_are_shown(records: Path, data: Path, tmp_path: Path) -> None:
     pages, out = import_module("nine_pages"), tmp_path / "reports"
-    pages.write_pictures(place.parent, pages.measured_sets(place.parent, [data]), out)
-    text = "\n".join(import_module("nine_report").report(tmp_path, [data], "small", out))
+    pages.write_pictures(pages.measured_sets(records / "small"), open_dataset(data), out)
+    text = "\n".join(import_module("nine_report").report(records, "small", out))
     for name in ("nine-strip.png", "nine-minutes.png"):
         assert f"]({name})" in text
         with Image.open(out / name) as image:

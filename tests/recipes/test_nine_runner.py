@@ -38,7 +38,7 @@ def folds_in(command: list[str]) -> Path:
     [
         (["--only", "fifth_place"], "invalid choice: 'fifth_place'"),
         (["--budget", "full"], "invalid choice: 'full'"),  # most recipes then hold nothing out
-        (["--report-only"], "has no runs to report"),
+        (["--report-only"], "has no records of this budget"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_made(
@@ -57,7 +57,7 @@ def test_strips_of_another_call_are_not_taken_for_those_asked_for(
     (tmp_path / "mill").symlink_to(strips)
     count = len(open_dataset(strips))
     import_module("nine").make_mill(tmp_path / "mill", count, 3)
-    with pytest.raises(SystemExit, match=f"has {count} strips, 480 were .* --strips {count}"):
+    with pytest.raises(SystemExit, match=f"has {count} strips, not 480.* --strips {count}"):
         import_module("nine").make_mill(tmp_path / "mill", 480, 3)
 
 
@@ -76,7 +76,7 @@ def test_each_command_has_a_table_with_the_folds_of_its_recipe(
 ) -> None:
     dataset, away = open_dataset(strips), []
     names = ["ninth_place", "seventieth_place", "quick", "plain_unet"]
-    options = Namespace(budget="small", only=names, jobs=2)
+    options = Namespace(budget="small", only=names, jobs=2, records=tmp_path / "records")
     jobs = list(import_module("nine").train_jobs(options, strips, tmp_path))
     assert [job.run.name for job in jobs] == names[:3]
     for job in jobs:
@@ -99,7 +99,8 @@ def test_cross_validation_holds_each_strip_out_once_and_needs_a_finished_run(
     for path in ("mill/ninth_place/scores.json", "mill/plain_unet/unet.safetensors"):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text("")  # the U-Net is not finished: its pairs are written last
-    options = Namespace(budget="small", only=names, repeats=2)
+    records = tmp_path / "records"
+    options = Namespace(budget="small", only=names, repeats=2, records=records)
     module = import_module("nine_cross_validation")
     jobs = list(module._jobs(options, strips, place))
     assert {job.run.name for job in jobs} == {"ninth_place"}
@@ -112,6 +113,13 @@ def test_cross_validation_holds_each_strip_out_once_and_needs_a_finished_run(
     (tmp_path / "mill/plain_unet/pairs.json").write_text("")
     names_then = {job.run.name for job in module._jobs(options, strips, place)}
     assert names_then == {"ninth_place", "plain_unet"}
+    done = records / "small" / "severstal" / "repeat1-fold2" / "ninth_place.json"
+    done.parent.mkdir(parents=True)
+    done.write_text("")
+    left = {job.run for job in module._jobs(options, strips, place)} - {
+        place / "repeat1-fold2" / "ninth_place"
+    }
+    assert len(left) == 15
 
 
 def test_the_plain_unet_masks_whole_held_out_strips_once(
