@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shutil
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
