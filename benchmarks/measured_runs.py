@@ -150,7 +150,7 @@ class _Running:
                 start_new_session=True,
             )
         self._root = psutil.Process(self._process.pid)
-        self._looked = self._recorded = time.monotonic()
+        self._looked = self._recorded = self._measure = time.monotonic()
 
     def has_ended(self) -> bool:
         """Measure the command; record its cost now and then, and at its end."""
@@ -183,12 +183,16 @@ class _Running:
         with suppress(psutil.Error):
             if self._root.status() != psutil.STATUS_STOPPED:
                 self.cost["seconds"] += now - self._looked
+        self._looked = now
+        if now < self._measure:
+            return
+        with suppress(psutil.Error):
             for each in (self._root, *self._root.children(recursive=True)):
                 with suppress(psutil.Error):
                     size += _memory(each)
                     cpu += sum(each.cpu_times()[:2])
             cpu += sum(self._root.cpu_times()[2:4])  # of child processes that have ended
-        self._looked = now
+        self._measure = now + 50 * (time.monotonic() - now)  # 2 % of a core at most
         self.cost["gib"] = max(self.cost["gib"], size / 2**30)
         self.cost["cpu_seconds"] = max(self.cost["cpu_seconds"], self._before + cpu)
 
