@@ -9,7 +9,8 @@ import pytest
 from tests.inspection.deadly import scan_deadly, tables
 
 from steelscan.inspection.scan import ScanOptions, scan_source
-from steelscan.inspection.scan.on_ray import RayWorkers, connect
+from steelscan.inspection.scan.on_ray import RayWorkers
+from steelscan.strip.cluster import connect
 from steelscan.strip.errors import MissingPartError
 
 ray = pytest.importorskip("ray")
