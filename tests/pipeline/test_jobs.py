@@ -427,3 +427,5 @@ def test_a_launcher_and_jobs_are_refused_together(monkeypatch: pytest.MonkeyPatc
     check_jobs(0)
     with pytest.raises(InputError, match="--jobs: is 4, and 2 processes fit each network"):
         check_jobs(4)
+    with pytest.raises(InputError, match="--engine: is ray, and 2 processes fit each network"):
+        check_jobs(0, "ray")

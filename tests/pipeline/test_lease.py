@@ -11,7 +11,10 @@ from threading import Barrier
 
 import pytest
 
+from steelscan.pipeline import Options
 from steelscan.pipeline.lease import Lease, LeasedError
+from steelscan.pipeline.train import train
+from steelscan.recipes import Recipe
 from steelscan.strip.errors import RunError
 
 _SPAWN = multiprocessing.get_context("forkserver")
@@ -173,3 +176,26 @@ def test_a_lease_of_a_process_of_this_machine_that_was_killed_is_stale_at_once(
     assert lease.take()
     assert files(tmp_path) == [".lease-2"]
     lease.release()
+
+
+def test_a_fit_whose_lease_was_taken_over_writes_nothing_more(
+    strips: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks, check = [], Lease.check
+
+    def taken_over_at_the_second_epoch(lease: Lease) -> None:
+        checks.append(lease.folder)
+        if len(checks) == 2:
+            for path in lease.folder.glob(".lease-*"):
+                path.unlink()
+            left_by_another_machine(lease.folder, 2)
+        check(lease)
+
+    monkeypatch.setattr(Lease, "check", taken_over_at_the_second_epoch)
+    with pytest.raises(RunError, match=r"was taken over by another process \(1 on far\)"):
+        train(tiny, strips, tmp_path / "run", Options(device="cpu"))
+    folder = tmp_path / "run" / "networks" / "classify-0-fold0"
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 2  # a header and an epoch
+    assert not (folder / "checkpoint.safetensors").exists()
+    assert (folder / ".lease-2").exists()  # the other process's
+    assert len(checks) == 2

@@ -38,7 +38,7 @@ def test_a_run_folder_holds_all_results(finished: tuple[Path, Outcome]) -> None:
     fitted = sorted(path.name for path in (run / "networks").iterdir())
     assert fitted == ["classify-0-fold0", "classify-0-fold1", "segment-0-fold0", "segment-0-fold1"]
     for folder in (run / "networks").iterdir():
-        files = {"checkpoint.safetensors", "first_weights.txt", "metrics.csv"}
+        files = {"checkpoint.safetensors", "first_weights.txt", "fit.log", "metrics.csv"}
         assert {path.name for path in folder.iterdir()} == files
 
 
