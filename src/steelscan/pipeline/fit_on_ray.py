@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from steelscan.pipeline.context import Options, RunContext
-from steelscan.pipeline.fit_messages import Display, Failed, Message, Result, Sender
+from steelscan.pipeline.fit_messages import Display, Failed, Message, Result, Sender, sendable
 from steelscan.pipeline.fit_queue import CoreShare, Work
 from steelscan.pipeline.fit_workers import result_of
 from steelscan.strip import show_progress_by
@@ -131,7 +131,14 @@ def _do(context: RunContext, work: Work, share: CoreShare) -> Iterator[Message]:
     """Do a work in a thread; yield its progress, then its result."""
     sender, messages = _sender()
     sender.task = work
-    Thread(target=lambda: sender.send(result_of(context, work, share)), daemon=True).start()
+
+    def do() -> None:
+        try:
+            sender.send(result_of(context, work, share))
+        except BaseException as error:  # otherwise the loop below would wait forever
+            sender.send(Failed(sendable(error)))
+
+    Thread(target=do, daemon=True).start()
     while isinstance(message := messages.get(), list):
         yield message
     yield message
