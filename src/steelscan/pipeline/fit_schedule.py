@@ -78,7 +78,8 @@ class _Ends:
         """Raise the error of the only fit that failed, or RunError with the names of all."""
         if not self.failed:
             return
-        (first, error), *_ = self.failed.items()
+        first = min(self.failed)
+        error = self.failed[first]
         if len(self.failed) == 1 and isinstance(error, SteelscanError):
             raise error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -86,7 +87,7 @@ class _Ends:
             f"ended {_MOST_ENDS} times each ({first}: {reason}); what does not need them is done"
         )
         remedy = f"See {FIT_LOG} in their folders, and give the same command again"
-        raise RunError("; ".join(self.failed), problem, remedy) from error
+        raise RunError("; ".join(sorted(self.failed)), problem, remedy) from error
 
 
 def fit_all(context: RunContext, queue: FitQueue, engine: Engine) -> set[str]:
