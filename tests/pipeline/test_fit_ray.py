@@ -110,6 +110,15 @@ def test_a_fit_that_always_fails_is_named_and_the_others_go_on(
     assert (networks / "classify-1-fold0" / "fit.log").read_text().count("has failed") == 3
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_of_two", "unreported", "alone")
+def test_rounds_of_pseudo_labels_are_the_same(rounds: Recipe, strips: Path, tmp_path: Path) -> None:
+    for name, options in (("local", Options(device="cpu")), ("ray", ON_RAY)):
+        train(rounds, strips, tmp_path / name, options)
+    assert len(list((tmp_path / "ray").rglob("networks/round2/*/checkpoint.safetensors"))) == 2
+    assert digests(tmp_path / "ray") == digests(tmp_path / "local")
+
+
 @pytest.mark.usefixtures("ray_of_two")
 def test_a_network_that_no_machine_has_room_for_is_refused(
     two_folds: Recipe, strips: Path, tmp_path: Path
