@@ -329,6 +329,18 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "report_run", lambda *_: None)
 
 
+@pytest.fixture(scope="module")
+def ray_of_two() -> Iterator[None]:
+    """A Ray of this machine with two cores, to which tests connect."""
+    import ray
+
+    from steelscan.strip.cluster import connect
+
+    connect(None, 2)
+    yield
+    ray.shutdown()
+
+
 @pytest.fixture
 def fitted(finished: tuple[Path, Outcome], strips: Path) -> Callable[[Recipe, Path], None]:
     """Return a function that starts a run with the networks of the finished one."""

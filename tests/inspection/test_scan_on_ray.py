@@ -1,7 +1,6 @@
 """Scans by actors of a Ray of this machine end with the bytes of an undisturbed local scan."""
 
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,18 +8,14 @@ import pytest
 from tests.inspection.deadly import scan_deadly, tables
 
 from steelscan.inspection.scan import ScanOptions, scan_source
-from steelscan.inspection.scan.on_ray import RayWorkers, connect
+from steelscan.inspection.scan.on_ray import RayWorkers
+from steelscan.strip.cluster import connect
 from steelscan.strip.errors import MissingPartError
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """Two cores; the tests connect to it."""
-    connect(None, 2)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_of_two")
 
 
 def test_actors_write_the_same_bytes(bright: Path, spots: Path, whole: Path, tmp_path: Path):

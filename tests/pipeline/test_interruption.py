@@ -76,7 +76,9 @@ def results(run: Path) -> dict[str, bytes]:
     paths = [run / name for name in names]
     for folder in ("networks", "rounds"):
         paths += sorted((run / folder).rglob("*.*"))
-    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in paths if path.name != "fit.log"
+    }
 
 
 EVERY_KIND = (

@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,8 @@ from steelscan import recipes
 from steelscan.pipeline import Options, RunFolder, tasks
 from steelscan.pipeline.context import RunContext
 from steelscan.pipeline.fit_messages import Display, Failed, Sender, sendable
-from steelscan.pipeline.fit_queue import CoreShare, FitQueue, waves
-from steelscan.pipeline.fit_tasks import Task
+from steelscan.pipeline.fit_queue import CoreShare, FitQueue, Prediction, waves
+from steelscan.pipeline.fit_tasks import Task, steps_needed
 from steelscan.pipeline.forecast import jobs as forecast_jobs
 from steelscan.pipeline.forecast.forecast import forecast
 from steelscan.pipeline.forecast.jobs import check_jobs, jobs_for, with_jobs
@@ -91,12 +92,20 @@ def test_no_order_of_endings_changes_threads_or_takes_more_cores(jobs: int, core
         for seed in range(5):
             rng, threads = random.Random(seed), dict[str, int]()
             queue, running = FitQueue(recipe, every, jobs, cores), list[tuple[Task, CoreShare]]()
-            ended = set[str]()
+            ended, predicted = set[str](), set[str]()
             while queue:
                 while (taken := queue.take()) is not None:
-                    running.append(taken)
-                    assert must_be_fitted(recipe, taken[0], every) <= ended
-                    threads[taken[0].label] = taken[1].threads
+                    task, share = taken
+                    if isinstance(task, Prediction):
+                        named = {each.label for each in every if each.step == task.step}
+                        assert named <= ended
+                        queue.done(task)
+                        predicted.add(task.step)
+                        continue
+                    running.append((task, share))
+                    assert must_be_fitted(recipe, task, every) <= ended
+                    assert predicted.issuperset(steps_needed(recipe, task))
+                    threads[task.label] = share.threads
                 assert 1 <= len(running) <= jobs
                 assert sum(Fraction(1, share.fits) for _, share in running) <= 1
                 used = sum(share.threads for _, share in running)
@@ -218,7 +227,9 @@ def results(run: Path) -> dict[str, bytes]:
     """Return all that a run computed."""
     names = ["thresholds.json", "scores.json", "submission.csv", "folds.csv", "notes.json"]
     paths = [*(run / name for name in names), *sorted((run / "networks").rglob("*.*"))]
-    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in paths if path.name != "fit.log"
+    }
 
 
 def kill_at(path: Path) -> Thread:
@@ -237,7 +248,7 @@ def kill_at(path: Path) -> Thread:
 
 
 @pytest.mark.usefixtures("unreported", "one_thread")
-def test_several_processes_write_the_same_files_and_go_on_after_one_was_killed(
+def test_several_processes_write_the_same_files_though_they_are_killed(
     strips: Path, linked: Recipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone, broken = tmp_path / "alone", tmp_path / "broken"
@@ -245,21 +256,66 @@ def test_several_processes_write_the_same_files_and_go_on_after_one_was_killed(
     capfd.readouterr()
     state = broken / "networks" / "segment-0-fold0" / "last" / "state.safetensors"
     thread = kill_at(state)
-    with pytest.raises(RunError, match=r"process that fitted it was killed.*fewer --jobs") as end:
-        train(linked, strips, broken, Options(device="cpu", jobs=2))
-    thread.join()
-    assert end.value.where.startswith("segment ")
-    assert multiprocessing.active_children() == []
-    classifiers = [broken / "networks" / f"classify-{n}-fold0" for n in (0, 1)]
-    before = [(path / "checkpoint.safetensors").stat().st_mtime_ns for path in classifiers]
     train(linked, strips, broken, Options(device="cpu", jobs=2))
+    thread.join()
+    assert multiprocessing.active_children() == []
     assert results(broken) == results(alone)
-    after = [(path / "checkpoint.safetensors").stat().st_mtime_ns for path in classifiers]
-    assert before == after  # what was fitted is not fitted again
+    log = (broken / "networks" / "segment-0-fold0" / "fit.log").read_text()
+    assert log.count("process ") == 2  # it went on in another process
+    assert log.count("epoch 1,") == 1
     printed = capfd.readouterr().err
     for label in ("classify first", "classify second", "segment first", "segment third"):
         assert f"Fitting {label}, fold 0: " in printed
+    assert "segment first, fold 0 has ended" in printed
+    assert "was killed; perhaps memory ran out" in printed
     assert "Traceback" not in printed
+
+
+def train_shared(recipe: str, strips: Path, run: Path) -> None:
+    torch.set_num_threads(1)
+    train(Recipe.model_validate_json(recipe), strips, run, Options(device="cpu"))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_two_commands_share_the_fits_of_one_run(
+    strips: Path, tiny: Recipe, finished: tuple[Path, object], tmp_path: Path
+) -> None:
+    run, spawn = tmp_path / "run", multiprocessing.get_context("spawn")
+    arguments = (tiny.model_dump_json(), strips, run)
+    processes = [spawn.Process(target=train_shared, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    whole = finished[0]
+    assert results(run).keys() == results(whole).keys()
+    for name in ("folds.csv", "notes.json"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+    logs = [path.read_text() for path in run.rglob("fit.log")]
+    assert len(logs) == 4
+    workers = {re.search(r"process (\d+) on", log)[1] for log in logs}  # type: ignore[index]
+    assert len(workers) == 2
+    assert all(log.count("is fitted") == 1 and log.count("process ") == 1 for log in logs)
+    assert not list(run.rglob(".lease*"))
+
+
+def test_what_needs_a_failed_network_is_left_out(linked: Recipe) -> None:
+    every = tasks(linked, linked.folds.validation)
+    queue, done = FitQueue(linked, every, None, 1), list[str]()
+    while queue:
+        work, _ = queue.take() or pytest.fail("nothing can begin")
+        if work.label == "segment first, fold 0":
+            queue.failed(work)
+        else:
+            queue.done(work)
+            done.append(work.label)
+    assert done == [
+        "classify first, fold 0",
+        "classify second, fold 0",
+        "predictions of classify",
+        "segment second, fold 0",
+    ]
 
 
 @pytest.mark.slow
@@ -272,7 +328,7 @@ def test_rounds_of_pseudo_labels_are_the_same(strips: Path, rounds: Recipe, tmp_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("unreported", "one_thread")
-def test_the_error_of_one_process_ends_all_and_is_that_of_the_fit(
+def test_the_error_of_one_process_is_that_of_the_command_when_the_others_are_done(
     strips: Path, linked: Recipe, tmp_path: Path
 ) -> None:
     assert linked.classify is not None
@@ -288,6 +344,11 @@ def test_the_error_of_one_process_ends_all_and_is_that_of_the_fit(
     assert "\n" not in str(end.value)
     assert multiprocessing.active_children() == []
     assert not list(tmp_path.rglob("*.part"))
+    assert [path.parent.name for path in tmp_path.rglob("checkpoint.safetensors")] == [
+        "classify-0-fold0"
+    ]
+    log = (tmp_path / "run" / "networks" / "classify-1-fold0" / "fit.log").read_text()
+    assert log.count("has failed") == 3
 
 
 @pytest.mark.slow
@@ -366,3 +427,5 @@ def test_a_launcher_and_jobs_are_refused_together(monkeypatch: pytest.MonkeyPatc
     check_jobs(0)
     with pytest.raises(InputError, match="--jobs: is 4, and 2 processes fit each network"):
         check_jobs(4)
+    with pytest.raises(InputError, match="--engine: is ray, and 2 processes fit each network"):
+        check_jobs(0, "ray")

@@ -71,7 +71,9 @@ def results(run: Path) -> dict[str, bytes]:
     """Return all that a run computed."""
     names = ["thresholds.json", "scores.json", "submission.csv", "folds.csv"]
     paths = [*(run / name for name in names), *sorted((run / "networks").rglob("*.*"))]
-    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in paths if path.name != "fit.log"
+    }
 
 
 def test_a_run_of_two_processes_is_whole_and_the_same_after_one_was_killed(

@@ -35,6 +35,21 @@ def train(
     device: Device = "auto",
     workers: Workers = 0,
     jobs: Jobs = 0,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="local: processes of this machine; ray: tasks of a Ray cluster."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster; without it Ray runs on this machine."),
+    ] = None,
+    cpus_per_network: Annotated[
+        int, typer.Option(min=1, max=1024, help="Cores of a network that Ray fits.")
+    ] = 1,
+    gpus_per_network: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="GPUs of a network that Ray fits; 1 if there are any."),
+    ] = None,
     weights: Weights = "auto",
     weights_dir: WeightsDir = None,
     track: Track = None,
@@ -64,8 +79,12 @@ def train(
 ) -> None:
     """Train a recipe on a data set: networks, scores, a submission and a report.
 
-    An interrupted command continues if you repeat it. Exit status 3 if test strips could not be
-    read and --on-error skip is given: their rows in the submission contain "unread".
+    An interrupted command continues if you repeat it. Several commands with one --out, also on
+    several machines, share the fits; so do the tasks of a Ray cluster:
+    steelscan train quick --data DATA --out RUN --engine ray --address auto
+
+    Exit status 3 if test strips could not be read and --on-error skip is given: their rows in the
+    submission contain "unread".
     """
     from steelscan import recipes
     from steelscan.pipeline import Options, plan_run
@@ -74,6 +93,11 @@ def train(
     from steelscan.pipeline.weights import prepare_weights
     from steelscan.recipes import with_budget, with_overrides
 
+    if engine == "local":
+        names = "address cpus_per_network gpus_per_network"
+        refuse_unused(context, names, "with --engine local")
+    else:
+        refuse_unused(context, "jobs", "with --engine ray, which fits as many as there is room for")
     if plan:
         refuse_unused(context, "track", "with --plan, which fits nothing")
     if start_from is not None:
@@ -88,8 +112,19 @@ def train(
     for change in chosen.changes:
         print(change)
     source = Path(recipe).read_bytes() if recipe.endswith(".py") else None
+    of_ray = (engine, address, cpus_per_network, gpus_per_network)
     options = Options(
-        seed, device, workers, on_error, folds, start_from, source, weights_dir, track, jobs
+        seed,
+        device,
+        workers,
+        on_error,
+        folds,
+        start_from,
+        source,
+        weights_dir,
+        track,
+        jobs,
+        *of_ray,
     )
     if plan:
         print(plan_run(chosen, data, out, options).table())

@@ -42,6 +42,13 @@ class Options:
     """Where the settings and numbers of each fit go too; None: only into the run folder."""
     jobs: int = 1
     """How many networks are fitted at the same time; 0: chosen by `jobs_for`."""
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    """Of a Ray cluster; None: Ray on this machine."""
+    cpus_per_network: int = 1
+    """Cores, and so threads, of a network that is fitted on Ray."""
+    gpus_per_network: float | None = None
+    """GPUs of a network that is fitted on Ray; None: one if a machine of the cluster has any."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,11 @@ import pickle
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, replace
 from threading import Event, Lock, Thread
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from steelscan.pipeline.fit_tasks import Task
+from steelscan.pipeline.fit_queue import Work
 from steelscan.strip import Progress, show_progress
 
 _SECONDS_BETWEEN_MESSAGES = 0.2
@@ -29,19 +28,25 @@ class Shown:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A network is fitted; ``source`` is the sentence on its first weights."""
+    """A network is fitted, or a step predicted; ``source`` is the sentence on first weights."""
 
-    source: str
+    source: str | None
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A fit failed."""
+    """A fit failed, or its process has ended."""
 
     error: BaseException
 
 
-Message: TypeAlias = list[Shown] | Fitted | Failed
+@dataclass(frozen=True)
+class Leased:
+    """Another process fits this network."""
+
+
+Result: TypeAlias = Fitted | Failed | Leased
+Message: TypeAlias = list[Shown] | Result
 
 
 def sendable(error: BaseException) -> BaseException:
@@ -54,18 +59,25 @@ def sendable(error: BaseException) -> BaseException:
     return error
 
 
+class Channel(Protocol):
+    """Takes the messages of a process."""
+
+    def send(self, message: Message, /) -> None:
+        """Send a message to the other process."""
+
+
 class Sender:
-    """Sends messages of this process, and at most five times per second how far its work is.
+    """Sends messages of this process, and at most every ``seconds`` how far its work is.
 
     A thread sends the progress: a fit does not wait until the other process reads it.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self._lock = connection, Lock()
+    def __init__(self, connection: Channel, seconds: float = _SECONDS_BETWEEN_MESSAGES) -> None:
+        self._connection, self._lock, self._seconds = connection, Lock(), seconds
         self._works: dict[int, Shown] = {}
         self._changed: set[int] = set()
         self._count, self._something = 0, Event()
-        self.task: Task | None = None
+        self.task: Work | None = None
         """The task that is being done; its label is added to work that does not name it."""
         Thread(target=self._send_often, daemon=True).start()
 
@@ -110,10 +122,10 @@ class Sender:
                     self._send_progress()
                 except OSError:  # the other process has ended
                     return
-            pause.wait(_SECONDS_BETWEEN_MESSAGES)
+            pause.wait(self._seconds)
 
     def _send_progress(self) -> None:
-        changed = [self._works[number] for number in sorted(self._changed)]
+        changed = [replace(self._works[number]) for number in sorted(self._changed)]
         self._changed.clear()
         for work in changed:
             if work.ended:

@@ -1,15 +1,14 @@
 """Processes that fit networks at the same time, each one network after another.
 
-This process alone predicts what several fits need, before it gives out the first of them; the
-others only read it. Each is started anew, because a fork of a process with threads of torch may
-hang, and ends when this process ends, however that happens.
+Each is started anew, because a fork of a process with threads of torch may hang, and ends when this
+process ends, however that happens.
 """
 
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
@@ -21,10 +20,9 @@ import cv2
 import torch
 
 from steelscan.pipeline.context import RunContext
-from steelscan.pipeline.fit_messages import Display, Failed, Fitted, Sender, sendable
-from steelscan.pipeline.fit_queue import CoreShare, FitQueue
-from steelscan.pipeline.fit_tasks import Task
-from steelscan.pipeline.one_fit import fit_one, is_fitted, predict_needed
+from steelscan.pipeline.fit_messages import Display, Failed, Result, Sender, sendable
+from steelscan.pipeline.fit_queue import CoreShare, Prediction, Work
+from steelscan.pipeline.one_fit import do_work
 from steelscan.strip import show_progress_by
 from steelscan.strip.errors import RunError
 
@@ -33,67 +31,45 @@ _SECONDS_TO_END = 2.0
 """What all processes have to end their fits, such as to close a tracker."""
 
 
-def fit_side_by_side(context: RunContext) -> set[str]:
-    """Fit the networks of a round, several at the same time.
-
-    Returns a sentence on each source of first weights. An error in any fit stops the others, which
-    can be continued. Raises what the fit raised, and RunError if its process was killed.
-    """
-    cores, jobs, sources = torch.get_num_threads(), context.options.jobs, set()
-    queue = FitQueue(context.recipe, context.new_tasks, jobs, cores)
-    left = sum(not is_fitted(context, task) for task in context.new_tasks)
-    with _Workers(context, min(jobs, left)) as workers:
-        while queue:
-            while (taken := queue.take()) is not None:
-                task, share = taken
-                if is_fitted(context, task):
-                    sources.add(fit_one(context, task, share))
-                    queue.done(task)
-                else:
-                    predict_needed(context, task)
-                    workers.give(task, share)
-            for task, source in workers.wait():
-                sources.add(source)
-                queue.done(task)
-    return sources
-
-
 class _Worker:
     """One process that fits networks; ``task`` is the one that it fits now."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: RunContext) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.connection, its_end = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(its_end,))
         self.display = Display()
-        self.task: Task | None = None
+        self.task: Work | None = None
         with _interrupts_blocked():
             self.process.start()
         its_end.close()
+        self._send(replace(context))  # without its accelerator
 
-    def send(self, message: RunContext | tuple[Task, CoreShare]) -> None:
-        """Send the context, then tasks. Raises RunError if the process has ended."""
-        try:
+    def fit(self, task: Work, share: CoreShare) -> None:
+        """Let the idle process fit a network."""
+        self.task = task
+        self._send((task, share))
+
+    def _send(self, message: RunContext | tuple[Work, CoreShare]) -> None:
+        with suppress(ConnectionError):  # it has ended, which `receive` finds
             self.connection.send(message)
-        except ConnectionError:
-            raise self._ended() from None
 
-    def receive(self) -> str | None:
-        """Read a message; return the sentence on first weights if the network is fitted.
-
-        Raises the error of the fit, and RunError if the process has ended.
-        """
+    def receive(self) -> Result | None:
+        """Read a message; return how the fit has ended, None if it goes on."""
         try:
-            match self.connection.recv():
-                case Fitted(source):
-                    return source
-                case Failed(error):
-                    raise error
-                case works:
-                    self.display.update(works)
-                    return None
+            message = self.connection.recv()
         except (EOFError, ConnectionError):
-            raise self._ended() from None
+            return Failed(self._ended())
+        if isinstance(message, list):
+            self.display.update(message)
+            return None
+        result: Result = message
+        return result
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process has ended, or is about to."""
+        return self.process.exitcode is not None
 
     def _ended(self) -> RunError:
         self.process.join()
@@ -106,41 +82,48 @@ class _Worker:
         return RunError(label, problem, _FEWER)
 
 
-class _Workers:
-    """All processes that fit networks of a round; started when the first network is given."""
+class LocalProcesses:
+    """The engine of several fits at the same time, in processes of this machine.
+
+    This process alone predicts what several fits need; the fits only read it.
+    """
 
     def __init__(self, context: RunContext, count: int) -> None:
         self._context, self._count = context, count
         self._workers: list[_Worker] = []
+        self._predicted: list[tuple[Work, Result]] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def give(self, task: Task, share: CoreShare) -> None:
-        """Let an idle process do a task."""
-        if not self._workers:
-            for _ in range(self._count):  # all first: each takes seconds to be ready
-                self._workers.append(_Worker())
-            for worker in self._workers:
-                worker.send(replace(self._context))  # without its accelerator
-        worker = next(each for each in self._workers if each.task is None)
-        worker.task = task
-        worker.send((task, share))
+    def give(self, work: Work, share: CoreShare) -> None:
+        """Let an idle process fit a network; the first call starts all of them."""
+        if isinstance(work, Prediction):
+            self._predicted.append((work, do_work(self._context, work, share)))
+            return
+        while len(self._workers) < self._count:  # all first: each takes seconds to be ready
+            self._workers.append(_Worker(self._context))
+        at = next(at for at, each in enumerate(self._workers) if each.task is None)
+        if self._workers[at].lost:
+            self._workers[at] = _Worker(self._context)
+        self._workers[at].fit(work, share)
 
-    def wait(self) -> list[tuple[Task, str]]:
-        """Wait until tasks are done, and show the progress; return them with their sentences.
-
-        Returns an empty list if no process does any. Raises as `_Worker.receive` does.
-        """
-        done: list[tuple[Task, str]] = []
-        while not done and (busy := [each for each in self._workers if each.task is not None]):
-            ready = wait([each.connection for each in busy])
+    def wait(self, seconds: float | None) -> Sequence[tuple[Work, Result]]:
+        """Wait until fits have ended, or so long, and show the progress; return them."""
+        ended, self._predicted = self._predicted, []
+        end = None if seconds is None else time.monotonic() + seconds
+        while not ended and (busy := [each for each in self._workers if each.task is not None]):
+            left = None if end is None else max(0, end - time.monotonic())
+            ready = wait([each.connection for each in busy], left)
             for worker in busy:
-                if worker.connection in ready and (source := worker.receive()) is not None:
+                if worker.connection in ready and (result := worker.receive()) is not None:
                     assert worker.task is not None
-                    done.append((worker.task, source))
+                    ended.append((worker.task, result))
                     worker.task = None
-        return done
+                    worker.display.close()
+            if not ready:
+                break
+        return ended
 
     def __exit__(
         self,
@@ -198,18 +181,23 @@ def _work(connection: Connection) -> None:
         while True:
             task, share = connection.recv()
             sender.task = task
-            torch.set_num_threads(share.threads)
-            cv2.setNumThreads(share.threads)
-            try:
-                sender.send(Fitted(fit_one(context, task, share)))
-            except Exception as error:
-                sender.send(Failed(sendable(error)))
+            sender.send(result_of(context, task, share))
     except (EOFError, ConnectionError):
         return
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGTERM) from None
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def result_of(context: RunContext, work: Work, share: CoreShare) -> Result:
+    """Do a work with the threads of its share; return its error, if it raises one."""
+    torch.set_num_threads(share.threads)
+    cv2.setNumThreads(share.threads)
+    try:
+        return do_work(context, work, share)
+    except Exception as error:
+        return Failed(sendable(error))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """The networks of a run: fitting and loading them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from steelscan.data import Dataset, JoinedStrips
 from steelscan.models import Network, StripNetwork, build_network, copy_encoder, without_weights
 from steelscan.pipeline.context import RunContext
+from steelscan.pipeline.fit_log import log_epoch
 from steelscan.pipeline.fit_tasks import Task, encoder_source
 from steelscan.pipeline.run_folder import RunFolder
 from steelscan.pipeline.start_from import FIRST_WEIGHTS, load_start
@@ -23,7 +24,7 @@ from steelscan.prediction import (
 )
 from steelscan.strip.files import write_text
 from steelscan.training import Training, TrainingData, load_network
-from steelscan.training.fit import fit
+from steelscan.training.fit import Metrics, fit
 
 
 def training_data(
@@ -48,10 +49,16 @@ def training_data(
     )
 
 
-def fit_task(context: RunContext, task: Task, data: TrainingData, strips: ValidationStrips) -> str:
+def fit_task(
+    context: RunContext,
+    task: Task,
+    data: TrainingData,
+    strips: ValidationStrips,
+    check: Callable[[], None] = lambda: None,
+) -> str:
     """Fit one network unless it is fitted; return a sentence on the source of its first weights.
 
-    ``strips`` validate it.
+    ``strips`` validate it; ``check`` is called before anything is written.
     """
     torch.manual_seed(data.seed)
     member, folder = task.member, context.run.network(task)
@@ -63,9 +70,9 @@ def fit_task(context: RunContext, task: Task, data: TrainingData, strips: Valida
         case EncoderOf() as start:
             source = _start_from(context, start, task, network)
         case EncoderFittedFor() as start:
-            source = _start_fitted(context, start, task, data, network)
+            source = _start_fitted(context, start, task, data, network, check)
     source = _recorded(folder, source)
-    _fit(context, task, member.stages, data, strips, network, folder, task.label)
+    _fit(context, task, member.stages, data, strips, network, folder, task.label, check)
     return source
 
 
@@ -116,9 +123,16 @@ def _fit(
     network: StripNetwork,
     folder: Path,
     label: str,
+    check: Callable[[], None],
 ) -> None:
     """Fit a network on the train strips of a task, and validate it on strips of its fold."""
-    with tracked(context, task, stages, network, folder, label) as log:
+    with tracked(context, task, stages, network, folder, label) as track:
+
+        def log(rows: Sequence[Metrics]) -> None:
+            log_epoch(context.run.network(task), label, rows[-1])
+            if track is not None:
+                track(rows)
+
         fit(
             network,
             stages,
@@ -129,6 +143,7 @@ def _fit(
             workers=context.options.workers,
             label=f"Fitting {label}",
             log=log,
+            check=check,
         )
 
 
@@ -138,13 +153,15 @@ def _start_fitted(
     task: Task,
     data: TrainingData,
     network: StripNetwork,
+    check: Callable[[], None],
 ) -> str:
     """Fit a classifier and copy its encoder into a network; return a sentence on its weights."""
     other, source = _build(context, start.network, task.member)
     folder = context.run.encoder(task)
     rows = context.rows(task.fold)[: start.stages[-1].validate_on]
     strips = ValidationStrips.ungated(rows, context.classes)
-    _fit(context, task, start.stages, data, strips, other, folder, f"an encoder for {task.label}")
+    label = f"an encoder for {task.label}"
+    _fit(context, task, start.stages, data, strips, other, folder, label, check)
     load_network(folder / "checkpoint.safetensors", other)
     copy_encoder(other, network)
     return f"{source}; then the encoder of a classifier fitted for it"

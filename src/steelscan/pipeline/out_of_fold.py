@@ -1,6 +1,7 @@
 """The strips that evaluate a run: the outputs of its networks, and the rules tuned on them."""
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from steelscan.pipeline.gates import (
     tune_gates,
     with_gates,
 )
+from steelscan.pipeline.lease import Lease
 from steelscan.pipeline.networks import load_models
 from steelscan.pipeline.run_record import Tuned
 from steelscan.pipeline.stored import RunOutputs, StepStores, store_folders
@@ -60,9 +62,18 @@ def first_classifier(context: RunContext, strips: int) -> NDArray[np.float32]:
 
 
 def step_outputs(context: RunContext, name: str) -> StepStores:
-    """Return the stores of a step, after predicting each strip that is not in them."""
-    recipe, dataset, classes = context.recipe, context.dataset, context.classes
+    """Return the stores of a step, after predicting each strip that is not in them.
+
+    Waits while another process predicts this step.
+    """
+    recipe = context.recipe
     folders = store_folders(context.run, recipe, name, recipe.named[name], context.round)
+    with Lease(next(filter(None, folders))).held():
+        return _predicted(context, name, folders)
+
+
+def _predicted(context: RunContext, name: str, folders: Sequence[Path | None]) -> StepStores:
+    recipe, dataset, classes = context.recipe, context.dataset, context.classes
     pixels, of_classes = (
         None if folder is None else ProbabilityStore(folder, len(dataset), classes, frames)
         for folder, frames in zip(folders, (dataset.frames, ()), strict=True)

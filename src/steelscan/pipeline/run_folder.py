@@ -17,11 +17,12 @@ from steelscan.data import Dataset, open_dataset
 from steelscan.data.files import PREDICT_MARKER
 from steelscan.data.folds import read_folds, write_folds
 from steelscan.pipeline.gates import with_gates
+from steelscan.pipeline.lease import Lease
 from steelscan.pipeline.run_paths import RunPaths
 from steelscan.pipeline.run_record import RunRecord, Tuned, changed_fields
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import DatasetError, InputError, RunError, SteelscanError
-from steelscan.strip.files import lock_folder, write_bytes, write_json, write_text
+from steelscan.strip.files import write_bytes, write_json, write_text
 from steelscan.strip.tables import MaskTable, Table, read_mask_table, read_rows
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -44,11 +45,14 @@ class RunFolder(RunPaths):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Lock the folder for this process. Raises RunError if another one works in it."""
-        with lock_folder(self.path):
-            for pattern in (".*.part", "networks/**/.*.part", "rounds/*/.*.part"):
+        """Hold the lease of the folder: for all of it except networks and probabilities.
+
+        Waits while another process holds it.
+        """
+        with Lease(self.path).held():
+            for pattern in (".*.part", "rounds/*/.*.part"):
                 for unfinished in self.path.glob(pattern):
-                    unfinished.unlink()
+                    unfinished.unlink(missing_ok=True)
             yield
 
     def begin(self, recipe: Recipe, record: RunRecord, source: bytes | None = None) -> None:

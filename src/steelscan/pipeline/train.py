@@ -68,16 +68,25 @@ def train(
 
     ``on_plan`` is called with the forecast before anything is fitted. Processes that a launcher
     started together fit each network together; the first one alone predicts, writes and returns,
-    the others end with SystemExit after the last fit.
+    the others end with SystemExit after the last fit. Several calls for the same folder, also on
+    several machines, share the fits.
 
     Raises DatasetError and its kin for data that cannot be used, RunError for a folder that holds
-    another run or is in use, and with ``on_plan`` for a run that takes more memory than is free,
-    OutputError if something cannot be written, RecipeError for a recipe that cannot be run,
+    another run, for fits that fail, and with ``on_plan`` for a run that takes more memory than is
+    free, OutputError if something cannot be written, RecipeError for a recipe that cannot be run,
     InputError for several jobs in processes that a launcher started, MissingPartError for a tracker
-    that is not installed.
+    or for Ray if that is not installed.
     """
     _check_out(out, data)
-    check_jobs(options.jobs)
+    check_jobs(options.jobs, options.engine)
+    if options.engine == "ray":  # other machines work in other folders
+        weights, start = options.weights_dir, options.start_from
+        options = replace(
+            options,
+            weights_dir=weights and weights.absolute(),
+            start_from=start and start.absolute(),
+        )
+        data, out = data.absolute(), out.absolute()
     check_tracker(options.track)
     run = RunFolder(out)
     processes = accelerator(options.device)
@@ -86,17 +95,21 @@ def train(
             processes.wait_for_everyone()  # the first one begins the run
             fit_rounds(begin_run(run, recipe, data, options)[0])
             raise SystemExit(0)
-    with lost_process_reported(processes), run.held():
-        context, notes = begin_run(run, recipe, data, options)
-        run.write_data(data)
-        notes += run.take_tests(context.dataset.test_fingerprint)
-        context = with_jobs(context)
-        if on_plan is not None:
-            expected = forecast(context, timed=False)
-            on_plan(expected)
-            expected.check_memory()
+    with lost_process_reported(processes):
+        with run.held():
+            context, notes = begin_run(run, recipe, data, options)
+            run.write_data(data)
+            notes += run.take_tests(context.dataset.test_fingerprint)
+            context = with_jobs(context)
+            if on_plan is not None:
+                expected = forecast(context, timed=False)
+                on_plan(expected)
+                expected.check_memory()
         processes.wait_for_everyone()
-        return _run_steps(context, notes)
+        notes += [*without_defects(context), *fitted_together(processes)]
+        context, remarks = fit_rounds(context)
+        with run.held():
+            return _run_steps(context, [*notes, *remarks])
 
 
 def plan_run(recipe: Recipe, data: Path, out: Path, options: Options) -> Forecast:
@@ -187,9 +200,7 @@ def _start_notes(context: RunContext, start: StartFrom) -> list[str]:
 
 
 def _run_steps(context: RunContext, notes: list[str]) -> Outcome:
-    notes = [*notes, *without_defects(context), *fitted_together(context.accelerator)]
-    context, remarks = fit_rounds(context)
-    notes += remarks
+    """Tune, score and report a run whose networks are fitted."""
     outputs = OutOfFold(context)
     tuned = tune(context, outputs)
     context.run.write_tuned(tuned)

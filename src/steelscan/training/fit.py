@@ -70,13 +70,14 @@ def fit(
     workers: int = 0,
     label: str = "training",
     log: Log | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Fit a network and write ``checkpoint.safetensors`` and ``metrics.csv`` into ``folder``.
 
     An interrupted fit continues after its last complete epoch and ends with the same numbers; a
     complete fit is left alone. Several processes of an accelerator call this together: they share
     each batch, the first one writes, and its validation counts. ``log`` is called there with all
-    epochs after each one, when that is on disk.
+    epochs after each one, when that is on disk, and ``check`` before anything is written.
 
     Raises RunError if a loss, a weight, an output or a score is not finite, and if a half-done fit
     cannot be read; RecipeError if a stage monitors a number that its validation does not return;
@@ -105,6 +106,8 @@ def fit(
                 for epoch in range(state.epoch, stages[number].epochs):
                     with _located(label, stage, epoch):
                         loss = stage.epoch(epoch, shown)
+                        if accelerator.is_main_process:
+                            check()
                         _record(stage, state, epoch, loss, validate, folder)
                     if log is not None and accelerator.is_main_process:
                         log(state.metrics)
@@ -113,6 +116,7 @@ def fit(
             accelerator.wait_for_everyone()  # all have read
         state, resumed = _FitState(stage=number + 1, metrics=state.metrics), None
     if accelerator.is_main_process:
+        check()
         save_network(checkpoint, network)
         rmtree(folder / "last")
     accelerator.wait_for_everyone()

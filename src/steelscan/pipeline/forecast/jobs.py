@@ -17,21 +17,25 @@ _WORTH_A_PROCESS = 50_000_000
 """Pixels to train on in all from which it pays to start processes, which takes some seconds."""
 
 
-def check_jobs(jobs: int) -> None:
+def check_jobs(jobs: int, engine: str = "local") -> None:
     """Raise InputError if a launcher started processes and several networks are to be fitted."""
     launched = launch()
-    if launched is not None and jobs > 1:
-        found = f"is {jobs}, and {launched.processes} processes fit each network together"
-        raise InputError("--jobs", found, "Leave it out, or start one process")
+    if launched is not None and (jobs > 1 or engine == "ray"):
+        option, value = ("--engine", engine) if engine == "ray" else ("--jobs", str(jobs))
+        found = f"is {value}, and {launched.processes} processes fit each network together"
+        raise InputError(option, found, "Leave it out, or start one process")
 
 
 def jobs_for(context: RunContext) -> int:
     """Return how many networks are fitted at the same time: as the options set it, or chosen.
 
     A run keeps the number that was chosen when it began: its networks end with the same numbers. On
-    a GPU, and for small fits, it is 1. On CPU cores one network for each core is faster, as far as
-    the recipe has networks that do not need each other, and memory for them is free.
+    a GPU, for small fits, and on Ray, which decides itself, it is 1. On CPU cores one network for
+    each core is faster, as far as the recipe has networks that do not need each other, and memory
+    for them is free.
     """
+    if context.options.engine == "ray":
+        return 1
     if context.options.jobs:
         return context.options.jobs
     widest, device = _widest(context), context.accelerator.device
@@ -52,7 +56,7 @@ def with_jobs(context: RunContext) -> RunContext:
 
     Raises OutputError.
     """
-    if context.options.jobs:
+    if context.options.jobs or context.options.engine == "ray":
         return context
     jobs = jobs_for(context)
     if not context.run.jobs.exists():

@@ -3,6 +3,7 @@ from .output import hidden_path as hidden_path
 from .output import output_folder as output_folder
 from .output import replacing as replacing
 from .output import temporary_folder as temporary_folder
+from .output import temporary_path as temporary_path
 from .output import write_bytes as write_bytes
 from .output import write_json as write_json
 from .output import write_text as write_text
