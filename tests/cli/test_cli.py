@@ -15,7 +15,7 @@ VERBS = (
     *("mill", "convert", "check", "explore", "folds", "shift", "audit"),
     *("demo", "list", "show", "weights", "train", "runs"),
     *("predict", "score", "tune", "escapes", "compare", "ensemble", "submit", "agreement"),
-    *("export", "verify", "bench", "line", "quantize", "keygen"),
+    *("export", "verify", "scan", "bench", "line", "quantize", "keygen"),
 )
 
 
