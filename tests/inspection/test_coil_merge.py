@@ -116,15 +116,18 @@ def in_pixels(table):
     st.floats(0.02, 0.6),
     st.integers(0, 6),
     st.booleans(),
+    st.sampled_from([1, 200, 16_000_000]),
 )
 def test_a_coil_cut_anywhere_has_the_defects_of_the_uncut_one(
-    seed, height, length, share, overlap, regions
+    seed, height, length, share, overlap, regions, at_once
 ) -> None:
     rng = np.random.default_rng(seed)
     names = [("a", "top"), ("a", "bottom"), ("b", "top")]
     coils = {name: surface(rng, height, length, share) for name in names}
     tables, geometry = strips_of(rng, coils, overlap, regions=regions)
-    placed, table = merged(tables, geometry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("steelscan.inspection.coil.merge._TEXT_AT_ONCE", at_once)
+        placed, table = merged(tables, geometry)
     assert table.schema == DEFECTS
     assert placed.notes.filter(pl.col("kind") != "doubled").is_empty()
     assert in_pixels(table) == expected(coils)
@@ -197,6 +200,7 @@ def test_coils_are_read_in_batches_and_stay_whole(monkeypatch) -> None:
     whole = list(merge_coils(tables, placed))
     assert [table.height > 0 for table in whole] == [True] * 7 + [False]
     monkeypatch.setattr("steelscan.inspection.coil.merge._AT_ONCE", 3)
+    monkeypatch.setattr("steelscan.inspection.coil.merge._TEXT_AT_ONCE", 10)
     again = list(merge_coils(tables, placed))
     assert len(again) == len(coils)
     assert all(one.equals(other) for one, other in zip(whole, again, strict=True))

@@ -45,6 +45,9 @@ highest probability (null if not known), its cameras, and its run lengths on eac
 _AT_ONCE = 20_000
 """Most strips whose defects are read at once, unless a coil has more."""
 
+_TEXT_AT_ONCE = 16_000_000
+"""About the most bytes of run lengths that are joined at once, unless defects touch all along."""
+
 
 def merge_coils(tables: StripTables, placed: PlacedStrips) -> Iterator[pl.DataFrame]:
     """Yield the defects of each coil, a table with the columns `DEFECTS` sorted by start.
@@ -79,6 +82,32 @@ def _merge_batch(
 
 def _merge_coil(rows: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
     """Merge the defects of one coil; ``rows`` has a row per defect of a strip."""
+    table = pl.concat(_merge_part(part, classes) for part in _apart(rows))
+    # two regions of one class that had the same box would touch
+    return table.sort("start_m", "side", "left_mm", "class", "end_m", "right_mm")
+
+
+def _apart(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    """Split rows, where a column without defects lies between them, to bound the memory.
+
+    The columns are those of the first and last number of each run length, checked later.
+    """
+    text, own = pl.col("run_length"), ["side", "class"]
+    first = text.str.extract(r"(\d+)").cast(pl.Int64, strict=False)
+    last = text.str.extract_groups(r"(\d+)\s+(\d+)\s*$").struct
+    pixel = last[0].cast(pl.Int64, strict=False) + last[1].cast(pl.Int64, strict=False) - 1
+    size = text.str.len_bytes().cast(pl.Int64)
+    ordered = rows.with_columns(
+        left=pl.col("x") + (first - 1) // pl.col("height"),
+        right=pl.col("x") + (pixel - 1) // pl.col("height") + 1,
+    ).sort(*own, "left")
+    new = (pl.col("left") > pl.col("right").cum_max().shift()).over(own).fill_null(value=True)
+    begun = ordered.with_columns(section=new.cum_sum(), before=size.cum_sum() - size)
+    part = pl.col("before").first().over("section") // _TEXT_AT_ONCE
+    return begun.with_columns(part=part).partition_by("part", maintain_order=True)
+
+
+def _merge_part(rows: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
     parsed = [
         parse_runs(text, Frame(height, width), f"{image}, class {class_id}")
         for text, height, width, image, class_id in rows.select(
@@ -168,10 +197,12 @@ def _outline(rows: pl.DataFrame, regions: Regions, pieces: Pieces, of_piece: Int
 def _in_mm(regions: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
     """Return the regions with the columns `DEFECTS`."""
     along, across = pl.col("mm_along"), pl.col("mm_across")
+    # polars divides by a constant in two ways, whose last bits differ
+    thousand = pl.Series(np.full(regions.height, 1000.0))
     table = regions.with_columns(
         class_name=pl.col("class").replace_strict(range(1, len(classes) + 1), list(classes)),
-        start_m=pl.col("left") * along / 1000,
-        end_m=pl.col("right") * along / 1000,
+        start_m=pl.col("left") * along / thousand,
+        end_m=pl.col("right") * along / thousand,
         left_mm=pl.col("top") * across,
         right_mm=pl.col("bottom") * across,
         area_mm2=pl.col("pixels") * along * across,
@@ -180,8 +211,4 @@ def _in_mm(regions: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
         * along
         * across,
     )
-    return (
-        table.sort("start_m", "side", "left_mm", "class", "end_m")
-        .select(DEFECTS.names())
-        .cast(DEFECTS)
-    )
+    return table.select(DEFECTS.names()).cast(DEFECTS)
