@@ -13,6 +13,7 @@ from steelscan.inspection.coil import (
     match_names,
     merge_coils,
     open_strips,
+    place_alone,
     place_by_names,
     place_strips,
     read_geometry,
@@ -253,6 +254,17 @@ def test_strips_of_different_widths_follow_each_other() -> None:
     assert places(placed) == {"k_1": (0, 0), "k_2": (3, 0), "k_3": (8, 0)}
 
 
+def test_a_coil_without_a_readable_strip_is_noted() -> None:
+    found = tables("k_1", "k_2", unreadable=("k_1", "k_2"))
+    for placed in (place_by_names(found, "{coil}_{order}", (1, 1)), place_alone(found)):
+        assert [kind for kind in kinds(placed) if kind[0] == "unreadable"] == [
+            ("unreadable", "k_1"),
+            ("unreadable", "k_2"),
+        ]
+        assert set(placed.strips["verdict"]) == {"error"}
+        assert pl.concat(merge_coils(found, placed)).is_empty()
+
+
 # --- what was found
 
 
@@ -278,6 +290,20 @@ def test_a_csv_file_of_run_lengths_is_a_scan(tmp_path, table) -> None:
     assert merged.select("class", "area_mm2", "images").rows() == [(2, 0.25, ["a"])]
     path.write_text("ImageId,ClassId,EncodedPixels\na,2,1 2\nb,1,3 1\na,2,1 2\n")
     with pytest.raises(TableError, match="row 4 repeats image a, class 2"):
+        open_strips(path, Frame(4, 8))
+
+
+def test_a_csv_file_without_rows_has_only_clean_strips(tmp_path, table) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("ImageId,ClassId,EncodedPixels\n")
+    opened = open_strips(path, Frame(4, 8))
+    placed = place_strips(opened, read_geometry(table("a,k,,,0,0", "b,k,,,0.004,0")), (1, 2))
+    assert dict(placed.strips.select("image", "verdict").iter_rows()) == dict.fromkeys(
+        "ab", "clean"
+    )
+    assert pl.concat(merge_coils(opened, placed)).is_empty()
+    path.write_text("ImageId_ClassId,EncodedPixels\n")
+    with pytest.raises(InputError, match="has no strips"):
         open_strips(path, Frame(4, 8))
 
 

@@ -153,13 +153,14 @@ def _find(images: list[str], named: list[str]) -> list[int | None]:
 
 def _in_order(named: pl.DataFrame, strips: pl.DataFrame, mm_along: float) -> pl.DataFrame:
     """Add position_m: strips of a camera follow each other in their order."""
-    most_common = strips["width"].drop_nulls().mode().min()
+    known = strips["width"].drop_nulls().mode().to_list()
+    most_common = min(known, default=0)
     widths = strips.select("image", pl.col("width").fill_null(most_common))
     ordered = named.join(widths, on="image").sort(*_CAMERA, "order")
     firsts = ordered.unique([*_CAMERA, "order"], keep="first", maintain_order=True)
     before = pl.col("width").cum_sum() - pl.col("width")
     missing = pl.col("order") - pl.col("order").first() - pl.int_range(pl.len())
-    columns = (before + missing * (most_common or 0)).over(_CAMERA)
+    columns = (before + missing * most_common).over(_CAMERA)
     places = firsts.select(*_CAMERA, "order", position_m=columns * mm_along / 1000)
     return named.join(places, on=[*_CAMERA, "order"], maintain_order="left")
 
@@ -189,7 +190,7 @@ def _on_grid(strips: pl.DataFrame, mm: tuple[float, float] | None) -> pl.DataFra
         problem = f"places {far['image'][0]} over {_MOST_COLUMNS} columns or {_MOST_ROWS} rows away"
         raise TableError("geometry", problem, "Check the units: metres, millimetres")
     return placed.rename({sides[0]: "mm_along", sides[1]: "mm_across"}).cast(
-        {"x": pl.Int64, "y": pl.Int64}
+        {"x": pl.Int64, "y": pl.Int64, "mm_along": pl.Float64, "mm_across": pl.Float64}
     )
 
 
