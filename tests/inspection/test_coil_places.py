@@ -152,6 +152,15 @@ def test_faults_that_do_not_prevent_a_coil_are_noted(table) -> None:
     assert placed.strips.filter(pl.col("image") == "cut.png")["verdict"].item() == "error"
 
 
+def test_what_a_long_strip_covers_is_no_gap(table) -> None:
+    found = tables("a", "b", "c")
+    strips = found.strips.with_columns(width=pl.Series([20, 3, 4]))
+    path = table("a,k,,,0,0", "b,k,,,0.002,0", "c,k,,,0.01,0")  # columns 0, 4 and 20
+    placed = place_strips(StripTables(strips, found.found, ("a",)), read_geometry(path), MM)
+    assert places(placed) == {"a": (0, 0), "b": (4, 0), "c": (20, 0)}
+    assert kinds(placed) == []
+
+
 def test_an_order_must_ascend_with_the_position(table) -> None:
     header = f"{HEADER},order"
     good = table("a,k,top,1,0.1,0,2", "b,k,top,1,0,0,1", "c,k,top,2,0,0,9", header=header)
