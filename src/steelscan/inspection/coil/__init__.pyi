@@ -1,0 +1,10 @@
+from .geometry import read_geometry as read_geometry
+from .merge import DEFECTS as DEFECTS
+from .merge import merge_coils as merge_coils
+from .pattern import match_names as match_names
+from .place import PlacedStrips as PlacedStrips
+from .place import place_alone as place_alone
+from .place import place_by_names as place_by_names
+from .place import place_strips as place_strips
+from .source import StripTables as StripTables
+from .source import open_strips as open_strips
