@@ -21,19 +21,15 @@ from pathlib import Path
 from measured_runs import Job, cost_of, run_measured, side_by_side
 from nine_cross_validation import cross_validation
 from nine_folds import folds_of, split_of_quick, write_folds
-from nine_pages import measured_sets, write_pictures
+from nine_pages import STRIPS, made_mill, measured_sets, write_pictures
 from nine_report import report
 from nine_results import NINE, median_minutes
 from quick import FOLDER, mill_strips, print_result
 from records import record_of, write_record
 from steelscan import recipes
 from steelscan.data import open_dataset
-from steelscan.mill import Mill, write_mill
 from steelscan.recipes import Recipe, with_budget
 from steelscan.strip.files import output_folder, write_text
-
-STRIPS = {"tiny": 48, "small": 480}
-TESTS = {"tiny": 12, "small": 20}
 
 
 def main() -> None:
@@ -58,14 +54,12 @@ def main() -> None:
         run_quick("fourteenth_place")
         return
     options.records = options.records or options.out / "records"
-    mill, failed = options.out / "mill", list[Job]()
-    if not options.report_only:
-        make_mill(mill, options.strips or STRIPS[options.budget], TESTS[options.budget])
-        for data in (mill, *options.data):
-            failed += run_all(options, data)
-    elif not (options.records / options.budget).exists():
+    if options.report_only and not (options.records / options.budget).exists():
         parser.error(f"{options.records} has no records of this budget: omit --report-only")
-    if options.budget != "tiny" and mill.exists():
+    failed, mill = list[Job](), made_mill(options.out / "mill", options.budget, options.strips)
+    for data in () if options.report_only else (mill, *options.data):
+        failed += run_all(options, data)
+    if options.budget != "tiny":
         sets = measured_sets(options.records / options.budget)
         write_pictures(sets, open_dataset(mill), options.report.parent)
     lines = report(options.records, options.budget, options.report.parent)
@@ -92,17 +86,6 @@ def run_all(options: argparse.Namespace, data: Path) -> list[Job]:
     if options.budget != "tiny" and "plain_unet" in options.only:
         failed += side_by_side(unet_job(options, data, place), options.side_by_side, keep)
     return failed
-
-
-def make_mill(mill: Path, strips: int, tests: int) -> None:
-    """Make synthetic strips once; end the program if there are more or fewer of another call."""
-    if not (mill / "train.csv").exists():
-        write_mill(
-            Mill(strips=strips, seed=0), output_folder(mill.parent) / mill.name, test_strips=tests
-        )
-    elif (there := len(open_dataset(mill))) != strips:
-        way_out = f"Choose another --out, or give --strips {there}"
-        sys.exit(f"{mill}: has {there} strips, not {strips}. {way_out}.")
 
 
 def train_jobs(options: argparse.Namespace, data: Path, place: Path) -> Iterator[Job]:

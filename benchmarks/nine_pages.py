@@ -5,6 +5,7 @@ Run: python benchmarks/nine_pages.py --records reports/nine
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from nine_report import BARS, Measured, cost_cells, gain_cell, measure, places_o
 from nine_results import NINE, records_of
 from steelscan.data import Dataset, open_dataset
 from steelscan.evaluation.statistics import Estimate
-from steelscan.strip.files import write_text
+from steelscan.mill import Mill, write_mill
+from steelscan.strip.files import output_folder, write_text
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- found: begin -->", "<!-- found: end -->"
 BEFORE = "## Ours, and where sources disagree"
 """The heading before which a page gets its section."""
+
+STRIPS = {"tiny": 48, "small": 480}
+TESTS = {"tiny": 12, "small": 20}
+"""Synthetic strips, and synthetic test strips without masks, of a budget."""
 
 Sets = Mapping[Path, Measured]
 """What is measured on each data set, by the folder of its records."""
@@ -32,12 +38,28 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=Path("reports/nine"))
     parser.add_argument("--budget", choices=["small"], default="small")
     options = parser.parse_args()
-    sets, mill = measured_sets(options.records / options.budget), open_dataset(options.out / "mill")
+    sets = measured_sets(options.records / options.budget)
+    mill = open_dataset(made_mill(options.out / "mill", options.budget))
     write_pictures(sets, mill, ROOT / "reports")
     write_solution_pages(sets, mill, options.budget, ROOT / "docs" / "solutions")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for line in (*reproduced_lines(sets, options.budget), "", *readme_rows(sets, readme)):
         print(line)
+
+
+def made_mill(folder: Path, budget: str, strips: int | None = None) -> Path:
+    """Make the synthetic strips of a budget once, or so many; return their folder.
+
+    Ends the program if there are more or fewer of another call.
+    """
+    wanted = strips or STRIPS[budget]
+    if not (folder / "train.csv").exists():
+        output_folder(folder.parent)
+        write_mill(Mill(strips=wanted, seed=0), folder, test_strips=TESTS[budget])
+    elif (there := len(open_dataset(folder))) != wanted:
+        way_out = f"Choose another --out, or give --strips {there}"
+        sys.exit(f"{folder}: has {there} strips, not {wanted}. {way_out}.")
+    return folder
 
 
 def measured_sets(records: Path) -> dict[Path, Measured]:

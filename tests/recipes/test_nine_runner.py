@@ -55,10 +55,10 @@ def test_strips_of_another_call_are_not_taken_for_those_asked_for(
     strips: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mill").symlink_to(strips)
-    count = len(open_dataset(strips))
-    import_module("nine").make_mill(tmp_path / "mill", count, 3)
+    count, pages = len(open_dataset(strips)), import_module("nine_pages")
+    assert pages.made_mill(tmp_path / "mill", "small", count) == tmp_path / "mill"
     with pytest.raises(SystemExit, match=f"has {count} strips, not 480.* --strips {count}"):
-        import_module("nine").make_mill(tmp_path / "mill", 480, 3)
+        pages.made_mill(tmp_path / "mill", "small")
 
 
 def test_the_held_out_strips_are_those_of_quick(strips: Path, tmp_path: Path) -> None:

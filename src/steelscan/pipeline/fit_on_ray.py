@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cache
 from queue import SimpleQueue
 from threading import Thread
-from types import TracebackType
 from typing import Any, Self
 
 from steelscan.pipeline.context import Options, RunContext
@@ -100,12 +99,7 @@ class RayTasks:
             return Failed(RunError(work.label, problem, "See the logs of Ray"))
         return message
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for task, (_, display) in self._running.items():
             self._ray.cancel(task, force=True)
             display.close()

@@ -7,7 +7,6 @@ another process fits, perhaps of another command on another machine. An engine o
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Protocol, Self
 
 from steelscan.pipeline.context import RunContext
@@ -38,12 +37,7 @@ class Engine(Protocol):
     def wait(self, seconds: float | None) -> Sequence[tuple[Work, Result]]:
         """Wait until works have ended, or so long; return them, [] if none is being done."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all works that are not done."""
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import cv2
@@ -125,15 +125,10 @@ class LocalProcesses:
                 break
         return ended
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for worker in self._workers:
             worker.connection.close()  # an idle process ends
-            if kind is not None:
+            if any(error):
                 worker.process.terminate()
         end = time.monotonic() + _SECONDS_TO_END
         for worker in self._workers:

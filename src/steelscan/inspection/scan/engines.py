@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol, Self
 
 from steelscan.inspection.scan.worker import Work
@@ -39,10 +38,5 @@ class Workers(Protocol):
     def wait(self, seconds: float) -> Sequence[Done | Ended]:
         """Wait until a worker has finished or ended, or so long. Raises what a worker raised."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the workers."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 from steelscan.inspection.scan.engines import Done, Ended
@@ -49,12 +48,7 @@ class LocalWorkers:
             events.append(Done(number, result))
         return events
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for each in self._processes:
             each.end()
 

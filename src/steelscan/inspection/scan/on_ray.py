@@ -1,7 +1,6 @@
 """Workers that are actors of Ray, on one machine or on many."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from steelscan.inspection.scan.engines import Done, Ended
@@ -64,12 +63,7 @@ class RayWorkers:
         if "creation task" in text or "__init__" in text:
             raise RunError("Ray", f"a worker could not start: {text.splitlines()[-1]}", _LOGS)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for actor in self._actors:
             self._ray.kill(actor)
         if self._own:
