@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from steelscan.decision import HardGate, thresholds_of
-from steelscan.evaluation.tuning import Tune
+from steelscan.decision import HardGate
 from steelscan.losses import BCE, WherePresent
 from steelscan.postprocess import (
     FillEdges,
@@ -17,7 +16,6 @@ from steelscan.postprocess import (
     MinArea,
     Polygons,
     RemoveSmallComponents,
-    Rule,
     ScaledMinArea,
     Threshold,
     Triplet,
@@ -25,8 +23,8 @@ from steelscan.postprocess import (
 from steelscan.prediction import EncoderOf, Member
 from steelscan.recipes.pseudo_labels import ConfidentClasses, ConfidentPixels
 from steelscan.recipes.spec import Classify, Recipe
+from steelscan.recipes.tuning import with_tuning
 from steelscan.strip import Classes, Spec
-from steelscan.strip.errors import RecipeError
 
 
 class Neutral(NamedTuple):
@@ -80,7 +78,7 @@ def fit_to_classes(recipe: Recipe, classes: Classes) -> tuple[Recipe, list[str]]
     adapted, copied = _with_networks_per_class(adapted, len(classes))
     notes += copied
     if adapted != recipe:
-        adapted, tuning = _tuned(adapted, len(classes))
+        adapted, tuning = with_tuning(adapted)
         notes += tuning
     first = (
         f"Recipe {recipe.name} was written for the classes {', '.join(recipe.written_for)}; the "
@@ -222,47 +220,3 @@ def _notes(
     ):
         notes.append(f"Step {name}: some networks start without the encoder of another network.")
     return notes
-
-
-def _tuned(recipe: Recipe, classes: int) -> tuple[Recipe, list[str]]:
-    """Return the recipe with a search of its last rules if it supports them, and sentences."""
-    if not _can_be_searched(recipe.rules, classes):
-        kinds = ", ".join(rule.kind for rule in recipe.rules)
-        return recipe, [f"The rules {kinds} cannot be tuned: their values are those given here."]
-    tune = recipe.tune or Tune()
-    if not tune.masks:
-        tune = Tune(gates=tune.gates)
-    if tune.gates == "keep" and _has_thresholded_gate(recipe):
-        tune = tune.but(gates="cost")
-    tune = tune.but(neutral=True)
-    searched = {"label": tune.label, "pixel": tune.pixel, "area": tune.area}
-    tuned = ", ".join(name for name, wanted in searched.items() if wanted) or "nothing"
-    gates = {
-        "f1": "all gates, by F1",
-        "cost": "lower gates for classes that they cost more than they save",
-        "keep": "nothing else",
-    }[tune.gates]
-    notes = [f"Tuned out-of-fold from these values: {tuned} of the last rules, {gates}."]
-    labels = recipe.pseudo_labels
-    if labels is not None and labels.predicted_by == "all":
-        labels = labels.but(predicted_by="fold")
-        notes.append(
-            "Pseudo-labels of each fold come from the networks of that fold, not of all, since "
-            "thresholds are tuned on its strips."
-        )
-    return recipe.but(tune=tune, pseudo_labels=labels), notes
-
-
-def _has_thresholded_gate(recipe: Recipe) -> bool:
-    return any(
-        isinstance(step, Classify) or isinstance(step.gate, HardGate)
-        for step in recipe.network_steps
-    )
-
-
-def _can_be_searched(rules: Sequence[Rule], classes: int) -> bool:
-    try:
-        thresholds_of(rules, classes)
-    except RecipeError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from steelscan.recipes.changes import changes, line, members_of, networks_of
 from steelscan.recipes.limits import LIMITS, Limits, smaller_encoders
 from steelscan.recipes.shrink import shrink_network, shrink_stages, with_samples
 from steelscan.recipes.spec import Budget, NetworkStep, Recipe
+from steelscan.recipes.tuning import with_tuning
 
 
 def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
@@ -38,6 +39,7 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
         for name, step in recipe.named.items()
     }
     shrunk = recipe.with_members(members, folds=folds, pseudo_labels=pseudo)
+    shrunk, tuning = with_tuning(shrunk) if limits.tuned else (shrunk, [])
     area = _fit_area(_merge_equal_members(shrunk), limits)
     shrunk = shrunk.with_members(
         {
@@ -50,8 +52,8 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
         line(f"networks of {name}:", [(len(old), len(merged.named[name].ensemble.members))])
         for name, old in members.items()
     )
-    sentences = (*changes(recipe, shrunk), *filter(None, fewer))
-    described = (f"Budget {budget}: {sentence}." for sentence in sentences)
+    sentences = (*changes(recipe, shrunk), *filter(None, fewer), *tuning)
+    described = (f"Budget {budget}: {sentence.removesuffix('.')}." for sentence in sentences)
     return merged.but(budget=budget, changes=(*recipe.changes, *described))
 
 
@@ -71,7 +73,7 @@ def _fewer_folds(recipe: Recipe, limits: Limits) -> tuple[Folds | LikeTest, dict
     elif out_of_fold:
         folds = Folds(count=4, validation=(0, 1, 2), holdout=(3,))
     else:
-        folds = Folds(count=10, validation=(0,), holdout=(8, 9))
+        folds = Folds(count=5, validation=(0,), holdout=(4,))
     left = folds.validation
     return folds, {fold: left[at % len(left)] for at, fold in enumerate(before)}
 

@@ -32,6 +32,8 @@ class Limits:
     """Kind of optimizer, or "encoder" -> the lowest initial rate; None: rates stay."""
     held_out: bool
     """Whether a part of the strips is held out."""
+    tuned: bool
+    """Whether thresholds are tuned out of fold: published ones are for far more steps."""
 
 
 SIZES: Mapping[str, tuple[Literal["efficientnet", "resnet", "mobilenet"], float]] = {
@@ -77,9 +79,9 @@ def smaller_encoders(encoders: Iterable[str], limits: Limits) -> dict[str, str]:
 
 _SMALL = Limits(
     pixels=64 * 400,
-    area=24_000 * CROP,
-    fit_area=6_000 * CROP,
-    step_area=3 * CROP,
+    area=15_000 * CROP,
+    fit_area=5_000 * CROP,
+    step_area=CROP * 3 // 2,
     epochs=8,
     validate_on=32,
     checkpoints=3,
@@ -87,6 +89,7 @@ _SMALL = Limits(
     encoders=("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"),
     least_rates={"adam": 2e-3, "adamw": 2e-3, "radam": 4e-3, "sgd": 1e-2, "encoder": 5e-4},
     held_out=True,
+    tuned=True,
 )
 _TINY = Limits(
     pixels=128 * 800,
@@ -104,6 +107,7 @@ _TINY = Limits(
     },
     least_rates=None,
     held_out=False,
+    tuned=False,
 )
 
 LIMITS = {"small": _SMALL, "tiny": _TINY}
