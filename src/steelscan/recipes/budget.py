@@ -39,7 +39,8 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
         for name, step in recipe.named.items()
     }
     shrunk = recipe.with_members(members, folds=folds, pseudo_labels=pseudo)
-    shrunk, tuning = with_tuning(shrunk) if limits.tuned else (shrunk, [])
+    if limits.tuned:
+        shrunk, _ = with_tuning(shrunk)
     area = _fit_area(_merge_equal_members(shrunk), limits)
     shrunk = shrunk.with_members(
         {
@@ -52,8 +53,8 @@ def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
         line(f"networks of {name}:", [(len(old), len(merged.named[name].ensemble.members))])
         for name, old in members.items()
     )
-    sentences = (*changes(recipe, shrunk), *filter(None, fewer), *tuning)
-    described = (f"Budget {budget}: {sentence.removesuffix('.')}." for sentence in sentences)
+    sentences = (*changes(recipe, shrunk), *filter(None, fewer))
+    described = (f"Budget {budget}: {sentence}." for sentence in sentences)
     return merged.but(budget=budget, changes=(*recipe.changes, *described))
 
 

@@ -96,6 +96,15 @@ def _folds(recipe: Recipe) -> str:
     return f"{', '.join(map(str, folds.validation))} of {folds.count}{held_out}"
 
 
+def _tuned(recipe: Recipe) -> str:
+    """Return which thresholds are tuned out of fold."""
+    tune = recipe.tune
+    if tune is None:
+        return "none"
+    names = [name for name in ("label", "pixel", "area") if name not in tune.fixed]
+    return ", ".join(names + ([] if tune.gates == "keep" else [f"gates by {tune.gates}"]))
+
+
 def _samples(stage: Training) -> str:
     if stage.min_samples is not None and stage.min_samples == stage.max_samples:
         return str(stage.max_samples)
@@ -111,6 +120,10 @@ _TOPICS: Mapping[str, Callable[[Recipe], Iterable[object]]] = {
     "decoder channels": lambda recipe: map(_channels, networks_of(recipe)),
     "stem": lambda recipe: (encoder_of(each).stem for each in networks_of(recipe)),
     "validation folds": lambda recipe: [_folds(recipe)],
+    "thresholds tuned out of fold:": lambda recipe: [_tuned(recipe)],
+    "networks that predict pseudo-labels:": lambda recipe: [
+        recipe.pseudo_labels and recipe.pseudo_labels.predicted_by
+    ],
     "pixels of a strip in a network:": lambda recipe: (
         _at_most(member.resize.pixels if member.resize else None) for member in members_of(recipe)
     ),
