@@ -63,7 +63,11 @@ def only_member(recipe: Recipe, name: str) -> Recipe:
 
 def without_classifiers(recipe: Recipe) -> Recipe:
     """Return a recipe whose strips all reach the segmenter."""
-    return recipe.but(steps=tuple(step for step in recipe.steps if not isinstance(step, Classify)))
+    steps = tuple(step for step in recipe.steps if not isinstance(step, Classify))
+    tune = recipe.tune
+    if tune is not None:
+        tune = tune.but(gates="keep") if tune.masks else None
+    return recipe.but(steps=steps, tune=tune)
 
 
 def without_blackout(recipe: Recipe) -> Recipe:
