@@ -46,7 +46,11 @@ def test_commands_are_found_on_most_pages() -> None:
 
 
 @pytest.mark.parametrize(("command", "complete"), FOUND)
-def test_a_documented_command_is_understood(command: str, complete: bool) -> None:
+def test_a_documented_command_is_understood(
+    command: str, complete: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steelscan.strip.remote.fetched", Path)
+    monkeypatch.setattr("steelscan.strip.remote.LocalCopy.fetch", lambda _: None)
     shown, _, _ = command.partition(" > ")
     shown = re.sub(r"\$\w+", "1", shown)  # a variable of the shell
     _, *words = shlex.split(USAGE.sub(r"\1", shown), comments=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from steelscan.data import open_dataset
-from steelscan.data.content import cache_folder, content_hashes
+from steelscan.data.content import content_hashes
 from steelscan.data.files import open_files
+from steelscan.strip.files import cache_folder
 
 OLD = 1_600_000_000_000_000_000
 """A time long ago, in nanoseconds."""

@@ -18,6 +18,7 @@ from steelscan.pipeline.train import train
 from steelscan.prediction import Ensemble
 from steelscan.recipes import Recipe
 from steelscan.strip.errors import InputError, MissingPartError, RunError
+from steelscan.strip.remote import LocalCopy, held_copy
 from steelscan.training import SGD
 
 ray = pytest.importorskip("ray")
@@ -89,6 +90,18 @@ def test_two_workers_of_which_one_is_killed_end_with_the_files_of_a_local_run(
     printed = capfd.readouterr().err
     assert "segment 1, fold 1 has ended" in printed
     assert "Fitting segment 1, fold 0: 12/12" in printed
+
+
+@pytest.mark.usefixtures("ray_of_two", "unreported")
+def test_a_run_and_a_data_set_at_urls_end_with_the_files_of_a_local_run(
+    two_folds: Recipe, strips: Path, alone: Path, tmp_path: Path
+) -> None:
+    data = LocalCopy.of(f"file://{strips}", tmp_path / "data")
+    data.fetch()
+    run = LocalCopy.of(f"file://{tmp_path}/shared/run", tmp_path / "run")
+    with held_copy(run.path):
+        train(two_folds, data.path, run.path, ON_RAY)
+    assert digests(run.path) == digests(tmp_path / "shared" / "run") == digests(alone)
 
 
 @pytest.mark.usefixtures("ray_of_two", "unreported")

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from steelscan import cli
-from steelscan.data import Folds, WholeStrip, cache_folder, open_dataset
+from steelscan.data import Folds, WholeStrip, open_dataset
 from steelscan.data.duplicates import group_strips
 from steelscan.data.folds import read_folds
 from steelscan.models import Classifier, StripNetwork
@@ -30,6 +30,7 @@ from steelscan.postprocess import Threshold
 from steelscan.prediction import EncoderFittedFor, Ensemble
 from steelscan.recipes import Classify, KeepPresent, Recipe, Segment
 from steelscan.strip.errors import RunError
+from steelscan.strip.files import cache_folder
 from steelscan.training import SGD, BalancedSampler, BestAverage
 from steelscan.training.specs import Ema
 

@@ -6,14 +6,16 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import DataOfRun, check_writable, refuse_unused
+from steelscan.cli.options import FETCHED, DataOfRun, check_writable, refuse_unused
 
 
 @app.command(epilog="Example: steelscan compare runs/first runs/second --html changed.html")
 def compare(
     context: typer.Context,
-    run_a: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of another run on the same data.")],
+    run_a: Annotated[Path, typer.Argument(help="Folder or URL of a finished run.", **FETCHED)],
+    run_b: Annotated[
+        Path, typer.Argument(help="Folder or URL of another run on the same data.", **FETCHED)
+    ],
     list_: Annotated[
         Path | None, typer.Option("--list", help="CSV file of all strips decided differently.")
     ] = None,

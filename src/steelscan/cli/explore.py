@@ -7,13 +7,17 @@ import typer
 
 from steelscan.cli.app import app
 from steelscan.cli.inputs import PictureSize
-from steelscan.cli.options import OnError, Out
+from steelscan.cli.options import FETCHED, OnError, Out
 
 
 @app.command(epilog="Example: steelscan explore data/severstal --out explored/")
 def explore(
     data: Annotated[
-        Path, typer.Argument(help="Data set, or CSV of run lengths or of labels without masks.")
+        Path,
+        typer.Argument(
+            help="Data set (also by URL), or CSV of run lengths or of labels without masks.",
+            **FETCHED,
+        ),
     ],
     out: Out,
     labels: Annotated[

@@ -5,8 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
-DataSet = Annotated[Path, typer.Argument(help="Data set: a folder or a zip.")]
-AnyDataSet = Annotated[Path, typer.Argument(help="Data set: folder, zip, or annotation file.")]
+from steelscan.cli.options import FETCHED
+
+DataSet = Annotated[
+    Path, typer.Argument(help="Data set: a folder, a zip, or the URL of one.", **FETCHED)
+]
+AnyDataSet = Annotated[
+    Path, typer.Argument(help="Data set: folder, zip, annotation file, or a URL.", **FETCHED)
+]
 From = Annotated[
     str | None,
     typer.Option("--from", help="Format of the annotations; detected if not given."),

@@ -5,7 +5,38 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-RunPath = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
+
+def fetched_path(text: str) -> Path:
+    """Return a path, or that of a local copy of what is at a URL, which is fetched."""
+    if "://" not in text:
+        return Path(text)
+    from steelscan.strip.remote import fetched
+
+    return fetched(text)
+
+
+def output_path(text: str | Path) -> Path:
+    """Return the path of a folder for results. Raises InputError for a URL."""
+    if isinstance(text, str) and "://" in text:
+        from steelscan.strip.errors import InputError
+
+        raise InputError(text, "is a URL, and results are written to a disk", "Name a folder")
+    return Path(text)
+
+
+def run_output_path(text: str) -> Path:
+    """Return the path of a folder for a run, or that of a local copy of one at a URL, if any."""
+    if "://" not in text:
+        return Path(text)
+    from steelscan.strip.remote import LocalCopy
+
+    copy = LocalCopy.of(text)
+    copy.fetch()
+    return copy.path
+
+
+FETCHED: Any = {"parser": fetched_path, "metavar": "<path>"}
+RunPath = Annotated[Path, typer.Argument(help="Folder or URL of a finished run.", **FETCHED)]
 BundleFile = Annotated[Path, typer.Argument(help="Bundle that steelscan export wrote.")]
 Sign = Annotated[
     Path | None, typer.Option(help="Private key to sign the bundle with; see steelscan keygen.")
@@ -14,9 +45,18 @@ SignedBy = Annotated[
     Path | None,
     typer.Option("--require-signed-by", help="Public key that must have signed the bundle."),
 ]
-Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip.")]
-DataOfRun = Annotated[Path | None, typer.Option(help="Data set of the run, if it was moved since.")]
-Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+Data = Annotated[
+    Path, typer.Option(help="Data set: a folder, a zip, or the URL of one.", **FETCHED)
+]
+DataOfRun = Annotated[
+    Path | None, typer.Option(help="Data set of the run, if it was moved since.", **FETCHED)
+]
+Out = Annotated[
+    Path, typer.Option(help="Folder for the results.", parser=output_path, metavar="<path>")
+]
+RunOut = Annotated[
+    Path, typer.Option(help="Folder or URL for the run.", parser=run_output_path, metavar="<path>")
+]
 Images = Annotated[
     Path | None,
     typer.Option(help="Folder or zip of the pictures, if they are not in the data set."),

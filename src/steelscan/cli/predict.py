@@ -6,13 +6,25 @@ from typing import Annotated
 import typer
 
 from steelscan.cli.app import app
-from steelscan.cli.options import Device, OnError, Out, SignedBy, Thresholds, given, refuse_unused
+from steelscan.cli.options import (
+    FETCHED,
+    Device,
+    OnError,
+    Out,
+    SignedBy,
+    Thresholds,
+    given,
+    refuse_unused,
+)
 
 
 @app.command(epilog="Example: steelscan predict runs/first new_strips/ --out predicted")
 def predict(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or a bundle.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished run, or a bundle, or the URL of one.", **FETCHED),
+    ],
     images: Annotated[str, typer.Argument(help="Folder, picture, zip, or quoted glob pattern.")],
     out: Out,
     device: Device = "auto",

@@ -12,6 +12,7 @@ from steelscan.cli.options import (
     Jobs,
     OnError,
     Out,
+    RunOut,
     Seed,
     StartFrom,
     Track,
@@ -30,7 +31,7 @@ def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a JSON or Python file.")],
     data: Data,
-    out: Out,
+    out: RunOut,
     seed: Seed = 0,
     device: Device = "auto",
     workers: Workers = 0,
@@ -92,6 +93,7 @@ def train(
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.pipeline.weights import prepare_weights
     from steelscan.recipes import with_budget, with_overrides
+    from steelscan.strip.remote import held_copy
 
     if engine == "local":
         names = "address cpus_per_network gpus_per_network"
@@ -129,9 +131,10 @@ def train(
     if plan:
         print(plan_run(chosen, data, out, options).table())
         return
-    done = train_recipe(
-        chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
-    )
+    with held_copy(out):
+        done = train_recipe(
+            chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
+        )
     _print_outcome(done, chosen.name, out, chosen.changes)
     if track is not None:
         print(f"Tracked: {how_to_view(track, out)}")

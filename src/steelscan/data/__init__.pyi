@@ -1,4 +1,3 @@
-from .content import cache_folder as cache_folder
 from .crop import Crop as Crop
 from .crop import RandomCrop as RandomCrop
 from .crop import SteelCrop as SteelCrop

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from steelscan.data.files import Files, Stamp
 from steelscan.strip import track
 from steelscan.strip.errors import DatasetError, OutputError
-from steelscan.strip.files import write_bytes
+from steelscan.strip.files import cache_folder, write_bytes
 
 _TIME_STEP = 2.0
 """Seconds in which a file may change without a change of its times, on FAT."""
@@ -48,13 +48,6 @@ def content_hashes(files: Files, names: Iterable[str]) -> dict[str, str]:
     if missing:
         _save(path, kept)
     return hashes
-
-
-def cache_folder() -> Path:
-    """Return the cache folder of this program: ``$XDG_CACHE_HOME/steelscan``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # a relative path must be ignored (XDG Base Directory Specification)
-    return (Path(base) if Path(base).is_absolute() else Path("~/.cache")) / "steelscan"
 
 
 def _cache_path(files: Files) -> Path | None:

@@ -12,6 +12,7 @@ from steelscan.pipeline.context import Options, RunContext
 from steelscan.pipeline.fit_messages import Display, Failed, Message, Result, Sender, sendable
 from steelscan.pipeline.fit_queue import CoreShare, Work
 from steelscan.pipeline.fit_workers import result_of
+from steelscan.pipeline.run_copies import RunCopies
 from steelscan.strip import show_progress_by
 from steelscan.strip.cluster import connect
 from steelscan.strip.errors import InputError, RunError
@@ -60,7 +61,10 @@ class RayTasks:
 
     def of(self, context: RunContext) -> Self:
         """Return the engine for the works of a context."""
-        self._context = self._ray.put(replace(context))  # without its accelerator
+        self._context = replace(context)  # without its accelerator
+        self._copies = RunCopies.of(context)
+        self._copies.send()
+        self._given = self._ray.put((self._context, self._copies))
         return self
 
     def __enter__(self) -> Self:
@@ -68,7 +72,7 @@ class RayTasks:
 
     def give(self, work: Work, share: CoreShare) -> None:
         """Let Ray do a work as soon as a machine has the cores and GPUs."""
-        self._running[self._do.remote(self._context, work, share)] = work, Display()
+        self._running[self._do.remote(self._given, work, share)] = work, Display()
 
     def wait(self, seconds: float | None) -> Sequence[tuple[Work, Result]]:
         """Wait until works have ended, or so long, and show the progress; return them."""
@@ -84,6 +88,7 @@ class RayTasks:
                     continue
                 ended.append((work, message))
                 display.close()
+                self._copies.fetch(self._context, work)
                 del self._running[task]
             if not ready and seconds is not None:
                 break
@@ -100,7 +105,7 @@ class RayTasks:
         return message
 
     def __exit__(self, *_: object) -> None:
-        for task, (_, display) in self._running.items():
+        for task, (_work, display) in self._running.items():
             self._ray.cancel(task, force=True)
             display.close()
         self._running.clear()
@@ -121,14 +126,17 @@ def _sender() -> tuple[Sender, "SimpleQueue[Message]"]:
     return sender, Channel.messages
 
 
-def _do(context: RunContext, work: Work, share: CoreShare) -> Iterator[Message]:
+def _do(given: tuple[RunContext, RunCopies], work: Work, share: CoreShare) -> Iterator[Message]:
     """Do a work in a thread; yield its progress, then its result."""
+    context, copies = given
     sender, messages = _sender()
     sender.task = work
 
     def do() -> None:
         try:
-            sender.send(result_of(context, work, share))
+            with copies.here(context, work):
+                result = result_of(context, work, share)
+            sender.send(result)
         except BaseException as error:  # otherwise the loop below would wait forever
             sender.send(Failed(sendable(error)))
 

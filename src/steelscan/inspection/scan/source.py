@@ -10,7 +10,8 @@ from typing import Any
 
 from steelscan.data import find_pictures
 from steelscan.data.files import check_unicode, is_picture, visible
-from steelscan.strip.errors import DatasetError, Fault, MissingPartError, PictureError
+from steelscan.strip.errors import DatasetError, Fault, PictureError
+from steelscan.strip.remote import error_reason, file_system, is_url
 
 _LISTS = (".txt", ".lst")
 """Suffixes of files that list one picture per line."""
@@ -39,7 +40,7 @@ def open_source(source: str) -> PictureSource:
     not exist, holds no pictures, or lists one twice, and MissingPartError if the package for a kind
     of URL is not installed.
     """
-    if "://" in source:
+    if is_url(source):
         return _of_url(source)
     path = Path(source)
     if path.suffix.lower() in _LISTS and path.is_file():
@@ -51,7 +52,7 @@ def open_source(source: str) -> PictureSource:
 
 
 def _of_url(source: str) -> PictureSource:
-    fs, path = _file_system(source)
+    fs, path = file_system(source)
     with _listing(source):
         if path.lower().endswith(_LISTS):
             folder = source.rpartition("/")[0]
@@ -113,8 +114,8 @@ class _Listed:
 
     def __call__(self, name: str) -> bytes:
         try:
-            if "://" in name or ("://" in self.folder and not Path(name).is_absolute()):
-                fs, path = _file_system(name if "://" in name else f"{self.folder}/{name}")
+            if is_url(name) or (is_url(self.folder) and not Path(name).is_absolute()):
+                fs, path = file_system(name if is_url(name) else f"{self.folder}/{name}")
                 content: bytes = fs.cat_file(path)
                 return content
             return Path(self.folder, name).read_bytes()
@@ -123,29 +124,8 @@ class _Listed:
 
 
 def _unreadable(name: str, error: Exception) -> PictureError:
-    problem = f"cannot be read ({_reason(error)})"
+    problem = f"cannot be read ({error_reason(error)})"
     return PictureError(name, problem, _TRY_AGAIN, Fault.UNREADABLE)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-
-
-def _file_system(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL and the path in it. Raises MissingPartError, DatasetError."""
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError as error:
-        remedy = "pip install 'steelscan[remote]'"
-        raise MissingPartError(url, "needs the package fsspec", remedy) from error
-    try:
-        fs, path = url_to_fs(url)
-    except ImportError as error:
-        raise MissingPartError(url, f"needs a package: {error}", "Install it") from error
-    except ValueError as error:
-        known = "Choose a folder, a zip or a URL such as s3://bucket/strips"
-        raise DatasetError(url, f"is no URL of a file system ({error})", known) from error
-    return fs, path
 
 
 @contextmanager
@@ -157,4 +137,4 @@ def _listing(source: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system has errors of its own
         remedy = "Check the address and the permissions"
-        raise DatasetError(source, f"cannot be listed ({_reason(error)})", remedy) from error
+        raise DatasetError(source, f"cannot be listed ({error_reason(error)})", remedy) from error

@@ -12,13 +12,12 @@ from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter
 from safetensors.torch import save
 from torch import Tensor
 
-from steelscan.data import cache_folder
 from steelscan.models import StripNetwork, build_network
 from steelscan.pipeline.fit_queue import CoreShare
 from steelscan.pipeline.forecast.fits import Fit
 from steelscan.strip import Frame, Spec
 from steelscan.strip.errors import OutputError
-from steelscan.strip.files import write_text
+from steelscan.strip.files import cache_folder, write_text
 from steelscan.training import CHECKSUM
 from steelscan.training.crops import EpochCrops
 

@@ -1,3 +1,4 @@
+from .cache import cache_folder as cache_folder
 from .lock import lock_folder as lock_folder
 from .output import hidden_path as hidden_path
 from .output import output_folder as output_folder
