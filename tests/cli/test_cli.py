@@ -15,7 +15,7 @@ VERBS = (
     *("mill", "convert", "check", "explore", "folds", "shift", "audit"),
     *("demo", "list", "show", "weights", "train", "runs"),
     *("predict", "score", "tune", "escapes", "compare", "ensemble", "submit", "agreement"),
-    *("export", "verify", "scan", "bench", "line", "quantize", "keygen"),
+    *("export", "verify", "scan", "coil", "bench", "line", "quantize", "keygen"),
 )
 
 

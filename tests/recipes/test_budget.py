@@ -289,7 +289,7 @@ def test_crops_show_as_much_of_a_strip_as_before(name, budget):
 
 def test_widths_and_batches_of_the_9th():
     for budget, sides, batches in (
-        ("small", [(64, 64), (64, 96), (64, 160)], [12, 8, 4]),
+        ("small", [(64, 64), (64, 96), (64, 160)], [12, 10, 6]),
         ("tiny", [(128, 128), (128, 192), (128, 320)], [8, 5, 3]),
     ):
         stage = shrunk("ninth_place", budget).segment.ensemble.members[0].stages[1]

@@ -7,6 +7,7 @@ try:
         audit,
         bench,
         check,
+        coil,
         compare,
         data,
         ensemble,

@@ -24,7 +24,7 @@ PANELS = {
     "Evaluate": (
         *("predict", "score", "tune", "escapes", "compare", "ensemble", "submit", "agreement"),
     ),
-    "Deploy": ("export", "verify", "scan", "bench", "line", "quantize", "keygen"),
+    "Deploy": ("export", "verify", "scan", "coil", "bench", "line", "quantize", "keygen"),
 }
 """All verbs in the order of use, as the help lists them."""
 

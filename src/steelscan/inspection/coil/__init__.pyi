@@ -1,4 +1,7 @@
 from .geometry import read_geometry as read_geometry
+from .look_back import course as course
+from .look_back import defects_around as defects_around
+from .look_back import place_in_metres as place_in_metres
 from .merge import DEFECTS as DEFECTS
 from .merge import merge_coils as merge_coils
 from .pattern import match_names as match_names
@@ -8,3 +11,8 @@ from .place import place_by_names as place_by_names
 from .place import place_strips as place_strips
 from .source import StripTables as StripTables
 from .source import open_strips as open_strips
+from .summary import coil_row as coil_row
+from .summary import pareto as pareto
+from .write import TABLES as TABLES
+from .write import CoilTables as CoilTables
+from .write import write_coils as write_coils

@@ -73,18 +73,15 @@ def _merge_batch(
     found = tables.found_on(strips["image"])
     # strips are sorted by coil
     rows = strips.with_row_index("strip").join(found, on="image", maintain_order="left_right")
-    of_coil = dict(rows.group_by("coil", maintain_order=True))
-    for (coil,), own in strips.group_by("coil", maintain_order=True):
-        part = of_coil.get((coil,))
-        yield DEFECTS.to_frame() if part is None else _merge_coil(part, tables.classes)
-        progress.advance(own.height)
-
-
-def _merge_coil(rows: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
-    """Merge the defects of one coil; ``rows`` has a row per defect of a strip."""
-    table = pl.concat(_merge_part(part, classes) for part in _apart(rows))
+    parts = [_merge_part(part, tables.classes) for part in _apart(rows)]
     # two regions of one class that had the same box would touch
-    return table.sort("start_m", "side", "left_mm", "class", "end_m", "right_mm")
+    merged = pl.concat([DEFECTS.to_frame(), *parts]).sort(
+        "coil", "start_m", "side", "left_mm", "class", "end_m", "right_mm"
+    )
+    of_coil = merged.partition_by("coil", as_dict=True)
+    for coil, count in strips.group_by("coil", maintain_order=True).len().iter_rows():
+        yield of_coil.get((coil,), DEFECTS.to_frame())
+        progress.advance(count)
 
 
 def _apart(rows: pl.DataFrame) -> list[pl.DataFrame]:
@@ -92,7 +89,7 @@ def _apart(rows: pl.DataFrame) -> list[pl.DataFrame]:
 
     The columns are those of the first and last number of each run length, checked later.
     """
-    text, own = pl.col("run_length"), ["side", "class"]
+    text, own = pl.col("run_length"), ["coil", "side", "class"]
     first = text.str.extract(r"(\d+)").cast(pl.Int64, strict=False)
     last = text.str.extract_groups(r"(\d+)\s+(\d+)\s*$").struct
     pixel = last[0].cast(pl.Int64, strict=False) + last[1].cast(pl.Int64, strict=False) - 1
@@ -119,7 +116,7 @@ def _merge_part(rows: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
     height = rows["height"].to_numpy()[row]
     pieces = cut_into_columns(runs[:, 0], runs[:, 1], height)
     of_piece = row[pieces.run]  # the row of `rows` of each piece
-    groups = rows.select(group=pl.struct("side", "class").rank("dense").cast(pl.Int64) - 1)
+    groups = rows.select(group=pl.struct("coil", "side", "class").rank("dense").cast(pl.Int64) - 1)
     x, y = (rows[name].to_numpy()[of_piece] for name in ("x", "y"))
     regions = find_regions(
         groups["group"].to_numpy()[of_piece], x + pieces.column, y + pieces.top, y + pieces.bottom

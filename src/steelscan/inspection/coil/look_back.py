@@ -1,0 +1,84 @@
+"""A claim at one place of a coil: what lies near it, and whether it begins, lasts or ends there."""
+
+import re
+
+import polars as pl
+
+from steelscan.strip.errors import InputError
+
+_LANES = 8
+_PLACE = re.compile(r"(\d+(?:\.\d+)?)\s*m?")
+_TWICE = 2.0
+
+
+def place_in_metres(text: str) -> float:
+    """Read a place such as 812m or 812.5. Raises InputError."""
+    match = _PLACE.fullmatch(text.strip())
+    if match is None:
+        raise InputError("--around", f"is {text!r}", "Give metres from the head, as 812m")
+    return float(match[1])
+
+
+def defects_around(defects: pl.DataFrame, place: float, within: float) -> pl.DataFrame:
+    """Return the defects of a coil of which a part lies within so many metres of a place.
+
+    ``defects`` has the columns `DEFECTS`. Sorted by their distance to the place, in a column
+    ``distance_m``, 0 for defects that cover it.
+    """
+    gap = pl.max_horizontal(pl.col("start_m") - place, place - pl.col("end_m"), pl.lit(0.0))
+    return (
+        defects.with_columns(distance_m=gap)
+        .filter(pl.col("distance_m") <= within)
+        .sort("distance_m", "start_m", "left_mm")
+    )
+
+
+def course(defects: pl.DataFrame, place: float, within: float, width_mm: float) -> pl.DataFrame:
+    """Compare the area of defects per metre before a place and after it, in lanes.
+
+    A lane is an eighth of ``width_mm``; a defect belongs to that of its middle, and its area is
+    spread evenly over its length. Returns side, class_name, left_mm and right_mm of the lane, and
+    before and after in mm2 per metre, within so many metres. ``course`` is "begins" or "ends" if
+    there is none on one side, "grows" or "fades" from a factor of 2 on, else "lasts".
+    """
+    lane = ((pl.col("left_mm") + pl.col("right_mm")) / 2 / (width_mm / _LANES)).floor()
+    length = pl.max_horizontal(pl.col("end_m") - pl.col("start_m"), pl.lit(1e-9))
+
+    def share(low: float, high: float) -> pl.Expr:
+        inside = pl.min_horizontal("end_m", pl.lit(high)) - pl.max_horizontal(
+            "start_m", pl.lit(low)
+        )
+        return pl.max_horizontal(inside, pl.lit(0.0)) / length
+
+    before, after = pl.col("before"), pl.col("after")
+    low = max(0.0, place - within)
+    return (
+        defects.with_columns(lane=lane.clip(0, _LANES - 1))
+        .group_by("side", "class_name", "lane")
+        .agg(
+            before=(pl.col("area_mm2") * share(low, place)).sum() / max(place - low, 1e-9),
+            after=(pl.col("area_mm2") * share(place, place + within)).sum() / within,
+        )
+        .filter((before > 0) | (after > 0))
+        .with_columns(
+            course=pl.when(before == 0)
+            .then(pl.lit("begins"))
+            .when(after == 0)
+            .then(pl.lit("ends"))
+            .when(after >= _TWICE * before)
+            .then(pl.lit("grows"))
+            .when(before >= _TWICE * after)
+            .then(pl.lit("fades"))
+            .otherwise(pl.lit("lasts"))
+        )
+        .select(
+            "side",
+            "class_name",
+            (pl.col("lane") * width_mm / _LANES).alias("left_mm"),
+            ((pl.col("lane") + 1) * width_mm / _LANES).alias("right_mm"),
+            "before",
+            "after",
+            "course",
+        )
+        .sort("side", "class_name", "left_mm")
+    )

@@ -1,0 +1,104 @@
+"""Write the tables of coils: defects, summary, Pareto, strips and notes."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from steelscan.inspection.coil.merge import DEFECTS, merge_coils
+from steelscan.inspection.coil.place import PlacedStrips
+from steelscan.inspection.coil.source import StripTables
+from steelscan.inspection.coil.summary import coil_row, pareto
+from steelscan.strip.errors import OutputError
+from steelscan.strip.files import output_folder, temporary_folder, write_text
+from steelscan.strip.tables import write_parquet
+
+TABLES = ("defects.parquet", "defects.csv", "summary.csv", "pareto.csv", "strips.csv", "notes.csv")
+
+_ROWS_AT_ONCE = 50_000
+"""About how many defects are in memory at once."""
+
+
+class CoilTables(NamedTuple):
+    """The tables that were written: those that fit into memory, and the file of all defects."""
+
+    summary: pl.DataFrame
+    pareto: pl.DataFrame
+    notes: pl.DataFrame
+    defects: Path
+
+    def defects_of(self, coil: str) -> pl.DataFrame:
+        """Return the defects of a coil, sorted by their start."""
+        return pl.scan_parquet(self.defects, glob=False).filter(pl.col("coil") == coil).collect()
+
+
+def write_coils(tables: StripTables, placed: PlacedStrips, out: Path) -> CoilTables:
+    """Merge the defects of each coil, and write `TABLES` into a folder, all or none.
+
+    Tables of an earlier call are replaced. Raises MaskError for a damaged run length, OutputError
+    if the folder has other files of these names, or cannot be written.
+    """
+    output_folder(out)
+    _refuse_foreign(out)
+    rows, parts, waiting = [], list[Path](), list[pl.DataFrame]()
+    of_coil = placed.strips.group_by("coil", maintain_order=True)
+    with temporary_folder(out / "tables") as folder:
+        for ((_,), strips), defects in zip(of_coil, merge_coils(tables, placed), strict=True):
+            rows.append(coil_row(strips, defects, tables.classes))
+            waiting.append(defects)
+            if sum(each.height for each in waiting) >= _ROWS_AT_ONCE:
+                parts.append(_write_part(folder, len(parts), waiting))
+                waiting.clear()
+        parts.append(_write_part(folder, len(parts), waiting))
+        every = pl.scan_parquet(parts)
+        write_parquet(folder / "defects.parquet", every)
+        found = pl.scan_parquet(folder / "defects.parquet")
+        written = CoilTables(
+            pl.DataFrame(rows, infer_schema_length=None),
+            pareto(found),
+            placed.notes,
+            out / "defects.parquet",
+        )
+        lists = [name for name, kind in DEFECTS.items() if isinstance(kind, pl.List)]
+        joined = found.with_columns(pl.col(lists).list.join(";"))
+        joined.drop("run_lengths").sink_csv(folder / "defects.csv", float_precision=3)
+        for name, table in (
+            ("summary", written.summary),
+            ("pareto", written.pareto),
+            ("strips", _strips(placed)),
+            ("notes", placed.notes),
+        ):
+            write_text(folder / f"{name}.csv", table.write_csv(float_precision=4))
+        for name in TABLES:
+            (folder / name).replace(out / name)
+    return written
+
+
+def _write_part(folder: Path, number: int, tables: list[pl.DataFrame]) -> Path:
+    path = folder / f"part-{number}.parquet"
+    write_parquet(path, pl.concat([DEFECTS.to_frame(), *tables]))
+    return path
+
+
+def _strips(placed: PlacedStrips) -> pl.DataFrame:
+    metres = pl.col("mm_along") / 1000
+    return placed.strips.select(
+        "coil",
+        "side",
+        "camera",
+        "image",
+        (pl.col("x") * metres).alias("start_m"),
+        ((pl.col("x") + pl.col("width")) * metres).alias("end_m"),
+        (pl.col("y") * pl.col("mm_across")).alias("left_mm"),
+        ((pl.col("y") + pl.col("height")) * pl.col("mm_across")).alias("right_mm"),
+        "verdict",
+        "error",
+    )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise OutputError if the folder holds a scan, whose defects.parquet would be replaced."""
+    for name in ("scan.json", "strips.parquet"):
+        if (out / name).exists():
+            problem = "is the folder of a scan, whose defects.parquet would be replaced"
+            raise OutputError(out, problem, "Choose another --out")
