@@ -285,17 +285,3 @@ def test_invalid_settings_are_refused():
             kind(encoder=SMALL, **wrong)
     with pytest.raises(RecipeError, match="has 8 channels, of which scSE takes a sixteenth"):
         built(Unet(**small, decoder_channels=(16, 8), attention="scse"))
-
-
-@every_network
-def test_a_new_head_predicts_that_every_class_is_rare(spec):
-    """About 1 % of the pixels and 10 % of the strips (Lin et al. 2017)."""
-    if spec.kind == "classifier":
-        return
-    network = build(spec)
-    with torch.inference_mode():
-        masks, classes = network.probabilities(network(strips()))
-    assert masks.shape[1] == CLASSES
-    assert abs(float(masks.log().mean()) - np.log(0.01)) < 0.7
-    if classes is not None:
-        assert abs(float(classes.log().mean()) - np.log(0.1)) < 0.7

@@ -1,13 +1,12 @@
 """Build networks from settings, with their initial weights."""
 
-from math import log
 from pathlib import Path
 from typing import Any, Literal
 
 import segmentation_models_pytorch as smp
 import timm
 from segmentation_models_pytorch.base import ClassificationHead, SegmentationHead
-from segmentation_models_pytorch.base.initialization import initialize_decoder
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
 from segmentation_models_pytorch.encoders import get_encoder
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import is_model_in_modules
@@ -35,9 +34,6 @@ from steelscan.models.specs import (
     encoder_of,
 )
 from steelscan.strip.errors import RecipeError
-
-_SHARE_OF_PIXELS, _SHARE_OF_STRIPS = 0.01, 0.1
-"""The probabilities that new heads begin with: as rare as a class is on pixels, and on strips."""
 
 
 def build_network(
@@ -138,7 +134,7 @@ def _aux_head(channels: int, classes: int, spec: TwoHeaded) -> nn.Module:
         head = MaxOfLogits(channels, classes, spec.dropout)
     else:
         head = ClassificationHead(channels, classes, dropout=spec.dropout)
-    _begin_rare(head, _SHARE_OF_STRIPS)
+    initialize_head(head)
     return head
 
 
@@ -151,26 +147,11 @@ def _segmenter(spec: Segmenter, classes: int) -> nn.Module:
         body = _from_our_parts(spec, planes)
     else:
         body = _from_smp(spec, planes)
-    _begin_rare(body.get_submodule("segmentation_head"), _SHARE_OF_PIXELS, planes - classes)
     encoder = body.get_submodule("encoder.model")
     _drop_unused_blocks(encoder)
     if isinstance(spec, PSPNet) and spec.dilated and not timm_dilates(spec.encoder):
         dilate(encoder, spec.encoder, spec.channels, stride=8)
     return body
-
-
-def _begin_rare(head: nn.Module, share: float, background: int = 0) -> None:
-    """Let a new head predict about one probability, ``share``, for every class.
-
-    The first planes that are ``background`` begin with logits near 0. Otherwise the first steps of
-    a fit, which has few of them in a small budget, are spent on the defect-free majority (Lin et
-    al. 2017, arXiv:1708.02002, section 4.1), and the encoder is changed for that.
-    """
-    *_, layer = (each for each in head.modules() if isinstance(each, nn.Conv2d | nn.Linear))
-    assert layer.bias is not None
-    nn.init.normal_(layer.weight, std=0.01)
-    nn.init.constant_(layer.bias, log(share / (1 - share)))
-    nn.init.zeros_(layer.bias[:background])
 
 
 def _from_smp(spec: Unet | FPN | PSPNet, planes: int) -> nn.Module:
@@ -236,6 +217,7 @@ def _from_our_parts(spec: FPN | AsymmetricUnet, planes: int) -> nn.Module:
         decoder = AsymmetricDecoder(encoder.out_channels, spec)
         head = half_size_head(decoder.out_channels, planes)
     initialize_decoder(decoder)
+    initialize_head(head)
     return EncoderDecoder(encoder, decoder, head)
 
 
