@@ -24,7 +24,7 @@ from steelscan.inspection.coil import (
     read_geometry,
     write_coils,
 )
-from steelscan.inspection.coil.lengths import common, joined, total
+from steelscan.inspection.coil.lengths import common, joined, total, without
 from steelscan.strip import Frame, encode
 from steelscan.strip.errors import InputError, MaskError, OutputError
 
@@ -50,6 +50,7 @@ def test_lengths_are_those_of_a_grid(one, other) -> None:
     assert total(parts(one)) == on_grid(one).sum()
     shared = common(parts(one), parts(other))
     assert total(shared) == (on_grid(one) & on_grid(other)).sum()
+    assert total(without(parts(one), parts(other))) == (on_grid(one) & ~on_grid(other)).sum()
     assert (np.diff(shared.ravel()) > 0).all()
 
 
@@ -90,6 +91,10 @@ def test_a_coil_is_inspected_where_every_camera_could_read(strips, bad) -> None:
     for track in {each[:2] for each in strips}:
         read = [(x, w) for *t, x, w, verdict in strips if tuple(t) == track and verdict != "error"]
         seen &= on_grid(read)
+    for *own, x, width, verdict in strips:
+        if verdict == "error":
+            others = [(a, w) for *t, a, w, state in strips if t == own and state != "error"]
+            seen &= ~(on_grid([(x, width)]) & ~on_grid(others))
     defects = defects_of([("top", "a", x, x + length, 0, 1, 1.0) for x, length in bad])
     row = coil_row(strips_of(strips), defects, ("a", "b"))
     good = (seen & ~on_grid(bad)).sum()
@@ -100,6 +105,27 @@ def test_a_coil_is_inspected_where_every_camera_could_read(strips, bad) -> None:
     assert row["yield"] == (pytest.approx(good / seen.sum()) if seen.any() else None)
     assert row["unread"] == sum(verdict == "error" for *_, verdict in strips)
     assert (row["defects"], row["defects of a"], row["defects of b"]) == (len(bad), len(bad), 0)
+
+
+def test_an_unread_strip_beside_a_readable_one_is_not_inspected() -> None:
+    """Cameras may have no names."""
+    strips = strips_of([("top", "", 0, 20, "clean"), ("top", "", 0, 20, "error")])
+    beside = strips.with_columns(y=pl.Series([0, 8]))
+    assert coil_row(beside, defects_of([]), ())["yield"] is None
+    within = strips.with_columns(y=pl.Series([0, 2]), height=pl.Series([8, 4]))
+    assert coil_row(within, defects_of([]), ())["yield"] == 1
+
+
+def test_a_steady_defect_lasts_at_the_end_of_what_was_inspected() -> None:
+    line = defects_of([("top", "a", 0, 100, 0, 1, 100.0)])
+    for place, inspected, expected in (
+        (0.098, [[0, 0.1]], "lasts"),
+        (0.051, [[0, 0.052]], "lasts"),
+        (0.0, [[0, 0.1]], "unknown"),
+    ):
+        part = line.with_columns(end_m=inspected[0][1], area_mm2=inspected[0][1] * 1000)
+        found = course(part, place, 0.005, 8.0, np.array(inspected))
+        assert found["course"].to_list() == [expected]
 
 
 @given(
@@ -156,13 +182,18 @@ def test_the_course_of_a_defect_is_that_of_a_grid(spots, place, within) -> None:
                 before[lane] += area / (end - start) / (min(place, within) / 1000)
             elif place <= mm < place + within:
                 after[lane] += area / (end - start) / (within / 1000)
-    table = course(defects_of(rows), place / 1000, within / 1000, 16.0)
+    whole = np.array([[0.0, 1.0]])
+    table = course(defects_of(rows), place / 1000, within / 1000, 16.0, whole)
     found = {
         (row["side"], row["class_name"], row["left_mm"]): row for row in table.iter_rows(named=True)
     }
     assert found.keys() == before.keys() | after.keys()
     for lane, row in found.items():
         one, other = before[lane], after[lane]
+        if place == 0:
+            assert row["before"] is None
+            assert row["course"] == "unknown"
+            continue
         assert row["before"] == pytest.approx(one)
         assert row["after"] == pytest.approx(other)
         assert row["right_mm"] == row["left_mm"] + 2
@@ -225,7 +256,7 @@ def test_the_verb_writes_all_tables(coils: Path, monkeypatch, capsys) -> None:
     assert "2 coils, 6 strips, 1 defect\n" in printed
     assert "Yield: 91.7%, 0.11 of 0.12 inspected metres" in printed
     assert "0.015 to 0.025 m, 2.0 to 4.0 mm from the edge, side top: class 1, 20.0 mm2" in printed
-    assert "lasts (1000.0 mm2 per m before, 1000.0 after)" in printed
+    assert "lasts (before: 1000.0 mm2 per m, after: 1000.0 mm2 per m)" in printed
     assert sorted(path.name for path in (coils / "out").iterdir()) == sorted(TABLES)
     defects = pl.read_parquet(coils / "out" / "defects.parquet")
     assert defects.schema == DEFECTS

@@ -93,8 +93,7 @@ def coil(
         if own.is_empty():
             names = ", ".join(strips["coil"].unique(maintain_order=True)[:5])
             raise InputError("--coil", "names no coil" if only else "is needed", f"Give {names}")
-        width = float((own["y"] + own["height"]).max() * own["mm_across"][0])
-        _print_around(written.defects_of(own["coil"][0]), place, within, width)
+        _print_around(written.defects_of(own["coil"][0]), own, place, within)
     print(f"Tables: {out}")
 
 
@@ -135,10 +134,17 @@ def _print(written: "CoilTables") -> None:
         print(f"Note: {kind}: {where}{': ' if where else ''}{text}{more}")
 
 
-def _print_around(defects: "DataFrame", place: float, within: float, width_mm: float) -> None:
+def _print_around(defects: "DataFrame", strips: "DataFrame", place: float, within: float) -> None:
     """Print the defects near a place, and their course over the metres before and after it."""
-    from steelscan.inspection.coil import course, defects_around
+    from steelscan.inspection.coil import course, defects_around, inspected_parts
     from steelscan.pages import plural
+    from steelscan.strip.errors import InputError
+
+    inspected, end = inspected_parts(strips)
+    if place > end:
+        raise InputError("--around", f"is {place:g} m", f"The coil ends at {end:g} m")
+    rows = strips.select((strips["y"] + strips["height"]) * strips["mm_across"]).to_series()
+    width_mm = float(rows.to_numpy().max())
 
     near = defects_around(defects, place, within)
     count = f"{near.height} {plural(near.height, 'defect')}"
@@ -151,9 +157,13 @@ def _print_around(defects: "DataFrame", place: float, within: float, width_mm: f
         )
     if near.height > 20:
         print(f"  and {near.height - 20} more in defects.csv")
-    for row in course(defects, place, within, width_mm).iter_rows(named=True):
+    for row in course(defects, place, within, width_mm, inspected).iter_rows(named=True):
         side = f", side {row['side']}" if row["side"] else ""
+        before, after = (
+            "not inspected" if row[name] is None else f"{row[name]:.1f} mm2 per m"
+            for name in ("before", "after")
+        )
         print(
             f"  {row['left_mm']:.0f} to {row['right_mm']:.0f} mm{side}, class {row['class_name']}: "
-            f"{row['course']} ({row['before']:.1f} mm2 per m before, {row['after']:.1f} after)"
+            f"{row['course']} (before: {before}, after: {after})"
         )

@@ -12,6 +12,7 @@ from .place import place_strips as place_strips
 from .source import StripTables as StripTables
 from .source import open_strips as open_strips
 from .summary import coil_row as coil_row
+from .summary import inspected_parts as inspected_parts
 from .summary import pareto as pareto
 from .write import TABLES as TABLES
 from .write import CoilTables as CoilTables

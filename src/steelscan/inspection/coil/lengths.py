@@ -18,9 +18,18 @@ def joined(starts: NDArray[np.float64], stops: NDArray[np.float64]) -> Parts:
 
 def common(one: Parts, other: Parts) -> Parts:
     """Return what lies in both."""
+    return _pieces(one, other, in_other=True)
+
+
+def without(one: Parts, other: Parts) -> Parts:
+    """Return what lies in ``one`` and not in ``other``."""
+    return _pieces(one, other, in_other=False)
+
+
+def _pieces(one: Parts, other: Parts, *, in_other: bool) -> Parts:
     edges = np.unique(np.concatenate([one.ravel(), other.ravel()]))
     middles = (edges[1:] + edges[:-1]) / 2
-    inside = _covered(one, middles) & _covered(other, middles)
+    inside = _covered(one, middles) & (_covered(other, middles) == in_other)
     return joined(edges[:-1][inside], edges[1:][inside])
 
 

@@ -2,13 +2,18 @@
 
 import re
 
+import numpy as np
 import polars as pl
 
+from steelscan.inspection.coil.lengths import Parts, common, total
 from steelscan.strip.errors import InputError
 
 _LANES = 8
 _PLACE = re.compile(r"(\d+(?:\.\d+)?)\s*m?")
 _TWICE = 2.0
+
+_NO_METRES = 1e-9
+"""Lengths up to this are rounding errors."""
 
 
 def place_in_metres(text: str) -> float:
@@ -28,40 +33,49 @@ def defects_around(defects: pl.DataFrame, place: float, within: float) -> pl.Dat
     gap = pl.max_horizontal(pl.col("start_m") - place, place - pl.col("end_m"), pl.lit(0.0))
     return (
         defects.with_columns(distance_m=gap)
-        .filter(pl.col("distance_m") <= within)
+        .filter(pl.col("distance_m") <= within + _NO_METRES)
         .sort("distance_m", "start_m", "left_mm")
     )
 
 
-def course(defects: pl.DataFrame, place: float, within: float, width_mm: float) -> pl.DataFrame:
+def course(
+    defects: pl.DataFrame, place: float, within: float, width_mm: float, inspected: Parts
+) -> pl.DataFrame:
     """Compare the area of defects per metre before a place and after it, in lanes.
 
     A lane is an eighth of ``width_mm``; a defect belongs to that of its middle, and its area is
     spread evenly over its length. Returns side, class_name, left_mm and right_mm of the lane, and
-    before and after in mm2 per metre, within so many metres. ``course`` is "begins" or "ends" if
-    there is none on one side, "grows" or "fades" from a factor of 2 on, else "lasts".
+    before and after in mm2 per metre of the ``inspected`` parts within so many metres, null if
+    there are none. ``course`` is then "unknown"; it is "begins" or "ends" if there is no defect
+    before or after, "grows" or "fades" from a factor of 2 on, else "lasts".
     """
     lane = ((pl.col("left_mm") + pl.col("right_mm")) / 2 / (width_mm / _LANES)).floor()
-    length = pl.max_horizontal(pl.col("end_m") - pl.col("start_m"), pl.lit(1e-9))
+    length = pl.max_horizontal(pl.col("end_m") - pl.col("start_m"), pl.lit(_NO_METRES))
 
     def share(low: float, high: float) -> pl.Expr:
         inside = pl.min_horizontal("end_m", pl.lit(high)) - pl.max_horizontal(
             "start_m", pl.lit(low)
         )
-        return pl.max_horizontal(inside, pl.lit(0.0)) / length
+        return pl.when(inside > _NO_METRES).then(inside).otherwise(0.0) / length
 
     before, after = pl.col("before"), pl.col("after")
-    low = max(0.0, place - within)
+    low, high = max(0.0, place - within), place + within
+    known = [
+        total(common(inspected, np.array([span]))) or None for span in ((low, place), (place, high))
+    ]
     return (
         defects.with_columns(lane=lane.clip(0, _LANES - 1))
         .group_by("side", "class_name", "lane")
         .agg(
-            before=(pl.col("area_mm2") * share(low, place)).sum() / max(place - low, 1e-9),
-            after=(pl.col("area_mm2") * share(place, place + within)).sum() / within,
+            before=(pl.col("area_mm2") * share(low, place)).sum(),
+            after=(pl.col("area_mm2") * share(place, high)).sum(),
         )
         .filter((before > 0) | (after > 0))
+        .with_columns(before / known[0], after / known[1])
         .with_columns(
-            course=pl.when(before == 0)
+            course=pl.when(before.is_null() | after.is_null())
+            .then(pl.lit("unknown"))
+            .when(before == 0)
             .then(pl.lit("begins"))
             .when(after == 0)
             .then(pl.lit("ends"))

@@ -22,7 +22,7 @@ _NOTES = pl.Schema(dict.fromkeys(("kind", "coil", "image", "text"), pl.String))
 _MOST_COLUMNS, _MOST_ROWS = 1 << 40, 1 << 20
 
 _CLEAN = "strips count as clean: the CSV file has rows for defective strips only, none for these"
-_NO_MM = "Give --mm-per-pixel, or mm_per_pixel_along and mm_per_pixel_across in the geometry"
+_NO_MM = "Give --mm-along, or mm_per_pixel_along and mm_per_pixel_across in the geometry"
 
 
 @dataclass(frozen=True)

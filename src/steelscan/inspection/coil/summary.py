@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from steelscan.inspection.coil.lengths import Parts, common, joined, total
+from steelscan.inspection.coil.lengths import Parts, common, joined, total, without
 
 _TRACK = ["side", "camera"]
 
@@ -17,12 +17,12 @@ def coil_row(strips: pl.DataFrame, defects: pl.DataFrame, classes: Sequence[str]
     ``strips`` are those of the coil in `PlacedStrips.strips`, ``defects`` its table with the
     columns `DEFECTS`.
 
-    A piece of the length is inspected if every camera of the coil has a readable strip there, and
-    good if no defect of either side lies on it. ``yield`` is the good length over the inspected
-    one, null if nothing was inspected. ``unread_m`` is the rest of the length, from the head to the
-    end of the last strip.
+    A piece of the length is inspected if every camera of the coil has a readable strip there and no
+    unreadable one whose rows others do not show. It is good if no defect of either side lies on it.
+    ``yield`` is the good length over the inspected one, null if nothing was inspected. ``unread_m``
+    is the rest of the length, from the head to the end of the last strip.
     """
-    inspected, end = _inspected(strips)
+    inspected, end = inspected_parts(strips)
     bad = joined(defects["start_m"].to_numpy(), defects["end_m"].to_numpy())
     length, lost = total(inspected), total(common(inspected, bad))
     counts = dict(defects.group_by("class_name").len().iter_rows())
@@ -42,18 +42,27 @@ def coil_row(strips: pl.DataFrame, defects: pl.DataFrame, classes: Sequence[str]
     }
 
 
-def _inspected(strips: pl.DataFrame) -> tuple[Parts, float]:
-    """Return the parts that every camera has seen, in metres, and where the last strip ends."""
+def inspected_parts(strips: pl.DataFrame) -> tuple[Parts, float]:
+    """Return the inspected parts of a coil in metres, and where its last strip ends.
+
+    ``strips`` are those of the coil in `PlacedStrips.strips`.
+    """
     metres = strips["mm_along"].to_numpy() / 1000
     start = strips["x"].to_numpy() * metres
     stop = start + strips["width"].to_numpy() * metres
     end = float(stop.max())
     track = strips.select(pl.struct(_TRACK).rank("dense")).to_series().to_numpy()
     readable = (strips["verdict"] != "error").to_numpy()
+    top = strips["y"].to_numpy()
+    bottom = top + strips["height"].to_numpy()
     seen = np.array([[0.0, end]])
     for each in np.unique(track):
         own = readable & (track == each)
         seen = common(seen, joined(start[own], stop[own]))
+    for at in np.flatnonzero(~readable):
+        whole = readable & (track == track[at]) & (top <= top[at]) & (bottom >= bottom[at])
+        unread = np.array([[start[at], stop[at]]])
+        seen = without(seen, without(unread, joined(start[whole], stop[whole])))
     return seen, end
 
 

@@ -40,19 +40,21 @@ def write_coils(tables: StripTables, placed: PlacedStrips, out: Path) -> CoilTab
     """
     output_folder(out)
     _refuse_foreign(out)
-    rows, parts, waiting = [], list[Path](), list[pl.DataFrame]()
+    rows, parts, waiting, held = [], list[Path](), list[pl.DataFrame](), 0
     of_coil = placed.strips.group_by("coil", maintain_order=True)
     with temporary_folder(out / "tables") as folder:
         for ((_,), strips), defects in zip(of_coil, merge_coils(tables, placed), strict=True):
             rows.append(coil_row(strips, defects, tables.classes))
             waiting.append(defects)
-            if sum(each.height for each in waiting) >= _ROWS_AT_ONCE:
+            held += defects.height
+            if held >= _ROWS_AT_ONCE:
                 parts.append(_write_part(folder, len(parts), waiting))
                 waiting.clear()
+                held = 0
         parts.append(_write_part(folder, len(parts), waiting))
-        every = pl.scan_parquet(parts)
+        every = pl.concat(pl.scan_parquet(part, glob=False) for part in parts)
         write_parquet(folder / "defects.parquet", every)
-        found = pl.scan_parquet(folder / "defects.parquet")
+        found = pl.scan_parquet(folder / "defects.parquet", glob=False)
         written = CoilTables(
             pl.DataFrame(rows, infer_schema_length=None),
             pareto(found),
