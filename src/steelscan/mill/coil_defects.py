@@ -56,7 +56,7 @@ class Patch:
     @property
     def stop(self) -> int:
         """One past the last column of the coil."""
-        return self.start + self.factor.shape[0]
+        return self.start + len(self.factor)
 
     def defects(self) -> Iterator[CoilDefect]:
         """Yield the defects in coordinates of the coil."""
@@ -93,6 +93,7 @@ class CoilDefects:
         self.mark = self._draw_mark(rng, lane) if side == rng.integers(2) else None
         # A lane is skipped on both sides: a mark may press through.
         parts = [range(steel.start, lane.start), range(lane.stop, steel.stop)]
+        # Surfaces of very few rows have room for the band and the mark only.
         self._parts = [part for part in parts if len(part) > 20]
         self._slot_length = max(64, round(_SLOT * mill.unit))
         self._slot = lru_cache(maxsize=8)(self._draw_slot)
@@ -112,7 +113,11 @@ class CoilDefects:
         start = slot * length
         rng = mill.stream(CoilStream.DEFECTS, self._coil, self._side, slot)
         end = min(start, max(0, mill.length - start - length)) / mill.length
-        if start + length > mill.length or rng.random() > 0.15 + 0.75 * exp(-end / 0.06):
+        if (
+            not self._parts
+            or start + length > mill.length
+            or rng.random() > 0.15 + 0.75 * exp(-end / 0.06)
+        ):
             return ()
         piece = piece_of(mill, length)
         weights = np.array([weight for _, weight in piece.combinations])
@@ -191,6 +196,6 @@ def _region(outline: Outline, piece: Piece) -> CoilDefect:
     return CoilDefect(outline.class_id, rows.start, rows.stop, columns.start, columns.stop, pixels)
 
 
-def _extent(flags: NDArray[np.bool_]) -> slice:
+def _extent(flags: NDArray[np.bool_] | np.bool_) -> slice:
     places = np.flatnonzero(flags)
     return slice(int(places[0]), int(places[-1]) + 1)
