@@ -22,10 +22,45 @@ def mill(
     seed: Seed = 0,
     height: Annotated[int, typer.Option(min=64, max=8192, help="Rows of a strip.")] = 256,
     width: Annotated[int, typer.Option(min=64, max=8192, help="Columns of a strip.")] = 1600,
+    coils: Annotated[
+        int,
+        typer.Option(min=0, max=10_000, help="Number of coils to cut the strips from; 0: none."),
+    ] = 0,
+    strips_per_coil: Annotated[
+        int,
+        typer.Option(min=1, max=100_000, help="Strips of each camera of a coil side."),
+    ] = 20,
+    cameras: Annotated[int, typer.Option(min=1, max=64, help="Cameras of a coil side.")] = 4,
+    overlap: Annotated[
+        int,
+        typer.Option(
+            min=-8192, max=8191, help="Columns that the next strip repeats; negative: a gap."
+        ),
+    ] = 0,
+    mm_per_pixel: Annotated[
+        float, typer.Option(min=0.01, max=100, help="Side of a pixel on a coil in mm.")
+    ] = 1.0,
 ) -> None:
-    """Make synthetic strips with defects and exact masks."""
-    from steelscan.mill import Mill, write_mill
+    """Make synthetic strips with defects and exact masks.
 
+    With --coils they are cut from long surfaces with roll marks; --strips and --test-strips are not
+    used. geometry.csv has the places of the strips, defects.csv and roll_marks.csv the truth.
+    """
+    from steelscan.mill import CoilMill, Mill, write_coils, write_mill
+
+    if coils:
+        whole = CoilMill(
+            coils=coils,
+            seed=seed,
+            height=height,
+            width=width,
+            strips_per_coil=strips_per_coil,
+            cameras=cameras,
+            overlap=overlap,
+            mm_per_pixel=mm_per_pixel,
+        )
+        print(f"Coils: {coils}, strips with masks: {write_coils(whole, out)}, in {out}")
+        return
     write_mill(Mill(strips=strips, seed=seed, height=height, width=width), out, test_strips)
     print(f"Strips with masks: {strips}, test strips: {test_strips}, in {out}")
 

@@ -1,14 +1,15 @@
 """Write a milled data set in the layout of the competition."""
 
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
 
-from steelscan.mill.make import MilledStrip, make_strip
+from steelscan.mill.make import make_strip
 from steelscan.mill.rolls import first_of_next_roll, name_of
 from steelscan.mill.spec import Mill
-from steelscan.strip import encode, track
+from steelscan.strip import Frame, Picture, encode, track
 from steelscan.strip.errors import OutputError
 from steelscan.strip.files import output_folder, writing
 from steelscan.strip.tables import write_mask_table, write_rows
@@ -30,12 +31,14 @@ def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
     Raises OutputError if the folder contains other pictures or a complete data set, cannot be
     written, or is on a disk without enough space.
     """
-    _refuse_too_much(mill, folder, mill.strips + test_strips)
+    refuse_too_much(mill.frame, folder, mill.strips + test_strips)
     train = range(mill.strips)
     start = first_of_next_roll(mill)
     whole = mill.but(strips=start + max(test_strips, 1))
     test = range(start, start + test_strips)
-    _refuse_filled(whole, folder, {"train_images": train, "test_images": test})
+    parts = {"train_images": train, "test_images": test}
+    names = {part: [name_of(whole, index) for index in parts[part]] for part in parts}
+    refuse_filled(folder, names)
     if test_strips:
         truth, _ = _write_pictures(whole, test, folder / "test_images")
         write_mask_table(folder / "test.csv", truth, "columns")
@@ -45,25 +48,26 @@ def write_mill(mill: Mill, folder: Path, test_strips: int = 0) -> None:
     write_mask_table(folder / "train.csv", truth, "columns")
 
 
-def _refuse_too_much(mill: Mill, folder: Path, strips: int) -> None:
+def refuse_too_much(frame: Frame, folder: Path, strips: int) -> None:
     """Raise OutputError without enough space; pictures of an interrupted call are replaced."""
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    least = int(_LEAST * strips * mill.height * mill.width)
+    least = int(_LEAST * strips * frame.pixels)
     with writing(folder):
         free = shutil.disk_usage(there).free
         if least > free and there == folder.resolve():
             free += sum(path.stat().st_size for path in folder.glob("*_images/*.jpg"))
     if least > free:
-        problem = f"{strips} strips of {mill.frame} need {least} bytes, {free} bytes are free"
+        problem = f"{strips} strips of {frame} need {least} bytes, {free} bytes are free"
         raise OutputError(folder, problem, "Make fewer or smaller strips, or choose another disk")
 
 
-def _refuse_filled(mill: Mill, folder: Path, parts: dict[str, range]) -> None:
+def refuse_filled(folder: Path, parts: Mapping[str, Iterable[str]]) -> None:
+    """Raise OutputError for a data set, or files in a part that are not among its names."""
     remedy = "Choose an empty folder, or remove this one first"
     if (folder / "train.csv").exists():
         raise OutputError(folder / "train.csv", "a data set exists already", remedy)
-    for part, indices in parts.items():
-        ours = {name_of(mill, index) for index in indices}
+    for part, names in parts.items():
+        ours = set(names)
         for path in sorted((folder / part).glob("*")):
             if path.name not in ours:
                 raise OutputError(path, "this file is not one of this mill", remedy)
@@ -78,13 +82,14 @@ def _write_pictures(
     rolls: dict[str, int] = {}
     strips = (make_strip(mill, index) for index in indices)
     for strip in track(strips, f"Making {folder.name}", len(indices)):
-        _write_jpeg(folder / strip.name, strip)
+        write_jpeg(folder / strip.name, strip.picture)
         truth[strip.name] = [encode(mask) for mask in strip.masks]
         rolls[strip.name] = strip.roll
     return sorted(truth.items()), dict(sorted(rolls.items()))
 
 
-def _write_jpeg(path: Path, strip: MilledStrip) -> None:
-    _, content = cv2.imencode(".jpg", strip.picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+def write_jpeg(path: Path, picture: Picture) -> None:
+    """Write a grey picture, uint8 ``(height, width)``. Raises OutputError."""
+    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     with writing(path):
         path.write_bytes(content.tobytes())  # torn files are replaced until train.csv exists
