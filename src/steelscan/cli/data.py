@@ -7,11 +7,12 @@ import typer
 
 from steelscan.cli.app import app
 from steelscan.cli.inputs import AnyDataSet, From, To
-from steelscan.cli.options import Images, OnError, Seed
+from steelscan.cli.options import Images, OnError, Seed, refuse_unused
 
 
 @app.command(epilog="Example: steelscan mill strips/ --strips 200 --seed 1")
 def mill(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="New folder, in the competition's layout.")],
     strips: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Number of strips with masks.")
@@ -43,12 +44,17 @@ def mill(
 ) -> None:
     """Make synthetic strips with defects and exact masks.
 
-    With --coils they are cut from long surfaces with roll marks; --strips and --test-strips are not
-    used. geometry.csv has the places of the strips, defects.csv and roll_marks.csv the truth.
+    With --coils they are cut from long surfaces with roll marks. geometry.csv has the places of the
+    strips, defects.csv and roll_marks.csv the truth.
     """
     from steelscan.mill import CoilMill, Mill, write_coils, write_mill
+    from steelscan.strip.errors import InputError
 
     if coils:
+        refuse_unused(context, "strips test_strips", "with --coils")
+        if overlap >= width:
+            problem = f"is {overlap}, and a strip has {width} columns"
+            raise InputError("--overlap", problem, "Give fewer columns")
         whole = CoilMill(
             coils=coils,
             seed=seed,
@@ -61,6 +67,7 @@ def mill(
         )
         print(f"Coils: {coils}, strips with masks: {write_coils(whole, out)}, in {out}")
         return
+    refuse_unused(context, "strips_per_coil cameras overlap mm_per_pixel", "without --coils")
     write_mill(Mill(strips=strips, seed=seed, height=height, width=width), out, test_strips)
     print(f"Strips with masks: {strips}, test strips: {test_strips}, in {out}")
 

@@ -195,11 +195,11 @@ def least_repeats(
     search = search or RollSearch()
     tries = groups * _LANES * max(int(_Grid.of(search, length_m, width_mm).tried.sum()), 1)
     enough = math.log(search.false_alarm_rate / tries)
-    return math.ceil(brentq(lambda x: _log_bound(x) - enough, 0, 10 - 2 * enough))
+    return math.ceil(float(brentq(lambda x: _log_bound(x) - enough, 0, 10 - 2 * enough)))
 
 
 def _in_bands(frequencies: _Floats, bands: _Floats) -> NDArray[np.bool_]:
-    return ((frequencies >= bands[:, :1]) & (frequencies <= bands[:, 1:])).any(axis=0)
+    return np.any((frequencies >= bands[:, :1]) & (frequencies <= bands[:, 1:]), axis=0)
 
 
 def _groups(
@@ -270,7 +270,7 @@ def _fundamental(position: _Floats, frequency: float, grid: _Grid) -> float:
         allowed = near[_in_bands(near, grid.bands)]
         fits = [(_statistic(position, each), each) for each in allowed.tolist()]
         if fits and max(fits)[0] >= least:
-            return max(fits)[1]
+            return float(max(fits)[1])
     return frequency
 
 
