@@ -41,8 +41,7 @@ _OVERSAMPLED = 4
 _PEAKS = 16
 _WINDOW = 0.03
 """A member lies at most this share of a turn away from its place."""
-_MOST_MARKS = 50
-_MOST_CELLS = 1 << 23
+_MOST_MARKS, _MOST_CELLS = 50, 1 << 23
 
 
 class RollSearch(Spec):
@@ -194,12 +193,13 @@ def least_repeats(
     """
     search = search or RollSearch()
     tries = groups * _LANES * max(int(_Grid.of(search, length_m, width_mm).tried.sum()), 1)
-    enough = math.log(search.false_alarm_rate / tries)
-    return math.ceil(float(brentq(lambda x: _log_bound(x) - enough, 0, 10 - 2 * enough)))
+    most = math.log(search.false_alarm_rate / tries)
+    return math.ceil(float(brentq(lambda x: _log_bound(x) - most, 0, 10 - 2 * most)))
 
 
 def _in_bands(frequencies: _Floats, bands: _Floats) -> NDArray[np.bool_]:
-    return np.any((frequencies >= bands[:, :1]) & (frequencies <= bands[:, 1:]), axis=0)
+    inside = (frequencies >= bands[:, :1]) & (frequencies <= bands[:, 1:])
+    return np.asarray(inside.any(axis=0))
 
 
 def _groups(
