@@ -73,7 +73,7 @@ def test_sizes_of_pixels_are_in_the_table_unless_given(table) -> None:
     geometry = read_geometry(path)
     assert places(place_strips(tables("a.png"), geometry)) == {"a.png": (500, 0)}
     assert places(place_strips(tables("a.png"), geometry, MM)) == {"a.png": (2000, 8)}
-    with pytest.raises(InputError, match=r"no size of a pixel.*--mm-per-pixel"):
+    with pytest.raises(InputError, match=r"no size of a pixel.*--mm-along"):
         place_strips(tables("a.png"), read_geometry(table("a.png,k,top,1,1,2")))
     with pytest.raises(InputError, match="are 0 and 1 mm"):
         place_strips(tables("a.png"), geometry, (0, 1))
