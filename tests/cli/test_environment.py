@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from steelscan import cli
-from steelscan.cli.environment import share_cores, use_large_pages
+from steelscan.cli.environment import share_cores
 
 CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
 
@@ -69,14 +69,3 @@ def test_the_program_sets_it_before_a_verb_begins(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit):
         cli.main()
     assert set_variables() == {"OMP_WAIT_POLICY": "PASSIVE"}
-
-
-@pytest.mark.parametrize("chosen", [None, "0", "1"])
-def test_large_pages_are_asked_for_unless_the_user_chose(
-    monkeypatch: pytest.MonkeyPatch, chosen: str | None
-) -> None:
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", chosen or "")
-    if chosen is None:
-        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
-    use_large_pages()
-    assert os.environ["THP_MEM_ALLOC_ENABLE"] == (chosen or "1")

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from steelscan import __version__
-from steelscan.cli.environment import share_cores, use_large_pages
+from steelscan.cli.environment import share_cores
 from steelscan.cli.failure import report, shortened
 from steelscan.cli.interruption import interruptible
 from steelscan.cli.processes import check_verb, one_process_prints
@@ -128,7 +128,6 @@ def main() -> None:
     """Run the command line; an error of the user is one line and exit status 2."""
     _common_state.update(debug=False, verb=None)
     share_cores()
-    use_large_pages()
     with safe_streams(), one_process_prints() as first_to_end, interruptible() as interruption:
         status = 0
         try:

@@ -20,11 +20,3 @@ def share_cores() -> None:
         return
     if hasattr(os, "getloadavg") and os.getloadavg()[0] >= _BUSY:  # Windows has no such number
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-
-
-def use_large_pages() -> None:
-    """Let PyTorch allocate large pages of memory (Linux), unless the user chose otherwise.
-
-    Fits on CPUs are then faster (benchmarks/large_pages.py); the numbers stay the same.
-    """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
