@@ -281,9 +281,10 @@ def test_without_geometry_every_strip_counts_alone(coils: Path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        (["--around", "20", "--coil", "C9"], "names no coil. Give C1, C2"),
+        (["--around", "20", "--coil", "C9"], "names no coil: C9. Give C1, C2"),
         (["--around", "20"], "is needed. Give C1, C2"),
-        (["--around", "here"], "Give metres from the head"),
+        (["--around", "here", "--coil", "C1"], "Give metres from the head"),
+        (["--around", "5", "--coil", "C1"], "Coil C1 ends at 0.06 m"),
         (["--within", "20"], "has no effect without --around"),
         (["--pattern", "{coil}-{order}"], "has no effect with --geometry"),
         (["--frame", "8"], "Give HEIGHTxWIDTH"),
@@ -296,6 +297,7 @@ def test_wrong_options_are_one_line(
     command = ["coil", coils / "found.csv", *given_, "--out", coils / "out", *more]
     assert steelscan(monkeypatch, *command) == 2
     assert problem in capsys.readouterr().err
+    assert not (coils / "out").exists()
 
 
 def test_a_damaged_run_length_leaves_the_old_tables(coils: Path) -> None:
@@ -313,9 +315,16 @@ def test_a_damaged_run_length_leaves_the_old_tables(coils: Path) -> None:
     assert {path.name: path.read_bytes() for path in (coils / "out").iterdir()} == before
 
 
-def test_the_folder_of_a_scan_is_refused(coils: Path) -> None:
-    (coils / "scan.json").write_text("{}")
+@pytest.mark.parametrize("name", TABLES)
+def test_files_of_others_are_not_replaced(coils: Path, name: str) -> None:
+    """Such as a scan, which has a defects.parquet of its own."""
+    out = coils / "out"
+    out.mkdir()
+    table = pl.DataFrame({"image": ["mine"]})
+    table.write_parquet(out / name) if name.endswith("parquet") else table.write_csv(out / name)
+    before = (out / name).read_bytes()
     tables = open_strips(coils / "found.csv", Frame(8, 20))
     placed = place_strips(tables, read_geometry(coils / "geometry.csv"), (1.0, 1.0))
-    with pytest.raises(OutputError, match="is the folder of a scan"):
-        write_coils(tables, placed, coils)
+    with pytest.raises(OutputError, match="is not a table of steelscan coil"):
+        write_coils(tables, placed, out)
+    assert (out / name).read_bytes() == before

@@ -11,7 +11,7 @@ from steelscan.cli.options import Out, given, refuse_unused
 if TYPE_CHECKING:
     from polars import DataFrame
 
-    from steelscan.inspection.coil import CoilTables
+    from steelscan.inspection.coil import CoilTables, LookBack
     from steelscan.strip import Frame
 
 
@@ -58,10 +58,10 @@ def coil(
     side lies on it.
     """
     from steelscan.inspection.coil import (
+        LookBack,
         open_strips,
         place_alone,
         place_by_names,
-        place_in_metres,
         place_strips,
         read_geometry,
         write_coils,
@@ -74,7 +74,6 @@ def coil(
         refuse_unused(context, "within only", "without --around")
     if given(context, "mm_across") and mm_along is None:
         raise InputError("--mm-across", "needs --mm-along", "Give both, or --mm-along alone")
-    place = None if around is None else place_in_metres(around)
     mm = None if mm_along is None else (mm_along, mm_across or mm_along)
     tables = open_strips(scan, None if frame is None else _frame(frame))
     if geometry is not None:
@@ -83,17 +82,11 @@ def coil(
         placed = place_by_names(tables, pattern, mm)
     else:
         placed = place_alone(tables, mm)
+    claim = None if around is None else LookBack.at(placed.strips, only, around, within)
     written = write_coils(tables, placed, out)
     _print(written)
-    if place is not None:
-        strips = placed.strips
-        if only is None and strips["coil"].n_unique() == 1:
-            only = strips["coil"][0]
-        own = strips.filter(strips["coil"] == only) if only is not None else strips.clear()
-        if own.is_empty():
-            names = ", ".join(strips["coil"].unique(maintain_order=True)[:5])
-            raise InputError("--coil", "names no coil" if only else "is needed", f"Give {names}")
-        _print_around(written.defects_of(own["coil"][0]), own, place, within)
+    if claim is not None:
+        _print_claim(claim, written.defects_of(claim.coil))
     print(f"Tables: {out}")
 
 
@@ -113,11 +106,9 @@ def _print(written: "CoilTables") -> None:
 
     summary = written.summary
     inspected, good = (float(summary[name].sum()) for name in ("inspected_m", "good_m"))
-    defects = int(summary["defects"].sum())
-    print(
-        f"{summary.height} {plural(summary.height, 'coil')}, {summary['strips'].sum()} strips, "
-        f"{defects} {plural(defects, 'defect')}"
-    )
+    counts = summary.height, int(summary["strips"].sum()), int(summary["defects"].sum())
+    names = "coil", "strip", "defect"
+    print(", ".join(f"{n} {plural(n, name)}" for n, name in zip(counts, names, strict=True)))
     if inspected:
         print(f"Yield: {good / inspected:.1%}, {good:.2f} of {inspected:.2f} inspected metres")
     else:
@@ -134,21 +125,13 @@ def _print(written: "CoilTables") -> None:
         print(f"Note: {kind}: {where}{': ' if where else ''}{text}{more}")
 
 
-def _print_around(defects: "DataFrame", strips: "DataFrame", place: float, within: float) -> None:
+def _print_claim(claim: "LookBack", defects: "DataFrame") -> None:
     """Print the defects near a place, and their course over the metres before and after it."""
-    from steelscan.inspection.coil import course, defects_around, inspected_parts
     from steelscan.pages import plural
-    from steelscan.strip.errors import InputError
 
-    inspected, end = inspected_parts(strips)
-    if place > end:
-        raise InputError("--around", f"is {place:g} m", f"The coil ends at {end:g} m")
-    rows = strips.select((strips["y"] + strips["height"]) * strips["mm_across"]).to_series()
-    width_mm = float(rows.to_numpy().max())
-
-    near = defects_around(defects, place, within)
+    near = claim.defects(defects)
     count = f"{near.height} {plural(near.height, 'defect')}"
-    print(f"\n{count} within {within:g} m of {place:g} m from the head:")
+    print(f"\n{count} within {claim.within:g} m of {claim.place:g} m from the head:")
     columns = "side", "class_name", "start_m", "end_m", "left_mm", "right_mm", "area_mm2"
     for side, name, start, end, left, right, area in near.select(columns).head(20).iter_rows():
         print(
@@ -157,7 +140,7 @@ def _print_around(defects: "DataFrame", strips: "DataFrame", place: float, withi
         )
     if near.height > 20:
         print(f"  and {near.height - 20} more in defects.csv")
-    for row in course(defects, place, within, width_mm, inspected).iter_rows(named=True):
+    for row in claim.course(defects).iter_rows(named=True):
         side = f", side {row['side']}" if row["side"] else ""
         before, after = (
             "not inspected" if row[name] is None else f"{row[name]:.1f} mm2 per m"

@@ -1,4 +1,5 @@
 from .geometry import read_geometry as read_geometry
+from .look_back import LookBack as LookBack
 from .look_back import course as course
 from .look_back import defects_around as defects_around
 from .look_back import place_in_metres as place_in_metres

@@ -1,11 +1,14 @@
 """A claim at one place of a coil: what lies near it, and whether it begins, lasts or ends there."""
 
 import re
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import polars as pl
 
 from steelscan.inspection.coil.lengths import Parts, common, total
+from steelscan.inspection.coil.summary import inspected_parts
 from steelscan.strip.errors import InputError
 
 _LANES = 8
@@ -22,6 +25,45 @@ def place_in_metres(text: str) -> float:
     if match is None:
         raise InputError("--around", f"is {text!r}", "Give metres from the head, as 812m")
     return float(match[1])
+
+
+@dataclass(frozen=True)
+class LookBack:
+    """A place on a coil, in metres from the head, and how many metres before and after it count."""
+
+    coil: str
+    place: float
+    within: float
+    inspected: Parts
+    width_mm: float
+    """From the edge to the last row of the widest side."""
+
+    @classmethod
+    def at(cls, strips: pl.DataFrame, coil: str | None, place: str, within: float) -> Self:
+        """Choose the coil of ``strips``, those of `PlacedStrips`; None if there is only one.
+
+        ``place`` is a text as for `place_in_metres`. Raises InputError if there is no such coil, or
+        it ends before the place.
+        """
+        names = strips["coil"].unique(maintain_order=True)
+        if (coil is None and len(names) > 1) or (coil is not None and coil not in names):
+            problem = "is needed" if coil is None else f"names no coil: {coil}"
+            raise InputError("--coil", problem, f"Give {', '.join(names[:5])}")
+        coil = names[0] if coil is None else coil
+        own, metres = strips.filter(pl.col("coil") == coil), place_in_metres(place)
+        inspected, end = inspected_parts(own)
+        if metres > end:
+            raise InputError("--around", f"is {metres:g} m", f"Coil {coil} ends at {end:g} m")
+        rows = (own["y"] + own["height"]).to_numpy() * own["mm_across"].to_numpy()
+        return cls(coil, metres, within, inspected, float(rows.max()))
+
+    def defects(self, defects: pl.DataFrame) -> pl.DataFrame:
+        """Return what `defects_around` finds."""
+        return defects_around(defects, self.place, self.within)
+
+    def course(self, defects: pl.DataFrame) -> pl.DataFrame:
+        """Return what `course` finds."""
+        return course(defects, self.place, self.within, self.width_mm, self.inspected)
 
 
 def defects_around(defects: pl.DataFrame, place: float, within: float) -> pl.DataFrame:

@@ -75,12 +75,13 @@ def _merge_batch(
     rows = strips.with_row_index("strip").join(found, on="image", maintain_order="left_right")
     parts = [_merge_part(part, tables.classes) for part in _apart(rows)]
     # two regions of one class that had the same box would touch
-    merged = pl.concat([DEFECTS.to_frame(), *parts]).sort(
+    none = DEFECTS.to_frame()
+    merged = pl.concat([none, *parts]).sort(
         "coil", "start_m", "side", "left_mm", "class", "end_m", "right_mm"
     )
     of_coil = merged.partition_by("coil", as_dict=True)
     for coil, count in strips.group_by("coil", maintain_order=True).len().iter_rows():
-        yield of_coil.get((coil,), DEFECTS.to_frame())
+        yield of_coil.get((coil,), none)
         progress.advance(count)
 
 

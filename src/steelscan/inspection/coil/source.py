@@ -63,9 +63,11 @@ def open_strips(path: Path, frame: Frame | None = None) -> StripTables:
     """Open the folder of a scan, or a CSV file of run lengths of strips of size ``frame``.
 
     Raises RunError if a scan is not finished or damaged, TableError for a CSV file that is cut off
-    or has duplicate rows, and InputError if a CSV file comes without a frame, or if there are no
-    strips. Run lengths are checked when they are merged.
+    or has duplicate rows, and InputError if a CSV file comes without a frame or a scan with one, or
+    if there are no strips. Run lengths are checked when they are merged.
     """
+    if path.is_dir() and frame is not None:
+        raise InputError("--frame", "has no effect: the scan has the size of each strip", "Omit it")
     tables = _of_scan(path) if path.is_dir() else _of_csv(path, frame)
     if tables.strips.is_empty() and tables.frame is None:
         raise InputError(path, "has no strips", "Choose a scan of at least one picture")

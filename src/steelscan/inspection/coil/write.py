@@ -1,5 +1,6 @@
 """Write the tables of coils: defects, summary, Pareto, strips and notes."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +10,25 @@ from steelscan.inspection.coil.merge import DEFECTS, merge_coils
 from steelscan.inspection.coil.place import PlacedStrips
 from steelscan.inspection.coil.source import StripTables
 from steelscan.inspection.coil.summary import coil_row, pareto
-from steelscan.strip.errors import OutputError
-from steelscan.strip.files import output_folder, temporary_folder, write_text
+from steelscan.strip.files import (
+    FileKind,
+    check_output,
+    output_folder,
+    temporary_folder,
+    write_text,
+)
 from steelscan.strip.tables import write_parquet
 
 TABLES = ("defects.parquet", "defects.csv", "summary.csv", "pareto.csv", "strips.csv", "notes.csv")
+
+_BEGINNINGS = {
+    "defects.csv": "coil,side,class,class_name,start_m,end_m,left_mm,",
+    "summary.csv": "coil,sides,strips,unread,length_m,",
+    "pareto.csv": "by,name,defects,share,cumulative,",
+    "strips.csv": "coil,side,camera,image,start_m,end_m,",
+    "notes.csv": "kind,coil,image,text",
+}
+"""By these an existing table is recognised as one of an earlier call."""
 
 _ROWS_AT_ONCE = 50_000
 """About how many defects are in memory at once."""
@@ -39,7 +54,7 @@ def write_coils(tables: StripTables, placed: PlacedStrips, out: Path) -> CoilTab
     if the folder has other files of these names, or cannot be written.
     """
     output_folder(out)
-    _refuse_foreign(out)
+    _check(out)
     rows, parts, waiting, held = [], list[Path](), list[pl.DataFrame](), 0
     of_coil = placed.strips.group_by("coil", maintain_order=True)
     with temporary_folder(out / "tables") as folder:
@@ -98,9 +113,20 @@ def _strips(placed: PlacedStrips) -> pl.DataFrame:
     )
 
 
-def _refuse_foreign(out: Path) -> None:
-    """Raise OutputError if the folder holds a scan, whose defects.parquet would be replaced."""
-    for name in ("scan.json", "strips.parquet"):
-        if (out / name).exists():
-            problem = "is the folder of a scan, whose defects.parquet would be replaced"
-            raise OutputError(out, problem, "Choose another --out")
+def _check(out: Path) -> None:
+    """Raise OutputError if a file has the name of a table, and is none of steelscan coil."""
+    for name in TABLES:
+        holds = partial(_begins, beginning=_BEGINNINGS[name]) if name in _BEGINNINGS else _is_table
+        check_output(out / name, FileKind("table of steelscan coil", holds))
+
+
+def _begins(path: Path, beginning: str) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(beginning)) == beginning.encode()
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        return pl.Schema(pl.read_parquet_schema(path)) == DEFECTS
+    except pl.exceptions.PolarsError:
+        return False
