@@ -102,6 +102,11 @@ def test_defects_cross_cuts_on_each_side_of_each_coil(folder: Path) -> None:
 
 
 def test_pixels_do_not_depend_on_the_cuts() -> None:
+    """Equal to the last bit on any processor.
+
+    Both sides draw the same blocks by the same calls; a cut only selects rows of them, which are
+    then added, multiplied and compared one by one, each rounded as IEEE 754 prescribes.
+    """
     surface = CoilSide(SMALL, 0, 0)
     whole, masks = surface.picture(0, 2000), surface.masks(0, 2000)
     rng = np.random.default_rng(0)

@@ -111,8 +111,11 @@ def test_the_command_line_takes_urls(
         assert not end.value.code, capsys.readouterr()
 
     data = f"file://{strips}"
-    steelscan("train", str(recipe), "--data", data, "--out", run, "--device", "cpu")
-    assert "Fetching" in capsys.readouterr().err
+    options = ["--device", "cpu", "--jobs", "1"]  # the threads of the other run
+    steelscan("train", str(recipe), "--data", data, "--out", run, *options)
+    printed = capsys.readouterr()
+    assert "Fetching" in printed.err
+    assert f"Report: {run}/report.html" in printed.out
     train(tiny, strips, tmp_path / "plain", OPTIONS)
     assert results(tmp_path / "shared" / "run") == results(tmp_path / "plain")
     shutil.rmtree(tmp_path / "cache")

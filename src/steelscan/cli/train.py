@@ -93,7 +93,7 @@ def train(
     from steelscan.pipeline.train import train as train_recipe
     from steelscan.pipeline.weights import prepare_weights
     from steelscan.recipes import with_budget, with_overrides
-    from steelscan.strip.remote import held_copy
+    from steelscan.strip.remote import LocalCopy, held_copy
 
     if engine == "local":
         names = "address cpus_per_network gpus_per_network"
@@ -135,7 +135,8 @@ def train(
         done = train_recipe(
             chosen, data, out, options, lambda forecast: print(forecast.table(), flush=True)
         )
-    _print_outcome(done, chosen.name, out, chosen.changes)
+    copy = LocalCopy.at(out)
+    _print_outcome(done, chosen.name, out if copy is None else copy.url, chosen.changes)
     if track is not None:
         print(f"Tracked: {how_to_view(track, out)}")
     if done.unread:
@@ -167,9 +168,9 @@ def demo(
 
 
 def _print_outcome(
-    outcome: "Outcome", recipe: str, run: Path, printed: tuple[str, ...] = ()
+    outcome: "Outcome", recipe: str, run: Path | str, printed: tuple[str, ...] = ()
 ) -> None:
-    """Print the results of a run, without the notes in ``printed``, which the user has seen."""
+    """Print the results of a run at a path or URL, without the notes that the user has seen."""
     from steelscan.evaluation.metrics import Scores
 
     for part, scores in outcome.scores.items():
@@ -179,8 +180,8 @@ def _print_outcome(
     for note in outcome.notes:
         if note not in printed:
             print(f"Note: {note}")
-    print(f"Submission: {run / 'submission.csv'}")
-    print(f"Report: {run / 'report.html'}")
+    print(f"Submission: {run}/submission.csv")
+    print(f"Report: {run}/report.html")
     if outcome.verdict:
         print()
     for line in outcome.verdict:

@@ -1,13 +1,12 @@
 """Settings of synthetic coils: their number, size and cameras."""
 
 from enum import IntEnum
-from math import sqrt
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from steelscan.mill.spec import REFERENCE, Mill
-from steelscan.strip import Frame, Share, Spec
+from steelscan.mill.spec import Mill, StripSize
+from steelscan.strip import Share
 
 SIDES = ("bottom", "top")
 """The sides of a coil, in the order of their names."""
@@ -23,7 +22,7 @@ class CoilStream(IntEnum):
     BAND = 104
 
 
-class CoilMill(Spec):
+class CoilMill(StripSize):
     """A mill that makes ``coils`` synthetic coils; equal settings give equal coils.
 
     Both sides of a coil are inspected by ``cameras`` next to each other. Columns of a picture lie
@@ -31,9 +30,6 @@ class CoilMill(Spec):
     """
 
     coils: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0)
-    height: int = Field(default=REFERENCE.height, ge=64)
-    width: int = Field(default=REFERENCE.width, ge=64)
     strips_per_coil: int = Field(default=20, ge=1)
     """Strips of each camera of each side."""
     cameras: int = Field(default=4, ge=1, le=64)
@@ -49,16 +45,6 @@ class CoilMill(Spec):
         if not -self.width <= self.overlap < self.width:
             raise ValueError(f"the overlap {self.overlap} is not less than a strip's width")
         return self
-
-    @property
-    def frame(self) -> Frame:
-        """Height and width of every strip."""
-        return Frame(self.height, self.width)
-
-    @property
-    def unit(self) -> float:
-        """Pixels of a strip per pixel of the reference frame, along one axis."""
-        return sqrt(self.frame.pixels / REFERENCE.pixels)
 
     @property
     def across(self) -> int:

@@ -70,13 +70,28 @@ STATISTICS = tuple(
 """The four classes of the competition, in order."""
 
 
-class Mill(Spec):
-    """A mill that makes ``strips`` synthetic strips; equal settings give equal strips."""
+class StripSize(Spec):
+    """The seed of a mill, and the size of its strips in pixels."""
 
-    strips: int = Field(ge=1)
     seed: int = Field(default=0, ge=0)
     height: int = Field(default=REFERENCE.height, ge=64)
     width: int = Field(default=REFERENCE.width, ge=64)
+
+    @property
+    def frame(self) -> Frame:
+        """Height and width of every strip."""
+        return Frame(self.height, self.width)
+
+    @property
+    def unit(self) -> float:
+        """Pixels of this frame per pixel of the reference frame, along one axis."""
+        return sqrt(self.frame.pixels / REFERENCE.pixels)
+
+
+class Mill(StripSize):
+    """A mill that makes ``strips`` synthetic strips; equal settings give equal strips."""
+
+    strips: int = Field(ge=1)
     clean_share: Share = 5902 / 12568
     """Share of strips without any defect."""
     combinations: tuple[Combination, ...] = COMBINATIONS
@@ -109,13 +124,3 @@ class Mill(Spec):
         if not 1 <= roll[0] <= roll[1]:
             raise ValueError("give the least and the greatest length of a roll, at least 1")
         return roll
-
-    @property
-    def frame(self) -> Frame:
-        """Height and width of every strip."""
-        return Frame(self.height, self.width)
-
-    @property
-    def unit(self) -> float:
-        """Pixels of this frame per pixel of the reference frame, along one axis."""
-        return sqrt(self.frame.pixels / REFERENCE.pixels)
