@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from steelscan.strip.errors import InputError, MissingPartError, RunError
 from steelscan.strip.files import cache_folder
-from steelscan.strip.remote import LocalCopy, fetched, held_copy, sending, sent_meanwhile
+from steelscan.strip.remote import (
+    LocalCopy,
+    fetched,
+    held_copy,
+    local_copy,
+    sending,
+    sent_meanwhile,
+)
 
 
 @pytest.fixture(scope="session")
@@ -233,19 +240,40 @@ def test_files_are_sent_while_they_are_written(url: str, tmp_path: Path, monkeyp
 
     def two_epochs() -> None:
         write(one.path, "metrics.csv", b"first epoch")
-        end = time.monotonic() + 20
+        found, end = dict[str, bytes](), time.monotonic() + 20
         while time.monotonic() < end:
             with suppress(FileNotFoundError):  # it is listed before it can be read
-                if files_at(url):
+                if "metrics.csv" in (found := files_at(url)):
                     break
             time.sleep(0.05)
-        assert files_at(url) == {"metrics.csv": b"first epoch"}
+        assert found["metrics.csv"] == b"first epoch"
         write(one.path, "metrics.csv", b"second epoch")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), sent_meanwhile(one):
         two_epochs()
     assert files_at(url) == {"metrics.csv": b"second epoch"}
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_is_sent_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = copies(url, tmp_path)
+    write(one.path, "metrics.csv", b"first epoch")
+    time_of = local_copy.time_of
+
+    def replaced(info: dict[str, Any]) -> int:
+        monkeypatch.setattr(local_copy, "time_of", time_of)
+        write(one.path, "metrics.csv", b"other epoch")
+        return time_of(info)
+
+    monkeypatch.setattr(local_copy, "time_of", replaced)
+    one.send()
+    assert files_at(url) == {"metrics.csv": b"first epoch"}
+    assert files_of(one.path) == {"metrics.csv": b"other epoch"}
+    one.send()
+    other.fetch()
+    assert files_of(other.path) == files_at(url) == {"metrics.csv": b"other epoch"}
 
 
 def test_one_process_at_a_time_holds_a_run(url: str, tmp_path: Path, monkeypatch) -> None:

@@ -89,7 +89,7 @@ class LocalCopy:
             listed = found[name]
             with self.reached(), replacing(self.path / name) as temporary:
                 fs.get_file(listed.path, str(temporary))
-            os.utime(self.path / name, ns=(listed.time, listed.time))
+                os.utime(temporary, ns=(listed.time, listed.time))
         for name in [each for each in self._same if _is_in(each, folders) and each not in found]:
             if self._same.pop(name) == self._state(name):
                 (self.path / name).unlink()
@@ -137,13 +137,17 @@ class LocalCopy:
                     self._same[name] = sent
                     return
             fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            with fs.transaction, fs.open(path, "wb") as target:
-                shutil.copyfileobj(file, target)
-        fs.invalidate_cache()
-        if self._state(name) == sent:
+            if "file" in fs.protocol:  # fsspec would write it elsewhere, and copy it
+                with replacing(Path(path)) as temporary, temporary.open("wb") as target:
+                    shutil.copyfileobj(file, target)
+            else:
+                with fs.transaction, fs.open(path, "wb") as target:
+                    shutil.copyfileobj(file, target)
+            fs.invalidate_cache()
             time = time_of(fs.info(path))
-            os.utime(self.path / name, ns=(time, time))
-            self._same[name] = self._state(name) or sent
+            # of the file that was sent: by its name it could be a newer one
+            os.utime(file.fileno() if os.utime in os.supports_fd else file.name, ns=(time, time))
+            self._same[name] = sent[0], time
 
     def _is_outdated(self, name: str, listed: _Listed) -> bool:
         state = self._state(name)
